@@ -1,0 +1,2 @@
+//! Prints how fast Deed is.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Other systems logs and OTLP, mapped to records

@@ -1,0 +1,1 @@
+//! The only writer: journal, sequencer, packs, disclosures, look-up index

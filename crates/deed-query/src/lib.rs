@@ -1,0 +1,1 @@
+//! SQL over the ledger: Parquet derived from packs, the tables, DataFusion

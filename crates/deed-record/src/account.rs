@@ -1,0 +1,112 @@
+//! Names in clear ([`Alias`]) and what is sealed in their place ([`Account`], [`Pseudonym`]).
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+use crate::Text;
+
+/// What one system calls somebody: `system:native-id`, split at the first colon.
+///
+/// `aws:arn:aws:iam::111122223333:role/release` is `arn:aws:iam::…` in system `aws`;
+/// `spiffe://acme/release` is in system `spiffe`. A name without a colon is in system `deed`.
+/// System names hold no colon, so that the pair is never ambiguous.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Alias<'a> {
+    /// The system that gives the name its meaning.
+    pub system: &'a str,
+    /// The name within it.
+    pub native: &'a str,
+}
+
+impl<'a> Alias<'a> {
+    /// Splits `key`; never fails, for every non-empty text names somebody in some system.
+    pub fn parse(key: &'a str) -> Self {
+        match key.split_once(':') {
+            Some((system, native)) if !system.is_empty() && !native.is_empty() => Alias { system, native },
+            _ => Alias { system: "deed", native: key },
+        }
+    }
+}
+
+macro_rules! keyed_hash {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; 16]);
+
+        impl $name {
+            /// What the text form begins with.
+            pub const PREFIX: &str = $prefix;
+            const LEN: usize = $prefix.len() + 32;
+
+            fn text(&self) -> [u8; Self::LEN] {
+                let mut out = [0; Self::LEN];
+                let (prefix, digits) = out.split_at_mut($prefix.len());
+                prefix.copy_from_slice($prefix.as_bytes());
+                for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0) {
+                    pair[0] = HEX[usize::from(byte >> 4)];
+                    pair[1] = HEX[usize::from(byte & 15)];
+                }
+                out
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(std::str::from_utf8(&self.text()).unwrap_or_default())
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = String;
+            fn from_str(text: &str) -> Result<Self, String> {
+                let wrong = || format!(concat!("expected `", $prefix, "` and 32 hex digits, found `{}`"), crate::time::clip(text));
+                let digits = text.strip_prefix($prefix).ok_or_else(wrong)?.as_bytes();
+                if digits.len() != 32 {
+                    return Err(wrong());
+                }
+                let mut out = [0; 16];
+                for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
+                    let digit = |c: u8| HEX.iter().position(|h| *h == c);
+                    let (Some(high), Some(low)) = (digit(pair[0]), digit(pair[1])) else { return Err(wrong()) };
+                    *byte = (high << 4 | low) as u8;
+                }
+                Ok($name(out))
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(std::str::from_utf8(&self.text()).unwrap_or_default())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Text::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+            }
+        }
+    };
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+keyed_hash! {
+    /// Somebody's name in a sealed record: a keyed hash of system and native id under the tenant's
+    /// pseudonym key. The same name gives the same account on every node and in any order; without
+    /// the key it tells nothing. It is also a commitment: whoever holds the key can check a name.
+    Account, "acct:"
+}
+
+keyed_hash! {
+    /// A personal value that verdicts compare but nobody needs to read (a device, an address):
+    /// a keyed hash of what it is and its value under the tenant's pseudonym key.
+    Pseudonym, "psdn:"
+}

@@ -1,0 +1,1 @@
+//! What the records say about one action: chains, edges and explanations, pure functions of evidence

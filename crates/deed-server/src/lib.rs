@@ -1,0 +1,1 @@
+//! The HTTP API, OTLP receivers, tlog endpoints, health and metrics

@@ -1,0 +1,2 @@
+//! Verifies a folder of tiles without trusting anyone: no server, no async runtime
+fn main() {}
