@@ -5,9 +5,9 @@
 //! | [`hash`], [`merkle`] | RFC 6962 / RFC 9162 Merkle trees: roots, inclusion, consistency, subtrees |
 //! | [`tile`] | C2SP tlog-tiles: tile and entry bundle paths and bytes |
 //! | [`note`], [`checkpoint`] | C2SP signed-note, tlog-checkpoint, tlog-cosignature |
-
+//! | [`proof`] | C2SP tlog-proof files |
 //! | [`sd`] | RFC 9901 disclosures |
-
+//! | [`verify`] | the verification of a whole static log |
 //!
 //! Everything here is pure: no I/O, no clock, no randomness, no async. Bytes, times and salts come in
 //! as arguments, so that every answer can be had again from the same input.
@@ -39,5 +39,7 @@ pub mod checkpoint;
 pub mod hash;
 pub mod merkle;
 pub mod note;
+pub mod proof;
 pub mod sd;
 pub mod tile;
+pub mod verify;

@@ -123,17 +123,15 @@ pub fn bundle_entries(bytes: &[u8]) -> Result<Vec<&[u8]>, BundleError> {
     let mut entries = Vec::new();
     let mut rest = bytes;
     while !rest.is_empty() {
-        let offset = bytes.len() - rest.len();
+        let error = |reason| BundleError { place: entries.len(), offset: bytes.len() - rest.len(), reason };
         if entries.len() as u64 == TILE_WIDTH {
-            return Err(BundleError::TooMany { offset });
+            return Err(error(BundleReason::TooMany));
         }
-        let (length, tail) = rest.split_first_chunk().ok_or(BundleError::CutLength { offset })?;
+        let (length, tail) = rest.split_first_chunk().ok_or_else(|| error(BundleReason::CutLength))?;
         let length = u16::from_be_bytes(*length);
-        let (entry, tail) = tail.split_at_checked(usize::from(length)).ok_or(BundleError::CutEntry {
-            offset,
-            length,
-            found: tail.len(),
-        })?;
+        let (entry, tail) = tail
+            .split_at_checked(usize::from(length))
+            .ok_or_else(|| error(BundleReason::CutEntry { length, found: tail.len() }))?;
         entries.push(entry);
         rest = tail;
     }
@@ -240,30 +238,34 @@ pub struct EntryTooLong {
 
 /// Where and why bytes are no entry bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("entry {place}, at byte {offset}, {reason}")]
+pub struct BundleError {
+    /// The entry's place in the bundle, from 0.
+    pub place: usize,
+    /// Where its length starts.
+    pub offset: usize,
+    /// What is wrong with it.
+    pub reason: BundleReason,
+}
+
+/// What is wrong with an entry of a bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum BundleError {
+pub enum BundleReason {
     /// One byte is left where a length should be.
-    #[error("the length of an entry is cut off at byte {offset}")]
-    CutLength {
-        /// Where the length starts.
-        offset: usize,
-    },
+    #[error("has its length cut off")]
+    CutLength,
     /// The bytes end before the entry does.
-    #[error("the entry at byte {offset} should have {length} bytes, {found} are left")]
+    #[error("should have {length} bytes, {found} are left")]
     CutEntry {
-        /// Where the entry's length starts.
-        offset: usize,
         /// What the length says.
         length: u16,
         /// How many bytes follow it.
         found: usize,
     },
     /// A bundle holds 256 entries at most.
-    #[error("more than 256 entries, the next is at byte {offset}")]
-    TooMany {
-        /// Where the 257th entry starts.
-        offset: usize,
-    },
+    #[error("is one more than the {TILE_WIDTH} that a bundle holds")]
+    TooMany,
 }
 
 /// Bytes are no tile.

@@ -1,0 +1,114 @@
+//! The answer, for people and for programs.
+
+use std::fmt::Write as _;
+
+use deed_seal::verify::{ProblemKind, Report};
+use serde_json::json;
+
+use crate::arguments::Arguments;
+
+/// Lines of one kind that people are shown; `--json` has them all.
+const SHOWN: usize = 20;
+
+/// The answer as JSON, with a final newline.
+pub(crate) fn json(report: &Report) -> String {
+    let kind = |kind| match kind {
+        ProblemKind::Violated => "violated",
+        ProblemKind::Unverified => "unverified",
+    };
+    let problems: Vec<_> = report
+        .problems
+        .iter()
+        .map(|problem| json!({ "where": problem.place, "what": problem.what, "kind": kind(problem.kind) }))
+        .collect();
+    let unchecked: Vec<_> =
+        report.unchecked.iter().map(|file| json!({ "where": file.place, "why": file.why })).collect();
+    let head = report.checkpoint.as_ref();
+    let answer = json!({
+        "verified": report.verified(),
+        "self_consistent_only": report.is_self_consistent_only(),
+        "signed_by": report.signed_by,
+        "origin": head.map(|head| &head.origin),
+        "size": head.map(|head| head.size),
+        "root": head.map(|head| head.root.to_string()),
+        "checked": {
+            "leaves": report.leaves,
+            "files": report.files,
+            "checkpoints": report.checkpoints,
+            "packs": 0,
+            "disclosures": 0,
+            "rows": 0,
+        },
+        "unchecked": unchecked,
+        "problems": problems,
+    });
+    format!("{answer:#}\n")
+}
+
+/// The answer in words.
+pub(crate) fn text(report: &Report, arguments: &Arguments) -> String {
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    write(&mut text, report, arguments).map_or_else(|error| error.to_string(), |()| text)
+}
+
+fn write(text: &mut String, report: &Report, arguments: &Arguments) -> std::fmt::Result {
+    let verdict = match report.verified() {
+        Some(true) if report.is_self_consistent_only() => "SELF-CONSISTENT ONLY",
+        Some(true) => "VERIFIED",
+        Some(false) => "VIOLATED",
+        None => "UNVERIFIED",
+    };
+    let folder = arguments.folder.display();
+    writeln!(text, "{verdict}  {folder}")?;
+    let problems = report.problems.iter().map(|problem| {
+        let missing = if problem.kind == ProblemKind::Unverified { "unverified: " } else { "" };
+        (problem.place.as_str(), format!("{missing}{}", problem.what))
+    });
+    lines(text, "", problems)?;
+
+    if let Some(head) = &report.checkpoint {
+        writeln!(text, "\n  log        {}, {} leaves", head.origin, head.size)?;
+        writeln!(text, "  root       {}", head.root)?;
+    }
+    let Report { leaves, files, checkpoints, .. } = report;
+    let of = |kind| report.problems.iter().filter(|problem| problem.kind == kind).count();
+    let (violated, unverified) = (of(ProblemKind::Violated), of(ProblemKind::Unverified));
+    writeln!(text, "  checked    {leaves} leaves, {files} files, {checkpoints} checkpoints")?;
+    writeln!(text, "  found      {violated} violated, {unverified} unverified")?;
+    if report.is_self_consistent_only() {
+        writeln!(text, "  signed by  self-consistent only: no key kept elsewhere vouches for the checkpoint")?;
+    } else {
+        writeln!(text, "  signed by  {}", report.signed_by.join(", "))?;
+    }
+    lines(text, "  unchecked  ", report.unchecked.iter().map(|file| (file.place.as_str(), file.why.clone())))?;
+
+    let next = match report.verified() {
+        Some(true) if report.is_self_consistent_only() => {
+            format!("get the log's key from someone else: deed-verify {folder} --vkey FILE")
+        }
+        Some(true) => return Ok(()),
+        Some(false) => format!("keep this copy untouched, compare with a backup: deed-verify BACKUP --since {folder}/checkpoint"),
+        None => "fetch what is missing again, from another copy if need be".to_owned(),
+    };
+    writeln!(text, "  what now   {next}")
+}
+
+/// A line for each of `items`, up to a number that people read.
+fn lines<'a>(
+    text: &mut String,
+    label: &str,
+    items: impl ExactSizeIterator<Item = (&'a str, String)>,
+) -> std::fmt::Result {
+    let count = items.len();
+    for (number, (place, what)) in items.take(SHOWN).enumerate() {
+        let label = if number == 0 { label.to_owned() } else { " ".repeat(label.len()) };
+        let indent = if label.is_empty() { "  " } else { "" };
+        writeln!(text, "{indent}{label}{place}: {what}")?;
+    }
+    if count > SHOWN {
+        let indent = " ".repeat(label.len().max(2));
+        writeln!(text, "{indent}and {} more, all of them with --json", count - SHOWN)?;
+    }
+    Ok(())
+}
