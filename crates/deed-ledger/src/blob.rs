@@ -1,0 +1,137 @@
+//! Disclosures of one record, sealed under a data key.
+//!
+//! ```text
+//! data key id 16 | nonce 12 | AES-256-GCM-SIV( for each disclosure: group length u8 (255: whole),
+//!                                              group, JSON length u32, JSON [salt,name,value] ) | tag 16
+//! ```
+//! The associated data is the record's id: a blob moved to another record does not open. A record
+//! without disclosures has an empty blob. The JSON is the exact text whose base64url form RFC 9901
+//! digests; base64url without padding has one spelling, so that keeping the JSON keeps the disclosure.
+
+use aws_lc_rs::aead::{Aad, Nonce};
+
+use crate::keys::{DataKeyId, KeyError, Keys, random};
+
+const NONCE: usize = 12;
+const TAG: usize = 16;
+const WHOLE: u8 = 255;
+
+/// One disclosure, open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// The member of `disclose` it stands under; `None` for one that was committed to whole.
+    pub group: Option<String>,
+    /// Its own name.
+    pub name: String,
+    /// `[salt,name,value]`, byte for byte.
+    pub json: Vec<u8>,
+}
+
+/// Why a blob does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    /// The key was destroyed, or never was here.
+    #[error("its data key is not here: erased, or kept elsewhere")]
+    NoKey,
+    /// Not what was sealed.
+    #[error("the disclosures do not open: changed, or moved from another record")]
+    Tampered,
+    /// A key could not be read.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+/// Collects the disclosures of one record before they are sealed.
+#[derive(Default)]
+pub(crate) struct BlobBuilder {
+    plain: Vec<u8>,
+}
+
+impl BlobBuilder {
+    pub(crate) fn clear(&mut self) {
+        self.plain.clear();
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.plain.is_empty()
+    }
+
+    /// Adds a disclosure. Groups are at most 254 bytes long (longer ones are cut: the commitment is in
+    /// the skeleton, this is only where the name is shown from).
+    pub(crate) fn add(&mut self, group: Option<&str>, json: &[u8]) {
+        match group {
+            None => self.plain.push(WHOLE),
+            Some(group) => {
+                let mut end = group.len().min(254);
+                while !group.is_char_boundary(end) {
+                    end -= 1;
+                }
+                self.plain.push(end as u8);
+                self.plain.extend_from_slice(&group.as_bytes()[..end]);
+            }
+        }
+        self.plain.extend_from_slice(&(json.len() as u32).to_le_bytes());
+        self.plain.extend_from_slice(json);
+    }
+
+    /// Seals what was added and appends it to `out`.
+    pub(crate) fn seal(&mut self, keys: &Keys, key: &DataKeyId, bound_to: &[u8], out: &mut Vec<u8>) -> Result<(), KeyError> {
+        seal(keys, key, bound_to, &mut self.plain, out)
+    }
+}
+
+/// Seals `plain` (which is overwritten) and appends it to `out`.
+pub(crate) fn seal(keys: &Keys, id: &DataKeyId, bound_to: &[u8], plain: &mut [u8], out: &mut Vec<u8>) -> Result<(), KeyError> {
+    let key = keys.data_key(id)?.ok_or_else(|| KeyError::Database("a data key that was just made is not there".into()))?;
+    let nonce = random::<NONCE>()?;
+    let tag = key
+        .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(bound_to), plain)
+        .map_err(|_| KeyError::Database("sealing failed".into()))?;
+    out.extend_from_slice(id);
+    out.extend_from_slice(&nonce);
+    out.extend_from_slice(plain);
+    out.extend_from_slice(tag.as_ref());
+    Ok(())
+}
+
+/// Opens what [`seal`] made.
+pub(crate) fn open(keys: &Keys, bound_to: &[u8], blob: &[u8]) -> Result<Vec<u8>, BlobError> {
+    if blob.len() < 16 + NONCE + TAG {
+        return Err(BlobError::Tampered);
+    }
+    let (id, rest) = blob.split_at(16);
+    let (nonce, sealed) = rest.split_at(NONCE);
+    let mut key_id = [0; 16];
+    key_id.copy_from_slice(id);
+    let key = keys.data_key(&key_id)?.ok_or(BlobError::NoKey)?;
+    let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| BlobError::Tampered)?;
+    let mut bytes = sealed.to_vec();
+    let length = key.open_in_place(nonce, Aad::from(bound_to), &mut bytes).map_err(|_| BlobError::Tampered)?.len();
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
+/// The disclosures of an opened blob.
+pub(crate) fn disclosures(plain: &[u8]) -> Result<Vec<Opened>, BlobError> {
+    let mut rest = plain;
+    let mut found = Vec::new();
+    while let Some((&mark, after)) = rest.split_first() {
+        let parse = || -> Option<(Opened, &[u8])> {
+            let (group, after) = if mark == WHOLE {
+                (None, after)
+            } else {
+                let (group, after) = after.split_at_checked(usize::from(mark))?;
+                (Some(String::from_utf8(group.to_vec()).ok()?), after)
+            };
+            let (length, after) = after.split_at_checked(4)?;
+            let length = u32::from_le_bytes(length.try_into().ok()?) as usize;
+            let (json, after) = after.split_at_checked(length)?;
+            let name = deed_seal::sd::Disclosure::from_json(json).ok()?.name()?.to_owned();
+            Some((Opened { group, name, json: json.to_vec() }, after))
+        };
+        let (opened, after) = parse().ok_or(BlobError::Tampered)?;
+        found.push(opened);
+        rest = after;
+    }
+    Ok(found)
+}

@@ -1,0 +1,154 @@
+//! The look-up index: which leaves a key leads to.
+//!
+//! Written once a pack as a sorted run; the runs of sixteen neighbouring packs are merged into one of a
+//! million leaves, so that a look-up in a history of N million leaves reads some N + 16 small pieces.
+//! Nothing is ever updated in place. The index is derived: what is missing is built from the packs again, and every hit
+//! is held against the leaf itself.
+
+mod merge;
+mod run;
+
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+pub(crate) use run::{Entry, Run, encode};
+
+use crate::store::{Store, StoreError};
+
+/// The runs of so many packs are merged into one.
+const FAN_IN: u64 = 16;
+pub(crate) const FOLDER: &str = "index";
+
+/// Why the index cannot answer.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// A run's bytes are not what was written.
+    #[error("index run `{path}` is damaged at byte {at}; build it again with `deed rebuild`")]
+    Damaged {
+        /// The object.
+        path: String,
+        /// Where in it.
+        at: u64,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// All runs of one store.
+pub(crate) struct Index {
+    store: Arc<dyn Store>,
+    /// By first pack; together they cover packs from 0 on without gap or overlap.
+    runs: RwLock<BTreeMap<u64, Arc<Run>>>,
+}
+
+impl Index {
+    /// Opens the runs that cover packs `0..packs`; returns the packs that no run covers.
+    ///
+    /// A merged run makes those it was made of superfluous: they are deleted.
+    pub(crate) fn open(store: Arc<dyn Store>, packs: u64) -> Result<(Self, Vec<u64>), IndexError> {
+        let mut found: Vec<(Range<u64>, String)> = store
+            .list(&format!("{FOLDER}/"))?
+            .into_iter()
+            .filter_map(|object| Some((run::packs_of(&object.path)?, object.path)))
+            .collect();
+        // The widest first: it holds all that the narrower ones within it do.
+        found.sort_by_key(|(packs, _)| (packs.start, std::cmp::Reverse(packs.end)));
+        let mut runs = BTreeMap::new();
+        let mut covered = 0;
+        let mut missing = Vec::new();
+        for (range, path) in found {
+            if range.end > packs || range.start < covered {
+                store.delete(&path)?;
+                continue;
+            }
+            match Run::open(&*store, &path) {
+                Ok(run) => {
+                    missing.extend(covered..range.start);
+                    covered = range.end;
+                    runs.insert(range.start, Arc::new(run));
+                }
+                Err(IndexError::Damaged { path, at }) => {
+                    tracing::warn!(path, at, "a damaged index run is built again");
+                    store.delete(&path)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        missing.extend(covered..packs);
+        Ok((Index { store, runs: RwLock::new(runs) }, missing))
+    }
+
+    /// Adds the run of one pack; `entries` are sorted here. The same entries give the same bytes.
+    pub(crate) fn add(&self, pack: u64, entries: &mut [Entry]) -> Result<(), IndexError> {
+        entries.sort_unstable();
+        let bytes = encode(pack..pack + 1, entries.iter().copied());
+        let path = run::path_of(&(pack..pack + 1));
+        self.store.replace(&path, &bytes)?;
+        let run = Arc::new(Run::open(&*self.store, &path)?);
+        self.runs.write().unwrap_or_else(PoisonError::into_inner).insert(pack, run);
+        Ok(())
+    }
+
+    /// Merges where sixteen runs of one size stand side by side, until nothing is left to merge.
+    pub(crate) fn merge(&self) -> Result<(), IndexError> {
+        while let Some(group) = self.next_group() {
+            let range = group[0].packs.start..group[group.len() - 1].packs.end;
+            let path = run::path_of(&range);
+            let bytes = merge::merge(&*self.store, &group)?;
+            self.store.replace(&path, &bytes)?;
+            let merged = Arc::new(Run::open(&*self.store, &path)?);
+            let mut runs = self.runs.write().unwrap_or_else(PoisonError::into_inner);
+            for run in &group {
+                runs.remove(&run.packs.start);
+            }
+            runs.insert(range.start, merged);
+            drop(runs);
+            for run in &group {
+                self.store.delete(&run.path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn next_group(&self) -> Option<Vec<Arc<Run>>> {
+        let runs = self.all();
+        let alike: Vec<&Arc<Run>> = runs.iter().filter(|run| run.packs.end - run.packs.start == 1).collect();
+        for group in alike.windows(FAN_IN as usize) {
+            let side_by_side = group.windows(2).all(|pair| pair[0].packs.end == pair[1].packs.start);
+            if group[0].packs.start % FAN_IN == 0 && side_by_side {
+                return Some(group.iter().map(|run| Arc::clone(run)).collect());
+            }
+        }
+        None
+    }
+
+    /// Every run, in the order of packs.
+    pub(crate) fn all(&self) -> Vec<Arc<Run>> {
+        self.runs.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Candidate leaves for `hash` below `before`, newest first; `each` says whether to go on.
+    pub(crate) fn candidates(&self, hash: u64, before: u64, each: &mut dyn FnMut(u64) -> bool) -> Result<(), IndexError> {
+        for run in self.all().into_iter().rev() {
+            let first = run.packs.start * crate::PACK_LEAVES;
+            if first >= before {
+                continue;
+            }
+            // A run may be merged away while it is being read: its merged form has the same entries.
+            let leaves = match run.leaves(&*self.store, hash) {
+                Err(IndexError::Store(StoreError::Missing(_))) => return self.candidates(hash, before, each),
+                leaves => leaves?,
+            };
+            for leaf in leaves.into_iter().rev().map(|offset| first + u64::from(offset)).filter(|leaf| *leaf < before) {
+                if !each(leaf) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+}

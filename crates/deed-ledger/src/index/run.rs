@@ -1,0 +1,293 @@
+//! One sorted run.
+//!
+//! ```text
+//! header 64, little-endian: "deedrun1", first pack u64, one past the last pack u64, keys u64,
+//!        entries u64, bucket bits u32, 0 u32, directory offset u64, 0 u32, CRC-32C of bytes 0..60
+//! buckets: keys in order; for each the hash bits below the bucket's, big-endian, then its leaves
+//!        (offsets from the run's first leaf) as varints of (difference << 1 | more follow)
+//! directory: for each bucket its offset u32 and the CRC-32C of its bytes, then the end
+//! CRC-32C of the directory
+//! ```
+//! A look-up reads two directory entries and one bucket of some forty keys.
+
+use std::ops::Range;
+
+use super::{FOLDER, IndexError};
+use crate::{key::HASH_BITS, store::Store};
+
+const MAGIC: &[u8; 8] = b"deedrun1";
+const HEADER: usize = 64;
+/// Keys a bucket holds on average, as a power of two.
+const BUCKET_KEYS: u32 = 5;
+
+/// A key's hash and a leaf it leads to, as an offset from the run's first leaf.
+pub(crate) type Entry = (u64, u32);
+
+/// An open run: the header, for the rest stays in the store.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) path: String,
+    pub(crate) packs: Range<u64>,
+    pub(crate) keys: u64,
+    pub(crate) entries: u64,
+    pub(crate) size: u64,
+    bucket_bits: u32,
+    directory: u64,
+}
+
+pub(super) fn path_of(packs: &Range<u64>) -> String {
+    format!("{FOLDER}/{:06}-{:06}.run", packs.start, packs.end - 1)
+}
+
+pub(super) fn packs_of(path: &str) -> Option<Range<u64>> {
+    let name = path.strip_prefix(FOLDER)?.strip_prefix('/')?.strip_suffix(".run")?;
+    let (first, last) = name.split_once('-')?;
+    let packs = first.parse().ok()?..last.parse::<u64>().ok()?.checked_add(1)?;
+    (packs.start < packs.end && path_of(&packs) == path).then_some(packs)
+}
+
+/// The bytes of a run over `entries`, which are sorted.
+pub(crate) fn encode(packs: Range<u64>, entries: impl Iterator<Item = Entry> + Clone) -> Vec<u8> {
+    let mut keys = 0_u64;
+    let mut count = 0_u64;
+    let mut last = None;
+    for (hash, _) in entries.clone() {
+        keys += u64::from(last != Some(hash));
+        count += 1;
+        last = Some(hash);
+    }
+    let bucket_bits = (64 - keys.leading_zeros()).saturating_sub(BUCKET_KEYS).min(24);
+    let suffix = suffix_bytes(bucket_bits);
+
+    let mut out = vec![0; HEADER];
+    let mut directory: Vec<(u32, u32)> = Vec::with_capacity((1 << bucket_bits) + 1);
+    let mut start = HEADER;
+    let mut entries = entries.peekable();
+    for bucket in 0_u64..1 << bucket_bits {
+        while let Some((hash, offset)) = entries.next_if(|(hash, _)| hash >> (HASH_BITS - bucket_bits) == bucket) {
+            out.extend_from_slice(&hash.to_be_bytes()[8 - suffix..]);
+            let mut before = 0;
+            let mut now = offset;
+            loop {
+                // A record may name a key twice; once is enough.
+                let mut next = entries.next_if(|(other, _)| *other == hash);
+                while next.is_some_and(|(_, other)| other == now) {
+                    next = entries.next_if(|(other, _)| *other == hash);
+                }
+                put_varint(&mut out, u64::from(now - before) << 1 | u64::from(next.is_some()));
+                let Some((_, after)) = next else { break };
+                before = now;
+                now = after;
+            }
+        }
+        directory.push((start as u32, crc32c::crc32c(&out[start..])));
+        start = out.len();
+    }
+    let directory_at = out.len() as u64;
+    for (offset, crc) in &directory {
+        out.extend_from_slice(&offset.to_le_bytes());
+        out.extend_from_slice(&crc.to_le_bytes());
+    }
+    out.extend_from_slice(&(start as u32).to_le_bytes());
+    let crc = crc32c::crc32c(&out[directory_at as usize..]);
+    out.extend_from_slice(&crc.to_le_bytes());
+
+    out[..8].copy_from_slice(MAGIC);
+    out[8..16].copy_from_slice(&packs.start.to_le_bytes());
+    out[16..24].copy_from_slice(&packs.end.to_le_bytes());
+    out[24..32].copy_from_slice(&keys.to_le_bytes());
+    out[32..40].copy_from_slice(&count.to_le_bytes());
+    out[40..44].copy_from_slice(&bucket_bits.to_le_bytes());
+    out[48..56].copy_from_slice(&directory_at.to_le_bytes());
+    let crc = crc32c::crc32c(&out[..60]);
+    out[60..64].copy_from_slice(&crc.to_le_bytes());
+    out
+}
+
+/// Bytes that hold the hash bits below the bucket's.
+const fn suffix_bytes(bucket_bits: u32) -> usize {
+    (HASH_BITS - bucket_bits).div_ceil(8) as usize
+}
+
+impl Run {
+    pub(crate) fn open(store: &dyn Store, path: &str) -> Result<Self, IndexError> {
+        let damaged = |at| IndexError::Damaged { path: path.to_owned(), at };
+        let size = store.size(path)?;
+        if size < (HEADER + 8) as u64 {
+            return Err(damaged(size));
+        }
+        let header = store.read_range(path, 0..HEADER as u64)?;
+        let run = Run::parse_header(path, &header, size).ok_or_else(|| damaged(0))?;
+        Ok(run)
+    }
+
+    fn parse_header(path: &str, header: &[u8], size: u64) -> Option<Self> {
+        let u64_at = |at: usize| header.get(at..at + 8).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes);
+        let u32_at = |at: usize| header.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
+        if header.get(..8)? != MAGIC || u32_at(60)? != crc32c::crc32c(&header[..60]) {
+            return None;
+        }
+        let run = Run {
+            path: path.to_owned(),
+            packs: u64_at(8)?..u64_at(16)?,
+            keys: u64_at(24)?,
+            entries: u64_at(32)?,
+            size,
+            bucket_bits: u32_at(40)?,
+            directory: u64_at(48)?,
+        };
+        let sane = Some(&run.packs) == packs_of(path).as_ref()
+            && run.bucket_bits <= 24
+            && run.directory.checked_add((8_u64 << run.bucket_bits) + 8) == Some(size);
+        sane.then_some(run)
+    }
+
+    /// The leaves of `hash`, as offsets from the run's first leaf, rising.
+    pub(crate) fn leaves(&self, store: &dyn Store, hash: u64) -> Result<Vec<u32>, IndexError> {
+        let bucket = hash >> (HASH_BITS - self.bucket_bits);
+        let entry = self.directory + bucket * 8;
+        let directory = store.read_range(&self.path, entry..entry + 12)?;
+        let u32_at = |at: usize| u32::from_le_bytes([directory[at], directory[at + 1], directory[at + 2], directory[at + 3]]);
+        let (from, crc, to) = (u64::from(u32_at(0)), u32_at(4), u64::from(u32_at(8)));
+        if from > to || to > self.directory {
+            return Err(self.damaged(entry));
+        }
+        let bytes = store.read_range(&self.path, from..to)?;
+        if crc32c::crc32c(&bytes) != crc {
+            return Err(self.damaged(from));
+        }
+        let mut found = Vec::new();
+        let wanted = &hash.to_be_bytes()[8 - suffix_bytes(self.bucket_bits)..];
+        each_in_bucket(&bytes, suffix_bytes(self.bucket_bits), &mut |suffix, offset| {
+            if suffix == wanted {
+                found.push(offset);
+            }
+        })
+        .ok_or_else(|| self.damaged(from))?;
+        Ok(found)
+    }
+
+    /// Every entry, in order, with `bytes` the whole object: for merging and verifying.
+    ///
+    /// # Errors
+    /// Any byte that is not what was written.
+    pub(crate) fn each_entry(&self, bytes: &[u8], each: &mut dyn FnMut(Entry)) -> Result<(), IndexError> {
+        let directory = usize::try_from(self.directory).map_err(|_| self.damaged(0))?;
+        let header_and_directory = (bytes.get(..HEADER), bytes.get(directory..));
+        let (Some(header), Some(rest)) = header_and_directory else { return Err(self.damaged(bytes.len() as u64)) };
+        if Run::parse_header(&self.path, header, bytes.len() as u64).is_none() {
+            return Err(self.damaged(0));
+        }
+        let (table, crc) = rest.split_at(rest.len().saturating_sub(4));
+        if crc != crc32c::crc32c(table).to_le_bytes() {
+            return Err(self.damaged(self.directory));
+        }
+        let u32_at = |at: usize| table.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(u32::MAX, u32::from_le_bytes);
+        let suffix_len = suffix_bytes(self.bucket_bits);
+        for bucket in 0..1_usize << self.bucket_bits {
+            let (from, crc, to) = (u32_at(bucket * 8) as usize, u32_at(bucket * 8 + 4), u32_at(bucket * 8 + 8) as usize);
+            let data = bytes.get(from..to).filter(|data| crc32c::crc32c(data) == crc).ok_or_else(|| self.damaged(from as u64))?;
+            let high = (bucket as u64) << (HASH_BITS - self.bucket_bits);
+            let below = (1_u64 << (HASH_BITS - self.bucket_bits)) - 1;
+            each_in_bucket(data, suffix_len, &mut |suffix, offset| {
+                let low = suffix.iter().fold(0_u64, |all, byte| all << 8 | u64::from(*byte));
+                each((high | low & below, offset));
+            })
+            .ok_or_else(|| self.damaged(from as u64))?;
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, at: u64) -> IndexError {
+        IndexError::Damaged { path: self.path.clone(), at }
+    }
+}
+
+/// Calls `each` with every suffix and leaf of a bucket; `None` if its bytes make no sense.
+fn each_in_bucket(mut bytes: &[u8], suffix_len: usize, each: &mut dyn FnMut(&[u8], u32)) -> Option<()> {
+    while !bytes.is_empty() {
+        let (suffix, rest) = bytes.split_at_checked(suffix_len)?;
+        bytes = rest;
+        let mut offset = 0_u64;
+        loop {
+            let value = take_varint(&mut bytes)?;
+            offset = offset.checked_add(value >> 1)?;
+            each(suffix, u32::try_from(offset).ok()?);
+            if value & 1 == 0 {
+                break;
+            }
+        }
+    }
+    Some(())
+}
+
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..35).step_by(7) {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_run_gives_back_its_entries(mut entries in prop::collection::vec((0_u64..1 << 48, 0_u32..1 << 20), 0..2000), twins in 0_usize..50) {
+            for at in 0..twins.min(entries.len()) {
+                let other = entries[(at * 7) % entries.len()].0;
+                entries[at].0 = other;
+            }
+            entries.sort_unstable();
+            let store = MemoryStore::default();
+            let path = path_of(&(3..5));
+            let bytes = encode(3..5, entries.iter().copied());
+            store.replace(&path, &bytes).expect("stored");
+            let run = Run::open(&store, &path).expect("opens");
+            let mut all = Vec::new();
+            run.each_entry(&bytes, &mut |entry| all.push(entry)).expect("reads");
+            entries.dedup();
+            prop_assert_eq!(&all, &entries);
+            for (hash, _) in entries.iter().take(50) {
+                let expected: Vec<u32> = entries.iter().filter(|(other, _)| other == hash).map(|(_, offset)| *offset).collect();
+                prop_assert_eq!(run.leaves(&store, *hash).expect("reads"), expected);
+            }
+            prop_assert_eq!(run.leaves(&store, 12345).expect("reads").is_empty(), !entries.iter().any(|(hash, _)| *hash == 12345));
+        }
+
+        #[test]
+        fn a_flipped_bit_is_noticed(at in any::<prop::sample::Index>(), bit in 0_u8..8) {
+            let entries: Vec<Entry> = (0..500_u32).map(|n| (u64::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16, n)).collect();
+            let mut sorted = entries;
+            sorted.sort_unstable();
+            let store = MemoryStore::default();
+            let path = path_of(&(0..1));
+            let mut bytes = encode(0..1, sorted.iter().copied());
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            store.replace(&path, &bytes).expect("stored");
+            let noticed = match Run::open(&store, &path) {
+                Err(_) => true,
+                Ok(run) => run.each_entry(&bytes, &mut |_| {}).is_err(),
+            };
+            prop_assert!(noticed, "byte {at} of {}", bytes.len());
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What records are looked up by, and how a look-up becomes 48 bits of an index.
+
+use std::hash::Hasher;
+
+use deed_record::{Account, Credential, RecordId, Skeleton, Terms, TraceId};
+use siphasher::sip::SipHasher13;
+
+/// Something to look records up by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key<'a> {
+    /// The record of that id.
+    Id(RecordId),
+    /// Records of a trace.
+    Trace(TraceId),
+    /// Records whose initiator it is.
+    Initiator(Account),
+    /// Records whose executor it is.
+    Executor(Account),
+    /// Records that name it anywhere else: a hop, a subject, an approver.
+    Party(Account),
+    /// Records that use, change or saw a credential, by fingerprint, id or jti.
+    Credential {
+        /// Whose.
+        tenant: &'a str,
+        /// Fingerprint, id or jti.
+        name: &'a str,
+    },
+    /// Records about a resource.
+    Resource {
+        /// Whose.
+        tenant: &'a str,
+        /// Its URI, as sealed.
+        uri: &'a str,
+    },
+    /// Records that name another record: its outcome, its approvals, what relies on it.
+    Ref(RecordId),
+    /// Records of a session.
+    Session {
+        /// Whose.
+        tenant: &'a str,
+        /// Its name.
+        session: &'a str,
+    },
+}
+
+/// Index hashes keep 48 bits: with 100 million keys one look-up in three million meets a stranger,
+/// who is then found out by reading the leaf.
+pub(crate) const HASH_BITS: u32 = 48;
+
+impl Key<'_> {
+    /// The key's place in an index: the same in every store of this version.
+    pub(crate) fn hash(&self) -> u64 {
+        let (sort, tenant, name): (u8, &str, &[u8]) = match self {
+            Key::Id(id) => (0, "", &id.0),
+            Key::Trace(id) => (1, "", &id.0),
+            Key::Initiator(account) => (2, "", &account.0),
+            Key::Executor(account) => (3, "", &account.0),
+            Key::Party(account) => (4, "", &account.0),
+            Key::Credential { tenant, name } => (5, tenant, name.as_bytes()),
+            Key::Resource { tenant, uri } => (6, tenant, uri.as_bytes()),
+            Key::Ref(id) => (7, "", &id.0),
+            Key::Session { tenant, session } => (8, tenant, session.as_bytes()),
+        };
+        let mut hasher = SipHasher13::new_with_keys(0x6465_6564_2d69_6e64, 0x6578_2f31_0000_0000 | u64::from(sort));
+        hasher.write_u64(tenant.len() as u64);
+        hasher.write(tenant.as_bytes());
+        hasher.write(name);
+        hasher.finish() >> (64 - HASH_BITS)
+    }
+
+    /// Whether `record` is one that this key finds.
+    pub(crate) fn matches(&self, record: &Skeleton<'_>) -> bool {
+        let mut found = false;
+        each_key(record, &mut |key| found |= key == *self);
+        found
+    }
+}
+
+/// Everything `record` is looked up by; a key may come twice.
+pub(crate) fn each_key<'r>(record: &'r Skeleton<'_>, each: &mut dyn FnMut(Key<'r>)) {
+    let tenant: &str = &record.tenant;
+    each(Key::Id(record.id));
+    if let Some(trace) = record.trace_id {
+        each(Key::Trace(trace));
+    }
+    if let Some(session) = &record.session {
+        each(Key::Session { tenant, session });
+    }
+    if let Some(account) = record.initiator.as_ref().and_then(|party| party.account) {
+        each(Key::Initiator(account));
+    }
+    if let Some(account) = record.executor.as_ref().and_then(|party| party.account) {
+        each(Key::Executor(account));
+    }
+    if let Some(credential) = &record.credential {
+        credential_keys(tenant, credential, each);
+    }
+    if let Some(resource) = &record.resource {
+        each(Key::Resource { tenant, uri: &resource.uri });
+    }
+    for hop in record.chain.iter().flatten() {
+        hop.principal.account.into_iter().for_each(|account| each(Key::Party(account)));
+        hop.credential.iter().for_each(|name| each(Key::Credential { tenant, name }));
+        hop.delegation.into_iter().for_each(|id| each(Key::Ref(id)));
+    }
+    if let Some(terms) = &record.terms {
+        terms_keys(terms, each);
+    }
+    for effect in record.effects.iter().flatten() {
+        if let Some(credential) = &effect.credential {
+            credential_keys(tenant, credential, each);
+        }
+        if let Some(resource) = &effect.resource {
+            each(Key::Resource { tenant, uri: &resource.uri });
+        }
+        if let Some(terms) = &effect.terms {
+            terms_keys(terms, each);
+        }
+    }
+    for seen in record.secrets.iter().flatten() {
+        each(Key::Credential { tenant, name: &seen.fingerprint });
+    }
+    let outcome = record.outcome.iter().flat_map(|outcome| [outcome.compensates, outcome.retry_of]);
+    [record.action, record.request, record.grant, record.exception, record.supersedes, record.conflicts_with]
+        .into_iter()
+        .chain(outcome)
+        .flatten()
+        .chain(record.approvals.iter().flatten().copied())
+        .for_each(|id| each(Key::Ref(id)));
+}
+
+fn credential_keys<'r>(tenant: &'r str, credential: &'r Credential<'_>, each: &mut dyn FnMut(Key<'r>)) {
+    credential.names().for_each(|name| each(Key::Credential { tenant, name }));
+    if let Some(parent) = &credential.parent {
+        each(Key::Credential { tenant, name: parent });
+    }
+}
+
+fn terms_keys<'r>(terms: &'r Terms<'_>, each: &mut dyn FnMut(Key<'r>)) {
+    [&terms.by, &terms.subject]
+        .into_iter()
+        .filter_map(|party| party.as_ref().and_then(|party| party.account))
+        .for_each(|account| each(Key::Party(account)));
+}
+

@@ -1,0 +1,258 @@
+//! The secret keys of a store, in `keys/`: private to its owner, never on the shared object store.
+//!
+//! | file | what |
+//! |---|---|
+//! | `origin` | the log's name |
+//! | `ed25519.seed`, `ml-dsa-44.seed` | signing keys of the log, 32 bytes as hex |
+//! | `keys.redb` | a pseudonym key per tenant; a data key per tenant, person concerned and retention class |
+//!
+//! Destroying a data key makes every disclosure sealed under it unreadable, in backups too.
+
+use std::{
+    collections::HashMap,
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use aws_lc_rs::{
+    aead::{AES_256_GCM_SIV, LessSafeKey, UnboundKey},
+    hmac, rand,
+};
+use deed_record::Pseudonyms;
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use zeroize::Zeroizing;
+
+const TENANTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("tenants");
+const DATA_KEYS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("data_keys");
+
+/// Data keys kept at hand; the rest is read again when needed.
+const CACHED: usize = 65_536;
+
+/// Names a data key: keyed hash of tenant, person concerned and retention class.
+pub(crate) type DataKeyId = [u8; 16];
+
+/// Why a key could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// A key file cannot be read or made.
+    #[error("failed to use key file `{file}`: {source}")]
+    Io {
+        /// The file.
+        file: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A key file does not hold what it should.
+    #[error("key file `{file}` does not hold {expected}; restore it from your backup of `keys/`")]
+    Malformed {
+        /// The file.
+        file: String,
+        /// What it should hold.
+        expected: &'static str,
+    },
+    /// The key database failed.
+    #[error("failed to use `keys/keys.redb`: {0}")]
+    Database(String),
+    /// The system gives no randomness.
+    #[error("the system gives no random bytes")]
+    Random,
+}
+
+/// All keys of one store.
+pub(crate) struct Keys {
+    folder: PathBuf,
+    database: Database,
+    tenants: RwLock<HashMap<String, Arc<TenantKey>>>,
+    data_keys: RwLock<HashMap<DataKeyId, Arc<LessSafeKey>>>,
+}
+
+/// A tenant's pseudonym key, and its name.
+pub(crate) struct TenantKey {
+    pub(crate) name: String,
+    key: hmac::Key,
+}
+
+impl TenantKey {
+    /// The data key for what concerns `person` (empty: nobody in particular) in retention class `class`.
+    pub(crate) fn data_key_id(&self, person: &[u8], class: &str) -> DataKeyId {
+        let digest = self.keyed(&[b"data-key", person, class.as_bytes()]);
+        let mut id = [0; 16];
+        id.copy_from_slice(&digest[..16]);
+        id
+    }
+}
+
+impl Pseudonyms for TenantKey {
+    fn keyed(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.key);
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        let mut out = [0; 32];
+        out.copy_from_slice(context.sign().as_ref());
+        out
+    }
+}
+
+impl deed_record::secret::Fingerprints for TenantKey {
+    fn of_token(&self, secret: &[u8]) -> String {
+        format!("sha256:{}", deed_seal::hash::Hash::of(secret))
+    }
+
+    fn of_password(&self, secret: &[u8]) -> String {
+        format!("hmac-sha256:{}", deed_seal::hash::Hash(self.keyed(&[b"secret", secret])))
+    }
+}
+
+impl Keys {
+    /// Opens the keys of the store in `dir`, making them on first use.
+    pub(crate) fn open(dir: &Path) -> Result<Self, KeyError> {
+        let folder = dir.join("keys");
+        crate::store::make_folder(&folder).map_err(failed(&folder))?;
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).map_err(failed(&folder))?;
+        let path = folder.join("keys.redb");
+        let database = Database::create(&path).map_err(|e| KeyError::Database(e.to_string()))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(failed(&path))?;
+        let keys = Keys { folder, database, tenants: RwLock::default(), data_keys: RwLock::default() };
+        keys.write(|transaction| {
+            transaction.open_table(TENANTS)?;
+            transaction.open_table(DATA_KEYS)?;
+            Ok(())
+        })?;
+        Ok(keys)
+    }
+
+    /// A 32-byte seed kept in `name`, made on first use.
+    pub(crate) fn seed(&self, name: &str) -> Result<Zeroizing<[u8; 32]>, KeyError> {
+        let malformed = || KeyError::Malformed { file: name.to_owned(), expected: "64 hex digits" };
+        let text = Zeroizing::new(self.text(name, || {
+            let seed = Zeroizing::new(random::<32>()?);
+            Ok(deed_seal::hash::Hash(*seed).to_string())
+        })?);
+        text.parse::<deed_seal::hash::Hash>().map(|hash| Zeroizing::new(hash.0)).map_err(|_| malformed())
+    }
+
+    /// The one line kept in `name`, made on first use.
+    pub(crate) fn text(&self, name: &str, make: impl FnOnce() -> Result<String, KeyError>) -> Result<String, KeyError> {
+        let path = self.folder.join(name);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(text.trim_end().to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let text = make()?;
+                let write = || -> io::Result<()> {
+                    let part = self.folder.join(format!("{name}.part"));
+                    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
+                    file.write_all(text.as_bytes())?;
+                    file.write_all(b"\n")?;
+                    file.sync_all()?;
+                    fs::rename(&part, &path)?;
+                    fs::File::open(&self.folder)?.sync_all()
+                };
+                write().map_err(failed(&path))?;
+                Ok(text)
+            }
+            Err(error) => Err(failed(&path)(error)),
+        }
+    }
+
+    /// The pseudonym key of `tenant`, made on first use.
+    pub(crate) fn tenant(&self, tenant: &str) -> Result<Arc<TenantKey>, KeyError> {
+        if let Some(key) = self.known_tenant(tenant)? {
+            return Ok(key);
+        }
+        let fresh = Zeroizing::new(random::<32>()?);
+        self.write(|transaction| {
+            let mut table = transaction.open_table(TENANTS)?;
+            if table.get(tenant)?.is_none() {
+                table.insert(tenant, fresh.as_slice())?;
+            }
+            Ok(())
+        })?;
+        self.known_tenant(tenant)?.ok_or_else(|| KeyError::Database("a key just written is not there".into()))
+    }
+
+    /// The pseudonym key of `tenant`, if it has one.
+    pub(crate) fn known_tenant(&self, tenant: &str) -> Result<Option<Arc<TenantKey>>, KeyError> {
+        if let Some(key) = self.tenants.read().unwrap_or_else(PoisonError::into_inner).get(tenant) {
+            return Ok(Some(key.clone()));
+        }
+        let Some(bytes) = self.read(TENANTS, tenant)? else { return Ok(None) };
+        let key = Arc::new(TenantKey { name: tenant.to_owned(), key: hmac::Key::new(hmac::HMAC_SHA256, &bytes) });
+        self.tenants.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.to_owned(), key.clone());
+        Ok(Some(key))
+    }
+
+    /// Makes those of `ids` that are not there yet, in one durable step.
+    pub(crate) fn ensure(&self, ids: &[DataKeyId]) -> Result<(), KeyError> {
+        let mut missing = Vec::new();
+        for id in ids {
+            if !missing.contains(id) && self.data_key(id)?.is_none() {
+                missing.push(*id);
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let mut fresh = Zeroizing::new(vec![0_u8; missing.len() * 32]);
+        rand::fill(&mut fresh).map_err(|_| KeyError::Random)?;
+        self.write(|transaction| {
+            let mut table = transaction.open_table(DATA_KEYS)?;
+            for (id, key) in missing.iter().zip(fresh.chunks_exact(32)) {
+                if table.get(id.as_slice())?.is_none() {
+                    table.insert(id.as_slice(), key)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The data key `id`; `None` if it was never made or has been destroyed.
+    pub(crate) fn data_key(&self, id: &DataKeyId) -> Result<Option<Arc<LessSafeKey>>, KeyError> {
+        if let Some(key) = self.data_keys.read().unwrap_or_else(PoisonError::into_inner).get(id) {
+            return Ok(Some(key.clone()));
+        }
+        let Some(bytes) = self.read(DATA_KEYS, id.as_slice())? else { return Ok(None) };
+        let key = UnboundKey::new(&AES_256_GCM_SIV, &bytes).map_err(|_| KeyError::Malformed { file: "keys.redb".into(), expected: "a 32-byte data key" })?;
+        let key = Arc::new(LessSafeKey::new(key));
+        let mut cache = self.data_keys.write().unwrap_or_else(PoisonError::into_inner);
+        if cache.len() >= CACHED {
+            cache.clear();
+        }
+        cache.insert(*id, key.clone());
+        Ok(Some(key))
+    }
+
+    fn read<K: redb::Key + 'static>(&self, table: TableDefinition<'_, K, &'static [u8]>, key: K::SelfType<'_>) -> Result<Option<Zeroizing<Vec<u8>>>, KeyError> {
+        let get = || -> Result<_, redb::Error> {
+            let transaction = self.database.begin_read()?;
+            Ok(transaction.open_table(table)?.get(key)?.map(|value| Zeroizing::new(value.value().to_vec())))
+        };
+        get().map_err(|e| KeyError::Database(e.to_string()))
+    }
+
+    fn write(&self, change: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>) -> Result<(), KeyError> {
+        let run = || -> Result<(), redb::Error> {
+            let transaction = self.database.begin_write()?;
+            change(&transaction)?;
+            transaction.commit()?;
+            Ok(())
+        };
+        run().map_err(|e| KeyError::Database(e.to_string()))
+    }
+}
+
+/// Random bytes from the system's generator.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], KeyError> {
+    let mut bytes = [0; N];
+    rand::fill(&mut bytes).map_err(|_| KeyError::Random)?;
+    Ok(bytes)
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> KeyError {
+    let file = path.display().to_string();
+    move |source| KeyError::Io { file, source }
+}

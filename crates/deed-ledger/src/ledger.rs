@@ -1,0 +1,477 @@
+//! The ledger as others see it.
+
+use std::{
+    ops::{ControlFlow, Range},
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    task::{Context, Poll},
+    thread::JoinHandle,
+};
+
+use deed_record::{Account, Alias, Pseudonyms, Sealed, Skeleton};
+use deed_seal::{hash::Hash, merkle, tile::TilePath};
+use futures::channel::oneshot;
+
+use crate::{
+    AppendError, BlobError, IndexError, KeyError, Key, Name, OpenError, Opened, Options, PACK_LEAVES,
+    PackError, Receipt, Sender, SignedCheckpoint, VaultError,
+    append::{Placed, Placing},
+    background, blob,
+    lock::Lock,
+    open,
+    sealer::{Batch, Sealer},
+    sequencer::{Job, Sequencer},
+    shared::Shared,
+    store::{Store, StoreError},
+};
+
+/// Why the ledger cannot answer.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// There is no such thing.
+    #[error("{0} is not in the log")]
+    NotFound(String),
+    /// A pack is damaged or out of reach.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// A disclosure object is damaged or out of reach.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The index is damaged or out of reach.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A key cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Disclosures do not open.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// Something that must hold does not.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// A store this process holds. Clones share it.
+#[derive(Clone)]
+pub struct Ledger {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    dir: PathBuf,
+    threads: Mutex<Option<Threads>>,
+}
+
+/// Joined in this order when the ledger is closed.
+struct Threads {
+    sequencer: JoinHandle<()>,
+    packer: JoinHandle<()>,
+    signer: JoinHandle<()>,
+    _lock: Lock,
+}
+
+impl Ledger {
+    /// Opens the store in `dir`, making it if there is none, and holds it until [`Ledger::close`] or
+    /// the end of the process.
+    ///
+    /// # Errors
+    /// [`OpenError::Held`] if another process holds it; otherwise what is wrong with it, and where.
+    pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
+        let open::Opened { shared, journal, lock } = open::open(dir, &options)?;
+        let shared = Arc::new(shared);
+        let interval = options.checkpoint_interval;
+        let sequencer = Sequencer::new(shared.clone(), journal);
+        let (for_packer, for_signer) = (shared.clone(), shared.clone());
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new().name(name.into()).spawn(run).map_err(|source| OpenError::Folder { dir: dir.to_owned(), source })
+        };
+        let threads = Threads {
+            sequencer: spawn("sequencer", Box::new(move || sequencer.run()))?,
+            packer: spawn("packer", Box::new(move || background::pack_forever(&for_packer)))?,
+            signer: spawn("signer", Box::new(move || background::sign_forever(&for_signer, interval)))?,
+            _lock: lock,
+        };
+        Ok(Ledger { inner: Arc::new(Inner { shared, dir: dir.to_owned(), threads: Mutex::new(Some(threads)) }) })
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.inner.shared
+    }
+
+    /// The data directory.
+    pub fn dir(&self) -> &Path {
+        &self.inner.dir
+    }
+
+    /// Seals the records of `body` (a JSON array, or one after another) on this thread and hands them
+    /// to the sequencer. With `each`, a record that cannot be taken does not keep the others out.
+    ///
+    /// # Errors
+    /// Nothing of `body` was recorded.
+    pub fn begin(&self, body: &[u8], sender: &Sender, each: bool) -> Result<Pending, AppendError> {
+        let shared = self.shared();
+        if let Some(why) = shared.failure() {
+            return Err(AppendError::Unavailable(why.to_owned()));
+        }
+        let sealer = Sealer { keys: &shared.keys, sender };
+        let sealed = if each { sealer.seal_each(body) } else { sealer.seal_all(body).map(|batch| {
+            let good = batch.items.iter().map(|_| Ok(())).collect();
+            (batch, good)
+        }) };
+        let (batch, results) = sealed.inspect_err(|_| {
+            shared.counters.refused.fetch_add(1, Ordering::Relaxed);
+        })?;
+        let refused = results.iter().filter(|result| result.is_err()).count() as u64;
+        shared.counters.refused.fetch_add(refused, Ordering::Relaxed);
+        let ids = batch.items.iter().map(|item| (item.id, item.named.is_some_and(|named| named.imported))).collect();
+        let placing = place(shared, batch)?;
+        Ok(Pending { ledger: self.clone(), placing, ids, results, body: if each { Some(body.to_vec()) } else { None }, sender: sender.clone() })
+    }
+
+    /// Records `body`, all of it or nothing; returns when it is durable.
+    ///
+    /// # Errors
+    /// Why nothing was recorded.
+    pub fn append(&self, body: &[u8], sender: &Sender) -> Result<Vec<Receipt>, AppendError> {
+        self.begin(body, sender, false)?.wait()?.into_iter().collect()
+    }
+
+    /// Records what can be recorded of `body`; returns when that is durable.
+    ///
+    /// # Errors
+    /// `body` cannot be read at all, or recording is unavailable.
+    pub fn append_each(&self, body: &[u8], sender: &Sender) -> Result<Vec<Result<Receipt, AppendError>>, AppendError> {
+        self.begin(body, sender, true)?.wait()
+    }
+
+    /// The log's name.
+    pub fn origin(&self) -> &str {
+        &self.shared().log.origin
+    }
+
+    /// Leaves that are durable.
+    pub fn size(&self) -> u64 {
+        self.shared().log.size()
+    }
+
+    /// The log as it is now; cheap.
+    pub fn snapshot(&self) -> Snapshot {
+        let (size, packed) = self.shared().log.with_tail(|tail| (tail.size(), tail.first()));
+        Snapshot { ledger: self.clone(), size, packed }
+    }
+
+    /// The leaves `key` leads to, newest first, below `before`, at most `limit`.
+    ///
+    /// # Errors
+    /// The index or a leaf cannot be read.
+    pub fn lookup(&self, key: &Key<'_>, limit: usize, before: Option<u64>) -> Result<Vec<u64>, LedgerError> {
+        let shared = self.shared();
+        shared.counters.lookups.fetch_add(1, Ordering::Relaxed);
+        let before = before.unwrap_or(u64::MAX);
+        let hash = key.hash();
+        let (in_tail, first) = shared.log.with_tail(|tail| (tail.candidates(hash), tail.first()));
+        let mut found = Vec::new();
+        let mut check = |index: u64| -> Result<bool, LedgerError> {
+            let leaf = shared.log.leaf(index)?;
+            let skeleton = Skeleton::parse(&leaf).map_err(|e| LedgerError::Broken(format!("leaf {index} is no record: {e}")))?;
+            if key.matches(&skeleton) {
+                found.push(index);
+            }
+            Ok(found.len() < limit)
+        };
+        for index in in_tail.into_iter().filter(|index| *index < before) {
+            if !check(index)? {
+                return Ok(found);
+            }
+        }
+        let mut failed = None;
+        shared.index.candidates(hash, before.min(first), &mut |index| check(index).unwrap_or_else(|error| {
+            failed = Some(error);
+            false
+        }))?;
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(found),
+        }
+    }
+
+    /// Leaf `index` and its exact bytes.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotFound`], or the pack cannot be read.
+    pub fn leaf(&self, index: u64) -> Result<Sealed, LedgerError> {
+        Ok(Sealed { index, leaf: self.shared().log.leaf(index)? })
+    }
+
+    /// What the accounts that leaf `index` names are called. Those whose data key was destroyed are
+    /// absent.
+    ///
+    /// # Errors
+    /// The leaf or its names cannot be read.
+    pub fn names(&self, index: u64) -> Result<Vec<(Account, Name)>, LedgerError> {
+        let shared = self.shared();
+        let leaf = shared.log.leaf(index)?;
+        let skeleton = Skeleton::parse(&leaf).map_err(|e| LedgerError::Broken(format!("leaf {index} is no record: {e}")))?;
+        let mut wanted: Vec<Account> = skeleton.parties().filter_map(|party| party.account).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let pick = |names: &[([u8; 16], Vec<u8>)]| -> Vec<(Account, Vec<u8>)> {
+            names.iter().filter(|(account, _)| wanted.contains(&Account(*account))).map(|(account, blob)| (Account(*account), blob.clone())).collect()
+        };
+        let sealed = match shared.log.with_tail(|tail| tail.names(index).map(pick)) {
+            Some(sealed) => sealed,
+            None => pick(&shared.log.vault(index / PACK_LEAVES)?.names),
+        };
+        let mut names = Vec::new();
+        for (account, sealed) in sealed {
+            match blob::open(&shared.keys, &account.0, &sealed) {
+                Ok(plain) => names.push((account, serde_json::from_slice(&plain).map_err(|_| BlobError::Tampered)?)),
+                Err(BlobError::NoKey) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(names)
+    }
+
+    /// The account that `key` names in `tenant`: an alias, or an account as sealed. `None` if the
+    /// tenant has never recorded anything.
+    ///
+    /// # Errors
+    /// The tenant's key cannot be read.
+    pub fn account(&self, tenant: &str, key: &str) -> Result<Option<Account>, LedgerError> {
+        if let Ok(account) = key.parse() {
+            return Ok(Some(account));
+        }
+        Ok(self.shared().keys.known_tenant(tenant)?.map(|tenant| tenant.account(Alias::parse(key))))
+    }
+
+    /// The disclosures of leaf `index`, open. Showing a value to anyone is to be recorded first (D10).
+    ///
+    /// # Errors
+    /// They cannot be read, or were erased ([`BlobError::NoKey`]).
+    pub fn disclosures(&self, index: u64) -> Result<Vec<Opened>, LedgerError> {
+        let shared = self.shared();
+        let leaf = shared.log.leaf(index)?;
+        let sealed = match shared.log.with_tail(|tail| tail.blob(index)) {
+            Some(sealed) => sealed,
+            None => shared.log.vault(index / PACK_LEAVES)?.blob(&*shared.log.store, (index % PACK_LEAVES) as usize)?,
+        };
+        if sealed.is_empty() {
+            return Ok(Vec::new());
+        }
+        let skeleton = Skeleton::parse(&leaf).map_err(|e| LedgerError::Broken(format!("leaf {index} is no record: {e}")))?;
+        let plain = blob::open(&shared.keys, &skeleton.id.0, &sealed)?;
+        Ok(blob::disclosures(&plain)?)
+    }
+
+    /// The latest signed checkpoint; `None` before the first.
+    pub fn checkpoint(&self) -> Option<Arc<SignedCheckpoint>> {
+        self.shared().checkpoint.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The bytes of a tile or entry bundle (C2SP tlog-tiles), as far as the log has got.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotFound`].
+    pub fn tile(&self, path: &TilePath) -> Result<Vec<u8>, LedgerError> {
+        self.shared().log.serve(path)
+    }
+
+    /// Proof that leaf `index` is in the tree of `size` leaves.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotFound`] if the log has not got that far.
+    pub fn inclusion(&self, index: u64, size: u64) -> Result<Vec<Hash>, LedgerError> {
+        if index >= size || size > self.size() {
+            return Err(LedgerError::NotFound(format!("leaf {index} at size {size}")));
+        }
+        merkle::inclusion_proof(index, size, &self.shared().log)
+    }
+
+    /// Proof that the tree of `new` leaves continues that of `old`.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotFound`] if the log has not got that far.
+    pub fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, LedgerError> {
+        if old > new || new > self.size() {
+            return Err(LedgerError::NotFound(format!("size {new} after {old}")));
+        }
+        merkle::consistency_proof(old, new, &self.shared().log)
+    }
+
+    /// Public keys of the log, as C2SP vkeys.
+    pub fn verifier_keys(&self) -> Vec<String> {
+        self.shared().signer.verifier_keys().iter().map(ToString::to_string).collect()
+    }
+
+    /// Where packs and everything derived are.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.shared().log.store
+    }
+
+    /// Waits until a checkpoint covers leaf `index`; whether one does within `patience`.
+    pub fn wait_signed(&self, index: u64, patience: std::time::Duration) -> bool {
+        self.shared().wait_until(patience, || self.checkpoint().is_some_and(|signed| signed.size > index))
+    }
+
+    /// Takes no more records, answers those under way, signs a last checkpoint and lets go of the store.
+    ///
+    /// # Errors
+    /// The last checkpoint could not be signed; everything acknowledged is safe in the journal.
+    pub fn close(self) -> Result<(), LedgerError> {
+        let shared = self.shared();
+        let Some(threads) = self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner).take() else { return Ok(()) };
+        shared.queue.close("the ledger was closed");
+        let died = |name: &str| LedgerError::Broken(format!("the {name} thread died"));
+        threads.sequencer.join().map_err(|_| died("sequencer"))?;
+        background::sign_now(shared);
+        shared.closing.store(true, Ordering::Release);
+        shared.notify();
+        threads.packer.join().map_err(|_| died("packer"))?;
+        threads.signer.join().map_err(|_| died("signer"))?;
+        match shared.signing.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(why) => Err(LedgerError::Broken(why)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Looks for named records among what is in packs, then hands the batch over.
+fn place(shared: &Shared, batch: Batch) -> Result<Placing, AppendError> {
+    let searched = shared.log.with_tail(|tail| tail.first());
+    let unavailable = |error: LedgerError| AppendError::Unavailable(error.to_string());
+    // A record found in a pack is known for good; the sequencer then looks only at what came since. A
+    // batch in which one is found is searched again there as a whole: that is the rare road.
+    let mut found = false;
+    for item in batch.items.iter().filter(|item| item.named.is_some()) {
+        if shared.find_packed(item.id, searched).map_err(unavailable)? {
+            found = true;
+            break;
+        }
+    }
+    let (reply, answer) = oneshot::channel();
+    shared.queue.push(Job { batch, searched: if found { 0 } else { searched }, reply })?;
+    Ok(Placing(answer))
+}
+
+/// An append on its way: a future, or [`Pending::wait`].
+pub struct Pending {
+    ledger: Ledger,
+    placing: Placing,
+    ids: Vec<(deed_record::RecordId, bool)>,
+    results: Vec<Result<(), AppendError>>,
+    /// Kept where a record may have to be sealed again as a conflicting observation.
+    body: Option<Vec<u8>>,
+    sender: Sender,
+}
+
+impl Pending {
+    /// Waits until it is durable.
+    ///
+    /// # Errors
+    /// Nothing was recorded.
+    pub fn wait(self) -> Result<Vec<Result<Receipt, AppendError>>, AppendError> {
+        futures::executor::block_on(self)
+    }
+
+    fn finish(&mut self, placed: &[Placed]) -> Vec<Result<Receipt, AppendError>> {
+        let log = &self.ledger.shared().log.origin;
+        let mut placed = placed.iter().zip(&self.ids);
+        let mut answers = Vec::with_capacity(self.results.len());
+        for (position, result) in std::mem::take(&mut self.results).into_iter().enumerate() {
+            let answer = match result {
+                Err(error) => Err(error),
+                Ok(()) => match placed.next() {
+                    None => Err(AppendError::Unavailable("the sequencer gave no answer".into())),
+                    Some((Placed::New(index), (id, _))) => Ok(Receipt { id: *id, log: log.clone(), index: *index, duplicate: false }),
+                    Some((Placed::Duplicate(index), (id, _))) => {
+                        self.ledger.shared().counters.duplicates.fetch_add(1, Ordering::Relaxed);
+                        Ok(Receipt { id: *id, log: log.clone(), index: *index, duplicate: true })
+                    }
+                    Some((Placed::Conflict(first), (id, imported))) => match &self.body {
+                        Some(body) if *imported => self.ledger.append_conflicting(body, &self.sender, position, *id),
+                        _ => Err(AppendError::Conflict { index: position, id: *id, first: *first }),
+                    },
+                },
+            };
+            answers.push(answer);
+        }
+        answers
+    }
+}
+
+impl Future for Pending {
+    type Output = Result<Vec<Result<Receipt, AppendError>>, AppendError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match Pin::new(&mut self.placing).poll(context) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(placed)) => Poll::Ready(Ok(self.finish(&placed))),
+        }
+    }
+}
+
+impl Ledger {
+    /// Records the event at `position` of `body` again, beside the first record of it, `first`, whose
+    /// original bytes were others.
+    fn append_conflicting(&self, body: &[u8], sender: &Sender, position: usize, first: deed_record::RecordId) -> Result<Receipt, AppendError> {
+        let shared = self.shared();
+        let batch = Sealer { keys: &shared.keys, sender }.seal_conflicting(body, position, first).map_err(|e| e.at(position))?;
+        let id = batch.items.first().map_or(first, |item| item.id);
+        let placed = futures::executor::block_on(place(shared, batch)?)?;
+        let log = shared.log.origin.clone();
+        match placed.first() {
+            Some(Placed::New(index)) => Ok(Receipt { id, log, index: *index, duplicate: false }),
+            Some(Placed::Duplicate(index)) => Ok(Receipt { id, log, index: *index, duplicate: true }),
+            Some(Placed::Conflict(other)) => Err(AppendError::Conflict { index: position, id, first: *other }),
+            None => Err(AppendError::Unavailable("the sequencer gave no answer".into())),
+        }
+    }
+}
+
+/// The log at one size. Leaves never change, so that reading at leisure sees one state.
+#[derive(Clone)]
+pub struct Snapshot {
+    ledger: Ledger,
+    size: u64,
+    packed: u64,
+}
+
+impl Snapshot {
+    /// Leaves it covers.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Leaves below this were in packs when it was taken: a multiple of 65,536.
+    pub fn packed(&self) -> u64 {
+        self.packed
+    }
+
+    /// Calls `each` with the index and exact bytes of the leaves of `range`, in order, until it breaks.
+    ///
+    /// # Errors
+    /// A pack cannot be read.
+    pub fn scan(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>) -> Result<(), LedgerError> {
+        let end = range.end.min(self.size);
+        let mut index = range.start;
+        while index < end {
+            let bundle = self.ledger.shared().log.bundle(index / 256)?;
+            let first = index - index % 256;
+            while index < end && index < first + 256 {
+                let leaf = bundle.leaf((index - first) as usize).ok_or_else(|| LedgerError::NotFound(format!("leaf {index}")))?;
+                if each(index, leaf).is_break() {
+                    return Ok(());
+                }
+                index += 1;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,355 @@
+//! The one thread that orders: it takes sealed batches, gives each record its leaf index and time,
+//! makes them durable together, and only then says so.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use deed_record::{RecordId, Timestamp};
+use deed_seal::hash::{Hash, leaf_hash};
+use futures::channel::oneshot;
+
+use crate::{
+    LedgerError, PACK_LEAVES,
+    append::{AppendError, Placed},
+    journal::{FrameBuilder, Journal, JournalError, Spare},
+    key::Key,
+    sealer::{Batch, Item},
+    shared::Shared,
+    signing::now,
+};
+
+/// One frame holds no more bytes than this, so that any frame fits any journal file.
+const FRAME_BYTES: usize = 8 << 20;
+/// Sealed batches that wait for the sequencer take no more memory than this.
+const QUEUE_BYTES: usize = 64 << 20;
+/// So many complete packs may wait in memory for the store.
+pub(crate) const MOST_WAITING: usize = 3;
+/// How long a sender waits for room before it is told that recording is unavailable.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A sealed batch on its way into the log.
+pub(crate) struct Job {
+    pub(crate) batch: Batch,
+    /// Named records were looked for in all leaves below this already, and not found.
+    pub(crate) searched: u64,
+    pub(crate) reply: oneshot::Sender<Result<Vec<Placed>, AppendError>>,
+}
+
+/// Where batches wait. Senders block here, with a deadline, when the log cannot keep up.
+#[derive(Default)]
+pub(crate) struct Queue {
+    state: Mutex<QueueState>,
+    filled: Condvar,
+    room: Condvar,
+    /// Batches that are neither answered nor waiting: for the metrics.
+    pub(crate) depth: AtomicU64,
+}
+
+#[derive(Default)]
+struct QueueState {
+    jobs: VecDeque<Job>,
+    bytes: usize,
+    closed: Option<String>,
+    spare: Option<std::io::Result<Spare>>,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands `job` over, waiting for room if need be.
+    pub(crate) fn push(&self, job: Job) -> Result<(), AppendError> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut state = self.lock();
+        loop {
+            if let Some(why) = &state.closed {
+                return Err(AppendError::Unavailable(why.clone()));
+            }
+            if state.bytes < QUEUE_BYTES {
+                state.bytes += job.batch.weight();
+                state.jobs.push_back(job);
+                self.depth.store(state.jobs.len() as u64, Ordering::Relaxed);
+                self.filled.notify_one();
+                return Ok(());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(AppendError::Unavailable("the log cannot keep up with what is sent; try again".into()));
+            }
+            state = self.room.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Takes no more batches; those that wait are still answered.
+    pub(crate) fn close(&self, why: &str) {
+        let mut state = self.lock();
+        state.closed.get_or_insert_with(|| why.to_owned());
+        self.filled.notify_all();
+        self.room.notify_all();
+    }
+
+    fn give_spare(&self, spare: std::io::Result<Spare>) {
+        self.lock().spare = Some(spare);
+    }
+
+    /// The next batches, up to a frame's worth; `None` when closed and empty.
+    fn take(&self) -> Option<(Vec<Job>, Option<std::io::Result<Spare>>)> {
+        let mut state = self.lock();
+        while state.jobs.is_empty() {
+            if state.closed.is_some() {
+                return None;
+            }
+            state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let mut jobs = Vec::new();
+        let mut bytes = 0;
+        while bytes < FRAME_BYTES
+            && let Some(job) = state.jobs.pop_front()
+        {
+            bytes += job.batch.weight();
+            jobs.push(job);
+        }
+        state.bytes = state.bytes.saturating_sub(bytes);
+        self.depth.store(state.jobs.len() as u64, Ordering::Relaxed);
+        let spare = state.spare.take();
+        drop(state);
+        self.room.notify_all();
+        Some((jobs, spare))
+    }
+}
+
+/// Runs until the queue is closed and empty.
+pub(crate) struct Sequencer {
+    shared: Arc<Shared>,
+    journal: Journal,
+    frame: FrameBuilder,
+    spare_asked: bool,
+}
+
+/// What one frame will add to the log.
+#[derive(Default)]
+struct Group {
+    /// Job, item, leaf hash.
+    leaves: Vec<(usize, usize, Hash)>,
+    /// Named records of this frame: where they will be, and their content.
+    ids: HashMap<RecordId, (u64, [u8; 32])>,
+}
+
+impl Sequencer {
+    pub(crate) fn new(shared: Arc<Shared>, journal: Journal) -> Self {
+        Sequencer { shared, journal, frame: FrameBuilder::new(), spare_asked: false }
+    }
+
+    pub(crate) fn run(mut self) {
+        while let Some((mut jobs, spare)) = self.shared.queue.take() {
+            match spare {
+                Some(Ok(spare)) => self.journal.add_spare(spare),
+                Some(Err(error)) => tracing::warn!(%error, "failed to make a journal file ahead of need"),
+                None => {}
+            }
+            self.spare_asked &= self.journal.wants_spare().is_some();
+            self.prepare_spare();
+            self.journal.release(self.shared.log.with_tail(|tail| tail.first()));
+
+            let answers = self.place(&mut jobs);
+            for (job, answer) in jobs.into_iter().zip(answers) {
+                // A sender that no longer listens has its record all the same.
+                if job.reply.send(answer).is_err() {
+                    self.shared.counters.unheard.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    /// Has the next journal file made while this thread goes on.
+    fn prepare_spare(&mut self) {
+        if self.spare_asked {
+            return;
+        }
+        if let Some(maker) = self.journal.wants_spare() {
+            self.spare_asked = true;
+            let shared = self.shared.clone();
+            std::thread::spawn(move || shared.queue.give_spare(maker.make()));
+        }
+    }
+
+    /// Places every record of `jobs`, frame by frame.
+    fn place(&mut self, jobs: &mut [Job]) -> Vec<Result<Vec<Placed>, AppendError>> {
+        let mut answers: Vec<Result<Vec<Placed>, AppendError>> = jobs.iter().map(|job| Ok(Vec::with_capacity(job.batch.items.len()))).collect();
+        if let Err(error) = self.wait_for_room() {
+            answers.iter_mut().for_each(|answer| *answer = Err(error.clone()));
+            return answers;
+        }
+        let mut at = (0, 0);
+        while at.0 < jobs.len() {
+            let from = at.0;
+            if let Err(error) = self.place_frame(jobs, &mut at, &mut answers) {
+                // Nothing of this frame is in the log; whoever had a record in it or behind it hears so.
+                answers[from..].iter_mut().for_each(|answer| *answer = Err(error.clone()));
+                break;
+            }
+        }
+        answers
+    }
+
+    /// One frame: from `at` on, as many records as fit.
+    fn place_frame(&mut self, jobs: &mut [Job], at: &mut (usize, usize), answers: &mut [Result<Vec<Placed>, AppendError>]) -> Result<(), AppendError> {
+        let (first, last_recorded) = self.shared.log.with_tail(|tail| (tail.size(), tail.last_recorded));
+        // A clock that was set back must not make `recorded` go back.
+        let recorded = now().0.max(last_recorded);
+        let stamp = Timestamp(recorded).to_text();
+        let mut group = Group::default();
+        self.frame.start(first);
+        let started = *at;
+        'frame: while at.0 < jobs.len() {
+            while at.1 < jobs[at.0].batch.items.len() {
+                if self.frame.len() > FRAME_BYTES {
+                    break 'frame;
+                }
+                let (job, item) = *at;
+                let placed = match self.came_before(&jobs[job], &jobs[job].batch.items[item], &group).map_err(unavailable)? {
+                    Some(placed) => placed,
+                    None => {
+                        jobs[job].batch.stamp(item, &stamp);
+                        let batch = &jobs[job].batch;
+                        let leaf = batch.leaf(&batch.items[item]);
+                        self.frame.leaf(leaf, batch.blob(&batch.items[item]));
+                        let index = first + group.leaves.len() as u64;
+                        group.leaves.push((job, item, leaf_hash(leaf)));
+                        if let Some(named) = &batch.items[item].named {
+                            group.ids.insert(batch.items[item].id, (index, named.content));
+                        }
+                        Placed::New(index)
+                    }
+                };
+                if let Ok(placed_so_far) = &mut answers[job] {
+                    placed_so_far.push(placed);
+                }
+                at.1 += 1;
+            }
+            *at = (at.0 + 1, 0);
+        }
+        if self.frame.is_empty() {
+            return Ok(());
+        }
+        let named = started.0..(at.0 + usize::from(at.1 > 0)).min(jobs.len());
+        for job in &jobs[named.clone()] {
+            for name in &job.batch.names {
+                self.frame.name(&name.account.0, &name.blob);
+            }
+        }
+        self.journal.commit(&mut self.frame).map_err(|error| {
+            if let JournalError::Broken(why) = &error {
+                // INVARIANT D2: the state of the disk is unknown; nothing more is taken.
+                self.shared.fail(why);
+                self.shared.queue.close(why);
+            }
+            AppendError::Unavailable(error.to_string())
+        })?;
+        self.publish(jobs, &group, named, recorded).map_err(|error| {
+            self.shared.fail(&error.to_string());
+            AppendError::Unavailable(error.to_string())
+        })
+    }
+
+    /// Durable leaves become visible.
+    fn publish(&self, jobs: &[Job], group: &Group, named: std::ops::Range<usize>, recorded: i64) -> Result<(), LedgerError> {
+        let mut tail = self.shared.log.tail.write().unwrap_or_else(PoisonError::into_inner);
+        for job in &jobs[named] {
+            for name in &job.batch.names {
+                tail.name(name.account.0, &name.blob);
+            }
+        }
+        for (job, item, hash) in &group.leaves {
+            let batch = &jobs[*job].batch;
+            let item = &batch.items[*item];
+            tail.push(batch.leaf(item), *hash, batch.blob(item), batch.hashes(item)).map_err(|e| LedgerError::Broken(e.to_string()))?;
+        }
+        tail.last_recorded = recorded;
+        drop(tail);
+        self.shared.counters.records.fetch_add(group.leaves.len() as u64, Ordering::Relaxed);
+        self.shared.counters.commits.fetch_add(1, Ordering::Relaxed);
+        self.shared.notify();
+        Ok(())
+    }
+
+    /// Whether a named record is in the log, or in this very frame, already.
+    fn came_before(&self, job: &Job, item: &Item, group: &Group) -> Result<Option<Placed>, LedgerError> {
+        let Some(named) = &item.named else { return Ok(None) };
+        let judge = |index: u64, content: Option<[u8; 32]>| {
+            if content == Some(named.content) { Placed::Duplicate(index) } else { Placed::Conflict(index) }
+        };
+        if let Some((index, content)) = group.ids.get(&item.id) {
+            return Ok(Some(judge(*index, Some(*content))));
+        }
+        // Leaves that went into packs since the sender searched them are few, and rare.
+        let found = self.shared.find_id(item.id, job.searched)?;
+        Ok(found.map(|(index, content)| judge(index, content)))
+    }
+
+    /// Waits while too many packs wait for the store: memory is bounded (D2 holds, for nothing is
+    /// acknowledged meanwhile).
+    fn wait_for_room(&self) -> Result<(), AppendError> {
+        let waited = self.shared.wait_until(PATIENCE, || self.shared.log.with_tail(|tail| tail.waiting()) < MOST_WAITING);
+        if waited {
+            return Ok(());
+        }
+        let why = self.shared.packing_error().unwrap_or_else(|| "the store is too slow".into());
+        Err(AppendError::Unavailable(format!("packs cannot be written: {why}")))
+    }
+}
+
+fn unavailable(error: LedgerError) -> AppendError {
+    AppendError::Unavailable(error.to_string())
+}
+
+/// The keyed digest sealed in a leaf's `content`.
+pub(crate) fn content_of(leaf: &[u8]) -> Option<[u8; 32]> {
+    let at = memchr::memmem::find(leaf, b"\"content\":\"")? + 11;
+    let digits = std::str::from_utf8(leaf.get(at..at + 64)?).ok()?;
+    digits.parse::<Hash>().ok().map(|hash| hash.0)
+}
+
+impl Shared {
+    /// The record of that id among leaves at or above `from`, and its content digest.
+    pub(crate) fn find_id(&self, id: RecordId, from: u64) -> Result<Option<(u64, Option<[u8; 32]>)>, LedgerError> {
+        let key = Key::Id(id);
+        let mut candidates = self.log.with_tail(|tail| tail.candidates(key.hash()));
+        let packed = self.log.with_tail(|tail| tail.first());
+        if from < packed {
+            let first_pack = from / PACK_LEAVES;
+            self.index.candidates(key.hash(), packed, &mut |leaf| {
+                candidates.push(leaf);
+                leaf / PACK_LEAVES >= first_pack
+            })?;
+        }
+        for index in candidates.into_iter().filter(|index| *index >= from) {
+            let leaf = self.log.leaf(index)?;
+            // A stranger with the same 48 bits has another id.
+            let skeleton = deed_record::Skeleton::parse(&leaf).map_err(|e| LedgerError::Broken(format!("leaf {index} is no record: {e}")))?;
+            if skeleton.id == id {
+                return Ok(Some((index, content_of(&leaf))));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Shared {
+    /// Whether a record of that id is in a pack, below leaf `packed`.
+    pub(crate) fn find_packed(&self, id: RecordId, packed: u64) -> Result<bool, LedgerError> {
+        let mut found = false;
+        self.index.candidates(Key::Id(id).hash(), packed, &mut |_| {
+            found = true;
+            false
+        })?;
+        Ok(found)
+    }
+}

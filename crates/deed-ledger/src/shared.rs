@@ -1,0 +1,109 @@
+//! What the threads of a ledger share.
+
+use std::{
+    sync::{
+        Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64},
+    },
+    time::{Duration, Instant},
+};
+
+use crate::{
+    index::Index,
+    keys::Keys,
+    sequencer::Queue,
+    signing::{CheckpointSigner, SignedCheckpoint},
+    tree::Log,
+};
+
+pub(crate) struct Shared {
+    pub(crate) log: Log,
+    pub(crate) index: Index,
+    pub(crate) keys: Keys,
+    pub(crate) signer: CheckpointSigner,
+    pub(crate) queue: Queue,
+    pub(crate) checkpoint: RwLock<Option<Arc<SignedCheckpoint>>>,
+    pub(crate) counters: Atomics,
+    pub(crate) closing: AtomicBool,
+    /// Why nothing is written any more, once that is so.
+    failed: OnceLock<String>,
+    /// Why the last attempt to write a pack did not work.
+    packing: Mutex<Option<String>>,
+    /// Why the last attempt to sign did not work.
+    pub(crate) signing: Mutex<Option<String>>,
+    changed: (Mutex<u64>, Condvar),
+}
+
+/// Counted since the ledger was opened.
+#[derive(Default)]
+pub(crate) struct Atomics {
+    pub(crate) records: AtomicU64,
+    pub(crate) commits: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    pub(crate) duplicates: AtomicU64,
+    pub(crate) unheard: AtomicU64,
+    pub(crate) checkpoints: AtomicU64,
+    pub(crate) packs: AtomicU64,
+    pub(crate) lookups: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(log: Log, index: Index, keys: Keys, signer: CheckpointSigner, checkpoint: Option<SignedCheckpoint>) -> Self {
+        Shared {
+            log,
+            index,
+            keys,
+            signer,
+            queue: Queue::default(),
+            checkpoint: RwLock::new(checkpoint.map(Arc::new)),
+            counters: Atomics::default(),
+            closing: AtomicBool::new(false),
+            failed: OnceLock::new(),
+            packing: Mutex::new(None),
+            signing: Mutex::new(None),
+            changed: (Mutex::new(0), Condvar::new()),
+        }
+    }
+
+    /// Stops writing for good; the first reason stays.
+    pub(crate) fn fail(&self, why: &str) {
+        if self.failed.set(why.to_owned()).is_ok() {
+            tracing::error!(why, "the ledger takes no more records");
+        }
+        self.notify();
+    }
+
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.failed.get().map(String::as_str)
+    }
+
+    pub(crate) fn packing_error(&self) -> Option<String> {
+        self.packing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_packing_error(&self, error: Option<String>) {
+        *self.packing.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+
+    /// Tells the other threads that something changed: the log has grown, a pack is in the store.
+    pub(crate) fn notify(&self) {
+        *self.changed.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.changed.1.notify_all();
+    }
+
+    /// Waits until `done` holds, looking again whenever something changes; whether it holds in the end.
+    pub(crate) fn wait_until(&self, patience: Duration, done: impl Fn() -> bool) -> bool {
+        let deadline = Instant::now() + patience;
+        let mut changes = self.changed.0.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if done() {
+                return true;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            changes = self.changed.1.wait_timeout(changes, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! A folder as a store.
+//!
+//! A safe write is: a temporary file beside the target, its bytes, `fsync`, then `link` (create, fails
+//! if the name is taken) or `rename` (replace), then `fsync` of the folder. What a crash leaves of an
+//! unfinished write ends in `.part` and is swept at the next [`LocalStore::open`].
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    ops::Range,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use super::{Object, Store, StoreError};
+
+/// What unfinished writes end in.
+pub(crate) const PART: &str = ".part";
+
+/// A folder of the local file system.
+#[derive(Debug)]
+pub struct LocalStore {
+    root: PathBuf,
+    parts: AtomicU64,
+}
+
+impl LocalStore {
+    /// The store in `root`, which must exist. Sweeps what unfinished writes left in `folders`.
+    ///
+    /// # Errors
+    /// A folder cannot be read.
+    pub fn open(root: &Path, folders: &[&str]) -> io::Result<Self> {
+        for folder in folders {
+            let folder = root.join(folder);
+            match fs::read_dir(&folder) {
+                Ok(entries) => {
+                    for entry in entries {
+                        let entry = entry?;
+                        if entry.file_name().to_string_lossy().ends_with(PART) {
+                            fs::remove_file(entry.path())?;
+                        }
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(LocalStore { root: root.to_owned(), parts: AtomicU64::new(0) })
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
+    /// Writes `parts` to a temporary file beside `path` and syncs it.
+    fn write_part(&self, path: &str, parts: &[&[u8]]) -> Result<PathBuf, StoreError> {
+        let target = self.at(path);
+        if let Some(folder) = target.parent()
+            && !folder.is_dir()
+        {
+            make_folder(folder).map_err(StoreError::io("make the folder of", path))?;
+        }
+        let number = self.parts.fetch_add(1, Ordering::Relaxed);
+        let mut name = target.clone().into_os_string();
+        name.push(format!(".{}-{number}{PART}", std::process::id()));
+        let temporary = PathBuf::from(name);
+        let write = || -> io::Result<()> {
+            let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+            for part in parts {
+                file.write_all(part)?;
+            }
+            file.sync_all()
+        };
+        write().map_err(|source| {
+            // The space is what matters when the disk is full; the name is swept at the next start.
+            if let Err(error) = fs::remove_file(&temporary) {
+                tracing::warn!(path, %error, "an unfinished file stays behind");
+            }
+            StoreError::Io { doing: "write", path: path.to_owned(), source }
+        })?;
+        Ok(temporary)
+    }
+
+    fn sync_folder(&self, path: &str) -> Result<(), StoreError> {
+        let target = self.at(path);
+        let folder = target.parent().unwrap_or(&self.root);
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(StoreError::io("sync the folder of", path))
+    }
+}
+
+/// Makes `folder` and those above it, durably.
+pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = folder.parent() {
+        make_folder(above)?;
+        match fs::create_dir(folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => File::open(above)?.sync_all()?,
+        }
+    }
+    Ok(())
+}
+
+impl Store for LocalStore {
+    fn create(&self, path: &str, parts: &[&[u8]]) -> Result<(), StoreError> {
+        let temporary = self.write_part(path, parts)?;
+        let linked = fs::hard_link(&temporary, self.at(path));
+        fs::remove_file(&temporary).map_err(StoreError::io("finish", path))?;
+        match linked {
+            Ok(()) => self.sync_folder(path),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(StoreError::Exists(path.to_owned())),
+            Err(source) => Err(StoreError::Io { doing: "write", path: path.to_owned(), source }),
+        }
+    }
+
+    fn replace(&self, path: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let temporary = self.write_part(path, &[bytes])?;
+        fs::rename(&temporary, self.at(path)).map_err(StoreError::io("write", path))?;
+        self.sync_folder(path)
+    }
+
+    fn read(&self, path: &str) -> Result<Vec<u8>, StoreError> {
+        fs::read(self.at(path)).map_err(|source| failed("read", path, source))
+    }
+
+    fn read_range(&self, path: &str, range: Range<u64>) -> Result<Vec<u8>, StoreError> {
+        let file = File::open(self.at(path)).map_err(|source| failed("open", path, source))?;
+        let wanted = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
+        // A damaged offset must not make us ask for more memory than the object has.
+        let size = file.metadata().map_err(StoreError::io("read", path))?.len();
+        if range.end > size {
+            return Err(StoreError::Short { path: path.to_owned(), size, wanted: range.end });
+        }
+        let mut bytes = vec![0; wanted];
+        file.read_exact_at(&mut bytes, range.start).map_err(StoreError::io("read", path))?;
+        Ok(bytes)
+    }
+
+    fn size(&self, path: &str) -> Result<u64, StoreError> {
+        fs::metadata(self.at(path)).map(|meta| meta.len()).map_err(|source| failed("read", path, source))
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<Object>, StoreError> {
+        let mut found = Vec::new();
+        // Only the folder part of the prefix is walked.
+        let folder = prefix.rsplit_once('/').map_or("", |(folder, _)| folder);
+        walk(&self.at(folder), folder, &mut found).map_err(StoreError::io("list", prefix))?;
+        found.retain(|object| object.path.starts_with(prefix));
+        found.sort();
+        Ok(found)
+    }
+
+    fn delete(&self, path: &str) -> Result<(), StoreError> {
+        match fs::remove_file(self.at(path)) {
+            Ok(()) => self.sync_folder(path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(StoreError::Io { doing: "delete", path: path.to_owned(), source }),
+        }
+    }
+}
+
+fn failed(doing: &'static str, path: &str, source: io::Error) -> StoreError {
+    match source.kind() {
+        io::ErrorKind::NotFound => StoreError::Missing(path.to_owned()),
+        _ => StoreError::Io { doing, path: path.to_owned(), source },
+    }
+}
+
+fn walk(folder: &Path, name: &str, found: &mut Vec<Object>) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let Ok(file_name) = entry.file_name().into_string() else { continue };
+        let path = if name.is_empty() { file_name } else { format!("{name}/{file_name}") };
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            walk(&entry.path(), &path, found)?;
+        } else if kind.is_file() && !path.ends_with(PART) {
+            // A file may be compacted away between being seen and being measured.
+            match entry.metadata() {
+                Ok(meta) => found.push(Object { path, size: meta.len() }),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,6 @@
+//! The ledger as its callers meet it, on a real folder.
+
+mod append;
+mod damage;
+mod recovery;
+mod support;
