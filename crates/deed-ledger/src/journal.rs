@@ -94,14 +94,9 @@ impl Journal {
         };
         for file in found.files {
             let slot = Slot { file: file.file, path: file.path, end: file.end };
-            if file.size != file_bytes {
-                // Made under another setting, or its making was cut short: not used again.
-                if slot.end > packed { journal.full.push(slot) } else { fs::remove_file(&slot.path).map_err(JournalDamage::io(&slot.path))? }
-            } else if slot.end > packed {
-                journal.full.push(slot);
-            } else {
-                journal.spare.push(slot);
-            }
+            // A file of another size was made under another setting, or cut short: `release` removes it
+            // once nothing needs it, and not before what was signed has been found whole.
+            if slot.end > packed || file.size != file_bytes { journal.full.push(slot) } else { journal.spare.push(slot) }
         }
         journal.full.sort_by_key(|slot| slot.end);
         Ok(Recovered { journal, frames: found.frames, torn: found.torn })
@@ -152,15 +147,15 @@ impl Journal {
 
     /// Frees files all of whose leaves are below `packed`.
     pub(crate) fn release(&mut self, packed: u64) {
-        let (free, full) = std::mem::take(&mut self.full).into_iter().partition(|slot: &Slot| slot.end <= packed);
+        let (free, full): (Vec<Slot>, _) = std::mem::take(&mut self.full).into_iter().partition(|slot| slot.end <= packed);
         self.full = full;
-        self.spare.extend::<Vec<Slot>>(free);
-        // Two are enough for the steady state; a backlog that made more gives its space back.
-        while self.spare.len() > 2 {
-            if let Some(slot) = self.spare.pop()
-                && let Err(error) = fs::remove_file(&slot.path)
-            {
-                tracing::warn!(path = %slot.path.display(), %error, "a spare journal file stays behind");
+        for slot in free {
+            let right_size = slot.file.metadata().is_ok_and(|meta| meta.len() == self.file_bytes);
+            // Two are enough for the steady state; a backlog that made more gives its space back.
+            if right_size && self.spare.len() < 2 {
+                self.spare.push(slot);
+            } else if let Err(error) = fs::remove_file(&slot.path) {
+                tracing::warn!(path = %slot.path.display(), %error, "a journal file that is not needed stays behind");
             }
         }
     }

@@ -9,7 +9,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use deed_record::{Account, Alias, Pseudonyms, Sealed, Skeleton};
+use deed_record::{Account, Alias, Pseudonyms, RecordId, Sealed, Skeleton};
 use deed_seal::{hash::Hash, merkle, tile::TilePath};
 use futures::channel::oneshot;
 
@@ -130,7 +130,44 @@ impl Ledger {
         shared.counters.refused.fetch_add(refused, Ordering::Relaxed);
         let ids = batch.items.iter().map(|item| (item.id, item.named.is_some_and(|named| named.imported))).collect();
         let placing = place(shared, batch)?;
-        Ok(Pending { ledger: self.clone(), placing, ids, results, body: if each { Some(body.to_vec()) } else { None }, sender: sender.clone() })
+        // Kept where a record may have to be sealed again, as a conflicting observation.
+        let again = each.then(|| (body.to_vec(), sender.clone()));
+        Ok(Pending(Box::pin(self.clone().finish(placing, ids, results, again))))
+    }
+
+    /// Turns what the sequencer says into receipts.
+    async fn finish(self, placing: Placing, ids: Vec<(RecordId, bool)>, results: Vec<Result<(), AppendError>>, again: Option<(Vec<u8>, Sender)>) -> Appended {
+        let shared = self.shared();
+        let placed = placing.await?;
+        let mut placed = placed.into_iter().zip(ids);
+        let mut answers = Vec::with_capacity(results.len());
+        for (position, result) in results.into_iter().enumerate() {
+            let answer = match result {
+                Err(error) => Err(error),
+                Ok(()) => match (placed.next(), &again) {
+                    (Some((Placed::Conflict(_), (first, true))), Some((body, sender))) => {
+                        self.append_conflicting(body, sender, position, first).await
+                    }
+                    (Some((placed, (id, _))), _) => shared.receipt(position, id, placed),
+                    (None, _) => Err(AppendError::Unavailable("the sequencer gave no answer".into())),
+                },
+            };
+            answers.push(answer);
+        }
+        Ok(answers)
+    }
+
+    /// Records the event at `position` of `body` again, beside the first record of it, `first`, whose
+    /// original bytes were others.
+    async fn append_conflicting(&self, body: &[u8], sender: &Sender, position: usize, first: RecordId) -> Result<Receipt, AppendError> {
+        let shared = self.shared();
+        let batch = Sealer { keys: &shared.keys, sender }.seal_conflicting(body, position, first).map_err(|e| e.at(position))?;
+        let id = batch.items.first().map_or(first, |item| item.id);
+        let placed = place(shared, batch)?.await?;
+        match placed.first() {
+            Some(placed) => shared.receipt(position, id, *placed),
+            None => Err(AppendError::Unavailable("the sequencer gave no answer".into())),
+        }
     }
 
     /// Records `body`, all of it or nothing; returns when it is durable.
@@ -359,79 +396,39 @@ fn place(shared: &Shared, batch: Batch) -> Result<Placing, AppendError> {
     Ok(Placing(answer))
 }
 
-/// An append on its way: a future, or [`Pending::wait`].
-pub struct Pending {
-    ledger: Ledger,
-    placing: Placing,
-    ids: Vec<(deed_record::RecordId, bool)>,
-    results: Vec<Result<(), AppendError>>,
-    /// Kept where a record may have to be sealed again as a conflicting observation.
-    body: Option<Vec<u8>>,
-    sender: Sender,
+impl Shared {
+    fn receipt(&self, position: usize, id: RecordId, placed: Placed) -> Result<Receipt, AppendError> {
+        let (index, duplicate) = match placed {
+            Placed::New(index) => (index, false),
+            Placed::Duplicate(index) => (index, true),
+            Placed::Conflict(first) => return Err(AppendError::Conflict { index: position, id, first }),
+        };
+        self.counters.duplicates.fetch_add(u64::from(duplicate), Ordering::Relaxed);
+        Ok(Receipt { id, log: self.log.origin.clone(), index, duplicate })
+    }
 }
+
+/// A receipt or an error for each record, or why nothing was recorded.
+type Appended = Result<Vec<Result<Receipt, AppendError>>, AppendError>;
+
+/// An append on its way: a future, or [`Pending::wait`].
+pub struct Pending(Pin<Box<dyn Future<Output = Appended> + Send>>);
 
 impl Pending {
     /// Waits until it is durable.
     ///
     /// # Errors
     /// Nothing was recorded.
-    pub fn wait(self) -> Result<Vec<Result<Receipt, AppendError>>, AppendError> {
+    pub fn wait(self) -> Appended {
         futures::executor::block_on(self)
-    }
-
-    fn finish(&mut self, placed: &[Placed]) -> Vec<Result<Receipt, AppendError>> {
-        let log = &self.ledger.shared().log.origin;
-        let mut placed = placed.iter().zip(&self.ids);
-        let mut answers = Vec::with_capacity(self.results.len());
-        for (position, result) in std::mem::take(&mut self.results).into_iter().enumerate() {
-            let answer = match result {
-                Err(error) => Err(error),
-                Ok(()) => match placed.next() {
-                    None => Err(AppendError::Unavailable("the sequencer gave no answer".into())),
-                    Some((Placed::New(index), (id, _))) => Ok(Receipt { id: *id, log: log.clone(), index: *index, duplicate: false }),
-                    Some((Placed::Duplicate(index), (id, _))) => {
-                        self.ledger.shared().counters.duplicates.fetch_add(1, Ordering::Relaxed);
-                        Ok(Receipt { id: *id, log: log.clone(), index: *index, duplicate: true })
-                    }
-                    Some((Placed::Conflict(first), (id, imported))) => match &self.body {
-                        Some(body) if *imported => self.ledger.append_conflicting(body, &self.sender, position, *id),
-                        _ => Err(AppendError::Conflict { index: position, id: *id, first: *first }),
-                    },
-                },
-            };
-            answers.push(answer);
-        }
-        answers
     }
 }
 
 impl Future for Pending {
-    type Output = Result<Vec<Result<Receipt, AppendError>>, AppendError>;
+    type Output = Appended;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match Pin::new(&mut self.placing).poll(context) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Ready(Ok(placed)) => Poll::Ready(Ok(self.finish(&placed))),
-        }
-    }
-}
-
-impl Ledger {
-    /// Records the event at `position` of `body` again, beside the first record of it, `first`, whose
-    /// original bytes were others.
-    fn append_conflicting(&self, body: &[u8], sender: &Sender, position: usize, first: deed_record::RecordId) -> Result<Receipt, AppendError> {
-        let shared = self.shared();
-        let batch = Sealer { keys: &shared.keys, sender }.seal_conflicting(body, position, first).map_err(|e| e.at(position))?;
-        let id = batch.items.first().map_or(first, |item| item.id);
-        let placed = futures::executor::block_on(place(shared, batch)?)?;
-        let log = shared.log.origin.clone();
-        match placed.first() {
-            Some(Placed::New(index)) => Ok(Receipt { id, log, index: *index, duplicate: false }),
-            Some(Placed::Duplicate(index)) => Ok(Receipt { id, log, index: *index, duplicate: true }),
-            Some(Placed::Conflict(other)) => Err(AppendError::Conflict { index: position, id, first: *other }),
-            None => Err(AppendError::Unavailable("the sequencer gave no answer".into())),
-        }
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Appended> {
+        self.0.as_mut().poll(context)
     }
 }
 

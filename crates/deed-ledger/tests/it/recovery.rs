@@ -48,7 +48,7 @@ fn packs_are_written_and_everything_is_found_across_them() {
     let first = first.expect("some");
     assert_eq!(ledger.lookup(&Key::Id(first.id), 1, None).expect("looked"), [0]);
     let mut trace = [0; 16];
-    trace[12..].copy_from_slice(&14_000_u32.to_be_bytes());
+    trace[12..].copy_from_slice(&13_000_u32.to_be_bytes());
     assert_eq!(ledger.lookup(&Key::Trace(TraceId(trace)), 10, None).expect("looked").len(), 5);
     let ann = ledger.account("default", "h-3").expect("key").expect("tenant");
     let newest = ledger.lookup(&Key::Initiator(ann), 100, None).expect("looked");
