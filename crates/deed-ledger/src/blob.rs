@@ -113,25 +113,35 @@ pub(crate) fn open(keys: &Keys, bound_to: &[u8], blob: &[u8]) -> Result<Vec<u8>,
 
 /// The disclosures of an opened blob.
 pub(crate) fn disclosures(plain: &[u8]) -> Result<Vec<Opened>, BlobError> {
-    let mut rest = plain;
     let mut found = Vec::new();
+    let mut sound = true;
+    let whole = each(plain, &mut |group, json| {
+        let name = deed_seal::sd::Disclosure::from_json(json).ok().and_then(|disclosure| disclosure.name().map(str::to_owned));
+        match name {
+            Some(name) => found.push(Opened { group: group.map(str::to_owned), name, json: json.to_vec() }),
+            None => sound = false,
+        }
+    });
+    whole.filter(|()| sound).map(|()| found).ok_or(BlobError::Tampered)
+}
+
+/// Calls `each_one` with the JSON of every disclosure; `None` if the bytes make no sense.
+pub(crate) fn each_json(plain: &[u8], each_one: &mut dyn FnMut(&[u8])) -> Option<()> {
+    each(plain, &mut |_, json| each_one(json))
+}
+
+fn each(mut rest: &[u8], each_one: &mut dyn FnMut(Option<&str>, &[u8])) -> Option<()> {
     while let Some((&mark, after)) = rest.split_first() {
-        let parse = || -> Option<(Opened, &[u8])> {
-            let (group, after) = if mark == WHOLE {
-                (None, after)
-            } else {
-                let (group, after) = after.split_at_checked(usize::from(mark))?;
-                (Some(String::from_utf8(group.to_vec()).ok()?), after)
-            };
-            let (length, after) = after.split_at_checked(4)?;
-            let length = u32::from_le_bytes(length.try_into().ok()?) as usize;
-            let (json, after) = after.split_at_checked(length)?;
-            let name = deed_seal::sd::Disclosure::from_json(json).ok()?.name()?.to_owned();
-            Some((Opened { group, name, json: json.to_vec() }, after))
+        let (group, after) = if mark == WHOLE {
+            (None, after)
+        } else {
+            let (group, after) = after.split_at_checked(usize::from(mark))?;
+            (Some(std::str::from_utf8(group).ok()?), after)
         };
-        let (opened, after) = parse().ok_or(BlobError::Tampered)?;
-        found.push(opened);
+        let (length, after) = after.split_at_checked(4)?;
+        let (json, after) = after.split_at_checked(u32::from_le_bytes(length.try_into().ok()?) as usize)?;
+        each_one(group, json);
         rest = after;
     }
-    Ok(found)
+    Some(())
 }

@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-pub(crate) use run::{Entry, Run, encode};
+pub(crate) use run::{Entry, Run, encode, packs_of};
 
 use crate::store::{Store, StoreError};
 
@@ -53,7 +53,7 @@ impl Index {
         let mut found: Vec<(Range<u64>, String)> = store
             .list(&format!("{FOLDER}/"))?
             .into_iter()
-            .filter_map(|object| Some((run::packs_of(&object.path)?, object.path)))
+            .filter_map(|object| Some((packs_of(&object.path)?, object.path)))
             .collect();
         // The widest first: it holds all that the narrower ones within it do.
         found.sort_by_key(|(packs, _)| (packs.start, std::cmp::Reverse(packs.end)));

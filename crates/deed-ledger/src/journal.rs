@@ -18,7 +18,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub(crate) use frame::{Frame, FrameBuilder};
+pub(crate) use frame::{Entry, Frame, FrameBuilder};
 pub use recover::JournalDamage;
 
 /// Where frames begin; the header has the first block for itself.
@@ -78,7 +78,7 @@ impl Journal {
     pub(crate) fn open(dir: &Path, file_bytes: u64, packed: u64) -> Result<Recovered, JournalDamage> {
         let folder = dir.join(FOLDER);
         crate::store::make_folder(&folder).map_err(JournalDamage::io(&folder))?;
-        let found = recover::read(&folder, packed)?;
+        let found = recover::read(&folder, packed, true)?;
         let generation = found.files.iter().map(|file| file.generation).max().unwrap_or(0);
         let next_slot = found.files.iter().map(|file| file.slot + 1).max().unwrap_or(0);
         let mut journal = Journal {
@@ -191,6 +191,15 @@ impl Journal {
         self.broken = Some(why.clone());
         JournalError::Broken(why)
     }
+}
+
+/// The frames with leaves at or above `packed` of the journal in `dir`, touching nothing.
+pub(crate) fn read_only(dir: &Path, packed: u64) -> Result<Vec<Frame>, JournalDamage> {
+    let folder = dir.join(FOLDER);
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    Ok(recover::read(&folder, packed, false)?.frames)
 }
 
 fn header(generation: u64, first: u64) -> [u8; 28] {

@@ -126,6 +126,19 @@ impl Keys {
         Ok(keys)
     }
 
+    /// Opens the keys of a store that is there already, making nothing; a holder may be using them.
+    pub(crate) fn open_existing(dir: &Path) -> Result<Self, KeyError> {
+        let folder = dir.join("keys");
+        let path = folder.join("keys.redb");
+        // A database in use is locked by its holder: a copy of it reads as well.
+        let bytes = fs::read(&path).map_err(failed(&path))?;
+        let backend = redb::backends::InMemoryBackend::new();
+        redb::StorageBackend::set_len(&backend, bytes.len() as u64).map_err(failed(&path))?;
+        redb::StorageBackend::write(&backend, 0, &bytes).map_err(failed(&path))?;
+        let database = Database::builder().create_with_backend(backend).map_err(|e| KeyError::Database(e.to_string()))?;
+        Ok(Keys { folder, database, tenants: RwLock::default(), data_keys: RwLock::default() })
+    }
+
     /// A 32-byte seed kept in `name`, made on first use.
     pub(crate) fn seed(&self, name: &str) -> Result<Zeroizing<[u8; 32]>, KeyError> {
         let malformed = || KeyError::Malformed { file: name.to_owned(), expected: "64 hex digits" };

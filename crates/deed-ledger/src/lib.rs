@@ -38,6 +38,7 @@ pub mod store;
 mod tail;
 mod tree;
 mod vault;
+pub mod verify;
 
 pub use append::{AppendError, Receipt, Sender};
 pub use blob::{BlobError, Opened};

@@ -14,8 +14,8 @@
 use std::ops::Range;
 
 use deed_seal::{
-    hash::{Hash, leaf_hash},
-    tile::{TILE_WIDTH, bundle_encode, tile_root},
+    hash::Hash,
+    tile::{TILE_WIDTH, bundle_encode, tile_hashes, tile_root},
 };
 
 use crate::{
@@ -53,7 +53,7 @@ pub enum PackError {
 }
 
 /// The object that holds pack `number`.
-pub fn path_of(number: u64) -> String {
+pub(crate) fn path_of(number: u64) -> String {
     format!("{FOLDER}/{number:06}.pack")
 }
 
@@ -105,14 +105,13 @@ pub(crate) fn encode(number: u64, origin: &str, bundles: &[std::sync::Arc<Bundle
 
 /// An open pack: its offset table; the rest stays in the store.
 #[derive(Debug)]
-pub struct Pack {
+pub(crate) struct Pack {
     path: String,
     number: u64,
     root: Hash,
     /// Offset and checksum of each bundle.
     bundles: Vec<(Range<u64>, u32)>,
     tiles: u64,
-    size: u64,
 }
 
 impl Pack {
@@ -120,7 +119,24 @@ impl Pack {
     ///
     /// # Errors
     /// It is missing or damaged.
-    pub fn open(store: &dyn Store, number: u64, origin: &str) -> Result<Self, PackError> {
+    pub(crate) fn open(store: &dyn Store, number: u64, origin: &str) -> Result<Self, PackError> {
+        let (pack, of) = Pack::open_of(store, number)?;
+        if of != Hash::of(origin.as_bytes()) {
+            return Err(PackError::Damaged { path: pack.path, at: 24, what: "it is a pack of another log".into() });
+        }
+        Ok(pack)
+    }
+
+    /// Opens pack `number` of whatever log.
+    ///
+    /// # Errors
+    /// It is missing or damaged.
+    pub(crate) fn open_any_origin(store: &dyn Store, number: u64) -> Result<Self, PackError> {
+        Ok(Pack::open_of(store, number)?.0)
+    }
+
+    /// The pack, and the hash of the origin it is of.
+    fn open_of(store: &dyn Store, number: u64) -> Result<(Self, Hash), PackError> {
         let path = path_of(number);
         let size = store.size(&path)?;
         let damaged = |at: u64, what: &str| PackError::Damaged { path: path.clone(), at, what: what.to_owned() };
@@ -140,9 +156,8 @@ impl Pack {
         expected[8..12].copy_from_slice(&VERSION.to_le_bytes());
         expected[12..16].copy_from_slice(&(BUNDLES as u32).to_le_bytes());
         expected[16..24].copy_from_slice(&(number * PACK_LEAVES).to_le_bytes());
-        expected[24..56].copy_from_slice(&Hash::of(origin.as_bytes()).0);
         if header != expected {
-            return Err(damaged(0, "it is not this pack of this log"));
+            return Err(damaged(0, "it is not the pack of that number"));
         }
         let u64_at = |at: usize| table.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(u64::MAX, u64::from_le_bytes);
         let u32_at = |at: usize| table.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes);
@@ -153,48 +168,48 @@ impl Pack {
             return Err(damaged(ending_at, "the offset table makes no sense"));
         }
         let root = Hash::from_slice(&trailer[..32]).ok_or_else(|| damaged(size, "no root"))?;
-        // The root is the one thing the checksum does not cover: it is made of the level-1 tile.
-        let pack = Pack { path, number, root, bundles, tiles, size };
-        Ok(pack)
+        let of = Hash::from_slice(&header[24..56]).ok_or_else(|| damaged(24, "no origin"))?;
+        // The root is covered by no checksum: it is made of the level-1 tile.
+        if tile_root(&tile_hashes(&store.read_range(&path, ending_at - TILE_BYTES..ending_at)?).map_err(|e| damaged(ending_at - TILE_BYTES, &e.to_string()))?) != root {
+            return Err(damaged(ending_at - TILE_BYTES, "the level-1 tile does not give the pack's root"));
+        }
+        Ok((Pack { path, number, root, bundles, tiles }, of))
     }
 
     /// Root of its 65,536 leaves, as written in the pack.
-    pub fn root(&self) -> Hash {
+    pub(crate) fn root(&self) -> Hash {
         self.root
     }
 
     /// Its object.
-    pub fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         &self.path
-    }
-
-    /// Its size in bytes, and how much of that is entry bundles.
-    pub fn sizes(&self) -> (u64, u64) {
-        (self.size, self.tiles - HEADER as u64)
     }
 
     /// Entry bundle `at` (0 to 255) as C2SP has it.
     ///
     /// # Errors
     /// Damaged.
-    pub fn bundle(&self, store: &dyn Store, at: usize) -> Result<Vec<u8>, PackError> {
+    pub(crate) fn bundle(&self, store: &dyn Store, at: usize) -> Result<Vec<u8>, PackError> {
         let (range, crc) = &self.bundles[at];
         let damaged = |what: String| PackError::Damaged { path: self.path.clone(), at: range.start, what };
         let frame = store.read_range(&self.path, range.clone())?;
         if crc32c::crc32c(&frame) != *crc {
             return Err(damaged(format!("entry bundle {} does not match its checksum", self.number * 256 + at as u64)));
         }
-        // No bundle is larger than 256 entries of the greatest length: a bomb stops there.
-        let limit = TILE_WIDTH as usize * (2 + 65_535);
-        zstd::bulk::decompress(&frame, limit)
-            .map_err(|e| damaged(format!("entry bundle {} does not unpack: {e}", self.number * 256 + at as u64)))
+        unpack(&frame).map_err(|e| damaged(format!("entry bundle {} does not unpack: {e}", self.number * 256 + at as u64)))
+    }
+
+    /// What is left of a bundle whose checksum fails, for naming the leaf that was changed.
+    pub(crate) fn damaged_bundle(&self, store: &dyn Store, at: usize) -> Option<Vec<u8>> {
+        unpack(&store.read_range(&self.path, self.bundles[at].0.clone()).ok()?).ok()
     }
 
     /// Level-0 tile `at` (0 to 255).
     ///
     /// # Errors
     /// The store failed.
-    pub fn tile_0(&self, store: &dyn Store, at: usize) -> Result<Vec<u8>, PackError> {
+    pub(crate) fn tile_0(&self, store: &dyn Store, at: usize) -> Result<Vec<u8>, PackError> {
         let from = self.tiles + at as u64 * TILE_BYTES;
         Ok(store.read_range(&self.path, from..from + TILE_BYTES)?)
     }
@@ -203,9 +218,14 @@ impl Pack {
     ///
     /// # Errors
     /// The store failed.
-    pub fn tile_1(&self, store: &dyn Store) -> Result<Vec<u8>, PackError> {
+    pub(crate) fn tile_1(&self, store: &dyn Store) -> Result<Vec<u8>, PackError> {
         self.tile_0(store, BUNDLES)
     }
+}
+
+fn unpack(frame: &[u8]) -> std::io::Result<Vec<u8>> {
+    // No bundle is larger than 256 entries of the greatest length: a bomb stops there.
+    zstd::bulk::decompress(frame, TILE_WIDTH as usize * (2 + 65_535))
 }
 
 /// A bundle of leaves in memory, in C2SP form, with where each begins.
@@ -250,9 +270,5 @@ impl Bundle {
 
     pub(crate) fn leaves(&self) -> impl Iterator<Item = &[u8]> {
         (0..self.len()).filter_map(|at| self.leaf(at))
-    }
-
-    pub(crate) fn hashes(&self) -> Vec<Hash> {
-        self.leaves().map(leaf_hash).collect()
     }
 }

@@ -138,10 +138,6 @@ impl Tail {
         self.frontier.size()
     }
 
-    pub(crate) fn frontier(&self) -> &Frontier {
-        &self.frontier
-    }
-
     pub(crate) fn waiting(&self) -> usize {
         self.full.len()
     }

@@ -181,11 +181,6 @@ impl Log {
     pub(crate) fn root(&self, size: u64) -> Result<Hash, LedgerError> {
         deed_seal::merkle::root_of(size, self)
     }
-
-    /// Forgets what it keeps of pack `number`'s disclosures: they were rewritten.
-    pub(crate) fn forget_vault(&self, number: u64) {
-        self.vaults.remove(&number);
-    }
 }
 
 impl HashReader for &Log {
@@ -198,13 +193,6 @@ impl HashReader for &Log {
         let from = ((index % width) << within) as usize;
         let hashes = tile.get(from..from + (1 << within)).ok_or_else(|| LedgerError::NotFound(format!("tree node {level}/{index}")))?;
         Ok(tile_root(hashes))
-    }
-}
-
-impl Log {
-    /// Whether leaf `index` is in a pack.
-    pub(crate) fn is_packed(&self, index: u64) -> bool {
-        index < self.pack_count() * PACK_LEAVES
     }
 }
 
@@ -239,9 +227,5 @@ impl<K: Eq + StdHash + Copy, V: Clone> Recent<K, V> {
             values.remove(&oldest);
         }
         Ok(value)
-    }
-
-    fn remove(&self, key: &K) {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).1.remove(key);
     }
 }

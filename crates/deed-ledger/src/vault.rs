@@ -37,7 +37,7 @@ pub enum VaultError {
 }
 
 /// The object that holds the disclosures of pack `number`.
-pub fn path_of(number: u64) -> String {
+pub(crate) fn path_of(number: u64) -> String {
     format!("{FOLDER}/{number:06}.disclosures")
 }
 
@@ -122,11 +122,19 @@ impl Vault {
         store.read_range(&self.path, self.blobs + u64::from(from)..self.blobs + u64::from(self.ends[at]))
     }
 
-    /// Where the blobs of leaves `from..to` are, for reading many at once.
-    pub(crate) fn span(&self, from: usize, to: usize) -> std::ops::Range<u64> {
+    /// The sealed disclosures of leaves `from..to` in one piece, and where in the blobs it starts.
+    pub(crate) fn blobs(&self, store: &dyn Store, from: usize, to: usize) -> Result<(u32, Vec<u8>), StoreError> {
         let start = if from == 0 { 0 } else { self.ends[from - 1] };
         let end = if to == 0 { 0 } else { self.ends[to - 1] };
-        self.blobs + u64::from(start)..self.blobs + u64::from(end)
+        let bytes = store.read_range(&self.path, self.blobs + u64::from(start)..self.blobs + u64::from(end))?;
+        Ok((start, bytes))
+    }
+
+    /// The part of such a piece that belongs to the leaf at `at`.
+    pub(crate) fn cut<'b>(&self, at: usize, start: u32, bytes: &'b [u8]) -> Option<&'b [u8]> {
+        let from = if at == 0 { 0 } else { *self.ends.get(at - 1)? };
+        let to = *self.ends.get(at)?;
+        bytes.get(from.checked_sub(start)? as usize..to.checked_sub(start)? as usize)
     }
 
     /// The object's size, as its tables have it.

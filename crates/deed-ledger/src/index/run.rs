@@ -28,9 +28,7 @@ pub(crate) type Entry = (u64, u32);
 pub(crate) struct Run {
     pub(crate) path: String,
     pub(crate) packs: Range<u64>,
-    pub(crate) keys: u64,
     pub(crate) entries: u64,
-    pub(crate) size: u64,
     bucket_bits: u32,
     directory: u64,
 }
@@ -39,7 +37,7 @@ pub(super) fn path_of(packs: &Range<u64>) -> String {
     format!("{FOLDER}/{:06}-{:06}.run", packs.start, packs.end - 1)
 }
 
-pub(super) fn packs_of(path: &str) -> Option<Range<u64>> {
+pub(crate) fn packs_of(path: &str) -> Option<Range<u64>> {
     let name = path.strip_prefix(FOLDER)?.strip_prefix('/')?.strip_suffix(".run")?;
     let (first, last) = name.split_once('-')?;
     let packs = first.parse().ok()?..last.parse::<u64>().ok()?.checked_add(1)?;
@@ -50,11 +48,11 @@ pub(super) fn packs_of(path: &str) -> Option<Range<u64>> {
 pub(crate) fn encode(packs: Range<u64>, entries: impl Iterator<Item = Entry> + Clone) -> Vec<u8> {
     let mut keys = 0_u64;
     let mut count = 0_u64;
-    let mut last = None;
-    for (hash, _) in entries.clone() {
-        keys += u64::from(last != Some(hash));
-        count += 1;
-        last = Some(hash);
+    let mut last: Option<Entry> = None;
+    for entry in entries.clone() {
+        keys += u64::from(last.is_none_or(|(hash, _)| hash != entry.0));
+        count += u64::from(last != Some(entry));
+        last = Some(entry);
     }
     let bucket_bits = (64 - keys.leading_zeros()).saturating_sub(BUCKET_KEYS).min(24);
     let suffix = suffix_bytes(bucket_bits);
@@ -130,9 +128,7 @@ impl Run {
         let run = Run {
             path: path.to_owned(),
             packs: u64_at(8)?..u64_at(16)?,
-            keys: u64_at(24)?,
             entries: u64_at(32)?,
-            size,
             bucket_bits: u32_at(40)?,
             directory: u64_at(48)?,
         };

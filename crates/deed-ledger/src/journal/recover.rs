@@ -66,8 +66,8 @@ pub(super) struct FoundFile {
     pub(super) end: u64,
 }
 
-pub(super) fn read(folder: &Path, packed: u64) -> Result<Found, JournalDamage> {
-    let mut files = list(folder)?;
+pub(super) fn read(folder: &Path, packed: u64, write: bool) -> Result<Found, JournalDamage> {
+    let mut files = list(folder, write)?;
     files.sort_by_key(|file| file.generation);
     let mut found = Found { files: Vec::new(), frames: Vec::new(), torn: None };
     let last = files.iter().rposition(|file| file.generation > 0);
@@ -96,13 +96,13 @@ fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn list(folder: &Path) -> Result<Vec<FoundFile>, JournalDamage> {
+fn list(folder: &Path, write: bool) -> Result<Vec<FoundFile>, JournalDamage> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(JournalDamage::io(folder))? {
         let path = entry.map_err(JournalDamage::io(folder))?.path();
         let slot = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_suffix(".journal")).and_then(|n| n.parse().ok());
         let Some(slot) = slot else { continue };
-        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(JournalDamage::io(&path))?;
+        let file = OpenOptions::new().read(true).write(write).open(&path).map_err(JournalDamage::io(&path))?;
         let size = file.metadata().map_err(JournalDamage::io(&path))?.len();
         let generation = generation_of(&file, &path, size)?;
         files.push(FoundFile { file, path, slot, size, generation, end: 0 });

@@ -49,6 +49,11 @@ impl LocalStore {
         Ok(LocalStore { root: root.to_owned(), parts: AtomicU64::new(0) })
     }
 
+    /// The store in `root`, for reading: nothing is swept or made.
+    pub fn read_only(root: &Path) -> Self {
+        LocalStore { root: root.to_owned(), parts: AtomicU64::new(0) }
+    }
+
     fn at(&self, path: &str) -> PathBuf {
         self.root.join(path)
     }

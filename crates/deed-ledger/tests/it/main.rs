@@ -4,3 +4,4 @@ mod append;
 mod damage;
 mod recovery;
 mod support;
+mod verify;

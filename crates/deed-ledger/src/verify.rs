@@ -1,0 +1,312 @@
+//! Checking a store from its files, without holding it and without trusting what wrote it.
+//!
+//! 1. *The log*: every leaf hashed from its entry bundle, every tile recomputed, the root held against
+//!    the signed checkpoint, and every kept checkpoint against the same tree. The leaves that are not in
+//!    packs yet come from the journal.
+//! 2. *Disclosures*: every one opened and its digest found in the sealed record.
+//! 3. *The index*: every run recomputed from the leaves.
+//! 4. *Rows*, by whoever derives them ([`Rows`]).
+//! 5. *Files*: each one was covered above, or is named in `unchecked` with the reason; one that is
+//!    neither is a problem.
+
+mod derived;
+mod files;
+mod report;
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use deed_seal::{
+    hash::Hash,
+    note::VerifierKey,
+    tile::{TILE_WIDTH, TilePath, bundle_encode, tile_root},
+    verify::{Against, Kept, Problem, ProblemKind, Tiles, verify},
+};
+
+pub use report::{Checked, StoreReport};
+
+use crate::{
+    PACK_LEAVES, PackError,
+    journal::Frame,
+    journal,
+    keys::{KeyError, Keys},
+    pack::{self, Pack},
+    signing::{CHECKPOINT, CheckpointSigner, KEPT},
+    store::{LocalStore, Store, StoreError},
+};
+
+/// What a store is held against.
+#[derive(Default)]
+pub struct VerifyOptions<'a> {
+    /// Public keys that were obtained elsewhere; none: the store's own.
+    pub keys: Vec<VerifierKey>,
+    /// Checkpoints that were kept elsewhere.
+    pub since: Vec<Kept>,
+    /// Checks the rows derived from the leaves.
+    pub rows: Option<&'a dyn Rows>,
+    /// Called now and then with the number of leaves that were looked at since the last call.
+    pub progress: Option<&'a (dyn Fn(u64) + Sync)>,
+}
+
+/// Checks what was derived from the leaves by somebody else: Parquet rows.
+pub trait Rows {
+    /// Holds every row that is in `store` against `leaves`, and says which objects that covered.
+    fn verify(&self, store: &Arc<dyn Store>, leaves: &Leaves) -> RowsReport;
+}
+
+/// What [`Rows::verify`] found.
+#[derive(Debug, Default)]
+pub struct RowsReport {
+    /// Rows that were compared.
+    pub rows: u64,
+    /// Objects that are covered by that.
+    pub covered: Vec<String>,
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+}
+
+/// Why a store cannot be looked at, at all.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// There is no store.
+    #[error("`{0}` is no store: it has no `log/checkpoint` and no packs")]
+    NoStore(String),
+    /// It cannot be read.
+    #[error("failed to read the store: {0}")]
+    Unreadable(String),
+}
+
+/// Checks the store in `dir`. It may be in use: what was there when this began is checked.
+///
+/// # Errors
+/// There is no store, or its folder cannot be read. Everything else is in the report.
+pub fn verify_store(dir: &Path, options: &VerifyOptions<'_>) -> Result<StoreReport, VerifyError> {
+    let unreadable = |error: &dyn std::fmt::Display| VerifyError::Unreadable(error.to_string());
+    if !dir.join(CHECKPOINT).exists() && !dir.join(pack::FOLDER).is_dir() {
+        return Err(VerifyError::NoStore(dir.display().to_string()));
+    }
+    let store: Arc<dyn Store> = Arc::new(LocalStore::read_only(dir));
+    let keys = Keys::open_existing(dir);
+    let mut report = StoreReport::default();
+    let started = Instant::now();
+
+    let own_keys = own_verifier_keys(keys.as_ref().ok());
+    report.kept_elsewhere = !options.keys.is_empty() || !options.since.is_empty();
+    let verifier_keys = if options.keys.is_empty() { own_keys } else { options.keys.clone() };
+    let present = files::list(dir).map_err(|e| unreadable(&e))?;
+    let leaves = Leaves::open(dir, store.clone(), &mut report.problems).map_err(|e| unreadable(&e))?;
+
+    let mut since = options.since.clone();
+    for object in store.list(KEPT).map_err(|e| unreadable(&e))? {
+        match store.read(&object.path) {
+            Ok(note) => since.push(Kept { name: object.path, note }),
+            Err(error) => report.unverified(&object.path, error.to_string()),
+        }
+    }
+    let against = Against { keys: &verifier_keys, since: &since, progress: options.progress, ..Against::default() };
+    let log = verify(&leaves, &against);
+    report.take_log(log, &leaves);
+    report.merkle = started.elapsed();
+
+    derived::verify(&leaves, keys.as_ref().ok(), &mut report);
+    let mut covered = Vec::new();
+    if let Some(rows) = options.rows {
+        let started = Instant::now();
+        let found = rows.verify(&store, &leaves);
+        report.checked.rows = found.rows;
+        report.problems.extend(found.problems);
+        covered = found.covered;
+        report.rows = started.elapsed();
+    }
+    files::account_for(&present, &leaves, &covered, options.rows.is_some(), &mut report);
+    report.total = started.elapsed();
+    Ok(report)
+}
+
+/// The public keys of the store's own signing keys, where those can be read.
+fn own_verifier_keys(keys: Option<&Keys>) -> Vec<VerifierKey> {
+    let own = || -> Option<Vec<VerifierKey>> {
+        let keys = keys?;
+        let origin: Arc<str> = keys.text("origin", || Err(KeyError::Random)).ok()?.into();
+        CheckpointSigner::open(keys, &origin).ok().map(|signer| signer.verifier_keys())
+    };
+    own().unwrap_or_default()
+}
+
+/// The leaves of a store that nobody here holds: packs, and the end of the journal.
+pub struct Leaves {
+    store: Arc<dyn Store>,
+    packs: BTreeMap<u64, Pack>,
+    /// Leaves from `packs.len() * PACK_LEAVES` on, with their sealed disclosures.
+    tail: Vec<journal::Entry>,
+    hashes: Vec<Hash>,
+    damaged: Mutex<Vec<Problem>>,
+}
+
+impl Leaves {
+    fn open(dir: &Path, store: Arc<dyn Store>, problems: &mut Vec<Problem>) -> Result<Self, StoreError> {
+        let mut packs = BTreeMap::new();
+        for object in store.list(&format!("{}/", pack::FOLDER))? {
+            let Some(number) = pack::number_of(&object.path) else { continue };
+            match Pack::open_any_origin(&*store, number) {
+                Ok(pack) => drop(packs.insert(number, pack)),
+                Err(error) => problems.push(problem(ProblemKind::Violated, &object.path, error.to_string())),
+            }
+        }
+        let packed = packs.keys().next_back().map_or(0, |last| last + 1) * PACK_LEAVES;
+        let tail = match read_tail(dir, packed) {
+            Ok(frames) => collect_tail(frames, packed),
+            Err(error) => {
+                problems.push(problem(ProblemKind::Violated, "journal", error.to_string()));
+                Vec::new()
+            }
+        };
+        let hashes = tail.iter().map(|entry| deed_seal::hash::leaf_hash(&entry.leaf)).collect();
+        Ok(Leaves { store, packs, tail, hashes, damaged: Mutex::default() })
+    }
+
+    /// Leaves in packs: below this.
+    pub fn packed(&self) -> u64 {
+        self.packs.keys().next_back().map_or(0, |last| last + 1) * PACK_LEAVES
+    }
+
+    /// All leaves.
+    pub fn size(&self) -> u64 {
+        self.packed() + self.tail.len() as u64
+    }
+
+    /// The exact bytes of the 65,536 leaves of pack `number`, in order, as 256 entry bundles.
+    ///
+    /// # Errors
+    /// The pack is damaged.
+    pub fn bundles(&self, number: u64) -> Option<impl Iterator<Item = Result<Vec<u8>, PackError>>> {
+        let pack = self.packs.get(&number)?;
+        Some((0..256).map(|at| pack.bundle(&*self.store, at)))
+    }
+
+    /// A bundle from a pack. One whose checksum fails is a violation by itself; what still unpacks is
+    /// held against the tiles all the same, for that names the leaf.
+    fn packed_bundle(&self, pack: &Pack, index: u64) -> Result<Vec<u8>, PackError> {
+        let at = (index % 256) as usize;
+        let error = match pack.bundle(&*self.store, at) {
+            Err(error @ PackError::Damaged { .. }) => error,
+            result => return result,
+        };
+        let what = format!("leaves {} to {}: {error}", index * TILE_WIDTH, index * TILE_WIDTH + TILE_WIDTH - 1);
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner).push(problem(ProblemKind::Violated, pack.path(), what));
+        pack.damaged_bundle(&*self.store, at).ok_or(error)
+    }
+
+    /// What was found damaged while reading.
+    pub(crate) fn take_damaged(&self) -> Vec<Problem> {
+        std::mem::take(&mut self.damaged.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn packs(&self) -> &BTreeMap<u64, Pack> {
+        &self.packs
+    }
+
+    pub(crate) fn tail(&self) -> &[journal::Entry] {
+        &self.tail
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    fn tail_tile(&self, from: u64, width: usize) -> Option<&[Hash]> {
+        let at = usize::try_from(from.checked_sub(self.packed())?).ok()?;
+        self.hashes.get(at..at.checked_add(width)?)
+    }
+
+    /// Hashes of a tile above the packs, made of their roots: such tiles are not stored.
+    fn upper_tile(&self, level: u8, index: u64, width: u64) -> Option<Vec<Hash>> {
+        let span = 1_u64.checked_shl(8 * u32::from(level - 2))?;
+        (0..width)
+            .map(|at| {
+                let first = index.checked_mul(TILE_WIDTH)?.checked_add(at)?.checked_mul(span)?;
+                let roots: Option<Vec<Hash>> = (first..first.checked_add(span)?).map(|number| self.packs.get(&number).map(Pack::root)).collect();
+                roots.map(|roots| tile_root(&roots))
+            })
+            .collect()
+    }
+}
+
+impl Tiles for Leaves {
+    type Error = PackError;
+
+    fn get(&self, path: &TilePath) -> Result<Option<Vec<u8>>, PackError> {
+        let width = path.width();
+        let bytes_of = |hashes: &[Hash]| hashes.iter().flat_map(|hash| hash.0).collect::<Vec<u8>>();
+        let cut = |mut bytes: Vec<u8>| {
+            bytes.truncate(usize::from(width) * 32);
+            bytes
+        };
+        match *path {
+            TilePath::Entries { index, .. } => {
+                if let Some(pack) = self.packs.get(&(index / 256)) {
+                    return self.packed_bundle(pack, index).map(Some);
+                }
+                let entries = (index * TILE_WIDTH)
+                    .checked_sub(self.packed())
+                    .and_then(|from| self.tail.get(from as usize..from as usize + usize::from(width)));
+                Ok(entries.and_then(|entries| bundle_encode(entries.iter().map(|entry| entry.leaf.as_slice())).ok()))
+            }
+            TilePath::Hashes { level: 0, index, .. } => match self.packs.get(&(index / 256)) {
+                Some(pack) => pack.tile_0(&*self.store, (index % 256) as usize).map(|bytes| Some(cut(bytes))),
+                None => Ok(self.tail_tile(index * TILE_WIDTH, usize::from(width)).map(bytes_of)),
+            },
+            TilePath::Hashes { level: 1, index, .. } => match self.packs.get(&index) {
+                Some(pack) => pack.tile_1(&*self.store).map(|bytes| Some(cut(bytes))),
+                None => {
+                    let leaves = usize::from(width) * TILE_WIDTH as usize;
+                    Ok(self.tail_tile(index * PACK_LEAVES, leaves).map(|hashes| {
+                        bytes_of(&hashes.chunks_exact(TILE_WIDTH as usize).map(tile_root).collect::<Vec<_>>())
+                    }))
+                }
+            },
+            TilePath::Hashes { level, index, .. } => Ok(self.upper_tile(level, index, u64::from(width)).map(|hashes| bytes_of(&hashes))),
+        }
+    }
+
+    fn checkpoint(&self) -> Result<Option<Vec<u8>>, PackError> {
+        match self.store.read(CHECKPOINT) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Frames with leaves from `packed` on. A store in use moves leaves into packs while we look: then a
+/// second look finds them there.
+fn read_tail(dir: &Path, packed: u64) -> Result<Vec<Frame>, crate::JournalDamage> {
+    let mut tries = 0;
+    loop {
+        match journal::read_only(dir, packed) {
+            Err(_) if tries < 3 => {
+                tries += 1;
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            result => return result,
+        }
+    }
+}
+
+fn collect_tail(frames: Vec<Frame>, packed: u64) -> Vec<journal::Entry> {
+    let mut tail = Vec::new();
+    for frame in frames {
+        let next = packed + tail.len() as u64;
+        let skip = next.saturating_sub(frame.first) as usize;
+        tail.extend(frame.entries.into_iter().skip(skip));
+    }
+    tail
+}
+
+pub(crate) fn problem(kind: ProblemKind, place: &str, what: String) -> Problem {
+    Problem { kind, place: place.to_owned(), what }
+}

@@ -1,0 +1,85 @@
+//! Every file of a store is accounted for.
+
+use std::{fs, io, path::Path};
+
+use deed_seal::verify::Unchecked;
+
+use super::{Leaves, StoreReport};
+use crate::{
+    index, pack,
+    signing::{CHECKPOINT, KEPT},
+    vault,
+};
+
+/// Every file below `dir`, by its path relative to it.
+pub(super) fn list(dir: &Path) -> io::Result<Vec<String>> {
+    fn walk(folder: &Path, name: &str, found: &mut Vec<String>) -> io::Result<()> {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let file = entry.file_name().to_string_lossy().into_owned();
+            let path = if name.is_empty() { file } else { format!("{name}/{file}") };
+            if entry.file_type()?.is_dir() { walk(&entry.path(), &path, found)? } else { found.push(path) }
+        }
+        Ok(())
+    }
+    let mut found = Vec::new();
+    walk(dir, "", &mut found)?;
+    found.sort();
+    Ok(found)
+}
+
+/// Names what was not covered, with the reason; what has no business in a store is a problem.
+pub(super) fn account_for(present: &[String], leaves: &Leaves, covered: &[String], rows_checked: bool, report: &mut StoreReport) {
+    for path in present {
+        match role(path, leaves, covered, rows_checked) {
+            Role::Covered => {}
+            Role::Unchecked(why) => report.unchecked.push(Unchecked { place: path.clone(), why: why.to_owned() }),
+            Role::Stranger(why) => report.violated(path, why.to_owned()),
+        }
+    }
+}
+
+enum Role {
+    /// Checked above, or found damaged there.
+    Covered,
+    Unchecked(&'static str),
+    Stranger(&'static str),
+}
+
+fn role(path: &str, leaves: &Leaves, covered: &[String], rows_checked: bool) -> Role {
+    let (folder, name) = path.split_once('/').unwrap_or(("", path));
+    match folder {
+        "" => match name {
+            "deed.toml" => Role::Unchecked("settings; they are no evidence"),
+            "inventory.toml" => Role::Unchecked("what people declared; it is no evidence"),
+            "lock" | "deed.sock" => Role::Unchecked("tells who holds the store; it holds no records"),
+            _ => Role::Stranger("no part of Deed makes such a file; move it out of the store"),
+        },
+        "keys" => match name {
+            "origin" | "ed25519.seed" | "ml-dsa-44.seed" | "keys.redb" => Role::Unchecked("a secret key; only its use can be checked"),
+            _ => Role::Stranger("no part of Deed makes such a file; move it out of the store"),
+        },
+        "journal" if name.ends_with(".journal") => {
+            // Its frames were read as the end of the log; the rest of it waits to be used again.
+            Role::Covered
+        }
+        "log" if path == CHECKPOINT => Role::Covered,
+        "log" if path.strip_prefix(KEPT).is_some_and(|size| size.len() == 20 && size.bytes().all(|b| b.is_ascii_digit())) => Role::Covered,
+        pack::FOLDER if pack::number_of(path).is_some() => Role::Covered,
+        vault::FOLDER => match vault::number_of(path) {
+            Some(number) if leaves.packs().contains_key(&number) => Role::Covered,
+            Some(_) => Role::Unchecked("its pack is not written yet; the journal has what is in it"),
+            None => Role::Stranger("no part of Deed makes such a file; move it out of the store"),
+        },
+        index::FOLDER => match index::packs_of(path) {
+            Some(packs) if packs.end <= leaves.packs().len() as u64 => Role::Covered,
+            Some(_) => Role::Unchecked("its pack is not written yet; the journal has what is in it"),
+            None => Role::Stranger("no part of Deed makes such a file; move it out of the store"),
+        },
+        _ if covered.iter().any(|other| other == path) => Role::Covered,
+        "parquet" if !rows_checked => Role::Unchecked("rows were not checked: this program was built without SQL"),
+        "tmp" => Role::Unchecked("room for large queries; emptied at the next start"),
+        _ if path.ends_with(".part") => Role::Unchecked("an unfinished write; swept at the next start"),
+        _ => Role::Stranger("no part of Deed makes such a file; move it out of the store"),
+    }
+}

@@ -1,0 +1,180 @@
+//! A store is checked from its files; every kind of damage is found and named.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+    time::Duration,
+};
+
+use deed_ledger::{
+    PACK_LEAVES,
+    verify::{StoreReport, VerifyError, VerifyOptions, verify_store},
+};
+use deed_seal::verify::{Kept, ProblemKind};
+
+use crate::support::{append, crash_image, observations, open};
+
+const TOTAL: u64 = PACK_LEAVES + 300;
+
+/// A closed store of one pack and a tail, made once.
+fn packed() -> &'static Path {
+    static STORE: OnceLock<tempfile::TempDir> = OnceLock::new();
+    STORE
+        .get_or_init(|| {
+            let dir = tempfile::tempdir().expect("folder");
+            let ledger = open(dir.path());
+            for from in (0..TOTAL).step_by(4096) {
+                append(&ledger, &observations(from, 4096.min(TOTAL - from)));
+            }
+            while ledger.snapshot().packed() < PACK_LEAVES {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            ledger.close().expect("closed");
+            dir
+        })
+        .path()
+}
+
+fn copy() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("folder");
+    crash_image(packed(), dir.path());
+    dir
+}
+
+fn check(dir: &Path) -> StoreReport {
+    verify_store(dir, &VerifyOptions::default()).expect("a store")
+}
+
+#[test]
+fn a_good_store_verifies_and_every_file_is_accounted_for() {
+    let report = check(packed());
+    assert_eq!(report.verified(), Some(true), "{:#?}", report.problems);
+    assert_eq!((report.checked.leaves, report.checked.packs, report.checked.disclosures), (TOTAL, 1, TOTAL));
+    assert_eq!(report.checked.runs, 1);
+    assert!(report.checked.checkpoints >= 2);
+    assert_eq!(report.size, Some(TOTAL));
+    assert_eq!(report.signed_by.len(), 2, "both signatures: {:?}", report.signed_by);
+    assert!(!report.kept_elsewhere);
+    let unchecked: Vec<&str> = report.unchecked.iter().map(|u| u.place.as_str()).collect();
+    assert_eq!(unchecked, ["keys/ed25519.seed", "keys/keys.redb", "keys/ml-dsa-44.seed", "keys/origin", "lock"]);
+}
+
+#[test]
+fn a_flipped_bit_in_any_file_of_evidence_is_found_there() {
+    let report = |path: &str, at: &dyn Fn(usize) -> usize| {
+        let dir = copy();
+        let file = dir.path().join(path);
+        let mut bytes = fs::read(&file).expect("read");
+        let at = at(bytes.len());
+        bytes[at] ^= 1;
+        fs::write(&file, bytes).expect("written");
+        check(dir.path())
+    };
+    let kept = fs::read_dir(packed().join("log/checkpoints")).expect("listed").next().expect("one").expect("read").file_name();
+    let kept = format!("log/checkpoints/{}", kept.to_string_lossy());
+    let cases: &[(&str, fn(usize) -> usize)] = &[
+        ("packs/000000.pack", |_| 3),
+        ("packs/000000.pack", |_| 20),
+        ("packs/000000.pack", |_| 5000),
+        ("packs/000000.pack", |len| len / 2),
+        ("packs/000000.pack", |len| len - 48 - 3080 - 8192 + 77),
+        ("packs/000000.pack", |len| len - 48 - 1000),
+        ("packs/000000.pack", |len| len - 30),
+        ("disclosures/000000.disclosures", |_| 2),
+        ("disclosures/000000.disclosures", |_| 3000),
+        ("disclosures/000000.disclosures", |len| len / 2),
+        ("disclosures/000000.disclosures", |len| len - 1),
+        ("index/000000-000000.run", |_| 9),
+        ("index/000000-000000.run", |len| len / 2),
+        ("index/000000-000000.run", |len| len - 2),
+        ("log/checkpoint", |_| 30),
+        ("log/checkpoint", |len| len / 2),
+        (&kept, |_| 30),
+    ];
+    for (path, at) in cases {
+        let found = report(path, at);
+        assert_eq!(found.verified(), Some(false), "{path}: {:#?}", found.problems);
+        let named = found.problems.iter().any(|p| p.place.contains(path) && p.kind == ProblemKind::Violated);
+        assert!(named, "{path} is not named: {:#?}", found.problems);
+    }
+}
+
+#[test]
+fn a_flipped_leaf_names_the_leaf() {
+    let dir = copy();
+    let file = dir.path().join("disclosures/000000.disclosures");
+    let mut bytes = fs::read(&file).expect("read");
+    let last = bytes.len() - 20;
+    bytes[last] ^= 1;
+    fs::write(&file, bytes).expect("written");
+    let report = check(dir.path());
+    assert!(report.problems[0].what.contains(&format!("leaf {}", PACK_LEAVES - 1)), "{:?}", report.problems);
+}
+
+#[test]
+fn what_is_missing_is_unverified_and_never_a_pass() {
+    for path in ["disclosures/000000.disclosures", "index/000000-000000.run"] {
+        let dir = copy();
+        fs::remove_file(dir.path().join(path)).expect("removed");
+        let report = check(dir.path());
+        assert_eq!(report.verified(), None, "{path}: {:#?}", report.problems);
+    }
+    for path in ["packs/000000.pack", "log/checkpoint"] {
+        let dir = copy();
+        fs::remove_file(dir.path().join(path)).expect("removed");
+        let report = check(dir.path());
+        assert_ne!(report.verified(), Some(true), "{path}: {:#?}", report.problems);
+    }
+}
+
+#[test]
+fn a_file_that_is_neither_checked_nor_known_is_a_problem() {
+    let dir = copy();
+    fs::write(dir.path().join("packs/extra.txt"), "hello").expect("written");
+    let report = check(dir.path());
+    assert_eq!(report.verified(), Some(false));
+    assert_eq!(report.problems[0].place, "packs/extra.txt");
+}
+
+#[test]
+fn a_checkpoint_kept_elsewhere_catches_a_rollback_of_everything() {
+    let dir = tempfile::tempdir().expect("folder");
+    let ledger = open(dir.path());
+    append(&ledger, &observations(0, 10));
+    ledger.clone().close().expect("closed");
+    drop(ledger);
+    let old = tempfile::tempdir().expect("folder");
+    crash_image(dir.path(), old.path());
+    let ledger = open(dir.path());
+    append(&ledger, &observations(10, 10));
+    ledger.clone().close().expect("closed");
+    let kept = Kept { name: "kept".into(), note: ledger.checkpoint().expect("signed").note.clone().into_bytes() };
+    let against = |dir: &Path| verify_store(dir, &VerifyOptions { since: vec![kept.clone()], ..VerifyOptions::default() }).expect("a store");
+    let report = against(dir.path());
+    assert_eq!((report.verified(), report.kept_elsewhere), (Some(true), true), "{:?}", report.problems);
+    assert_ne!(against(old.path()).verified(), Some(true), "a rolled back store passes");
+    // Another key than the one that was kept.
+    let stranger = open(tempfile::tempdir().expect("folder").path()).verifier_keys();
+    let keys = stranger.iter().map(|vkey| vkey.parse().expect("a vkey")).collect();
+    let report = verify_store(dir.path(), &VerifyOptions { keys, ..VerifyOptions::default() }).expect("a store");
+    assert_ne!(report.verified(), Some(true), "a stranger's key passes");
+}
+
+#[test]
+fn a_store_in_use_verifies() {
+    let dir = tempfile::tempdir().expect("folder");
+    let ledger = open(dir.path());
+    let receipts = append(&ledger, &observations(0, 500));
+    assert!(ledger.wait_signed(receipts[499].index, Duration::from_secs(5)));
+    let report = check(dir.path());
+    assert_eq!(report.verified(), Some(true), "{:?}", report.problems);
+    assert_eq!(report.checked.leaves, 500);
+}
+
+#[test]
+fn no_store_is_no_success() {
+    let dir = tempfile::tempdir().expect("folder");
+    let empty: PathBuf = dir.path().join("nothing");
+    assert!(matches!(verify_store(&empty, &VerifyOptions::default()), Err(VerifyError::NoStore(_))));
+}
