@@ -1,1 +1,40 @@
-//! What the records say about one action: chains, edges and explanations, pure functions of evidence
+//! What the records say about one action: who asked, who acted, by what right, what was decided, what
+//! happened, and how each of these is known.
+//!
+//! Everything here is a pure function of [`Evidence`]: no I/O of its own, no clock, no randomness. The
+//! answer does not depend on the order in which records arrived (D6), on leaf indexes, or on anything
+//! that can be redacted (D14); names only label it. What no record says is `missing`, never guessed.
+//!
+//! Two steps make an answer. *Gathering* reads, within a bound, every record that may bear on the
+//! action. *Judging* then looks at that set alone. The rules are written down in `docs/explain.md`.
+
+mod approvals;
+mod authority;
+mod case;
+mod claim;
+mod credential;
+mod evidence;
+mod explain;
+pub mod explanation;
+mod finding;
+mod gather;
+mod names;
+mod outcome;
+mod parts;
+pub mod render;
+mod row;
+mod scope;
+mod trace;
+mod verdict;
+mod view;
+mod who;
+mod words;
+
+pub use evidence::{Checkpoint, Evidence, ExplainError, Found, Name};
+pub use explain::explain;
+pub use explanation::Explanation;
+pub use finding::{RULES, Rule};
+pub use gather::{MOST_NAMING, MOST_RECORDS};
+pub use row::{ActionRow, action_row};
+pub use trace::{Gap, MOST_STEPS, Step, StepDecision, StepOutcome, Trace, trace};
+pub use words::{Attribution, Authority, Class, Edge, GapKind, Scope, Severity};

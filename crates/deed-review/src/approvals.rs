@@ -1,0 +1,257 @@
+//! The answers to a request or to the action, and what each is worth.
+
+use std::collections::BTreeSet;
+
+use deed_record::{Account, Answer, Basis, Change, Kind, Party, RecordId, Ruling, Timestamp};
+
+use crate::{
+    authority::{Asked, Given},
+    case::Case,
+    claim::Claim,
+    outcome::Ended,
+    who::People,
+    words::{Edge, beside},
+};
+
+/// An answer to a request or to the action.
+pub(crate) struct Answered<'c> {
+    pub(crate) claim: Claim<'c>,
+    pub(crate) by: Option<&'c Party<'c>>,
+    pub(crate) worth: Worth,
+    /// Whether it is more than one party's word.
+    pub(crate) firm: bool,
+    pub(crate) edge: Edge,
+}
+
+/// What an answer is worth to the action.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Worth {
+    Counts,
+    Silent,
+    Refused,
+    OtherTarget,
+    Anonymous,
+    Late,
+    UnderWay,
+    Ended,
+    Withdrawn,
+    ByWhoAsked,
+    ByWhoActs,
+}
+
+impl Worth {
+    /// Why an answer does not count.
+    pub(crate) const fn why(self) -> Option<&'static str> {
+        match self {
+            Worth::Counts | Worth::Refused => None,
+            Worth::Silent => Some("says neither yes nor no"),
+            Worth::OtherTarget => Some("answers another request"),
+            Worth::Anonymous => Some("does not say who gave it"),
+            Worth::Late => Some("given only after the action"),
+            Worth::UnderWay => Some("given after the intent; whether before the act is not known"),
+            Worth::Ended => Some("had ended before the action"),
+            Worth::Withdrawn => Some("taken back before the action"),
+            Worth::ByWhoAsked => Some("given by who asked"),
+            Worth::ByWhoActs => Some("given by who acted"),
+        }
+    }
+}
+
+/// The answers that bear on the action of `case`, by event time.
+pub(crate) fn answers<'c>(
+    case: &'c Case<'c>,
+    people: &People<'c>,
+    ended: &Ended<'c>,
+    request: Option<&Asked<'c>>,
+    grant: Option<&Given<'c>>,
+) -> Vec<Answered<'c>> {
+    let moment = case.time();
+    let target = Target::of(case, request, grant);
+    let related: Vec<Claim<'c>> = case
+        .records
+        .iter()
+        .flat_map(|rec| rec.claims(Kind::Approval))
+        .filter(|claim| target.is_named_by(claim) || target.names(claim))
+        .collect();
+    // What an intent announces happens at some time before its outcome; what was observed, at its time.
+    let head = &case.head().is;
+    let done = if head.kind == Kind::Intent {
+        ended.time().unwrap_or(Timestamp(i64::MAX))
+    } else {
+        moment
+    };
+    // Deed held it back until a human answered.
+    let held = head.basis == Basis::Enforced
+        && head
+            .decision
+            .as_ref()
+            .is_some_and(|decision| decision.effect == Ruling::StepUp);
+    let withdrawn = |claim: &Claim<'c>| {
+        // By the same person, later but still before the action.
+        related.iter().any(|later| {
+            let takes_back = matches!(later.change(), Some(Change::Revoked | Change::Expired))
+                || answer(later) == Some(Answer::Refused);
+            let this_one = later
+                .rec
+                .is
+                .approvals
+                .iter()
+                .flatten()
+                .any(|id| *id == claim.rec.is.id);
+            let same = this_one
+                || approver(later).is_some()
+                    && approver(later) == approver(claim)
+                    && same_target(later, claim);
+            takes_back
+                && same
+                && later.time() > claim.time()
+                && later.time() <= if held { done } else { moment }
+        })
+    };
+    let who_asked: BTreeSet<Account> = request
+        .into_iter()
+        .flat_map(|request| {
+            request
+                .askers()
+                .chain(request.claim.terms.and_then(|terms| terms.subject.as_ref()))
+        })
+        .chain(
+            grant
+                .and_then(|grant| grant.claim.terms)
+                .and_then(|terms| terms.subject.as_ref()),
+        )
+        .filter_map(|party| party.account)
+        .chain(people.initiator.account())
+        .collect();
+    let worth = |claim: &Claim<'c>| match (answer(claim), approver(claim)) {
+        (None, _) => Worth::Silent,
+        _ if !target.is_named_by(claim) => Worth::OtherTarget,
+        (Some(Answer::Refused), _) => Worth::Refused,
+        (_, None) => Worth::Anonymous,
+        _ if claim.time() > done => Worth::Late,
+        _ if claim.time() > moment && !(held && claim.rec.is.basis == Basis::Enforced) => {
+            Worth::UnderWay
+        }
+        // INVARIANT D8: someone who neither asked nor executes.
+        (_, Some(by)) if people.executor.account() == Some(by) => Worth::ByWhoActs,
+        (_, Some(by)) if who_asked.contains(&by) => Worth::ByWhoAsked,
+        _ if withdrawn(claim) => Worth::Withdrawn,
+        _ if claim
+            .terms
+            .and_then(|terms| terms.expires)
+            .is_some_and(|end| end <= moment) =>
+        {
+            Worth::Ended
+        }
+        _ => Worth::Counts,
+    };
+    let answered = |claim: &Claim<'c>| {
+        let also = related.iter().any(|other| {
+            other.rec.voice() != claim.rec.voice()
+                && answer(other) == answer(claim)
+                && approver(other).is_some()
+                && approver(other) == approver(claim)
+                && same_target(other, claim)
+        });
+        let edge = match claim.rec.is.basis {
+            Basis::Enforced => Edge::Proven,
+            _ if also => Edge::Corroborated,
+            _ => Edge::Asserted,
+        };
+        Answered {
+            claim: *claim,
+            by: approving(claim),
+            worth: worth(claim),
+            firm: claim.rec.firm() || also,
+            edge,
+        }
+    };
+    related
+        .iter()
+        .filter(|claim| !matches!(claim.change(), Some(Change::Revoked | Change::Expired)))
+        .map(answered)
+        .collect()
+}
+
+impl Answered<'_> {
+    /// In words, for one line.
+    pub(crate) fn how(&self, moment: Timestamp) -> String {
+        let said_by = self.claim.rec.said_by();
+        let when = beside(self.claim.time(), moment);
+        match self.worth.why() {
+            Some(why) => format!("{when}; does not count: {why}; {said_by}"),
+            None => format!("{when}; {said_by}"),
+        }
+    }
+}
+
+/// What an answer must be about to bear on the action.
+struct Target<'c> {
+    family: &'c BTreeSet<RecordId>,
+    /// The request whose answer carries the action: the grant's, else the action's own.
+    request: Option<RecordId>,
+    grant: Option<RecordId>,
+    /// Approvals that the action, its grant or its request name.
+    named: BTreeSet<RecordId>,
+}
+
+impl<'c> Target<'c> {
+    fn of(case: &'c Case<'c>, request: Option<&Asked<'c>>, grant: Option<&Given<'c>>) -> Self {
+        let of_grant = grant.map(|grant| &grant.claim.rec.is);
+        let of_request = request.map(|request| &request.claim.rec.is);
+        let naming = case
+            .of_action()
+            .map(|rec| &rec.is)
+            .chain(of_grant)
+            .chain(of_request);
+        Target {
+            family: &case.family,
+            request: match of_grant {
+                Some(grant) => grant.request,
+                None => of_request.map(|request| request.id),
+            },
+            grant: of_grant.map(|grant| grant.id),
+            named: naming
+                .flat_map(|rec| rec.approvals.iter().flatten().copied())
+                .collect(),
+        }
+    }
+
+    /// Whether the answer is about the action, or about the request that carries it.
+    fn is_named_by(&self, claim: &Claim<'_>) -> bool {
+        let rec = &claim.rec.is;
+        let action = rec.action.is_some_and(|id| self.family.contains(&id));
+        let request = rec.request.is_some() && rec.request == self.request;
+        let grant = rec.grant.is_some() && rec.grant == self.grant;
+        let unsaid = rec.action.is_none() && rec.request.is_none() && self.named.contains(&rec.id);
+        action || request || grant || unsaid
+    }
+
+    /// Whether the action or what it relies on names the answer.
+    fn names(&self, claim: &Claim<'_>) -> bool {
+        self.named.contains(&claim.rec.is.id)
+    }
+}
+
+fn answer(claim: &Claim<'_>) -> Option<Answer> {
+    claim.terms.and_then(|terms| terms.answer)
+}
+
+fn approving<'c>(claim: &Claim<'c>) -> Option<&'c Party<'c>> {
+    let by = claim.terms.and_then(|terms| terms.by.as_ref());
+    let rec = &claim.rec.is;
+    [by, rec.executor.as_ref(), rec.initiator.as_ref()]
+        .into_iter()
+        .flatten()
+        .find(|party| party.account.is_some())
+}
+
+fn approver(claim: &Claim<'_>) -> Option<Account> {
+    approving(claim).and_then(|party| party.account)
+}
+
+fn same_target(one: &Claim<'_>, other: &Claim<'_>) -> bool {
+    let (one, other) = (&one.rec.is, &other.rec.is);
+    one.request.is_some() && one.request == other.request
+        || one.action.is_some() && one.action == other.action
+}

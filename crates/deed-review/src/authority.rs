@@ -1,0 +1,276 @@
+//! By what right: the request, the answers to it, and the grant.
+
+use std::{cmp::Reverse, collections::BTreeSet};
+
+use deed_record::{Basis, Change, Kind, Party, RecordId, Text};
+
+use crate::{
+    approvals::{Answered, answers},
+    case::Case,
+    claim::{Claim, Standing},
+    credential::Lineage,
+    outcome::Ended,
+    who::People,
+    words::Edge,
+};
+
+/// The right that an action relies on, as far as records tell.
+pub(crate) struct Rights<'c> {
+    pub(crate) request: Option<Asked<'c>>,
+    pub(crate) grant: Option<Given<'c>>,
+    /// By event time.
+    pub(crate) answers: Vec<Answered<'c>>,
+    /// Ids of requests, grants and approvals that are named and not in the log, with what names them.
+    pub(crate) absent: Vec<(&'static str, RecordId)>,
+}
+
+/// A request.
+pub(crate) struct Asked<'c> {
+    pub(crate) claim: Claim<'c>,
+    pub(crate) edge: Edge,
+    pub(crate) how: String,
+}
+
+/// A grant.
+pub(crate) struct Given<'c> {
+    pub(crate) claim: Claim<'c>,
+    /// What stood of it when the action happened.
+    pub(crate) standing: Standing<'c>,
+    /// Whether it was given to somebody that the action is attributed to.
+    pub(crate) belongs: bool,
+    /// Whether it is more than one party's word.
+    pub(crate) firm: bool,
+    pub(crate) edge: Edge,
+    pub(crate) how: String,
+}
+
+impl<'c> Rights<'c> {
+    /// The rights that the records of `case` join to the action.
+    pub(crate) fn of(
+        case: &'c Case<'c>,
+        lineage: &Lineage<'c>,
+        people: &People<'c>,
+        ended: &Ended<'c>,
+    ) -> Self {
+        let grant = grant(case, lineage, people);
+        let request = request(case, lineage, grant.as_ref());
+        let answers = answers(case, people, ended, request.as_ref(), grant.as_ref());
+        let of_action = || case.of_action().map(|rec| &rec.is);
+        let grants = of_action()
+            .filter_map(|rec| rec.grant)
+            .map(|id| ("grant", id));
+        let of_grant = grant.as_ref().and_then(|grant| grant.claim.rec.is.request);
+        let requests = of_action()
+            .filter_map(|rec| rec.request)
+            .chain(of_grant)
+            .map(|id| ("request", id));
+        let approvals = of_action()
+            .flat_map(|rec| rec.approvals.iter().flatten())
+            .map(|id| ("approvals", *id));
+        let absent: BTreeSet<_> = grants
+            .chain(requests)
+            .chain(approvals)
+            .filter(|(_, id)| case.absent.contains(id))
+            .collect();
+        Rights {
+            request,
+            grant,
+            answers,
+            absent: absent.into_iter().collect(),
+        }
+    }
+}
+
+// === Grant ===
+
+fn grant<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>, people: &People<'c>) -> Option<Given<'c>> {
+    let moment = case.time();
+    let issuing = || {
+        lineage
+            .own()
+            .into_iter()
+            .flat_map(move |level| level.issued_before(moment))
+            .map(|claim| claim.rec)
+    };
+    let by_action: BTreeSet<RecordId> = case.of_action().filter_map(|rec| rec.is.grant).collect();
+    let by_issue: BTreeSet<RecordId> = issuing()
+        .flat_map(|rec| rec.is.grant.into_iter().chain([rec.is.id]))
+        .collect();
+    let firmly: BTreeSet<RecordId> = issuing()
+        .filter(|rec| rec.firm())
+        .flat_map(|rec| rec.is.grant.into_iter().chain([rec.is.id]))
+        .collect();
+    let requests: BTreeSet<RecordId> = case
+        .of_action()
+        .chain(issuing())
+        .filter_map(|rec| rec.is.request)
+        .collect();
+    let own: BTreeSet<RecordId> = case.of_action().map(|rec| rec.is.id).collect();
+    let accounts = people.accounts();
+    let ties = |claim: &Claim<'c>| {
+        let id = claim.rec.is.id;
+        let given = !matches!(claim.change(), Some(Change::Revoked | Change::Expired));
+        if by_action.contains(&id) {
+            Some(Tie::Action)
+        } else if !given || own.contains(&id) {
+            // What the action itself gives is what it did, not its right to do so.
+            None
+        } else if by_issue.contains(&id) {
+            Some(Tie::Credential)
+        } else {
+            claim
+                .rec
+                .is
+                .request
+                .filter(|request| requests.contains(request))
+                .map(|_| Tie::Request)
+        }
+    };
+    let claims = || case.records.iter().flat_map(|rec| rec.claims(Kind::Grant));
+    let given = claims().filter_map(|claim| {
+        let tie = ties(&claim)?;
+        let about = claims().filter(|other| {
+            other.rec.is.id == claim.rec.is.id || other.rec.is.grant == Some(claim.rec.is.id)
+        });
+        let standing = Standing::at(moment, &about.collect::<Vec<_>>());
+        let subject = claim
+            .terms
+            .and_then(|terms| terms.subject.as_ref())
+            .and_then(|party| party.account);
+        let belongs = match subject {
+            Some(account) => accounts.contains(&account),
+            // It says to nobody: only the issuer's own word ties it to what was used.
+            None => firmly.contains(&claim.rec.is.id),
+        };
+        let also = claims().any(|other| same_grant(&claim, &other));
+        let (edge, how) = match tie {
+            Tie::Credential => (Edge::Inferred, "named where the credential was issued"),
+            _ if claim.rec.is.basis == Basis::Enforced => (Edge::Proven, tie.words()),
+            _ if also => (Edge::Corroborated, tie.words()),
+            _ => (Edge::Asserted, tie.words()),
+        };
+        let how = format!("{how}, {}", claim.rec.said_by());
+        Some((
+            tie,
+            Given {
+                claim,
+                standing,
+                belongs,
+                firm: claim.rec.firm() || also,
+                edge,
+                how,
+            },
+        ))
+    });
+    // Of several: the one named most directly, given to the right one, still in force, firmest, newest.
+    let best = given.min_by_key(|(tie, grant)| {
+        let rec = grant.claim.rec;
+        let over = grant.standing.revoked.is_some() || grant.standing.is_over(moment);
+        (
+            *tie,
+            !grant.belongs,
+            over,
+            !grant.firm,
+            Reverse(rec.is.time),
+            rec.is.id,
+        )
+    });
+    best.map(|(_, grant)| grant)
+}
+
+/// What ties a grant to the action, closest first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Tie {
+    Action,
+    Credential,
+    Request,
+}
+
+impl Tie {
+    const fn words(self) -> &'static str {
+        match self {
+            Tie::Action => "named by the action",
+            Tie::Credential => "named where the credential was issued",
+            Tie::Request => "given on the request that the action names",
+        }
+    }
+}
+
+/// Whether two systems tell of the same grant: of the same request or one naming the other, to the same
+/// account, of the same role and scopes.
+fn same_grant(one: &Claim<'_>, other: &Claim<'_>) -> bool {
+    let (a, b) = (&one.rec.is, &other.rec.is);
+    let (Some(mine), Some(theirs)) = (one.terms, other.terms) else {
+        return false;
+    };
+    let related = a.request.is_some() && a.request == b.request
+        || b.grant == Some(a.id)
+        || a.grant == Some(b.id);
+    let scopes = |scopes: &[Text<'_>]| {
+        scopes
+            .iter()
+            .map(|scope| scope.to_string())
+            .collect::<BTreeSet<_>>()
+    };
+    let account = |party: &Option<Party<'_>>| party.as_ref().and_then(|party| party.account);
+    let given = !matches!(other.change(), Some(Change::Revoked | Change::Expired));
+    one.rec.voice() != other.rec.voice()
+        && related
+        && given
+        && account(&mine.subject).is_some()
+        && account(&mine.subject) == account(&theirs.subject)
+        && mine.role == theirs.role
+        && scopes(&mine.scopes) == scopes(&theirs.scopes)
+        && one.resource.map(|resource| &resource.uri)
+            == other.resource.map(|resource| &resource.uri)
+        && mine.expires == theirs.expires
+}
+
+// === Request ===
+
+fn request<'c>(
+    case: &'c Case<'c>,
+    lineage: &Lineage<'c>,
+    grant: Option<&Given<'c>>,
+) -> Option<Asked<'c>> {
+    let moment = case.time();
+    let by_action = case.of_action().filter_map(|rec| rec.is.request);
+    let by_grant = grant.and_then(|grant| grant.claim.rec.is.request);
+    let issuing = lineage
+        .own()
+        .into_iter()
+        .flat_map(|level| level.issued_before(moment))
+        .filter_map(|claim| claim.rec.is.request);
+    let named = by_action.map(|id| (id, "named by the action"));
+    let named = named.chain(by_grant.map(|id| (id, "named by the grant")));
+    let named = named.chain(issuing.map(|id| (id, "named where the credential was issued")));
+    named
+        .filter_map(|(id, how)| Some((case.get(id)?.claims(Kind::Request).next()?, how)))
+        .next()
+        .map(|(claim, how)| {
+            let edge = match claim.rec.is.basis {
+                Basis::Enforced => Edge::Proven,
+                _ if how == "named where the credential was issued" => Edge::Inferred,
+                _ => Edge::Asserted,
+            };
+            Asked {
+                claim,
+                edge,
+                how: format!("{how}, {}", claim.rec.said_by()),
+            }
+        })
+}
+
+impl<'c> Asked<'c> {
+    /// Whoever asked, by any of the ways a record says so.
+    pub(crate) fn askers(&self) -> impl Iterator<Item = &'c Party<'c>> + use<'c> {
+        let rec = self.claim.rec;
+        let by = self.claim.terms.and_then(|terms| terms.by.as_ref());
+        rec.is
+            .initiator
+            .iter()
+            .chain(by)
+            .chain(rec.is.executor.iter())
+            .filter(|party| party.account.is_some())
+    }
+}

@@ -1,0 +1,155 @@
+//! The records that bear on one action, each parsed once.
+
+use std::{
+    cell::{Cell, OnceCell},
+    cmp::Reverse,
+    collections::BTreeSet,
+};
+
+use deed_record::{Basis, RecordId, Skeleton, Timestamp};
+
+use crate::{ExplainError, Found};
+
+/// Everything that was gathered about one action, in the order of event time.
+///
+/// Only records of the action's tenant are in it.
+pub(crate) struct Case<'c> {
+    /// Sorted by time and id: judging never sees the order of arrival (D6).
+    pub(crate) records: Vec<Rec<'c>>,
+    /// The record that the answer is about: the last correction where there are some.
+    pub(crate) head: RecordId,
+    /// Every id that the action goes by: its own and those of records corrected by or belonging to it.
+    pub(crate) family: BTreeSet<RecordId>,
+    /// Readings of the same event that were corrected since.
+    pub(crate) superseded: BTreeSet<RecordId>,
+    /// Names of the credential that was used, of the one it was derived from, and so on.
+    pub(crate) credentials: Vec<BTreeSet<String>>,
+    /// Ids that records name and that are not in the log.
+    pub(crate) absent: BTreeSet<RecordId>,
+    /// What was not read to its end.
+    pub(crate) cut: BTreeSet<&'static str>,
+}
+
+impl<'c> Case<'c> {
+    /// The record of that id.
+    pub(crate) fn get(&self, id: RecordId) -> Option<&Rec<'c>> {
+        self.records.iter().find(|rec| rec.is.id == id)
+    }
+
+    /// The record that the answer is about.
+    #[expect(
+        clippy::expect_used,
+        reason = "gathering puts the head among the records and nothing removes one"
+    )]
+    pub(crate) fn head(&self) -> &Rec<'c> {
+        self.get(self.head).expect("the head was gathered")
+    }
+
+    /// When the action happened.
+    pub(crate) fn time(&self) -> Timestamp {
+        self.head().is.time
+    }
+
+    /// Records that belong to the action, the head first, without readings that were corrected.
+    pub(crate) fn of_action(&self) -> impl Iterator<Item = &Rec<'c>> {
+        let others = self.records.iter().filter(|rec| {
+            rec.is.id != self.head
+                && rec.is.kind.is_action()
+                && rec.is.action.is_some_and(|id| self.family.contains(&id))
+                && !self.superseded.contains(&rec.is.id)
+        });
+        std::iter::once(self.head()).chain(others)
+    }
+}
+
+/// A record and what it says.
+pub(crate) struct Rec<'c> {
+    pub(crate) found: &'c Found,
+    pub(crate) is: Skeleton<'c>,
+}
+
+impl<'c> Rec<'c> {
+    /// Reads a record.
+    pub(crate) fn read<E>(found: &'c Found) -> Result<Self, ExplainError<E>> {
+        let is = found
+            .sealed
+            .skeleton()
+            .map_err(|error| ExplainError::Unreadable {
+                log: found.log.clone(),
+                index: found.sealed.index,
+                error,
+            })?;
+        Ok(Rec { found, is })
+    }
+
+    /// The system whose word this is: the source of an imported record, else whoever sent it.
+    pub(crate) fn voice(&self) -> &str {
+        match (&self.is.source, self.is.basis) {
+            (Some(source), Basis::Imported) => &source.system,
+            _ => &self.is.submitter,
+        }
+    }
+
+    /// Whose word it is, for people.
+    pub(crate) fn said_by(&self) -> String {
+        match self.is.basis {
+            Basis::Enforced => "Deed".to_owned(),
+            Basis::Imported => self.voice().to_owned(),
+            Basis::Reported => format!("reported by {}", self.voice()),
+        }
+    }
+
+    /// Whether it is more than the word of a party: what another system logged, or Deed enforced.
+    pub(crate) fn firm(&self) -> bool {
+        self.is.basis != Basis::Reported
+    }
+
+    /// What sorts records when one of several must be chosen: firm ones first, then the newest.
+    pub(crate) fn weight(&self) -> (bool, Reverse<Timestamp>, RecordId) {
+        (!self.firm(), Reverse(self.is.time), self.is.id)
+    }
+}
+
+/// Whether `later` may correct `earlier`: another reading of the same event of the same source, or the
+/// same sender's word. Nothing corrects what Deed enforced.
+pub(crate) fn corrects(later: &Skeleton<'_>, earlier: &Skeleton<'_>) -> bool {
+    if later.tenant != earlier.tenant || later.kind != earlier.kind || later.basis != earlier.basis
+    {
+        return false;
+    }
+    match (later.basis, &later.source, &earlier.source) {
+        (Basis::Imported, Some(later), Some(earlier)) => {
+            later.system == earlier.system && later.event_id == earlier.event_id
+        }
+        (Basis::Reported, _, _) => later.submitter == earlier.submitter,
+        _ => false,
+    }
+}
+
+/// Where gathered records lie while they are parsed in place. Its length is the bound of a gathering.
+pub(crate) struct Shelf {
+    slots: Box<[OnceCell<Found>]>,
+    used: Cell<usize>,
+}
+
+impl Shelf {
+    /// Room for `most` records.
+    pub(crate) fn new(most: usize) -> Self {
+        Shelf {
+            slots: (0..most).map(|_| OnceCell::new()).collect(),
+            used: Cell::new(0),
+        }
+    }
+
+    /// Whether there is no room left.
+    pub(crate) fn is_full(&self) -> bool {
+        self.used.get() == self.slots.len()
+    }
+
+    /// Keeps a record; `None` when there is no room left.
+    pub(crate) fn keep(&self, found: Found) -> Option<&Found> {
+        let slot = self.slots.get(self.used.get())?;
+        self.used.set(self.used.get() + 1);
+        Some(slot.get_or_init(|| found))
+    }
+}

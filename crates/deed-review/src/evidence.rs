@@ -1,0 +1,132 @@
+//! Where evidence comes from.
+
+use std::{fmt, sync::Arc};
+
+use deed_record::{Account, Kind, RecordError, RecordId, Sealed, Timestamp, TraceId};
+
+/// A reader of sealed records, implemented over a ledger.
+///
+/// Look-ups return at most `limit` records, in any order, each at most once; a look-up that returns
+/// `limit` of them is taken to have been cut, and nothing is then called `approved`. Records of other
+/// tenants may be among them and are left aside; better not to count them, lest they crowd out others.
+pub trait Evidence {
+    /// Why a look-up failed.
+    type Error;
+
+    /// The record of that id.
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    fn by_id(&self, id: RecordId) -> Result<Option<Found>, Self::Error>;
+
+    /// Records that name `id`: in `action`, `request`, `approvals`, `grant`, `exception`, `supersedes`,
+    /// `conflicts_with`, or as the delegation of a hop.
+    ///
+    /// Actions that merely rely on it (name it in `request`, `approvals`, `grant` or `exception`) may be
+    /// left out. For a right that thousands of actions use they should be, or they crowd out its
+    /// revocation.
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    fn by_ref(&self, id: RecordId, limit: usize) -> Result<Vec<Found>, Self::Error>;
+
+    /// Records that issue, renew, rotate, revoke or otherwise change the credential which goes by
+    /// `name` (fingerprint, issuer's id or jti).
+    ///
+    /// Records that merely use it may be left out, and should be, as for [`Evidence::by_ref`].
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    fn by_credential(
+        &self,
+        tenant: &str,
+        name: &str,
+        limit: usize,
+    ) -> Result<Vec<Found>, Self::Error>;
+
+    /// Records of a trace, whatever their tenant.
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    fn by_trace(&self, trace: TraceId, limit: usize) -> Result<Vec<Found>, Self::Error>;
+
+    /// What the accounts of that record are called; erased ones are absent.
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    fn names(&self, found: &Found) -> Result<Vec<(Account, Name)>, Self::Error>;
+
+    /// Names of that record's disclosures (`arguments.title`, `prompt`), never their values.
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    fn disclosable(&self, found: &Found) -> Result<Vec<String>, Self::Error>;
+}
+
+/// A sealed record and where it stands.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its index and its exact bytes.
+    pub sealed: Sealed,
+    /// Origin of the log it is in.
+    pub log: Arc<str>,
+    /// Its RFC 6962 leaf hash.
+    pub leaf_hash: [u8; 32],
+}
+
+/// What somebody is called in clear.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Name {
+    /// The key as it was sent: `system:native-id`.
+    pub key: String,
+    /// What people call it.
+    pub name: Option<String>,
+}
+
+/// The newest signed checkpoint of the log: what an explanation can be proved against.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Checkpoint {
+    /// Leaves that it covers.
+    pub size: u64,
+    /// When it was signed.
+    pub time: Option<Timestamp>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExplainError<E> {
+    /// The evidence could not be read.
+    #[error("failed to read the evidence: {0}")]
+    Evidence(E),
+    /// A leaf is no record that this program can read.
+    #[error(
+        "leaf {index} of `{log}` is no record that this program reads: {error}; check the store with `deed verify`"
+    )]
+    Unreadable {
+        /// Origin of the log.
+        log: Arc<str>,
+        /// The leaf.
+        index: u64,
+        /// What is wrong with it.
+        error: RecordError,
+    },
+    /// The record belongs to no action that is known here.
+    #[error("`{id}` is a record of kind `{kind}`, {}", no_action(.names))]
+    NoAction {
+        /// The record.
+        id: RecordId,
+        /// What it is about.
+        kind: Kind,
+        /// The action that it names and that is not in the log.
+        names: Option<RecordId>,
+    },
+}
+
+fn no_action(names: &Option<RecordId>) -> impl fmt::Display + use<> {
+    match names {
+        Some(action) => format!("of action `{action}`, which is not in this log"),
+        None => "which is part of no action; ask for the id of an action, `deed find` lists them"
+            .to_owned(),
+    }
+}

@@ -1,0 +1,446 @@
+//! The answer about one action, as `deed explain --json` prints it and as the command line reads it back.
+//!
+//! Members are added, never renamed or dropped. Every member is always present; `null` is what nobody
+//! said. `how` says in words how a link is known or why it is missing, `records` by which records.
+//! Neither `how` nor any reason holds a name that can be erased.
+
+use deed_record::{
+    Account, Answer, Basis, Change, Kind, PrincipalType, Pseudonym, RecordId, Ruling, SpanId,
+    Status, StepType, Timestamp, TraceId,
+};
+use serde::{Deserialize, Serialize};
+
+pub use crate::parts::{Artifact, Resource, Source, Tool, Who};
+use crate::words::{Attribution, Authority, Class, Edge, Scope, Severity};
+
+/// Who asked, who acted, by what right, what was decided, what happened, and how each link is known (G1).
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Explanation {
+    /// What was done.
+    pub action: Action,
+    /// Who asked.
+    pub initiator: Initiator,
+    /// Who acted.
+    pub executor: Executor,
+    /// Everybody between them, from the initiator's side.
+    pub chain: Vec<Hop>,
+    /// The request that it relies on.
+    pub request: Option<Request>,
+    /// The answers to that request, and to the action itself, oldest first.
+    pub approvals: Vec<Approval>,
+    /// The right that it relies on.
+    pub grant: Option<Grant>,
+    /// What it was done with.
+    pub credential: Option<Credential>,
+    /// What a policy decided.
+    pub decision: Option<Decision>,
+    /// How it ended; `unknown` with edge `missing` where nothing says so.
+    pub outcome: Outcome,
+    /// What all this amounts to.
+    pub verdict: Verdict,
+    /// What deserves a look.
+    pub findings: Vec<Finding>,
+    /// Every link that no record gives, and why.
+    pub missing: Vec<Missing>,
+    /// Names of the fields that may be asked for; never their values.
+    pub disclosable: Vec<String>,
+    /// The sealed records behind the answer.
+    pub evidence: EvidenceList,
+}
+
+/// What was done, as the record that the explanation is about says.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Action {
+    /// The intent's id, or the observation's where there was no intent.
+    pub id: RecordId,
+    /// `intent`, `observation`, `task` or `step`.
+    pub kind: Kind,
+    /// What sort of step it was.
+    pub step_type: Option<StepType>,
+    /// When it happened, as the source says.
+    pub time: Timestamp,
+    /// When Deed took it.
+    pub recorded: Timestamp,
+    /// Whose it is.
+    pub tenant: String,
+    /// `prod`, `test`, …
+    pub environment: Option<String>,
+    /// Its trace.
+    pub trace_id: Option<TraceId>,
+    /// Its span.
+    pub span_id: Option<SpanId>,
+    /// The span that it is part of.
+    pub parent_span_id: Option<SpanId>,
+    /// Its session.
+    pub session: Option<String>,
+    /// Its task.
+    pub task: Option<String>,
+    /// The tool that was called.
+    pub tool: Option<Tool>,
+    /// The operation.
+    pub operation: Option<String>,
+    /// The permission that was used.
+    pub permission: Option<String>,
+    /// What was acted upon.
+    pub resource: Option<Resource>,
+    /// What was released.
+    pub artifact: Option<Artifact>,
+    /// The network address that it came from.
+    pub address: Option<Pseudonym>,
+    /// The device that it came from.
+    pub device: Option<Pseudonym>,
+    /// How it is known.
+    pub basis: Basis,
+    /// Where an imported event comes from.
+    pub source: Option<Source>,
+    /// Who sent the record.
+    pub submitter: String,
+    /// Earlier readings of the same event, which this one corrects.
+    pub supersedes: Vec<RecordId>,
+    /// Records of the same event whose original bytes are others.
+    pub conflicts: Vec<RecordId>,
+}
+
+/// Who asked. Never `null`: unknown has neither key nor account.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Initiator {
+    /// As in [`Who`].
+    pub key: Option<String>,
+    /// What it is.
+    #[serde(rename = "type")]
+    pub kind: PrincipalType,
+    /// What people call it.
+    pub name: Option<String>,
+    /// The account, as sealed.
+    pub account: Option<Account>,
+    /// How well that is known.
+    pub edge: Edge,
+    /// How it is known.
+    pub how: String,
+    /// By which records.
+    pub records: Vec<RecordId>,
+}
+
+/// Who acted. Never `null`: unknown has neither key nor account.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Executor {
+    /// As in [`Who`].
+    pub key: Option<String>,
+    /// What it is.
+    #[serde(rename = "type")]
+    pub kind: PrincipalType,
+    /// What people call it.
+    pub name: Option<String>,
+    /// The account, as sealed.
+    pub account: Option<Account>,
+    /// Which of its many: a run, a pod, a process.
+    pub instance: Option<String>,
+    /// The organisation that runs it, where it is not ours.
+    pub vendor: Option<String>,
+    /// Who owns it; comes from the inventory.
+    pub owner: Option<String>,
+    /// The human who answers for it; comes from the inventory.
+    pub sponsor: Option<String>,
+    /// How well that is known.
+    pub edge: Edge,
+    /// How it is known.
+    pub how: String,
+    /// By which records.
+    pub records: Vec<RecordId>,
+}
+
+/// One hop between initiator and executor.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Hop {
+    /// Who.
+    pub principal: Who,
+    /// The credential that this hop acted with.
+    pub credential: Option<String>,
+    /// The record by which it was given its part.
+    pub delegation: Option<RecordId>,
+    /// Scopes that it held.
+    pub scope: Vec<String>,
+    /// How well that is known.
+    pub edge: Edge,
+    /// How it is known.
+    pub how: String,
+    /// By which records.
+    pub records: Vec<RecordId>,
+}
+
+/// A request for a right.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Request {
+    /// The record.
+    pub id: RecordId,
+    /// When it was made.
+    pub time: Timestamp,
+    /// Who asked for it.
+    pub by: Option<Who>,
+    /// For whom.
+    pub subject: Option<Who>,
+    /// For which role.
+    pub role: Option<String>,
+    /// For which scopes.
+    pub scopes: Vec<String>,
+    /// For which resource.
+    pub resource: Option<Resource>,
+    /// Until when.
+    pub expires: Option<Timestamp>,
+    /// How well the link is known.
+    pub edge: Edge,
+    /// How it is known.
+    pub how: String,
+    /// By which records.
+    pub records: Vec<RecordId>,
+}
+
+/// An answer to a request, or to the action itself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Approval {
+    /// The record.
+    pub id: RecordId,
+    /// When it was given.
+    pub time: Timestamp,
+    /// Who gave it.
+    pub by: Option<Who>,
+    /// Yes or no.
+    pub answer: Option<Answer>,
+    /// The request that it answers.
+    pub request: Option<RecordId>,
+    /// The action that it answers.
+    pub action: Option<RecordId>,
+    /// When it ends.
+    pub expires: Option<Timestamp>,
+    /// Whether it approves this action: given in time, for this, by somebody else.
+    pub counts: bool,
+    /// How well the link is known.
+    pub edge: Edge,
+    /// How it is known, and why it does not count.
+    pub how: String,
+    /// By which records.
+    pub records: Vec<RecordId>,
+}
+
+/// A right.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Grant {
+    /// The record.
+    pub id: RecordId,
+    /// When it was given.
+    pub time: Timestamp,
+    /// Who gave it.
+    pub by: Option<Who>,
+    /// To whom.
+    pub subject: Option<Who>,
+    /// The role.
+    pub role: Option<String>,
+    /// The scopes.
+    pub scopes: Vec<String>,
+    /// The resource that it is bound to.
+    pub resource: Option<Resource>,
+    /// When it begins.
+    pub not_before: Option<Timestamp>,
+    /// When it ends; `null` means that it stands.
+    pub expires: Option<Timestamp>,
+    /// When it was taken away, as far as that bears on the action.
+    pub revoked: Option<Timestamp>,
+    /// The request that it answers.
+    pub request: Option<RecordId>,
+    /// How well the link is known.
+    pub edge: Edge,
+    /// How it is known.
+    pub how: String,
+    /// By which records.
+    pub records: Vec<RecordId>,
+}
+
+/// What the action was done with, by anything but its secret.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Credential {
+    /// Digest of the secret.
+    pub fingerprint: Option<String>,
+    /// The issuing system's own identifier.
+    pub id: Option<String>,
+    /// JWT id.
+    pub jti: Option<String>,
+    /// `bearer`, `temporary_key`, …
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    /// Who issued it.
+    pub issuer: Option<String>,
+    /// Scopes that it held at the time.
+    pub scopes: Vec<String>,
+    /// When it was issued.
+    pub issued: Option<Timestamp>,
+    /// When it ends, as known at the time of the action.
+    pub expires: Option<Timestamp>,
+    /// When it was taken away, as far as that bears on the action.
+    pub revoked: Option<Timestamp>,
+    /// When it was last replaced by another before the action, which then used the old one.
+    pub rotated: Option<Timestamp>,
+    /// The credential that it was derived from.
+    pub parent: Option<String>,
+    /// That one, the one before it, and so on.
+    pub parents: Vec<String>,
+    /// What became of it, oldest first.
+    pub lifecycle: Vec<LifecycleEvent>,
+    /// How well the link is known.
+    pub edge: Edge,
+    /// How it is known.
+    pub how: String,
+    /// By which records.
+    pub records: Vec<RecordId>,
+}
+
+/// Something that happened to a credential.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LifecycleEvent {
+    /// When.
+    pub time: Timestamp,
+    /// What; `null` where the record only describes it.
+    pub change: Option<Change>,
+    /// The record that says so.
+    pub record: RecordId,
+}
+
+/// What a policy decided.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Decision {
+    /// The decision.
+    pub effect: Ruling,
+    /// Digest of the policy set.
+    pub policy_set: Option<String>,
+    /// Policies that determined it.
+    pub policies: Vec<String>,
+    /// Evaluation errors.
+    pub errors: Vec<String>,
+    /// What must be done besides.
+    pub obligations: Vec<String>,
+    /// Version of the engine.
+    pub engine: Option<String>,
+    /// How well it is known.
+    pub edge: Edge,
+    /// How it is known.
+    pub how: String,
+    /// By which records.
+    pub records: Vec<RecordId>,
+}
+
+/// How the action ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Outcome {
+    /// How.
+    pub status: Status,
+    /// The system's own code.
+    pub code: Option<String>,
+    /// How long it took, in milliseconds.
+    pub duration_ms: Option<i64>,
+    /// When that was said.
+    pub time: Option<Timestamp>,
+    /// The action that this one undid.
+    pub compensates: Option<RecordId>,
+    /// The action that this one tried again.
+    pub retry_of: Option<RecordId>,
+    /// Everything that was said about it, oldest first; a real outcome supersedes `unknown`, both stay.
+    pub said: Vec<Ending>,
+    /// How well it is known.
+    pub edge: Edge,
+    /// How it is known.
+    pub how: String,
+    /// By which records.
+    pub records: Vec<RecordId>,
+}
+
+/// What one record says about how the action ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Ending {
+    /// The record.
+    pub id: RecordId,
+    /// When.
+    pub time: Timestamp,
+    /// How.
+    pub status: Status,
+    /// The system's own code.
+    pub code: Option<String>,
+}
+
+/// What it amounts to.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Whether it is known who asked and who acted.
+    pub attribution: Part<Attribution>,
+    /// By what right it was done.
+    pub authority: Part<Authority>,
+    /// Whether it stayed within what was held and granted.
+    pub scope: Part<Scope>,
+    /// All three in one word.
+    pub class: Class,
+    /// Why that word, in one sentence.
+    pub class_reason: String,
+}
+
+/// One part of a verdict.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Part<T> {
+    /// The verdict.
+    pub value: T,
+    /// Why, without leaf indexes and without names that can be erased.
+    pub reasons: Vec<String>,
+}
+
+/// Something that deserves a look.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Finding {
+    /// The rule, see `docs/explain.md`.
+    pub rule: String,
+    /// How much it matters.
+    pub severity: Severity,
+    /// Why, in one sentence.
+    pub reason: String,
+    /// Controls that it bears on (G6).
+    pub controls: Vec<String>,
+}
+
+/// A link that no record gives.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Missing {
+    /// The member of the explanation.
+    pub link: String,
+    /// Why it is missing.
+    pub reason: String,
+}
+
+/// The sealed records behind the answer.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct EvidenceList {
+    /// Origin of the log that holds the action.
+    pub log: String,
+    /// The action's leaf.
+    pub index: u64,
+    /// The action's leaf hash, in hex.
+    pub leaf_hash: String,
+    /// Leaves that the newest signed checkpoint covers.
+    pub checkpoint_size: u64,
+    /// When that checkpoint was signed.
+    pub checkpoint_time: Option<Timestamp>,
+    /// Whether everything that bears on the action was read; `false` where a look-up was cut.
+    pub complete: bool,
+    /// Every record that the answer rests on, oldest first.
+    pub records: Vec<EvidenceRecord>,
+}
+
+/// One sealed record.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct EvidenceRecord {
+    /// Its id.
+    pub id: RecordId,
+    /// What it is about.
+    pub kind: Kind,
+    /// Origin of its log.
+    pub log: String,
+    /// Its leaf.
+    pub index: u64,
+    /// Its leaf hash, in hex.
+    pub leaf_hash: String,
+}

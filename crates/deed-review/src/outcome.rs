@@ -1,0 +1,92 @@
+//! How the action ended.
+
+use std::cmp::Reverse;
+
+use deed_record::{Basis, Outcome, Status, Timestamp};
+
+use crate::{
+    case::{Case, Rec},
+    credential::agreed,
+    words::Edge,
+};
+
+/// How it ended, and everything that was said about it.
+pub(crate) struct Ended<'c> {
+    /// What stands; `None` where nothing was said.
+    pub(crate) stands: Option<(&'c Rec<'c>, &'c Outcome<'c>)>,
+    /// By event time.
+    pub(crate) said: Vec<(&'c Rec<'c>, &'c Outcome<'c>)>,
+    pub(crate) edge: Edge,
+    pub(crate) how: String,
+}
+
+impl<'c> Ended<'c> {
+    /// How the action of `case` ended.
+    pub(crate) fn of(case: &'c Case<'c>) -> Self {
+        let mut said: Vec<(&Rec<'c>, &Outcome<'c>)> = case
+            .of_action()
+            .filter_map(|rec| rec.is.outcome.as_ref().map(|outcome| (rec, outcome)))
+            .collect();
+        said.sort_by_key(|(rec, _)| (rec.is.time, rec.is.id));
+        let Some((rec, outcome)) = standing(&said) else {
+            let how = "no record says how it ended".to_owned();
+            return Ended {
+                stands: None,
+                said,
+                edge: Edge::Missing,
+                how,
+            };
+        };
+        let agreeing: Vec<&Rec<'c>> = said
+            .iter()
+            .filter(|(_, other)| other.status == outcome.status)
+            .map(|(rec, _)| *rec)
+            .collect();
+        let (edge, mut how) = agreed(&agreeing);
+        let edge = if rec.is.basis == Basis::Enforced {
+            Edge::Proven
+        } else {
+            edge
+        };
+        for (other, ending) in &said {
+            if ending.status != outcome.status && ending.status != Status::Unknown {
+                how.push_str(&format!("; {} says `{}`", other.said_by(), ending.status));
+            }
+        }
+        Ended {
+            stands: Some((rec, outcome)),
+            said,
+            edge,
+            how,
+        }
+    }
+
+    /// When it was known to have ended: the first word on it that is not `unknown`.
+    pub(crate) fn time(&self) -> Option<Timestamp> {
+        self.said
+            .iter()
+            .find(|(_, outcome)| outcome.status != Status::Unknown)
+            .map(|(rec, _)| rec.is.time)
+    }
+
+    /// The status that stands.
+    pub(crate) fn status(&self) -> Status {
+        self.stands
+            .map_or(Status::Unknown, |(_, outcome)| outcome.status)
+    }
+}
+
+/// Which of several words on how an action ended stands: a real outcome before `unknown` (D11), a firm
+/// one before a party's word, a later one before an earlier.
+pub(crate) fn standing<'r, 'c>(
+    said: &[(&'r Rec<'c>, &'r Outcome<'c>)],
+) -> Option<(&'r Rec<'c>, &'r Outcome<'c>)> {
+    let weight = |(rec, outcome): &(&Rec<'c>, &Outcome<'c>)| {
+        (
+            outcome.status == Status::Unknown,
+            !rec.firm(),
+            Reverse((rec.is.time, rec.is.id)),
+        )
+    };
+    said.iter().min_by_key(|said| weight(said)).copied()
+}

@@ -1,0 +1,467 @@
+//! One action, on one screen.
+
+use deed_record::RecordId;
+
+use super::{
+    Style,
+    page::{Page, Paint},
+    phrases::{asked_for, called, ending, said_before, spoken, title, who},
+    text::shell_word,
+};
+use crate::{
+    Explanation,
+    explanation::Approval,
+    words::{Attribution, Authority, Class, Edge, Scope, Severity, beside, moment},
+};
+
+/// Most approvals that are written out.
+const MOST_APPROVALS: usize = 5;
+
+/// The answer about one action: what, the verdict, each link and how it is known, what is missing as
+/// plainly as what is there, the proof, and what to ask next.
+pub fn explain(answer: &Explanation, style: Style) -> String {
+    let mut page = Page::new(style);
+    let action = &answer.action;
+    page.headline(
+        &title(action),
+        &format!("{}   {}", moment(action.time), ending(&answer.outcome)),
+    );
+    let (word, paint) = match answer.verdict.class {
+        Class::Authorised => ("AUTHORISED", Paint::Good),
+        Class::ControlFailure => ("CONTROL FAILURE", Paint::Bad),
+        Class::Abuse => ("ABUSE", Paint::Bad),
+        Class::Unverified => ("UNVERIFIED", Paint::Doubtful),
+    };
+    page.sentence(word, paint, &answer.verdict.class_reason);
+    page.blank();
+    Sheet {
+        answer,
+        page: &mut page,
+        verbose: style.verbose,
+    }
+    .write();
+    page.finish()
+}
+
+struct Sheet<'a> {
+    answer: &'a Explanation,
+    page: &'a mut Page,
+    verbose: bool,
+}
+
+impl Sheet<'_> {
+    fn write(&mut self) {
+        self.context();
+        self.people();
+        self.rights();
+        self.decided();
+        self.ended();
+        self.page.blank();
+        self.judged();
+        self.findings();
+        self.page.blank();
+        self.proof();
+        self.next();
+    }
+
+    /// What the headline leaves out.
+    fn context(&mut self) {
+        if !self.verbose {
+            return;
+        }
+        let action = &self.answer.action;
+        let mut text = format!(
+            "{}, {}, {} by {}",
+            action.id, action.kind, action.basis, action.submitter
+        );
+        let source = action.source.as_ref().map(|source| source.system.as_str());
+        let event = action
+            .source
+            .as_ref()
+            .and_then(|source| source.event_id.as_deref());
+        let address = action.address.map(|address| address.to_string());
+        let device = action.device.map(|device| device.to_string());
+        let operation = action
+            .operation
+            .as_deref()
+            .filter(|_| action.tool.is_some());
+        for (word, value) in [
+            ("from", source),
+            ("event", event),
+            ("operation", operation),
+            ("permission", action.permission.as_deref()),
+            ("environment", action.environment.as_deref()),
+            ("task", action.task.as_deref()),
+            ("session", action.session.as_deref()),
+            ("address", address.as_deref()),
+            ("device", device.as_deref()),
+        ] {
+            if let Some(value) = value {
+                text.push_str(&format!(", {word} {value}"));
+            }
+        }
+        self.page.free("action", &text);
+    }
+
+    fn people(&mut self) {
+        let answer = self.answer;
+        let asked = &answer.initiator;
+        let value = called(asked.name.as_deref(), asked.key.as_deref());
+        self.page.link(
+            "asked",
+            &value,
+            &spoken(asked.kind.as_str()),
+            asked.edge,
+            &asked.how,
+        );
+        self.key_behind(asked.name.as_deref(), asked.key.as_deref());
+        self.records(&asked.records);
+        for hop in &answer.chain {
+            let mut note = hop.how.clone();
+            if let Some(credential) = &hop.credential {
+                note.push_str(&format!("; with {credential}"));
+            }
+            if !hop.scope.is_empty() {
+                note.push_str(&format!("; scopes {}", hop.scope.join(", ")));
+            }
+            self.page.link(
+                "via",
+                &who(&hop.principal),
+                &spoken(hop.principal.kind.as_str()),
+                hop.edge,
+                &note,
+            );
+            self.records(&hop.records);
+        }
+        let acted = &answer.executor;
+        let mut note = acted.how.clone();
+        for (word, text) in [
+            ("instance", &acted.instance),
+            ("of", &acted.vendor),
+            ("owned by", &acted.owner),
+            ("sponsor", &acted.sponsor),
+        ] {
+            if let Some(text) = text {
+                note.push_str(&format!("; {word} {text}"));
+            }
+        }
+        let value = called(acted.name.as_deref(), acted.key.as_deref());
+        self.page.link(
+            "acted",
+            &value,
+            &spoken(acted.kind.as_str()),
+            acted.edge,
+            &note,
+        );
+        self.key_behind(acted.name.as_deref(), acted.key.as_deref());
+        self.records(&acted.records);
+    }
+
+    fn rights(&mut self) {
+        let answer = self.answer;
+        match &answer.credential {
+            Some(with) => {
+                let value = [&with.id, &with.jti, &with.fingerprint]
+                    .into_iter()
+                    .flatten()
+                    .next();
+                let kind = spoken(with.kind.as_deref().unwrap_or("credential"));
+                let mut note = with.how.clone();
+                if !with.scopes.is_empty() {
+                    note.push_str(&format!("; scopes {}", with.scopes.join(", ")));
+                }
+                if !with.parents.is_empty() {
+                    note.push_str(&format!("; derived from {}", with.parents.join(", from ")));
+                }
+                self.page.link(
+                    "with",
+                    value.map_or("-", |name| name),
+                    &kind,
+                    with.edge,
+                    &note,
+                );
+                self.records(&with.records);
+            }
+            None => self.missing("with", "credential"),
+        }
+        match &answer.request {
+            Some(request) => {
+                let by = request
+                    .by
+                    .as_ref()
+                    .or(request.subject.as_ref())
+                    .map_or("-".to_owned(), who);
+                self.page.link(
+                    "request",
+                    &by,
+                    &asked_for(request.role.as_deref(), &request.scopes),
+                    request.edge,
+                    &request.how,
+                );
+                self.records(&request.records);
+            }
+            None => self.missing("request", "request"),
+        }
+        for approval in answer.approvals.iter().take(MOST_APPROVALS) {
+            self.approval(approval);
+        }
+        if let Some(more) = answer
+            .approvals
+            .len()
+            .checked_sub(MOST_APPROVALS)
+            .filter(|more| *more > 0)
+        {
+            self.page
+                .behind(&format!("and {more} more; --json has them all"));
+        }
+        // Also where some are there and one that is named is not.
+        if answer
+            .missing
+            .iter()
+            .any(|missing| missing.link == "approvals")
+        {
+            self.missing("approval", "approvals");
+        }
+        match &answer.grant {
+            Some(grant) => {
+                let value = grant.role.clone().or_else(|| grant.scopes.first().cloned());
+                let value = value
+                    .or_else(|| grant.subject.as_ref().map(who))
+                    .unwrap_or_else(|| "-".to_owned());
+                let kind = match (grant.revoked, grant.expires) {
+                    (Some(_), _) => "revoked",
+                    (None, Some(_)) => "time-bound",
+                    (None, None) => "standing",
+                };
+                self.page
+                    .link("grant", &value, kind, grant.edge, &grant.how);
+                self.records(&grant.records);
+            }
+            None => self.missing("grant", "grant"),
+        }
+    }
+
+    fn approval(&mut self, approval: &Approval) {
+        let by = approval.by.as_ref().map_or("-".to_owned(), who);
+        let said = approval
+            .answer
+            .map_or("no answer", |answer| answer.as_str());
+        self.page
+            .link("approval", &by, said, approval.edge, &approval.how);
+        self.records(&approval.records);
+    }
+
+    fn decided(&mut self) {
+        let Some(decision) = &self.answer.decision else {
+            return self.missing("decided", "decision");
+        };
+        let policies = if decision.policies.is_empty() {
+            "no policy named".to_owned()
+        } else {
+            decision.policies.join(", ")
+        };
+        let mut note = decision.how.clone();
+        if let Some(set) = &decision.policy_set {
+            note.push_str(&format!("; set {set}"));
+        }
+        for (word, list) in [
+            ("errors", &decision.errors),
+            ("must", &decision.obligations),
+        ] {
+            if !list.is_empty() {
+                note.push_str(&format!("; {word}: {}", list.join(", ")));
+            }
+        }
+        self.page.link(
+            "decided",
+            &spoken(decision.effect.as_str()),
+            &policies,
+            decision.edge,
+            &note,
+        );
+        self.records(&decision.records);
+    }
+
+    /// The headline says how it ended; this line only what it does not.
+    fn ended(&mut self) {
+        let outcome = &self.answer.outcome;
+        if outcome.edge == Edge::Missing {
+            return self.missing("ended", "outcome");
+        }
+        let undone = [("again", outcome.retry_of), ("undoes", outcome.compensates)];
+        let undone = undone
+            .into_iter()
+            .filter_map(|(word, id)| Some(format!("; {word} {}", id?)));
+        let before = outcome
+            .said
+            .iter()
+            .filter(|said| said.status != outcome.status)
+            .count();
+        let undone: String = undone.collect();
+        if before == 0 && undone.is_empty() && !self.verbose {
+            return;
+        }
+        let mut note = format!("{}{undone}", outcome.how);
+        if before > 0 {
+            note.push_str(&format!("; said before: {}", said_before(outcome)));
+        }
+        self.page.link(
+            "ended",
+            &spoken(outcome.status.as_str()),
+            outcome.code.as_deref().unwrap_or(""),
+            outcome.edge,
+            &note,
+        );
+        self.records(&outcome.said.iter().map(|said| said.id).collect::<Vec<_>>());
+    }
+
+    fn judged(&mut self) {
+        let verdict = &self.answer.verdict;
+        let part = &verdict.attribution;
+        let paint = match part.value {
+            Attribution::Complete => Paint::Good,
+            Attribution::Partial => Paint::Doubtful,
+            Attribution::None => Paint::Bad,
+        };
+        // The rows above say it line by line; here it fits on one.
+        self.page.judged(
+            "judged",
+            "attribution",
+            part.value.as_str(),
+            paint,
+            &[part.reasons.join("; ")],
+        );
+        let part = &verdict.authority;
+        let paint = match part.value {
+            Authority::Approved => Paint::Good,
+            Authority::Unverified => Paint::Doubtful,
+            _ => Paint::Bad,
+        };
+        self.page
+            .judged("", "authority", part.value.as_str(), paint, &part.reasons);
+        let part = &verdict.scope;
+        let paint = match part.value {
+            Scope::In => Paint::Good,
+            Scope::Out => Paint::Bad,
+            Scope::Unverified => Paint::Doubtful,
+        };
+        self.page
+            .judged("", "scope", part.value.as_str(), paint, &part.reasons);
+    }
+
+    fn findings(&mut self) {
+        for (at, finding) in self.answer.findings.iter().enumerate() {
+            if at == 0 {
+                self.page.blank();
+            }
+            let paint = if finding.severity == Severity::High {
+                Paint::Bad
+            } else {
+                Paint::Doubtful
+            };
+            let verdict = &self.answer.verdict;
+            let said = |reason: &str| verdict.authority.reasons.iter().any(|said| said == reason);
+            let controls = format!("[{}]", finding.controls.join(", "));
+            // The verdict above may have said it already.
+            let text = if finding.reason.split("; ").all(said) {
+                controls
+            } else {
+                format!("{} {controls}", finding.reason)
+            };
+            let label = if at == 0 { "findings" } else { "" };
+            self.page.finding(
+                label,
+                &finding.rule,
+                finding.severity.as_str(),
+                paint,
+                &text,
+            );
+        }
+    }
+
+    fn proof(&mut self) {
+        let (answer, evidence) = (self.answer, &self.answer.evidence);
+        if !answer.disclosable.is_empty() {
+            self.page.free(
+                "payloads",
+                &format!(
+                    "{} (kept apart, sealed by digest)",
+                    answer.disclosable.join(", ")
+                ),
+            );
+        }
+        let at = answer.action.time;
+        let signed = evidence
+            .checkpoint_time
+            .map(|time| format!("signed {}, ", beside(time, at)))
+            .unwrap_or_default();
+        let proof = if evidence.index < evidence.checkpoint_size {
+            format!(
+                "leaf {} of {}, {signed}self-consistent only (no witness, no key kept elsewhere)",
+                evidence.index, evidence.checkpoint_size
+            )
+        } else {
+            format!(
+                "leaf {}, not yet in a signed checkpoint; the newest covers {} leaves",
+                evidence.index, evidence.checkpoint_size
+            )
+        };
+        self.page.free("proof", &proof);
+        if self.verbose {
+            self.page.behind(&format!(
+                "leaf hash {} in {}",
+                evidence.leaf_hash, evidence.log
+            ));
+        }
+    }
+
+    fn next(&mut self) {
+        let answer = self.answer;
+        let mut next = Vec::new();
+        if let Some(trace) = answer.action.trace_id {
+            next.push(format!("deed trace {trace}"));
+        }
+        let names = answer
+            .credential
+            .iter()
+            .flat_map(|with| [&with.id, &with.jti, &with.fingerprint]);
+        if let Some(name) = names.flatten().next().and_then(|name| shell_word(name)) {
+            next.push(format!("deed find --credential {name}"));
+        } else if let Some(key) = answer.executor.key.as_deref().and_then(shell_word) {
+            next.push(format!("deed find --executor {key}"));
+        }
+        next.push("deed verify".to_owned());
+        self.page.words("next", &next);
+    }
+
+    fn missing(&mut self, label: &str, link: &str) {
+        let missing = self
+            .answer
+            .missing
+            .iter()
+            .find(|missing| missing.link == link);
+        let reason = missing.map_or("no record tells", |missing| &missing.reason);
+        self.page.link(label, "-", "-", Edge::Missing, reason);
+    }
+
+    /// The key, where the row shows only what people call it.
+    fn key_behind(&mut self, name: Option<&str>, key: Option<&str>) {
+        if let (true, Some(_), Some(key)) = (self.verbose, name, key) {
+            self.page.behind(&format!("key {key}"));
+        }
+    }
+
+    fn records(&mut self, ids: &[RecordId]) {
+        if !self.verbose {
+            return;
+        }
+        let evidence = &self.answer.evidence.records;
+        for id in ids {
+            let about = evidence.iter().find(|record| record.id == *id);
+            let about = about.map_or_else(String::new, |record| {
+                format!(" ({}, leaf {})", record.kind, record.index)
+            });
+            self.page.behind(&format!("{id}{about}"));
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Turns of phrase.
+
+use deed_record::{Status, Timestamp};
+
+use crate::{
+    explanation::{Action, Outcome, Who},
+    words::beside,
+};
+
+/// What was done, in a few words.
+pub(super) fn title(action: &Action) -> String {
+    let tool = action.tool.as_ref().map(|tool| match &tool.server {
+        Some(server) => format!("{server}/{}", tool.name),
+        None => tool.name.clone(),
+    });
+    let step = action.step_type.map(|step| step.as_str().replace('_', " "));
+    let what = tool
+        .or_else(|| action.operation.clone())
+        .or_else(|| action.task.clone())
+        .or(step);
+    let what = what.unwrap_or_else(|| action.kind.as_str().to_owned());
+    match &action.resource {
+        Some(resource) => format!("{what}  {}", resource.uri),
+        None => what,
+    }
+}
+
+/// How it ended, in a few words.
+pub(super) fn ending(outcome: &Outcome) -> String {
+    let code = outcome
+        .code
+        .as_ref()
+        .map(|code| format!(" ({code})"))
+        .unwrap_or_default();
+    let after = outcome
+        .duration_ms
+        .map(|ms| format!(" after {ms} ms"))
+        .unwrap_or_default();
+    match outcome.status {
+        Status::Success => format!(
+            "succeeded{}",
+            outcome
+                .duration_ms
+                .map(|ms| format!(" in {ms} ms"))
+                .unwrap_or_default()
+        ),
+        Status::Failure => format!("failed{code}{after}"),
+        Status::Denied => format!("was denied{code}"),
+        Status::Cancelled => format!("was cancelled{after}"),
+        Status::TimedOut => format!("timed out{after}"),
+        Status::RolledBack => format!("was rolled back{after}"),
+        Status::Unknown => "how it ended is not known".to_owned(),
+    }
+}
+
+pub(super) fn said_before(outcome: &Outcome) -> String {
+    let at: Timestamp = outcome.time.unwrap_or_default();
+    let said = outcome
+        .said
+        .iter()
+        .filter(|said| said.status != outcome.status);
+    said.map(|said| format!("{} {}", spoken(said.status.as_str()), beside(said.time, at)))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+pub(super) fn asked_for(role: Option<&str>, scopes: &[String]) -> String {
+    match (role, scopes) {
+        (Some(role), _) => format!("role {role}"),
+        (None, []) => "-".to_owned(),
+        (None, scopes) => scopes.join(", "),
+    }
+}
+
+pub(super) fn who(who: &Who) -> String {
+    called(who.name.as_deref(), who.key.as_deref())
+}
+
+/// What people call somebody, else the key.
+pub(super) fn called(name: Option<&str>, key: Option<&str>) -> String {
+    name.or(key).unwrap_or("-").to_owned()
+}
+
+/// A word of a vocabulary as people write it.
+pub(super) fn spoken(word: &str) -> String {
+    word.replace('_', " ")
+}

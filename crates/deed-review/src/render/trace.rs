@@ -1,0 +1,208 @@
+//! A trace as a tree.
+
+use std::collections::BTreeMap;
+
+use deed_record::{RecordId, Ruling, Status};
+
+use super::{
+    Style, WIDTH,
+    page::{Page, Paint},
+    phrases::{spoken, who},
+};
+use crate::{
+    Step, Trace,
+    words::{beside, moment},
+};
+
+/// Deeper steps are drawn at this depth.
+const DEEPEST: usize = 12;
+
+/// Every step below the one it is part of, in the order of time, then what is missing.
+pub fn trace(trace: &Trace, style: Style) -> String {
+    let mut page = Page::new(style);
+    let (Some(first), Some(last)) = (trace.steps.first(), trace.steps.last()) else {
+        return page.finish();
+    };
+    let count = |count: usize, one: &str| {
+        if count == 1 {
+            format!("1 {one}")
+        } else {
+            format!("{count} {one}s")
+        }
+    };
+    let gaps = if trace.gaps.is_empty() {
+        "no gaps".to_owned()
+    } else {
+        count(trace.gaps.len(), "gap")
+    };
+    page.headline(
+        &format!("trace {}", trace.trace_id),
+        &format!(
+            "{}, {gaps}, {} to {}",
+            count(trace.steps.len(), "step"),
+            moment(first.time),
+            beside(last.time, first.time)
+        ),
+    );
+    let mut below: BTreeMap<Option<RecordId>, Vec<&Step>> = BTreeMap::new();
+    for step in &trace.steps {
+        below.entry(step.parent).or_default().push(step);
+    }
+    let mut tenants: Vec<&str> = trace.steps.iter().map(|step| &*step.tenant).collect();
+    tenants.sort_unstable();
+    tenants.dedup();
+    for tenant in &tenants {
+        page.blank();
+        if tenants.len() > 1 {
+            page.line(0, &[(&format!("tenant {tenant}"), WIDTH, Paint::Strong)]);
+        }
+        let roots: Vec<&Step> = below
+            .get(&None)
+            .into_iter()
+            .flatten()
+            .copied()
+            .filter(|step| step.tenant == **tenant)
+            .collect();
+        branch(&mut page, &below, &roots, style);
+    }
+    if !trace.gaps.is_empty() {
+        page.blank();
+        for (at, gap) in trace.gaps.iter().enumerate() {
+            let step = gap.step.map(|id| format!(" ({id})")).unwrap_or_default();
+            let when = gap
+                .time
+                .map(|time| format!("{} ", beside(time, first.time)))
+                .unwrap_or_default();
+            page.free(
+                if at == 0 { "missing" } else { "" },
+                &format!("{when}{}{step}", gap.reason),
+            );
+        }
+    }
+    page.blank();
+    // What most deserves a look: the last thing that did not simply succeed, else the last.
+    let done = |step: &&Step| {
+        step.outcome
+            .as_ref()
+            .is_some_and(|outcome| outcome.status == Status::Success)
+    };
+    let acts = || trace.steps.iter().filter(|step| step.kind.is_action());
+    let telling = acts()
+        .rev()
+        .find(|step| !done(step) && step.outcome.is_some())
+        .or_else(|| acts().next_back());
+    let mut next: Vec<String> = telling
+        .map(|step| format!("deed explain {}", step.id))
+        .into_iter()
+        .collect();
+    next.push(format!("deed find --trace {}", trace.trace_id));
+    page.words("next", &next);
+    page.finish()
+}
+
+/// Draws `roots` and everything below them, without recursion: a trace may be deep.
+fn branch(
+    page: &mut Page,
+    below: &BTreeMap<Option<RecordId>, Vec<&Step>>,
+    roots: &[&Step],
+    style: Style,
+) {
+    let mut todo: Vec<(&Step, Vec<bool>)> =
+        roots.iter().rev().map(|step| (*step, Vec::new())).collect();
+    while let Some((step, open)) = todo.pop() {
+        line(page, step, &rails(&open), style);
+        let children = below.get(&Some(step.id)).map_or(&[][..], Vec::as_slice);
+        for (from_last, child) in children.iter().rev().enumerate() {
+            let mut open = open.clone();
+            if open.len() < DEEPEST {
+                open.push(from_last > 0);
+            }
+            todo.push((child, open));
+        }
+    }
+}
+
+/// The lines that join a step to those above it; `open` says at which depths more is to come.
+fn rails(open: &[bool]) -> String {
+    let Some((last, above)) = open.split_last() else {
+        return String::new();
+    };
+    let above: String = above
+        .iter()
+        .map(|more| if *more { "│ " } else { "  " })
+        .collect();
+    above + if *last { "├ " } else { "└ " }
+}
+
+fn line(page: &mut Page, step: &Step, rails: &str, style: Style) {
+    const TIME: usize = 14;
+    const SORT: usize = 15;
+    const WHAT: usize = 45;
+    const WHO: usize = 14;
+    let sort = step
+        .step_type
+        .map_or(step.kind.as_str(), |sort| sort.as_str());
+    let (end, paint) = ending(step);
+    page.line(
+        0,
+        &[
+            (&step.time.to_string()[11..23], TIME, Paint::Faint),
+            (&spoken(sort), SORT, Paint::Plain),
+            (&format!("{rails}{}", what(step)), WHAT, Paint::Strong),
+            (
+                &step.executor.as_ref().map_or("-".to_owned(), who),
+                WHO,
+                Paint::Plain,
+            ),
+            (&end, WIDTH - TIME - SORT - WHAT - WHO + 1, paint),
+        ],
+    );
+    if style.verbose {
+        let asked = step
+            .initiator
+            .as_ref()
+            .map(|asked| format!(", for {}", who(asked)))
+            .unwrap_or_default();
+        let with = step
+            .credential
+            .as_ref()
+            .map(|with| format!(", with {with}"))
+            .unwrap_or_default();
+        page.behind(&format!(
+            "{} ({}, {} by {}{asked}{with})",
+            step.id, step.kind, step.basis, step.source
+        ));
+    }
+}
+
+fn what(step: &Step) -> String {
+    let tool = step.tool.as_ref().map(|tool| match &tool.server {
+        Some(server) => format!("{server}/{}", tool.name),
+        None => tool.name.clone(),
+    });
+    let what = tool
+        .or_else(|| step.operation.clone())
+        .or_else(|| step.task.clone());
+    let what = what.unwrap_or_else(|| spoken(step.kind.as_str()));
+    match &step.resource {
+        Some(resource) => format!("{what} {}", resource.uri),
+        None => what,
+    }
+}
+
+fn ending(step: &Step) -> (String, Paint) {
+    if let Some(answer) = step.answer {
+        return (answer.as_str().to_owned(), Paint::Plain);
+    }
+    let ruling = step.decision.as_ref().map(|decision| decision.effect);
+    match (&step.outcome, ruling) {
+        (Some(outcome), _) if outcome.status == Status::Success => {
+            ("success".to_owned(), Paint::Good)
+        }
+        (Some(outcome), _) => (spoken(outcome.status.as_str()), Paint::Bad),
+        (None, Some(Ruling::Allow)) => ("allowed".to_owned(), Paint::Good),
+        (None, Some(Ruling::Deny)) => ("denied".to_owned(), Paint::Bad),
+        (None, Some(Ruling::StepUp)) => ("step up".to_owned(), Paint::Doubtful),
+        (None, None) => ("-".to_owned(), Paint::Faint),
+    }
+}

@@ -1,0 +1,270 @@
+//! Every step of an execution, as a tree (T1, T2, T3), and what it lacks (T10).
+
+mod tree;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use deed_record::{
+    Answer, Basis, Kind, RecordId, Ruling, SpanId, Status, StepType, Timestamp, TraceId,
+};
+use serde::{Deserialize, Serialize};
+
+use tree::Steps;
+
+use crate::{
+    Evidence, ExplainError, Found,
+    case::{Rec, Shelf, corrects},
+    explanation::{Resource, Tool, Who},
+    names::Names,
+    words::GapKind,
+};
+
+/// Most records of one trace that are read.
+pub const MOST_STEPS: usize = 10_000;
+
+/// Most steps whose outcome or answer is looked for outside the trace.
+const MOST_SOUGHT: usize = 1000;
+
+/// Most records that one such look-up may bring.
+const MOST_NAMING: usize = 64;
+
+/// Every step of an execution and what is missing from it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Trace {
+    /// The trace.
+    pub trace_id: TraceId,
+    /// In the order of event time, a parent before its children where the times are equal.
+    pub steps: Vec<Step>,
+    /// What is missing.
+    pub gaps: Vec<Gap>,
+}
+
+/// One step. An outcome is not a step of its own but the end of another.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Step {
+    /// The record.
+    pub id: RecordId,
+    /// What it is about.
+    pub kind: Kind,
+    /// What sort of step it is (T9).
+    pub step_type: Option<StepType>,
+    /// The step that it is part of: the action it names, else that of its parent span.
+    pub parent: Option<RecordId>,
+    /// Steps above it.
+    pub depth: usize,
+    /// When it happened, as the source says.
+    pub time: Timestamp,
+    /// How it is known.
+    pub basis: Basis,
+    /// The system that says so: the source of an imported record, else its sender.
+    pub source: String,
+    /// Whose it is.
+    pub tenant: String,
+    /// Its span.
+    pub span_id: Option<SpanId>,
+    /// The span that it is part of.
+    pub parent_span_id: Option<SpanId>,
+    /// Its session.
+    pub session: Option<String>,
+    /// Its task.
+    pub task: Option<String>,
+    /// Who asked.
+    pub initiator: Option<Who>,
+    /// Who acted; of an answer, who gave it.
+    pub executor: Option<Who>,
+    /// What it was done with: fingerprint, issuer's id or jti.
+    pub credential: Option<String>,
+    /// The tool that was called.
+    pub tool: Option<Tool>,
+    /// The operation.
+    pub operation: Option<String>,
+    /// The permission that was used.
+    pub permission: Option<String>,
+    /// What was acted upon.
+    pub resource: Option<Resource>,
+    /// What a policy decided.
+    pub decision: Option<StepDecision>,
+    /// Of an approval: yes or no.
+    pub answer: Option<Answer>,
+    /// How it ended.
+    pub outcome: Option<StepOutcome>,
+}
+
+/// What a policy decided about a step.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct StepDecision {
+    /// The decision.
+    pub effect: Ruling,
+    /// Policies that determined it.
+    pub policies: Vec<String>,
+    /// Digest of the policy set.
+    pub policy_set: Option<String>,
+}
+
+/// How a step ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct StepOutcome {
+    /// The record that says so: the step's own, or its outcome.
+    pub id: RecordId,
+    /// How.
+    pub status: Status,
+    /// The system's own code.
+    pub code: Option<String>,
+    /// How long it took, in milliseconds.
+    pub duration_ms: Option<i64>,
+    /// The action that it tried again.
+    pub retry_of: Option<RecordId>,
+    /// The action that it undid.
+    pub compensates: Option<RecordId>,
+}
+
+/// Something that the trace lacks.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Gap {
+    /// What sort of gap.
+    pub kind: GapKind,
+    /// The step beside it.
+    pub step: Option<RecordId>,
+    /// When it was, where that is known.
+    pub time: Option<Timestamp>,
+    /// In words.
+    pub reason: String,
+}
+
+/// The trace `id`; `None` where no record carries it.
+///
+/// With a `tenant`, only its records. Without, those of all tenants that used the same trace id: each
+/// step says whose it is, and none is ever joined with another tenant's.
+///
+/// # Errors
+/// The evidence cannot be read.
+pub fn trace<E: Evidence>(
+    evidence: &E,
+    id: TraceId,
+    tenant: Option<&str>,
+) -> Result<Option<Trace>, ExplainError<E::Error>> {
+    let found = evidence
+        .by_trace(id, MOST_STEPS)
+        .map_err(ExplainError::Evidence)?;
+    let cut = found.len() >= MOST_STEPS;
+    let shelf = Shelf::new(found.len() + MOST_SOUGHT);
+    let mut records = Records {
+        shelf: &shelf,
+        known: BTreeSet::new(),
+        all: Vec::new(),
+    };
+    for found in found {
+        records.keep::<E::Error>(found, |rec| {
+            tenant.is_none_or(|tenant| tenant == &*rec.is.tenant)
+        })?;
+    }
+    if records.all.is_empty() {
+        return Ok(None);
+    }
+    let mut gaps = Vec::new();
+    if cut {
+        gaps.push(gap(
+            GapKind::Cut,
+            None,
+            format!("the trace has more than {MOST_STEPS} records; only so many were read"),
+        ));
+    }
+    // An outcome or an answer need not carry the trace id: it names its action.
+    let sought = records.all.iter().filter(|rec| seeks_more(&rec.is));
+    let sought: Vec<(String, RecordId)> = sought
+        .map(|rec| (rec.is.tenant.to_string(), rec.is.id))
+        .collect();
+    if sought.len() > MOST_SOUGHT {
+        gaps.push(gap(
+            GapKind::Cut,
+            None,
+            format!(
+                "the ends of only {MOST_SOUGHT} of {} steps were looked for",
+                sought.len()
+            ),
+        ));
+    }
+    for (tenant, id) in sought.into_iter().take(MOST_SOUGHT) {
+        for found in evidence
+            .by_ref(id, MOST_NAMING)
+            .map_err(ExplainError::Evidence)?
+        {
+            records.keep::<E::Error>(found, |rec| {
+                rec.is.action == Some(id) && *rec.is.tenant == *tenant
+            })?;
+        }
+    }
+    let records = records.standing();
+    let names = Names::of(evidence, &records)?;
+    let (steps, more) = Steps::of(&records).finish(&names);
+    gaps.extend(more);
+    Ok(Some(Trace {
+        trace_id: id,
+        steps,
+        gaps,
+    }))
+}
+
+fn seeks_more(rec: &deed_record::Skeleton<'_>) -> bool {
+    let open = rec
+        .outcome
+        .as_ref()
+        .is_none_or(|outcome| outcome.status == Status::Unknown);
+    rec.kind == Kind::Intent && open
+        || rec
+            .decision
+            .as_ref()
+            .is_some_and(|decision| decision.effect == Ruling::StepUp)
+}
+
+fn gap(kind: GapKind, rec: Option<&Rec<'_>>, reason: impl Into<String>) -> Gap {
+    Gap {
+        kind,
+        step: rec.map(|rec| rec.is.id),
+        time: rec.map(|rec| rec.is.time),
+        reason: reason.into(),
+    }
+}
+
+/// The records of a trace as they are read.
+struct Records<'c> {
+    shelf: &'c Shelf,
+    known: BTreeSet<RecordId>,
+    all: Vec<Rec<'c>>,
+}
+
+impl<'c> Records<'c> {
+    /// Keeps a record that `belongs`, while there is room.
+    fn keep<E>(
+        &mut self,
+        found: Found,
+        belongs: impl Fn(&Rec<'_>) -> bool,
+    ) -> Result<(), ExplainError<E>> {
+        let Some(found) = self.shelf.keep(found) else {
+            return Ok(());
+        };
+        let rec = Rec::read(found)?;
+        if belongs(&rec) && self.known.insert(rec.is.id) {
+            self.all.push(rec);
+        }
+        Ok(())
+    }
+
+    /// By event time, without readings that were corrected.
+    fn standing(self) -> Vec<Rec<'c>> {
+        let mut all = self.all;
+        let by_id: BTreeMap<RecordId, &Rec<'_>> = all.iter().map(|rec| (rec.is.id, rec)).collect();
+        let corrected: BTreeSet<RecordId> = all
+            .iter()
+            .filter_map(|rec| {
+                by_id
+                    .get(&rec.is.supersedes?)
+                    .filter(|earlier| corrects(&rec.is, &earlier.is))
+            })
+            .map(|earlier| earlier.is.id)
+            .collect();
+        all.retain(|rec| !corrected.contains(&rec.is.id));
+        all.sort_by_key(|rec| (rec.is.time, rec.is.id));
+        all
+    }
+}

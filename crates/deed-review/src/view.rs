@@ -1,0 +1,370 @@
+//! Links as an explanation shows them.
+
+use std::collections::BTreeSet;
+
+use deed_record::{Basis, RecordId, Status, Text};
+
+use crate::{
+    approvals::{Answered, Worth},
+    authority::{Asked, Given},
+    case::{Case, Rec},
+    explanation::{
+        Action, Approval, Artifact, Credential, Decision, Ending, Executor, Grant, Hop, Initiator,
+        LifecycleEvent, Outcome, Request, Resource, Source, Tool,
+    },
+    names::Names,
+    verdict::Links,
+    words::{Edge, beside},
+};
+
+pub(crate) fn ids<'r, 'c: 'r>(records: impl IntoIterator<Item = &'r Rec<'c>>) -> Vec<RecordId> {
+    let ids: BTreeSet<_> = records
+        .into_iter()
+        .map(|rec| (rec.is.time, rec.is.id))
+        .collect();
+    ids.into_iter().map(|(_, id)| id).collect()
+}
+
+pub(crate) fn owned(text: &Option<Text<'_>>) -> Option<String> {
+    text.as_ref().map(|text| text.to_string())
+}
+
+pub(crate) fn list(texts: &[Text<'_>]) -> Vec<String> {
+    texts.iter().map(|text| text.to_string()).collect()
+}
+
+pub(crate) fn action(case: &Case<'_>) -> Action {
+    let rec = &case.head().is;
+    let conflicts = case.records.iter().filter(|other| {
+        other
+            .is
+            .conflicts_with
+            .is_some_and(|id| case.family.contains(&id))
+            || rec.conflicts_with == Some(other.is.id)
+    });
+    Action {
+        id: rec.id,
+        kind: rec.kind,
+        step_type: rec.step_type,
+        time: rec.time,
+        recorded: rec.recorded,
+        tenant: rec.tenant.to_string(),
+        environment: owned(&rec.environment),
+        trace_id: rec.trace_id,
+        span_id: rec.span_id,
+        parent_span_id: rec.parent_span_id,
+        session: owned(&rec.session),
+        task: owned(&rec.task),
+        tool: rec.tool.as_ref().map(tool),
+        operation: owned(&rec.operation),
+        permission: owned(&rec.permission),
+        resource: rec.resource.as_ref().map(resource),
+        artifact: rec.artifact.as_ref().map(|artifact| Artifact {
+            name: artifact.name.to_string(),
+            digest: owned(&artifact.digest),
+            signer: owned(&artifact.signer),
+        }),
+        address: rec.personal.and_then(|personal| personal.address),
+        device: rec.personal.and_then(|personal| personal.device),
+        basis: rec.basis,
+        source: rec.source.as_ref().map(|source| Source {
+            system: source.system.to_string(),
+            event_id: owned(&source.event_id),
+            collector: owned(&source.collector),
+        }),
+        submitter: rec.submitter.to_string(),
+        supersedes: ids(case.records.iter().filter(|other| {
+            case.superseded.contains(&other.is.id)
+                && case.family.contains(&other.is.id)
+                && other.is.action == rec.action
+        })),
+        conflicts: ids(conflicts.filter(|other| other.is.id != rec.id)),
+    }
+}
+
+pub(crate) fn tool(tool: &deed_record::Tool<'_>) -> Tool {
+    Tool {
+        server: owned(&tool.server),
+        name: tool.name.to_string(),
+        version: owned(&tool.version),
+        digest: owned(&tool.digest),
+    }
+}
+
+pub(crate) fn resource(resource: &deed_record::Resource<'_>) -> Resource {
+    Resource {
+        uri: resource.uri.to_string(),
+        kind: owned(&resource.kind),
+        classification: owned(&resource.classification),
+    }
+}
+
+pub(crate) fn initiator(links: &Links<'_>, names: &Names) -> Initiator {
+    let somebody = &links.people.initiator;
+    let who = somebody
+        .party
+        .map_or_else(Names::nobody, |party| names.who(party));
+    Initiator {
+        key: who.key,
+        kind: who.kind,
+        name: who.name,
+        account: who.account,
+        edge: somebody.edge,
+        how: somebody.how.clone(),
+        records: ids(somebody.records.iter().copied()),
+    }
+}
+
+pub(crate) fn executor(links: &Links<'_>, names: &Names) -> Executor {
+    let somebody = &links.people.executor;
+    let who = somebody
+        .party
+        .map_or_else(Names::nobody, |party| names.who(party));
+    Executor {
+        key: who.key,
+        kind: who.kind,
+        name: who.name,
+        account: who.account,
+        instance: who.instance,
+        vendor: who.vendor,
+        owner: None,
+        sponsor: None,
+        edge: somebody.edge,
+        how: somebody.how.clone(),
+        records: ids(somebody.records.iter().copied()),
+    }
+}
+
+pub(crate) fn chain(links: &Links<'_>, names: &Names) -> Vec<Hop> {
+    let hops = links.people.chain.iter().map(|hop| Hop {
+        principal: names.who(hop.party),
+        credential: hop.credential.clone(),
+        delegation: hop.delegation,
+        scope: hop.scope.clone(),
+        edge: hop.edge,
+        how: hop.how.clone(),
+        records: ids(hop.records.iter().copied()),
+    });
+    hops.collect()
+}
+
+pub(crate) fn asked(request: &Asked<'_>, case: &Case<'_>, names: &Names) -> Request {
+    let (rec, terms) = (&request.claim.rec.is, request.claim.terms);
+    Request {
+        id: rec.id,
+        time: rec.time,
+        by: request.askers().next().map(|party| names.who(party)),
+        subject: terms
+            .and_then(|terms| terms.subject.as_ref())
+            .map(|party| names.who(party)),
+        role: terms.and_then(|terms| owned(&terms.role)),
+        scopes: terms.map(|terms| list(&terms.scopes)).unwrap_or_default(),
+        resource: request.claim.resource.map(resource),
+        expires: terms.and_then(|terms| terms.expires),
+        edge: request.edge,
+        how: format!("{}; {}", beside(rec.time, case.time()), request.how),
+        records: vec![rec.id],
+    }
+}
+
+pub(crate) fn answered(answer: &Answered<'_>, case: &Case<'_>, names: &Names) -> Approval {
+    let (rec, terms) = (&answer.claim.rec.is, answer.claim.terms);
+    Approval {
+        id: rec.id,
+        time: rec.time,
+        by: answer.by.map(|party| names.who(party)),
+        answer: terms.and_then(|terms| terms.answer),
+        request: rec.request,
+        action: rec.action,
+        expires: terms.and_then(|terms| terms.expires),
+        counts: answer.worth == Worth::Counts,
+        edge: answer.edge,
+        how: answer.how(case.time()),
+        records: vec![rec.id],
+    }
+}
+
+pub(crate) fn given(grant: &Given<'_>, case: &Case<'_>, names: &Names) -> Grant {
+    let (rec, terms) = (&grant.claim.rec.is, grant.claim.terms);
+    let by = terms
+        .and_then(|terms| terms.by.as_ref())
+        .or(rec.executor.as_ref());
+    let scopes = if grant.standing.scopes.is_empty() {
+        terms.map_or(&[][..], |terms| &terms.scopes)
+    } else {
+        grant.standing.scopes
+    };
+    let begins = terms.and_then(|terms| terms.not_before).unwrap_or(rec.time);
+    let expires = grant.standing.expires.or(grant.claim.expires());
+    let until = match expires {
+        Some(end) => format!("to {}", beside(end, case.time())),
+        None => "no end".to_owned(),
+    };
+    Grant {
+        id: rec.id,
+        time: rec.time,
+        by: by.map(|party| names.who(party)),
+        subject: terms
+            .and_then(|terms| terms.subject.as_ref())
+            .map(|party| names.who(party)),
+        role: terms.and_then(|terms| owned(&terms.role)),
+        scopes: list(scopes),
+        resource: grant.claim.resource.map(resource),
+        not_before: terms.and_then(|terms| terms.not_before),
+        expires,
+        revoked: grant.standing.revoked.map(|claim| claim.time()),
+        request: rec.request,
+        edge: grant.edge,
+        how: format!(
+            "since {}, {until}; {}",
+            beside(begins, case.time()),
+            grant.how
+        ),
+        records: ids(of_grant(grant)),
+    }
+}
+
+pub(crate) fn credential(links: &Links<'_>) -> Option<Credential> {
+    let (_, used) = links.lineage.used?;
+    let moment = links.case.time();
+    let own = links.lineage.own();
+    let claims = || own.into_iter().flat_map(|level| &level.claims);
+    let described = || claims().filter_map(|claim| claim.credential);
+    let issue = own.and_then(|level| level.issued_before(moment).last());
+    let issued = issue.map(|claim| {
+        claim
+            .credential
+            .and_then(|credential| credential.issued)
+            .unwrap_or(claim.time())
+    });
+    let issued = issued
+        .or(used.issued)
+        .or_else(|| described().find_map(|credential| credential.issued));
+    let expires = links.lineage.expires();
+    let parents: Vec<String> = links
+        .lineage
+        .levels
+        .iter()
+        .skip(1)
+        .filter_map(|level| level.names.first().cloned())
+        .collect();
+    let said = |field: fn(&deed_record::Credential<'_>) -> Option<String>| {
+        field(used).or_else(|| described().find_map(field))
+    };
+    let mut life: Vec<String> = Vec::new();
+    life.extend(issued.map(|time| format!("issued {}", beside(time, moment))));
+    life.extend(expires.map(|time| format!("valid to {}", beside(time, moment))));
+    let revoked = own
+        .and_then(|level| level.standing.revoked)
+        .map(|claim| claim.time());
+    life.extend(revoked.map(|time| format!("revoked {}", beside(time, moment))));
+    let rotated = own
+        .and_then(|level| level.standing.rotated)
+        .map(|claim| claim.time());
+    life.extend(
+        rotated.map(|time| format!("replaced {}, the old one was used", beside(time, moment))),
+    );
+    if issued.is_none() && expires.is_none() {
+        life.push("no record tells when it was issued or ends".to_owned());
+    }
+    Some(Credential {
+        fingerprint: said(|credential| owned(&credential.fingerprint)),
+        id: said(|credential| owned(&credential.id)),
+        jti: said(|credential| owned(&credential.jti)),
+        kind: said(|credential| owned(&credential.kind)),
+        issuer: said(|credential| owned(&credential.issuer)),
+        scopes: links
+            .lineage
+            .scopes()
+            .map(|(_, scopes)| list(scopes))
+            .unwrap_or_default(),
+        issued,
+        expires,
+        revoked,
+        rotated,
+        parent: parents.first().cloned().or_else(|| owned(&used.parent)),
+        parents,
+        lifecycle: claims()
+            .map(|claim| LifecycleEvent {
+                time: claim.time(),
+                change: claim.change(),
+                record: claim.rec.is.id,
+            })
+            .collect(),
+        edge: links.lineage.edge,
+        how: format!("{}; {}", life.join(", "), links.lineage.how),
+        records: ids(links
+            .lineage
+            .records
+            .iter()
+            .copied()
+            .chain(claims().map(|claim| claim.rec))),
+    })
+}
+
+pub(crate) fn decision(case: &Case<'_>) -> Option<Decision> {
+    let (rec, decision) = case
+        .of_action()
+        .find_map(|rec| rec.is.decision.as_ref().map(|decision| (rec, decision)))?;
+    Some(Decision {
+        effect: decision.effect,
+        policy_set: owned(&decision.policy_set),
+        policies: list(&decision.policies),
+        errors: list(&decision.errors),
+        obligations: list(&decision.obligations),
+        engine: owned(&decision.engine),
+        edge: if rec.is.basis == Basis::Enforced {
+            Edge::Proven
+        } else {
+            Edge::Asserted
+        },
+        how: rec.said_by(),
+        records: vec![rec.is.id],
+    })
+}
+
+pub(crate) fn outcome(links: &Links<'_>) -> Outcome {
+    let ended = &links.ended;
+    let outcome = ended.stands.map(|(_, outcome)| outcome);
+    let agreeing = ended
+        .said
+        .iter()
+        .filter(|(_, other)| other.status == ended.status())
+        .map(|(rec, _)| *rec);
+    Outcome {
+        status: outcome.map_or(Status::Unknown, |outcome| outcome.status),
+        code: outcome.and_then(|outcome| owned(&outcome.code)),
+        duration_ms: outcome.and_then(|outcome| outcome.duration_ms),
+        time: ended.stands.map(|(rec, _)| rec.is.time),
+        compensates: outcome.and_then(|outcome| outcome.compensates),
+        retry_of: outcome.and_then(|outcome| outcome.retry_of),
+        said: ended
+            .said
+            .iter()
+            .map(|(rec, outcome)| Ending {
+                id: rec.is.id,
+                time: rec.is.time,
+                status: outcome.status,
+                code: owned(&outcome.code),
+            })
+            .collect(),
+        edge: ended.edge,
+        how: ended.how.clone(),
+        records: ids(agreeing),
+    }
+}
+
+/// The grant and the records that changed it.
+pub(crate) fn of_grant<'c>(grant: &Given<'c>) -> Vec<&'c Rec<'c>> {
+    let ends = [grant.standing.revoked, grant.standing.ended]
+        .into_iter()
+        .flatten()
+        .map(|claim| claim.rec);
+    let also = grant
+        .standing
+        .scopes_by
+        .into_iter()
+        .chain(ends)
+        .filter(|rec| rec.is.id != grant.claim.rec.is.id);
+    std::iter::once(grant.claim.rec).chain(also).collect()
+}

@@ -1,0 +1,381 @@
+//! Who asked, who acted, and everybody between them.
+
+use std::collections::BTreeSet;
+
+use deed_record::{Account, Basis, Party, PrincipalType, RecordId};
+
+use crate::{
+    case::{Case, Rec},
+    claim::Claim,
+    credential::{Lineage, agreed},
+    words::{Edge, beside},
+};
+
+/// Everybody that an action is attributed to.
+pub(crate) struct People<'c> {
+    pub(crate) initiator: Somebody<'c>,
+    pub(crate) executor: Somebody<'c>,
+    /// From the initiator's side.
+    pub(crate) chain: Vec<Between<'c>>,
+}
+
+/// Somebody, and how that is known.
+pub(crate) struct Somebody<'c> {
+    /// `None` where no record has the place filled at all.
+    pub(crate) party: Option<&'c Party<'c>>,
+    pub(crate) edge: Edge,
+    pub(crate) how: String,
+    /// Further words for the verdict.
+    pub(crate) notes: Vec<String>,
+    pub(crate) records: Vec<&'c Rec<'c>>,
+}
+
+/// One hop, and how it is known.
+pub(crate) struct Between<'c> {
+    pub(crate) party: &'c Party<'c>,
+    pub(crate) credential: Option<String>,
+    pub(crate) delegation: Option<RecordId>,
+    pub(crate) scope: Vec<String>,
+    pub(crate) edge: Edge,
+    pub(crate) how: String,
+    pub(crate) records: Vec<&'c Rec<'c>>,
+}
+
+impl<'c> People<'c> {
+    /// Everybody that the records of `case` attribute the action to.
+    pub(crate) fn of(case: &'c Case<'c>, lineage: &Lineage<'c>) -> Self {
+        let executor = executor(case, lineage);
+        let mut chain = declared_chain(case);
+        if let Some(initiator) = declared_initiator(case, lineage) {
+            return People {
+                initiator,
+                executor,
+                chain,
+            };
+        }
+        if let Some(party) = executor.party
+            && party.kind == PrincipalType::Human
+            && party.account.is_some()
+            && chain.is_empty()
+        {
+            let how = format!("a person acted directly, {}", executor.how);
+            let initiator = Somebody {
+                party: Some(party),
+                edge: executor.edge,
+                how,
+                notes: Vec::new(),
+                records: executor.records.clone(),
+            };
+            return People {
+                initiator,
+                executor,
+                chain,
+            };
+        }
+        let (initiator, hops) = inferred_initiator(case, lineage, executor.account());
+        if chain.is_empty() {
+            chain = hops;
+        }
+        People {
+            initiator,
+            executor,
+            chain,
+        }
+    }
+
+    /// Every account on whose behalf the action was done: asking, acting and between.
+    pub(crate) fn accounts(&self) -> BTreeSet<Account> {
+        let between = self.chain.iter().filter_map(|hop| hop.party.account);
+        between
+            .chain(self.initiator.account())
+            .chain(self.executor.account())
+            .collect()
+    }
+}
+
+impl<'c> Somebody<'c> {
+    pub(crate) fn account(&self) -> Option<Account> {
+        self.party.and_then(|party| party.account)
+    }
+
+    fn missing(how: impl Into<String>) -> Self {
+        Somebody {
+            party: None,
+            edge: Edge::Missing,
+            how: how.into(),
+            notes: Vec::new(),
+            records: Vec::new(),
+        }
+    }
+}
+
+fn executor<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>) -> Somebody<'c> {
+    let party = |rec: &'c Rec<'c>| rec.is.executor.as_ref();
+    let Some(mut somebody) = stated(case, party) else {
+        let nobody = Somebody::missing("the record does not say who acted");
+        return Somebody {
+            party: case.head().is.executor.as_ref(),
+            ..nobody
+        };
+    };
+    // INVARIANT: proven only where Deed issued the credential to this very account.
+    if case.head().is.basis == Basis::Enforced
+        && ours(case, lineage).any(|claim| subject(claim) == somebody.account())
+    {
+        somebody.edge = Edge::Proven;
+    }
+    somebody
+}
+
+fn declared_initiator<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>) -> Option<Somebody<'c>> {
+    let mut somebody = stated(case, |rec| rec.is.initiator.as_ref())?;
+    let account = somebody.account();
+    let asked_for = |claim: &Claim<'c>| {
+        claim
+            .rec
+            .is
+            .initiator
+            .as_ref()
+            .and_then(|party| party.account)
+            == account
+    };
+    if case.head().is.basis == Basis::Enforced && ours(case, lineage).any(asked_for) {
+        somebody.edge = Edge::Proven;
+    }
+    Some(somebody)
+}
+
+/// Somebody whom a record of the action names in the place that `party` reads, the head before others.
+fn stated<'c>(
+    case: &'c Case<'c>,
+    party: impl Fn(&'c Rec<'c>) -> Option<&'c Party<'c>>,
+) -> Option<Somebody<'c>> {
+    let naming = || {
+        case.of_action()
+            .filter_map(|rec| Some((rec, party(rec)?, party(rec)?.account?)))
+    };
+    let (_, named, account) = naming()
+        .min_by_key(|(rec, ..)| (rec.is.id != case.head, !rec.firm(), rec.is.time, rec.is.id))?;
+    let records: Vec<&Rec<'c>> = naming()
+        .filter(|(.., other)| *other == account)
+        .map(|(rec, ..)| rec)
+        .collect();
+    let (edge, how) = agreed(&records);
+    let mut notes = Vec::new();
+    for (rec, ..) in naming().filter(|(.., other)| *other != account) {
+        notes.push(format!(
+            "record {} ({}) names another account; whether that is the same one under another name is not known",
+            rec.is.id,
+            rec.said_by()
+        ));
+    }
+    Some(Somebody {
+        party: Some(named),
+        edge,
+        how,
+        notes,
+        records,
+    })
+}
+
+/// Records by which Deed itself issued the credential that was used.
+fn ours<'l, 'c>(case: &Case<'c>, lineage: &'l Lineage<'c>) -> impl Iterator<Item = &'l Claim<'c>> {
+    let moment = case.time();
+    let issued = lineage
+        .own()
+        .into_iter()
+        .flat_map(move |level| level.issued_before(moment));
+    issued.filter(|claim| claim.rec.is.basis == Basis::Enforced)
+}
+
+fn subject(claim: &Claim<'_>) -> Option<Account> {
+    claim
+        .terms
+        .and_then(|terms| terms.subject.as_ref())
+        .and_then(|party| party.account)
+}
+
+fn declared_chain<'c>(case: &'c Case<'c>) -> Vec<Between<'c>> {
+    let Some((rec, hops)) = case
+        .of_action()
+        .find_map(|rec| rec.is.chain.as_ref().map(|hops| (rec, hops)))
+    else {
+        return Vec::new();
+    };
+    let hop = |hop: &'c deed_record::Hop<'c>| {
+        let mut records = vec![rec];
+        let mut how = rec.said_by();
+        let mut edge = if hop.principal.account.is_some() {
+            Edge::Asserted
+        } else {
+            Edge::Missing
+        };
+        if let Some(id) = hop.delegation {
+            match case.get(id) {
+                Some(delegation)
+                    if edge == Edge::Asserted
+                        && names_delegate(delegation, hop.principal.account) =>
+                {
+                    records.push(delegation);
+                    (edge, how) = agreed(&records);
+                    if delegation.is.basis == Basis::Enforced {
+                        edge = Edge::Proven;
+                    }
+                }
+                Some(_) => how.push_str("; the delegation record names somebody else"),
+                None => how.push_str("; the delegation record is not in this log"),
+            }
+        }
+        if edge == Edge::Missing {
+            how = "the record does not say who that was".to_owned();
+        }
+        Between {
+            party: &hop.principal,
+            credential: hop.credential.as_ref().map(|name| name.to_string()),
+            delegation: hop.delegation,
+            scope: hop.scope.iter().map(|scope| scope.to_string()).collect(),
+            edge,
+            how,
+            records,
+        }
+    };
+    hops.iter().map(hop).collect()
+}
+
+/// Whether a delegation record gives its part to `account`.
+fn names_delegate(delegation: &Rec<'_>, account: Option<Account>) -> bool {
+    let terms = delegation.is.terms.iter().chain(
+        delegation
+            .is
+            .effects
+            .iter()
+            .flatten()
+            .filter_map(|effect| effect.terms.as_ref()),
+    );
+    account.is_some()
+        && terms
+            .filter_map(|terms| terms.subject.as_ref())
+            .any(|party| party.account == account)
+}
+
+/// Who had the credential issued, going up through credentials that were derived from one another;
+/// those passed on the way are hops.
+fn inferred_initiator<'c>(
+    case: &'c Case<'c>,
+    lineage: &Lineage<'c>,
+    executor: Option<Account>,
+) -> (Somebody<'c>, Vec<Between<'c>>) {
+    const UNSAID: &str = "the record does not say who asked";
+    let mut moment = case.time();
+    let mut records: Vec<&Rec<'c>> = Vec::new();
+    let mut hops: Vec<Between<'c>> = Vec::new();
+    let mut asker: Option<Asker<'c>> = None;
+    for level in &lineage.levels {
+        let issued: Vec<&Claim<'c>> = level.issued_before(moment).collect();
+        let firm = issued.iter().any(|claim| claim.rec.firm());
+        let weighty = || {
+            issued
+                .iter()
+                .map(|claim| claim.rec)
+                .filter(|rec| rec.firm() == firm)
+        };
+        let who = |rec: &'c Rec<'c>| {
+            let party = |party: &'c Option<Party<'c>>| {
+                party.as_ref().filter(|party| party.account.is_some())
+            };
+            party(&rec.is.initiator).or_else(|| party(&rec.is.executor))
+        };
+        let mut named = weighty().filter_map(|rec| who(rec).map(|party| (rec, party)));
+        let Some((rec, party)) = named.next() else {
+            break;
+        };
+        if named.any(|(_, other)| other.account != party.account) {
+            if asker.is_none() {
+                let how =
+                    format!("{UNSAID}, and records disagree on who had its credential issued");
+                return (Somebody::missing(how), Vec::new());
+            }
+            break;
+        }
+        records.push(rec);
+        let explicit = rec
+            .is
+            .initiator
+            .as_ref()
+            .is_some_and(|party| party.account.is_some());
+        // Renewing one's own credential asks for nothing: who asked stands further up.
+        if explicit || party.account != executor || party.kind == PrincipalType::Human {
+            let asked = Asker {
+                party,
+                rec,
+                credential: level.names.first().map_or("", |name| name),
+            };
+            if let Some(between) = asker.replace(asked) {
+                hops.push(between.as_hop(asked.credential));
+            }
+        }
+        if explicit || party.kind == PrincipalType::Human {
+            break;
+        }
+        moment = rec.is.time;
+    }
+    hops.reverse();
+    let Some(Asker { party, rec, .. }) = asker else {
+        let how = match lineage.own() {
+            None => format!("{UNSAID}, nor what it was done with"),
+            Some(_) if records.is_empty() => {
+                format!("{UNSAID}, and no record tells who had its credential issued")
+            }
+            Some(_) => format!("{UNSAID}, and whoever acted had its credential issued for itself"),
+        };
+        return (Somebody::missing(how), Vec::new());
+    };
+    let how = format!(
+        "had the credential issued {}, {}",
+        beside(rec.is.time, case.time()),
+        rec.said_by()
+    );
+    let notes = vec![format!(
+        "who asked is inferred from record {}, by which the credential was issued",
+        rec.is.id
+    )];
+    (
+        Somebody {
+            party: Some(party),
+            edge: Edge::Inferred,
+            how,
+            notes,
+            records,
+        },
+        hops,
+    )
+}
+
+/// Whoever had a credential issued.
+#[derive(Clone, Copy)]
+struct Asker<'c> {
+    party: &'c Party<'c>,
+    /// The record that says so.
+    rec: &'c Rec<'c>,
+    /// What was issued.
+    credential: &'c str,
+}
+
+impl<'c> Asker<'c> {
+    /// The same as a hop, where somebody else asked for what it acted `with`.
+    fn as_hop(self, with: &str) -> Between<'c> {
+        Between {
+            party: self.party,
+            credential: Some(with.to_owned()),
+            delegation: None,
+            scope: Vec::new(),
+            edge: Edge::Inferred,
+            how: format!(
+                "had credential {} issued, {}",
+                self.credential,
+                self.rec.said_by()
+            ),
+            records: vec![self.rec],
+        }
+    }
+}

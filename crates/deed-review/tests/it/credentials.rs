@@ -1,0 +1,351 @@
+//! Credentials: issued, used, renewed, rotated, revoked, expired; and where they come from.
+
+use deed_record::{Change, Kind};
+use deed_review::{Authority, Class, Edge, Severity};
+use serde_json::{Value, json};
+
+use crate::{
+    store::{Store, at, id, record, with},
+    story::{ACTION, GRANT, ISSUE, ann, changed, etl, story},
+};
+
+fn change(n: u64, clock: &str, by: &str, change: &str) -> Value {
+    record(
+        n,
+        Kind::Credential,
+        clock,
+        by,
+        json!({ "credential": { "id": "lease-77" }, "terms": { "change": change } }),
+    )
+}
+
+fn authority(records: &[Value]) -> Authority {
+    Store::of(records).explain(ACTION).verdict.authority.value
+}
+
+#[test]
+fn used_after_revocation() {
+    let mut records = story();
+    // Imported last, although it happened first: event time decides.
+    records.push(change(20, "10:10", "vault:prod", "revoked"));
+    let answer = Store::of(&records).explain(ACTION);
+    assert_eq!(
+        (answer.verdict.authority.value, answer.verdict.class),
+        (Authority::Revoked, Class::ControlFailure)
+    );
+    assert_eq!(answer.findings[0].rule, "used-after-revocation");
+    assert_eq!(answer.findings[0].severity, Severity::High);
+    let with = answer.credential.expect("a credential");
+    assert_eq!(with.revoked, Some(at("10:10").parse().expect("valid")));
+    assert_eq!(
+        with.lifecycle
+            .iter()
+            .map(|event| event.change)
+            .collect::<Vec<_>>(),
+        [Some(Change::Issued), Some(Change::Revoked)]
+    );
+}
+
+#[test]
+fn revoked_only_afterwards() {
+    let mut records = story();
+    records.push(change(20, "10:30", "vault:prod", "revoked"));
+    records.push(change(21, "10:20", "vault:prod", "revoked"));
+    assert_eq!(authority(&records), Authority::Approved);
+}
+
+#[test]
+fn revoked_as_an_effect_of_an_observed_call() {
+    let mut records = story();
+    let effect = json!({ "kind": "credential", "credential": { "id": "lease-77" }, "terms": { "change": "revoked" } });
+    records.push(record(
+        20,
+        Kind::Observation,
+        "10:10",
+        "vault:prod",
+        json!({ "effects": [effect] }),
+    ));
+    assert_eq!(authority(&records), Authority::Revoked);
+}
+
+#[test]
+fn only_a_word_as_firm_takes_a_revocation_back() {
+    let mut records = story();
+    records.push(change(20, "10:10", "vault:prod", "revoked"));
+    records.push(change(21, "10:15", "etl-job", "renewed"));
+    assert_eq!(authority(&records), Authority::Revoked);
+    records.push(change(22, "10:16", "vault:prod", "renewed"));
+    assert_eq!(authority(&records), Authority::Approved);
+}
+
+#[test]
+fn used_after_expiry() {
+    let answer = Store::of(&changed(ACTION, json!({ "time": at("11:00") }))).explain(ACTION);
+    assert_eq!(
+        (answer.verdict.authority.value, answer.verdict.class),
+        (Authority::Expired, Class::ControlFailure)
+    );
+    assert_eq!(answer.findings[0].rule, "used-after-expiry");
+    // A renewal by the issuer moves the end, one by the user does not.
+    let renewed = |by: &str| {
+        let credential = json!({ "id": "lease-77", "expires": at("11:30") });
+        record(
+            20,
+            Kind::Credential,
+            "10:50",
+            by,
+            json!({ "credential": credential, "terms": { "change": "renewed" } }),
+        )
+    };
+    for (by, expected) in [
+        ("vault:prod", Authority::Approved),
+        ("etl-job", Authority::Expired),
+    ] {
+        let mut records = changed(ACTION, json!({ "time": at("11:00") }));
+        records.push(renewed(by));
+        assert_eq!(authority(&records), expected, "{by}");
+    }
+}
+
+#[test]
+fn what_was_stopped_is_no_failure_of_control() {
+    let mut records = changed(
+        ACTION,
+        json!({ "outcome": { "status": "denied", "code": "28000" } }),
+    );
+    records.push(change(20, "10:10", "vault:prod", "revoked"));
+    let answer = Store::of(&records).explain(ACTION);
+    assert_eq!(
+        (answer.verdict.authority.value, answer.verdict.class),
+        (Authority::Revoked, Class::Unverified)
+    );
+    assert_eq!(answer.findings[0].severity, Severity::Medium);
+}
+
+#[test]
+fn a_grant_ends_too() {
+    let mut records = story();
+    records.push(record(
+        20,
+        Kind::Grant,
+        "10:10",
+        "vault:prod",
+        json!({ "grant": id(GRANT), "terms": { "change": "revoked" } }),
+    ));
+    let answer = Store::of(&records).explain(ACTION);
+    assert_eq!(answer.verdict.authority.value, Authority::Revoked);
+    assert!(
+        answer.verdict.authority.reasons[0].starts_with("the grant was revoked"),
+        "{:?}",
+        answer.verdict
+    );
+    let terms = json!({ "subject": etl(), "scopes": ["db:schema:*"], "expires": at("10:15") });
+    assert_eq!(
+        authority(&changed(GRANT, json!({ "terms": terms }))),
+        Authority::Expired
+    );
+}
+
+#[test]
+fn a_rotation_shows_that_the_old_one_was_used() {
+    let mut records = story();
+    records.push(change(20, "10:10", "vault:prod", "rotated"));
+    let answer = Store::of(&records).explain(ACTION);
+    assert_eq!(answer.verdict.authority.value, Authority::Approved);
+    let with = answer.credential.expect("a credential");
+    assert_eq!(with.rotated, Some(at("10:10").parse().expect("valid")));
+    assert!(with.how.contains("the old one was used"), "{}", with.how);
+}
+
+#[test]
+fn the_same_name_from_another_issuer_is_another_credential() {
+    let mut records = changed(
+        ACTION,
+        json!({ "credential": { "id": "lease-77", "issuer": "vault" } }),
+    );
+    let other = json!({ "credential": { "id": "lease-77", "issuer": "okta" }, "terms": { "change": "revoked" } });
+    records.push(record(20, Kind::Credential, "10:10", "okta:acme", other));
+    assert_eq!(authority(&records), Authority::Approved);
+}
+
+#[test]
+fn a_credential_is_found_under_each_of_its_names() {
+    let mut records = changed(
+        ISSUE,
+        json!({
+            "credential": { "id": "lease-77", "fingerprint": "sha256:ab", "issued": at("10:00"), "scopes": ["db:schema:*"] },
+        }),
+    );
+    let revoked =
+        json!({ "credential": { "fingerprint": "sha256:ab" }, "terms": { "change": "revoked" } });
+    records.push(record(20, Kind::Credential, "10:10", "vault:prod", revoked));
+    assert_eq!(authority(&records), Authority::Revoked);
+}
+
+/// Ann's key gets `ASIA1` (role release), which gets `ASIA2` (role deploy), which deletes a bucket.
+fn roles() -> Vec<Value> {
+    let release = json!({ "key": "aws:role/release", "type": "service_account" });
+    let deploy = json!({ "key": "aws:role/deploy", "type": "service_account" });
+    let issue = |n: u64, clock: &str, who: &Value, with: &str, new: &str| {
+        let effect = json!({ "kind": "credential", "credential": { "id": new, "type": "temporary_key" }, "terms": { "change": "issued" } });
+        record(
+            n,
+            Kind::Observation,
+            clock,
+            "cloudtrail:1",
+            json!({
+                "executor": who, "operation": "sts:AssumeRole", "credential": { "id": with }, "effects": [effect],
+            }),
+        )
+    };
+    vec![
+        issue(1, "10:00", &ann(), "AKIA0", "ASIA1"),
+        issue(2, "10:05", &release, "ASIA1", "ASIA2"),
+        record(
+            ACTION,
+            Kind::Observation,
+            "10:20",
+            "cloudtrail:1",
+            json!({
+                "executor": deploy, "operation": "s3:DeleteBucket", "credential": { "id": "ASIA2" },
+                "resource": { "uri": "arn:aws:s3:::ledger" }, "outcome": { "status": "success" },
+            }),
+        ),
+    ]
+}
+
+#[test]
+fn who_asked_is_inferred_through_assumed_roles() {
+    let answer = Store::of(&roles()).explain(ACTION);
+    assert_eq!(
+        (answer.initiator.key.as_deref(), answer.initiator.edge),
+        (Some("okta:ann"), Edge::Inferred)
+    );
+    assert_eq!(answer.initiator.records, [1, 2].map(id));
+    let reasons = answer.verdict.attribution.reasons.join("; ");
+    assert!(reasons.contains(&id(1).to_string()), "{reasons}");
+    let hops: Vec<_> = answer
+        .chain
+        .iter()
+        .map(|hop| {
+            (
+                hop.principal.key.as_deref(),
+                hop.credential.as_deref(),
+                hop.edge,
+            )
+        })
+        .collect();
+    assert_eq!(
+        hops,
+        [(Some("aws:role/release"), Some("ASIA1"), Edge::Inferred)]
+    );
+    assert_eq!(
+        answer.credential.expect("a credential").parents,
+        ["ASIA1", "AKIA0"]
+    );
+}
+
+#[test]
+fn a_revoked_parent_stands_against_approval() {
+    let mut records = roles();
+    records.push(record(
+        20,
+        Kind::Credential,
+        "10:10",
+        "cloudtrail:1",
+        json!({ "credential": { "id": "AKIA0" }, "terms": { "change": "revoked" } }),
+    ));
+    let answer = Store::of(&records).explain(ACTION);
+    assert!(
+        answer
+            .verdict
+            .authority
+            .reasons
+            .iter()
+            .any(|reason| reason.contains("derived from")),
+        "{:?}",
+        answer.verdict
+    );
+}
+
+#[test]
+fn records_that_disagree_on_the_issue_leave_who_asked_missing() {
+    let mut records = roles();
+    let dora = json!({ "key": "okta:dora", "type": "human" });
+    records.push(with(
+        &records[1],
+        json!({ "id": id(20), "executor": dora, "source": { "system": "cloudtrail:2" } }),
+    ));
+    let answer = Store::of(&records).explain(ACTION);
+    assert_eq!(answer.initiator.edge, Edge::Missing);
+    assert!(
+        answer.initiator.how.contains("disagree"),
+        "{}",
+        answer.initiator.how
+    );
+    // A party's own word does not outweigh what a system logged.
+    records[3] = with(
+        &records[3],
+        json!({ "basis": "reported", "submitter": "dora", "source": null }),
+    );
+    assert_eq!(
+        Store::of(&records).explain(ACTION).initiator.key.as_deref(),
+        Some("okta:ann")
+    );
+}
+
+#[test]
+fn an_issue_after_the_use_tells_nothing() {
+    let mut records = roles();
+    records[1] = with(&records[1], json!({ "time": at("10:30") }));
+    let answer = Store::of(&records).explain(ACTION);
+    assert_eq!(answer.initiator.edge, Edge::Missing);
+}
+
+#[test]
+fn parents_that_go_in_a_circle_end() {
+    let issued = |n: u64, id: &str, parent: &str| {
+        let credential = json!({ "id": id, "parent": parent });
+        record(
+            n,
+            Kind::Credential,
+            "10:00",
+            "vault:prod",
+            json!({ "credential": credential, "terms": { "change": "issued" } }),
+        )
+    };
+    let mut records = vec![
+        issued(1, "a", "b"),
+        issued(2, "b", "c"),
+        issued(3, "c", "a"),
+    ];
+    records.push(record(
+        ACTION,
+        Kind::Observation,
+        "10:20",
+        "app:1",
+        json!({ "executor": etl(), "credential": { "id": "a" } }),
+    ));
+    assert_eq!(
+        Store::of(&records)
+            .explain(ACTION)
+            .credential
+            .expect("a credential")
+            .parents,
+        ["b", "c"]
+    );
+    // A long line of them is followed so far and no further, and that is said.
+    let mut long: Vec<Value> = (0..40)
+        .map(|n| issued(n + 100, &format!("k{n}"), &format!("k{}", n + 1)))
+        .collect();
+    long.push(record(
+        ACTION,
+        Kind::Observation,
+        "10:20",
+        "app:1",
+        json!({ "executor": etl(), "credential": { "id": "k0" } }),
+    ));
+    let answer = Store::of(&long).explain(ACTION);
+    assert!(!answer.evidence.complete);
+    assert_eq!(answer.credential.expect("a credential").parents.len(), 7);
+}

@@ -1,0 +1,41 @@
+//! The documentation names every rule, every class and every edge.
+
+use deed_review::{Attribution, Authority, Class, Edge, GapKind, RULES, Scope};
+
+#[test]
+fn every_word_is_explained() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/explain.md");
+    let docs = std::fs::read_to_string(path).expect("docs/explain.md");
+    let words = Edge::ALL.iter().map(|word| word.as_str());
+    let words = words.chain(Attribution::ALL.iter().map(|word| word.as_str()));
+    let words = words.chain(Authority::ALL.iter().map(|word| word.as_str()));
+    let words = words.chain(Scope::ALL.iter().map(|word| word.as_str()));
+    let words = words.chain(Class::ALL.iter().map(|word| word.as_str()));
+    let words = words.chain(GapKind::ALL.iter().map(|word| word.as_str()));
+    for word in words {
+        assert!(
+            docs.contains(&format!("`{word}`")),
+            "`{word}` is not in docs/explain.md"
+        );
+    }
+    for rule in RULES {
+        let line = docs
+            .lines()
+            .find(|line| line.contains(&format!("`{}`", rule.name)));
+        let line = line.unwrap_or_else(|| panic!("`{}` is not in docs/explain.md", rule.name));
+        rule.controls
+            .iter()
+            .for_each(|control| assert!(line.contains(control), "{control} is not in: {line}"));
+    }
+}
+
+#[test]
+fn the_example_is_real() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/explain.md");
+    let docs = std::fs::read_to_string(path).expect("docs/explain.md");
+    let example = include_str!("../expected/explain-authorised.txt");
+    assert!(
+        docs.contains(&format!("```text\n{example}```")),
+        "the example is not what is printed"
+    );
+}

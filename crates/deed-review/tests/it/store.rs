@@ -1,0 +1,312 @@
+//! Evidence in memory, written as the JSON of sealed records with names in clear.
+
+use std::{
+    cell::Cell,
+    collections::{BTreeSet, HashMap},
+    convert::Infallible,
+    sync::Arc,
+};
+
+use deed_record::{Account, Kind, RecordId, Sealed, Skeleton, TraceId};
+use deed_review::{
+    Checkpoint, Evidence, ExplainError, Explanation, Found, Name, Trace, explain, trace,
+};
+use serde_json::{Map, Value, json};
+
+/// Records in the order in which they arrived.
+#[derive(Default, Clone)]
+pub(crate) struct Store {
+    leaves: Vec<Found>,
+    ids: HashMap<RecordId, usize>,
+    refs: HashMap<RecordId, Vec<usize>>,
+    credentials: HashMap<(String, String), Vec<usize>>,
+    traces: HashMap<TraceId, Vec<usize>>,
+    names: HashMap<Account, Name>,
+    disclosable: HashMap<RecordId, Vec<String>>,
+    /// Records that were handed out, by whatever look-up.
+    pub(crate) handed_out: Cell<usize>,
+}
+
+/// The id that tests call `n`.
+pub(crate) fn id(n: u64) -> RecordId {
+    format!("01930000-0000-7000-8000-{n:012x}")
+        .parse()
+        .expect("valid")
+}
+
+/// A time of the day on which all stories play.
+pub(crate) fn at(clock: &str) -> String {
+    format!("2026-11-01T{clock}:00Z")
+}
+
+/// The account that stands for `key`.
+pub(crate) fn account(key: &str) -> Account {
+    let mut half = [0; 16];
+    half.copy_from_slice(&digest(key.as_bytes())[..16]);
+    Account(half)
+}
+
+impl Store {
+    /// These records, in this order of arrival.
+    pub(crate) fn of(records: &[Value]) -> Self {
+        let mut store = Store::default();
+        records.iter().for_each(|record| store.add(record));
+        store
+    }
+
+    /// One record; see [`record`] for what is filled in.
+    pub(crate) fn add(&mut self, sent: &Value) {
+        let mut value = sent.clone();
+        let disclosable = value
+            .as_object_mut()
+            .expect("an object")
+            .remove("disclosable");
+        self.seal_names(&mut value);
+        let text = value.to_string();
+        let skeleton =
+            Skeleton::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{error}: {text}"));
+        let mut leaf = Vec::new();
+        skeleton.write_canonical(&mut leaf);
+        let at = self.leaves.len();
+        self.ids.insert(skeleton.id, at);
+        let of_outcome = skeleton
+            .outcome
+            .iter()
+            .flat_map(|outcome| [outcome.compensates, outcome.retry_of]);
+        let refs: BTreeSet<RecordId> = [
+            skeleton.action,
+            skeleton.request,
+            skeleton.grant,
+            skeleton.exception,
+            skeleton.supersedes,
+            skeleton.conflicts_with,
+        ]
+        .into_iter()
+        .chain(of_outcome)
+        .flatten()
+        .chain(skeleton.approvals.iter().flatten().copied())
+        .chain(
+            skeleton
+                .chain
+                .iter()
+                .flatten()
+                .filter_map(|hop| hop.delegation),
+        )
+        .collect();
+        refs.into_iter()
+            .for_each(|id| self.refs.entry(id).or_default().push(at));
+        let effects = skeleton
+            .effects
+            .iter()
+            .flatten()
+            .filter_map(|effect| effect.credential.as_ref());
+        let names: BTreeSet<String> = skeleton
+            .credential
+            .iter()
+            .chain(effects)
+            .flat_map(|credential| credential.names().chain(credential.parent.as_deref()))
+            .map(str::to_owned)
+            .collect();
+        for name in names {
+            self.credentials
+                .entry((skeleton.tenant.to_string(), name))
+                .or_default()
+                .push(at);
+        }
+        if let Some(trace) = skeleton.trace_id {
+            self.traces.entry(trace).or_default().push(at);
+        }
+        if let Some(Value::Array(fields)) = disclosable {
+            let fields = fields.iter().filter_map(Value::as_str).map(str::to_owned);
+            self.disclosable.insert(skeleton.id, fields.collect());
+        }
+        let leaf_hash = digest(&leaf);
+        let sealed = Sealed {
+            index: at as u64,
+            leaf: leaf.into(),
+        };
+        self.leaves.push(Found {
+            sealed,
+            log: Arc::from("deed.example/log"),
+            leaf_hash,
+        });
+    }
+
+    /// Puts accounts in the place of keys, and remembers the names.
+    fn seal_names(&mut self, value: &mut Value) {
+        match value {
+            Value::Object(map) => {
+                if map.contains_key("type")
+                    && let Some(Value::String(key)) = map.remove("key")
+                {
+                    let name = map
+                        .remove("name")
+                        .and_then(|name| name.as_str().map(str::to_owned));
+                    let known = self.names.entry(account(&key)).or_insert(Name {
+                        key: key.clone(),
+                        name: None,
+                    });
+                    known.name = known.name.take().or(name);
+                    map.insert("account".to_owned(), json!(account(&key).to_string()));
+                }
+                map.values_mut().for_each(|value| self.seal_names(value));
+            }
+            Value::Array(items) => items.iter_mut().for_each(|value| self.seal_names(value)),
+            _ => {}
+        }
+    }
+
+    /// Every name is gone, as after an erasure.
+    pub(crate) fn erase_names(&mut self) {
+        self.names.clear();
+    }
+
+    /// The explanation of the action that record `n` belongs to.
+    pub(crate) fn explain(&self, n: u64) -> Explanation {
+        self.try_explain(n).expect("readable").expect("a record")
+    }
+
+    pub(crate) fn try_explain(
+        &self,
+        n: u64,
+    ) -> Result<Option<Explanation>, ExplainError<Infallible>> {
+        let time = Some(at("12:00").parse().expect("valid"));
+        explain(
+            self,
+            id(n),
+            &Checkpoint {
+                size: self.leaves.len() as u64,
+                time,
+            },
+        )
+    }
+
+    pub(crate) fn trace(&self, tenant: Option<&str>) -> Trace {
+        trace(self, TRACE.parse().expect("valid"), tenant)
+            .expect("readable")
+            .expect("a trace")
+    }
+
+    pub(crate) fn found(&self, n: u64) -> Found {
+        self.leaves[self.ids[&id(n)]].clone()
+    }
+
+    fn newest(&self, places: Option<&Vec<usize>>, limit: usize) -> Vec<Found> {
+        let found: Vec<Found> = places
+            .into_iter()
+            .flatten()
+            .rev()
+            .take(limit)
+            .map(|at| self.leaves[*at].clone())
+            .collect();
+        self.handed_out.set(self.handed_out.get() + found.len());
+        found
+    }
+}
+
+/// The trace that every story belongs to.
+pub(crate) const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+impl Evidence for Store {
+    type Error = Infallible;
+
+    fn by_id(&self, id: RecordId) -> Result<Option<Found>, Infallible> {
+        Ok(self
+            .newest(self.ids.get(&id).map(|at| vec![*at]).as_ref(), 1)
+            .pop())
+    }
+
+    fn by_ref(&self, id: RecordId, limit: usize) -> Result<Vec<Found>, Infallible> {
+        Ok(self.newest(self.refs.get(&id), limit))
+    }
+
+    fn by_credential(
+        &self,
+        tenant: &str,
+        name: &str,
+        limit: usize,
+    ) -> Result<Vec<Found>, Infallible> {
+        Ok(self.newest(
+            self.credentials.get(&(tenant.to_owned(), name.to_owned())),
+            limit,
+        ))
+    }
+
+    fn by_trace(&self, trace: TraceId, limit: usize) -> Result<Vec<Found>, Infallible> {
+        Ok(self.newest(self.traces.get(&trace), limit))
+    }
+
+    fn names(&self, found: &Found) -> Result<Vec<(Account, Name)>, Infallible> {
+        let skeleton = found.sealed.skeleton().expect("readable");
+        let accounts = skeleton.parties().filter_map(|party| party.account);
+        Ok(accounts
+            .filter_map(|account| Some((account, self.names.get(&account)?.clone())))
+            .collect())
+    }
+
+    fn disclosable(&self, found: &Found) -> Result<Vec<String>, Infallible> {
+        let skeleton = found.sealed.skeleton().expect("readable");
+        Ok(self
+            .disclosable
+            .get(&skeleton.id)
+            .cloned()
+            .unwrap_or_default())
+    }
+}
+
+/// Record `n` of `kind` at `clock`, said by `by`: a source of imported records where it holds a colon,
+/// `deed` for what Deed enforced, else whoever reports it. `more` adds and replaces members.
+pub(crate) fn record(n: u64, kind: Kind, clock: &str, by: &str, more: Value) -> Value {
+    let mut record = json!({
+        "v": 1, "id": id(n).to_string(), "kind": kind.as_str(), "tenant": "acme",
+        "time": at(clock), "recorded": at("23:00"),
+    });
+    let map = record.as_object_mut().expect("an object");
+    match by {
+        "deed" => add(map, json!({ "basis": "enforced", "submitter": "deed" })),
+        by if by.contains(':') => add(
+            map,
+            json!({ "basis": "imported", "submitter": "importer",
+                    "source": { "system": by, "event_id": format!("e{n}"), "collector": "test/1" } }),
+        ),
+        by => add(map, json!({ "basis": "reported", "submitter": by })),
+    }
+    if kind.is_action() {
+        add(map, json!({ "executor": { "type": "unknown" } }));
+    }
+    add(map, more);
+    record
+}
+
+/// The same record with members added and replaced; `null` takes one away.
+pub(crate) fn with(record: &Value, more: Value) -> Value {
+    let mut record = record.clone();
+    add(record.as_object_mut().expect("an object"), more);
+    record
+}
+
+fn add(map: &mut Map<String, Value>, more: Value) {
+    let Value::Object(more) = more else {
+        panic!("an object")
+    };
+    for (name, value) in more {
+        if value.is_null() {
+            map.remove(&name);
+        } else {
+            map.insert(name, value);
+        }
+    }
+}
+
+/// Enough of a digest for tests (FNV-1a, four times with different beginnings).
+fn digest(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    for (lane, chunk) in out.chunks_exact_mut(8).enumerate() {
+        let seed = 0xcbf2_9ce4_8422_2325 ^ (lane as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let hash = bytes.iter().fold(seed, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+        });
+        chunk.copy_from_slice(&hash.to_be_bytes());
+    }
+    out
+}
