@@ -1,1 +1,43 @@
-//! Other systems logs and OTLP, mapped to records
+//! Other systems' logs and OpenTelemetry, mapped to records as a client would send them.
+//!
+//! A collector reads what another system wrote and gives the JSON of one record for each event
+//! ([`deed_record::Submission`]). It seals nothing and takes out no secret: the ledger does both when
+//! the record is appended. What an event says goes into the record as it says it; what it does not
+//! say is left out, never guessed. The event itself is kept whole under `disclose.event`.
+//!
+//! - [`records`] reads a whole file of one [`Source`]: what `deed import` does.
+//! - [`cloudtrail`] and [`otlp`] map single events and requests.
+//! - [`input`] cuts JSON input of any shape into events, however large, broken or compressed it is.
+//! - [`source`] tells sources apart and names files that are no logs.
+//!
+//! No clock, no network, no files: everything is read from what is handed in. The mapping tables
+//! stand in `docs/collectors.md`.
+
+pub mod cloudtrail;
+pub mod input;
+mod json;
+pub mod otlp;
+mod read;
+
+pub mod source;
+
+pub use read::{LARGEST_EXPORT, records};
+pub use source::Source;
+
+/// A record made from one event.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mapped {
+    /// JSON of one record, for `POST /v1/records` or the ledger's `append`.
+    pub record: String,
+    /// Line of the input on which the event starts, from 1; 0 where the input has no lines.
+    pub line: u64,
+}
+
+/// An event that could not be read or mapped.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rejected {
+    /// Line of the input on which the event starts, from 1; 0 where the input has no lines.
+    pub line: u64,
+    /// What was expected and what was found; completes "line 3, …".
+    pub error: String,
+}

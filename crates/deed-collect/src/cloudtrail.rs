@@ -1,0 +1,112 @@
+//! AWS CloudTrail events.
+//!
+//! Field names are those of the CloudTrail record contents and `userIdentity` reference, versions 1.00
+//! to 1.11. The table of what becomes what stands in `docs/collectors.md`.
+
+mod effects;
+mod event;
+mod identity;
+mod resource;
+mod time;
+
+use deed_record::{Basis, Kind, Outcome, PersonalSent, Source, Status, StepType, Submission, WHOLE};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::json;
+use event::Event;
+
+/// The collector and the version of its mapping, as `source.collector` of its records says.
+pub const MAPPING: &str = "cloudtrail/1";
+
+/// The record of one event: a management, data, network activity, sign-in, service or Insights event.
+///
+/// An event of `lookup-events` (`CloudTrailEvent`) or EventBridge (`detail`) is taken out of what is
+/// around it first. What the mapping does not understand is recorded all the same, as what it is.
+///
+/// # Errors
+/// Only for what is no event: not a JSON object, or without `eventID` or `eventTime`. The error names
+/// the field and completes "line 3, …".
+pub fn map(event_text: &str) -> Result<String, String> {
+    match serde_json::from_str(event_text) {
+        Ok(Envelope { event_id: None, inner: Some(text), .. }) => map_event(&text),
+        Ok(Envelope { event_id: None, detail: Some(detail), .. }) => map_event(detail.get()),
+        _ => map_event(event_text.trim()),
+    }
+}
+
+/// What other tools put around an event. Anything that does not fit is left to the event itself.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(rename = "eventID")]
+    event_id: Option<serde::de::IgnoredAny>,
+    /// The event as a string of JSON: what `lookup-events` gives.
+    #[serde(rename = "CloudTrailEvent")]
+    inner: Option<String>,
+    /// The event: what EventBridge delivers.
+    #[serde(borrow)]
+    detail: Option<&'a RawValue>,
+}
+
+fn map_event(text: &str) -> Result<String, String> {
+    let value =
+        serde_json::from_str(text).map_err(|error| format!("not JSON: {}", json::error_text(&error)))?;
+    let event = Event::new(value)?;
+    let parties = identity::parties(&event);
+    let permission = event.is_request().then(|| json::text(event.permission()));
+    let submission = Submission {
+        basis: Some(Basis::Imported),
+        chain: (!parties.chain.is_empty()).then_some(parties.chain),
+        credential: parties.credential,
+        effects: effects::effects(&event),
+        executor: Some(parties.executor),
+        initiator: parties.initiator,
+        operation: event.operation().map(json::text),
+        outcome: outcome(&event),
+        permission,
+        personal: personal(&event),
+        resource: resource::resource(&event),
+        session: parties.session.map(json::text),
+        source: Some(Source {
+            collector: Some(MAPPING.into()),
+            event_id: Some(json::text(event.id.as_str())),
+            system: json::text(event.system()),
+        }),
+        step_type: (event.text(&["eventType"]) == Some("AwsCloudTrailInsight"))
+            .then_some(StepType::SecurityEvent),
+        ..json::empty(Kind::Observation, event.time)
+    };
+    let mut disclose = String::with_capacity(text.len() + 16);
+    json::push_name(&mut disclose, WHOLE);
+    disclose.push_str(text);
+    json::record(&submission, &disclose)
+}
+
+/// How the call ended; `None` where the event reports no call.
+fn outcome(event: &Event) -> Option<Outcome<'_>> {
+    let code = event.text(&["errorCode"]);
+    // A sign-in says how it ended in its response, and gives a message without a code.
+    let answer = event.name().and_then(|name| event.text(&["responseElements", name]));
+    let (code, status) = match (code, answer) {
+        (Some(code), _) if is_refusal(code) => (Some(code), Status::Denied),
+        (Some(code), _) => (Some(code), Status::Failure),
+        (None, Some("Failure")) => (None, Status::Denied),
+        (None, _) if event.text(&["errorMessage"]).is_some() => (None, Status::Failure),
+        (None, _) if event.is_call() => (None, Status::Success),
+        (None, _) => return None,
+    };
+    Some(Outcome { code: code.map(json::text), compensates: None, duration_ms: None, retry_of: None, status })
+}
+
+/// Whether an error code says that the caller was not let through, as opposed to not served. Services
+/// spell it in many ways: `AccessDenied`, `AccessDeniedException`, `Client.UnauthorizedOperation`,
+/// `VpceAccessDenied`, `NotAuthorized`, `Forbidden`.
+fn is_refusal(code: &str) -> bool {
+    ["AccessDenied", "Unauthorized", "NotAuthorized", "Forbidden"].iter().any(|word| code.contains(word))
+}
+
+fn personal(event: &Event) -> Option<PersonalSent<'_>> {
+    let address = event.text(&["sourceIPAddress"]).map(json::text);
+    let device = event.text(&["userAgent"]).map(json::text);
+    (address.is_some() || device.is_some()).then_some(PersonalSent { address, device })
+}

@@ -1,0 +1,279 @@
+//! Who made the call: `userIdentity`.
+
+use deed_record::{ChainHop, Credential, Principal, PrincipalType};
+
+use super::{event::Event, time};
+use crate::json;
+
+/// Everybody an event names in `userIdentity`, and the key they used.
+pub(super) struct Parties {
+    pub(super) chain: Vec<ChainHop<'static>>,
+    pub(super) credential: Option<Credential<'static>>,
+    pub(super) executor: Principal<'static>,
+    pub(super) initiator: Option<Principal<'static>>,
+    pub(super) session: Option<String>,
+}
+
+pub(super) fn parties(event: &Event) -> Parties {
+    let initiator = initiator(event);
+    let service = invoked_by(event);
+    let kind = event.text(&["userIdentity", "type"]);
+    let mut chain = Vec::new();
+    // A federated user holds a part of the rights of the IAM user who asked for the token.
+    if kind == Some("FederatedUser")
+        && let Some(arn) = issuer(event, "arn")
+    {
+        chain.push(hop(of_arn(arn, type_of_arn(arn), issuer(event, "userName"))));
+    }
+    // The service that made the call with the identity's rights. It asked, as far as the event knows,
+    // unless the event also says for whom it worked; then it is a hop between.
+    let initiator = match (initiator, service) {
+        (Some(initiator), Some(service)) => {
+            chain.push(hop(service));
+            Some(initiator)
+        }
+        (None, service) => service,
+        (initiator, None) => initiator,
+    };
+    Parties {
+        chain,
+        credential: credential(event),
+        executor: executor(event),
+        initiator,
+        session: session(event),
+    }
+}
+
+/// Somebody in system `aws`, by ARN.
+pub(super) fn of_arn(arn: &str, kind: PrincipalType, name: Option<&str>) -> Principal<'static> {
+    principal(kind, Some(format!("aws:{arn}")), name)
+}
+
+/// The type that an ARN alone tells: a role is an account that people and programs act through.
+pub(super) fn type_of_arn(arn: &str) -> PrincipalType {
+    if arn.contains(":role/") { PrincipalType::ServiceAccount } else { PrincipalType::Unknown }
+}
+
+fn principal(kind: PrincipalType, key: Option<String>, name: Option<&str>) -> Principal<'static> {
+    Principal {
+        instance: None,
+        key: key.map(json::text),
+        name: name.map(|name| json::text(name.to_owned())),
+        kind,
+        vendor: None,
+    }
+}
+
+fn hop(principal: Principal<'static>) -> ChainHop<'static> {
+    ChainHop { credential: None, delegation: None, principal, scope: Vec::new() }
+}
+
+/// Who acted. The type says no more than the event does: an IAM user may be a person's or a program's.
+pub(super) fn executor(event: &Event) -> Principal<'static> {
+    let identity = |name: &str| event.text(&["userIdentity", name]);
+    let name = identity("userName");
+    match identity("type") {
+        Some("AssumedRole" | "Role") => {
+            let Some(arn) = role_arn(event) else { return by_what_is_there(event) };
+            let name = issuer(event, "userName").or(name);
+            let instance = session_name(event).filter(|name| !is_personal(event, name));
+            Principal {
+                instance: instance.map(|name| json::text(name.to_owned())),
+                ..of_arn(&arn, PrincipalType::ServiceAccount, name)
+            }
+        }
+        Some("AWSService") => invoked_by(event).unwrap_or_else(|| by_what_is_there(event)),
+        Some("IdentityCenterUser") => on_behalf_of(event).unwrap_or_else(|| by_what_is_there(event)),
+        Some("WebIdentityUser") => match (identity("identityProvider"), name) {
+            (Some(provider), Some(subject)) => of_web(provider, subject),
+            _ => by_what_is_there(event),
+        },
+        Some("SAMLUser") => match (identity("identityProvider"), name) {
+            (Some(provider), Some(subject)) => {
+                principal(PrincipalType::Unknown, Some(format!("saml:{provider}/{subject}")), name)
+            }
+            _ => by_what_is_there(event),
+        },
+        _ => by_what_is_there(event),
+    }
+}
+
+/// By the ARN, else by the id of whatever it is in its account, else by the service's name.
+fn by_what_is_there(event: &Event) -> Principal<'static> {
+    let identity = |name: &str| event.text(&["userIdentity", name]);
+    if let Some(arn) = identity("arn") {
+        return of_arn(arn, type_of_arn(arn), identity("userName"));
+    }
+    if let Some(id) = identity("principalId") {
+        // `AROA…:session`: the part before the colon is the principal's.
+        let (id, session) = id.split_once(':').map_or((id, None), |(id, session)| (id, Some(session)));
+        let instance =
+            session.filter(|name| !is_personal(event, name)).map(|name| json::text(name.to_owned()));
+        return Principal {
+            instance,
+            ..principal(PrincipalType::Unknown, Some(format!("aws:{id}")), identity("userName"))
+        };
+    }
+    invoked_by(event).unwrap_or_else(|| principal(PrincipalType::Unknown, None, identity("userName")))
+}
+
+/// The role of an assumed-role session, with its path where the event gives it.
+fn role_arn(event: &Event) -> Option<String> {
+    if let Some(arn) = issuer(event, "arn") {
+        return Some(arn.to_owned());
+    }
+    role_of_session(event.text(&["userIdentity", "arn"])?)
+}
+
+/// `arn:aws:sts::1:assumed-role/NAME/SESSION` → `arn:aws:iam::1:role/NAME`; a role's own ARN as it is.
+pub(super) fn role_of_session(arn: &str) -> Option<String> {
+    if arn.contains(":role/") {
+        return Some(arn.to_owned());
+    }
+    let (head, tail) = arn.split_once(":assumed-role/")?;
+    let name = tail.split('/').next().filter(|name| !name.is_empty())?;
+    let mut parts = head.split(':');
+    let (partition, account) = (parts.nth(1)?, parts.nth(2)?);
+    Some(format!("arn:{partition}:iam::{account}:role/{name}"))
+}
+
+fn issuer<'e>(event: &'e Event, name: &str) -> Option<&'e str> {
+    event.text(&["userIdentity", "sessionContext", "sessionIssuer", name])
+}
+
+/// The session's name, which whoever opened it chose.
+fn session_name(event: &Event) -> Option<&str> {
+    let principal = event.text(&["userIdentity", "principalId"]).and_then(|id| id.split_once(':'));
+    principal
+        .map(|(_, name)| name)
+        .or_else(|| {
+            let (_, tail) = event.text(&["userIdentity", "arn"])?.split_once(":assumed-role/")?;
+            tail.split_once('/').map(|(_, name)| name)
+        })
+        .filter(|name| !name.is_empty())
+}
+
+fn is_personal(event: &Event, name: &str) -> bool {
+    is_personal_name(issuer(event, "arn"), name)
+}
+
+/// Whether `name`, of a session of `role`, is a person's: it may not stand in a sealed record, where
+/// nobody could ever take it out.
+pub(super) fn is_personal_name(role: Option<&str>, name: &str) -> bool {
+    name.contains('@') || role.is_some_and(is_identity_center_role)
+}
+
+/// The path that IAM keeps for the roles of IAM Identity Center, which alone may assume them.
+fn is_identity_center_role(arn: &str) -> bool {
+    arn.contains(":role/aws-reserved/sso.amazonaws.com/")
+}
+
+/// Who asked, where the event says so; never guessed from a session's name.
+fn initiator(event: &Event) -> Option<Principal<'static>> {
+    let kind = event.text(&["userIdentity", "type"]);
+    if let Some(person) = on_behalf_of(event) {
+        return Some(person);
+    }
+    if let Some(source) = event.text(&["userIdentity", "sessionContext", "sourceIdentity"]) {
+        // Set when the first session was opened, and the same through every role assumed since.
+        return Some(principal(
+            PrincipalType::Unknown,
+            Some(format!("aws:source-identity/{source}")),
+            Some(source),
+        ));
+    }
+    let web = ["userIdentity", "sessionContext", "webIdFederationData"];
+    if let Some(provider) = event.text(&[&web[..], &["federatedProvider"]].concat())
+        && let Some(attributes) = event.get(&[&web[..], &["attributes"]].concat()).and_then(|a| a.as_object())
+        && let Some(subject) =
+            attributes.iter().find(|(name, _)| name.ends_with(":sub")).and_then(|(_, v)| v.as_str())
+    {
+        return Some(of_web(provider, subject));
+    }
+    if kind == Some("AssumedRole")
+        && issuer(event, "arn").is_some_and(is_identity_center_role)
+        && let Some(user) = session_name(event)
+    {
+        // Identity Center names the session after the user.
+        return Some(principal(PrincipalType::Human, Some(format!("identity-center:{user}")), Some(user)));
+    }
+    None
+}
+
+/// The user of IAM Identity Center for whom a service or an application acts.
+fn on_behalf_of(event: &Event) -> Option<Principal<'static>> {
+    let user = event.text(&["userIdentity", "onBehalfOf", "userId"])?;
+    let store = event.text(&["userIdentity", "onBehalfOf", "identityStoreArn"]);
+    let store = store.and_then(|arn| arn.rsplit('/').next());
+    let key = match store {
+        Some(store) => format!("identity-center:{store}/{user}"),
+        None => format!("identity-center:{user}"),
+    };
+    Some(principal(PrincipalType::Human, Some(key), None))
+}
+
+/// The AWS service that made the call.
+fn invoked_by(event: &Event) -> Option<Principal<'static>> {
+    let service = event.text(&["userIdentity", "invokedBy"])?;
+    Some(principal(PrincipalType::Workload, Some(format!("aws:{service}")), Some(service)))
+}
+
+/// A subject of an OpenID Connect issuer, by the issuer's address: `oidc:ISSUER/SUBJECT`.
+pub(super) fn of_web(provider: &str, subject: &str) -> Principal<'static> {
+    let issuer = provider.split_once(":oidc-provider/").map_or(provider, |(_, issuer)| issuer);
+    let kind = if subject.starts_with("system:serviceaccount:") {
+        PrincipalType::ServiceAccount
+    } else if issuer == "token.actions.githubusercontent.com" || subject.starts_with("spiffe://") {
+        PrincipalType::Workload
+    } else {
+        PrincipalType::Unknown
+    };
+    principal(kind, Some(format!("oidc:{issuer}/{subject}")), Some(subject))
+}
+
+/// The key or other credential that was used.
+fn credential(event: &Event) -> Option<Credential<'static>> {
+    if let Some(key) = event.text(&["userIdentity", "accessKeyId"]) {
+        let issued = event.text(&["userIdentity", "sessionContext", "attributes", "creationDate"]);
+        return Some(Credential { issued: issued.and_then(time::inside_event), ..access_key(key) });
+    }
+    let id = event.text(&["userIdentity", "credentialId"])?;
+    Some(Credential {
+        id: Some(json::text(id.to_owned())),
+        issuer: Some("sso.amazonaws.com".into()),
+        kind: Some("bearer".into()),
+        ..Credential::default()
+    })
+}
+
+/// An access key by its id, whose first letters say what sort of key it is.
+pub(super) fn access_key(id: &str) -> Credential<'static> {
+    let (kind, issuer) = match id.get(..4) {
+        Some("AKIA") => (Some("access_key"), Some("iam.amazonaws.com")),
+        Some("ASIA") => (Some("temporary_key"), Some("sts.amazonaws.com")),
+        Some("ABIA") => (Some("bearer"), Some("sts.amazonaws.com")),
+        _ => (None, None),
+    };
+    Credential {
+        id: Some(json::text(id.to_owned())),
+        issuer: issuer.map(Into::into),
+        kind: kind.map(Into::into),
+        ..Credential::default()
+    }
+}
+
+/// The session: the role's id and the session's name, as `principalId` has it; the id and the time it
+/// was opened, where there is no name or it is a person's; else what ties the copies of one event in
+/// several accounts together.
+fn session(event: &Event) -> Option<String> {
+    if let Some(principal) = event.text(&["userIdentity", "principalId"]) {
+        let (id, name) = principal.split_once(':').map_or((principal, None), |(id, name)| (id, Some(name)));
+        if name.is_some_and(|name| !is_personal(event, name)) {
+            return Some(principal.to_owned());
+        }
+        if let Some(opened) = event.text(&["userIdentity", "sessionContext", "attributes", "creationDate"]) {
+            return Some(format!("{id}:{opened}"));
+        }
+    }
+    event.text(&["sharedEventID"]).map(str::to_owned)
+}

@@ -1,0 +1,418 @@
+//! JSON input of any shape, cut into events.
+//!
+//! Logs come as JSON arrays, as objects around one list (`{"Records":[…]}`), as one event a line, or as
+//! one pretty-printed event after another; compressed or not; complete, cut off in the middle or with
+//! a line that somebody's disk has eaten. [`json_events`] gives every event that is there, one at a
+//! time, and says on which line one was not.
+
+mod scan;
+
+use std::io::{self, BufRead, BufReader, Read};
+
+use crate::Rejected;
+use scan::{Fed, Scan};
+
+/// An event larger than this, in bytes, is rejected.
+pub const LARGEST_EVENT: usize = 16 * 1024 * 1024;
+
+/// The members whose list is the events: delivery files and downloads of CloudTrail hold `Records`,
+/// its `lookup-events` holds `Events`.
+const WRAPPERS: [&str; 2] = ["\"Records\"", "\"Events\""];
+
+/// `reader`, decompressed where it begins like gzip (RFC 1952), several members in a row included.
+///
+/// Memory stays bounded whatever it expands to. An error of `reader` or of the compressed data comes
+/// from the reader that is returned.
+pub fn open<'a>(mut reader: impl Read + 'a) -> Box<dyn BufRead + 'a> {
+    const BUFFER: usize = 64 * 1024;
+    // One read of a file fills it, so that whoever looks at the first bytes sees many.
+    let mut head = vec![0; BUFFER];
+    let mut filled = 0;
+    while filled < 2 {
+        match reader.read(&mut head[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Box::new(BufReader::new(Failed(Some(error)))),
+        }
+    }
+    head.truncate(filled);
+    let is_gzip = head.starts_with(&[0x1f, 0x8b]);
+    let whole = io::Cursor::new(head).chain(reader);
+    if is_gzip {
+        let plain = flate2::read::MultiGzDecoder::new(BufReader::with_capacity(BUFFER, whole));
+        Box::new(BufReader::with_capacity(BUFFER, plain))
+    } else {
+        Box::new(BufReader::with_capacity(BUFFER, whole))
+    }
+}
+
+/// The events of `reader`, each with the line it starts on and its exact text, which is an object.
+///
+/// At most one event of at most [`LARGEST_EVENT`] bytes is held. What cannot be read is one
+/// [`Rejected`] each, and reading goes on with the next event that can be found; where the input ends
+/// or fails in the middle of an event, that is the last thing said.
+pub fn json_events<R: BufRead>(reader: R) -> JsonEvents<R> {
+    json_events_up_to(reader, LARGEST_EVENT)
+}
+
+/// As [`json_events`], with another limit than [`LARGEST_EVENT`], in bytes.
+pub fn json_events_up_to<R: BufRead>(reader: R, largest: usize) -> JsonEvents<R> {
+    JsonEvents {
+        reader,
+        again: Vec::new(),
+        again_at: 0,
+        line: 1,
+        margin: Some(Vec::new()),
+        place: Place::Top,
+        largest,
+        over: false,
+    }
+}
+
+/// See [`json_events`].
+#[derive(Debug)]
+pub struct JsonEvents<R> {
+    reader: R,
+    /// Bytes that were taken for part of an event and turned out not to be; read before `reader`.
+    again: Vec<u8>,
+    again_at: usize,
+    /// Line of the next byte.
+    line: u64,
+    /// The white space before the next byte on its line; `None` where something else stands there.
+    margin: Option<Vec<u8>>,
+    place: Place,
+    largest: usize,
+    over: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    /// Between values.
+    Top,
+    /// In a list of events.
+    List,
+    /// In the list inside an object around it.
+    Wrapped,
+}
+
+/// How taking an event ended.
+enum Taken {
+    Event(String),
+    /// It was no event but an object around a list of them.
+    Wrapper,
+}
+
+impl<R: BufRead> Iterator for JsonEvents<R> {
+    type Item = Result<(u64, String), Rejected>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.over {
+            if let Some(found) = self.advance().transpose() {
+                return Some(found);
+            }
+        }
+        None
+    }
+}
+
+impl<R: BufRead> JsonEvents<R> {
+    /// Takes one thing from the input: an event, or what stands between events.
+    fn advance(&mut self) -> Result<Option<(u64, String)>, Rejected> {
+        let Some(byte) = self.skip_spaces()? else {
+            self.over = true;
+            return match self.place {
+                Place::Top => Ok(None),
+                _ => Err(rejected(self.line, "the input ends in the middle of a list of events")),
+            };
+        };
+        match (byte, self.place) {
+            (b'{', _) => {
+                let line = self.line;
+                match self.event()? {
+                    Taken::Event(text) => return Ok(Some((line, text))),
+                    Taken::Wrapper => self.place = Place::Wrapped,
+                }
+            }
+            (b'[', Place::Top) => {
+                self.consume(1);
+                self.place = Place::List;
+            }
+            (b',', Place::List | Place::Wrapped) => self.consume(1),
+            (b']', Place::List) => {
+                self.consume(1);
+                self.place = Place::Top;
+            }
+            (b']', Place::Wrapped) => {
+                self.consume(1);
+                self.place = Place::Top;
+                self.skip_value(Scan::after_member())?;
+            }
+            (b'[' | b'"', Place::List | Place::Wrapped) => {
+                let line = self.line;
+                self.skip_value(Scan::default())?;
+                let found = if byte == b'"' { "a string" } else { "a list" };
+                return Err(rejected(line, format!("expected an object, found {found}")));
+            }
+            (b'-' | b'0'..=b'9' | b'a'..=b'z', Place::List | Place::Wrapped) => {
+                let line = self.line;
+                self.skip_until(|byte| matches!(byte, b',' | b']' | b'}' | b'\n'))?;
+                return Err(rejected(line, "expected an object, found a plain value"));
+            }
+            _ => return Err(self.skip_junk(byte)?),
+        }
+        Ok(None)
+    }
+
+    /// Takes an object. It is held whole, up to the limit.
+    fn event(&mut self) -> Result<Taken, Rejected> {
+        let (line, margin) = (self.line, self.margin.clone());
+        let largest = self.largest;
+        let mut scan = Scan::default();
+        let mut text = Vec::new();
+        let mut too_large = false;
+        loop {
+            // A failure is one rejection: of the event that it cut off.
+            let buffer = self.buffer().map_err(|error| Rejected { line, ..error })?;
+            if buffer.is_empty() {
+                if too_large || scan.too_deep || !self.find_again(&mut text, line, margin.as_deref()) {
+                    self.over = true;
+                }
+                return Err(rejected(line, "the input ends in the middle of an event"));
+            }
+            let fed = scan.feed(buffer);
+            let taken = match fed {
+                Fed::All => buffer.len(),
+                Fed::End(n) | Fed::List(n) | Fed::Broken(n, _) => n,
+            };
+            if text.len() + taken > largest {
+                too_large = true;
+                text = Vec::new();
+            }
+            if !too_large {
+                text.extend_from_slice(&buffer[..taken]);
+            }
+            self.consume(taken);
+            match fed {
+                Fed::All => {}
+                Fed::List(_) => {
+                    if self.place == Place::Top && is_wrapper(&text) {
+                        return Ok(Taken::Wrapper);
+                    }
+                }
+                Fed::Broken(_, why) => {
+                    if too_large || scan.too_deep || !self.find_again(&mut text, line, margin.as_deref()) {
+                        self.skip_to_margin(margin.as_deref())?;
+                    }
+                    let rest = if self.over { "; nothing behind it can be told apart" } else { "" };
+                    return Err(rejected(line, format!("not JSON: {why}{rest}")));
+                }
+                Fed::End(_) if too_large => {
+                    return Err(rejected(line, format!("the event is larger than {largest} bytes")));
+                }
+                Fed::End(_) if scan.too_deep => {
+                    return Err(rejected(line, format!("the event nests deeper than {}", scan::DEEPEST)));
+                }
+                Fed::End(_) => {
+                    return String::from_utf8(text).map(Taken::Event).map_err(|error| {
+                        let at = error.utf8_error().valid_up_to();
+                        rejected(line, format!("byte {at} of the event is not UTF-8"))
+                    });
+                }
+            }
+        }
+    }
+
+    /// After an event that began on `line` behind `margin` broke off: the next event begins most
+    /// likely on a line that looks the same. Where one such is among the bytes already taken, they are
+    /// read again from there.
+    fn find_again(&mut self, text: &mut Vec<u8>, line: u64, margin: Option<&[u8]>) -> bool {
+        let Some(margin) = margin else { return false };
+        let begin = [b"\n", margin, b"{"].concat();
+        let Some(at) = text.windows(begin.len()).position(|window| window == begin) else { return false };
+        let unread = self.again.split_off(self.again_at);
+        self.again = text.split_off(at + 1);
+        self.again.extend_from_slice(&unread);
+        self.again_at = 0;
+        self.line = line + newlines(text);
+        self.margin = Some(Vec::new());
+        true
+    }
+
+    /// Passes over whole lines up to one that begins with `margin` and `{`.
+    fn skip_to_margin(&mut self, margin: Option<&[u8]>) -> Result<(), Rejected> {
+        let Some(margin) = margin else {
+            // Events that share their lines with others: nothing says where the next one begins.
+            self.over = true;
+            return Ok(());
+        };
+        loop {
+            match self.skip_spaces()? {
+                None => return Ok(()),
+                Some(b'{') if self.margin.as_deref() == Some(margin) => return Ok(()),
+                Some(_) => self.skip_until(|byte| byte == b'\n')?,
+            }
+        }
+    }
+
+    /// What is no JSON: passes over it up to a line that begins like JSON.
+    fn skip_junk(&mut self, byte: u8) -> Result<Rejected, Rejected> {
+        let line = self.line;
+        self.place = Place::Top;
+        if matches!(byte, 0xfe | 0xff | 0) {
+            self.over = true;
+            return Ok(rejected(line, "not UTF-8 text (UTF-16 or binary); convert it to UTF-8"));
+        }
+        loop {
+            self.skip_until(|byte| byte == b'\n')?;
+            if matches!(self.skip_spaces()?, None | Some(b'{' | b'[')) {
+                let found = char::from(byte).escape_default();
+                return Ok(rejected(line, format!("expected a JSON object, found `{found}`")));
+            }
+        }
+    }
+
+    /// Passes over a value, or the rest of one.
+    fn skip_value(&mut self, mut scan: Scan) -> Result<(), Rejected> {
+        let line = self.line;
+        loop {
+            let buffer = self.buffer()?;
+            if buffer.is_empty() {
+                self.over = true;
+                return Err(rejected(line, "the input ends in the middle of a value"));
+            }
+            let fed = scan.feed(buffer);
+            let taken = match fed {
+                Fed::All => buffer.len(),
+                Fed::End(n) | Fed::List(n) | Fed::Broken(n, _) => n,
+            };
+            self.consume(taken);
+            match fed {
+                Fed::All | Fed::List(_) => {}
+                Fed::End(_) => return Ok(()),
+                Fed::Broken(_, why) => {
+                    self.place = Place::Top;
+                    self.skip_to_margin(Some(b""))?;
+                    return Err(rejected(line, format!("not JSON: {why}")));
+                }
+            }
+        }
+    }
+
+    /// Passes over white space and byte order marks; the next byte, which is not taken.
+    fn skip_spaces(&mut self) -> Result<Option<u8>, Rejected> {
+        loop {
+            let buffer = self.buffer()?;
+            if buffer.is_empty() {
+                return Ok(None);
+            }
+            let spaces = buffer
+                .iter()
+                // U+FEFF in UTF-8, and the record separator of RFC 7464.
+                .position(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0xef | 0xbb | 0xbf | 0x1e));
+            let found = spaces.map(|at| buffer[at]);
+            let taken = spaces.unwrap_or(buffer.len());
+            self.consume(taken);
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Passes over bytes up to one that `stop` knows, which is not taken.
+    fn skip_until(&mut self, stop: impl Fn(u8) -> bool) -> Result<(), Rejected> {
+        loop {
+            let buffer = self.buffer()?;
+            if buffer.is_empty() {
+                return Ok(());
+            }
+            let at = buffer.iter().position(|byte| stop(*byte));
+            let taken = at.unwrap_or(buffer.len());
+            self.consume(taken);
+            if at.is_some() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Bytes that come next; none at the end. After an error nothing more is read.
+    fn buffer(&mut self) -> Result<&[u8], Rejected> {
+        if self.again_at < self.again.len() {
+            return Ok(&self.again[self.again_at..]);
+        }
+        while let Err(error) = self.reader.fill_buf() {
+            if error.kind() != io::ErrorKind::Interrupted {
+                self.over = true;
+                return Err(rejected(self.line, format!("cannot be read on: {error}")));
+            }
+        }
+        let line = self.line;
+        self.reader.fill_buf().map_err(|error| rejected(line, format!("cannot be read on: {error}")))
+    }
+
+    /// Takes `n` bytes of what [`JsonEvents::buffer`] gave.
+    fn consume(&mut self, n: usize) {
+        if n == 0 {
+            return;
+        }
+        let from_again = self.again_at < self.again.len();
+        let taken = if from_again {
+            &self.again[self.again_at..self.again_at + n]
+        } else {
+            // `fill_buf` gave at least `n` bytes a moment ago and gives the same ones until they are taken.
+            match self.reader.fill_buf() {
+                Ok(buffer) => &buffer[..n.min(buffer.len())],
+                Err(_) => &[],
+            }
+        };
+        self.line += newlines(taken);
+        self.margin = margin_after(self.margin.take(), taken);
+        if from_again {
+            self.again_at += n;
+            if self.again_at == self.again.len() {
+                (self.again, self.again_at) = (Vec::new(), 0);
+            }
+        } else {
+            self.reader.consume(n);
+        }
+    }
+}
+
+fn rejected(line: u64, error: impl Into<String>) -> Rejected {
+    Rejected { line, error: error.into() }
+}
+
+/// Whether `text`, which ends where a list begins, names one of [`WRAPPERS`] before it.
+fn is_wrapper(text: &[u8]) -> bool {
+    let Some(before) = text.strip_suffix(b"[") else { return false };
+    let Some(name) = before.trim_ascii_end().strip_suffix(b":") else { return false };
+    WRAPPERS.iter().any(|wrapper| name.trim_ascii_end().ends_with(wrapper.as_bytes()))
+}
+
+fn newlines(bytes: &[u8]) -> u64 {
+    bytes.iter().map(|byte| u64::from(*byte == b'\n')).sum()
+}
+
+/// The white space before the next byte on its line, once `taken` was read after `margin`.
+fn margin_after(margin: Option<Vec<u8>>, taken: &[u8]) -> Option<Vec<u8>> {
+    /// More white space than this before an event is no margin that the next one would share.
+    const WIDEST: usize = 256;
+    let line = taken.iter().rposition(|byte| *byte == b'\n').map(|at| &taken[at + 1..]);
+    let mut margin = if line.is_some() { Vec::new() } else { margin? };
+    let more = line.unwrap_or(taken);
+    let more = more.strip_prefix(b"\xef\xbb\xbf").unwrap_or(more);
+    if margin.len() + more.len() > WIDEST || !more.iter().all(|byte| matches!(byte, b' ' | b'\t')) {
+        return None;
+    }
+    margin.extend_from_slice(more);
+    Some(margin)
+}
+
+/// A reader that could not even begin.
+struct Failed(Option<io::Error>);
+
+impl Read for Failed {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        self.0.take().map_or(Ok(0), Err)
+    }
+}

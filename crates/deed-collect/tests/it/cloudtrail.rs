@@ -1,0 +1,516 @@
+//! CloudTrail events and their records.
+
+use deed_collect::{Source, cloudtrail, records};
+use deed_record::{Basis, Change, Disclosable, Kind, PrincipalType, Status, StepType};
+use serde_json::{Value, json};
+
+use crate::{CLOUDTRAIL, parse};
+
+/// The record of the fixture's only event of this name and sort of caller.
+fn fixture(name: &str, caller: &str) -> String {
+    let events: Vec<Value> = serde_json::from_str(CLOUDTRAIL).expect("JSON");
+    let mut found = events.iter().filter(|e| e["eventName"] == name && e["userIdentity"]["type"] == caller);
+    let event = found.next().unwrap_or_else(|| panic!("no {name} by {caller}"));
+    assert!(found.next().is_none());
+    cloudtrail::map(&event.to_string()).expect("maps")
+}
+
+fn map(event: Value) -> String {
+    cloudtrail::map(&event.to_string()).expect("maps")
+}
+
+/// An event with `userIdentity` and nothing else of note.
+fn by(identity: Value) -> String {
+    map(json!({
+        "eventID": "1", "eventTime": "2024-08-01T13:29:57Z", "eventSource": "s3.amazonaws.com",
+        "eventName": "DeleteBucket", "eventType": "AwsApiCall", "recipientAccountId": "111122223333",
+        "awsRegion": "eu-west-1", "userIdentity": identity,
+    }))
+}
+
+#[test]
+fn every_event_of_the_fixture_has_a_record() {
+    let records: Vec<_> =
+        records(Source::CloudTrail, CLOUDTRAIL.as_bytes()).map(|r| r.expect("maps")).collect();
+    assert_eq!(records.len(), 12);
+    assert_eq!((records[0].line, records[11].line > 300), (2, true));
+    for mapped in &records {
+        let record = parse(&mapped.record);
+        assert_eq!((record.kind, record.basis), (Kind::Observation, Some(Basis::Imported)));
+        // The event is kept exactly as it stands in the file.
+        let Some(Disclosable::Whole(event)) = record.disclose.get("event") else { panic!("no event") };
+        assert!(CLOUDTRAIL.contains(&**event));
+        assert_eq!(record.disclose.0.len(), 1);
+    }
+}
+
+#[test]
+fn an_assumed_role_is_issued_a_key() {
+    let text = fixture("AssumeRole", "IAMUser");
+    let record = parse(&text);
+    assert_eq!(record.time.to_string(), "2024-07-30T21:31:15.000000Z");
+    assert_eq!(record.operation.as_deref(), Some("sts:AssumeRole"));
+    assert_eq!(record.permission, record.operation);
+    let source = record.source.expect("imported");
+    assert_eq!(
+        (&*source.system, source.collector.as_deref()),
+        ("cloudtrail:457448411975", Some("cloudtrail/1"))
+    );
+    let executor = record.executor.expect("an action");
+    assert_eq!(executor.key.as_deref(), Some("aws:arn:aws:iam::457448411975:user/christophe"));
+    // A user of IAM may be a program.
+    assert_eq!((executor.kind, executor.name.as_deref()), (PrincipalType::Unknown, Some("christophe")));
+    assert_eq!(record.initiator, None);
+    let credential = record.credential.expect("a key");
+    assert_eq!(
+        (credential.id.as_deref(), credential.kind.as_deref()),
+        (Some("AKIAWOGXN38MFN92ING5"), Some("access_key"))
+    );
+    let resource = record.resource.expect("the role");
+    assert_eq!(&*resource.uri, "arn:aws:iam::457448411975:role/stratus-red-team-ec2-get-password-data-role");
+    assert_eq!(resource.kind.as_deref(), Some("AWS::IAM::Role"));
+    assert_eq!(record.outcome.map(|o| o.status), Some(Status::Success));
+    assert_eq!(
+        record.personal.and_then(|p| p.address).map(|a| a.to_string()),
+        Some("200.249.253.51".to_owned())
+    );
+
+    let effects = record.effects.expect("a key was issued");
+    let [effect] = &effects[..] else { panic!("one effect") };
+    assert_eq!(effect.kind, Kind::Credential);
+    let issued = effect.credential.as_ref().expect("the key");
+    assert_eq!(issued.id.as_deref(), Some("ASIA7RQR64ZW9JXKWPUO"));
+    assert_eq!(issued.kind.as_deref(), Some("temporary_key"));
+    assert_eq!(issued.parent.as_deref(), Some("AKIAWOGXN38MFN92ING5"));
+    assert_eq!(issued.expires.map(|t| t.to_string()).as_deref(), Some("2024-07-30T21:46:15.000000Z"));
+    let terms = effect.terms.as_ref().expect("for whom");
+    assert_eq!((terms.change, terms.expires), (Some(Change::Issued), issued.expires));
+    let subject = terms.subject.as_ref().expect("the role");
+    assert_eq!(subject.instance.as_deref(), Some("aws-go-sdk-1722375070115152000"));
+    // The same account and instance as in the calls that the key is used for.
+    let used = fixture("GetPasswordData", "AssumedRole");
+    let user = parse(&used).executor.expect("an action");
+    assert_eq!((subject.key.clone(), subject.instance.clone()), (user.key, user.instance));
+}
+
+#[test]
+fn a_refusal_is_denied_and_changes_nothing() {
+    let text = fixture("GetPasswordData", "AssumedRole");
+    let record = parse(&text);
+    let outcome = record.outcome.expect("it failed");
+    assert_eq!(
+        (outcome.status, outcome.code.as_deref()),
+        (Status::Denied, Some("Client.UnauthorizedOperation"))
+    );
+    assert_eq!(record.executor.map(|e| e.kind), Some(PrincipalType::ServiceAccount));
+    assert_eq!(record.session.as_deref(), Some("AROAMLQ9F6KHQ07JKA0WY:aws-go-sdk-1722375070115152000"));
+    assert_eq!(
+        record
+            .resource
+            .map(|r| r.uri.to_string())
+            .as_deref()
+            .map(|u| u.ends_with("instance/i-i2jnm5swa59p4fxg")),
+        Some(true)
+    );
+    let credential = record.credential.expect("a key");
+    assert_eq!(credential.issued.map(|t| t.to_string()).as_deref(), Some("2024-07-30T21:31:15.000000Z"));
+
+    let create = json!({
+        "eventID": "1", "eventTime": "2024-08-01T13:29:57Z", "eventSource": "iam.amazonaws.com", "eventType": "AwsApiCall",
+        "eventName": "AttachUserPolicy", "recipientAccountId": "1", "errorCode": "AccessDenied",
+        "requestParameters": {"userName": "x", "policyArn": "arn:aws:iam::aws:policy/AdministratorAccess"},
+    });
+    assert_eq!(parse(&map(create)).effects, None);
+}
+
+#[test]
+fn changes_of_authority_are_effects() {
+    for (name, kind, change, subject) in [
+        (
+            "CreateAccessKey",
+            Kind::Credential,
+            Change::Issued,
+            Some("aws:arn:aws:iam::946986569305:user/stratus-red-team-backdoor-u-user"),
+        ),
+        (
+            "AttachRolePolicy",
+            Kind::Grant,
+            Change::Issued,
+            Some("aws:arn:aws:iam::609418236337:role/stratus-red-team-malicious-iam-role"),
+        ),
+        (
+            "CreateUser",
+            Kind::Principal,
+            Change::Issued,
+            Some("aws:arn:aws:iam::229654561268:user/malicious-iam-user"),
+        ),
+        ("UpdateAssumeRolePolicy", Kind::Grant, Change::Altered, None),
+        ("AddPermission20150331v2", Kind::Grant, Change::Issued, Some("aws:*")),
+        (
+            "GetFederationToken",
+            Kind::Credential,
+            Change::Issued,
+            Some("aws:arn:aws:sts::742491224508:federated-user/stratus_red_team"),
+        ),
+    ] {
+        let text = fixture(name, "IAMUser");
+        let effects = parse(&text).effects.unwrap_or_else(|| panic!("{name} has no effect"));
+        let [effect] = &effects[..] else { panic!("{name}: one effect") };
+        let terms = effect.terms.as_ref().expect("terms");
+        assert_eq!((effect.kind, terms.change), (kind, Some(change)), "{name}");
+        assert_eq!(terms.subject.as_ref().and_then(|s| s.key.as_deref()), subject, "{name}");
+    }
+    let text = fixture("AttachRolePolicy", "IAMUser");
+    let effects = parse(&text).effects.expect("a grant");
+    assert_eq!(
+        &*effects[0].terms.as_ref().expect("terms").scopes[0],
+        "arn:aws:iam::aws:policy/AdministratorAccess"
+    );
+    for name in ["ConsoleLogin", "DeleteTrail"] {
+        assert_eq!(parse(&fixture(name, "IAMUser")).effects, None, "{name}");
+    }
+    assert_eq!(
+        parse(&fixture("AddPermission20150331v2", "IAMUser")).permission.as_deref(),
+        Some("lambda:AddPermission")
+    );
+}
+
+#[test]
+fn a_key_is_taken_away_from_whom_the_request_names_or_who_asks() {
+    let delete = |parameters: Value| {
+        let text = map(json!({
+            "eventID": "1", "eventTime": "2024-08-01T13:29:57Z", "eventSource": "iam.amazonaws.com", "eventType": "AwsApiCall",
+            "eventName": "UpdateAccessKey", "recipientAccountId": "111122223333", "requestParameters": parameters,
+            "userIdentity": {"type": "IAMUser", "arn": "arn:aws:iam::111122223333:user/ann", "userName": "ann", "accountId": "111122223333"},
+        }));
+        let effects = parse(&text).effects.expect("an effect");
+        let terms = effects[0].terms.clone().expect("terms");
+        (terms.change.expect("a change"), terms.subject.and_then(|s| s.key).expect("a subject").to_string())
+    };
+    assert_eq!(
+        delete(json!({"userName": "bob", "accessKeyId": "AKIA1", "status": "Inactive"})),
+        (Change::Revoked, "aws:arn:aws:iam::111122223333:user/bob".to_owned())
+    );
+    assert_eq!(
+        delete(json!({"accessKeyId": "AKIA1", "status": "Active"})),
+        (Change::Altered, "aws:arn:aws:iam::111122223333:user/ann".to_owned())
+    );
+}
+
+#[test]
+fn a_sign_in_says_how_it_ended_in_its_answer() {
+    let record = fixture("ConsoleLogin", "IAMUser");
+    let record = parse(&record);
+    assert_eq!(record.outcome.map(|o| o.status), Some(Status::Success));
+    // No policy of IAM guards it.
+    assert_eq!((record.operation.as_deref(), record.permission), (Some("signin:ConsoleLogin"), None));
+    let failed = map(json!({
+        "eventID": "1", "eventTime": "2024-08-01T13:29:57Z", "eventSource": "signin.amazonaws.com", "eventName": "ConsoleLogin",
+        "eventType": "AwsConsoleSignIn", "errorMessage": "Failed authentication", "responseElements": {"ConsoleLogin": "Failure"},
+        "userIdentity": {"type": "IAMUser", "userName": "HIDDEN_DUE_TO_SECURITY_REASONS", "accountId": "1", "principalId": "AIDA1", "accessKeyId": ""},
+    }));
+    let failed = parse(&failed);
+    assert_eq!(failed.outcome.map(|o| o.status), Some(Status::Denied));
+    assert_eq!(failed.executor.and_then(|e| e.key).as_deref(), Some("aws:AIDA1"));
+    assert_eq!(failed.credential, None);
+}
+
+#[test]
+fn a_person_behind_a_role_is_asked_for_by_name_and_never_sealed() {
+    let text = fixture("EnableSerialConsoleAccess", "AssumedRole");
+    let record = parse(&text);
+    let initiator = record.initiator.expect("Identity Center says who");
+    assert_eq!(
+        (initiator.key.as_deref(), initiator.kind),
+        (Some("identity-center:randomca0L529zwNAY@gmail.com"), PrincipalType::Human)
+    );
+    let executor = record.executor.expect("an action");
+    assert_eq!(executor.instance, None);
+    assert_eq!(record.session.as_deref(), Some("AROAEMHZD694LU95MUYOP:2024-11-26T15:14:58Z"));
+
+    // The name that a federated user's company gave the session: theirs, but nobody vouches for it.
+    let text = by(json!({
+        "type": "AssumedRole", "principalId": "AROA1:ann@example.com", "arn": "arn:aws:sts::111122223333:assumed-role/ops/ann@example.com",
+        "accessKeyId": "ASIA1", "accountId": "111122223333",
+        "sessionContext": {"sessionIssuer": {"arn": "arn:aws:iam::111122223333:role/team/ops", "userName": "ops"}},
+    }));
+    let record = parse(&text);
+    assert_eq!(record.initiator, None);
+    assert_eq!(record.session, None);
+    let executor = record.executor.expect("an action");
+    assert_eq!(
+        (executor.key.as_deref(), executor.instance),
+        (Some("aws:arn:aws:iam::111122223333:role/team/ops"), None)
+    );
+}
+
+#[test]
+fn every_type_of_caller_has_a_key() {
+    let account = "111122223333";
+    for (identity, key, kind) in [
+        (
+            json!({"type": "Root", "arn": "arn:aws:iam::111122223333:root", "principalId": account}),
+            Some("aws:arn:aws:iam::111122223333:root"),
+            PrincipalType::Unknown,
+        ),
+        (
+            json!({"type": "AWSService", "invokedBy": "autoscaling.amazonaws.com"}),
+            Some("aws:autoscaling.amazonaws.com"),
+            PrincipalType::Workload,
+        ),
+        (
+            json!({"type": "AWSAccount", "principalId": "AROA7:build", "accountId": account}),
+            Some("aws:AROA7"),
+            PrincipalType::Unknown,
+        ),
+        (
+            json!({"type": "Role", "arn": "arn:aws:iam::111122223333:role/r"}),
+            Some("aws:arn:aws:iam::111122223333:role/r"),
+            PrincipalType::ServiceAccount,
+        ),
+        (
+            json!({"type": "AssumedRole", "arn": "arn:aws-cn:sts::111122223333:assumed-role/r/s", "principalId": "AROA1:s"}),
+            Some("aws:arn:aws-cn:iam::111122223333:role/r"),
+            PrincipalType::ServiceAccount,
+        ),
+        (
+            json!({"type": "FederatedUser", "arn": "arn:aws:sts::111122223333:federated-user/f"}),
+            Some("aws:arn:aws:sts::111122223333:federated-user/f"),
+            PrincipalType::Unknown,
+        ),
+        (
+            json!({"type": "WebIdentityUser", "identityProvider": "arn:aws:iam::1:oidc-provider/token.actions.githubusercontent.com", "userName": "repo:acme/app:ref:refs/heads/main"}),
+            Some("oidc:token.actions.githubusercontent.com/repo:acme/app:ref:refs/heads/main"),
+            PrincipalType::Workload,
+        ),
+        (
+            json!({"type": "WebIdentityUser", "identityProvider": "accounts.google.com", "userName": "1"}),
+            Some("oidc:accounts.google.com/1"),
+            PrincipalType::Unknown,
+        ),
+        (
+            json!({"type": "SAMLUser", "identityProvider": "SGVsbG8=", "userName": "ann", "principalId": "SGVsbG8=:ann"}),
+            Some("saml:SGVsbG8=/ann"),
+            PrincipalType::Unknown,
+        ),
+        (
+            json!({"type": "IdentityCenterUser", "onBehalfOf": {"userId": "u-1", "identityStoreArn": "arn:aws:identitystore::1:identitystore/d-9"}, "credentialId": "c1"}),
+            Some("identity-center:d-9/u-1"),
+            PrincipalType::Human,
+        ),
+        (json!({"type": "Directory", "principalId": "d-1"}), Some("aws:d-1"), PrincipalType::Unknown),
+        (json!({"type": "Unknown", "principalId": "X"}), Some("aws:X"), PrincipalType::Unknown),
+        (
+            json!({"accountId": account, "invokedBy": "AWS Internal"}),
+            Some("aws:AWS Internal"),
+            PrincipalType::Workload,
+        ),
+        (json!({"type": "IAMUser"}), None, PrincipalType::Unknown),
+        (json!({}), None, PrincipalType::Unknown),
+        (json!(null), None, PrincipalType::Unknown),
+        (json!("odd"), None, PrincipalType::Unknown),
+    ] {
+        let text = by(identity.clone());
+        let executor = parse(&text).executor.expect("an action");
+        assert_eq!((executor.key.as_deref(), executor.kind), (key, kind), "{identity}");
+    }
+}
+
+#[test]
+fn who_asked_is_taken_from_the_event_or_left_out() {
+    let role = |context: Value, more: Value| {
+        let mut identity = json!({
+            "type": "AssumedRole", "arn": "arn:aws:sts::1:assumed-role/r/s", "principalId": "AROA1:s", "sessionContext": context,
+        });
+        for (name, value) in more.as_object().expect("an object") {
+            identity[name] = value.clone();
+        }
+        let text = by(identity);
+        let record = parse(&text);
+        let chain: Vec<_> = record
+            .chain
+            .into_iter()
+            .flatten()
+            .filter_map(|hop| hop.principal.key)
+            .map(|k| k.to_string())
+            .collect();
+        (record.initiator.and_then(|i| i.key).map(|k| k.to_string()), chain)
+    };
+    let service = || vec!["aws:cloudformation.amazonaws.com".to_owned()];
+    assert_eq!(role(json!({}), json!({})), (None, vec![]));
+    assert_eq!(
+        role(json!({"sourceIdentity": "ann"}), json!({})).0.as_deref(),
+        Some("aws:source-identity/ann")
+    );
+    assert_eq!(
+        role(json!({}), json!({"invokedBy": "cloudformation.amazonaws.com"})),
+        (service().pop(), vec![])
+    );
+    // For whom the service worked is known: it is a hop between.
+    let both = role(json!({"sourceIdentity": "ann"}), json!({"invokedBy": "cloudformation.amazonaws.com"}));
+    assert_eq!(both, (Some("aws:source-identity/ann".to_owned()), service()));
+    assert_eq!(role(json!({"webIdFederationData": {}}), json!({})), (None, vec![]));
+    let eks = "arn:aws:iam::1:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/E";
+    let web = json!({"webIdFederationData": {"federatedProvider": eks, "attributes": {
+        "oidc.eks.eu-west-1.amazonaws.com/id/E:aud": "sts.amazonaws.com", "oidc.eks.eu-west-1.amazonaws.com/id/E:sub": "system:serviceaccount:ns:app"}}});
+    assert_eq!(
+        role(web, json!({})).0.as_deref(),
+        Some("oidc:oidc.eks.eu-west-1.amazonaws.com/id/E/system:serviceaccount:ns:app")
+    );
+
+    // A federated user holds part of a user's rights.
+    let text = fixture("GetCallerIdentity", "FederatedUser");
+    let chain = parse(&text).chain.expect("a hop");
+    assert_eq!(
+        chain[0].principal.key.as_deref(),
+        Some("aws:arn:aws:iam::742491224508:user/stratus-red-team-user-federation-user")
+    );
+}
+
+#[test]
+fn other_sorts_of_events_are_recorded_as_what_they_are() {
+    let insight = map(json!({
+        "eventID": "i", "eventTime": "2024-08-01T13:29:57Z", "eventType": "AwsCloudTrailInsight", "recipientAccountId": "1",
+        "insightDetails": {"state": "Start", "eventSource": "iam.amazonaws.com", "eventName": "AttachUserPolicy"},
+    }));
+    let insight = parse(&insight);
+    assert_eq!(
+        (insight.step_type, insight.operation.as_deref()),
+        (Some(StepType::SecurityEvent), Some("AwsCloudTrailInsight"))
+    );
+    assert_eq!((insight.permission, insight.outcome, insight.effects), (None, None, None));
+
+    let rotation = map(json!({
+        "eventID": "r", "eventTime": "2024-08-01T13:29:57Z", "eventType": "AwsServiceEvent", "eventSource": "secretsmanager.amazonaws.com",
+        "eventName": "RotationSucceeded", "recipientAccountId": "1", "userIdentity": {"accountId": "1", "invokedBy": "secretsmanager.amazonaws.com"},
+        "additionalEventData": {"SecretId": "arn:aws:secretsmanager:eu-west-1:1:secret:db-AbCdEf"},
+    }));
+    let effects = parse(&rotation).effects.expect("rotated");
+    assert_eq!(effects[0].terms.as_ref().and_then(|t| t.change), Some(Change::Rotated));
+
+    let unheard = map(
+        json!({"eventID": "u", "eventTime": "2031-08-01T13:29:57Z", "eventType": "AwsTelepathy", "shape": [[[]]]}),
+    );
+    assert_eq!(parse(&unheard).operation.as_deref(), Some("AwsTelepathy"));
+    assert_eq!(parse(&map(json!({"eventID": "u", "eventTime": "2031-08-01T13:29:57Z"}))).operation, None);
+}
+
+#[test]
+fn resources_are_named_alike_whatever_names_them() {
+    let resource = |service: &str, name: &str, parameters: Value| {
+        let text = map(json!({
+            "eventID": "1", "eventTime": "2024-08-01T13:29:57Z", "eventSource": format!("{service}.amazonaws.com"), "eventName": name,
+            "eventType": "AwsApiCall", "recipientAccountId": "111122223333", "awsRegion": "eu-west-1", "requestParameters": parameters,
+        }));
+        parse(&text).resource.map(|r| (r.uri.to_string(), r.kind.map(|k| k.to_string()).unwrap_or_default()))
+    };
+    for (service, name, parameters, uri, kind) in [
+        ("s3", "DeleteBucket", json!({"bucketName": "ledger"}), "arn:aws:s3:::ledger", "AWS::S3::Bucket"),
+        (
+            "ec2",
+            "StopInstances",
+            json!({"instancesSet": {"items": [{"instanceId": "i-1"}]}}),
+            "arn:aws:ec2:eu-west-1:111122223333:instance/i-1",
+            "AWS::EC2::Instance",
+        ),
+        (
+            "secretsmanager",
+            "GetSecretValue",
+            json!({"secretId": "arn:aws:secretsmanager:eu-west-1:1:secret:x"}),
+            "arn:aws:secretsmanager:eu-west-1:1:secret:x",
+            "AWS::SecretsManager::Secret",
+        ),
+        (
+            "kms",
+            "Decrypt",
+            json!({"keyId": "alias/app"}),
+            "arn:aws:kms:eu-west-1:111122223333:alias/app",
+            "AWS::KMS::Alias",
+        ),
+        (
+            "ssm",
+            "GetParameter",
+            json!({"name": "/app/db"}),
+            "arn:aws:ssm:eu-west-1:111122223333:parameter/app/db",
+            "AWS::SSM::Parameter",
+        ),
+        (
+            "ssm",
+            "GetParameters",
+            json!({"names": ["db", "x"]}),
+            "arn:aws:ssm:eu-west-1:111122223333:parameter/db",
+            "AWS::SSM::Parameter",
+        ),
+        (
+            "lambda",
+            "Invoke",
+            json!({"functionName": "f"}),
+            "arn:aws:lambda:eu-west-1:111122223333:function:f",
+            "AWS::Lambda::Function",
+        ),
+        (
+            "sqs",
+            "SendMessage",
+            json!({"queueUrl": "https://sqs.eu-west-1.amazonaws.com/1/q"}),
+            "https://sqs.eu-west-1.amazonaws.com/1/q",
+            "AWS::SQS::Queue",
+        ),
+        (
+            "glue",
+            "GetTags",
+            json!({"resourceArn": "arn:aws:iam::1:role/x"}),
+            "arn:aws:iam::1:role/x",
+            "AWS::IAM::Role",
+        ),
+    ] {
+        assert_eq!(
+            resource(service, name, parameters),
+            Some((uri.to_owned(), kind.to_owned())),
+            "{service}:{name}"
+        );
+    }
+    assert_eq!(resource("glue", "GetTags", json!({"resourceArn": "not one"})), None);
+    assert_eq!(resource("s3", "ListBuckets", json!(null)), None);
+}
+
+#[test]
+fn what_is_around_an_event_is_taken_off() {
+    let event = r#"{"eventID":"1", "eventTime":"2024-08-01T13:29:57Z"}"#;
+    let of_lookup = json!({"EventId": "1", "Username": "ann", "CloudTrailEvent": event}).to_string();
+    let of_bridge =
+        format!(r#"{{"version":"0","id":"x","detail-type":"AWS API Call via CloudTrail","detail":{event}}}"#);
+    for text in [event, &of_lookup, &of_bridge] {
+        let record = cloudtrail::map(text).expect("maps");
+        let record = parse(&record);
+        let Some(Disclosable::Whole(kept)) = record.disclose.get("event") else { panic!("no event") };
+        assert_eq!(kept, event);
+    }
+}
+
+#[test]
+fn what_is_no_event_is_refused_by_field() {
+    for (event, error) in [
+        (r#"{"eventTime":"2024-08-01T13:29:57Z"}"#, "field `eventID`: missing"),
+        (
+            r#"{"eventID":7,"eventTime":"2024-08-01T13:29:57Z"}"#,
+            "field `eventID`: expected a string, found a number",
+        ),
+        (r#"{"eventID":"","eventTime":"2024-08-01T13:29:57Z"}"#, "field `eventID`: empty"),
+        (r#"{"eventID":"1"}"#, "field `eventTime`: missing"),
+        (
+            r#"{"eventID":"1","eventTime":"yesterday"}"#,
+            "field `eventTime`: expected an RFC 3339 time such as 2026-11-20T10:00:00Z, found `yesterday`",
+        ),
+        (
+            r#"{"eventID":"1","eventTime":1722518997}"#,
+            "field `eventTime`: expected an RFC 3339 time, found a number",
+        ),
+        ("[1]", "expected an object, found a list"),
+        ("\"x\"", "expected an object, found a string"),
+    ] {
+        assert_eq!(cloudtrail::map(event), Err(error.to_owned()), "{event}");
+    }
+    for text in ["", "{", "{\"eventID\":\"1\"} x", "nonsense"] {
+        assert!(cloudtrail::map(text).expect_err("no JSON").starts_with("not JSON: "), "{text}");
+    }
+}

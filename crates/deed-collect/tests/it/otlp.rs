@@ -1,0 +1,625 @@
+//! Spans and log records and their records.
+
+use deed_collect::{Source, otlp, records};
+use deed_record::{Basis, Disclosable, Kind, PrincipalType, Ruling, Status, StepType, Submission};
+use opentelemetry_proto::tonic::collector::{
+    logs::v1::ExportLogsServiceRequest, trace::v1::ExportTraceServiceRequest,
+};
+use serde_json::{Value, json};
+
+use crate::{AGENTS_JSON, AGENTS_PB, parse};
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+/// Attributes as OTLP/JSON has them.
+fn attributes(members: &Value) -> Value {
+    let one = |value: &Value| match value {
+        Value::String(text) => json!({"stringValue": text}),
+        Value::Number(number) => json!({"intValue": number.to_string()}),
+        Value::Bool(flag) => json!({"boolValue": flag}),
+        other => other.clone(),
+    };
+    members
+        .as_object()
+        .expect("an object")
+        .iter()
+        .map(|(key, value)| json!({"key": key, "value": one(value)}))
+        .collect()
+}
+
+/// A span under `parent` (`""` for a root) with attributes and whatever else.
+fn span(id: &str, parent: &str, name: &str, members: Value, more: Value) -> Value {
+    let mut span = json!({
+        "traceId": TRACE, "spanId": id, "parentSpanId": parent, "name": name, "kind": 1,
+        "startTimeUnixNano": "1795219965993099798", "endTimeUnixNano": "1795219966026311324", "attributes": attributes(&members),
+    });
+    for (key, value) in more.as_object().expect("an object") {
+        span[key] = value.clone();
+    }
+    span
+}
+
+fn export(resource: Value, schema_url: &str, spans: Vec<Value>) -> Vec<Result<String, String>> {
+    let request = json!({"resourceSpans": [{
+        "resource": {"attributes": attributes(&resource)},
+        "scopeSpans": [{"scope": {"name": "test"}, "schemaUrl": schema_url, "spans": spans}],
+    }]});
+    let request: ExportTraceServiceRequest =
+        otlp::decode_json(request.to_string().as_bytes()).expect("a request");
+    otlp::spans(&request)
+}
+
+/// The record of one span of service `shop`.
+fn one(name: &str, members: Value, more: Value) -> String {
+    let resource = json!({"service.name": "shop", "service.namespace": "acme", "service.instance.id": "i-1", "deployment.environment.name": "prod"});
+    export(resource, "", vec![span("00f067aa0ba902b7", "00f067aa0ba902b8", name, members, more)])
+        .remove(0)
+        .expect("maps")
+}
+
+fn payload<'a>(record: &'a Submission<'_>, name: &str) -> Option<&'a str> {
+    match record.disclose.get(name)? {
+        Disclosable::Whole(text) => Some(text),
+        Disclosable::Members(_) => panic!("`{name}` is taken apart"),
+    }
+}
+
+fn members<'a>(record: &'a Submission<'_>, name: &str) -> Vec<(&'a str, &'a str)> {
+    match record.disclose.get(name) {
+        Some(Disclosable::Members(members)) => {
+            members.iter().map(|(name, value)| (&**name, &**value)).collect()
+        }
+        other => panic!("`{name}` is not taken apart: {other:?}"),
+    }
+}
+
+#[test]
+fn the_fixture_gives_the_same_from_both_forms() {
+    let from_json: ExportTraceServiceRequest = otlp::decode_json(AGENTS_JSON.as_bytes()).expect("JSON");
+    let from_pb: ExportTraceServiceRequest = otlp::decode_protobuf(AGENTS_PB).expect("protobuf");
+    assert_eq!(otlp::spans(&from_json), otlp::spans(&from_pb));
+    let texts: Vec<String> = otlp::spans(&from_pb).into_iter().map(|r| r.expect("maps")).collect();
+    let records: Vec<_> = texts.iter().map(|text| parse(text)).collect();
+    let seen: Vec<_> =
+        records.iter().map(|r| (r.kind, r.step_type, r.operation.as_deref().unwrap_or_default())).collect();
+    assert_eq!(
+        seen,
+        [
+            (Kind::Step, Some(StepType::Reasoning), "chat"),
+            (Kind::Observation, Some(StepType::Tool), "execute_tool"),
+            (Kind::Step, Some(StepType::Reasoning), "chat"),
+            (Kind::Task, None, "invoke_agent"),
+            (Kind::Task, None, "invoke_workflow"),
+        ]
+    );
+    let call = &records[1];
+    assert_eq!(call.basis, Some(Basis::Reported));
+    assert_eq!(call.tool.as_ref().map(|t| &*t.name), Some("get_invoice"));
+    assert_eq!(members(call, "arguments"), [("invoice_id", "\"INV-9\"")]);
+    assert_eq!(members(call, "result"), [("total", "1")]);
+    assert_eq!(call.outcome.as_ref().map(|o| (o.status, o.duration_ms)), Some((Status::Success, Some(7))));
+    let source = call.source.as_ref().expect("a source");
+    assert_eq!(
+        (&*source.system, source.event_id.as_deref(), source.collector.as_deref()),
+        ("otlp:feas-agents-otel", Some("3ec175232ad7a83a93696feb0c337d39/9e182a89b2234f6e"), Some("otlp/1"))
+    );
+    let agent = records[3].executor.as_ref().expect("an action");
+    assert_eq!(
+        (agent.key.as_deref(), agent.kind, agent.name.as_deref()),
+        (Some("otlp:feas-agents-otel/triage"), PrincipalType::Agent, Some("triage"))
+    );
+    assert_eq!(records[0].resource.as_ref().map(|r| &*r.uri), Some("model:openai/gpt-4.1"));
+    assert!(payload(&records[0], "prompt").is_some_and(|p| p.starts_with('[')));
+    assert_eq!(records[4].task.as_deref(), Some("Agent Workflow"));
+    assert_eq!(records[4].parent_span_id, None);
+}
+
+#[test]
+fn the_event_of_a_record_gives_the_record_again() {
+    for mapped in records(Source::Otlp, AGENTS_PB) {
+        let text = mapped.expect("maps").record;
+        let record = parse(&text);
+        let event = payload(&record, "event").expect("an event").to_owned();
+        let again: Vec<_> = records(Source::Otlp, event.as_bytes()).collect();
+        let again = again.into_iter().map(|r| r.expect("maps").record).collect::<Vec<_>>();
+        assert_eq!((again.len(), &again[0]), (1, &text));
+    }
+}
+
+#[test]
+fn a_span_says_where_and_for_whom() {
+    let text = one(
+        "execute_tool pay",
+        json!({
+            "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "pay", "gen_ai.agent.id": "asst_1", "gen_ai.agent.name": "Cashier",
+            "gen_ai.conversation.id": "conv-1", "session.id": "s-1", "enduser.id": "ann", "gen_ai.workflow.name": "checkout",
+        }),
+        json!({}),
+    );
+    let record = parse(&text);
+    let executor = record.executor.expect("an action");
+    assert_eq!(executor.key.as_deref(), Some("otlp:acme/shop/asst_1"));
+    assert_eq!(
+        (executor.name.as_deref(), executor.instance.as_deref(), executor.kind),
+        (Some("Cashier"), Some("i-1"), PrincipalType::Agent)
+    );
+    let initiator = record.initiator.expect("somebody asked");
+    assert_eq!(
+        (initiator.key.as_deref(), initiator.kind),
+        (Some("enduser:acme/shop/ann"), PrincipalType::Unknown)
+    );
+    assert_eq!(
+        (record.environment.as_deref(), record.session.as_deref(), record.task.as_deref()),
+        (Some("prod"), Some("conv-1"), Some("checkout"))
+    );
+    assert_eq!(record.trace_id.map(|t| t.to_string()).as_deref(), Some(TRACE));
+    assert_eq!(record.parent_span_id.map(|t| t.to_string()).as_deref(), Some("00f067aa0ba902b8"));
+    assert_eq!(record.time.to_string(), "2026-11-21T00:12:45.993099Z");
+    assert_eq!(record.permission, None);
+}
+
+#[test]
+fn every_convention_says_what_was_done() {
+    use Kind::{Observation, Step, Task};
+    use StepType::{DataRead, PolicyCheck, Reasoning, Retry, SecurityEvent, Tool};
+    for (name, attributes, kind, step_type, operation) in [
+        // GenAI, latest and earliest.
+        (
+            "chat m",
+            json!({"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai"}),
+            Step,
+            Some(Reasoning),
+            "chat",
+        ),
+        ("x", json!({"gen_ai.system": "openai", "gen_ai.request.model": "m"}), Step, Some(Reasoning), "chat"),
+        ("x", json!({"gen_ai.operation.name": "execute_tool"}), Observation, Some(Tool), "execute_tool"),
+        (
+            "x",
+            json!({"gen_ai.operation.name": "execute_tool", "gen_ai.tool.type": "datastore"}),
+            Observation,
+            Some(DataRead),
+            "execute_tool",
+        ),
+        ("x", json!({"gen_ai.operation.name": "invoke_agent"}), Task, None, "invoke_agent"),
+        ("x", json!({"gen_ai.operation.name": "create_agent"}), Observation, None, "create_agent"),
+        ("x", json!({"gen_ai.operation.name": "retrieval"}), Observation, Some(DataRead), "retrieval"),
+        ("x", json!({"gen_ai.operation.name": "delete_memory"}), Observation, None, "delete_memory"),
+        ("x", json!({"gen_ai.operation.name": "embeddings"}), Step, None, "embeddings"),
+        ("x", json!({"gen_ai.operation.name": "levitate"}), Step, None, "levitate"),
+        // MCP.
+        (
+            "tools/call e",
+            json!({"mcp.method.name": "tools/call", "gen_ai.operation.name": "execute_tool"}),
+            Observation,
+            Some(Tool),
+            "tools/call",
+        ),
+        (
+            "x",
+            json!({"mcp.method.name": "resources/read", "mcp.resource.uri": "file:///a"}),
+            Observation,
+            Some(DataRead),
+            "resources/read",
+        ),
+        (
+            "x",
+            json!({"mcp.method.name": "prompts/get", "gen_ai.prompt.name": "p"}),
+            Observation,
+            Some(DataRead),
+            "prompts/get",
+        ),
+        ("x", json!({"mcp.method.name": "tools/list"}), Step, None, "tools/list"),
+        // OpenInference.
+        ("x", json!({"openinference.span.kind": "LLM"}), Step, Some(Reasoning), "chat"),
+        (
+            "x",
+            json!({"openinference.span.kind": "TOOL", "tool.name": "t"}),
+            Observation,
+            Some(Tool),
+            "execute_tool",
+        ),
+        ("x", json!({"openinference.span.kind": "AGENT"}), Task, None, "invoke_agent"),
+        ("x", json!({"openinference.span.kind": "RETRIEVER"}), Observation, Some(DataRead), "retrieval"),
+        ("x", json!({"openinference.span.kind": "GUARDRAIL"}), Step, Some(PolicyCheck), "guardrail"),
+        ("turn", json!({"openinference.span.kind": "CHAIN"}), Step, None, "turn"),
+        // OpenLLMetry.
+        (
+            "x",
+            json!({"traceloop.span.kind": "tool", "traceloop.entity.name": "t"}),
+            Observation,
+            Some(Tool),
+            "execute_tool",
+        ),
+        ("x", json!({"traceloop.span.kind": "workflow"}), Task, None, "invoke_workflow"),
+        ("plan", json!({"traceloop.span.kind": "task"}), Step, None, "plan"),
+        ("x", json!({"llm.request.type": "completion"}), Step, Some(Reasoning), "text_completion"),
+        // A coding agent's own.
+        ("claude_code.tool", json!({"tool_name": "Bash"}), Observation, Some(Tool), "claude_code.tool"),
+        // None.
+        ("GET /x", json!({}), Step, None, "GET /x"),
+        ("GET /x", json!({"http.request.resend_count": 2}), Step, Some(Retry), "GET /x"),
+        ("alert", json!({"security_rule.name": "r"}), Step, Some(SecurityEvent), "alert"),
+        ("", json!({}), Step, None, "span"),
+    ] {
+        let text = one(name, attributes.clone(), json!({}));
+        let record = parse(&text);
+        assert_eq!(
+            (record.kind, record.step_type, record.operation.as_deref()),
+            (kind, step_type, Some(operation)),
+            "{name} {attributes}"
+        );
+    }
+}
+
+#[test]
+fn schema_urls_say_which_name_of_the_provider_counts() {
+    let attributes = json!({"gen_ai.operation.name": "chat", "gen_ai.system": "az.ai.openai", "gen_ai.provider.name": "openai", "gen_ai.request.model": "m"});
+    let uri = |schema: &str| {
+        let text = export(
+            json!({"service.name": "s"}),
+            schema,
+            vec![span("00f067aa0ba902b7", "", "x", attributes.clone(), json!({}))],
+        )
+        .remove(0)
+        .expect("maps");
+        parse(&text).resource.map(|r| r.uri.to_string())
+    };
+    assert_eq!(uri("https://opentelemetry.io/schemas/1.30.0").as_deref(), Some("model:azure.ai.openai/m"));
+    assert_eq!(
+        uri("https://opentelemetry.io/schemas/gen-ai-dev/1.42.0-dev").as_deref(),
+        Some("model:openai/m")
+    );
+    assert_eq!(uri("").as_deref(), Some("model:openai/m"));
+}
+
+#[test]
+fn one_call_is_one_action_however_many_layers_report_it() {
+    let call = |id, parent, kind, attributes| {
+        span(id, parent, "MCP send tools/call echo", attributes, json!({"kind": kind}))
+    };
+    let wire = || json!({"mcp.method.name": "tools/call"});
+    let found = export(
+        json!({"service.name": "agent"}),
+        "",
+        vec![
+            call("0000000000000003", "0000000000000002", 3, wire()),
+            call(
+                "0000000000000002",
+                "0000000000000001",
+                3,
+                json!({"mcp.method.name": "tools/call", "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "echo"}),
+            ),
+            span(
+                "0000000000000001",
+                "00000000000000ff",
+                "execute_tool echo",
+                json!({"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "echo"}),
+                json!({}),
+            ),
+            // Another tool inside it is another action.
+            call(
+                "0000000000000004",
+                "0000000000000001",
+                3,
+                json!({"mcp.method.name": "tools/call", "gen_ai.tool.name": "other"}),
+            ),
+            // The server's view of the first.
+            call("0000000000000005", "0000000000000003", 2, wire()),
+            // All that is known of a call is the server's word.
+            call("0000000000000006", "", 2, wire()),
+            // The outer span came with another export.
+            call("0000000000000007", "0000000000000099", 3, wire()),
+        ],
+    );
+    let texts: Vec<String> = found.into_iter().map(|r| r.expect("maps")).collect();
+    let kinds: Vec<_> = texts.iter().map(|text| parse(text).kind).collect();
+    use Kind::{Observation, Step};
+    assert_eq!(kinds, [Step, Step, Observation, Observation, Step, Observation, Observation]);
+    let asked = parse(&texts[5]);
+    assert_eq!(
+        asked.executor.as_ref().map(|e| (e.key.clone(), e.kind)),
+        Some((None, PrincipalType::Unknown))
+    );
+    let tool = asked.tool.expect("a tool");
+    assert_eq!((&*tool.name, tool.server.as_deref()), ("echo", Some("agent")));
+    let serving = parse(&texts[4]);
+    assert_eq!(serving.executor.and_then(|e| e.key).as_deref(), Some("otlp:agent"));
+}
+
+#[test]
+fn outcomes_say_what_the_span_says() {
+    let outcome = |attributes: Value, more: Value| {
+        let text = one("x", attributes, more);
+        let outcome = parse(&text).outcome.expect("a span has one");
+        (outcome.status, outcome.code.map(|c| c.to_string()), outcome.duration_ms)
+    };
+    let ms = Some(33);
+    assert_eq!(outcome(json!({}), json!({})), (Status::Success, None, ms));
+    assert_eq!(outcome(json!({}), json!({"endTimeUnixNano": "0"})), (Status::Unknown, None, None));
+    assert_eq!(
+        outcome(json!({"error.type": "tool_error"}), json!({"status": {"code": 2}})),
+        (Status::Failure, Some("tool_error".into()), ms)
+    );
+    assert_eq!(
+        outcome(json!({"rpc.response.status_code": "-32601"}), json!({})),
+        (Status::Failure, Some("-32601".into()), ms)
+    );
+    assert_eq!(outcome(json!({"http.response.status_code": 200}), json!({})), (Status::Success, None, ms));
+    assert_eq!(
+        outcome(json!({"http.response.status_code": 200}), json!({"status": {"code": 2}})),
+        (Status::Failure, None, ms)
+    );
+    assert_eq!(
+        outcome(json!({"http.response.status_code": 403}), json!({})),
+        (Status::Denied, Some("403".into()), ms)
+    );
+    assert_eq!(
+        outcome(json!({"error.type": "builtins.TimeoutError"}), json!({"status": {"code": 2}})).0,
+        Status::TimedOut
+    );
+    assert_eq!(
+        outcome(json!({"error.type": "asyncio.CancelledError"}), json!({"status": {"code": 2}})).0,
+        Status::Cancelled
+    );
+    assert_eq!(
+        outcome(json!({"error.type": "PERMISSION_DENIED"}), json!({"status": {"code": 2}})).0,
+        Status::Denied
+    );
+    let exception = json!({"status": {"code": 2, "message": "no such file"}, "events": [{"name": "exception", "attributes": attributes(&json!({"exception.type": "OSError"}))}]});
+    assert_eq!(outcome(json!({}), exception.clone()), (Status::Failure, Some("OSError".into()), ms));
+    let text = one("x", json!({}), exception);
+    assert_eq!(payload(&parse(&text), "error"), Some("\"no such file\""));
+}
+
+#[test]
+fn payloads_of_every_generation_have_the_same_names() {
+    let text = one(
+        "x",
+        json!({"gen_ai.system": "openai", "gen_ai.prompt.0.role": "user", "gen_ai.prompt.0.content": "hi", "gen_ai.completion.0.content": "ho"}),
+        json!({}),
+    );
+    let record = parse(&text);
+    let prompt: Value = serde_json::from_str(payload(&record, "prompt").expect("a prompt")).expect("JSON");
+    assert_eq!(prompt, json!([{"0.role": "user", "0.content": "hi"}]));
+    assert_eq!(payload(&record, "output"), Some(r#"[{"0.content":"ho"}]"#));
+
+    let events = json!({"events": [
+        {"name": "gen_ai.content.prompt", "attributes": attributes(&json!({"gen_ai.prompt": "[{\"role\":\"user\"}]"}))},
+        {"name": "gen_ai.user.message", "attributes": attributes(&json!({"content": "hi"}))},
+        {"name": "gen_ai.choice", "attributes": attributes(&json!({"index": 0}))},
+    ]});
+    let text = one("x", json!({"gen_ai.system": "openai"}), events);
+    let record = parse(&text);
+    assert_eq!(payload(&record, "prompt"), Some(r#"[{"role":"user"}]"#));
+    assert_eq!(
+        payload(&record, "messages"),
+        Some(r#"[{"gen_ai.user.message":{"content":"hi"}},{"gen_ai.choice":{"index":0}}]"#)
+    );
+
+    // Structured, as the newest instrumentations record them.
+    let structured = json!({"kvlistValue": {"values": [{"key": "city", "value": {"stringValue": "Ulm"}}, {"key": "n", "value": {"intValue": "9007199254740993"}}]}});
+    let text = one(
+        "x",
+        json!({"gen_ai.operation.name": "execute_tool", "gen_ai.tool.call.arguments": structured, "gen_ai.tool.call.result": "sunny"}),
+        json!({}),
+    );
+    let record = parse(&text);
+    assert_eq!(members(&record, "arguments"), [("city", "\"Ulm\""), ("n", "\"9007199254740993\"")]);
+    assert_eq!(payload(&record, "result"), Some("\"sunny\""));
+
+    // What goes into a tool are its arguments, whatever the convention calls it.
+    let text = one(
+        "x",
+        json!({"openinference.span.kind": "TOOL", "input.value": "{\"a\":1}", "output.value": "{\"b\":[2]}"}),
+        json!({}),
+    );
+    let record = parse(&text);
+    assert_eq!(
+        (members(&record, "arguments"), members(&record, "result")),
+        (vec![("a", "1")], vec![("b", "[2]")])
+    );
+    let text = one("x", json!({"openinference.span.kind": "AGENT", "input.value": "{\"a\":1}"}), json!({}));
+    assert_eq!(payload(&parse(&text), "prompt"), Some(r#""{\"a\":1}""#));
+}
+
+#[test]
+fn an_unnamed_service_is_nobody() {
+    for resource in [json!({}), json!({"service.name": "unknown_service:python"})] {
+        let text =
+            export(resource, "", vec![span("00f067aa0ba902b7", "", "x", json!({"user.id": "7"}), json!({}))])
+                .remove(0)
+                .expect("maps");
+        let record = parse(&text);
+        assert_eq!(record.executor.map(|e| (e.key, e.kind)), Some((None, PrincipalType::Unknown)));
+        assert_eq!(record.initiator.and_then(|i| i.key).as_deref(), Some("enduser:7"));
+    }
+}
+
+#[test]
+fn a_span_that_cannot_be_one_is_refused_alone() {
+    let good = || span("00f067aa0ba902b7", "", "x", json!({}), json!({}));
+    let deep =
+        (0..40).fold(json!({"stringValue": "x"}), |inner, _| json!({"arrayValue": {"values": [inner]}}));
+    let found = export(
+        json!({"service.name": "s"}),
+        "",
+        vec![
+            good(),
+            span("0000000000000000", "", "x", json!({}), json!({})),
+            span("00f067aa", "", "x", json!({}), json!({})),
+            span("00f067aa0ba902b7", "", "x", json!({}), json!({"traceId": ""})),
+            span("00f067aa0ba902b7", "0001", "x", json!({}), json!({})),
+            span("00f067aa0ba902b7", "0000000000000000", "x", json!({}), json!({})),
+            span("00f067aa0ba902b7", "", "x", json!({}), json!({"startTimeUnixNano": "0"})),
+            span("00f067aa0ba902b7", "", "x", json!({}), json!({"endTimeUnixNano": "5"})),
+            good(),
+        ],
+    );
+    let errors: Vec<_> =
+        found.iter().enumerate().filter_map(|(n, r)| r.as_ref().err().map(|e| (n, e.as_str()))).collect();
+    assert_eq!(
+        errors,
+        [
+            (1, "span 1, field `spanId`: expected 8 bytes that are not all zero"),
+            (2, "span 2, field `spanId`: expected 8 bytes, found 4"),
+            (3, "span 3, field `traceId`: expected 16 bytes, found 0"),
+            (4, "span 4, field `parentSpanId`: expected 8 bytes, found 2"),
+            (6, "span 6, field `startTimeUnixNano`: missing"),
+            (7, "span 7, field `endTimeUnixNano`: before the start"),
+        ]
+    );
+    // Deeper than JSON readers go, as protobuf may carry it.
+    let text = one(
+        "x",
+        json!({"a": (0..9).fold(json!({"stringValue": "x"}), |inner, _| json!({"arrayValue": {"values": [inner]}}))}),
+        json!({}),
+    );
+    parse(&text);
+    let request = json!({"resourceSpans": [{"scopeSpans": [{"spans": [span("00f067aa0ba902b7", "", "x", json!({"a": deep}), json!({}))]}]}]});
+    let error = otlp::decode_json::<ExportTraceServiceRequest>(request.to_string().as_bytes())
+        .map(|r| otlp::spans(&r));
+    assert!(
+        error.is_err()
+            || error.is_ok_and(|spans| spans[0].as_ref().is_err_and(|e| e.contains("nested deeper")))
+    );
+}
+
+#[test]
+fn json_that_exporters_write_is_read() {
+    let request = json!({"resourceSpans": [{"resource": null, "scopeSpans": [{"spans": [{
+        "traceId": TRACE.to_uppercase(), "spanId": "00F067AA0BA902B7", "name": "x", "kind": "SPAN_KIND_CLIENT", "startTimeUnixNano": 1795219965993099798_u64,
+        "endTimeUnixNano": "1795219966026311324", "status": {"code": "STATUS_CODE_ERROR"}, "unheardOf": [1],
+        "attributes": [{"key": "a", "value": {"arrayValue": {}}}, {"key": "b", "value": {"doubleValue": "NaN"}}, {"key": "c", "value": null}],
+    }]}]}]});
+    let request: ExportTraceServiceRequest = otlp::decode_json(request.to_string().as_bytes()).expect("read");
+    let text = otlp::spans(&request).remove(0).expect("maps");
+    assert_eq!(parse(&text).outcome.map(|o| o.status), Some(Status::Failure));
+    let empty: ExportTraceServiceRequest = otlp::decode_json(b"{}").expect("an empty request");
+    assert!(otlp::spans(&empty).is_empty());
+
+    for bad in [
+        &b"{"[..],
+        b"[]",
+        b"{\"resourceSpans\":{}}",
+        b"{\"resourceSpans\":[{\"scopeSpans\":[{\"spans\":[{\"traceId\":\"hunter2\"}]}]}]}",
+    ] {
+        let error = otlp::decode_json::<ExportTraceServiceRequest>(bad).expect_err("no request");
+        assert!(
+            error.starts_with("not an OTLP export of spans in JSON: ") && !error.contains("hunter2"),
+            "{error}"
+        );
+    }
+    let error = otlp::decode_protobuf::<ExportTraceServiceRequest>(b"\x0a\xff").expect_err("cut off");
+    assert!(error.starts_with("not an OTLP export of spans in protobuf: "), "{error}");
+}
+
+/// The records of log records of service `claude-code`.
+fn logs(logs: Vec<Value>) -> Vec<Result<String, String>> {
+    let request = json!({"resourceLogs": [{"resource": {"attributes": attributes(&json!({"service.name": "claude-code"}))}, "scopeLogs": [{"logRecords": logs}]}]});
+    let request: ExportLogsServiceRequest =
+        otlp::decode_json(request.to_string().as_bytes()).expect("a request");
+    otlp::logs(&request)
+}
+
+#[test]
+fn log_events_of_agents_are_steps_and_actions() {
+    let log = |name: &str, more: Value| {
+        let mut all = json!({"event.name": name, "session.id": "s-1", "user.id": "device", "user.account_uuid": "acc-1", "prompt.id": "p-1"});
+        for (key, value) in more.as_object().expect("an object") {
+            all[key] = value.clone();
+        }
+        logs(vec![json!({"observedTimeUnixNano": "1795219965993099798", "body": {"stringValue": format!("claude_code.{name}")}, "attributes": attributes(&all)})])
+            .remove(0).expect("maps")
+    };
+    let text = log("user_prompt", json!({"prompt": "tidy up"}));
+    let record = parse(&text);
+    assert_eq!(
+        (record.kind, record.task.as_deref(), record.session.as_deref()),
+        (Kind::Task, Some("p-1"), Some("s-1"))
+    );
+    assert_eq!(payload(&record, "prompt"), Some("\"tidy up\""));
+    assert_eq!(record.initiator.and_then(|i| i.key).as_deref(), Some("enduser:claude-code/acc-1"));
+
+    let text =
+        log("tool_decision", json!({"tool_name": "Bash", "decision": "reject", "source": "user_reject"}));
+    let record = parse(&text);
+    assert_eq!(
+        (record.kind, record.step_type, record.decision.map(|d| d.effect)),
+        (Kind::Step, Some(StepType::PolicyCheck), Some(Ruling::Deny))
+    );
+
+    let text = log(
+        "tool_result",
+        json!({"tool_name": "Bash", "success": "false", "error_type": "x", "duration_ms": "41", "tool_parameters": "{\"bash_command\":\"ls\"}"}),
+    );
+    let record = parse(&text);
+    assert_eq!((record.kind, record.step_type), (Kind::Observation, Some(StepType::Tool)));
+    assert_eq!(record.outcome.as_ref().map(|o| (o.status, o.duration_ms)), Some((Status::Failure, Some(41))));
+    assert_eq!(
+        record.executor.as_ref().map(|e| (e.key.as_deref(), e.kind)),
+        Some((Some("otlp:claude-code"), PrincipalType::Agent))
+    );
+    assert_eq!(members(&record, "arguments"), [("bash_command", "\"ls\"")]);
+    assert_eq!(payload(&record, "body"), Some("\"claude_code.tool_result\""));
+    assert_eq!(parse(&log("api_request", json!({"model": "m"}))).step_type, Some(StepType::Reasoning));
+}
+
+#[test]
+fn log_records_belong_to_their_span() {
+    let plain = json!({"timeUnixNano": "1795219965993099798", "severityNumber": 17, "body": {"stringValue": "boom"}, "traceId": TRACE, "spanId": "00f067aa0ba902b7"});
+    let message = json!({"timeUnixNano": "1795219965993099798", "eventName": "gen_ai.choice", "traceId": TRACE, "spanId": "00f067aa0ba902b7",
+        "body": {"kvlistValue": {"values": [{"key": "index", "value": {"intValue": "0"}}]}}});
+    let found = logs(vec![
+        plain.clone(),
+        message,
+        plain,
+        json!({"body": {"stringValue": "when?"}}),
+        json!({"timeUnixNano": "5", "traceId": "01"}),
+    ]);
+    let text = found[0].as_ref().expect("maps");
+    let record = parse(text);
+    assert_eq!(
+        (record.kind, record.operation.as_deref(), record.outcome.as_ref()),
+        (Kind::Step, Some("log"), None)
+    );
+    assert_eq!(
+        (record.span_id, record.parent_span_id.map(|s| s.to_string()).as_deref()),
+        (None, Some("00f067aa0ba902b7"))
+    );
+    let choice = found[1].as_ref().expect("maps");
+    assert_eq!(parse(choice).step_type, Some(StepType::Reasoning));
+    assert_eq!(payload(&parse(choice), "body"), Some(r#"[{"index":0}]"#));
+    // The same record twice is one; its id is made of its bytes.
+    assert_eq!(found[0], found[2]);
+    assert_ne!(
+        record.source.and_then(|s| s.event_id),
+        parse(choice).source.as_ref().and_then(|s| s.event_id.clone())
+    );
+    assert_eq!(
+        found[3].as_ref().expect_err("no time"),
+        "log record 3, field `timeUnixNano`: missing, and `observedTimeUnixNano` too"
+    );
+    assert_eq!(
+        found[4].as_ref().expect_err("half an id"),
+        "log record 4, field `traceId`: expected 16 bytes, found 1"
+    );
+}
+
+#[test]
+fn files_of_several_exports_are_read() {
+    let spans = AGENTS_JSON.replace('\n', " ");
+    let log = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [{"timeUnixNano": "5", "body": {"stringValue": "x"}}]}]}]});
+    let file = format!("{spans}\n{log}\n{{\"resourceMetrics\":[]}}\n{{\"a\":1}}\n{spans}\n");
+    let found: Vec<_> = records(Source::Otlp, file.as_bytes()).collect();
+    let good: Vec<_> = found.iter().flatten().map(|mapped| mapped.line).collect();
+    assert_eq!(good, [1, 1, 1, 1, 1, 2, 5, 5, 5, 5, 5]);
+    let bad: Vec<_> = found.iter().filter_map(|r| r.as_ref().err()).map(|r| r.line).collect();
+    assert_eq!(bad, [3, 4]);
+    let mut request = prost::Message::encode_to_vec(
+        &otlp::decode_json::<ExportLogsServiceRequest>(log.to_string().as_bytes()).expect("logs"),
+    );
+    assert_eq!(records(Source::Otlp, &request[..]).filter(Result::is_ok).count(), 1);
+    request.truncate(request.len() - 1);
+    let broken: Vec<_> = records(Source::Otlp, &request[..]).collect();
+    assert!(matches!(&broken[..], [Err(rejected)] if rejected.error.contains("protobuf")), "{broken:?}");
+}
