@@ -1,1 +1,33 @@
-//! The HTTP API, OTLP receivers, tlog endpoints, health and metrics
+//! The HTTP API, the OTLP receivers, the log as C2SP tlog-tiles, health and metrics.
+//!
+//! An [`Engine`] is a store that this process holds, and everything that answers from it; [`serve`]
+//! puts it on the network and on the Unix socket in its data directory. The command line uses the same
+//! engine, so that an answer does not depend on the way it was asked for.
+//!
+//! # A request
+//!
+//! 1. `serve::connection` accepts it; the *gate* (`auth`) says who sent it, or refuses.
+//! 2. A handler (`api`, `otlp`) asks for a right by the type of its argument (`auth::Writing`, …).
+//! 3. Parsing, sealing and reading run on bounded pools (`app`); waiting for the disk costs no thread.
+//!
+//! Endpoints and errors are described in `docs/api.md` and `openapi.json`.
+
+mod api;
+mod app;
+mod auth;
+mod body;
+mod engine;
+mod evidence;
+pub mod find;
+mod keys;
+mod metrics;
+mod otlp;
+mod problem;
+mod routes;
+mod serve;
+pub mod settings;
+
+pub use engine::{AskError, Engine, EngineError, EngineOptions};
+pub use evidence::LedgerEvidence;
+pub use problem::{Kind, Problem};
+pub use serve::{Addresses, ServeError, ServeOptions, Server, Stopped, serve};

@@ -1,0 +1,76 @@
+//! The API: one handler for each endpoint of `docs/api.md`.
+
+pub(crate) mod actions;
+pub(crate) mod health;
+pub(crate) mod log;
+pub(crate) mod records;
+pub(crate) mod sql;
+
+use axum::{
+    extract::{FromRequestParts, Path, Query},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, header, request::Parts};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::problem::{Kind, Problem};
+
+/// Answers with `value` as JSON.
+pub(crate) fn json<T: Serialize>(value: &T) -> Result<Response, Problem> {
+    let body = serde_json::to_vec(value).map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
+    Ok(with_type(body, "application/json"))
+}
+
+/// Answers with `body` as `media_type`.
+pub(crate) fn with_type(body: impl IntoResponse, media_type: &'static str) -> Response {
+    let mut response = body.into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
+}
+
+/// The query string, read strictly.
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Query::from_request_parts(parts, state).await {
+            Ok(Query(params)) => Ok(Params(params)),
+            Err(error) => Err(Problem::new(Kind::BadRequest, format!("query string: {}", reason(&error)))),
+        }
+    }
+}
+
+/// A segment of the path that names something.
+pub(crate) struct Named<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Named<T> {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(name)) => Ok(Named(name)),
+            Err(error) => Err(Problem::new(Kind::BadRequest, format!("path: {}", reason(&error)))),
+        }
+    }
+}
+
+/// The innermost reason: what axum says around it tells a client nothing.
+fn reason(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+/// Where nothing is.
+pub(crate) async fn not_found(uri: http::Uri) -> Problem {
+    let path: String = uri.path().chars().take(120).flat_map(char::escape_debug).collect();
+    Problem::new(Kind::NotFound, format!("nothing is at `{path}`; `/openapi.json` lists what there is"))
+}
+
+/// Where something is, but not by that method.
+pub(crate) async fn method_not_allowed(method: http::Method) -> Problem {
+    let method: String = method.as_str().chars().take(20).flat_map(char::escape_debug).collect();
+    Problem::new(Kind::Method, format!("`{method}` is not what is done with it; `/openapi.json` lists what is"))
+}

@@ -1,0 +1,164 @@
+//! A store and everything that answers from it: what the server serves and the command line uses.
+
+use std::{io, os::unix::fs::MetadataExt, path::Path, sync::Arc};
+
+use deed_ledger::{Check, Health, Ledger, LedgerError, OpenError};
+use deed_record::{RecordId, TraceId};
+use deed_review::{Checkpoint, ExplainError, Explanation, Trace};
+use serde_json::{Value, json};
+
+use crate::{
+    evidence::LedgerEvidence,
+    find::{self, Filter, Page},
+    settings::{Settings, SettingsError},
+};
+
+/// The disk is called full before it is: below this, in bytes, readiness fails.
+const LEAST_FREE: u64 = 64 << 20;
+
+/// How a store is opened.
+#[derive(Clone, Debug, Default)]
+pub struct EngineOptions {
+    /// How the ledger is run.
+    pub ledger: deed_ledger::Options,
+    /// Settings to use; `None` reads `deed.toml` in the data directory.
+    pub settings: Option<Settings>,
+}
+
+/// Why a store was not opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// `deed.toml` is wrong.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The ledger is not to be had.
+    #[error(transparent)]
+    Ledger(#[from] OpenError),
+    /// The data directory cannot be looked at.
+    #[error("failed to look at the data directory: {0}")]
+    Folder(#[from] io::Error),
+}
+
+/// Why there is no explanation.
+pub type AskError = ExplainError<LedgerError>;
+
+/// A store this process holds. Clones share it.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    ledger: Ledger,
+    origin: Arc<str>,
+    settings: Settings,
+    /// Device and number of the data directory: another one may be put in its place.
+    folder: (u64, u64),
+}
+
+impl Engine {
+    /// Opens the store in `dir`, making it if there is none, and holds it.
+    ///
+    /// # Errors
+    /// See [`EngineError`]; `OpenError::Held` where another process holds the store.
+    pub fn open(dir: &Path, options: EngineOptions) -> Result<Self, EngineError> {
+        let settings = match options.settings {
+            Some(settings) => settings,
+            None => Settings::load(dir)?,
+        };
+        let ledger = Ledger::open(dir, options.ledger)?;
+        let folder = std::fs::metadata(dir)?;
+        let inner =
+            Inner { origin: ledger.origin().into(), ledger, settings, folder: (folder.dev(), folder.ino()) };
+        Ok(Engine { inner: Arc::new(inner) })
+    }
+
+    /// The ledger.
+    pub fn ledger(&self) -> &Ledger {
+        &self.inner.ledger
+    }
+
+    /// The settings it was opened with.
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// What may be seen by a caller bound to `tenant`; everything where it is bound to none.
+    pub fn evidence<'e>(&'e self, tenant: Option<&'e str>) -> LedgerEvidence<'e> {
+        LedgerEvidence::new(&self.inner.ledger, &self.inner.origin, tenant)
+    }
+
+    /// Explains the action that record `id` belongs to; `None` where there is no such record.
+    ///
+    /// # Errors
+    /// The store cannot be read, or the record belongs to no action.
+    pub fn explain(&self, id: RecordId, tenant: Option<&str>) -> Result<Option<Explanation>, AskError> {
+        let at = self.ledger().checkpoint().map_or_else(Checkpoint::default, |signed| Checkpoint {
+            size: signed.size,
+            time: Some(signed.time),
+        });
+        deed_review::explain(&self.evidence(tenant), id, &at)
+    }
+
+    /// Every step of a trace; `None` where no record carries it.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn trace(&self, trace: TraceId, tenant: Option<&str>) -> Result<Option<Trace>, AskError> {
+        deed_review::trace(&self.evidence(tenant), trace, tenant)
+    }
+
+    /// Lists actions, newest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn find(&self, filter: &Filter, tenant: Option<&str>) -> Result<Page, AskError> {
+        find::find(&self.evidence(tenant), filter)
+    }
+
+    /// The public keys of the log: `origin`, `vkeys` (C2SP signed-note) and `jwks` (RFC 7517).
+    pub fn keys(&self) -> Value {
+        let vkeys = self.ledger().verifier_keys();
+        let keys: Vec<Value> = vkeys.iter().filter_map(|vkey| crate::keys::jwk(vkey)).collect();
+        json!({ "origin": self.ledger().origin(), "vkeys": vkeys, "jwks": { "keys": keys } })
+    }
+
+    /// Whether the store works, and if not, why.
+    pub fn health(&self) -> Health {
+        let Health { mut checks, .. } = self.ledger().health();
+        checks.push(self.folder_check());
+        checks.push(self.disk_check());
+        Health { ok: checks.iter().all(|check| check.ok), checks }
+    }
+
+    /// Descriptors stay good when the folder below them is taken away: the name is what counts.
+    fn folder_check(&self) -> Check {
+        let dir = self.ledger().dir();
+        let (ok, detail) = match std::fs::metadata(dir) {
+            Ok(now) if (now.dev(), now.ino()) == self.inner.folder => (true, dir.display().to_string()),
+            Ok(_) => (false, format!("`{}` is not the folder that was opened; stop, and put it back", dir.display())),
+            Err(error) => (false, format!("`{}`: {error}; what is recorded now may be lost: stop, and put it back", dir.display())),
+        };
+        Check { name: "folder", ok, detail }
+    }
+
+    fn disk_check(&self) -> Check {
+        let (ok, detail) = match rustix::fs::statvfs(self.ledger().dir()) {
+            Ok(disk) => {
+                let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+                (free >= LEAST_FREE, format!("{} MiB free", free >> 20))
+            }
+            Err(error) => (false, error.to_string()),
+        };
+        Check { name: "disk", ok, detail }
+    }
+
+    /// Takes no more records, answers those under way, signs a last checkpoint and lets go of the store.
+    ///
+    /// # Errors
+    /// The last checkpoint could not be signed; everything acknowledged is safe in the journal.
+    pub fn close(&self) -> Result<(), LedgerError> {
+        self.ledger().clone().close()
+    }
+}

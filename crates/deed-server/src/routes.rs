@@ -1,0 +1,93 @@
+//! Every endpoint, in one place.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    handler::Handler,
+    middleware::{self, Next},
+    response::Response,
+    routing::{MethodRouter, get, post},
+};
+
+use crate::{
+    api::{self, actions, health, log, records, sql},
+    app::App,
+    otlp,
+};
+
+/// One endpoint.
+pub(crate) struct Route {
+    /// Its path, as axum and OpenAPI write it.
+    pub(crate) path: &'static str,
+    /// Its method, as OpenAPI writes it; what knows `get` knows `HEAD` too.
+    pub(crate) method: &'static str,
+    does: MethodRouter<Arc<App>>,
+}
+
+fn gets<H: Handler<T, Arc<App>>, T: 'static>(path: &'static str, handler: H) -> Route {
+    Route { path, method: "get", does: get(handler) }
+}
+
+fn posts<H: Handler<T, Arc<App>>, T: 'static>(path: &'static str, handler: H) -> Route {
+    Route { path, method: "post", does: post(handler) }
+}
+
+/// What the main listener and the Unix socket serve.
+pub(crate) fn api() -> Vec<Route> {
+    vec![
+        posts("/v1/records", records::append),
+        gets("/v1/actions", actions::list),
+        gets("/v1/actions/{id}", actions::one),
+        gets("/v1/actions/{id}/explain", actions::explain),
+        gets("/v1/traces/{trace_id}", actions::trace),
+        posts("/v1/sql", sql::query),
+        gets("/v1/keys", log::keys),
+        gets("/v1/schema", health::schema),
+        gets("/v1/health", health::health),
+        gets("/checkpoint", log::checkpoint),
+        gets("/tile/{*path}", log::tile),
+        gets("/openapi.json", health::openapi),
+        gets("/healthz", health::live),
+        gets("/readyz", health::ready),
+        gets("/metrics", health::numbers),
+    ]
+}
+
+/// What an OTLP/HTTP listener serves; the main listener does too.
+pub(crate) fn otlp() -> Vec<Route> {
+    vec![
+        posts("/v1/traces", otlp::http::traces),
+        posts("/v1/logs", otlp::http::logs),
+        posts("/v1/metrics", otlp::http::metrics),
+    ]
+}
+
+/// The router of the main listener and the Unix socket.
+pub(crate) fn main_router(app: &Arc<App>) -> Router {
+    build(app, api().into_iter().chain(otlp()))
+        .fallback(api::not_found)
+        .method_not_allowed_fallback(api::method_not_allowed)
+        .with_state(app.clone())
+}
+
+/// The router of an OTLP/HTTP listener.
+pub(crate) fn otlp_router(app: &Arc<App>) -> Router {
+    build(app, otlp())
+        .fallback(otlp::http::not_found)
+        .method_not_allowed_fallback(otlp::http::method_not_allowed)
+        .with_state(app.clone())
+}
+
+fn build(app: &Arc<App>, routes: impl IntoIterator<Item = Route>) -> Router<Arc<App>> {
+    routes.into_iter().fold(Router::new(), |router, Route { path, does, .. }| {
+        router.route(path, does.layer(middleware::from_fn_with_state((app.clone(), path), count)))
+    })
+}
+
+async fn count(State((app, path)): State<(Arc<App>, &'static str)>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    app.metrics.answered(path, response.status());
+    response
+}

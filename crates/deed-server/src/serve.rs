@@ -1,0 +1,262 @@
+//! Listening, and stopping without losing anything.
+
+mod connection;
+mod socket;
+
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use axum::Router;
+use deed_ledger::LedgerError;
+use tokio::{
+    net::{TcpListener, UnixListener},
+    signal::unix::{SignalKind, signal},
+    sync::{Semaphore, mpsc, watch},
+    time::timeout,
+};
+
+use crate::{
+    app::App,
+    auth::{Gate, Trust},
+    engine::Engine,
+    otlp,
+    routes::{main_router, otlp_router},
+    settings::{FILE, Listen},
+};
+use connection::{Hub, Voice};
+
+/// How long requests under way may take once the server stops.
+const DRAIN: Duration = Duration::from_secs(10);
+/// Connections at a time, over all listeners.
+const MOST_CONNECTIONS: usize = 4096;
+
+/// Where to listen. Port 0 takes a free one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServeOptions {
+    /// The API; OTLP over HTTP too.
+    pub listen: Option<SocketAddr>,
+    /// OTLP over gRPC.
+    pub otlp_grpc: Option<SocketAddr>,
+    /// OTLP over HTTP.
+    pub otlp_http: Option<SocketAddr>,
+    /// Whether the Unix socket in the data directory is served.
+    pub socket: bool,
+}
+
+impl Default for ServeOptions {
+    /// The ports of `interfaces` on 127.0.0.1, and the Unix socket.
+    fn default() -> Self {
+        let local = |port| Some(SocketAddr::from(([127, 0, 0, 1], port)));
+        ServeOptions { listen: local(7400), otlp_grpc: local(4317), otlp_http: local(4318), socket: true }
+    }
+}
+
+impl ServeOptions {
+    /// What `deed.toml` says, else the default.
+    pub fn of_settings(listen: &Listen) -> Self {
+        let default = ServeOptions::default();
+        ServeOptions {
+            listen: listen.http.or(default.listen),
+            otlp_grpc: listen.otlp_grpc.or(default.otlp_grpc),
+            otlp_http: listen.otlp_http.or(default.otlp_http),
+            socket: true,
+        }
+    }
+
+    /// Only the Unix socket: how a command shares the store it holds.
+    pub fn socket_only() -> Self {
+        ServeOptions { listen: None, otlp_grpc: None, otlp_http: None, socket: true }
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        [self.listen, self.otlp_grpc, self.otlp_http].into_iter().flatten()
+    }
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Addresses {
+    /// The API.
+    pub http: Option<SocketAddr>,
+    /// OTLP over gRPC.
+    pub otlp_grpc: Option<SocketAddr>,
+    /// OTLP over HTTP.
+    pub otlp_http: Option<SocketAddr>,
+    /// The Unix socket.
+    pub socket: Option<PathBuf>,
+}
+
+/// Why a server did not start, or did not stop well.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// Anybody could reach it.
+    #[error("{address} can be reached from elsewhere, and `{FILE}` has no `[[token]]`, so that anybody could write and read; {HOW_TO_MAKE_A_TOKEN}")]
+    NoToken {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// An address cannot be listened on.
+    #[error("failed to listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The Unix socket cannot be made.
+    #[error("failed to make the socket `{path}`: {source}")]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Signals cannot be waited for.
+    #[error("failed to wait for signals: {0}")]
+    Signal(io::Error),
+    /// The last checkpoint could not be signed; everything acknowledged is safe in the journal.
+    #[error("failed to close the store: {0}")]
+    Close(#[from] LedgerError),
+}
+
+/// True wherever there is a shell.
+const HOW_TO_MAKE_A_TOKEN: &str = "make one with `TOKEN=$(openssl rand -hex 32)`, show its hash with \
+     `printf %s $TOKEN | sha256sum`, and add `[[token]]`, `name = \"…\"`, `hash = \"sha256:…\"`, \
+     `rights = [\"read\", \"write\", \"otlp\"]`";
+
+/// A running server. Dropping it stops it without waiting; [`Server::shutdown`] loses nothing.
+pub struct Server {
+    engine: Engine,
+    addresses: Addresses,
+    stop: watch::Sender<bool>,
+    /// Ends when the last connection does.
+    drained: mpsc::Receiver<()>,
+    socket: Option<socket::Guard>,
+}
+
+/// How a server that waited for a signal ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// In good order.
+    Clean,
+    /// A second signal came before it was done: leave the process at once. What was acknowledged is
+    /// durable all the same.
+    AtOnce,
+}
+
+/// Serves `engine`.
+///
+/// # Errors
+/// See [`ServeError`]; nothing listens then.
+pub async fn serve(engine: Engine, options: ServeOptions) -> Result<Server, ServeError> {
+    let settings = engine.settings();
+    let reachable = options.addresses().find(|address| !address.ip().is_loopback());
+    if let Some(address) = reachable
+        && settings.tokens.is_empty()
+    {
+        return Err(ServeError::NoToken { address });
+    }
+    // Once one listener can be reached from elsewhere none is trusted: what comes in on loopback may
+    // then come from a proxy.
+    let trust = if reachable.is_some() { Trust::Token } else { Trust::loopback() };
+    let gate = Gate::new(&settings.tokens, settings.listen.public_log);
+
+    let http = bind(options.listen).await?;
+    let otlp_grpc = bind(options.otlp_grpc).await?;
+    let otlp_http = bind(options.otlp_http).await?;
+    let dir = engine.ledger().dir().to_owned();
+    let socket = if options.socket { Some(socket::bind(&dir)?) } else { None };
+
+    let app = Arc::new(App::new(engine.clone(), gate));
+    let (stop, stopping) = watch::channel(false);
+    let (alive, drained) = mpsc::channel(1);
+    let hub = Hub { app: app.clone(), room: Arc::new(Semaphore::new(MOST_CONNECTIONS)), stopping, alive };
+    let mut addresses = Addresses::default();
+    let main = main_router(&app);
+    let run = |listener: Option<(TcpListener, SocketAddr)>, router: Router, voice: Voice| {
+        let (listener, address) = listener?;
+        tokio::spawn(hub.clone().accept_tcp(listener, router, voice, trust.clone()));
+        Some(address)
+    };
+    addresses.http = run(http, main.clone(), Voice::Api);
+    addresses.otlp_grpc = run(otlp_grpc, otlp::grpc::router(&app), Voice::Grpc);
+    addresses.otlp_http = run(otlp_http, otlp_router(&app), Voice::Otlp);
+    let socket = match socket {
+        Some((listener, guard)) => {
+            addresses.socket = Some(guard.path().to_owned());
+            serve_socket(&hub, listener, main);
+            Some(guard)
+        }
+        None => None,
+    };
+    Ok(Server { engine, addresses, stop, drained, socket })
+}
+
+fn serve_socket(hub: &Hub, listener: UnixListener, router: Router) {
+    tokio::spawn(hub.clone().accept_unix(listener, router));
+}
+
+async fn bind(address: Option<SocketAddr>) -> Result<Option<(TcpListener, SocketAddr)>, ServeError> {
+    let Some(address) = address else { return Ok(None) };
+    let failed = |source| ServeError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok(Some((listener, bound)))
+}
+
+impl Server {
+    /// Where it listens.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// The store that it serves.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Stops: accepts nothing more, finishes what is under way, signs a last checkpoint and lets go of
+    /// the store.
+    ///
+    /// # Errors
+    /// The last checkpoint could not be signed; everything acknowledged is safe in the journal.
+    pub async fn shutdown(mut self) -> Result<(), ServeError> {
+        self.stop_listening().await;
+        let engine = self.engine.clone();
+        match tokio::task::spawn_blocking(move || engine.close()).await {
+            Ok(closed) => Ok(closed?),
+            Err(error) => Err(LedgerError::Broken(error.to_string()).into()),
+        }
+    }
+
+    /// Stops serving as [`Server::shutdown`] does, but keeps the store open.
+    pub async fn stop_listening(&mut self) {
+        // The name goes first: whoever looks for the holder then waits for the lock.
+        drop(self.socket.take());
+        self.stop.send_replace(true);
+        if timeout(DRAIN, self.drained.recv()).await.is_err() {
+            tracing::warn!("requests were cut off that took longer than {} s to finish", DRAIN.as_secs());
+        }
+    }
+
+    /// Serves until SIGTERM or SIGINT, then shuts down.
+    ///
+    /// # Errors
+    /// As [`Server::shutdown`].
+    pub async fn until_signal(self) -> Result<Stopped, ServeError> {
+        let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signal)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signal)?;
+        let mut asked = async || {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        asked().await;
+        tracing::info!("stopping");
+        tokio::select! {
+            stopped = self.shutdown() => stopped.map(|()| Stopped::Clean),
+            () = asked() => Ok(Stopped::AtOnce),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Connections: the gate asked, the router called, and an end when the server stops.
+
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, response::IntoResponse};
+use http::{Request, Response};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, UnixListener},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    time::sleep,
+};
+use tower::Service;
+
+use crate::{app::App, auth::Trust, otlp, problem::Problem};
+
+/// A connection that has sent no whole request head for so long is closed.
+const IDLE: Duration = Duration::from_secs(75);
+/// What a stream of HTTP/2 may send before it is read, in bytes: exports are large.
+const WINDOW: u32 = 1 << 20;
+
+/// In which words a listener refuses.
+#[derive(Clone, Copy)]
+pub(super) enum Voice {
+    Api,
+    Otlp,
+    Grpc,
+}
+
+impl Voice {
+    fn refuse(self, problem: Problem, request: &Request<Incoming>) -> Response<Body> {
+        match self {
+            Voice::Api => problem.into_response(),
+            Voice::Otlp => otlp::http::refusal(&problem, request.headers()),
+            Voice::Grpc => tonic::Status::from(&problem).into_http(),
+        }
+    }
+}
+
+/// What all listeners share.
+#[derive(Clone)]
+pub(super) struct Hub {
+    pub(super) app: Arc<App>,
+    /// One permit for each connection.
+    pub(super) room: Arc<Semaphore>,
+    pub(super) stopping: watch::Receiver<bool>,
+    /// Dropped by the last connection.
+    pub(super) alive: mpsc::Sender<()>,
+}
+
+impl Hub {
+    /// Accepts until the server stops.
+    pub(super) async fn accept_tcp(mut self, listener: TcpListener, router: Router, voice: Voice, trust: Trust) {
+        while let Some(permit) = self.permit().await {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = stopped(&mut self.stopping) => return,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    if let Err(error) = stream.set_nodelay(true) {
+                        tracing::debug!(%error, "a connection stays slow");
+                    }
+                    self.spawn(stream, router.clone(), voice, trust.clone(), permit);
+                }
+                Err(error) => accept_failed(&error).await,
+            }
+        }
+    }
+
+    /// As [`Hub::accept_tcp`]; the system says who is at the other end.
+    pub(super) async fn accept_unix(mut self, listener: UnixListener, router: Router) {
+        while let Some(permit) = self.permit().await {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = stopped(&mut self.stopping) => return,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let uid = stream.peer_cred().ok().map(|peer| peer.uid());
+                    self.spawn(stream, router.clone(), Voice::Api, Trust::socket(uid), permit);
+                }
+                Err(error) => accept_failed(&error).await,
+            }
+        }
+    }
+
+    async fn permit(&mut self) -> Option<OwnedSemaphorePermit> {
+        tokio::select! {
+            permit = self.room.clone().acquire_owned() => permit.ok(),
+            () = stopped(&mut self.stopping) => None,
+        }
+    }
+
+    fn spawn<S>(&self, stream: S, router: Router, voice: Voice, trust: Trust, permit: OwnedSemaphorePermit)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Hub { app, mut stopping, alive, .. } = self.clone();
+        tokio::spawn(async move {
+            let service = service_fn(move |mut request: Request<Incoming>| {
+                let admission = app.gate.admit(&trust, request.version(), request.uri(), request.headers());
+                let mut router = router.clone();
+                async move {
+                    match admission {
+                        Ok(admission) => {
+                            request.extensions_mut().insert(admission);
+                            router.call(request).await
+                        }
+                        Err(problem) => Ok::<_, Infallible>(voice.refuse(problem, &request)),
+                    }
+                }
+            });
+            let mut builder = Builder::new(TokioExecutor::new());
+            builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE);
+            builder
+                .http2()
+                .timer(TokioTimer::new())
+                .keep_alive_interval(IDLE)
+                .initial_stream_window_size(WINDOW)
+                .initial_connection_window_size(WINDOW * 4);
+            let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = stopped(&mut stopping) => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a connection broke off");
+            }
+            drop((permit, alive));
+        });
+    }
+}
+
+/// Returns once the server stops.
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // An error says that the server was dropped.
+    let _dropped = stopping.wait_for(|stop| *stop).await.is_err();
+}
+
+/// No descriptors left, or the like: waits, for trying again at once would only burn time.
+async fn accept_failed(error: &std::io::Error) {
+    tracing::warn!(%error, "failed to accept a connection");
+    sleep(Duration::from_millis(100)).await;
+}

@@ -1,0 +1,293 @@
+//! `deed.toml`: read strictly, with errors that name the line.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use deed_seal::hash::Hash;
+use serde::Deserialize;
+use toml::Spanned;
+
+/// The settings file of a data directory.
+pub const FILE: &str = "deed.toml";
+
+/// What `deed.toml` says. Without the file, the default.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Settings {
+    /// Where the server listens.
+    pub listen: Listen,
+    /// What a request may cost.
+    pub limits: Limits,
+    /// Who may do what from elsewhere.
+    pub tokens: Vec<Token>,
+}
+
+/// `[listen]`: where the server listens, where the command line does not say so.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Listen {
+    /// The API.
+    pub http: Option<SocketAddr>,
+    /// OTLP over gRPC.
+    pub otlp_grpc: Option<SocketAddr>,
+    /// OTLP over HTTP.
+    pub otlp_http: Option<SocketAddr>,
+    /// Whether the log (`/checkpoint`, `/tile/…`) needs no token. Its entries are sealed records:
+    /// nobody's name and no payload, but who keyed as what did which operation, and when.
+    pub public_log: bool,
+}
+
+/// `[limits]`: what a request may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest request body, as sent and decompressed, in bytes.
+    pub body_bytes: usize,
+    /// How long an append waits for the disk.
+    pub append: Duration,
+    /// How long a question may take.
+    pub read: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { body_bytes: 64 << 20, append: Duration::from_secs(10), read: Duration::from_secs(30) }
+    }
+}
+
+/// `[[token]]`: somebody who may come from elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// What is sealed as `submitter` in the records it sends.
+    pub name: String,
+    /// SHA-256 of the token. Enough for a random text, and the file then holds no secret.
+    pub hash: [u8; 32],
+    /// The only tenant whose records it writes and reads; `None` is every tenant.
+    pub tenant: Option<String>,
+    /// What it may do.
+    pub rights: BTreeSet<Right>,
+}
+
+/// What a token may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Right {
+    /// Append records.
+    Write,
+    /// Ask anything, and read the log.
+    Read,
+    /// Export traces and logs.
+    Otlp,
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file cannot be read.
+    #[error("failed to read `{path}`: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Something in it is wrong.
+    #[error("`{path}`, line {line}: {message}")]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong, and what was expected.
+        message: String,
+    },
+}
+
+impl Settings {
+    /// Reads `deed.toml` in `dir`; the default where there is none.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds what is not known or not allowed.
+    pub fn load(dir: &Path) -> Result<Self, SettingsError> {
+        let path = dir.join(FILE);
+        match fs::read_to_string(&path) {
+            Ok(text) => Settings::parse(&text).map_err(|(line, message)| SettingsError::Wrong { path, line, message }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Settings::default()),
+            Err(source) => Err(SettingsError::Io { path, source }),
+        }
+    }
+
+    /// Reads the text of a settings file.
+    ///
+    /// # Errors
+    /// The line, from 1, and what is wrong there.
+    pub fn parse(text: &str) -> Result<Self, (usize, String)> {
+        let line_of = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
+        let file: File = toml::from_str(text)
+            .map_err(|error| (error.span().map_or(1, |span| line_of(span.start)), error.message().to_owned()))?;
+        file.check().map_err(|(at, message)| (line_of(at), message))
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    listen: ListenTable,
+    limits: LimitsTable,
+    token: Vec<Spanned<TokenTable>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct ListenTable {
+    http: Option<Spanned<String>>,
+    otlp_grpc: Option<Spanned<String>>,
+    otlp_http: Option<Spanned<String>>,
+    public_log: bool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct LimitsTable {
+    body_mib: Option<Spanned<usize>>,
+    append_seconds: Option<Spanned<u64>>,
+    read_seconds: Option<Spanned<u64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenTable {
+    name: Spanned<String>,
+    hash: Spanned<String>,
+    tenant: Option<Spanned<String>>,
+    rights: Spanned<BTreeSet<Right>>,
+}
+
+/// Where in the file, in bytes, and what is wrong there.
+type Wrong = (usize, String);
+
+impl File {
+    fn check(self) -> Result<Settings, Wrong> {
+        let ListenTable { http, otlp_grpc, otlp_http, public_log } = self.listen;
+        let listen =
+            Listen { http: address(http)?, otlp_grpc: address(otlp_grpc)?, otlp_http: address(otlp_http)?, public_log };
+        let default = Limits::default();
+        let LimitsTable { body_mib, append_seconds, read_seconds } = self.limits;
+        let limits = Limits {
+            body_bytes: body_mib.map(|mib| within(&mib, 1..=1024)).transpose()?.map_or(default.body_bytes, |mib| mib << 20),
+            append: seconds(append_seconds, default.append)?,
+            read: seconds(read_seconds, default.read)?,
+        };
+        let mut tokens: Vec<Token> = Vec::new();
+        for token in self.token {
+            let at = token.span().start;
+            let token = token.into_inner().check()?;
+            if tokens.iter().any(|other| other.name == token.name || other.hash == token.hash) {
+                return Err((at, format!("there is another token `{}`, or one of the same hash", token.name)));
+            }
+            tokens.push(token);
+        }
+        Ok(Settings { listen, limits, tokens })
+    }
+}
+
+impl TokenTable {
+    fn check(self) -> Result<Token, Wrong> {
+        let name = self.name.get_ref();
+        // What Deed itself is called, and whoever comes without a token.
+        let reserved = ["local", "deed"].iter().any(|own| name.split(':').next() == Some(own));
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '@' | '/');
+        if reserved || name.is_empty() || name.len() > 128 || !name.chars().all(plain) {
+            let expected = "expected 1 to 128 letters, digits or `-_.:@/`, and neither `local` nor `deed`";
+            return Err((self.name.span().start, format!("the name of a token: {expected}")));
+        }
+        // The value is not shown: somebody may have put the token itself there (D9).
+        let hash = self.hash.get_ref().strip_prefix("sha256:").and_then(|hex| hex.parse::<Hash>().ok());
+        let hash = hash.ok_or_else(|| (self.hash.span().start, "expected `sha256:` and 64 lower-case hex digits".to_owned()))?;
+        if let Some(tenant) = &self.tenant
+            && !deed_record::is_label(tenant.get_ref())
+        {
+            return Err((tenant.span().start, "a tenant: expected 1 to 64 letters, digits, `-`, `_` or `.`".to_owned()));
+        }
+        if self.rights.get_ref().is_empty() {
+            return Err((self.rights.span().start, "expected one or more of `write`, `read`, `otlp`".to_owned()));
+        }
+        Ok(Token {
+            name: self.name.into_inner(),
+            hash: hash.0,
+            tenant: self.tenant.map(Spanned::into_inner),
+            rights: self.rights.into_inner(),
+        })
+    }
+}
+
+fn address(text: Option<Spanned<String>>) -> Result<Option<SocketAddr>, Wrong> {
+    let Some(text) = text else { return Ok(None) };
+    match text.get_ref().parse() {
+        Ok(address) => Ok(Some(address)),
+        Err(_) => {
+            let found = text.get_ref().escape_debug();
+            Err((text.span().start, format!("expected an address and a port such as `127.0.0.1:7400`, found `{found}`")))
+        }
+    }
+}
+
+fn seconds(value: Option<Spanned<u64>>, default: Duration) -> Result<Duration, Wrong> {
+    value.map(|value| within(&value, 1..=3600)).transpose().map(|value| value.map_or(default, Duration::from_secs))
+}
+
+fn within<T: Copy + PartialOrd + std::fmt::Display>(value: &Spanned<T>, range: std::ops::RangeInclusive<T>) -> Result<T, Wrong> {
+    if range.contains(value.get_ref()) {
+        return Ok(*value.get_ref());
+    }
+    Err((value.span().start, format!("expected {} to {}, found {}", range.start(), range.end(), value.get_ref())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: &str = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+
+    #[test]
+    fn reads_everything() {
+        let text = format!(
+            "[listen]\nhttp = \"0.0.0.0:7400\"\npublic_log = true\n[limits]\nbody_mib = 8\nappend_seconds = 3\n\
+             [[token]]\nname = \"ci\"\nhash = \"{HASH}\"\ntenant = \"acme\"\nrights = [\"write\", \"otlp\"]\n"
+        );
+        let settings = Settings::parse(&text).unwrap();
+        assert_eq!(settings.listen.http, "0.0.0.0:7400".parse().ok());
+        assert!(settings.listen.public_log);
+        assert_eq!(settings.limits, Limits { body_bytes: 8 << 20, append: Duration::from_secs(3), ..Limits::default() });
+        assert_eq!(settings.tokens[0].tenant.as_deref(), Some("acme"));
+        assert_eq!(settings.tokens[0].rights, BTreeSet::from([Right::Write, Right::Otlp]));
+        assert_eq!(Settings::parse("").unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn errors_name_the_line() {
+        let token = |name: &str, hash: &str, rights: &str| {
+            format!("\n[[token]]\nname = \"{name}\"\nhash = \"{hash}\"\nrights = {rights}\n")
+        };
+        let twice = format!("{}{}", token("a", HASH, "[\"read\"]"), token("a", HASH, "[\"read\"]"));
+        for (text, line, says) in [
+            ("[listen]\nhttp = \"localhost\"\n", 2, "expected an address"),
+            ("\n\n[lisen]\n", 3, "lisen"),
+            ("[listen]\nport = 7\n", 2, "port"),
+            ("[limits]\nbody_mib = 0\n", 2, "expected 1 to 1024"),
+            ("[listen\n", 1, ""),
+            (&token("local:uid-0", HASH, "[\"read\"]"), 3, "local"),
+            (&token("a", "hunter2hunter2", "[\"read\"]"), 4, "sha256:"),
+            (&token("a", HASH, "[]"), 5, "one or more"),
+            (&token("a", HASH, "[\"admin\"]"), 5, "admin"),
+            (&twice, 7, "another token"),
+        ] {
+            let (found, message) = Settings::parse(text).unwrap_err();
+            assert_eq!(found, line, "{text}: {message}");
+            assert!(message.contains(says), "{message}");
+            assert!(!message.contains("hunter2"), "{message}");
+        }
+    }
+}
