@@ -67,7 +67,7 @@ macro_rules! keyed_hash {
         impl FromStr for $name {
             type Err = String;
             fn from_str(text: &str) -> Result<Self, String> {
-                let wrong = || format!(concat!("expected `", $prefix, "` and 32 hex digits, found `{}`"), crate::time::clip(text));
+                let wrong = || format!(concat!("expected `", $prefix, "` and 32 hex digits, {}"), crate::error::found(text));
                 let digits = text.strip_prefix($prefix).ok_or_else(wrong)?.as_bytes();
                 if digits.len() != 32 {
                     return Err(wrong());

@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::Text;
+use crate::{Text, error::shown_name};
 
 /// The member of `disclose` that is always committed to whole: the original event of another system.
 pub const WHOLE: &str = "event";
@@ -42,25 +42,8 @@ impl<'a> Disclose<'a> {
 /// More digests than this do not fit a leaf of 65,535 bytes, each taking 46.
 const MOST_MEMBERS: usize = 1424;
 
-/// Holds a member's name against RFC 9901, section 5 (reserved names) and those before it.
-fn check_name<'s, E: Error>(
-    name: &str,
-    mut seen: impl ExactSizeIterator<Item = &'s str>,
-) -> Result<(), E> {
-    if seen.len() == MOST_MEMBERS {
-        return Err(E::custom(format!(
-            "an object has more than {MOST_MEMBERS} members; send it inside an array to commit to it whole"
-        )));
-    }
-    if name == "_sd" || name == "..." {
-        return Err(E::custom(format!("the name `{name}` is reserved by RFC 9901")));
-    }
-    // INVARIANT D13: two members of one name are read differently by different parsers.
-    if seen.any(|other| other == name) {
-        return Err(E::custom(format!("the member `{}` stands twice", crate::time::clip(name))));
-    }
-    Ok(())
-}
+/// Objects and arrays nest no deeper than this in a record, itself counted.
+pub(crate) const DEEPEST: usize = 128;
 
 impl<'de: 'a, 'a> Deserialize<'de> for Disclose<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -68,31 +51,54 @@ impl<'de: 'a, 'a> Deserialize<'de> for Disclose<'a> {
         impl<'de> Visitor<'de> for Outer {
             type Value = Disclose<'de>;
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object of payloads")
+                f.write_str("an object")
+            }
+            fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+                Ok(Disclose::default())
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members: Vec<(Text<'de>, Disclosable<'de>)> = Vec::new();
+                let mut digests = 0;
                 while let Some(name) = map.next_key::<Text<'de>>()? {
-                    check_name(&name, members.iter().map(|(other, _)| &**other))?;
                     let raw: &'de RawValue = map.next_value()?;
-                    let value = if &*name == WHOLE || !raw.get().starts_with('{') {
-                        Disclosable::Whole(Cow::Borrowed(raw.get()))
-                    } else {
-                        let Members(inner) = serde_json::from_str(raw.get()).map_err(|e| {
-                            A::Error::custom(format!("`{}`: {e}", crate::time::clip(&name)))
-                        })?;
-                        // An empty object has no member to commit to: it is committed to whole.
-                        if inner.is_empty() { Disclosable::Whole(Cow::Borrowed(raw.get())) } else { Disclosable::Members(inner) }
+                    let value = disclosable(&name, raw.get())?;
+                    digests += match &value {
+                        Disclosable::Whole(_) => 1,
+                        Disclosable::Members(inner) => inner.len(),
                     };
+                    if digests > MOST_MEMBERS {
+                        return Err(A::Error::custom(format!(
+                            "more than {MOST_MEMBERS} members in all; send them inside an array to commit to them whole"
+                        )));
+                    }
                     members.push((name, value));
                 }
+                check_names(&members)?;
                 Ok(Disclose(members))
             }
         }
-        deserializer.deserialize_map(Outer)
+        deserializer.deserialize_any(Outer)
     }
 }
 
+fn disclosable<'a, E: Error>(name: &str, raw: &'a str) -> Result<Disclosable<'a>, E> {
+    // The record and `disclose` are around it.
+    if nests_deeper(raw, DEEPEST - 2) {
+        return Err(E::custom(format!("nested deeper than {DEEPEST}")));
+    }
+    if name == WHOLE || !raw.starts_with('{') {
+        return Ok(Disclosable::Whole(Cow::Borrowed(raw)));
+    }
+    let Members(members) = serde_json::from_str(raw).map_err(|e| E::custom(crate::read::reason(&e)))?;
+    // An empty object has no member to commit to: it is committed to whole.
+    Ok(if members.is_empty() {
+        Disclosable::Whole(Cow::Borrowed(raw))
+    } else {
+        Disclosable::Members(members)
+    })
+}
+
+/// The first-level members of an object, each as it was sent.
 struct Members<'a>(Vec<(Text<'a>, Cow<'a, str>)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
@@ -106,15 +112,63 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members: Vec<(Text<'de>, Cow<'de, str>)> = Vec::new();
                 while let Some(name) = map.next_key::<Text<'de>>()? {
-                    check_name(&name, members.iter().map(|(other, _)| &**other))?;
                     let raw: &'de RawValue = map.next_value()?;
                     members.push((name, Cow::Borrowed(raw.get())));
                 }
+                check_names(&members)?;
                 Ok(Members(members))
             }
         }
         deserializer.deserialize_map(Inner)
     }
+}
+
+/// Holds names against RFC 9901, section 4.2.1 (reserved names), and each other.
+fn check_names<T, E: Error>(members: &[(Text<'_>, T)]) -> Result<(), E> {
+    const FEW: usize = 16;
+    if let Some((name, _)) = members.iter().find(|(name, _)| matches!(&**name, "_sd" | "...")) {
+        return Err(E::custom(format!("the name `{name}` is reserved by RFC 9901")));
+    }
+    // INVARIANT D13: two members of one name are read differently by different parsers.
+    let twice = if members.len() <= FEW {
+        members
+            .iter()
+            .enumerate()
+            .find(|(at, (name, _))| members[..*at].iter().any(|(other, _)| other == name))
+            .map(|(_, (name, _))| &**name)
+    } else {
+        let mut names: Vec<&str> = members.iter().map(|(name, _)| &**name).collect();
+        names.sort_unstable();
+        names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+    };
+    match twice {
+        Some(name) => Err(E::custom(format!("the member {} stands twice", shown_name(name)))),
+        None => Ok(()),
+    }
+}
+
+/// Whether objects and arrays nest deeper than `most` in the JSON text `raw`.
+fn nests_deeper(raw: &str, most: usize) -> bool {
+    let opens = |byte: &u8| matches!(byte, b'{' | b'[');
+    if raw.bytes().filter(|byte| opens(byte)).count() <= most {
+        return false;
+    }
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
+    for byte in raw.bytes() {
+        if in_string {
+            in_string = escaped || byte != b'"';
+            escaped = !escaped && byte == b'\\';
+            continue;
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest > most
 }
 
 impl Serialize for Disclose<'_> {

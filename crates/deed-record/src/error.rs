@@ -29,3 +29,28 @@ impl RecordError {
         self
     }
 }
+
+/// `found …`: what somebody wrote where something else belongs.
+///
+/// INVARIANT D9: a value is shown only while it can hardly be a secret. A word is shown, and what
+/// looks like a date; a digit among letters makes it a text of so many characters.
+pub(crate) fn found(text: &str) -> String {
+    let word = |c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '-' | ' ');
+    let date = |c: char| c.is_ascii_digit() || matches!(c, '-' | ':' | '.' | '+' | ' ' | 'T' | 'Z' | '/');
+    match text.chars().count() {
+        0 => "found an empty text".to_owned(),
+        1..=30 if text.chars().all(word) || text.chars().all(date) => format!("found `{text}`"),
+        count => format!("found a text of {count} characters"),
+    }
+}
+
+/// A member's name as errors show it: what is no plain name is cut short or left out (D9).
+pub(crate) fn shown_name(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':');
+    let digits = name.bytes().filter(u8::is_ascii_digit).count();
+    if (1..=40).contains(&name.len()) && digits < 4 && name.chars().all(plain) {
+        format!("`{name}`")
+    } else {
+        format!("of {} characters", name.chars().count())
+    }
+}

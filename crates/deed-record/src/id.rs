@@ -42,13 +42,12 @@ impl fmt::Debug for RecordId {
 impl FromStr for RecordId {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        // The hyphenated form only: one id, one spelling.
-        if text.len() != 36 {
-            return Err(format!("expected a UUID, found `{}`", crate::time::clip(text)));
+        let uuid = Uuid::try_parse(text).ok();
+        // Of the forms that RFC 9562 knows the hyphenated only; letters may be of either case.
+        match uuid.filter(|_| text.len() == 36) {
+            Some(uuid) => Ok(RecordId(*uuid.as_bytes())),
+            None => Err(format!("expected a UUID with hyphens, {}", crate::error::found(text))),
         }
-        Uuid::try_parse(text)
-            .map(|uuid| RecordId(*uuid.as_bytes()))
-            .map_err(|_| format!("expected a UUID, found `{}`", crate::time::clip(text)))
     }
 }
 

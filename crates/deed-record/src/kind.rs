@@ -1,12 +1,17 @@
 //! The closed vocabularies of a record. Each is an enum whose text form is its sealed form.
 
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{Error, Visitor},
+};
+
+use crate::error::found;
 
 macro_rules! vocabulary {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),* $(,)? }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-        pub enum $name { $($(#[$vdoc])* #[serde(rename = $text)] $variant),* }
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum $name { $($(#[$vdoc])* $variant),* }
 
         impl $name {
             /// Every value, in the order of the documentation.
@@ -29,9 +34,32 @@ macro_rules! vocabulary {
             fn from_str(text: &str) -> Result<Self, String> {
                 match text {
                     $($text => Ok($name::$variant),)*
-                    _ => Err(format!("expected one of {}, found `{}`",
-                                     [$(concat!("`", $text, "`")),*].join(", "), crate::time::clip(text))),
+                    _ => Err(format!("expected one of {}, {}",
+                                     [$(concat!("`", $text, "`")),*].join(", "), found(text))),
                 }
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        // By hand, for serde's derived reader also takes `{"task": null}` for `"task"`.
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Word;
+                impl Visitor<'_> for Word {
+                    type Value = $name;
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str(concat!("one of", $(" `", $text, "`"),*))
+                    }
+                    fn visit_str<E: Error>(self, text: &str) -> Result<$name, E> {
+                        text.parse().map_err(E::custom)
+                    }
+                }
+                deserializer.deserialize_str(Word)
             }
         }
     };
@@ -81,6 +109,21 @@ impl Kind {
     /// Whether it describes an action, so that somebody must have executed it.
     pub const fn is_action(self) -> bool {
         matches!(self, Kind::Task | Kind::Step | Kind::Intent | Kind::Outcome | Kind::Observation)
+    }
+
+    /// Whether it can be changed by an event: what stands in [`EffectSent::kind`](crate::EffectSent).
+    pub const fn is_authority(self) -> bool {
+        matches!(
+            self,
+            Kind::Principal
+                | Kind::Request
+                | Kind::Approval
+                | Kind::Grant
+                | Kind::Credential
+                | Kind::Policy
+                | Kind::Tool
+                | Kind::Exception
+        )
     }
 
     /// Whether only Deed itself may write it.

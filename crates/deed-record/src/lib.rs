@@ -12,8 +12,10 @@ mod disclose;
 mod error;
 mod id;
 mod kind;
+mod object;
 mod parts;
 mod pseudonym;
+mod read;
 pub mod schema;
 pub mod secret;
 mod skeleton;
@@ -30,12 +32,11 @@ pub use parts::{
     Artifact, Credential, Decision, Outcome, Resource, SecretSeen, Source, SpanId, Tool, TraceId,
 };
 pub use pseudonym::Pseudonyms;
+pub use read::{parse_one, parse_records, split_records};
 pub use skeleton::{
-    Commitments, Digests, Effect, Hop, Party, Personal, Sealed, Skeleton, Terms, Utf16Ordered, V, RECORDED_PLACEHOLDER,
+    Commitments, Digests, Effect, Hop, Party, Personal, RECORDED_PLACEHOLDER, Sealed, Skeleton, Terms,
+    Utf16Ordered, V,
 };
-pub use submission::{
-    parse_one, parse_records, split_records, ChainHop, EffectSent, PersonalSent, Principal,
-    Submission, TermsSent,
-};
+pub use submission::{ChainHop, EffectSent, PersonalSent, Principal, Submission, TermsSent, is_label};
 pub use text::Text;
 pub use time::Timestamp;

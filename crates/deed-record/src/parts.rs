@@ -7,7 +7,10 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-use crate::{RecordId, Ruling, Status, Text, Timestamp};
+use crate::{
+    RecordId, Ruling, Status, Text, Timestamp,
+    object::{list, objects, small_integer},
+};
 
 macro_rules! trace_id {
     ($(#[$doc:meta])* $name:ident, $bytes:literal) => {
@@ -30,7 +33,9 @@ macro_rules! trace_id {
         impl std::str::FromStr for $name {
             type Err = String;
             fn from_str(text: &str) -> Result<Self, String> {
-                let wrong = || format!("expected {} lower-case hex digits, not all zero, found `{}`", $bytes * 2, crate::time::clip(text));
+                let wrong = || {
+                    format!("expected {} lower-case hex digits, not all zero, {}", $bytes * 2, crate::error::found(text))
+                };
                 let digits = text.as_bytes();
                 if digits.len() != $bytes * 2 {
                     return Err(wrong());
@@ -80,7 +85,7 @@ trace_id! {
 
 /// A credential, by anything but its secret.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct Credential<'a> {
     /// When it stops being valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -104,7 +109,7 @@ pub struct Credential<'a> {
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Text<'a>>,
     /// Scopes it holds.
-    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(borrow, default, deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<Text<'a>>,
     /// `bearer`, `access_key`, `temporary_key`, `jwt-svid`, …
     #[serde(borrow, default, rename = "type", skip_serializing_if = "Option::is_none")]
@@ -120,7 +125,7 @@ impl Credential<'_> {
 
 /// The tool that was called.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct Tool<'a> {
     /// Digest of its definition.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
@@ -138,7 +143,7 @@ pub struct Tool<'a> {
 
 /// What was acted upon.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct Resource<'a> {
     /// `public`, `internal`, `restricted`, …
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
@@ -153,7 +158,7 @@ pub struct Resource<'a> {
 
 /// What was released (P9).
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct Artifact<'a> {
     /// `sha256:…`
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
@@ -168,7 +173,7 @@ pub struct Artifact<'a> {
 
 /// What a policy decided, and from what (P2).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct Decision<'a> {
     /// The decision.
     pub effect: Ruling,
@@ -176,13 +181,13 @@ pub struct Decision<'a> {
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<Text<'a>>,
     /// Evaluation errors.
-    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(borrow, default, deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Text<'a>>,
     /// What must be done besides.
-    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(borrow, default, deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub obligations: Vec<Text<'a>>,
     /// Ids of the policies that determined it.
-    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(borrow, default, deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<Text<'a>>,
     /// Digest of the policy set.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
@@ -191,7 +196,7 @@ pub struct Decision<'a> {
 
 /// How an action ended.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct Outcome<'a> {
     /// The system's own code: a status, an error name.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
@@ -211,7 +216,7 @@ pub struct Outcome<'a> {
 
 /// Where an imported event comes from.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct Source<'a> {
     /// The collector and the version of its mapping, `cloudtrail/1`.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
@@ -226,7 +231,7 @@ pub struct Source<'a> {
 
 /// A secret that stood in the input and does not stand in the record (D9).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct SecretSeen<'a> {
     /// Where it stood, as a dotted path.
     #[serde(borrow)]
@@ -236,13 +241,6 @@ pub struct SecretSeen<'a> {
     pub fingerprint: Text<'a>,
 }
 
-/// Integers of sealed records stay within ±2^53, where every JSON reader agrees.
-fn small_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
-    const LIMIT: i64 = 1 << 53;
-    match Option::<i64>::deserialize(deserializer)? {
-        Some(value) if !(-LIMIT..=LIMIT).contains(&value) => {
-            Err(D::Error::custom(format!("expected an integer within ±2^53, found {value}")))
-        }
-        value => Ok(value),
-    }
+objects! {
+    Credential<'a>, Tool<'a>, Resource<'a>, Artifact<'a>, Decision<'a>, Outcome<'a>, Source<'a>, SecretSeen<'a>,
 }

@@ -1,14 +1,25 @@
 //! Secrets in the input, and taking them out (D9).
 //!
-//! A secret is known by the name of the member it stands under (`password`, `sessionToken`, …) or by
+//! A secret is known by the name it stands under (`password`, `sessionToken`, `--api-key`, …) or by
 //! its own shape (`Bearer …`, a JWT, a private key, a vendor's token prefix). In its place goes its
-//! fingerprint: SHA-256 for tokens, which are too long to guess and may be joined with other systems'
-//! logs; a hash keyed by the tenant for values known only by name, which a person may have chosen.
+//! fingerprint. The bare SHA-256 is for tokens that a machine made, which nobody can find by trying
+//! and which may be joined with other systems' logs; everything else, a password above all, gets a
+//! hash keyed by the tenant.
 //!
-//! Values are looked for in keys and strings at any depth, in strings that hold JSON themselves, and
-//! behind JSON escapes. What is neither named nor shaped like a secret is not found.
+//! Looked through are the strings and names of JSON at any depth, strings that hold JSON themselves,
+//! `name`/`value` pairs, command lines, headers, URLs, and text behind JSON escapes. What is neither
+//! named nor shaped like a secret is not found.
+//!
+//! What is taken out cannot be had back, so a rule that catches too much destroys evidence: access
+//! key ids, paging tokens, fingerprints and references to secrets stay.
 
+mod decoded;
 mod excise;
+mod hint;
+mod json;
+mod name;
 mod shape;
+mod text;
+mod value;
 
-pub use excise::{excise, Excised, Fingerprints};
+pub use excise::{Excised, Fingerprints, excise};

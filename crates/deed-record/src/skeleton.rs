@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Account, Answer, Artifact, Basis, Change, Credential, Decision, Kind, Outcome, PrincipalType,
-    Pseudonym, RecordError, RecordId, Resource, SecretSeen, Source, SpanId, StepType, Text,
-    Timestamp, Tool, TraceId,
+    Account, Answer, Artifact, Basis, Change, Credential, Decision, Kind, Outcome, PrincipalType, Pseudonym,
+    RecordError, RecordId, Resource, SecretSeen, Source, SpanId, StepType, Text, Timestamp, Tool, TraceId,
+    object::objects,
 };
 
 /// Version of the sealed format.
@@ -24,7 +24,7 @@ pub const RECORDED_PLACEHOLDER: Timestamp = Timestamp(0);
 ///
 /// Fields are declared in the order of their names, so that serialising gives RFC 8785.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct Skeleton<'a> {
     /// The action it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -152,12 +152,16 @@ impl<'a> Skeleton<'a> {
     /// # Errors
     /// They are not a record of a version this program knows.
     pub fn parse(leaf: &'a [u8]) -> Result<Self, RecordError> {
-        let skeleton: Skeleton<'a> =
-            serde_json::from_slice(leaf).map_err(|e| RecordError::new("", e.to_string()))?;
-        if skeleton.v != V {
-            return Err(RecordError::new("v", format!("sealed format {} is newer than this program, which reads {V}", skeleton.v)));
+        let version = |v: i64| RecordError::new("v", format!("sealed format {v}; this program reads {V}"));
+        match serde_json::from_slice::<Skeleton<'a>>(leaf) {
+            Ok(skeleton) if skeleton.v == V => Ok(skeleton),
+            Ok(skeleton) => Err(version(skeleton.v.into())),
+            // A member that a later version added is not the trouble.
+            Err(error) => Err(match serde_json::from_slice(leaf) {
+                Ok(Version { v }) if v != i64::from(V) => version(v),
+                _ => RecordError::new("", crate::read::reason(&error)),
+            }),
         }
-        Ok(skeleton)
     }
 
     /// The sealed bytes (RFC 8785), appended to `out`.
@@ -184,6 +188,12 @@ impl<'a> Skeleton<'a> {
     }
 }
 
+/// What every version of the sealed format has.
+#[derive(Deserialize)]
+struct Version {
+    v: i64,
+}
+
 /// Sealed bytes kept beside what they say.
 #[derive(Clone, Debug)]
 pub struct Sealed {
@@ -205,7 +215,7 @@ impl Sealed {
 
 /// Somebody, as sealed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct Party<'a> {
     /// Who; absent where nobody knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -223,7 +233,7 @@ pub struct Party<'a> {
 
 /// One hop between initiator and executor, as sealed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct Hop<'a> {
     /// The credential this hop acted with.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
@@ -241,7 +251,7 @@ pub struct Hop<'a> {
 
 /// Personal values, as sealed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct Personal {
     /// A network address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -253,7 +263,7 @@ pub struct Personal {
 
 /// The terms of a record about authority, as sealed.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct Terms<'a> {
     /// How a request was answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -283,7 +293,7 @@ pub struct Terms<'a> {
 
 /// One change of authority, as sealed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct Effect<'a> {
     /// The credential it is about.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
@@ -297,6 +307,8 @@ pub struct Effect<'a> {
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub terms: Option<Terms<'a>>,
 }
+
+objects! { Skeleton<'a>, Party<'a>, Hop<'a>, Personal, Terms<'a>, Effect<'a> }
 
 /// Commitments to the payloads: an SD-JWT payload (RFC 9901) in the shape of what was sent.
 ///

@@ -1,23 +1,24 @@
 //! A record as it is sent: the JSON that clients, collectors and the gateway write.
 
-use std::fmt::Write as _;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use crate::{
     Answer, Artifact, Basis, Change, Credential, Decision, Disclose, Kind, Outcome, PrincipalType,
     RecordError, RecordId, Resource, Source, SpanId, StepType, Text, Timestamp, Tool, TraceId,
+    object::{list, objects},
 };
 
 /// A record as a client sends it (`POST /v1/records`, `deed append`); see [`Skeleton`] for what is
 /// sealed in its place.
 ///
-/// Unknown members, members that stand twice and values of the wrong type are refused.
+/// Unknown members, members that stand twice and values of the wrong type are refused; `null` is
+/// the same as leaving a member out.
 ///
 /// [`Skeleton`]: crate::Skeleton
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct Submission<'a> {
     /// The action (intent or observation) that this outcome, approval or later observation belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -126,7 +127,7 @@ pub struct Submission<'a> {
 
 /// Somebody, in clear.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct Principal<'a> {
     /// Which of its many: a run, a pod, a process.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
@@ -147,7 +148,7 @@ pub struct Principal<'a> {
 
 /// One hop between initiator and executor.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct ChainHop<'a> {
     /// Fingerprint, id or jti of the credential this hop acted with.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
@@ -159,13 +160,13 @@ pub struct ChainHop<'a> {
     #[serde(borrow)]
     pub principal: Principal<'a>,
     /// Scopes it held.
-    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(borrow, default, deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub scope: Vec<Text<'a>>,
 }
 
 /// Personal values in clear.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct PersonalSent<'a> {
     /// A network address.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
@@ -177,7 +178,7 @@ pub struct PersonalSent<'a> {
 
 /// The terms of a record about authority: who gets what from whom, until when, and the answer.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct TermsSent<'a> {
     /// How a request was answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -198,7 +199,7 @@ pub struct TermsSent<'a> {
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Text<'a>>,
     /// The scopes it is about.
-    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(borrow, default, deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<Text<'a>>,
     /// Whom it is about: who gets the grant, holds the credential, is described.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
@@ -207,12 +208,12 @@ pub struct TermsSent<'a> {
 
 /// One change of authority that an event brought about.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields, expecting = "an object")]
 pub struct EffectSent<'a> {
     /// The credential it is about.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<Credential<'a>>,
-    /// What was changed: `credential`, `grant`, `request`, `approval`, `principal`, `policy`, `tool`.
+    /// What was changed: a kind of authority, see [`Kind::is_authority`].
     pub kind: Kind,
     /// The resource it is about.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
@@ -222,172 +223,165 @@ pub struct EffectSent<'a> {
     pub terms: Option<TermsSent<'a>>,
 }
 
-/// The records of a request body: a JSON array, or one record after another (NDJSON).
-///
-/// Only cuts the input; each piece is the exact text of one record.
-///
-/// # Errors
-/// Not UTF-8, not JSON: names the record and the byte or column.
-pub fn split_records(body: &[u8]) -> Result<Vec<&str>, RecordError> {
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    let text = std::str::from_utf8(body).map_err(|error| {
-        let at = error.valid_up_to();
-        let index = body[..at].iter().filter(|byte| **byte == b'\n').count();
-        RecordError::new("", format!("byte {at} is not UTF-8; records are JSON in UTF-8")).at(index)
-    })?;
-    if text.trim_start().starts_with('[') {
-        let items: Vec<&RawValue> =
-            serde_json::from_str(text).map_err(|e| RecordError::new("", json_error(&e)))?;
-        return Ok(items.into_iter().map(RawValue::get).collect());
-    }
-    let mut records = Vec::new();
-    for item in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
-        let item = item.map_err(|e| RecordError::new("", json_error(&e)).at(records.len()))?;
-        records.push(item.get());
-    }
-    Ok(records)
+objects! { Submission<'a>, Principal<'a>, ChainHop<'a>, PersonalSent<'a>, TermsSent<'a>, EffectSent<'a> }
+
+/// What [`is_label`] asks for.
+const LABEL: &str = "expected 1 to 64 letters, digits, `-`, `_` or `.`, the first no `.`";
+
+/// Whether `name` can name a tenant or a retention class: they name keys and folders.
+pub fn is_label(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        && !name.starts_with('.')
 }
 
-/// Reads and checks the text of one record, as [`split_records`] cut it.
-///
-/// `ours` is true only for what Deed itself writes; see [`Submission::check`].
-///
-/// # Errors
-/// Names the member and what was expected there.
-pub fn parse_one(text: &str, ours: bool) -> Result<Submission<'_>, RecordError> {
-    let submission: Submission<'_> =
-        serde_json::from_str(text).map_err(|error| explain_refusal(text, &error))?;
-    submission.check(ours)?;
-    Ok(submission)
-}
-
-/// Reads a whole body; every record must be good.
-///
-/// # Errors
-/// That of the first record that is not.
-pub fn parse_records(body: &[u8], ours: bool) -> Result<Vec<Submission<'_>>, RecordError> {
-    split_records(body)?
-        .into_iter()
-        .enumerate()
-        .map(|(index, text)| parse_one(text, ours).map_err(|e| e.at(index)))
-        .collect()
-}
-
-/// The fast path does not track where it is; only a record that failed is read again with care.
-fn explain_refusal(text: &str, first: &serde_json::Error) -> RecordError {
-    let mut reader = serde_json::Deserializer::from_str(text);
-    match serde_path_to_error::deserialize::<_, Submission<'_>>(&mut reader) {
-        Err(error) => {
-            let path = error.path().to_string();
-            let field = if path == "." { String::new() } else { path };
-            RecordError::new(field, json_error(error.inner()))
-        }
-        // What follows the record, or a fault only the whole reading sees.
-        Ok(_) => RecordError::new("", json_error(first)),
-    }
-}
-
-/// serde's message without the value it stumbled over: that may be a secret (D9).
-fn json_error(error: &serde_json::Error) -> String {
-    let message = error.to_string();
-    for prefix in ["invalid type: string ", "invalid value: string "] {
-        if let Some(rest) = message.strip_prefix(prefix)
-            && let Some(at) = rest.rfind(", expected ")
-        {
-            return format!("{prefix}…{}", &rest[at..]);
-        }
-    }
-    message
-}
-
-impl Submission<'_> {
+impl<'a> Submission<'a> {
     /// What no type can say: members that a kind needs, and what only Deed itself may claim.
     ///
     /// # Errors
     /// Names the member.
     pub fn check(&self, ours: bool) -> Result<(), RecordError> {
-        let refuse = |field: &str, message: &str| Err(RecordError::new(field, message));
+        self.check_claims(ours)?;
+        self.check_presence()?;
+        self.check_values()
+    }
+
+    fn check_claims(&self, ours: bool) -> Result<(), RecordError> {
         if !ours && self.kind.is_ours() {
-            return Err(RecordError::new("kind", format!("only Deed itself records `{}`", self.kind)));
+            return refuse("kind", &format!("only Deed itself records `{}`", self.kind));
         }
         if !ours && self.basis == Some(Basis::Enforced) {
             return refuse("basis", "only Deed itself says `enforced`; send `reported`, or leave it out");
         }
+        Ok(())
+    }
+
+    fn check_presence(&self) -> Result<(), RecordError> {
         if self.kind.is_action() && self.executor.is_none() {
-            return refuse("executor", "missing; an action has one, `{\"type\":\"unknown\"}` where nobody knows");
+            return refuse(
+                "executor",
+                "missing; an action has one, `{\"type\":\"unknown\"}` where nobody knows",
+            );
         }
         if self.basis == Some(Basis::Imported) && self.source.is_none() {
             return refuse("source", "missing; an imported record says where it comes from");
         }
         match self.kind {
             Kind::Outcome if self.action.is_none() => {
-                return refuse("action", "missing; an outcome names the action it belongs to");
+                refuse("action", "missing; an outcome names the action it belongs to")
             }
             Kind::Outcome if self.outcome.is_none() => {
-                return refuse("outcome", "missing; an outcome says how the action ended");
+                refuse("outcome", "missing; an outcome says how the action ended")
             }
             Kind::Approval if self.action.is_none() && self.request.is_none() => {
-                return refuse("action", "missing; an approval names the `action` or the `request` it answers");
+                refuse("action", "missing; an approval names the `action` or the `request` it answers")
             }
             Kind::Credential if self.credential.is_none() => {
-                return refuse("credential", "missing; a credential record says which");
+                refuse("credential", "missing; a credential record says which")
             }
-            Kind::Tool if self.tool.is_none() => {
-                return refuse("tool", "missing; a tool record says which");
+            Kind::Tool if self.tool.is_none() => refuse("tool", "missing; a tool record says which"),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_values(&self) -> Result<(), RecordError> {
+        for (field, label) in [("tenant", &self.tenant), ("retention", &self.retention)] {
+            if label.as_deref().is_some_and(|label| !is_label(label)) {
+                return refuse(field, LABEL);
             }
-            _ => {}
         }
-        if let Some(tenant) = &self.tenant
-            && !is_tenant(tenant)
-        {
-            return refuse("tenant", "expected 1 to 64 letters, digits, `-`, `_` or `.`");
-        }
-        if let Some(class) = &self.retention
-            && !is_tenant(class)
-        {
-            return refuse("retention", "expected 1 to 64 letters, digits, `-`, `_` or `.`");
-        }
-        for (field, principal) in self.principals() {
+        let mut fault = Ok(());
+        self.each_principal(&mut |at, principal| {
             if principal.key.as_deref().is_some_and(str::is_empty) {
-                return refuse(&format!("{field}.key"), "empty; leave it out where nobody knows");
+                fault = refuse(&format!("{at}.key"), "empty; leave it out where nobody knows");
+            }
+            // It is kept as a disclosure of this name, and RFC 9901 allows a name once.
+            if principal.name.is_some() && self.disclose.get(&format!("{at}.name")).is_some() {
+                fault = refuse(&format!("disclose.{at}.name"), "the name is taken by that of the principal");
+            }
+        });
+        fault?;
+        for (name, value) in self.personal.iter().flat_map(PersonalSent::named) {
+            if value.is_some() && self.disclose.get(&format!("personal.{name}")).is_some() {
+                return refuse(
+                    &format!("disclose.personal.{name}"),
+                    "the name is taken by the personal value",
+                );
             }
         }
-        let credentials = self.effects.iter().flatten().filter_map(|effect| effect.credential.as_ref());
-        for credential in self.credential.iter().chain(credentials) {
-            if credential.names().any(str::is_empty) {
-                return refuse("credential", "empty fingerprint, id or jti; leave it out where nobody knows");
+        for (at, effect) in self.effects.iter().flatten().enumerate() {
+            if !effect.kind.is_authority() {
+                return refuse(
+                    &format!("effects[{at}].kind"),
+                    &format!("`{}` is no kind of authority", effect.kind),
+                );
             }
+            check_credential(effect.credential.as_ref(), format_args!("effects[{at}].credential"))?;
         }
-        Ok(())
+        check_credential(self.credential.as_ref(), format_args!("credential"))
     }
 
     /// Everybody it names, with where.
-    pub fn principals(&self) -> Vec<(String, &Principal<'_>)> {
-        fn of_terms<'s, 'a>(at: &str, terms: Option<&'s TermsSent<'a>>, all: &mut Vec<(String, &'s Principal<'a>)>) {
-            let Some(terms) = terms else { return };
-            all.extend(terms.by.iter().map(|p| (format!("{at}.by"), p)));
-            all.extend(terms.subject.iter().map(|p| (format!("{at}.subject"), p)));
-        }
+    pub fn principals(&self) -> Vec<(String, &Principal<'a>)> {
         let mut all = Vec::new();
-        all.extend(self.initiator.iter().map(|p| ("initiator".to_owned(), p)));
-        all.extend(self.executor.iter().map(|p| ("executor".to_owned(), p)));
-        for (at, hop) in self.chain.iter().flatten().enumerate() {
-            all.push((format!("chain[{at}].principal"), &hop.principal));
-        }
-        of_terms("terms", self.terms.as_ref(), &mut all);
-        for (at, effect) in self.effects.iter().flatten().enumerate() {
-            let mut path = String::new();
-            // Writing to a `String` cannot fail.
-            let _infallible = write!(path, "effects[{at}].terms");
-            of_terms(&path, effect.terms.as_ref(), &mut all);
-        }
+        self.each_principal(&mut |at, principal| all.push((at.to_string(), principal)));
         all
+    }
+
+    fn each_principal<'s>(&'s self, each: &mut dyn FnMut(fmt::Arguments<'_>, &'s Principal<'a>)) {
+        if let Some(initiator) = &self.initiator {
+            each(format_args!("initiator"), initiator);
+        }
+        if let Some(executor) = &self.executor {
+            each(format_args!("executor"), executor);
+        }
+        for (at, hop) in self.chain.iter().flatten().enumerate() {
+            each(format_args!("chain[{at}].principal"), &hop.principal);
+        }
+        if let Some(terms) = &self.terms {
+            terms.each_principal(format_args!("terms"), each);
+        }
+        for (at, effect) in self.effects.iter().flatten().enumerate() {
+            if let Some(terms) = &effect.terms {
+                terms.each_principal(format_args!("effects[{at}].terms"), each);
+            }
+        }
     }
 }
 
-/// Tenants and retention classes name keys and folders.
-fn is_tenant(name: &str) -> bool {
-    (1..=64).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
-        && !name.starts_with('.')
+impl<'a> TermsSent<'a> {
+    fn each_principal<'s>(
+        &'s self,
+        at: fmt::Arguments<'_>,
+        each: &mut dyn FnMut(fmt::Arguments<'_>, &'s Principal<'a>),
+    ) {
+        if let Some(by) = &self.by {
+            each(format_args!("{at}.by"), by);
+        }
+        if let Some(subject) = &self.subject {
+            each(format_args!("{at}.subject"), subject);
+        }
+    }
+}
+
+impl<'a> PersonalSent<'a> {
+    fn named(&self) -> [(&'static str, &Option<Text<'a>>); 2] {
+        [("address", &self.address), ("device", &self.device)]
+    }
+}
+
+fn check_credential(credential: Option<&Credential<'_>>, at: fmt::Arguments<'_>) -> Result<(), RecordError> {
+    let Some(credential) = credential else { return Ok(()) };
+    for (name, value) in
+        [("fingerprint", &credential.fingerprint), ("id", &credential.id), ("jti", &credential.jti)]
+    {
+        if value.as_deref().is_some_and(str::is_empty) {
+            return refuse(&format!("{at}.{name}"), "empty; leave it out where nobody knows");
+        }
+    }
+    Ok(())
+}
+
+fn refuse(field: &str, message: &str) -> Result<(), RecordError> {
+    Err(RecordError::new(field, message))
 }

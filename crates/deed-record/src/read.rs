@@ -1,0 +1,172 @@
+//! Reading records as they are sent.
+
+use serde_json::{error::Category, value::RawValue};
+
+use crate::{RecordError, Submission, error::shown_name};
+
+/// The records of a request body: a JSON array, or one record after another (NDJSON).
+///
+/// Only cuts the input; each piece is the exact text of one record.
+///
+/// # Errors
+/// Not UTF-8, not JSON: names the record and the byte or column.
+pub fn split_records(body: &[u8]) -> Result<Vec<&str>, RecordError> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let text = std::str::from_utf8(body).map_err(|error| {
+        let at = error.valid_up_to();
+        let lines = body[..at].iter().filter(|byte| **byte == b'\n').count();
+        let index = if body.trim_ascii_start().starts_with(b"[") { 0 } else { lines };
+        RecordError::new("", format!("byte {at} is not UTF-8; records are JSON in UTF-8")).at(index)
+    })?;
+    if text.trim_ascii_start().starts_with('[') {
+        let items: Vec<&RawValue> = serde_json::from_str(text).map_err(|e| explain_array(text, &e))?;
+        return Ok(items.into_iter().map(RawValue::get).collect());
+    }
+    let mut records = Vec::new();
+    for item in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
+        let item = item.map_err(|e| RecordError::new("", reason(&e)).at(records.len()))?;
+        records.push(item.get());
+    }
+    Ok(records)
+}
+
+/// Reads and checks the text of one record, as [`split_records`] cut it.
+///
+/// `ours` is true only for what Deed itself writes; see [`Submission::check`].
+///
+/// # Errors
+/// Names the member and what was expected there.
+pub fn parse_one(text: &str, ours: bool) -> Result<Submission<'_>, RecordError> {
+    let submission: Submission<'_> =
+        serde_json::from_str(text).map_err(|error| explain_record(text, &error))?;
+    submission.check(ours)?;
+    Ok(submission)
+}
+
+/// Reads a whole body; every record must be good.
+///
+/// # Errors
+/// That of the first record that is not.
+pub fn parse_records(body: &[u8], ours: bool) -> Result<Vec<Submission<'_>>, RecordError> {
+    split_records(body)?
+        .into_iter()
+        .enumerate()
+        .map(|(index, text)| parse_one(text, ours).map_err(|e| e.at(index)))
+        .collect()
+}
+
+/// The fast path does not track where it is; only a record that failed is read again with care.
+fn explain_record(text: &str, first: &serde_json::Error) -> RecordError {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    match serde_path_to_error::deserialize::<_, Submission<'_>>(&mut reader) {
+        Err(error) => {
+            let path = error.path().to_string();
+            let inner = error.inner();
+            let parent = if path == "." { "" } else { &path };
+            match missing_member(inner) {
+                Some(member) if parent.is_empty() => RecordError::new(member, "missing"),
+                Some(member) => RecordError::new(format!("{parent}.{member}"), "missing"),
+                None => RecordError::new(without_unknown(parent, inner), reason(inner)),
+            }
+        }
+        // What follows the record.
+        Ok(_) => RecordError::new("", reason(first)),
+    }
+}
+
+/// As [`explain_record`], for the array around the records.
+fn explain_array(text: &str, first: &serde_json::Error) -> RecordError {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let index = serde_path_to_error::deserialize::<_, Vec<&RawValue>>(&mut reader)
+        .err()
+        .and_then(|error| error.path().to_string().trim_matches(['[', ']']).parse().ok())
+        .unwrap_or(0);
+    RecordError::new("", reason(first)).at(index)
+}
+
+/// The place of an unknown member is the object it stands in: its name may be anything.
+fn without_unknown<'p>(path: &'p str, error: &serde_json::Error) -> &'p str {
+    if error.to_string().starts_with("unknown field `") {
+        path.rsplit_once('.').map_or("", |(parent, _)| parent)
+    } else {
+        path
+    }
+}
+
+fn missing_member(error: &serde_json::Error) -> Option<String> {
+    let message = without_position(error);
+    message.strip_prefix("missing field `")?.strip_suffix('`').map(str::to_owned)
+}
+
+/// serde's message in the words of somebody who reads JSON, and without the value it stumbled over:
+/// that may be a secret (INVARIANT D9).
+pub(crate) fn reason(error: &serde_json::Error) -> String {
+    if !matches!(error.classify(), Category::Data) {
+        return format!("not JSON: {error}");
+    }
+    let message = without_position(error);
+    if let Some(rest) = message.strip_prefix("invalid type: ").or(message.strip_prefix("invalid value: "))
+        && let Some((value, expected)) = rest.rsplit_once(", expected ")
+    {
+        let expected = if expected == "a sequence" { "an array" } else { expected };
+        return format!("expected {expected}, found {}", sort_of(value));
+    }
+    if let Some(rest) = message.strip_prefix("unknown field `")
+        && let Some((name, known)) = rest.rsplit_once("`, expected ")
+    {
+        return format!("unknown member {}; {}", shown_name(name), suggestion(name, known));
+    }
+    if let Some(name) = message.strip_prefix("duplicate field `") {
+        return format!("the member `{name} stands twice");
+    }
+    message
+}
+
+/// serde_json adds the position of what it read; a path says it better.
+fn without_position(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    message.strip_suffix(&position).map(str::to_owned).unwrap_or(message)
+}
+
+/// What sort of value serde's description is of.
+fn sort_of(value: &str) -> &'static str {
+    match value.split(' ').next() {
+        Some("string") => "a string",
+        Some("integer" | "floating" | "number") => "a number",
+        Some("boolean") => "a boolean",
+        Some("map") => "an object",
+        Some("sequence") => "an array",
+        Some("null") => "null",
+        _ => "something else",
+    }
+}
+
+/// The member that `name` may have been meant for. `known` is serde's list: names between backticks.
+fn suggestion(name: &str, known: &str) -> String {
+    let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+    let nearest = known.iter().map(|k| (distance(name, k), *k)).min();
+    match nearest {
+        Some((1..=2, near)) => format!("did you mean `{near}`?"),
+        _ if known.len() <= 12 => format!("known are `{}`", known.join("`, `")),
+        _ => "payloads belong under `disclose`, and `deed schema` lists the members".to_owned(),
+    }
+}
+
+/// Levenshtein distance; 99 for what is far apart in length anyway.
+fn distance(a: &str, b: &str) -> usize {
+    if a.len().abs_diff(b.len()) > 2 {
+        return 99;
+    }
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let change = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}

@@ -1,0 +1,405 @@
+//! Walking through JSON text in search of secrets.
+
+use std::fmt;
+
+use super::{
+    decoded::Decoded,
+    excise::{Edit, Fingerprints},
+    name::{Class, class},
+    shape::Found,
+    text,
+    value::{is_guessable, is_secret},
+};
+use crate::{RecordError, disclose::DEEPEST};
+
+/// Names of members that name what another member of the object holds …
+const LABELS: &[&str] = &[
+    "name",
+    "key",
+    "parametername",
+    "parameterkey",
+    "header",
+    "headername",
+    "field",
+    "variable",
+    "attribute",
+];
+/// … and of those that hold it.
+const HOLDERS: &[&str] = &["value", "parametervalue", "headervalue", "val"];
+
+/// One reading of one JSON text.
+pub(super) struct Walk<'j, 'w> {
+    json: &'j str,
+    /// Next byte to read.
+    at: usize,
+    edits: Vec<Edit>,
+    /// Path and fingerprint of each secret.
+    seen: &'w mut Vec<(String, String)>,
+    fingerprints: &'w dyn Fingerprints,
+}
+
+/// Where a value stands.
+#[derive(Clone, Copy)]
+struct Place<'p> {
+    /// The container around it, and what it is called there.
+    parent: Option<(&'p Place<'p>, Step<'p>)>,
+    depth: usize,
+    /// What its name says of it.
+    class: Option<Class>,
+    /// Whether that goes for everything in it.
+    all: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Step<'p> {
+    Name(&'p str),
+    Index(usize),
+}
+
+impl<'j, 'w> Walk<'j, 'w> {
+    /// The edits that take the secrets out of `json`.
+    pub(super) fn whole(
+        json: &'j str,
+        fingerprints: &'w dyn Fingerprints,
+        seen: &'w mut Vec<(String, String)>,
+    ) -> Result<Vec<Edit>, RecordError> {
+        Walk { json, at: 0, edits: Vec::new(), seen, fingerprints }.read(&Place::ROOT)
+    }
+
+    fn read(mut self, place: &Place<'_>) -> Result<Vec<Edit>, RecordError> {
+        self.value(place)?;
+        self.spaces();
+        if self.at < self.json.len() {
+            return self.refuse(place, "expected the end of the record");
+        }
+        Ok(self.edits)
+    }
+
+    fn value(&mut self, place: &Place<'_>) -> Result<(), RecordError> {
+        self.spaces();
+        match self.peek() {
+            Some(b'{' | b'[') if place.depth == DEEPEST => self.refuse(place, "nested deeper than 128"),
+            Some(b'{') => self.object(place),
+            Some(b'[') => self.array(place),
+            Some(b'"') => self.text(place),
+            Some(_) => self.scalar(place),
+            None => self.refuse(place, "ends in the middle of a value"),
+        }
+    }
+
+    fn object(&mut self, place: &Place<'_>) -> Result<(), RecordError> {
+        self.at += 1;
+        let start = self.at;
+        // What looking ahead found, once it was needed.
+        let (mut label, mut kubernetes) = (None, None);
+        self.spaces();
+        if self.eat(b'}') {
+            return Ok(());
+        }
+        loop {
+            self.spaces();
+            let (from, to) = self.string(place)?;
+            let name = Decoded::new(&self.json[from..to]);
+            let mut inner = place.inside(Step::Name(&name.text));
+            self.take_out(&inner, text::find(&name.text), &name, from);
+            self.spaces();
+            if !self.eat(b':') {
+                return self.refuse(place, "expected `:`");
+            }
+            if let Some(class) = class(&name.text) {
+                inner = Place { class: Some(class), all: false, ..inner };
+            } else if is_one_of(&name.text, HOLDERS) {
+                let label = *label.get_or_insert_with(|| self.label(start));
+                if label.is_some() {
+                    inner = Place { class: label, all: true, ..inner };
+                }
+            } else if matches!(&*name.text, "data" | "stringData")
+                && *kubernetes
+                    .get_or_insert_with(|| self.member(start, &["kind"]).as_deref() == Some("Secret"))
+            {
+                // All of a Secret of Kubernetes.
+                inner = Place { class: Some(Class::Password), all: true, ..inner };
+            }
+            self.value(&inner)?;
+            self.spaces();
+            if self.eat(b'}') {
+                return Ok(());
+            }
+            if !self.eat(b',') {
+                return self.refuse(place, "expected `,` or `}`");
+            }
+        }
+    }
+
+    /// Items of an array stand under the array's name, and those of a command line under the flag
+    /// before them: `["--password", "…"]`, `["X-Api-Key", "…"]`.
+    fn array(&mut self, place: &Place<'_>) -> Result<(), RecordError> {
+        self.at += 1;
+        self.spaces();
+        if self.eat(b']') {
+            return Ok(());
+        }
+        let mut before: Option<Class> = None;
+        for index in 0.. {
+            self.spaces();
+            let from = self.at;
+            let mut inner = place.inside(Step::Index(index));
+            inner.all = place.all;
+            inner.class = place.class.or(before);
+            self.value(&inner)?;
+            before = self.json[from..self.at].strip_prefix('"').and_then(|item| {
+                let name = item.strip_suffix('"')?;
+                let class = class(name).filter(|_| !name.contains(' '))?;
+                (name.starts_with('-') || class == Class::Token || class == Class::Header).then_some(class)
+            });
+            self.spaces();
+            if self.eat(b']') {
+                break;
+            }
+            if !self.eat(b',') {
+                return self.refuse(place, "expected `,` or `]`");
+            }
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, place: &Place<'_>) -> Result<(), RecordError> {
+        let (from, to) = self.string(place)?;
+        let value = Decoded::new(&self.json[from..to]);
+        let found = match place.class {
+            Some(class) if class != Class::Token && class != Class::Header => whole(&value.text, class),
+            _ => Vec::new(),
+        };
+        if found.is_empty() && self.embedded(place, &value, from) {
+            return Ok(());
+        }
+        let found = if found.is_empty() { text::find(&value.text) } else { found };
+        // `Authorization: Bearer …` is a token, and keeps its scheme.
+        let found = match place.class {
+            Some(class) if found.is_empty() => whole(&value.text, class),
+            _ => found,
+        };
+        self.take_out(place, found, &value, from);
+        Ok(())
+    }
+
+    /// A string that is itself JSON: tool arguments, policies, nested messages. Whether it is.
+    fn embedded(&mut self, place: &Place<'_>, value: &Decoded<'_>, from: usize) -> bool {
+        if place.depth == DEEPEST || !value.text.trim_start().starts_with(['{', '[', '"']) {
+            return false;
+        }
+        let already = self.seen.len();
+        let walk = Walk {
+            json: &value.text,
+            at: 0,
+            edits: Vec::new(),
+            seen: self.seen,
+            fingerprints: self.fingerprints,
+        };
+        let Ok(edits) = walk.read(&Place { depth: place.depth + 1, ..*place }) else {
+            self.seen.truncate(already);
+            return false;
+        };
+        self.edits.extend(edits.into_iter().map(|edit| Edit {
+            range: from + value.raw(edit.range.start)..from + value.raw(edit.range.end),
+            with: escaped(&edit.with),
+        }));
+        true
+    }
+
+    fn scalar(&mut self, place: &Place<'_>) -> Result<(), RecordError> {
+        let from = self.at;
+        let rest = &self.json.as_bytes()[from..];
+        self.at += rest
+            .iter()
+            .take_while(|b| !matches!(b, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t'))
+            .count();
+        let scalar = &self.json[from..self.at];
+        if serde_json::from_str::<&serde_json::value::RawValue>(scalar).is_err() {
+            self.at = from;
+            return self.refuse(place, "expected a value");
+        }
+        // A PIN, or a password of digits only.
+        let number = scalar.len() >= 3 && scalar.bytes().all(|b| b.is_ascii_digit());
+        if number
+            && let Some(class @ (Class::Password | Class::Code)) = place.class
+            && is_secret(scalar, class)
+        {
+            let with = format!("\"{}\"", self.note(place, scalar, true));
+            self.edits.push(Edit { range: from..self.at, with });
+        }
+        Ok(())
+    }
+
+    /// Puts fingerprints in place of what was found in a string that starts at `from`.
+    fn take_out(&mut self, place: &Place<'_>, found: Vec<Found>, value: &Decoded<'_>, from: usize) {
+        for Found { range, guessable } in found {
+            let with = self.note(place, &value.text[range.clone()], guessable);
+            self.edits.push(Edit { range: from + value.raw(range.start)..from + value.raw(range.end), with });
+        }
+    }
+
+    /// Remembers a secret; its fingerprint as it stands in a string.
+    fn note(&mut self, place: &Place<'_>, secret: &str, guessable: bool) -> String {
+        let secret = secret.as_bytes();
+        let fingerprint = if guessable {
+            self.fingerprints.of_password(secret)
+        } else {
+            self.fingerprints.of_token(secret)
+        };
+        let with = escaped(&fingerprint);
+        self.seen.push((place.to_string(), fingerprint));
+        with
+    }
+
+    /// What the name in the object that starts at `start` says of the value beside it.
+    fn label(&self, start: usize) -> Option<Class> {
+        class(&self.member(start, LABELS)?)
+    }
+
+    /// The string under the first member called one of `names`, of the object whose inside starts at
+    /// `start`. Looks ahead, for members come in any order.
+    fn member(&self, start: usize, names: &[&str]) -> Option<String> {
+        let mut ahead = Walk {
+            json: self.json,
+            at: start,
+            edits: Vec::new(),
+            seen: &mut Vec::new(),
+            fingerprints: self.fingerprints,
+        };
+        loop {
+            ahead.spaces();
+            let (from, to) = ahead.string(&Place::ROOT).ok()?;
+            let name = Decoded::new(&self.json[from..to]);
+            ahead.spaces();
+            if !ahead.eat(b':') {
+                return None;
+            }
+            ahead.spaces();
+            if is_one_of(&name.text, names) && ahead.peek() == Some(b'"') {
+                let (from, to) = ahead.string(&Place::ROOT).ok()?;
+                return Some(Decoded::new(&self.json[from..to]).text.into_owned());
+            }
+            ahead.skip()?;
+            ahead.spaces();
+            if !ahead.eat(b',') {
+                return None;
+            }
+        }
+    }
+
+    /// Passes over a value, whatever is in it.
+    fn skip(&mut self) -> Option<()> {
+        let mut depth = 0_usize;
+        loop {
+            match self.peek()? {
+                b'"' => {
+                    self.string(&Place::ROOT).ok()?;
+                }
+                b'{' | b'[' => {
+                    depth += 1;
+                    self.at += 1;
+                }
+                b'}' | b']' if depth == 0 => return Some(()),
+                b'}' | b']' => {
+                    depth -= 1;
+                    self.at += 1;
+                }
+                b',' if depth == 0 => return Some(()),
+                _ => self.at += 1,
+            }
+        }
+    }
+
+    /// Passes over a string; where its inside begins and ends.
+    fn string(&mut self, place: &Place<'_>) -> Result<(usize, usize), RecordError> {
+        if !self.eat(b'"') {
+            return self.refuse(place, "expected a string");
+        }
+        let from = self.at;
+        let bytes = self.json.as_bytes();
+        while let Some(byte) = bytes.get(self.at) {
+            match byte {
+                b'"' => {
+                    self.at += 1;
+                    return Ok((from, self.at - 1));
+                }
+                b'\\' => self.at += 2,
+                _ => self.at += 1,
+            }
+        }
+        self.at = bytes.len();
+        self.refuse(place, "ends in the middle of a string")
+    }
+
+    fn spaces(&mut self) {
+        while self.peek().is_some_and(|b| matches!(b, b' ' | b'\n' | b'\r' | b'\t')) {
+            self.at += 1;
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.json.as_bytes().get(self.at).copied()
+    }
+
+    fn eat(&mut self, byte: u8) -> bool {
+        let hit = self.peek() == Some(byte);
+        self.at += usize::from(hit);
+        hit
+    }
+
+    fn refuse<T>(&self, place: &Place<'_>, message: &str) -> Result<T, RecordError> {
+        Err(RecordError::new(place.to_string(), format!("not JSON: {message} at byte {}", self.at)))
+    }
+}
+
+/// The value itself, where it is a secret.
+fn whole(value: &str, class: Class) -> Vec<Found> {
+    let (start, secret) = if class == Class::Header { text::without_scheme(0, value) } else { (0, value) };
+    if is_secret(secret, class) {
+        vec![Found { range: start..value.len(), guessable: is_guessable(secret, class) }]
+    } else {
+        Vec::new()
+    }
+}
+
+fn is_one_of(name: &str, names: &[&str]) -> bool {
+    names.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// `text` as it stands in a JSON string.
+fn escaped(text: &str) -> String {
+    let quoted = serde_json::Value::from(text).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
+impl<'p> Place<'p> {
+    const ROOT: Place<'static> = Place { parent: None, depth: 0, class: None, all: false };
+
+    fn inside(&'p self, step: Step<'p>) -> Place<'p> {
+        let class = if self.all { self.class } else { None };
+        Place { parent: Some((self, step)), depth: self.depth + 1, class, all: self.all }
+    }
+}
+
+/// A dotted path, for people and for ever: see [`Excised::seen`](super::Excised::seen).
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((parent, step)) = self.parent else { return Ok(()) };
+        parent.fmt(f)?;
+        match step {
+            Step::Index(index) => write!(f, "[{index}]"),
+            Step::Name(name) => {
+                let dot = if parent.parent.is_some() { "." } else { "" };
+                write!(f, "{dot}{}", if is_plain(name) { name } else { "*" })
+            }
+        }
+    }
+}
+
+/// A name that a programmer chose, and no person's or token's.
+fn is_plain(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    let digits = name.bytes().filter(u8::is_ascii_digit).count();
+    (1..=40).contains(&name.len()) && digits <= 4 && name.bytes().all(plain) && text::find(name).is_empty()
+}

@@ -1,0 +1,350 @@
+//! Which names secrets stand under.
+
+/// What a name says of the value under it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Class {
+    /// Whatever it is, it is a secret.
+    Password,
+    /// `pass` and `pwd`: a secret unless it is a count or a path.
+    Short,
+    /// A number that a person types: a PIN, a one-time code.
+    Code,
+    /// A secret if it looks made by a machine.
+    Token,
+    /// `Authorization`, `Cookie`: credentials, perhaps behind the name of a scheme.
+    Header,
+}
+
+/// What stands before `…Token` where it is none that anybody could use: paging, retries, language
+/// models, hashes.
+const NO_TOKEN: &[&str] = &[
+    "begin",
+    "bos",
+    "cached",
+    "cancel",
+    "cancellation",
+    "change",
+    "client",
+    "cls",
+    "completion",
+    "continuation",
+    "continue",
+    "cursor",
+    "design",
+    "end",
+    "eos",
+    "fencing",
+    "first",
+    "hash",
+    "hashed",
+    "idempotency",
+    "input",
+    "last",
+    "lock",
+    "logprob",
+    "mask",
+    "max",
+    "min",
+    "next",
+    "num",
+    "output",
+    "pad",
+    "page",
+    "pagination",
+    "paging",
+    "position",
+    "prev",
+    "previous",
+    "prompt",
+    "reasoning",
+    "request",
+    "resume",
+    "sep",
+    "sequence",
+    "special",
+    "start",
+    "starting",
+    "stop",
+    "sync",
+    "total",
+    "unk",
+    "version",
+];
+
+/// What stands before `…Key` where it is a secret.
+const SECRET_KEY: &[&str] = &[
+    "access",
+    "account",
+    "api",
+    "app",
+    "auth",
+    "deploy",
+    "encryption",
+    "functions",
+    "hmac",
+    "jwt",
+    "master",
+    "private",
+    "secret",
+    "session",
+    "shared",
+    "signing",
+    "storage",
+    "subscription",
+    "webhook",
+];
+
+/// What stands before `…Secret` where only its name is meant.
+const NO_SECRET: &[&str] = &["existing", "pull", "tls"];
+
+/// Two words that make the name of a secret only together.
+const PAIRS: &[(&str, &str, Class)] = &[
+    ("access", "signature", Class::Token),
+    ("amz", "signature", Class::Token),
+    ("backup", "code", Class::Code),
+    ("connection", "string", Class::Password),
+    ("goog", "signature", Class::Token),
+    ("key", "material", Class::Token),
+    ("mfa", "code", Class::Code),
+    ("otp", "code", Class::Code),
+    ("password", "data", Class::Password),
+    ("password", "hash", Class::Password),
+    ("recovery", "code", Class::Code),
+    ("saml", "response", Class::Token),
+    ("secret", "binary", Class::Password),
+    ("secret", "string", Class::Password),
+    ("secret", "text", Class::Password),
+    ("secret", "value", Class::Password),
+    ("security", "code", Class::Code),
+    ("token", "code", Class::Code),
+    ("verification", "code", Class::Code),
+];
+
+/// How every name of a secret ends, but for digits; [`class`] knows no other.
+pub(super) const ENDINGS: [&str; 32] = [
+    "password",
+    "passwords",
+    "passwd",
+    "passphrase",
+    "passcode",
+    "secret",
+    "token",
+    "key",
+    "keys",
+    "authorization",
+    "cookie",
+    "assertion",
+    "plaintext",
+    "pwd",
+    "pass",
+    "pin",
+    "otp",
+    "cvv",
+    "cvc",
+    "auth",
+    "sig",
+    "signature",
+    "code",
+    "string",
+    "material",
+    "data",
+    "hash",
+    "response",
+    "binary",
+    "text",
+    "value",
+    "totp",
+];
+
+/// What `name` says of the value under it; `None` where it says nothing.
+///
+/// Words are told apart by `-`, `_`, `.`, spaces and capitals; the last two decide.
+pub(super) fn class<'n>(name: &'n str) -> Option<Class> {
+    let name = name.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '-' | '_'));
+    if name.ends_with(['.', ' ']) {
+        return None;
+    }
+    let (before, last) = last_word(name);
+    let last = without(last, "s").filter(|one| ends(one, "password") || ends(one, "key")).unwrap_or(last);
+    // What qualifies an ending: the rest of its word (`accesstoken`), else the word before.
+    let qualifier = |rest: &'n str| if rest.is_empty() { last_word(before).1 } else { rest };
+    let is_one_of = |word: &str, words: &[&str]| words.iter().any(|known| word.eq_ignore_ascii_case(known));
+
+    if ["password", "passwd", "passphrase", "passcode"].iter().any(|ending| ends(last, ending)) {
+        return Some(Class::Password);
+    }
+    if is_one_of(last, &["pass", "pwd"]) {
+        return Some(Class::Short);
+    }
+    if is_one_of(last, &["pin", "otp", "totp", "cvv", "cvc"]) {
+        return Some(Class::Code);
+    }
+    if is_one_of(last, &["auth", "plaintext"]) || ends(last, "assertion") {
+        return Some(Class::Token);
+    }
+    if let Some(rest) = without(last, "secret") {
+        return (!is_one_of(qualifier(rest), NO_SECRET)).then_some(Class::Password);
+    }
+    if let Some(rest) = without(last, "token") {
+        // The client token of AWS makes a request repeatable; that of Vault opens it.
+        let vault = name.ends_with("client_token");
+        return (vault || !is_one_of(qualifier(rest), NO_TOKEN)).then_some(Class::Token);
+    }
+    if let Some(rest) = without(last, "key") {
+        let qualifier = qualifier(rest);
+        return SECRET_KEY.iter().any(|word| ends(qualifier, word)).then_some(Class::Token);
+    }
+    if ends(last, "authorization") || ends(last, "cookie") {
+        return Some(Class::Header);
+    }
+    let pair = PAIRS
+        .iter()
+        .find(|(first, second, _)| without(last, second).is_some_and(|rest| ends(qualifier(rest), first)));
+    pair.map(|pair| pair.2)
+}
+
+/// `word` without `ending`, in whatever case.
+fn without<'n>(word: &'n str, ending: &str) -> Option<&'n str> {
+    let at = word.len().checked_sub(ending.len())?;
+    word.get(at..)?.eq_ignore_ascii_case(ending).then(|| &word[..at])
+}
+
+fn ends(word: &str, ending: &str) -> bool {
+    without(word, ending).is_some()
+}
+
+/// The last word of `name`, and what is before it.
+fn last_word(name: &str) -> (&str, &str) {
+    let name = name.trim_end_matches(is_separator);
+    let bytes = name.as_bytes();
+    let starts_here = |at: usize| {
+        let (before, here) = (bytes[at - 1], bytes[at]);
+        is_separator(char::from(before))
+            || (here.is_ascii_uppercase() && !before.is_ascii_uppercase())
+            // `HTTPToken`: the last capital of a run begins the next word.
+            || (here.is_ascii_uppercase() && bytes.get(at + 1).is_some_and(u8::is_ascii_lowercase))
+    };
+    let at = (1..bytes.len()).rev().find(|at| name.is_char_boundary(*at) && starts_here(*at)).unwrap_or(0);
+    name.split_at(at)
+}
+
+fn is_separator(c: char) -> bool {
+    matches!(c, '-' | '_' | '.' | ' ')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_secrets() {
+        for (name, expected) in [
+            ("password", Class::Password),
+            ("DB_PASSWORD", Class::Password),
+            ("masterUserPassword", Class::Password),
+            ("PGPASSWORD", Class::Password),
+            ("old-password", Class::Password),
+            ("password2", Class::Password),
+            ("passwords", Class::Password),
+            ("--db-password", Class::Password),
+            ("clientSecret", Class::Password),
+            ("client_secret", Class::Password),
+            ("SecretString", Class::Password),
+            ("secret", Class::Password),
+            ("passwordHash", Class::Password),
+            ("connectionString", Class::Password),
+            ("spring.datasource.password", Class::Password),
+            ("pwd", Class::Short),
+            ("smtp_pass", Class::Short),
+            ("smtpPass", Class::Short),
+            ("pin", Class::Code),
+            ("tokenCode", Class::Code),
+            ("MFA_CODE", Class::Code),
+            ("otp", Class::Code),
+            ("token", Class::Token),
+            ("sessionToken", Class::Token),
+            ("x-amz-security-token", Class::Token),
+            ("GITHUB_TOKEN", Class::Token),
+            ("accesstoken", Class::Token),
+            ("HTTPToken", Class::Token),
+            ("client_token", Class::Token),
+            ("backendToken", Class::Token),
+            ("apiKey", Class::Token),
+            ("APIKEY", Class::Token),
+            ("API Key", Class::Token),
+            ("apiKeys", Class::Token),
+            ("OPENAI_API_KEY", Class::Token),
+            ("secretaccesskey", Class::Token),
+            ("AWS_SECRET_ACCESS_KEY", Class::Token),
+            ("AccountKey", Class::Token),
+            ("privateKey", Class::Token),
+            ("sAMLAssertion", Class::Token),
+            ("X-Amz-Signature", Class::Token),
+            ("Authorization", Class::Header),
+            ("Set-Cookie", Class::Header),
+            ("proxyAuthorization", Class::Header),
+        ] {
+            assert_eq!(class(name), Some(expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_of_no_secrets() {
+        for name in [
+            "",
+            "key",
+            "keys",
+            "sig",
+            "id",
+            "accessKeyId",
+            "AWS_ACCESS_KEY_ID",
+            "nextToken",
+            "NextContinuationToken",
+            "pageToken",
+            "next_page_token",
+            "max_tokens",
+            "input_tokens",
+            "max_token",
+            "tokens",
+            "clientToken",
+            "clientRequestToken",
+            "idempotency-token",
+            "hashed_token",
+            "token_type",
+            "tokenId",
+            "eosToken",
+            "stop_token",
+            "publicKey",
+            "kmsKeyId",
+            "partitionKey",
+            "objectKey",
+            "keyName",
+            "secretId",
+            "secretArn",
+            "secretName",
+            "imagePullSecret",
+            "passwordLastUsed",
+            "passwordPolicy",
+            "shipping",
+            "compass",
+            "bypass",
+            "cwd",
+            "code",
+            "value",
+            "data",
+            "text",
+            "statusCode",
+            "signature",
+            "design",
+            "author",
+            "cookies",
+            "string",
+            "contentHash",
+            "response",
+            "é",
+            "日本_トークン",
+        ] {
+            assert_eq!(class(name), None, "{name}");
+        }
+    }
+}

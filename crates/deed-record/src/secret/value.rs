@@ -1,0 +1,211 @@
+//! Whether a value is a secret, and whether somebody could find it by trying.
+
+use super::{name::Class, shape};
+
+/// Whether `value`, under a name of `class`, is a secret.
+pub(super) fn is_secret(value: &str, class: Class) -> bool {
+    if is_fingerprint(value) || is_mask(value) || is_reference(value) {
+        return false;
+    }
+    match class {
+        Class::Password => true,
+        Class::Short => !is_path(value),
+        Class::Code => {
+            value.len() <= 12 && digits(value) >= 3 && value.bytes().all(|b| b.is_ascii_alphanumeric())
+        }
+        Class::Token => looks_made(value) || is_basic(value),
+        Class::Header => value.len() >= 8 && (digits(value) > 0 || value.contains('=')),
+    }
+}
+
+/// Whether somebody could find `value` by trying, where it stands under a name of `class`.
+///
+/// A password is always taken for one that a person chose, unless a vendor's mark says otherwise; so
+/// the same token gets the same fingerprint wherever it stands.
+pub(super) fn is_guessable(value: &str, class: Class) -> bool {
+    !(shape::is_token(value) || (class == Class::Token && is_unguessable(value)))
+}
+
+/// Whether nobody could find `value` by trying, so that its bare SHA-256 gives nothing away.
+///
+/// Only what machines write is believed: long, of one alphabet, its sorts of characters well mixed.
+pub(super) fn is_unguessable(value: &str) -> bool {
+    let bytes = value.as_bytes();
+    if bytes.len() < 32 || !bytes.iter().all(|b| shape::is_base64(*b)) {
+        return false;
+    }
+    let mut seen = [false; 128];
+    bytes.iter().for_each(|b| seen[usize::from(b & 127)] = true);
+    let distinct = seen.iter().filter(|s| **s).count();
+    let sort = |b: u8| (b.is_ascii_digit(), b.is_ascii_uppercase(), b.is_ascii_lowercase());
+    let changes = bytes.windows(2).filter(|pair| sort(pair[0]) != sort(pair[1])).count();
+    let letters = |is: fn(&u8) -> bool| bytes.iter().any(is);
+    let mixed = letters(u8::is_ascii_lowercase) && letters(u8::is_ascii_uppercase);
+    let hex = bytes.iter().all(u8::is_ascii_hexdigit) && !mixed;
+    let enough = if hex { distinct >= 8 } else { mixed && distinct >= 18 };
+    enough && digits(value) > 0 && changes * 3 >= bytes.len()
+}
+
+/// A fingerprint that stands in a secret's place already.
+pub(super) fn is_fingerprint(value: &str) -> bool {
+    value.len() == fingerprint_length(value)
+}
+
+/// How many bytes of `text` from its start are a fingerprint.
+pub(super) fn fingerprint_length(text: &str) -> usize {
+    const DIGITS: usize = 64;
+    for prefix in ["sha256:", "hmac-sha256:"] {
+        if let Some(digits) = text.strip_prefix(prefix)
+            && shape::run(digits, |b| b.is_ascii_hexdigit()) >= DIGITS
+        {
+            return prefix.len() + DIGITS;
+        }
+    }
+    0
+}
+
+/// Nothing, or what systems write where a secret was.
+fn is_mask(value: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "null",
+        "none",
+        "true",
+        "false",
+        "undefined",
+        "redacted",
+        "[redacted]",
+        "<redacted>",
+        "(redacted)",
+        "hidden",
+        "masked",
+        "[filtered]",
+        "hidden_due_to_security_reasons",
+    ];
+    value.chars().all(|c| matches!(c, '*' | '•' | 'x' | 'X' | '.' | '-' | ' '))
+        || (value.len() <= 32 && WORDS.contains(&&*value.to_ascii_lowercase()))
+}
+
+/// The name of a secret, or of where it is kept.
+fn is_reference(value: &str) -> bool {
+    let wrapped = |open: &str, close: &str| value.starts_with(open) && value.ends_with(close);
+    let upper = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+    let words =
+        |text: &str| text.bytes().all(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'-' | b' ' | b'.'));
+    value.starts_with("arn:")
+        || value.starts_with("op://")
+        || value.starts_with("vault:")
+        || wrapped("${", "}")
+        || wrapped("$(", ")")
+        || wrapped("{{", "}}")
+        || (wrapped("<", ">") && words(&value[1..value.len().max(2) - 1]))
+        || (wrapped("%", "%") && value.len() > 2 && words(&value[1..value.len() - 1]))
+        || value.strip_prefix('$').is_some_and(upper)
+}
+
+/// Long enough, without spaces, and no word: what may be a token.
+fn looks_made(value: &str) -> bool {
+    let no_token =
+        |c: char| c.is_whitespace() || c.is_control() || matches!(c, '{' | '}' | '<' | '>' | '(' | ')' | '"');
+    let access_key_id = (value.starts_with("AKIA") || value.starts_with("ASIA")) && value.len() == 20;
+    let mixed =
+        value.bytes().any(|b| b.is_ascii_lowercase()) && value.bytes().any(|b| b.is_ascii_uppercase());
+    value.len() >= 8
+        && !value.contains(no_token)
+        && !value.contains("://")
+        && !access_key_id
+        && !is_path(value)
+        && (digits(value) > 0 || value.len() >= 20 || (mixed && value.len() >= 12))
+}
+
+/// `user:password` in base64, as in `Basic` credentials and Docker's configuration.
+pub(super) fn is_basic(value: &str) -> bool {
+    let digits = value.trim_end_matches('=').as_bytes();
+    if digits.len() < 6 || !digits.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/')) {
+        return false;
+    }
+    let mut colon = false;
+    for group in digits.chunks(4) {
+        let bits =
+            group.iter().fold(0_u32, |bits, digit| bits << 6 | sextet(*digit)) << (6 * (4 - group.len()));
+        for byte in &bits.to_be_bytes()[1..group.len()] {
+            if byte.is_ascii_control() {
+                return false;
+            }
+            colon |= *byte == b':';
+        }
+    }
+    colon
+}
+
+fn sextet(digit: u8) -> u32 {
+    u32::from(match digit {
+        b'A'..=b'Z' => digit - b'A',
+        b'a'..=b'z' => digit - b'a' + 26,
+        b'0'..=b'9' => digit - b'0' + 52,
+        b'+' => 62,
+        _ => 63,
+    })
+}
+
+fn is_path(value: &str) -> bool {
+    let absolute = value.starts_with(['/', '~', '.']) || value.get(1..3) == Some(":\\");
+    absolute && !is_unguessable(value)
+}
+
+fn digits(value: &str) -> usize {
+    value.bytes().filter(u8::is_ascii_digit).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_choose_is_guessable() {
+        for value in [
+            "hunter2",
+            "correct horse battery staple",
+            "correcthorsebatterystaplecorrecthorse",
+            "Summer2024Summer2024Summer2024Summer2024",
+            "C0rr3ctH0rs3B4tt3ryS74pl3",
+            "11111111111111111111111111111111",
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            "P4ssw0rdP4ssw0rdP4ssw0rdP4ssw0rdP4ssw0rd",
+            "this-is-my-very-long-secret-key-for-2024",
+            "abababababababababababababababab",
+            "cm9vdDpyb290",
+            "0123456789012345678901234567890123456789",
+            "",
+        ] {
+            assert!(!is_unguessable(value), "{value}");
+        }
+    }
+
+    #[test]
+    fn what_machines_make_is_not() {
+        for value in [
+            "wJalrXUtnFEMI/K7MDENG/bPxRfiCYzKq3vPd9aB",
+            "9f86d081884c7d659a2feaa0c55ad015",
+            "9944b09199c62bcf9418ad846dd0e4bbdfc6ee4b",
+            "tGzv3JOkF0XG5Qx2TlKWIAtGzv3JOkF0XG5Qx2Tl",
+        ] {
+            assert!(is_unguessable(value), "{value}");
+        }
+    }
+
+    #[test]
+    fn basic_credentials_hold_a_colon() {
+        for (value, expected) in [
+            ("cm9vdDpyb290", true),
+            ("QWxhZGRpbjpvcGVuIHNlc2FtZQ==", true),
+            ("dTpw", false),
+            ("dXNlcjpw", true),
+            ("authentication", false),
+            ("Authorization", false),
+            ("Information", false),
+            ("cm9vdA==", false),
+        ] {
+            assert_eq!(is_basic(value), expected, "{value}");
+        }
+    }
+}
