@@ -62,7 +62,8 @@ impl Checkpoint {
         if origin.is_empty() {
             return Err(CheckpointError::EmptyLine { line: 1 });
         }
-        let size = parse_decimal(size).ok_or_else(|| CheckpointError::Size(size.chars().take(40).collect()))?;
+        let size =
+            parse_decimal(size).ok_or_else(|| CheckpointError::Size(size.chars().take(40).collect()))?;
         let root = Hash::from_base64(root).map_err(CheckpointError::Root)?;
         let extensions: Vec<String> = lines.map(str::to_owned).collect();
         if let Some(empty) = extensions.iter().position(String::is_empty) {

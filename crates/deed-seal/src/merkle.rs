@@ -355,8 +355,9 @@ pub fn verify_subtree_consistency(
 /// is not below their number (draft-ietf-plants-merkle-tree-certs, section 4.1). The empty range is one.
 pub fn is_subtree(start: u64, end: u64) -> bool {
     // Above 2^63 leaves there is no such power in 64 bits, and only a subtree that starts at 0.
-    end.checked_sub(start)
-        .is_some_and(|width| width.checked_next_power_of_two().map_or(start == 0, |w| start.is_multiple_of(w)))
+    end.checked_sub(start).is_some_and(|width| {
+        width.checked_next_power_of_two().map_or(start == 0, |w| start.is_multiple_of(w))
+    })
 }
 
 /// Why a proof proves nothing.

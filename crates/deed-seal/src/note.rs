@@ -226,8 +226,7 @@ impl VerifierKey {
                 self.verify_ed25519(&cosignature_v1_message(timestamp, text), bytes)
             }),
             KeyType::MlDsa44 => timestamp_of(&signature.bytes).is_some_and(|(timestamp, bytes)| {
-                CosignedTree::of_note(text, timestamp)
-                    .is_ok_and(|tree| self.verify_ml_dsa(&tree, bytes))
+                CosignedTree::of_note(text, timestamp).is_ok_and(|tree| self.verify_ml_dsa(&tree, bytes))
             }),
         };
         if valid && self.made(signature) {
@@ -244,8 +243,9 @@ impl VerifierKey {
     /// [`NoteError::BadSignature`] if it fails or the key is of another type.
     pub fn verify_subtree(&self, tree: &CosignedTree, signature: &[u8]) -> Result<(), NoteError> {
         let valid = self.kind == KeyType::MlDsa44
-            && timestamp_of(signature)
-                .is_some_and(|(timestamp, bytes)| timestamp == tree.timestamp && self.verify_ml_dsa(tree, bytes));
+            && timestamp_of(signature).is_some_and(|(timestamp, bytes)| {
+                timestamp == tree.timestamp && self.verify_ml_dsa(tree, bytes)
+            });
         if valid { Ok(()) } else { Err(NoteError::BadSignature { name: self.name.clone() }) }
     }
 
@@ -266,7 +266,8 @@ impl VerifierKey {
     }
 
     fn verify_ml_dsa(&self, tree: &CosignedTree, signature: &[u8]) -> bool {
-        let key = self.public_key.as_slice().try_into().map(|key| ml_dsa::VerifyingKey::<MlDsa44>::decode(&key));
+        let key =
+            self.public_key.as_slice().try_into().map(|key| ml_dsa::VerifyingKey::<MlDsa44>::decode(&key));
         key.ok()
             .zip(ml_dsa::Signature::<MlDsa44>::try_from(signature).ok())
             .zip(tree.message(&self.name).ok())
@@ -417,7 +418,8 @@ impl FromStr for Signature {
     /// Reads one signature line without its newline.
     fn from_str(line: &str) -> Result<Self, Self::Err> {
         let error = || NoteError::SignatureLine(line.chars().take(80).collect());
-        let (name, encoded) = line.strip_prefix(SIGNATURE_MARK).and_then(|rest| rest.split_once(' ')).ok_or_else(error)?;
+        let (name, encoded) =
+            line.strip_prefix(SIGNATURE_MARK).and_then(|rest| rest.split_once(' ')).ok_or_else(error)?;
         check_name(name)?;
         let decoded = STANDARD.decode(encoded).map_err(|_| error())?;
         match decoded.split_first_chunk() {

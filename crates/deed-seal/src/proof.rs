@@ -54,7 +54,9 @@ impl TlogProof {
             return Err(TlogProofError::Header);
         }
         let extra = match lines.next_if(|(_, line)| line.starts_with("extra ")) {
-            Some((number, line)) => Some(decode_extra(line).ok_or(TlogProofError::Line { number, expected: "`extra` and base64" })?),
+            Some((number, line)) => Some(
+                decode_extra(line).ok_or(TlogProofError::Line { number, expected: "`extra` and base64" })?,
+            ),
             None => None,
         };
         let wrong = |number| TlogProofError::Line { number, expected: "`index` and a decimal number" };
@@ -84,7 +86,11 @@ impl TlogProof {
     ///
     /// # Errors
     /// [`TlogProofError`] if it is not proved.
-    pub fn verify_leaf<'k>(&self, leaf: &Hash, keys: &'k [VerifierKey]) -> Result<Proved<'k>, TlogProofError> {
+    pub fn verify_leaf<'k>(
+        &self,
+        leaf: &Hash,
+        keys: &'k [VerifierKey],
+    ) -> Result<Proved<'k>, TlogProofError> {
         let (checkpoint, note) = Checkpoint::open_unverified(self.checkpoint.as_bytes())?;
         let keys = note.verify(keys).map_err(CheckpointError::Note)?;
         verify_inclusion(leaf, self.index, checkpoint.size, &self.hashes, &checkpoint.root)?;

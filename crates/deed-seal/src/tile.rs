@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::str::FromStr;
 
@@ -160,7 +161,8 @@ pub fn tile_root(hashes: &[Hash]) -> Hash {
     if let [root] = hashes {
         return *root;
     }
-    let mut level: Vec<Hash> = hashes.as_chunks().0.iter().map(|[left, right]| node_hash(left, right)).collect();
+    let mut level: Vec<Hash> =
+        hashes.as_chunks().0.iter().map(|[left, right]| node_hash(left, right)).collect();
     while level.len() > 1 {
         let half = level.len() / 2;
         for i in 0..half {
@@ -218,11 +220,11 @@ where
         let tile = (tile_level, index / per_tile);
         let first = ((index % per_tile) as usize) << within;
         let mut tiles = self.tiles.borrow_mut();
-        if !tiles.contains_key(&tile) {
-            tiles.insert(tile, self.load(tile.0, tile.1)?);
-        }
-        let hashes = tiles.get(&tile).and_then(|tile| tile.get(first..first + (1 << within)));
-        hashes.map(tile_root).ok_or(outside)
+        let hashes = match tiles.entry(tile) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(self.load(tile.0, tile.1)?),
+        };
+        hashes.get(first..first + (1 << within)).map(tile_root).ok_or(outside)
     }
 }
 

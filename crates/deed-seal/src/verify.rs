@@ -12,6 +12,8 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
+use serde_json::{Value, json};
+
 use crate::checkpoint::Checkpoint;
 use crate::hash::Hash;
 use crate::merkle::Frontier;
@@ -97,6 +99,38 @@ impl Report {
     pub fn is_self_consistent_only(&self) -> bool {
         self.signed_by.is_empty()
     }
+
+    /// The answer of `deed verify --json`, of a log that has only tiles.
+    pub fn to_json(&self) -> Value {
+        let head = self.checkpoint.as_ref();
+        let problems = self.problems.iter().map(|Problem { kind, place, what }| {
+            let kind = match kind {
+                ProblemKind::Violated => "violated",
+                ProblemKind::Unverified => "unverified",
+            };
+            json!({ "where": place, "what": what, "kind": kind })
+        });
+        let unchecked =
+            self.unchecked.iter().map(|Unchecked { place, why }| json!({ "where": place, "why": why }));
+        json!({
+            "verified": self.verified(),
+            "self_consistent_only": self.is_self_consistent_only(),
+            "signed_by": self.signed_by,
+            "origin": head.map(|head| &head.origin),
+            "size": head.map(|head| head.size),
+            "root": head.map(|head| head.root.to_string()),
+            "checked": {
+                "leaves": self.leaves,
+                "files": self.files,
+                "checkpoints": self.checkpoints,
+                "packs": 0,
+                "disclosures": 0,
+                "rows": 0,
+            },
+            "unchecked": unchecked.collect::<Vec<_>>(),
+            "problems": problems.collect::<Vec<_>>(),
+        })
+    }
 }
 
 /// Something wrong or missing.
@@ -140,7 +174,8 @@ pub fn verify<T: Tiles>(tiles: &T, against: &Against<'_>) -> Report {
     match tree.root_at(checkpoint.size) {
         Some(root) if root == checkpoint.root => {}
         Some(root) => {
-            let what = format!("the log's files lead to root {root}, the checkpoint says {}", checkpoint.root);
+            let what =
+                format!("the log's files lead to root {root}, the checkpoint says {}", checkpoint.root);
             report.violated("checkpoint", what);
         }
         None => report.unverified("checkpoint", "its root cannot be recomputed, hashes are missing"),
@@ -151,7 +186,8 @@ pub fn verify<T: Tiles>(tiles: &T, against: &Against<'_>) -> Report {
             Some(root) if root == kept.root => {}
             Some(root) => {
                 let size = kept.size;
-                let what = format!("the log does not continue it: its first {size} leaves now have root {root}");
+                let what =
+                    format!("the log does not continue it: its first {size} leaves now have root {root}");
                 report.violated(name, what);
             }
             None => report.unverified(name, "its root cannot be recomputed, hashes are missing"),
@@ -194,7 +230,11 @@ fn read_checkpoint<T: Tiles>(tiles: &T, keys: &[VerifierKey], report: &mut Repor
 }
 
 /// Those of the kept checkpoints that the log can be compared with.
-fn read_kept<'a>(against: &Against<'a>, head: &Checkpoint, report: &mut Report) -> Vec<(&'a str, Checkpoint)> {
+fn read_kept<'a>(
+    against: &Against<'a>,
+    head: &Checkpoint,
+    report: &mut Report,
+) -> Vec<(&'a str, Checkpoint)> {
     let mut kept = Vec::new();
     for Kept { name, note } in against.since {
         let (checkpoint, note) = match Checkpoint::open_unverified(note) {
@@ -265,7 +305,8 @@ fn recompute<T: Tiles>(
         }
         done
     };
-    let threads = against.threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let threads =
+        against.threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let mut chunks = thread::scope(|scope| {
         // Where a thread cannot be had, the others do its share.
         let spawn = |_| thread::Builder::new().spawn_scoped(scope, work).ok();
@@ -357,11 +398,16 @@ impl Tree {
         std::mem::swap(&mut self.marks, &mut with_tile);
         if self.root_at(checkpoint.size) == Some(checkpoint.root) {
             self.marks.extend(with_tile.into_iter().filter(|(size, _)| *size <= tail.start));
-            let what = format!("{leaves}: the entry does not have the hash in `{tile}`, with which the checkpoint agrees");
+            let what = format!(
+                "{leaves}: the entry does not have the hash in `{tile}`, with which the checkpoint agrees"
+            );
             report.violated(entries.to_string(), what);
         } else {
             self.marks = with_tile;
-            report.violated(entries.to_string(), format!("{leaves}: the entry does not have the hash in `{tile}`"));
+            report.violated(
+                entries.to_string(),
+                format!("{leaves}: the entry does not have the hash in `{tile}`"),
+            );
         }
     }
 }

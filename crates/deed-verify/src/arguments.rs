@@ -20,8 +20,8 @@ every tile recomputed, the root compared with the checkpoint, signatures verifie
 usage: deed-verify DIR [--vkey FILE]... [--since CHECKPOINT]... [--json]
 
   DIR                 folder with `checkpoint` and `tile/`
-  --vkey FILE         public keys that you got elsewhere, a vkey (name+id+base64) a line, or one vkey;
-                      without them the answer is about self-consistency only
+  --vkey FILE         public keys that you got elsewhere, a vkey (name+id+base64) a line, or one
+                      vkey; without them the answer is about self-consistency only
   --since CHECKPOINT  a checkpoint that you kept: the log must continue it
   --json              the answer as one JSON document
   --help, --version
@@ -54,7 +54,8 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Req
     let mut only_operands = false;
     while let Some(argument) = arguments.next() {
         let (option, attached) = split_option(&argument);
-        let mut value = || attached.clone().or_else(|| arguments.next()).ok_or(format!("{option} needs a value"));
+        let mut value =
+            || attached.clone().or_else(|| arguments.next()).ok_or(format!("{option} needs a value"));
         match option.as_str() {
             _ if only_operands || !option.starts_with('-') => {
                 if folder.replace(PathBuf::from(&argument)).is_some() {
@@ -86,7 +87,8 @@ impl Arguments {
                 continue;
             }
             let shown = argument.display();
-            let text = fs::read_to_string(argument).map_err(|error| format!("cannot read `{shown}`: {error}"))?;
+            let text =
+                fs::read_to_string(argument).map_err(|error| format!("cannot read `{shown}`: {error}"))?;
             let lines = text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty());
             let before = keys.len();
             for (number, line) in lines {

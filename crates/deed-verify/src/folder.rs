@@ -21,12 +21,14 @@ pub(crate) struct Folder {
 impl Folder {
     /// Looks at all names in the folder `root`, whose contents are read later.
     pub(crate) fn open(root: &Path) -> Result<Self, String> {
-        let mut folder = Self { root: root.to_owned(), others: Vec::new(), kept: Vec::new(), foreign: Vec::new() };
+        let mut folder =
+            Self { root: root.to_owned(), others: Vec::new(), kept: Vec::new(), foreign: Vec::new() };
         let size = fs::read(root.join("checkpoint"))
             .ok()
             .and_then(|note| Checkpoint::open_unverified(&note).ok())
             .map_or(0, |(checkpoint, _)| checkpoint.size);
-        let entries = fs::read_dir(root).map_err(|error| format!("cannot open `{}`: {error}", root.display()))?;
+        let entries =
+            fs::read_dir(root).map_err(|error| format!("cannot open `{}`: {error}", root.display()))?;
         folder.walk(entries, "", size);
         folder.others.sort_unstable();
         folder.kept.sort_unstable();
@@ -43,7 +45,8 @@ impl Folder {
     pub(crate) fn kept(&self) -> Result<Vec<Kept>, String> {
         let read = |path: &PathBuf| {
             let name = path.display().to_string();
-            let note = fs::read(self.root.join(path)).map_err(|error| format!("cannot read `{name}`: {error}"))?;
+            let note =
+                fs::read(self.root.join(path)).map_err(|error| format!("cannot read `{name}`: {error}"))?;
             Ok(Kept { name, note })
         };
         self.kept.iter().map(read).collect()

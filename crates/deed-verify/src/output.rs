@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use deed_seal::verify::{ProblemKind, Report};
-use serde_json::json;
 
 use crate::arguments::Arguments;
 
@@ -12,37 +11,7 @@ const SHOWN: usize = 20;
 
 /// The answer as JSON, with a final newline.
 pub(crate) fn json(report: &Report) -> String {
-    let kind = |kind| match kind {
-        ProblemKind::Violated => "violated",
-        ProblemKind::Unverified => "unverified",
-    };
-    let problems: Vec<_> = report
-        .problems
-        .iter()
-        .map(|problem| json!({ "where": problem.place, "what": problem.what, "kind": kind(problem.kind) }))
-        .collect();
-    let unchecked: Vec<_> =
-        report.unchecked.iter().map(|file| json!({ "where": file.place, "why": file.why })).collect();
-    let head = report.checkpoint.as_ref();
-    let answer = json!({
-        "verified": report.verified(),
-        "self_consistent_only": report.is_self_consistent_only(),
-        "signed_by": report.signed_by,
-        "origin": head.map(|head| &head.origin),
-        "size": head.map(|head| head.size),
-        "root": head.map(|head| head.root.to_string()),
-        "checked": {
-            "leaves": report.leaves,
-            "files": report.files,
-            "checkpoints": report.checkpoints,
-            "packs": 0,
-            "disclosures": 0,
-            "rows": 0,
-        },
-        "unchecked": unchecked,
-        "problems": problems,
-    });
-    format!("{answer:#}\n")
+    format!("{:#}\n", report.to_json())
 }
 
 /// The answer in words.
@@ -68,30 +37,45 @@ fn write(text: &mut String, report: &Report, arguments: &Arguments) -> std::fmt:
     lines(text, "", problems)?;
 
     if let Some(head) = &report.checkpoint {
-        writeln!(text, "\n  log        {}, {} leaves", head.origin, head.size)?;
+        writeln!(text, "\n  log        {}, {}", head.origin, count(head.size, "leaf", "leaves"))?;
         writeln!(text, "  root       {}", head.root)?;
     }
-    let Report { leaves, files, checkpoints, .. } = report;
+    let leaves = count(report.leaves, "leaf", "leaves");
+    let files = count(report.files, "file", "files");
+    let checkpoints = count(report.checkpoints, "checkpoint", "checkpoints");
     let of = |kind| report.problems.iter().filter(|problem| problem.kind == kind).count();
     let (violated, unverified) = (of(ProblemKind::Violated), of(ProblemKind::Unverified));
-    writeln!(text, "  checked    {leaves} leaves, {files} files, {checkpoints} checkpoints")?;
+    writeln!(text, "  checked    {leaves}, {files}, {checkpoints}")?;
     writeln!(text, "  found      {violated} violated, {unverified} unverified")?;
     if report.is_self_consistent_only() {
-        writeln!(text, "  signed by  self-consistent only: no key kept elsewhere vouches for the checkpoint")?;
+        writeln!(
+            text,
+            "  signed by  self-consistent only: no key kept elsewhere vouches for the checkpoint"
+        )?;
     } else {
         writeln!(text, "  signed by  {}", report.signed_by.join(", "))?;
     }
-    lines(text, "  unchecked  ", report.unchecked.iter().map(|file| (file.place.as_str(), file.why.clone())))?;
+    lines(
+        text,
+        "  unchecked  ",
+        report.unchecked.iter().map(|file| (file.place.as_str(), file.why.clone())),
+    )?;
 
     let next = match report.verified() {
         Some(true) if report.is_self_consistent_only() => {
             format!("get the log's key from someone else: deed-verify {folder} --vkey FILE")
         }
         Some(true) => return Ok(()),
-        Some(false) => format!("keep this copy untouched, compare with a backup: deed-verify BACKUP --since {folder}/checkpoint"),
+        Some(false) => format!(
+            "keep this copy untouched, compare with a backup: deed-verify BACKUP --since {folder}/checkpoint"
+        ),
         None => "fetch what is missing again, from another copy if need be".to_owned(),
     };
     writeln!(text, "  what now   {next}")
+}
+
+fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// A line for each of `items`, up to a number that people read.

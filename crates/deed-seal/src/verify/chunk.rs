@@ -40,7 +40,8 @@ impl Tail {
     /// The marks within the bundle as they are if its tile is right.
     pub(super) fn marks_from_tile(&self) -> BTreeMap<u64, Option<Frontier>> {
         let Some(before) = &self.before else { return BTreeMap::new() };
-        let marks = self.sizes.iter().map(|size| (*size, Some(extend(before, self.start, &self.hashes, *size))));
+        let marks =
+            self.sizes.iter().map(|size| (*size, Some(extend(before, self.start, &self.hashes, *size))));
         marks.collect()
     }
 }
@@ -114,7 +115,9 @@ pub(super) fn verify_upper_levels<T: Tiles>(
         level += 1;
         let full = settled.as_chunks::<{ TILE_WIDTH as usize }>().0.iter();
         let above: Vec<_> = full
-            .map(|group| group.iter().copied().collect::<Option<Vec<Hash>>>().map(|hashes| tile::tile_root(&hashes)))
+            .map(|group| {
+                group.iter().copied().collect::<Option<Vec<Hash>>>().map(|hashes| tile::tile_root(&hashes))
+            })
             .collect();
         settled = settle_level(level, &above);
     }
@@ -175,13 +178,16 @@ impl Bundle {
     /// The leaves whose entries do not have the hashes in the tile, in words; `None` if there are none.
     fn differing_leaves(&self) -> Option<String> {
         let pairs = self.from_entries.as_ref()?.iter().zip(self.from_tile.as_ref()?);
-        let mut differing = (self.start..).zip(pairs).filter(|(_, (entry, tile))| entry != tile).map(|(leaf, _)| leaf);
+        let mut differing =
+            (self.start..).zip(pairs).filter(|(_, (entry, tile))| entry != tile).map(|(leaf, _)| leaf);
         let first = differing.next()?;
         let more: Vec<u64> = differing.collect();
         Some(match more[..] {
             [] => format!("leaf {first}"),
             [second] => format!("leaves {first} and {second}"),
-            [second, .., last] => format!("leaves {first}, {second} and {} more up to {last}", more.len() - 1),
+            [second, .., last] => {
+                format!("leaves {first}, {second} and {} more up to {last}", more.len() - 1)
+            }
         })
     }
 }
@@ -215,7 +221,8 @@ impl<T: Tiles> Reader<'_, T> {
         computed: Option<Hash>,
         claimed: Option<Hash>,
     ) -> Option<Hash> {
-        if let (Some(computed), Some(claimed), TilePath::Hashes { level, index, .. }) = (computed, claimed, *path)
+        if let (Some(computed), Some(claimed), TilePath::Hashes { level, index, .. }) =
+            (computed, claimed, *path)
             && computed != claimed
         {
             let (index, width) = (index * TILE_WIDTH + place as u64, TILE_WIDTH as u16);
@@ -251,7 +258,8 @@ impl<T: Tiles> Reader<'_, T> {
                 return Some(hashes);
             }
             Ok(entries) => {
-                let what = format!("has {} entries instead of {}, from leaf {start}", entries.len(), file.width());
+                let what =
+                    format!("has {} entries instead of {}, from leaf {start}", entries.len(), file.width());
                 self.report.violated(file.to_string(), what);
             }
             Err(error) => {
