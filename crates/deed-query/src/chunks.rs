@@ -3,13 +3,16 @@
 use std::{
     collections::HashMap,
     ops::{ControlFlow, Range},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use arrow::array::{Array, RecordBatch};
 use deed_ledger::{LedgerError, Snapshot};
 
-use crate::columns::{BadLeaf, CHUNK, RowBuilder};
+use crate::{
+    columns::{BadLeaf, CHUNK, RowBuilder},
+    tables::lock,
+};
 
 /// Sealed leaves that do not change.
 pub trait Leaves: Send + Sync {
@@ -123,17 +126,14 @@ impl Chunks {
         Ok(head(&grown.batches, count))
     }
 
-    /// Forgets the chunks of leaves before `leaf`.
-    pub(crate) fn forget_before(&self, leaf: u64) {
-        let mut kept = lock(&self.kept);
-        let Kept { chunks, bytes, .. } = &mut *kept;
-        chunks.retain(|number, entry| {
-            let stays = (number + 1) * CHUNK as u64 > leaf;
-            if !stays {
-                *bytes -= entry.bytes;
+    /// Forgets the rows of `leaves`.
+    pub(crate) fn forget(&self, leaves: Range<u64>) {
+        let kept = &mut *lock(&self.kept);
+        for number in leaves.start / CHUNK as u64..leaves.end.div_ceil(CHUNK as u64) {
+            if let Some(entry) = kept.chunks.remove(&number) {
+                kept.bytes -= entry.bytes;
             }
-            stays
-        });
+        }
     }
 
     fn entry(&self, number: u64) -> Arc<Mutex<Grown>> {
@@ -146,7 +146,7 @@ impl Chunks {
     }
 
     fn weigh(&self, number: u64, chunk: &Arc<Mutex<Grown>>, bytes: usize) {
-        let mut kept = lock(&self.kept);
+        let kept = &mut *lock(&self.kept);
         // It may have been forgotten meanwhile.
         let Some(entry) = kept.chunks.get_mut(&number).filter(|entry| Arc::ptr_eq(&entry.rows, chunk)) else { return };
         let before = std::mem::replace(&mut entry.bytes, bytes);
@@ -157,10 +157,6 @@ impl Chunks {
             kept.bytes -= gone.bytes;
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Bytes that a batch keeps for itself: columns without a value share theirs with all others.

@@ -331,7 +331,7 @@ impl Values for Ids {
 
 /// Lists of structures, the members of each declared once.
 macro_rules! structures {
-    ($(#[$doc:meta])* $name:ident of $item:ident { $($member:literal $at:ident: $kind:ty = |$each:ident| $value:expr;)* }) => {
+    ($(#[$doc:meta])* $name:ident of $item:ident { $($member:literal $at:ident: $kind:ty = |$number:pat_param, $each:ident| $value:expr;)* }) => {
         $(#[$doc])*
         #[derive(Default)]
         pub(super) struct $name { ends: Ends, $($at: Column<$kind>),* }
@@ -352,8 +352,8 @@ macro_rules! structures {
             }
             fn value(&mut self, items: &[$item<'_>]) {
                 self.ends.push(items.len());
-                for item in items {
-                    $({ let $each = item; self.$at.push((|| $value)()); })*
+                for (number, item) in (1..).zip(items) {
+                    $({ let ($number, $each) = (number, item); self.$at.push((|| $value)()); })*
                 }
             }
             fn array(mut self) -> ArrayRef {
@@ -367,42 +367,44 @@ macro_rules! structures {
 structures! {
     /// The hops between initiator and executor.
     Hops of Hop {
-        "principal" principal: MemberWho = |hop| hop.principal.account;
-        "type" kind: Member = |hop| Some(hop.principal.kind.as_str());
-        "instance" instance: Member = |hop| hop.principal.instance.as_deref();
-        "vendor" vendor: Member = |hop| hop.principal.vendor.as_deref();
-        "credential" credential: Member = |hop| hop.credential.as_deref();
-        "delegation" delegation: MemberId = |hop| hop.delegation;
-        "scopes" scopes: Texts = |hop| some(&hop.scope);
+        "hop" hop: Int = |number, _hop| Some(number);
+        "principal" principal: MemberWho = |_, hop| hop.principal.account;
+        "type" kind: Member = |_, hop| Some(hop.principal.kind.as_str());
+        "instance" instance: Member = |_, hop| hop.principal.instance.as_deref();
+        "vendor" vendor: Member = |_, hop| hop.principal.vendor.as_deref();
+        "credential" credential: Member = |_, hop| hop.credential.as_deref();
+        "delegation" delegation: MemberId = |_, hop| hop.delegation;
+        "scopes" scopes: Texts = |_, hop| some(&hop.scope);
     }
 }
 
 structures! {
     /// What an event changed in authority.
     Effects of Effect {
-        "kind" kind: Member = |effect| Some(effect.kind.as_str());
-        "change" change: Member = |effect| Some(effect.terms.as_ref()?.change?.as_str());
-        "answer" answer: Member = |effect| Some(effect.terms.as_ref()?.answer?.as_str());
-        "credential" credential: Member = |effect| credential_name(effect.credential.as_ref()?);
-        "credential_id" credential_id: Member = |effect| effect.credential.as_ref()?.id.as_deref();
-        "credential_type" credential_type: Member = |effect| effect.credential.as_ref()?.kind.as_deref();
-        "credential_issuer" credential_issuer: Member = |effect| effect.credential.as_ref()?.issuer.as_deref();
-        "credential_issued" credential_issued: Time = |effect| effect.credential.as_ref()?.issued;
-        "credential_expires" credential_expires: Time = |effect| effect.credential.as_ref()?.expires;
-        "credential_parent" credential_parent: Member = |effect| effect.credential.as_ref()?.parent.as_deref();
-        "credential_scopes" credential_scopes: Texts = |effect| some(&effect.credential.as_ref()?.scopes);
-        "resource_uri" resource_uri: Member = |effect| Some(&*effect.resource.as_ref()?.uri);
-        "resource_type" resource_type: Member = |effect| effect.resource.as_ref()?.kind.as_deref();
-        "classification" classification: Member = |effect| effect.resource.as_ref()?.classification.as_deref();
-        "by" by: MemberWho = |effect| effect.terms.as_ref()?.by.as_ref()?.account;
-        "by_type" by_type: Member = |effect| Some(effect.terms.as_ref()?.by.as_ref()?.kind.as_str());
-        "subject" subject: MemberWho = |effect| effect.terms.as_ref()?.subject.as_ref()?.account;
-        "subject_type" subject_type: Member = |effect| Some(effect.terms.as_ref()?.subject.as_ref()?.kind.as_str());
-        "subject_vendor" subject_vendor: Member = |effect| effect.terms.as_ref()?.subject.as_ref()?.vendor.as_deref();
-        "role" role: Member = |effect| effect.terms.as_ref()?.role.as_deref();
-        "scopes" scopes: Texts = |effect| some(&effect.terms.as_ref()?.scopes);
-        "not_before" not_before: Time = |effect| effect.terms.as_ref()?.not_before;
-        "expires" expires: Time = |effect| effect.terms.as_ref()?.expires;
+        "effect" effect: Int = |number, _effect| Some(number);
+        "kind" kind: Member = |_, effect| Some(effect.kind.as_str());
+        "change" change: Member = |_, effect| Some(effect.terms.as_ref()?.change?.as_str());
+        "answer" answer: Member = |_, effect| Some(effect.terms.as_ref()?.answer?.as_str());
+        "credential" credential: Member = |_, effect| credential_name(effect.credential.as_ref()?);
+        "credential_id" credential_id: Member = |_, effect| effect.credential.as_ref()?.id.as_deref();
+        "credential_type" credential_type: Member = |_, effect| effect.credential.as_ref()?.kind.as_deref();
+        "credential_issuer" credential_issuer: Member = |_, effect| effect.credential.as_ref()?.issuer.as_deref();
+        "credential_issued" credential_issued: Time = |_, effect| effect.credential.as_ref()?.issued;
+        "credential_expires" credential_expires: Time = |_, effect| effect.credential.as_ref()?.expires;
+        "credential_parent" credential_parent: Member = |_, effect| effect.credential.as_ref()?.parent.as_deref();
+        "credential_scopes" credential_scopes: Texts = |_, effect| some(&effect.credential.as_ref()?.scopes);
+        "resource_uri" resource_uri: Member = |_, effect| Some(&*effect.resource.as_ref()?.uri);
+        "resource_type" resource_type: Member = |_, effect| effect.resource.as_ref()?.kind.as_deref();
+        "classification" classification: Member = |_, effect| effect.resource.as_ref()?.classification.as_deref();
+        "by" by: MemberWho = |_, effect| effect.terms.as_ref()?.by.as_ref()?.account;
+        "by_type" by_type: Member = |_, effect| Some(effect.terms.as_ref()?.by.as_ref()?.kind.as_str());
+        "subject" subject: MemberWho = |_, effect| effect.terms.as_ref()?.subject.as_ref()?.account;
+        "subject_type" subject_type: Member = |_, effect| Some(effect.terms.as_ref()?.subject.as_ref()?.kind.as_str());
+        "subject_vendor" subject_vendor: Member = |_, effect| effect.terms.as_ref()?.subject.as_ref()?.vendor.as_deref();
+        "role" role: Member = |_, effect| effect.terms.as_ref()?.role.as_deref();
+        "scopes" scopes: Texts = |_, effect| some(&effect.terms.as_ref()?.scopes);
+        "not_before" not_before: Time = |_, effect| effect.terms.as_ref()?.not_before;
+        "expires" expires: Time = |_, effect| effect.terms.as_ref()?.expires;
     }
 }
 
