@@ -1,0 +1,114 @@
+//! The tables of a query by name.
+
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+};
+
+use async_trait::async_trait;
+use datafusion::{
+    catalog::{
+        CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, SchemaProvider, TableProvider,
+        information_schema::InformationSchemaProvider,
+    },
+    common::{DataFusionError, Result},
+    datasource::ViewTable,
+    execution::{SessionState, SessionStateBuilder},
+};
+use deed_ledger::Ledger;
+
+use crate::{
+    actions::Actions,
+    aliases::Aliases,
+    records::{Records, View},
+    views::VIEWS,
+};
+
+/// The catalog's name.
+pub(crate) const CATALOG: &str = "deed";
+/// The schema's name.
+pub(crate) const SCHEMA: &str = "public";
+
+/// A session in which `tenant` sees what is in `view`.
+pub(crate) fn session(template: &SessionState, view: Arc<View>, ledger: Ledger, tenant: Option<String>) -> SessionState {
+    let records = Arc::new(Records { view, tenant });
+    of_records(template, records, ledger)
+}
+
+fn of_records(template: &SessionState, records: Arc<Records>, ledger: Ledger) -> SessionState {
+    let catalogs: Arc<dyn CatalogProviderList> = Arc::new(MemoryCatalogProviderList::new());
+    let catalog = Arc::new(MemoryCatalogProvider::new());
+    catalogs.register_catalog(CATALOG.to_owned(), catalog.clone());
+    let tables: Arc<dyn SchemaProvider> = Arc::new(Tables { records, ledger, template: template.clone() });
+    let described: Arc<dyn SchemaProvider> = Arc::new(Described(Arc::downgrade(&catalogs)));
+    for (name, schema) in [(SCHEMA, tables), ("information_schema", described)] {
+        if let Err(error) = catalog.register_schema(name, schema) {
+            unreachable!("a catalog in memory takes any schema: {error}");
+        }
+    }
+    SessionStateBuilder::new_from_existing(template.clone()).with_catalog_list(catalogs).build()
+}
+
+/// Tables are made when a query names them. Nothing here holds the session that holds this.
+struct Tables {
+    records: Arc<Records>,
+    ledger: Ledger,
+    template: SessionState,
+}
+
+impl fmt::Debug for Tables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.records.fmt(f)
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for Tables {
+    fn table_names(&self) -> Vec<String> {
+        ["records", "actions", "aliases"].into_iter().chain(VIEWS.iter().map(|view| view.name)).map(str::to_owned).collect()
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.table_names().iter().any(|table| table == name)
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        Ok(match name {
+            "records" => Some(self.records.clone()),
+            "actions" => Some(Arc::new(Actions::new(self.records.clone(), self.ledger.clone()))),
+            "aliases" => Some(Arc::new(Aliases::new(self.ledger.clone()))),
+            _ => match VIEWS.iter().find(|view| view.name == name) {
+                Some(view) => {
+                    let state = of_records(&self.template, self.records.clone(), self.ledger.clone());
+                    let plan = state.create_logical_plan(view.sql).await?;
+                    Some(Arc::new(ViewTable::new(plan, None)))
+                }
+                None => None,
+            },
+        })
+    }
+}
+
+/// What tables and columns there are; nothing about the machine.
+#[derive(Debug)]
+struct Described(Weak<dyn CatalogProviderList>);
+
+const DESCRIBED: &[&str] = &["tables", "columns"];
+
+#[async_trait]
+impl SchemaProvider for Described {
+    fn table_names(&self) -> Vec<String> {
+        DESCRIBED.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        DESCRIBED.contains(&name)
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        match self.0.upgrade() {
+            Some(catalogs) if self.table_exist(name) => InformationSchemaProvider::new(catalogs).table(name).await,
+            _ => Ok(None),
+        }
+    }
+}
