@@ -75,29 +75,16 @@ pub(crate) fn answers<'c>(
         .collect();
     // What an intent announces happens at some time before its outcome; what was observed, at its time.
     let head = &case.head().is;
-    let done = if head.kind == Kind::Intent {
-        ended.time().unwrap_or(Timestamp(i64::MAX))
-    } else {
-        moment
-    };
+    let done = if head.kind == Kind::Intent { ended.time().unwrap_or(Timestamp(i64::MAX)) } else { moment };
     // Deed held it back until a human answered.
     let held = head.basis == Basis::Enforced
-        && head
-            .decision
-            .as_ref()
-            .is_some_and(|decision| decision.effect == Ruling::StepUp);
+        && head.decision.as_ref().is_some_and(|decision| decision.effect == Ruling::StepUp);
     let withdrawn = |claim: &Claim<'c>| {
         // By the same person, later but still before the action.
         related.iter().any(|later| {
             let takes_back = matches!(later.change(), Some(Change::Revoked | Change::Expired))
                 || answer(later) == Some(Answer::Refused);
-            let this_one = later
-                .rec
-                .is
-                .approvals
-                .iter()
-                .flatten()
-                .any(|id| *id == claim.rec.is.id);
+            let this_one = later.rec.is.approvals.iter().flatten().any(|id| *id == claim.rec.is.id);
             let same = this_one
                 || approver(later).is_some()
                     && approver(later) == approver(claim)
@@ -111,15 +98,9 @@ pub(crate) fn answers<'c>(
     let who_asked: BTreeSet<Account> = request
         .into_iter()
         .flat_map(|request| {
-            request
-                .askers()
-                .chain(request.claim.terms.and_then(|terms| terms.subject.as_ref()))
+            request.askers().chain(request.claim.terms.and_then(|terms| terms.subject.as_ref()))
         })
-        .chain(
-            grant
-                .and_then(|grant| grant.claim.terms)
-                .and_then(|terms| terms.subject.as_ref()),
-        )
+        .chain(grant.and_then(|grant| grant.claim.terms).and_then(|terms| terms.subject.as_ref()))
         .filter_map(|party| party.account)
         .chain(people.initiator.account())
         .collect();
@@ -129,20 +110,12 @@ pub(crate) fn answers<'c>(
         (Some(Answer::Refused), _) => Worth::Refused,
         (_, None) => Worth::Anonymous,
         _ if claim.time() > done => Worth::Late,
-        _ if claim.time() > moment && !(held && claim.rec.is.basis == Basis::Enforced) => {
-            Worth::UnderWay
-        }
+        _ if claim.time() > moment && !(held && claim.rec.is.basis == Basis::Enforced) => Worth::UnderWay,
         // INVARIANT D8: someone who neither asked nor executes.
         (_, Some(by)) if people.executor.account() == Some(by) => Worth::ByWhoActs,
         (_, Some(by)) if who_asked.contains(&by) => Worth::ByWhoAsked,
         _ if withdrawn(claim) => Worth::Withdrawn,
-        _ if claim
-            .terms
-            .and_then(|terms| terms.expires)
-            .is_some_and(|end| end <= moment) =>
-        {
-            Worth::Ended
-        }
+        _ if claim.terms.and_then(|terms| terms.expires).is_some_and(|end| end <= moment) => Worth::Ended,
         _ => Worth::Counts,
     };
     let answered = |claim: &Claim<'c>| {
@@ -199,11 +172,7 @@ impl<'c> Target<'c> {
     fn of(case: &'c Case<'c>, request: Option<&Asked<'c>>, grant: Option<&Given<'c>>) -> Self {
         let of_grant = grant.map(|grant| &grant.claim.rec.is);
         let of_request = request.map(|request| &request.claim.rec.is);
-        let naming = case
-            .of_action()
-            .map(|rec| &rec.is)
-            .chain(of_grant)
-            .chain(of_request);
+        let naming = case.of_action().map(|rec| &rec.is).chain(of_grant).chain(of_request);
         Target {
             family: &case.family,
             request: match of_grant {
@@ -211,9 +180,7 @@ impl<'c> Target<'c> {
                 None => of_request.map(|request| request.id),
             },
             grant: of_grant.map(|grant| grant.id),
-            named: naming
-                .flat_map(|rec| rec.approvals.iter().flatten().copied())
-                .collect(),
+            named: naming.flat_map(|rec| rec.approvals.iter().flatten().copied()).collect(),
         }
     }
 

@@ -7,7 +7,7 @@ use deed_record::{Basis, Change, Kind, Party, RecordId, Text};
 use crate::{
     approvals::{Answered, answers},
     case::Case,
-    claim::{Claim, Standing},
+    claim::{Claim, Standing, subject},
     credential::Lineage,
     outcome::Ended,
     who::People,
@@ -56,28 +56,14 @@ impl<'c> Rights<'c> {
         let request = request(case, lineage, grant.as_ref());
         let answers = answers(case, people, ended, request.as_ref(), grant.as_ref());
         let of_action = || case.of_action().map(|rec| &rec.is);
-        let grants = of_action()
-            .filter_map(|rec| rec.grant)
-            .map(|id| ("grant", id));
+        let grants = of_action().filter_map(|rec| rec.grant).map(|id| ("grant", id));
         let of_grant = grant.as_ref().and_then(|grant| grant.claim.rec.is.request);
-        let requests = of_action()
-            .filter_map(|rec| rec.request)
-            .chain(of_grant)
-            .map(|id| ("request", id));
-        let approvals = of_action()
-            .flat_map(|rec| rec.approvals.iter().flatten())
-            .map(|id| ("approvals", *id));
-        let absent: BTreeSet<_> = grants
-            .chain(requests)
-            .chain(approvals)
-            .filter(|(_, id)| case.absent.contains(id))
-            .collect();
-        Rights {
-            request,
-            grant,
-            answers,
-            absent: absent.into_iter().collect(),
-        }
+        let requests = of_action().filter_map(|rec| rec.request).chain(of_grant).map(|id| ("request", id));
+        let approvals =
+            of_action().flat_map(|rec| rec.approvals.iter().flatten()).map(|id| ("approvals", *id));
+        let absent: BTreeSet<_> =
+            grants.chain(requests).chain(approvals).filter(|(_, id)| case.absent.contains(id)).collect();
+        Rights { request, grant, answers, absent: absent.into_iter().collect() }
     }
 }
 
@@ -86,25 +72,17 @@ impl<'c> Rights<'c> {
 fn grant<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>, people: &People<'c>) -> Option<Given<'c>> {
     let moment = case.time();
     let issuing = || {
-        lineage
-            .own()
-            .into_iter()
-            .flat_map(move |level| level.issued_before(moment))
-            .map(|claim| claim.rec)
+        lineage.own().into_iter().flat_map(move |level| level.issued_before(moment)).map(|claim| claim.rec)
     };
     let by_action: BTreeSet<RecordId> = case.of_action().filter_map(|rec| rec.is.grant).collect();
-    let by_issue: BTreeSet<RecordId> = issuing()
-        .flat_map(|rec| rec.is.grant.into_iter().chain([rec.is.id]))
-        .collect();
+    let by_issue: BTreeSet<RecordId> =
+        issuing().flat_map(|rec| rec.is.grant.into_iter().chain([rec.is.id])).collect();
     let firmly: BTreeSet<RecordId> = issuing()
         .filter(|rec| rec.firm())
         .flat_map(|rec| rec.is.grant.into_iter().chain([rec.is.id]))
         .collect();
-    let requests: BTreeSet<RecordId> = case
-        .of_action()
-        .chain(issuing())
-        .filter_map(|rec| rec.is.request)
-        .collect();
+    let requests: BTreeSet<RecordId> =
+        case.of_action().chain(issuing()).filter_map(|rec| rec.is.request).collect();
     let own: BTreeSet<RecordId> = case.of_action().map(|rec| rec.is.id).collect();
     let accounts = people.accounts();
     let ties = |claim: &Claim<'c>| {
@@ -118,25 +96,17 @@ fn grant<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>, people: &People<'c>) -> 
         } else if by_issue.contains(&id) {
             Some(Tie::Credential)
         } else {
-            claim
-                .rec
-                .is
-                .request
-                .filter(|request| requests.contains(request))
-                .map(|_| Tie::Request)
+            claim.rec.is.request.filter(|request| requests.contains(request)).map(|_| Tie::Request)
         }
     };
     let claims = || case.records.iter().flat_map(|rec| rec.claims(Kind::Grant));
     let given = claims().filter_map(|claim| {
         let tie = ties(&claim)?;
-        let about = claims().filter(|other| {
-            other.rec.is.id == claim.rec.is.id || other.rec.is.grant == Some(claim.rec.is.id)
-        });
-        let standing = Standing::at(moment, &about.collect::<Vec<_>>());
-        let subject = claim
-            .terms
-            .and_then(|terms| terms.subject.as_ref())
-            .and_then(|party| party.account);
+        let changes = claims().filter(|other| changes(other, &claim) && !own.contains(&other.rec.is.id));
+        let mut about: Vec<Claim<'c>> = std::iter::once(claim).chain(changes).collect();
+        about.sort_by_key(|claim| (claim.time(), claim.rec.is.id));
+        let standing = Standing::at(moment, &about);
+        let subject = subject(&claim);
         let belongs = match subject {
             Some(account) => accounts.contains(&account),
             // It says to nobody: only the issuer's own word ties it to what was used.
@@ -150,30 +120,13 @@ fn grant<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>, people: &People<'c>) -> 
             _ => (Edge::Asserted, tie.words()),
         };
         let how = format!("{how}, {}", claim.rec.said_by());
-        Some((
-            tie,
-            Given {
-                claim,
-                standing,
-                belongs,
-                firm: claim.rec.firm() || also,
-                edge,
-                how,
-            },
-        ))
+        Some((tie, Given { claim, standing, belongs, firm: claim.rec.firm() || also, edge, how }))
     });
     // Of several: the one named most directly, given to the right one, still in force, firmest, newest.
     let best = given.min_by_key(|(tie, grant)| {
         let rec = grant.claim.rec;
         let over = grant.standing.revoked.is_some() || grant.standing.is_over(moment);
-        (
-            *tie,
-            !grant.belongs,
-            over,
-            !grant.firm,
-            Reverse(rec.is.time),
-            rec.is.id,
-        )
+        (*tie, !grant.belongs, over, !grant.firm, Reverse(rec.is.time), rec.is.id)
     });
     best.map(|(_, grant)| grant)
 }
@@ -196,6 +149,20 @@ impl Tie {
     }
 }
 
+/// Whether `later` is a change of `grant`. A grant that merely names another one relies on it; so does an
+/// observed call, unless what it changed is a grant to the same account.
+fn changes(later: &Claim<'_>, grant: &Claim<'_>) -> bool {
+    let ends_or_extends = matches!(
+        later.change(),
+        Some(Change::Renewed | Change::Rotated | Change::Altered | Change::Revoked | Change::Expired)
+    );
+    let same_subject = match subject(later) {
+        Some(account) => subject(grant) == Some(account),
+        None => later.rec.is.kind == Kind::Grant,
+    };
+    later.rec.is.grant == Some(grant.rec.is.id) && ends_or_extends && same_subject
+}
+
 /// Whether two systems tell of the same grant: of the same request or one naming the other, to the same
 /// account, of the same role and scopes.
 fn same_grant(one: &Claim<'_>, other: &Claim<'_>) -> bool {
@@ -203,36 +170,24 @@ fn same_grant(one: &Claim<'_>, other: &Claim<'_>) -> bool {
     let (Some(mine), Some(theirs)) = (one.terms, other.terms) else {
         return false;
     };
-    let related = a.request.is_some() && a.request == b.request
-        || b.grant == Some(a.id)
-        || a.grant == Some(b.id);
-    let scopes = |scopes: &[Text<'_>]| {
-        scopes
-            .iter()
-            .map(|scope| scope.to_string())
-            .collect::<BTreeSet<_>>()
-    };
-    let account = |party: &Option<Party<'_>>| party.as_ref().and_then(|party| party.account);
+    let related =
+        a.request.is_some() && a.request == b.request || b.grant == Some(a.id) || a.grant == Some(b.id);
+    let scopes = |scopes: &[Text<'_>]| scopes.iter().map(|scope| scope.to_string()).collect::<BTreeSet<_>>();
     let given = !matches!(other.change(), Some(Change::Revoked | Change::Expired));
     one.rec.voice() != other.rec.voice()
         && related
         && given
-        && account(&mine.subject).is_some()
-        && account(&mine.subject) == account(&theirs.subject)
+        && subject(one).is_some()
+        && subject(one) == subject(other)
         && mine.role == theirs.role
         && scopes(&mine.scopes) == scopes(&theirs.scopes)
-        && one.resource.map(|resource| &resource.uri)
-            == other.resource.map(|resource| &resource.uri)
+        && one.resource.map(|resource| &resource.uri) == other.resource.map(|resource| &resource.uri)
         && mine.expires == theirs.expires
 }
 
 // === Request ===
 
-fn request<'c>(
-    case: &'c Case<'c>,
-    lineage: &Lineage<'c>,
-    grant: Option<&Given<'c>>,
-) -> Option<Asked<'c>> {
+fn request<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>, grant: Option<&Given<'c>>) -> Option<Asked<'c>> {
     let moment = case.time();
     let by_action = case.of_action().filter_map(|rec| rec.is.request);
     let by_grant = grant.and_then(|grant| grant.claim.rec.is.request);
@@ -244,21 +199,16 @@ fn request<'c>(
     let named = by_action.map(|id| (id, "named by the action"));
     let named = named.chain(by_grant.map(|id| (id, "named by the grant")));
     let named = named.chain(issuing.map(|id| (id, "named where the credential was issued")));
-    named
-        .filter_map(|(id, how)| Some((case.get(id)?.claims(Kind::Request).next()?, how)))
-        .next()
-        .map(|(claim, how)| {
+    named.filter_map(|(id, how)| Some((case.get(id)?.claims(Kind::Request).next()?, how))).next().map(
+        |(claim, how)| {
             let edge = match claim.rec.is.basis {
                 Basis::Enforced => Edge::Proven,
                 _ if how == "named where the credential was issued" => Edge::Inferred,
                 _ => Edge::Asserted,
             };
-            Asked {
-                claim,
-                edge,
-                how: format!("{how}, {}", claim.rec.said_by()),
-            }
-        })
+            Asked { claim, edge, how: format!("{how}, {}", claim.rec.said_by()) }
+        },
+    )
 }
 
 impl<'c> Asked<'c> {

@@ -71,14 +71,11 @@ pub(crate) struct Rec<'c> {
 impl<'c> Rec<'c> {
     /// Reads a record.
     pub(crate) fn read<E>(found: &'c Found) -> Result<Self, ExplainError<E>> {
-        let is = found
-            .sealed
-            .skeleton()
-            .map_err(|error| ExplainError::Unreadable {
-                log: found.log.clone(),
-                index: found.sealed.index,
-                error,
-            })?;
+        let is = found.sealed.skeleton().map_err(|error| ExplainError::Unreadable {
+            log: found.log.clone(),
+            index: found.sealed.index,
+            error,
+        })?;
         Ok(Rec { found, is })
     }
 
@@ -113,8 +110,7 @@ impl<'c> Rec<'c> {
 /// Whether `later` may correct `earlier`: another reading of the same event of the same source, or the
 /// same sender's word. Nothing corrects what Deed enforced.
 pub(crate) fn corrects(later: &Skeleton<'_>, earlier: &Skeleton<'_>) -> bool {
-    if later.tenant != earlier.tenant || later.kind != earlier.kind || later.basis != earlier.basis
-    {
+    if later.tenant != earlier.tenant || later.kind != earlier.kind || later.basis != earlier.basis {
         return false;
     }
     match (later.basis, &later.source, &earlier.source) {
@@ -135,10 +131,7 @@ pub(crate) struct Shelf {
 impl Shelf {
     /// Room for `most` records.
     pub(crate) fn new(most: usize) -> Self {
-        Shelf {
-            slots: (0..most).map(|_| OnceCell::new()).collect(),
-            used: Cell::new(0),
-        }
+        Shelf { slots: (0..most).map(|_| OnceCell::new()).collect(), used: Cell::new(0) }
     }
 
     /// Whether there is no room left.

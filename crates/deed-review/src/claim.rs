@@ -1,6 +1,6 @@
 //! What records say about authority, and what stands of it at a moment.
 
-use deed_record::{Change, Credential, Kind, Resource, Terms, Text, Timestamp};
+use deed_record::{Account, Change, Credential, Kind, Resource, Terms, Text, Timestamp};
 
 use crate::case::Rec;
 
@@ -23,12 +23,7 @@ impl<'c> Rec<'c> {
             credential: self.is.credential.as_ref(),
             resource: self.is.resource.as_ref(),
         });
-        let effects = self
-            .is
-            .effects
-            .iter()
-            .flatten()
-            .filter(move |effect| effect.kind == kind);
+        let effects = self.is.effects.iter().flatten().filter(move |effect| effect.kind == kind);
         own.into_iter().chain(effects.map(move |effect| Claim {
             rec: self,
             terms: effect.terms.as_ref(),
@@ -54,9 +49,7 @@ impl<'c> Claim<'c> {
     }
 
     pub(crate) fn scopes(&self) -> &'c [Text<'c>] {
-        let of_credential = self
-            .credential
-            .map_or(&[][..], |credential| &credential.scopes);
+        let of_credential = self.credential.map_or(&[][..], |credential| &credential.scopes);
         if of_credential.is_empty() {
             self.terms.map_or(&[][..], |terms| &terms.scopes)
         } else {
@@ -66,10 +59,7 @@ impl<'c> Claim<'c> {
 
     /// Whether it describes what is valid from its time on, rather than an end of it.
     fn describes(&self) -> bool {
-        matches!(
-            self.change(),
-            None | Some(Change::Issued | Change::Renewed | Change::Altered)
-        )
+        matches!(self.change(), None | Some(Change::Issued | Change::Renewed | Change::Altered))
     }
 
     /// Whether it makes valid again what had ended.
@@ -109,22 +99,11 @@ impl<'c> Standing<'c> {
         };
         let ended_by = |change: Change| {
             let of_that = claims.iter().filter(|claim| claim.change() == Some(change));
-            of_that
-                .filter(|end| end.time() < moment && !mended(end))
-                .copied()
-                .next()
+            of_that.filter(|end| end.time() < moment && !mended(end)).copied().next()
         };
         let last = |says: &dyn Fn(&Claim<'c>) -> bool| {
-            let saying = || {
-                claims
-                    .iter()
-                    .filter(before)
-                    .filter(|claim| claim.describes() && says(claim))
-            };
-            saying()
-                .rfind(|claim| claim.rec.firm())
-                .or_else(|| saying().next_back())
-                .copied()
+            let saying = || claims.iter().filter(before).filter(|claim| claim.describes() && says(claim));
+            saying().rfind(|claim| claim.rec.firm()).or_else(|| saying().next_back()).copied()
         };
         let scopes = last(&|claim| !claim.scopes().is_empty());
         Standing {
@@ -132,12 +111,9 @@ impl<'c> Standing<'c> {
             ended: ended_by(Change::Expired),
             expires: last(&|claim| claim.expires().is_some()).and_then(|claim| {
                 // Two words of the same time: the earlier end.
-                let same = claims
-                    .iter()
-                    .filter(|c| c.time() == claim.time() && c.rec.firm() == claim.rec.firm());
-                same.filter(|c| c.describes())
-                    .filter_map(Claim::expires)
-                    .min()
+                let same =
+                    claims.iter().filter(|c| c.time() == claim.time() && c.rec.firm() == claim.rec.firm());
+                same.filter(|c| c.describes()).filter_map(Claim::expires).min()
             }),
             scopes: scopes.map_or(&[], |claim| claim.scopes()),
             scopes_by: scopes.map(|claim| claim.rec),
@@ -150,4 +126,10 @@ impl<'c> Standing<'c> {
     pub(crate) fn is_over(&self, moment: Timestamp) -> bool {
         self.ended.is_some() || self.expires.is_some_and(|expires| moment >= expires)
     }
+}
+
+/// To whom a claim gives something.
+pub(crate) fn subject(claim: &Claim<'_>) -> Option<Account> {
+    let terms = claim.terms?;
+    terms.subject.as_ref()?.account
 }

@@ -37,60 +37,35 @@ impl<'c> Lineage<'c> {
     pub(crate) fn of(case: &'c Case<'c>) -> Self {
         let naming: Vec<(&Rec<'c>, &Credential<'c>)> = case
             .of_action()
-            .filter_map(|rec| {
-                rec.is
-                    .credential
-                    .as_ref()
-                    .map(|credential| (rec, credential))
-            })
+            .filter_map(|rec| rec.is.credential.as_ref().map(|credential| (rec, credential)))
             .collect();
-        let used = naming.first().copied();
+        let used = naming
+            .iter()
+            .find(|(_, credential)| credential.names().next().is_some())
+            .or(naming.first())
+            .copied();
         let levels = case.credentials.iter().enumerate().map(|(at, names)| {
-            let issuer = used
-                .filter(|_| at == 0)
-                .and_then(|(_, credential)| credential.issuer.as_deref());
+            let issuer = used.filter(|_| at == 0).and_then(|(_, credential)| credential.issuer.as_deref());
             Level::of(case, names, issuer)
         });
         let levels: Vec<Level<'c>> = levels.collect();
         let Some((rec, credential)) = used else {
             let how = "no record names a credential".to_owned();
-            return Lineage {
-                used,
-                levels,
-                edge: Edge::Missing,
-                how,
-                records: Vec::new(),
-            };
+            return Lineage { used, levels, edge: Edge::Missing, how, records: Vec::new() };
         };
         if credential.names().next().is_none() {
             let how = "the record describes a credential but does not say which".to_owned();
-            return Lineage {
-                used,
-                levels,
-                edge: Edge::Missing,
-                how,
-                records: vec![rec],
-            };
+            return Lineage { used, levels, edge: Edge::Missing, how, records: vec![rec] };
         }
-        let agreeing = naming
-            .iter()
-            .filter(|(_, other)| shares_a_name(other, credential))
-            .map(|(rec, _)| *rec);
+        let agreeing =
+            naming.iter().filter(|(_, other)| shares_a_name(other, credential)).map(|(rec, _)| *rec);
         let records: Vec<&Rec<'c>> = agreeing.collect();
         let ours = levels.first().is_some_and(|level| {
-            level
-                .issued_before(case.time())
-                .any(|claim| claim.rec.is.basis == Basis::Enforced)
+            level.issued_before(case.time()).any(|claim| claim.rec.is.basis == Basis::Enforced)
         });
         let (edge, said_by) = agreed(&records);
         let edge = if ours { Edge::Proven } else { edge };
-        Lineage {
-            used,
-            levels,
-            edge,
-            how: said_by,
-            records,
-        }
+        Lineage { used, levels, edge, how: said_by, records }
     }
 
     /// The credential itself, without those it was derived from.
@@ -106,48 +81,32 @@ impl<'c> Lineage<'c> {
 
     /// Whether it had ended when the action happened.
     pub(crate) fn is_over(&self, moment: Timestamp) -> bool {
-        self.own()
-            .is_some_and(|level| level.standing.is_over(moment))
+        self.own().is_some_and(|level| level.standing.is_over(moment))
             || self.expires().is_some_and(|end| moment >= end)
     }
 
     /// The scopes it held, and the record that says so: its issuer, else its user.
     pub(crate) fn scopes(&self) -> Option<(&'c Rec<'c>, &'c [deed_record::Text<'c>])> {
-        let issuer = self.own().and_then(|level| {
-            level
-                .standing
-                .scopes_by
-                .map(|rec| (rec, level.standing.scopes))
-        });
-        let user = self
-            .used
-            .filter(|(_, credential)| !credential.scopes.is_empty());
+        let issuer =
+            self.own().and_then(|level| level.standing.scopes_by.map(|rec| (rec, level.standing.scopes)));
+        let user = self.used.filter(|(_, credential)| !credential.scopes.is_empty());
         issuer.or(user.map(|(rec, credential)| (rec, &credential.scopes[..])))
     }
 }
 
 impl<'c> Level<'c> {
     fn of(case: &'c Case<'c>, names: &'c BTreeSet<String>, issuer: Option<&str>) -> Self {
-        let claims = case
-            .records
-            .iter()
-            .flat_map(|rec| rec.claims(Kind::Credential))
-            .filter(|claim| {
-                claim.credential.is_some_and(|credential| {
-                    // The same name from another issuer is another credential.
-                    let other = issuer
-                        .zip(credential.issuer.as_deref())
-                        .is_some_and(|(ours, theirs)| ours != theirs);
-                    !other && credential.names().any(|name| names.contains(name))
-                })
-            });
+        let claims = case.records.iter().flat_map(|rec| rec.claims(Kind::Credential)).filter(|claim| {
+            claim.credential.is_some_and(|credential| {
+                // The same name from another issuer is another credential.
+                let other =
+                    issuer.zip(credential.issuer.as_deref()).is_some_and(|(ours, theirs)| ours != theirs);
+                !other && credential.names().any(|name| names.contains(name))
+            })
+        });
         let claims: Vec<Claim<'c>> = claims.collect();
         let standing = Standing::at(case.time(), &claims);
-        Level {
-            names,
-            claims,
-            standing,
-        }
+        Level { names, claims, standing }
     }
 
     /// Records that say it was issued by `moment`.
@@ -176,6 +135,5 @@ pub(crate) fn agreed(records: &[&Rec<'_>]) -> (Edge, String) {
 }
 
 fn shares_a_name(one: &Credential<'_>, other: &Credential<'_>) -> bool {
-    one.names()
-        .any(|name| other.names().any(|theirs| theirs == name))
+    one.names().any(|name| other.names().any(|theirs| theirs == name))
 }

@@ -37,12 +37,7 @@ pub trait Evidence {
     ///
     /// # Errors
     /// The evidence cannot be read.
-    fn by_credential(
-        &self,
-        tenant: &str,
-        name: &str,
-        limit: usize,
-    ) -> Result<Vec<Found>, Self::Error>;
+    fn by_credential(&self, tenant: &str, name: &str, limit: usize) -> Result<Vec<Found>, Self::Error>;
 
     /// Records of a trace, whatever their tenant.
     ///
@@ -126,7 +121,6 @@ pub enum ExplainError<E> {
 fn no_action(names: &Option<RecordId>) -> impl fmt::Display + use<> {
     match names {
         Some(action) => format!("of action `{action}`, which is not in this log"),
-        None => "which is part of no action; ask for the id of an action, `deed find` lists them"
-            .to_owned(),
+        None => "which is part of no action; ask for the id of an action, `deed find` lists them".to_owned(),
     }
 }

@@ -35,33 +35,16 @@ pub fn explain<E: Evidence>(
     let names = Names::of(evidence, std::iter::once(case.head()).chain(newest_first))?;
     let mut disclosable = BTreeSet::new();
     for rec in case.of_action() {
-        disclosable.extend(
-            evidence
-                .disclosable(rec.found)
-                .map_err(ExplainError::Evidence)?,
-        );
+        disclosable.extend(evidence.disclosable(rec.found).map_err(ExplainError::Evidence)?);
     }
     Ok(Some(Explanation {
         action: view::action(&case),
         initiator: view::initiator(&links, &names),
         executor: view::executor(&links, &names),
         chain: view::chain(&links, &names),
-        request: links
-            .rights
-            .request
-            .as_ref()
-            .map(|request| view::asked(request, &case, &names)),
-        approvals: links
-            .rights
-            .answers
-            .iter()
-            .map(|answer| view::answered(answer, &case, &names))
-            .collect(),
-        grant: links
-            .rights
-            .grant
-            .as_ref()
-            .map(|grant| view::given(grant, &case, &names)),
+        request: links.rights.request.as_ref().map(|request| view::asked(request, &case, &names)),
+        approvals: links.rights.answers.iter().map(|answer| view::answered(answer, &case, &names)).collect(),
+        grant: links.rights.grant.as_ref().map(|grant| view::given(grant, &case, &names)),
         credential: view::credential(&links),
         decision: view::decision(&case),
         outcome: view::outcome(&links),
@@ -78,10 +61,7 @@ fn used<'l, 'c>(links: &'l Links<'c>) -> Vec<&'l Rec<'c>> {
     let case = links.case;
     let mut all: Vec<&Rec<'c>> = case.of_action().collect();
     all.extend(case.records.iter().filter(|rec| {
-        let same_event = rec
-            .is
-            .conflicts_with
-            .is_some_and(|id| case.family.contains(&id));
+        let same_event = rec.is.conflicts_with.is_some_and(|id| case.family.contains(&id));
         case.superseded.contains(&rec.is.id) && case.family.contains(&rec.is.id) || same_event
     }));
     all.extend(case.head().is.conflicts_with.and_then(|id| case.get(id)));
@@ -89,29 +69,12 @@ fn used<'l, 'c>(links: &'l Links<'c>) -> Vec<&'l Rec<'c>> {
     all.extend(&links.people.executor.records);
     all.extend(links.people.chain.iter().flat_map(|hop| &hop.records));
     all.extend(&links.lineage.records);
-    all.extend(
-        links
-            .lineage
-            .own()
-            .into_iter()
-            .flat_map(|level| &level.claims)
-            .map(|claim| claim.rec),
-    );
-    all.extend(
-        links
-            .lineage
-            .levels
-            .iter()
-            .filter_map(|level| level.standing.revoked)
-            .map(|claim| claim.rec),
-    );
+    all.extend(links.lineage.own().into_iter().flat_map(|level| &level.claims).map(|claim| claim.rec));
+    all.extend(links.lineage.levels.iter().filter_map(|level| level.standing.revoked).map(|claim| claim.rec));
     all.extend(links.rights.request.iter().map(|request| request.claim.rec));
     all.extend(links.rights.grant.iter().flat_map(view::of_grant));
     all.extend(links.rights.answers.iter().map(|answer| answer.claim.rec));
-    let by_time: BTreeMap<_, _> = all
-        .into_iter()
-        .map(|rec| ((rec.is.time, rec.is.id), rec))
-        .collect();
+    let by_time: BTreeMap<_, _> = all.into_iter().map(|rec| ((rec.is.time, rec.is.id), rec)).collect();
     by_time.into_values().collect()
 }
 
@@ -126,40 +89,22 @@ fn missing(links: &Links<'_>) -> Vec<Missing> {
             .map(|(_, id)| format!("{id} is named and is not in this log"))
     };
     let mut missing = Vec::new();
-    let mut add = |link: &str, reason: String| {
-        missing.push(Missing {
-            link: link.to_owned(),
-            reason,
-        })
-    };
-    for (link, somebody) in [
-        ("initiator", &links.people.initiator),
-        ("executor", &links.people.executor),
-    ] {
+    let mut add = |link: &str, reason: String| missing.push(Missing { link: link.to_owned(), reason });
+    for (link, somebody) in [("initiator", &links.people.initiator), ("executor", &links.people.executor)] {
         if somebody.edge == Edge::Missing {
             add(link, somebody.how.clone());
         }
     }
     if links.rights.request.is_none() {
-        add(
-            "request",
-            named("request").unwrap_or_else(|| "no record names a request".to_owned()),
-        );
+        add("request", named("request").unwrap_or_else(|| "no record names a request".to_owned()));
     }
-    if let Some(reason) = named("approvals").or_else(|| {
-        links
-            .rights
-            .answers
-            .is_empty()
-            .then(|| "no record approves it".to_owned())
-    }) {
+    if let Some(reason) = named("approvals")
+        .or_else(|| links.rights.answers.is_empty().then(|| "no record approves it".to_owned()))
+    {
         add("approvals", reason);
     }
     if links.rights.grant.is_none() {
-        add(
-            "grant",
-            named("grant").unwrap_or_else(|| "no record gives the right to do it".to_owned()),
-        );
+        add("grant", named("grant").unwrap_or_else(|| "no record gives the right to do it".to_owned()));
     }
     if links.lineage.edge == Edge::Missing {
         add("credential", links.lineage.how.clone());
@@ -167,11 +112,8 @@ fn missing(links: &Links<'_>) -> Vec<Missing> {
     let decided = links.case.of_action().any(|rec| rec.is.decision.is_some());
     if !decided {
         let observed = links.case.head().is.basis != Basis::Enforced;
-        let reason = if observed {
-            "observed only: Deed was not in the path"
-        } else {
-            "the record holds no decision"
-        };
+        let reason =
+            if observed { "observed only: Deed was not in the path" } else { "the record holds no decision" };
         add("decision", reason.to_owned());
     }
     if links.ended.stands.is_none() {

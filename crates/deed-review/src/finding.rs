@@ -21,43 +21,21 @@ pub struct Rule {
 }
 
 /// Every rule.
-pub const RULES: [Rule; 5] = [
-    USED_AFTER_REVOCATION,
-    USED_AFTER_EXPIRY,
-    OUTSIDE_SCOPE,
-    SELF_APPROVAL,
-    APPROVAL_AFTER_ACT,
-];
+pub const RULES: [Rule; 5] =
+    [USED_AFTER_REVOCATION, USED_AFTER_EXPIRY, OUTSIDE_SCOPE, SELF_APPROVAL, APPROVAL_AFTER_ACT];
 
-const USED_AFTER_REVOCATION: Rule = Rule {
-    name: "used-after-revocation",
-    controls: &["NHI1:2025", "PR.AA-01", "IA-5"],
-};
-const USED_AFTER_EXPIRY: Rule = Rule {
-    name: "used-after-expiry",
-    controls: &["NHI7:2025", "PR.AA-01", "IA-5"],
-};
-const OUTSIDE_SCOPE: Rule = Rule {
-    name: "outside-scope",
-    controls: &["NHI5:2025", "PR.AA-05", "AC-6(9)"],
-};
-const SELF_APPROVAL: Rule = Rule {
-    name: "self-approval",
-    controls: &["PR.AA-05"],
-};
-const APPROVAL_AFTER_ACT: Rule = Rule {
-    name: "approval-after-act",
-    controls: &["PR.AA-05"],
-};
+const USED_AFTER_REVOCATION: Rule =
+    Rule { name: "used-after-revocation", controls: &["NHI1:2025", "PR.AA-01", "IA-5"] };
+const USED_AFTER_EXPIRY: Rule =
+    Rule { name: "used-after-expiry", controls: &["NHI7:2025", "PR.AA-01", "IA-5"] };
+const OUTSIDE_SCOPE: Rule = Rule { name: "outside-scope", controls: &["NHI5:2025", "PR.AA-05", "AC-6(9)"] };
+const SELF_APPROVAL: Rule = Rule { name: "self-approval", controls: &["PR.AA-05"] };
+const APPROVAL_AFTER_ACT: Rule = Rule { name: "approval-after-act", controls: &["PR.AA-05"] };
 
 /// What the links show.
 pub(crate) fn findings(links: &Links<'_>) -> Vec<Finding> {
     // A violation that was stopped is worth a look; one that was not, or may not have been, a look now.
-    let grave = if links.took_effect() == Some(false) {
-        Severity::Medium
-    } else {
-        Severity::High
-    };
+    let grave = if links.took_effect() == Some(false) { Severity::Medium } else { Severity::High };
     let mut findings = Vec::new();
     let revoked = links.revoked();
     if !revoked.is_empty() {
@@ -76,25 +54,15 @@ pub(crate) fn findings(links: &Links<'_>) -> Vec<Finding> {
         findings.push(OUTSIDE_SCOPE.finding(grave, what.to_owned()));
     }
     let answers = &links.rights.answers;
-    let own = answers
-        .iter()
-        .find(|answer| matches!(answer.worth, Worth::ByWhoAsked | Worth::ByWhoActs));
+    let own = answers.iter().find(|answer| matches!(answer.worth, Worth::ByWhoAsked | Worth::ByWhoActs));
     if let Some(answer) = own {
-        let who = if answer.worth == Worth::ByWhoAsked {
-            "who asked"
-        } else {
-            "who acted"
-        };
-        findings
-            .push(SELF_APPROVAL.finding(Severity::High, format!("an approval was given by {who}")));
+        let who = if answer.worth == Worth::ByWhoAsked { "who asked" } else { "who acted" };
+        findings.push(SELF_APPROVAL.finding(Severity::High, format!("an approval was given by {who}")));
     }
     let in_time = answers.iter().any(|answer| answer.worth == Worth::Counts);
     let late = answers.iter().find(|answer| answer.worth == Worth::Late);
     if let Some(answer) = late.filter(|_| !in_time) {
-        debug_assert_eq!(
-            answer.claim.terms.and_then(|terms| terms.answer),
-            Some(Answer::Approved)
-        );
+        debug_assert_eq!(answer.claim.terms.and_then(|terms| terms.answer), Some(Answer::Approved));
         let reason = "an approval was given only after the action, and none before it counts";
         findings.push(APPROVAL_AFTER_ACT.finding(Severity::Medium, reason.to_owned()));
     }
@@ -103,16 +71,7 @@ pub(crate) fn findings(links: &Links<'_>) -> Vec<Finding> {
 
 impl Rule {
     fn finding(&self, severity: Severity, reason: String) -> Finding {
-        let controls = self
-            .controls
-            .iter()
-            .map(|control| (*control).to_owned())
-            .collect();
-        Finding {
-            rule: self.name.to_owned(),
-            severity,
-            reason,
-            controls,
-        }
+        let controls = self.controls.iter().map(|control| (*control).to_owned()).collect();
+        Finding { rule: self.name.to_owned(), severity, reason, controls }
     }
 }

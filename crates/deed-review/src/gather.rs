@@ -98,11 +98,7 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
             match self.get(up)? {
                 // Records that name each other in a circle: the same one for every one of them.
                 Some(next) if seen.contains(&self.records[next].is.id) => {
-                    return Ok(seen
-                        .first()
-                        .and_then(|id| self.ids.get(id))
-                        .copied()
-                        .unwrap_or(at));
+                    return Ok(seen.first().and_then(|id| self.ids.get(id)).copied().unwrap_or(at));
                 }
                 Some(next) if self.records[next].is.kind.is_action() => at = next,
                 _ => break,
@@ -113,11 +109,7 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
             return Ok(at);
         }
         let asked = &self.records[asked].is;
-        Err(ExplainError::NoAction {
-            id: asked.id,
-            kind: asked.kind,
-            names: asked.action,
-        })
+        Err(ExplainError::NoAction { id: asked.id, kind: asked.kind, names: asked.action })
     }
 
     /// Every id that the action goes by, and the reading of it that stands.
@@ -145,10 +137,7 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
                 let rec = &self.records[naming].is;
                 if rec.supersedes == Some(id) && own.contains(&id) && self.is_correction(rec) {
                     own.insert(rec.id);
-                } else if rec.action != Some(id)
-                    || !rec.kind.is_action()
-                    || rec.kind == Kind::Outcome
-                {
+                } else if rec.action != Some(id) || !rec.kind.is_action() || rec.kind == Kind::Outcome {
                     continue;
                 }
                 if ids.insert(rec.id) {
@@ -156,48 +145,30 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
                 }
             }
         }
-        let corrected = self
-            .records
-            .iter()
-            .map(|rec| &rec.is)
-            .filter(|rec| self.is_correction(rec));
-        let mut superseded: BTreeSet<RecordId> =
-            corrected.filter_map(|rec| rec.supersedes).collect();
+        let corrected = self.records.iter().map(|rec| &rec.is).filter(|rec| self.is_correction(rec));
+        let mut superseded: BTreeSet<RecordId> = corrected.filter_map(|rec| rec.supersedes).collect();
         // Of two corrections of one reading the newer mapping stands, whichever came first.
-        let standing = own
-            .iter()
-            .filter_map(|id| self.ids.get(id))
-            .map(|at| &self.records[*at].is);
-        let head = standing
-            .max_by_key(|rec| (!superseded.contains(&rec.id), mapping_version(rec), rec.id));
+        let standing = own.iter().filter_map(|id| self.ids.get(id)).map(|at| &self.records[*at].is);
+        let head = standing.max_by_key(|rec| (!superseded.contains(&rec.id), mapping_version(rec), rec.id));
         let head = head.map_or(self.records[action].is.id, |rec| rec.id);
         superseded.extend(own);
         superseded.remove(&head);
-        Ok(Family {
-            head,
-            ids,
-            superseded,
-        })
+        Ok(Family { head, ids, superseded })
     }
 
     /// Whether `later` may correct the record that it says it supersedes.
     fn is_correction(&self, later: &Skeleton<'_>) -> bool {
-        let earlier = later
-            .supersedes
-            .and_then(|id| self.ids.get(&id))
-            .map(|at| &self.records[*at].is);
+        let earlier = later.supersedes.and_then(|id| self.ids.get(&id)).map(|at| &self.records[*at].is);
         earlier.is_some_and(|earlier| corrects(later, earlier))
     }
 
     /// Records that change the credential that was used, the one it was derived from, and so on up.
-    fn credentials(
-        &mut self,
-        family: &Family,
-    ) -> Result<Vec<BTreeSet<String>>, ExplainError<E::Error>> {
+    fn credentials(&mut self, family: &Family) -> Result<Vec<BTreeSet<String>>, ExplainError<E::Error>> {
         let used = self
             .of_action(family)
             .into_iter()
-            .find_map(|at| self.records[at].is.credential.as_ref());
+            .filter_map(|at| self.records[at].is.credential.as_ref())
+            .find(|credential| credential.names().next().is_some());
         let Some(used) = used else {
             return Ok(Vec::new());
         };
@@ -217,9 +188,8 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
                     .by_credential(tenant, &name, MOST_NAMING)
                     .map_err(ExplainError::Evidence)?;
                 for at in self.keep_all(found, "records that change the credential")? {
-                    let claims = self.records[at]
-                        .claims(Kind::Credential)
-                        .filter_map(|claim| claim.credential);
+                    let claims =
+                        self.records[at].claims(Kind::Credential).filter_map(|claim| claim.credential);
                     for known_as in claims
                         .filter(|credential| credential.names().any(|n| n == name))
                         .flat_map(Credential::names)
@@ -235,10 +205,7 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
                 self.issued.extend(issued);
             }
             // What the issuer says goes before what the user of the credential says.
-            let said = parent
-                .take()
-                .map(|name| BTreeSet::from([name]))
-                .unwrap_or_default();
+            let said = parent.take().map(|name| BTreeSet::from([name])).unwrap_or_default();
             let mut above = if above.is_empty() { said } else { above };
             levels.push(names);
             // Credentials that were derived from each other in a circle are followed once.
@@ -246,8 +213,7 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
             names = above;
         }
         if !names.is_empty() {
-            self.cut
-                .insert("credentials that this one was derived from");
+            self.cut.insert("credentials that this one was derived from");
         }
         Ok(levels)
     }
@@ -257,24 +223,15 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
     fn issued(&self, names: &BTreeSet<String>) -> (Vec<usize>, BTreeSet<String>) {
         let mut issued: Vec<(usize, Claim<'_>)> = Vec::new();
         for (at, rec) in self.records.iter().enumerate() {
-            let claims = rec
-                .claims(Kind::Credential)
-                .filter(|claim| claim.change() == Some(Change::Issued));
+            let claims = rec.claims(Kind::Credential).filter(|claim| claim.change() == Some(Change::Issued));
             issued.extend(
                 claims
-                    .filter(|claim| {
-                        claim
-                            .credential
-                            .is_some_and(|c| c.names().any(|n| names.contains(n)))
-                    })
+                    .filter(|claim| claim.credential.is_some_and(|c| c.names().any(|n| names.contains(n))))
                     .map(|claim| (at, claim)),
             );
         }
         issued.sort_by_key(|(_, claim)| claim.rec.weight());
-        let above = issued
-            .iter()
-            .find_map(|(_, claim)| parent_of(claim, names))
-            .unwrap_or_default();
+        let above = issued.iter().find_map(|(_, claim)| parent_of(claim, names)).unwrap_or_default();
         (issued.into_iter().map(|(at, _)| at).collect(), above)
     }
 
@@ -282,10 +239,8 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
     fn rights(&mut self, family: &Family) -> Result<(), ExplainError<E::Error>> {
         let mut relying = self.of_action(family);
         relying.extend(self.issued.iter().copied());
-        let mut grants: BTreeSet<RecordId> = relying
-            .iter()
-            .filter_map(|at| self.records[*at].is.grant)
-            .collect();
+        let mut grants: BTreeSet<RecordId> =
+            relying.iter().filter_map(|at| self.records[*at].is.grant).collect();
         grants.extend(
             relying
                 .iter()
@@ -293,10 +248,8 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
                 .filter(|rec| rec.claims(Kind::Grant).next().is_some())
                 .map(|rec| rec.is.id),
         );
-        let mut requests: BTreeSet<RecordId> = relying
-            .iter()
-            .filter_map(|at| self.records[*at].is.request)
-            .collect();
+        let mut requests: BTreeSet<RecordId> =
+            relying.iter().filter_map(|at| self.records[*at].is.request).collect();
         // A grant leads to its request and a request to its grants; each is asked once.
         loop {
             let before = grants.len() + requests.len();
@@ -306,9 +259,8 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
                 self.naming(grant, "records that name the grant")?;
             }
             for request in requests.clone() {
-                if self.get(request)?.is_none() {
-                    continue;
-                }
+                // Its answers tell even where the request itself is not here.
+                self.get(request)?;
                 for at in self.naming(request, "records that name the request")? {
                     let rec = &self.records[at];
                     if rec.is.request == Some(request) && rec.claims(Kind::Grant).next().is_some() {
@@ -318,8 +270,7 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
             }
             let after = grants.len() + requests.len();
             if after > MOST_RIGHTS {
-                self.cut
-                    .insert("grants and requests that may bear on this action");
+                self.cut.insert("grants and requests that may bear on this action");
                 return Ok(());
             }
             if after == before {
@@ -397,18 +348,11 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
     }
 
     /// Records that name `id`; `what` says in plural what they are, should they be too many.
-    fn naming(
-        &mut self,
-        id: RecordId,
-        what: &'static str,
-    ) -> Result<Vec<usize>, ExplainError<E::Error>> {
+    fn naming(&mut self, id: RecordId, what: &'static str) -> Result<Vec<usize>, ExplainError<E::Error>> {
         if self.shelf.is_full() || !self.asked.insert(id) {
             return Ok(Vec::new());
         }
-        let found = self
-            .evidence
-            .by_ref(id, MOST_NAMING)
-            .map_err(ExplainError::Evidence)?;
+        let found = self.evidence.by_ref(id, MOST_NAMING).map_err(ExplainError::Evidence)?;
         self.keep_all(found, what)
     }
 
@@ -451,32 +395,17 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
 
 /// The number at the end of the collector's name, `cloudtrail/2`.
 fn mapping_version(rec: &Skeleton<'_>) -> u64 {
-    let collector = rec
-        .source
-        .as_ref()
-        .and_then(|source| source.collector.as_deref());
-    collector
-        .and_then(|name| name.rsplit('/').next())
-        .and_then(|version| version.parse().ok())
-        .unwrap_or(0)
+    let collector = rec.source.as_ref().and_then(|source| source.collector.as_deref());
+    collector.and_then(|name| name.rsplit('/').next()).and_then(|version| version.parse().ok()).unwrap_or(0)
 }
 
 /// Names of the credential from which the one called `names` was derived, as `issued` says.
 fn parent_of(issued: &Claim<'_>, names: &BTreeSet<String>) -> Option<BTreeSet<String>> {
-    if let Some(parent) = issued
-        .credential
-        .and_then(|credential| credential.parent.as_ref())
-    {
+    if let Some(parent) = issued.credential.and_then(|credential| credential.parent.as_ref()) {
         return Some(BTreeSet::from([parent.to_string()]));
     }
     // Whoever calls the issuer does so with a credential of its own.
-    let calling: BTreeSet<String> = issued
-        .rec
-        .is
-        .credential
-        .iter()
-        .flat_map(Credential::names)
-        .map(str::to_owned)
-        .collect();
+    let calling: BTreeSet<String> =
+        issued.rec.is.credential.iter().flat_map(Credential::names).map(str::to_owned).collect();
     (!calling.is_empty() && calling.is_disjoint(names)).then_some(calling)
 }

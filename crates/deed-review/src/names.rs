@@ -20,11 +20,8 @@ impl Names {
     ) -> Result<Self, ExplainError<E::Error>> {
         let mut names = Names::default();
         for rec in records {
-            let unnamed = |party: &Party<'_>| {
-                party
-                    .account
-                    .is_some_and(|account| !names.0.contains_key(&account))
-            };
+            let unnamed =
+                |party: &Party<'_>| party.account.is_some_and(|account| !names.0.contains_key(&account));
             if rec.is.parties().any(unnamed) {
                 for (account, name) in evidence.names(rec.found).map_err(ExplainError::Evidence)? {
                     names.0.entry(account).or_insert(name);
@@ -37,11 +34,7 @@ impl Names {
     /// The key in clear, else the account.
     pub(crate) fn key(&self, party: &Party<'_>) -> Option<String> {
         let account = party.account?;
-        Some(
-            self.0
-                .get(&account)
-                .map_or_else(|| account.to_string(), |name| name.key.clone()),
-        )
+        Some(self.0.get(&account).map_or_else(|| account.to_string(), |name| name.key.clone()))
     }
 
     /// What people call it.

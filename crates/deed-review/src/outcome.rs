@@ -30,49 +30,28 @@ impl<'c> Ended<'c> {
         said.sort_by_key(|(rec, _)| (rec.is.time, rec.is.id));
         let Some((rec, outcome)) = standing(&said) else {
             let how = "no record says how it ended".to_owned();
-            return Ended {
-                stands: None,
-                said,
-                edge: Edge::Missing,
-                how,
-            };
+            return Ended { stands: None, said, edge: Edge::Missing, how };
         };
-        let agreeing: Vec<&Rec<'c>> = said
-            .iter()
-            .filter(|(_, other)| other.status == outcome.status)
-            .map(|(rec, _)| *rec)
-            .collect();
+        let agreeing: Vec<&Rec<'c>> =
+            said.iter().filter(|(_, other)| other.status == outcome.status).map(|(rec, _)| *rec).collect();
         let (edge, mut how) = agreed(&agreeing);
-        let edge = if rec.is.basis == Basis::Enforced {
-            Edge::Proven
-        } else {
-            edge
-        };
+        let edge = if rec.is.basis == Basis::Enforced { Edge::Proven } else { edge };
         for (other, ending) in &said {
             if ending.status != outcome.status && ending.status != Status::Unknown {
                 how.push_str(&format!("; {} says `{}`", other.said_by(), ending.status));
             }
         }
-        Ended {
-            stands: Some((rec, outcome)),
-            said,
-            edge,
-            how,
-        }
+        Ended { stands: Some((rec, outcome)), said, edge, how }
     }
 
     /// When it was known to have ended: the first word on it that is not `unknown`.
     pub(crate) fn time(&self) -> Option<Timestamp> {
-        self.said
-            .iter()
-            .find(|(_, outcome)| outcome.status != Status::Unknown)
-            .map(|(rec, _)| rec.is.time)
+        self.said.iter().find(|(_, outcome)| outcome.status != Status::Unknown).map(|(rec, _)| rec.is.time)
     }
 
     /// The status that stands.
     pub(crate) fn status(&self) -> Status {
-        self.stands
-            .map_or(Status::Unknown, |(_, outcome)| outcome.status)
+        self.stands.map_or(Status::Unknown, |(_, outcome)| outcome.status)
     }
 }
 
@@ -82,11 +61,7 @@ pub(crate) fn standing<'r, 'c>(
     said: &[(&'r Rec<'c>, &'r Outcome<'c>)],
 ) -> Option<(&'r Rec<'c>, &'r Outcome<'c>)> {
     let weight = |(rec, outcome): &(&Rec<'c>, &Outcome<'c>)| {
-        (
-            outcome.status == Status::Unknown,
-            !rec.firm(),
-            Reverse((rec.is.time, rec.is.id)),
-        )
+        (outcome.status == Status::Unknown, !rec.firm(), Reverse((rec.is.time, rec.is.id)))
     };
     said.iter().min_by_key(|said| weight(said)).copied()
 }

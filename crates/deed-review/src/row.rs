@@ -45,10 +45,7 @@ pub struct ActionRow {
 ///
 /// # Errors
 /// The evidence cannot be read.
-pub fn action_row<E: Evidence>(
-    evidence: &E,
-    found: &Found,
-) -> Result<ActionRow, ExplainError<E::Error>> {
+pub fn action_row<E: Evidence>(evidence: &E, found: &Found) -> Result<ActionRow, ExplainError<E::Error>> {
     /// Records of one action that are looked at for its outcome.
     const MOST_ENDINGS: usize = 16;
     let shelf = Shelf::new(MOST_ENDINGS + 1);
@@ -60,30 +57,20 @@ pub fn action_row<E: Evidence>(
         };
         let rec = Rec::read(found)?;
         let own = records.is_empty();
-        let told = rec
-            .is
-            .outcome
-            .as_ref()
-            .is_some_and(|outcome| outcome.status != Status::Unknown);
+        let told = rec.is.outcome.as_ref().is_some_and(|outcome| outcome.status != Status::Unknown);
         // What was only seen has no outcome of its own to look for.
         if own && !told && rec.is.kind == Kind::Intent {
-            todo = evidence
-                .by_ref(rec.is.id, MOST_ENDINGS)
-                .map_err(ExplainError::Evidence)?;
+            todo = evidence.by_ref(rec.is.id, MOST_ENDINGS).map_err(ExplainError::Evidence)?;
         }
-        let belongs = |action: &Rec<'_>| {
-            rec.is.action == Some(action.is.id) && rec.is.tenant == action.is.tenant
-        };
+        let belongs =
+            |action: &Rec<'_>| rec.is.action == Some(action.is.id) && rec.is.tenant == action.is.tenant;
         if own || records.first().is_some_and(belongs) {
             records.push(rec);
         }
     }
     let action = &records[0];
     let names = Names::of(evidence, [action])?;
-    let said: Vec<_> = records
-        .iter()
-        .filter_map(|rec| Some((rec, rec.is.outcome.as_ref()?)))
-        .collect();
+    let said: Vec<_> = records.iter().filter_map(|rec| Some((rec, rec.is.outcome.as_ref()?))).collect();
     let is = &action.is;
     Ok(ActionRow {
         id: is.id,
@@ -99,10 +86,7 @@ pub fn action_row<E: Evidence>(
             None => tool.name.to_string(),
         }),
         operation: is.operation.as_ref().map(|text| text.to_string()),
-        resource: is
-            .resource
-            .as_ref()
-            .map(|resource| resource.uri.to_string()),
+        resource: is.resource.as_ref().map(|resource| resource.uri.to_string()),
         effect: is.decision.as_ref().map(|decision| decision.effect),
         status: standing(&said).map(|(_, outcome)| outcome.status),
     })

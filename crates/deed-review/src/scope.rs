@@ -17,27 +17,17 @@ impl Reach {
     /// Compares what was used with what the credential held and what was granted.
     pub(crate) fn of(case: &Case<'_>, lineage: &Lineage<'_>, grant: Option<&Given<'_>>) -> Self {
         let mut reach = Reach {
-            part: Part {
-                value: Scope::Unverified,
-                reasons: Vec::new(),
-            },
+            part: Part { value: Scope::Unverified, reasons: Vec::new() },
             beyond_credential: false,
             beyond_grant: false,
         };
-        let held = lineage.scopes().map(|(rec, scopes)| {
-            (
-                "the credential holds",
-                scopes,
-                format!(" ({})", rec.said_by()),
-            )
-        });
+        let held = lineage
+            .scopes()
+            .map(|(rec, scopes)| ("the credential holds", scopes, format!(" ({})", rec.said_by())));
         let terms = grant.and_then(|grant| grant.claim.terms.map(|terms| (grant, terms)));
         let granted = terms.map(|(grant, terms)| {
-            let scopes = if grant.standing.scopes.is_empty() {
-                &terms.scopes[..]
-            } else {
-                grant.standing.scopes
-            };
+            let scopes =
+                if grant.standing.scopes.is_empty() { &terms.scopes[..] } else { grant.standing.scopes };
             ("the grant gives", scopes, String::new())
         });
         let granted = granted.filter(|(_, scopes, _)| !scopes.is_empty());
@@ -54,9 +44,10 @@ impl Reach {
             compared.push(side);
         }
         if compared.is_empty() {
-            reach.part.reasons.push(
-                "no record says which scopes the credential held or which were granted".to_owned(),
-            );
+            reach
+                .part
+                .reasons
+                .push("no record says which scopes the credential held or which were granted".to_owned());
         }
         // A bound can only narrow: being within it is no right by itself.
         if let Some(bound) = grant.and_then(|grant| grant.claim.resource) {
@@ -77,13 +68,7 @@ impl Reach {
     }
 
     /// Whether what was used is among `scopes`.
-    fn compare(
-        &mut self,
-        case: &Case<'_>,
-        what: &str,
-        scopes: &[Text<'_>],
-        said_by: &str,
-    ) -> Scope {
+    fn compare(&mut self, case: &Case<'_>, what: &str, scopes: &[Text<'_>], said_by: &str) -> Scope {
         let held = list(scopes);
         let covers = |used: &str| scopes.iter().find(|scope| matches(scope, used));
         let permission = case.of_action().find_map(|rec| rec.is.permission.as_ref());
@@ -91,30 +76,17 @@ impl Reach {
         let (side, reason) = match (permission, operation) {
             (Some(used), _) => match covers(used) {
                 Some(scope) if **scope == **used => (Scope::In, format!("{what} `{used}`")),
-                Some(scope) => (
-                    Scope::In,
-                    format!("{what} `{scope}`, which covers `{used}`"),
-                ),
-                None => (
-                    Scope::Out,
-                    format!("{what} {held}, which does not cover `{used}`"),
-                ),
+                Some(scope) => (Scope::In, format!("{what} `{scope}`, which covers `{used}`")),
+                None => (Scope::Out, format!("{what} {held}, which does not cover `{used}`")),
             },
             // An operation need not be named as scopes are: only a match tells anything.
             (None, Some(used)) => match covers(used) {
-                Some(scope) => (
-                    Scope::In,
-                    format!("{what} `{scope}`, which covers `{used}`"),
-                ),
-                None => (
-                    Scope::Unverified,
-                    format!("{what} {held}; which of them `{used}` used is not recorded"),
-                ),
+                Some(scope) => (Scope::In, format!("{what} `{scope}`, which covers `{used}`")),
+                None => {
+                    (Scope::Unverified, format!("{what} {held}; which of them `{used}` used is not recorded"))
+                }
             },
-            (None, None) => (
-                Scope::Unverified,
-                format!("{what} {held}; what was used is not recorded"),
-            ),
+            (None, None) => (Scope::Unverified, format!("{what} {held}; what was used is not recorded")),
         };
         self.part.reasons.push(reason + said_by);
         side
@@ -128,20 +100,12 @@ impl Reach {
                 Scope::Unverified,
                 format!("the grant is bound to `{bound}`; what was acted upon is not recorded"),
             ),
-            Some(used) if matches(bound, &used.uri) => (
-                Scope::In,
-                format!(
-                    "the grant is bound to `{bound}`, which covers `{}`",
-                    used.uri
-                ),
-            ),
-            Some(used) => (
-                Scope::Out,
-                format!(
-                    "the grant is bound to `{bound}`, which does not cover `{}`",
-                    used.uri
-                ),
-            ),
+            Some(used) if matches(bound, &used.uri) => {
+                (Scope::In, format!("the grant is bound to `{bound}`, which covers `{}`", used.uri))
+            }
+            Some(used) => {
+                (Scope::Out, format!("the grant is bound to `{bound}`, which does not cover `{}`", used.uri))
+            }
         };
         self.part.reasons.push(reason);
         side
@@ -159,11 +123,7 @@ pub(crate) fn matches(scope: &str, used: &str) -> bool {
 
 fn list(scopes: &[Text<'_>]) -> String {
     const SHOWN: usize = 5;
-    let mut words: Vec<String> = scopes
-        .iter()
-        .take(SHOWN)
-        .map(|scope| format!("`{scope}`"))
-        .collect();
+    let mut words: Vec<String> = scopes.iter().take(SHOWN).map(|scope| format!("`{scope}`")).collect();
     if scopes.len() > SHOWN {
         words.push(format!("{} more", scopes.len() - SHOWN));
     }

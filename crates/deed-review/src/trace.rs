@@ -4,9 +4,7 @@ mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use deed_record::{
-    Answer, Basis, Kind, RecordId, Ruling, SpanId, Status, StepType, Timestamp, TraceId,
-};
+use deed_record::{Answer, Basis, Kind, RecordId, Ruling, SpanId, Status, StepType, Timestamp, TraceId};
 use serde::{Deserialize, Serialize};
 
 use tree::Steps;
@@ -143,20 +141,12 @@ pub fn trace<E: Evidence>(
     id: TraceId,
     tenant: Option<&str>,
 ) -> Result<Option<Trace>, ExplainError<E::Error>> {
-    let found = evidence
-        .by_trace(id, MOST_STEPS)
-        .map_err(ExplainError::Evidence)?;
+    let found = evidence.by_trace(id, MOST_STEPS).map_err(ExplainError::Evidence)?;
     let cut = found.len() >= MOST_STEPS;
     let shelf = Shelf::new(found.len() + MOST_SOUGHT);
-    let mut records = Records {
-        shelf: &shelf,
-        known: BTreeSet::new(),
-        all: Vec::new(),
-    };
+    let mut records = Records { shelf: &shelf, known: BTreeSet::new(), all: Vec::new() };
     for found in found {
-        records.keep::<E::Error>(found, |rec| {
-            tenant.is_none_or(|tenant| tenant == &*rec.is.tenant)
-        })?;
+        records.keep::<E::Error>(found, |rec| tenant.is_none_or(|tenant| tenant == &*rec.is.tenant))?;
     }
     if records.all.is_empty() {
         return Ok(None);
@@ -171,59 +161,34 @@ pub fn trace<E: Evidence>(
     }
     // An outcome or an answer need not carry the trace id: it names its action.
     let sought = records.all.iter().filter(|rec| seeks_more(&rec.is));
-    let sought: Vec<(String, RecordId)> = sought
-        .map(|rec| (rec.is.tenant.to_string(), rec.is.id))
-        .collect();
+    let sought: Vec<(String, RecordId)> = sought.map(|rec| (rec.is.tenant.to_string(), rec.is.id)).collect();
     if sought.len() > MOST_SOUGHT {
         gaps.push(gap(
             GapKind::Cut,
             None,
-            format!(
-                "the ends of only {MOST_SOUGHT} of {} steps were looked for",
-                sought.len()
-            ),
+            format!("the ends of only {MOST_SOUGHT} of {} steps were looked for", sought.len()),
         ));
     }
     for (tenant, id) in sought.into_iter().take(MOST_SOUGHT) {
-        for found in evidence
-            .by_ref(id, MOST_NAMING)
-            .map_err(ExplainError::Evidence)?
-        {
-            records.keep::<E::Error>(found, |rec| {
-                rec.is.action == Some(id) && *rec.is.tenant == *tenant
-            })?;
+        for found in evidence.by_ref(id, MOST_NAMING).map_err(ExplainError::Evidence)? {
+            records.keep::<E::Error>(found, |rec| rec.is.action == Some(id) && *rec.is.tenant == *tenant)?;
         }
     }
     let records = records.standing();
     let names = Names::of(evidence, &records)?;
     let (steps, more) = Steps::of(&records).finish(&names);
     gaps.extend(more);
-    Ok(Some(Trace {
-        trace_id: id,
-        steps,
-        gaps,
-    }))
+    Ok(Some(Trace { trace_id: id, steps, gaps }))
 }
 
 fn seeks_more(rec: &deed_record::Skeleton<'_>) -> bool {
-    let open = rec
-        .outcome
-        .as_ref()
-        .is_none_or(|outcome| outcome.status == Status::Unknown);
+    let open = rec.outcome.as_ref().is_none_or(|outcome| outcome.status == Status::Unknown);
     rec.kind == Kind::Intent && open
-        || rec
-            .decision
-            .as_ref()
-            .is_some_and(|decision| decision.effect == Ruling::StepUp)
+        || rec.decision.as_ref().is_some_and(|decision| decision.effect == Ruling::StepUp)
 }
 
 fn gap(kind: GapKind, rec: Option<&Rec<'_>>, reason: impl Into<String>) -> Gap {
-    Gap {
-        kind,
-        step: rec.map(|rec| rec.is.id),
-        time: rec.map(|rec| rec.is.time),
-        reason: reason.into(),
-    }
+    Gap { kind, step: rec.map(|rec| rec.is.id), time: rec.map(|rec| rec.is.time), reason: reason.into() }
 }
 
 /// The records of a trace as they are read.
@@ -235,11 +200,7 @@ struct Records<'c> {
 
 impl<'c> Records<'c> {
     /// Keeps a record that `belongs`, while there is room.
-    fn keep<E>(
-        &mut self,
-        found: Found,
-        belongs: impl Fn(&Rec<'_>) -> bool,
-    ) -> Result<(), ExplainError<E>> {
+    fn keep<E>(&mut self, found: Found, belongs: impl Fn(&Rec<'_>) -> bool) -> Result<(), ExplainError<E>> {
         let Some(found) = self.shelf.keep(found) else {
             return Ok(());
         };
@@ -256,11 +217,7 @@ impl<'c> Records<'c> {
         let by_id: BTreeMap<RecordId, &Rec<'_>> = all.iter().map(|rec| (rec.is.id, rec)).collect();
         let corrected: BTreeSet<RecordId> = all
             .iter()
-            .filter_map(|rec| {
-                by_id
-                    .get(&rec.is.supersedes?)
-                    .filter(|earlier| corrects(&rec.is, &earlier.is))
-            })
+            .filter_map(|rec| by_id.get(&rec.is.supersedes?).filter(|earlier| corrects(&rec.is, &earlier.is)))
             .map(|earlier| earlier.is.id)
             .collect();
         all.retain(|rec| !corrected.contains(&rec.is.id));

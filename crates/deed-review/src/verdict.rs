@@ -11,7 +11,7 @@ use crate::{
     credential::Lineage,
     explanation::{Part, Verdict},
     outcome::Ended,
-    scope::Reach,
+    scope::{Reach, matches},
     who::People,
     words::{Attribution, Authority, Class, Edge, Scope, moment},
 };
@@ -34,14 +34,7 @@ impl<'c> Links<'c> {
         let ended = Ended::of(case);
         let rights = Rights::of(case, &lineage, &people, &ended);
         let reach = Reach::of(case, &lineage, rights.grant.as_ref());
-        Links {
-            case,
-            lineage,
-            people,
-            rights,
-            ended,
-            reach,
-        }
+        Links { case, lineage, people, rights, ended, reach }
     }
 
     /// The verdict on the action.
@@ -50,41 +43,25 @@ impl<'c> Links<'c> {
         let authority = self.authority();
         let scope = self.reach.part.clone();
         let (class, class_reason) = self.class(attribution.value, authority.value, scope.value);
-        Verdict {
-            attribution,
-            authority,
-            scope,
-            class,
-            class_reason: class_reason.to_owned(),
-        }
+        Verdict { attribution, authority, scope, class, class_reason: class_reason.to_owned() }
     }
 
     /// Whether the action took effect; `None` where that is not known.
     pub(crate) fn took_effect(&self) -> Option<bool> {
-        let decided = self
-            .case
-            .of_action()
-            .find_map(|rec| rec.is.decision.as_ref());
+        let decided = self.case.of_action().find_map(|rec| rec.is.decision.as_ref());
         match self.ended.status() {
             Status::Success | Status::RolledBack => Some(true),
             Status::Denied | Status::Failure | Status::Cancelled => Some(false),
-            Status::Unknown if decided.is_some_and(|decision| decision.effect == Ruling::Deny) => {
-                Some(false)
-            }
+            Status::Unknown if decided.is_some_and(|decision| decision.effect == Ruling::Deny) => Some(false),
             Status::TimedOut | Status::Unknown => None,
         }
     }
 
     fn attribution(&self) -> Part<Attribution> {
         let mut reasons = Vec::new();
-        let places = [
-            ("initiator", &self.people.initiator),
-            ("executor", &self.people.executor),
-        ];
+        let places = [("initiator", &self.people.initiator), ("executor", &self.people.executor)];
         for (place, somebody) in places {
-            let untyped = somebody
-                .party
-                .is_some_and(|party| party.kind == PrincipalType::Unknown);
+            let untyped = somebody.party.is_some_and(|party| party.kind == PrincipalType::Unknown);
             reasons.push(match somebody.edge {
                 Edge::Missing => format!("{place} missing"),
                 edge if untyped => format!("{place} {edge}, person or machine not known"),
@@ -92,17 +69,9 @@ impl<'c> Links<'c> {
             });
             reasons.extend(somebody.notes.iter().cloned());
         }
-        let gaps = self
-            .people
-            .chain
-            .iter()
-            .filter(|hop| hop.edge == Edge::Missing)
-            .count();
+        let gaps = self.people.chain.iter().filter(|hop| hop.edge == Edge::Missing).count();
         if gaps > 0 {
-            reasons.push(format!(
-                "{gaps} of {} hops between them name nobody",
-                self.people.chain.len()
-            ));
+            reasons.push(format!("{gaps} of {} hops between them name nobody", self.people.chain.len()));
         }
         let disagreeing = self.disagreeing();
         reasons.extend(
@@ -111,14 +80,9 @@ impl<'c> Links<'c> {
                 .map(|id| format!("record {id} tells of the same event and names somebody else")),
         );
         let known = |edge: Edge| edge != Edge::Missing;
-        let typed = places.iter().all(|(_, who)| {
-            who.party
-                .is_none_or(|party| party.kind != PrincipalType::Unknown)
-        });
-        let value = match (
-            known(self.people.initiator.edge),
-            known(self.people.executor.edge),
-        ) {
+        let typed =
+            places.iter().all(|(_, who)| who.party.is_none_or(|party| party.kind != PrincipalType::Unknown));
+        let value = match (known(self.people.initiator.edge), known(self.people.executor.edge)) {
             (false, false) => Attribution::None,
             (true, true) if typed && gaps == 0 && disagreeing.is_empty() => Attribution::Complete,
             _ => Attribution::Partial,
@@ -129,13 +93,10 @@ impl<'c> Links<'c> {
     /// Records of the same event, with other original bytes, that name other people.
     fn disagreeing(&self) -> Vec<deed_record::RecordId> {
         let head = &self.case.head().is;
-        let account =
-            |party: &Option<deed_record::Party<'_>>| party.as_ref().and_then(|party| party.account);
+        let account = |party: &Option<deed_record::Party<'_>>| party.as_ref().and_then(|party| party.account);
         let same_event = self.case.records.iter().map(|rec| &rec.is).filter(|rec| {
             rec.id != head.id
-                && (rec
-                    .conflicts_with
-                    .is_some_and(|id| self.case.family.contains(&id))
+                && (rec.conflicts_with.is_some_and(|id| self.case.family.contains(&id))
                     || head.conflicts_with == Some(rec.id))
         });
         same_event
@@ -150,44 +111,25 @@ impl<'c> Links<'c> {
     fn authority(&self) -> Part<Authority> {
         let (revoked, expired) = (self.revoked(), self.expired());
         if !revoked.is_empty() {
-            return Part {
-                value: Authority::Revoked,
-                reasons: [revoked, expired].concat(),
-            };
+            return Part { value: Authority::Revoked, reasons: [revoked, expired].concat() };
         }
         if !expired.is_empty() {
-            return Part {
-                value: Authority::Expired,
-                reasons: expired,
-            };
+            return Part { value: Authority::Expired, reasons: expired };
         }
         let (mut lacking, approved) = self.lacking();
         // What stands against an approval that would otherwise be one.
         lacking.extend(self.against());
         if lacking.is_empty() {
-            Part {
-                value: Authority::Approved,
-                reasons: vec![approved.to_owned()],
-            }
+            Part { value: Authority::Approved, reasons: vec![approved.to_owned()] }
         } else {
-            Part {
-                value: Authority::Unverified,
-                reasons: lacking,
-            }
+            Part { value: Authority::Unverified, reasons: lacking }
         }
     }
 
     /// What had been taken away before the action.
     pub(crate) fn revoked(&self) -> Vec<String> {
-        let grant = self
-            .rights
-            .grant
-            .as_ref()
-            .map(|grant| ("grant", &grant.standing));
-        let credential = self
-            .lineage
-            .own()
-            .map(|level| ("credential", &level.standing));
+        let grant = self.rights.grant.as_ref().map(|grant| ("grant", &grant.standing));
+        let credential = self.lineage.own().map(|level| ("credential", &level.standing));
         let ends = credential
             .into_iter()
             .chain(grant)
@@ -208,49 +150,26 @@ impl<'c> Links<'c> {
         let mut reasons = Vec::new();
         if self.lineage.is_over(time) {
             let standing = self.lineage.own().and_then(|level| level.standing.ended);
-            let end = standing
-                .map(|claim| claim.time())
-                .or(self.lineage.expires())
-                .unwrap_or(time);
-            reasons.push(format!(
-                "the credential had ended at {}, before the action",
-                moment(end)
-            ));
+            let end = standing.map(|claim| claim.time()).or(self.lineage.expires()).unwrap_or(time);
+            reasons.push(format!("the credential had ended at {}, before the action", moment(end)));
         }
         if let Some(grant) = &self.rights.grant
             && grant.standing.is_over(time)
         {
-            let end = grant
-                .standing
-                .ended
-                .map(|claim| claim.time())
-                .or(grant.standing.expires)
-                .unwrap_or(time);
-            reasons.push(format!(
-                "the grant had ended at {}, before the action",
-                moment(end)
-            ));
+            let end =
+                grant.standing.ended.map(|claim| claim.time()).or(grant.standing.expires).unwrap_or(time);
+            reasons.push(format!("the grant had ended at {}, before the action", moment(end)));
         }
         reasons
     }
 
     /// What is lacking for `approved`, and why it is approved where nothing is.
     fn lacking(&self) -> (Vec<String>, &'static str) {
-        let counting = || {
-            self.rights
-                .answers
-                .iter()
-                .filter(|answer| answer.worth == Worth::Counts)
-        };
+        let counting = || self.rights.answers.iter().filter(|answer| answer.worth == Worth::Counts);
         // Deed bound this answer to these very arguments (D8): no grant is needed beside it.
         let step_up = counting().any(|answer| {
             answer.edge == Edge::Proven
-                && answer
-                    .claim
-                    .rec
-                    .is
-                    .action
-                    .is_some_and(|id| self.case.family.contains(&id))
+                && answer.claim.rec.is.action.is_some_and(|id| self.case.family.contains(&id))
         });
         if step_up {
             return (
@@ -263,11 +182,7 @@ impl<'c> Links<'c> {
             None => lacking.push("no grant is known".to_owned()),
             Some(grant) => {
                 let (time, rec) = (self.case.time(), grant.claim.rec);
-                let begins = grant
-                    .claim
-                    .terms
-                    .and_then(|terms| terms.not_before)
-                    .unwrap_or(rec.is.time);
+                let begins = grant.claim.terms.and_then(|terms| terms.not_before).unwrap_or(rec.is.time);
                 if begins > time || rec.is.time > time {
                     lacking.push(format!(
                         "the grant began only after the action, at {}",
@@ -275,13 +190,14 @@ impl<'c> Links<'c> {
                     ));
                 }
                 if !grant.belongs {
-                    lacking.push("the grant is not known to be for anybody who asked, acted or stood between".to_owned());
+                    lacking.push(
+                        "the grant is not known to be for anybody who asked, acted or stood between"
+                            .to_owned(),
+                    );
                 }
                 if !grant.firm {
-                    lacking.push(format!(
-                        "the grant is only {}; no other system says the same",
-                        rec.said_by()
-                    ));
+                    lacking
+                        .push(format!("the grant is only {}; no other system says the same", rec.said_by()));
                 }
             }
         }
@@ -295,17 +211,13 @@ impl<'c> Links<'c> {
                 None => self.no_approval(),
             });
         }
-        let approved = "the grant was in force, approved before the action by somebody who neither asked nor acted";
+        let approved =
+            "the grant was in force, approved before the action by somebody who neither asked nor acted";
         (lacking, approved)
     }
 
     fn no_approval(&self) -> String {
-        let given: Vec<&str> = self
-            .rights
-            .answers
-            .iter()
-            .filter_map(|answer| answer.worth.why())
-            .collect();
+        let given: Vec<&str> = self.rights.answers.iter().filter_map(|answer| answer.worth.why()).collect();
         match given.first() {
             None => "no approval is known".to_owned(),
             Some(why) if given.len() == 1 => format!("the only approval does not count: {why}"),
@@ -317,11 +229,7 @@ impl<'c> Links<'c> {
     fn against(&self) -> Vec<String> {
         let mut against = Vec::new();
         let time = self.case.time();
-        let refusals = self
-            .rights
-            .answers
-            .iter()
-            .filter(|answer| answer.worth == Worth::Refused);
+        let refusals = self.rights.answers.iter().filter(|answer| answer.worth == Worth::Refused);
         for refusal in refusals.filter(|answer| answer.claim.time() <= time) {
             let later = self.rights.answers.iter().any(|answer| {
                 answer.worth == Worth::Counts
@@ -343,15 +251,13 @@ impl<'c> Links<'c> {
         }
         if let Some(asked) = &self.rights.request
             && let Some(grant) = &self.rights.grant
-            && grant
-                .claim
-                .rec
-                .is
-                .request
-                .is_some_and(|id| id != asked.claim.rec.is.id)
+            && grant.claim.rec.is.request.is_some_and(|id| id != asked.claim.rec.is.id)
         {
-            against
-                .push("the grant answers another request than the one the action names".to_owned());
+            against.push("the grant answers another request than the one the action names".to_owned());
+        }
+        against.extend(self.beyond_request());
+        if let Some((_, id)) = self.rights.absent.iter().find(|(what, _)| *what == "grant") {
+            against.push(format!("grant {id} is named and is not in this log"));
         }
         for what in &self.case.cut {
             against.push(format!(
@@ -361,75 +267,66 @@ impl<'c> Links<'c> {
         against
     }
 
+    /// Where the grant gives more than the approved request asks for, and that was used.
+    fn beyond_request(&self) -> Vec<String> {
+        let (Some(asked), Some(grant)) = (&self.rights.request, &self.rights.grant) else {
+            return Vec::new();
+        };
+        let (Some(asked), Some(given)) = (asked.claim.terms, grant.claim.terms) else {
+            return Vec::new();
+        };
+        let mut beyond = Vec::new();
+        let used = self.case.of_action().find_map(|rec| rec.is.permission.as_ref());
+        if let Some(used) = used
+            && !asked.scopes.is_empty()
+            && !asked.scopes.iter().any(|scope| matches(scope, used))
+        {
+            beyond.push(format!("`{used}` is not among what the request asks for"));
+        }
+        if asked.role.is_some() && given.role.is_some() && asked.role != given.role {
+            beyond.push("the grant is of another role than the request asks for".to_owned());
+        }
+        beyond
+    }
+
     /// The decision table of `docs/explain.md`.
-    fn class(
-        &self,
-        attribution: Attribution,
-        authority: Authority,
-        scope: Scope,
-    ) -> (Class, &'static str) {
+    fn class(&self, attribution: Attribution, authority: Authority, scope: Scope) -> (Class, &'static str) {
         let ended = matches!(authority, Authority::Revoked | Authority::Expired);
         if ended || scope == Scope::Out {
             return match self.took_effect() {
-                Some(false) => (
-                    Class::Unverified,
-                    "it had no right to happen, and it did not",
-                ),
-                None => (
-                    Class::Unverified,
-                    "it had no right to happen; whether it did is not known",
-                ),
-                Some(true) if authority == Authority::Revoked => (
-                    Class::ControlFailure,
-                    "the right had been taken away, and it still worked",
-                ),
-                Some(true) if ended => (
-                    Class::ControlFailure,
-                    "the right had ended, and it still worked",
-                ),
-                Some(true) if self.reach.beyond_credential => (
-                    Class::ControlFailure,
-                    "the credential does not hold what was used, and it still worked",
-                ),
-                Some(true) => (
-                    Class::Abuse,
-                    "the right was real, and it was used for more than it was given for",
-                ),
+                Some(false) => (Class::Unverified, "it had no right to happen, and it did not"),
+                None => (Class::Unverified, "it had no right to happen; whether it did is not known"),
+                Some(true) if authority == Authority::Revoked => {
+                    (Class::ControlFailure, "the right had been taken away, and it still worked")
+                }
+                Some(true) if ended => (Class::ControlFailure, "the right had ended, and it still worked"),
+                Some(true) if self.reach.beyond_credential => {
+                    (Class::ControlFailure, "the credential does not hold what was used, and it still worked")
+                }
+                Some(true) => {
+                    (Class::Abuse, "a right was given, and more was done with it than it was given for")
+                }
             };
         }
         match (authority, scope, attribution) {
-            (Authority::Approved, Scope::In, Attribution::None) => (
-                Class::Unverified,
-                "approved and in scope, but nobody is known to have asked or acted",
-            ),
-            (Authority::Approved, Scope::In, _) => (
-                Class::Authorised,
-                "approved beforehand by somebody else, and within what was given",
-            ),
-            (Authority::Approved, ..) => (
-                Class::Unverified,
-                "approved, but whether it stayed in scope is not known",
-            ),
-            (_, Scope::In, _)
-                if self
-                    .rights
-                    .answers
-                    .iter()
-                    .any(|answer| answer.worth == Worth::Counts) =>
-            {
-                (
-                    Class::Unverified,
-                    "in scope and said to be approved, but not shown well enough to rely on",
-                )
+            (Authority::Approved, Scope::In, Attribution::None) => {
+                (Class::Unverified, "approved and in scope, but nobody is known to have asked or acted")
             }
-            (_, Scope::In, _) => (
-                Class::Unverified,
-                "in scope, but nobody is known to have approved it beforehand",
-            ),
-            _ => (
-                Class::Unverified,
-                "the records show neither that it was approved nor that it was in scope",
-            ),
+            (Authority::Approved, Scope::In, _) => {
+                (Class::Authorised, "approved beforehand by somebody else, and within what was given")
+            }
+            (Authority::Approved, ..) => {
+                (Class::Unverified, "approved, but whether it stayed in scope is not known")
+            }
+            (_, Scope::In, _) if self.rights.answers.iter().any(|answer| answer.worth == Worth::Counts) => {
+                (Class::Unverified, "in scope and said to be approved, but not shown well enough to rely on")
+            }
+            (_, Scope::In, _) => {
+                (Class::Unverified, "in scope, but nobody is known to have approved it beforehand")
+            }
+            _ => {
+                (Class::Unverified, "the records show neither that it was approved nor that it was in scope")
+            }
         }
     }
 }

@@ -18,10 +18,7 @@ use crate::{
 };
 
 pub(crate) fn ids<'r, 'c: 'r>(records: impl IntoIterator<Item = &'r Rec<'c>>) -> Vec<RecordId> {
-    let ids: BTreeSet<_> = records
-        .into_iter()
-        .map(|rec| (rec.is.time, rec.is.id))
-        .collect();
+    let ids: BTreeSet<_> = records.into_iter().map(|rec| (rec.is.time, rec.is.id)).collect();
     ids.into_iter().map(|(_, id)| id).collect()
 }
 
@@ -36,10 +33,7 @@ pub(crate) fn list(texts: &[Text<'_>]) -> Vec<String> {
 pub(crate) fn action(case: &Case<'_>) -> Action {
     let rec = &case.head().is;
     let conflicts = case.records.iter().filter(|other| {
-        other
-            .is
-            .conflicts_with
-            .is_some_and(|id| case.family.contains(&id))
+        other.is.conflicts_with.is_some_and(|id| case.family.contains(&id))
             || rec.conflicts_with == Some(other.is.id)
     });
     Action {
@@ -101,9 +95,7 @@ pub(crate) fn resource(resource: &deed_record::Resource<'_>) -> Resource {
 
 pub(crate) fn initiator(links: &Links<'_>, names: &Names) -> Initiator {
     let somebody = &links.people.initiator;
-    let who = somebody
-        .party
-        .map_or_else(Names::nobody, |party| names.who(party));
+    let who = somebody.party.map_or_else(Names::nobody, |party| names.who(party));
     Initiator {
         key: who.key,
         kind: who.kind,
@@ -117,9 +109,7 @@ pub(crate) fn initiator(links: &Links<'_>, names: &Names) -> Initiator {
 
 pub(crate) fn executor(links: &Links<'_>, names: &Names) -> Executor {
     let somebody = &links.people.executor;
-    let who = somebody
-        .party
-        .map_or_else(Names::nobody, |party| names.who(party));
+    let who = somebody.party.map_or_else(Names::nobody, |party| names.who(party));
     Executor {
         key: who.key,
         kind: who.kind,
@@ -154,9 +144,7 @@ pub(crate) fn asked(request: &Asked<'_>, case: &Case<'_>, names: &Names) -> Requ
         id: rec.id,
         time: rec.time,
         by: request.askers().next().map(|party| names.who(party)),
-        subject: terms
-            .and_then(|terms| terms.subject.as_ref())
-            .map(|party| names.who(party)),
+        subject: terms.and_then(|terms| terms.subject.as_ref()).map(|party| names.who(party)),
         role: terms.and_then(|terms| owned(&terms.role)),
         scopes: terms.map(|terms| list(&terms.scopes)).unwrap_or_default(),
         resource: request.claim.resource.map(resource),
@@ -186,9 +174,7 @@ pub(crate) fn answered(answer: &Answered<'_>, case: &Case<'_>, names: &Names) ->
 
 pub(crate) fn given(grant: &Given<'_>, case: &Case<'_>, names: &Names) -> Grant {
     let (rec, terms) = (&grant.claim.rec.is, grant.claim.terms);
-    let by = terms
-        .and_then(|terms| terms.by.as_ref())
-        .or(rec.executor.as_ref());
+    let by = terms.and_then(|terms| terms.by.as_ref()).or(rec.executor.as_ref());
     let scopes = if grant.standing.scopes.is_empty() {
         terms.map_or(&[][..], |terms| &terms.scopes)
     } else {
@@ -204,9 +190,7 @@ pub(crate) fn given(grant: &Given<'_>, case: &Case<'_>, names: &Names) -> Grant 
         id: rec.id,
         time: rec.time,
         by: by.map(|party| names.who(party)),
-        subject: terms
-            .and_then(|terms| terms.subject.as_ref())
-            .map(|party| names.who(party)),
+        subject: terms.and_then(|terms| terms.subject.as_ref()).map(|party| names.who(party)),
         role: terms.and_then(|terms| owned(&terms.role)),
         scopes: list(scopes),
         resource: grant.claim.resource.map(resource),
@@ -215,11 +199,7 @@ pub(crate) fn given(grant: &Given<'_>, case: &Case<'_>, names: &Names) -> Grant 
         revoked: grant.standing.revoked.map(|claim| claim.time()),
         request: rec.request,
         edge: grant.edge,
-        how: format!(
-            "since {}, {until}; {}",
-            beside(begins, case.time()),
-            grant.how
-        ),
+        how: format!("since {}, {until}; {}", beside(begins, case.time()), grant.how),
         records: ids(of_grant(grant)),
     }
 }
@@ -231,39 +211,22 @@ pub(crate) fn credential(links: &Links<'_>) -> Option<Credential> {
     let claims = || own.into_iter().flat_map(|level| &level.claims);
     let described = || claims().filter_map(|claim| claim.credential);
     let issue = own.and_then(|level| level.issued_before(moment).last());
-    let issued = issue.map(|claim| {
-        claim
-            .credential
-            .and_then(|credential| credential.issued)
-            .unwrap_or(claim.time())
-    });
-    let issued = issued
-        .or(used.issued)
-        .or_else(|| described().find_map(|credential| credential.issued));
+    let issued =
+        issue.map(|claim| claim.credential.and_then(|credential| credential.issued).unwrap_or(claim.time()));
+    let issued = issued.or(used.issued).or_else(|| described().find_map(|credential| credential.issued));
     let expires = links.lineage.expires();
-    let parents: Vec<String> = links
-        .lineage
-        .levels
-        .iter()
-        .skip(1)
-        .filter_map(|level| level.names.first().cloned())
-        .collect();
+    let parents: Vec<String> =
+        links.lineage.levels.iter().skip(1).filter_map(|level| level.names.first().cloned()).collect();
     let said = |field: fn(&deed_record::Credential<'_>) -> Option<String>| {
         field(used).or_else(|| described().find_map(field))
     };
     let mut life: Vec<String> = Vec::new();
     life.extend(issued.map(|time| format!("issued {}", beside(time, moment))));
     life.extend(expires.map(|time| format!("valid to {}", beside(time, moment))));
-    let revoked = own
-        .and_then(|level| level.standing.revoked)
-        .map(|claim| claim.time());
+    let revoked = own.and_then(|level| level.standing.revoked).map(|claim| claim.time());
     life.extend(revoked.map(|time| format!("revoked {}", beside(time, moment))));
-    let rotated = own
-        .and_then(|level| level.standing.rotated)
-        .map(|claim| claim.time());
-    life.extend(
-        rotated.map(|time| format!("replaced {}, the old one was used", beside(time, moment))),
-    );
+    let rotated = own.and_then(|level| level.standing.rotated).map(|claim| claim.time());
+    life.extend(rotated.map(|time| format!("replaced {}, the old one was used", beside(time, moment))));
     if issued.is_none() && expires.is_none() {
         life.push("no record tells when it was issued or ends".to_owned());
     }
@@ -273,11 +236,7 @@ pub(crate) fn credential(links: &Links<'_>) -> Option<Credential> {
         jti: said(|credential| owned(&credential.jti)),
         kind: said(|credential| owned(&credential.kind)),
         issuer: said(|credential| owned(&credential.issuer)),
-        scopes: links
-            .lineage
-            .scopes()
-            .map(|(_, scopes)| list(scopes))
-            .unwrap_or_default(),
+        scopes: links.lineage.scopes().map(|(_, scopes)| list(scopes)).unwrap_or_default(),
         issued,
         expires,
         revoked,
@@ -293,19 +252,13 @@ pub(crate) fn credential(links: &Links<'_>) -> Option<Credential> {
             .collect(),
         edge: links.lineage.edge,
         how: format!("{}; {}", life.join(", "), links.lineage.how),
-        records: ids(links
-            .lineage
-            .records
-            .iter()
-            .copied()
-            .chain(claims().map(|claim| claim.rec))),
+        records: ids(links.lineage.records.iter().copied().chain(claims().map(|claim| claim.rec))),
     })
 }
 
 pub(crate) fn decision(case: &Case<'_>) -> Option<Decision> {
-    let (rec, decision) = case
-        .of_action()
-        .find_map(|rec| rec.is.decision.as_ref().map(|decision| (rec, decision)))?;
+    let (rec, decision) =
+        case.of_action().find_map(|rec| rec.is.decision.as_ref().map(|decision| (rec, decision)))?;
     Some(Decision {
         effect: decision.effect,
         policy_set: owned(&decision.policy_set),
@@ -313,11 +266,7 @@ pub(crate) fn decision(case: &Case<'_>) -> Option<Decision> {
         errors: list(&decision.errors),
         obligations: list(&decision.obligations),
         engine: owned(&decision.engine),
-        edge: if rec.is.basis == Basis::Enforced {
-            Edge::Proven
-        } else {
-            Edge::Asserted
-        },
+        edge: if rec.is.basis == Basis::Enforced { Edge::Proven } else { Edge::Asserted },
         how: rec.said_by(),
         records: vec![rec.is.id],
     })
@@ -326,11 +275,7 @@ pub(crate) fn decision(case: &Case<'_>) -> Option<Decision> {
 pub(crate) fn outcome(links: &Links<'_>) -> Outcome {
     let ended = &links.ended;
     let outcome = ended.stands.map(|(_, outcome)| outcome);
-    let agreeing = ended
-        .said
-        .iter()
-        .filter(|(_, other)| other.status == ended.status())
-        .map(|(rec, _)| *rec);
+    let agreeing = ended.said.iter().filter(|(_, other)| other.status == ended.status()).map(|(rec, _)| *rec);
     Outcome {
         status: outcome.map_or(Status::Unknown, |outcome| outcome.status),
         code: outcome.and_then(|outcome| owned(&outcome.code)),
@@ -356,15 +301,8 @@ pub(crate) fn outcome(links: &Links<'_>) -> Outcome {
 
 /// The grant and the records that changed it.
 pub(crate) fn of_grant<'c>(grant: &Given<'c>) -> Vec<&'c Rec<'c>> {
-    let ends = [grant.standing.revoked, grant.standing.ended]
-        .into_iter()
-        .flatten()
-        .map(|claim| claim.rec);
-    let also = grant
-        .standing
-        .scopes_by
-        .into_iter()
-        .chain(ends)
-        .filter(|rec| rec.is.id != grant.claim.rec.is.id);
+    let ends = [grant.standing.revoked, grant.standing.ended].into_iter().flatten().map(|claim| claim.rec);
+    let also =
+        grant.standing.scopes_by.into_iter().chain(ends).filter(|rec| rec.is.id != grant.claim.rec.is.id);
     std::iter::once(grant.claim.rec).chain(also).collect()
 }

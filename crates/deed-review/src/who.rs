@@ -6,7 +6,7 @@ use deed_record::{Account, Basis, Party, PrincipalType, RecordId};
 
 use crate::{
     case::{Case, Rec},
-    claim::Claim,
+    claim::{Claim, subject},
     credential::{Lineage, agreed},
     words::{Edge, beside},
 };
@@ -47,11 +47,7 @@ impl<'c> People<'c> {
         let executor = executor(case, lineage);
         let mut chain = declared_chain(case);
         if let Some(initiator) = declared_initiator(case, lineage) {
-            return People {
-                initiator,
-                executor,
-                chain,
-            };
+            return People { initiator, executor, chain };
         }
         if let Some(party) = executor.party
             && party.kind == PrincipalType::Human
@@ -66,30 +62,19 @@ impl<'c> People<'c> {
                 notes: Vec::new(),
                 records: executor.records.clone(),
             };
-            return People {
-                initiator,
-                executor,
-                chain,
-            };
+            return People { initiator, executor, chain };
         }
         let (initiator, hops) = inferred_initiator(case, lineage, executor.account());
         if chain.is_empty() {
             chain = hops;
         }
-        People {
-            initiator,
-            executor,
-            chain,
-        }
+        People { initiator, executor, chain }
     }
 
     /// Every account on whose behalf the action was done: asking, acting and between.
     pub(crate) fn accounts(&self) -> BTreeSet<Account> {
         let between = self.chain.iter().filter_map(|hop| hop.party.account);
-        between
-            .chain(self.initiator.account())
-            .chain(self.executor.account())
-            .collect()
+        between.chain(self.initiator.account()).chain(self.executor.account()).collect()
     }
 }
 
@@ -99,13 +84,7 @@ impl<'c> Somebody<'c> {
     }
 
     fn missing(how: impl Into<String>) -> Self {
-        Somebody {
-            party: None,
-            edge: Edge::Missing,
-            how: how.into(),
-            notes: Vec::new(),
-            records: Vec::new(),
-        }
+        Somebody { party: None, edge: Edge::Missing, how: how.into(), notes: Vec::new(), records: Vec::new() }
     }
 }
 
@@ -113,10 +92,7 @@ fn executor<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>) -> Somebody<'c> {
     let party = |rec: &'c Rec<'c>| rec.is.executor.as_ref();
     let Some(mut somebody) = stated(case, party) else {
         let nobody = Somebody::missing("the record does not say who acted");
-        return Somebody {
-            party: case.head().is.executor.as_ref(),
-            ..nobody
-        };
+        return Somebody { party: case.head().is.executor.as_ref(), ..nobody };
     };
     // INVARIANT: proven only where Deed issued the credential to this very account.
     if case.head().is.basis == Basis::Enforced
@@ -130,15 +106,8 @@ fn executor<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>) -> Somebody<'c> {
 fn declared_initiator<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>) -> Option<Somebody<'c>> {
     let mut somebody = stated(case, |rec| rec.is.initiator.as_ref())?;
     let account = somebody.account();
-    let asked_for = |claim: &Claim<'c>| {
-        claim
-            .rec
-            .is
-            .initiator
-            .as_ref()
-            .and_then(|party| party.account)
-            == account
-    };
+    let asked_for =
+        |claim: &Claim<'c>| claim.rec.is.initiator.as_ref().and_then(|party| party.account) == account;
     if case.head().is.basis == Basis::Enforced && ours(case, lineage).any(asked_for) {
         somebody.edge = Edge::Proven;
     }
@@ -150,16 +119,11 @@ fn stated<'c>(
     case: &'c Case<'c>,
     party: impl Fn(&'c Rec<'c>) -> Option<&'c Party<'c>>,
 ) -> Option<Somebody<'c>> {
-    let naming = || {
-        case.of_action()
-            .filter_map(|rec| Some((rec, party(rec)?, party(rec)?.account?)))
-    };
-    let (_, named, account) = naming()
-        .min_by_key(|(rec, ..)| (rec.is.id != case.head, !rec.firm(), rec.is.time, rec.is.id))?;
-    let records: Vec<&Rec<'c>> = naming()
-        .filter(|(.., other)| *other == account)
-        .map(|(rec, ..)| rec)
-        .collect();
+    let naming = || case.of_action().filter_map(|rec| Some((rec, party(rec)?, party(rec)?.account?)));
+    let (_, named, account) =
+        naming().min_by_key(|(rec, ..)| (rec.is.id != case.head, !rec.firm(), rec.is.time, rec.is.id))?;
+    let records: Vec<&Rec<'c>> =
+        naming().filter(|(.., other)| *other == account).map(|(rec, ..)| rec).collect();
     let (edge, how) = agreed(&records);
     let mut notes = Vec::new();
     for (rec, ..) in naming().filter(|(.., other)| *other != account) {
@@ -169,52 +133,29 @@ fn stated<'c>(
             rec.said_by()
         ));
     }
-    Some(Somebody {
-        party: Some(named),
-        edge,
-        how,
-        notes,
-        records,
-    })
+    Some(Somebody { party: Some(named), edge, how, notes, records })
 }
 
 /// Records by which Deed itself issued the credential that was used.
 fn ours<'l, 'c>(case: &Case<'c>, lineage: &'l Lineage<'c>) -> impl Iterator<Item = &'l Claim<'c>> {
     let moment = case.time();
-    let issued = lineage
-        .own()
-        .into_iter()
-        .flat_map(move |level| level.issued_before(moment));
+    let issued = lineage.own().into_iter().flat_map(move |level| level.issued_before(moment));
     issued.filter(|claim| claim.rec.is.basis == Basis::Enforced)
 }
 
-fn subject(claim: &Claim<'_>) -> Option<Account> {
-    claim
-        .terms
-        .and_then(|terms| terms.subject.as_ref())
-        .and_then(|party| party.account)
-}
-
 fn declared_chain<'c>(case: &'c Case<'c>) -> Vec<Between<'c>> {
-    let Some((rec, hops)) = case
-        .of_action()
-        .find_map(|rec| rec.is.chain.as_ref().map(|hops| (rec, hops)))
+    let Some((rec, hops)) = case.of_action().find_map(|rec| rec.is.chain.as_ref().map(|hops| (rec, hops)))
     else {
         return Vec::new();
     };
     let hop = |hop: &'c deed_record::Hop<'c>| {
         let mut records = vec![rec];
         let mut how = rec.said_by();
-        let mut edge = if hop.principal.account.is_some() {
-            Edge::Asserted
-        } else {
-            Edge::Missing
-        };
+        let mut edge = if hop.principal.account.is_some() { Edge::Asserted } else { Edge::Missing };
         if let Some(id) = hop.delegation {
             match case.get(id) {
                 Some(delegation)
-                    if edge == Edge::Asserted
-                        && names_delegate(delegation, hop.principal.account) =>
+                    if edge == Edge::Asserted && names_delegate(delegation, hop.principal.account) =>
                 {
                     records.push(delegation);
                     (edge, how) = agreed(&records);
@@ -244,18 +185,13 @@ fn declared_chain<'c>(case: &'c Case<'c>) -> Vec<Between<'c>> {
 
 /// Whether a delegation record gives its part to `account`.
 fn names_delegate(delegation: &Rec<'_>, account: Option<Account>) -> bool {
-    let terms = delegation.is.terms.iter().chain(
-        delegation
-            .is
-            .effects
-            .iter()
-            .flatten()
-            .filter_map(|effect| effect.terms.as_ref()),
-    );
+    let terms = delegation
+        .is
+        .terms
+        .iter()
+        .chain(delegation.is.effects.iter().flatten().filter_map(|effect| effect.terms.as_ref()));
     account.is_some()
-        && terms
-            .filter_map(|terms| terms.subject.as_ref())
-            .any(|party| party.account == account)
+        && terms.filter_map(|terms| terms.subject.as_ref()).any(|party| party.account == account)
 }
 
 /// Who had the credential issued, going up through credentials that were derived from one another;
@@ -273,16 +209,9 @@ fn inferred_initiator<'c>(
     for level in &lineage.levels {
         let issued: Vec<&Claim<'c>> = level.issued_before(moment).collect();
         let firm = issued.iter().any(|claim| claim.rec.firm());
-        let weighty = || {
-            issued
-                .iter()
-                .map(|claim| claim.rec)
-                .filter(|rec| rec.firm() == firm)
-        };
+        let weighty = || issued.iter().map(|claim| claim.rec).filter(|rec| rec.firm() == firm);
         let who = |rec: &'c Rec<'c>| {
-            let party = |party: &'c Option<Party<'c>>| {
-                party.as_ref().filter(|party| party.account.is_some())
-            };
+            let party = |party: &'c Option<Party<'c>>| party.as_ref().filter(|party| party.account.is_some());
             party(&rec.is.initiator).or_else(|| party(&rec.is.executor))
         };
         let mut named = weighty().filter_map(|rec| who(rec).map(|party| (rec, party)));
@@ -291,25 +220,16 @@ fn inferred_initiator<'c>(
         };
         if named.any(|(_, other)| other.account != party.account) {
             if asker.is_none() {
-                let how =
-                    format!("{UNSAID}, and records disagree on who had its credential issued");
+                let how = format!("{UNSAID}, and records disagree on who had its credential issued");
                 return (Somebody::missing(how), Vec::new());
             }
             break;
         }
         records.push(rec);
-        let explicit = rec
-            .is
-            .initiator
-            .as_ref()
-            .is_some_and(|party| party.account.is_some());
+        let explicit = rec.is.initiator.as_ref().is_some_and(|party| party.account.is_some());
         // Renewing one's own credential asks for nothing: who asked stands further up.
         if explicit || party.account != executor || party.kind == PrincipalType::Human {
-            let asked = Asker {
-                party,
-                rec,
-                credential: level.names.first().map_or("", |name| name),
-            };
+            let asked = Asker { party, rec, credential: level.names.first().map_or("", |name| name) };
             if let Some(between) = asker.replace(asked) {
                 hops.push(between.as_hop(asked.credential));
             }
@@ -330,25 +250,10 @@ fn inferred_initiator<'c>(
         };
         return (Somebody::missing(how), Vec::new());
     };
-    let how = format!(
-        "had the credential issued {}, {}",
-        beside(rec.is.time, case.time()),
-        rec.said_by()
-    );
-    let notes = vec![format!(
-        "who asked is inferred from record {}, by which the credential was issued",
-        rec.is.id
-    )];
-    (
-        Somebody {
-            party: Some(party),
-            edge: Edge::Inferred,
-            how,
-            notes,
-            records,
-        },
-        hops,
-    )
+    let how = format!("had the credential issued {}, {}", beside(rec.is.time, case.time()), rec.said_by());
+    let notes =
+        vec![format!("who asked is inferred from record {}, by which the credential was issued", rec.is.id)];
+    (Somebody { party: Some(party), edge: Edge::Inferred, how, notes, records }, hops)
 }
 
 /// Whoever had a credential issued.
@@ -370,11 +275,7 @@ impl<'c> Asker<'c> {
             delegation: None,
             scope: Vec::new(),
             edge: Edge::Inferred,
-            how: format!(
-                "had credential {} issued, {}",
-                self.credential,
-                self.rec.said_by()
-            ),
+            how: format!("had credential {} issued, {}", self.credential, self.rec.said_by()),
             records: vec![self.rec],
         }
     }

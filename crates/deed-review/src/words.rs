@@ -8,16 +8,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) fn moment(time: Timestamp) -> String {
     let text = time.to_string();
     let (date, clock) = text.trim_end_matches('Z').split_at(10);
-    let clock = clock
-        .trim_start_matches('T')
-        .trim_end_matches('0')
-        .trim_end_matches('.');
+    let clock = clock.trim_start_matches('T').trim_end_matches('0').trim_end_matches('.');
     // Trimming zeros may have eaten into `10:00:00` itself.
-    let clock = if clock.len() < 8 {
-        &text[11..19]
-    } else {
-        clock
-    };
+    let clock = if clock.len() < 8 { &text[11..19] } else { clock };
     format!("{date} {clock}Z")
 }
 
@@ -26,11 +19,7 @@ pub(crate) fn beside(time: Timestamp, other: Timestamp) -> String {
     let (text, other) = (moment(time), moment(other));
     match text[11..].trim_end_matches('Z') {
         _ if text[..10] != other[..10] => text,
-        clock => clock
-            .strip_suffix(":00")
-            .filter(|clock| clock.len() == 5)
-            .unwrap_or(clock)
-            .to_owned(),
+        clock => clock.strip_suffix(":00").filter(|clock| clock.len() == 5).unwrap_or(clock).to_owned(),
     }
 }
 

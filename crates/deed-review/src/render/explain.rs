@@ -22,10 +22,7 @@ const MOST_APPROVALS: usize = 5;
 pub fn explain(answer: &Explanation, style: Style) -> String {
     let mut page = Page::new(style);
     let action = &answer.action;
-    page.headline(
-        &title(action),
-        &format!("{}   {}", moment(action.time), ending(&answer.outcome)),
-    );
+    page.headline(&title(action), &format!("{}   {}", moment(action.time), ending(&answer.outcome)));
     let (word, paint) = match answer.verdict.class {
         Class::Authorised => ("AUTHORISED", Paint::Good),
         Class::ControlFailure => ("CONTROL FAILURE", Paint::Bad),
@@ -34,12 +31,7 @@ pub fn explain(answer: &Explanation, style: Style) -> String {
     };
     page.sentence(word, paint, &answer.verdict.class_reason);
     page.blank();
-    Sheet {
-        answer,
-        page: &mut page,
-        verbose: style.verbose,
-    }
-    .write();
+    Sheet { answer, page: &mut page, verbose: style.verbose }.write();
     page.finish()
 }
 
@@ -70,21 +62,12 @@ impl Sheet<'_> {
             return;
         }
         let action = &self.answer.action;
-        let mut text = format!(
-            "{}, {}, {} by {}",
-            action.id, action.kind, action.basis, action.submitter
-        );
+        let mut text = format!("{}, {}, {} by {}", action.id, action.kind, action.basis, action.submitter);
         let source = action.source.as_ref().map(|source| source.system.as_str());
-        let event = action
-            .source
-            .as_ref()
-            .and_then(|source| source.event_id.as_deref());
+        let event = action.source.as_ref().and_then(|source| source.event_id.as_deref());
         let address = action.address.map(|address| address.to_string());
         let device = action.device.map(|device| device.to_string());
-        let operation = action
-            .operation
-            .as_deref()
-            .filter(|_| action.tool.is_some());
+        let operation = action.operation.as_deref().filter(|_| action.tool.is_some());
         for (word, value) in [
             ("from", source),
             ("event", event),
@@ -107,13 +90,7 @@ impl Sheet<'_> {
         let answer = self.answer;
         let asked = &answer.initiator;
         let value = called(asked.name.as_deref(), asked.key.as_deref());
-        self.page.link(
-            "asked",
-            &value,
-            &spoken(asked.kind.as_str()),
-            asked.edge,
-            &asked.how,
-        );
+        self.page.link("asked", &value, &spoken(asked.kind.as_str()), asked.edge, &asked.how);
         self.key_behind(asked.name.as_deref(), asked.key.as_deref());
         self.records(&asked.records);
         for hop in &answer.chain {
@@ -146,13 +123,7 @@ impl Sheet<'_> {
             }
         }
         let value = called(acted.name.as_deref(), acted.key.as_deref());
-        self.page.link(
-            "acted",
-            &value,
-            &spoken(acted.kind.as_str()),
-            acted.edge,
-            &note,
-        );
+        self.page.link("acted", &value, &spoken(acted.kind.as_str()), acted.edge, &note);
         self.key_behind(acted.name.as_deref(), acted.key.as_deref());
         self.records(&acted.records);
     }
@@ -161,10 +132,7 @@ impl Sheet<'_> {
         let answer = self.answer;
         match &answer.credential {
             Some(with) => {
-                let value = [&with.id, &with.jti, &with.fingerprint]
-                    .into_iter()
-                    .flatten()
-                    .next();
+                let value = [&with.id, &with.jti, &with.fingerprint].into_iter().flatten().next();
                 let kind = spoken(with.kind.as_deref().unwrap_or("credential"));
                 let mut note = with.how.clone();
                 if !with.scopes.is_empty() {
@@ -173,24 +141,14 @@ impl Sheet<'_> {
                 if !with.parents.is_empty() {
                     note.push_str(&format!("; derived from {}", with.parents.join(", from ")));
                 }
-                self.page.link(
-                    "with",
-                    value.map_or("-", |name| name),
-                    &kind,
-                    with.edge,
-                    &note,
-                );
+                self.page.link("with", value.map_or("-", |name| name), &kind, with.edge, &note);
                 self.records(&with.records);
             }
             None => self.missing("with", "credential"),
         }
         match &answer.request {
             Some(request) => {
-                let by = request
-                    .by
-                    .as_ref()
-                    .or(request.subject.as_ref())
-                    .map_or("-".to_owned(), who);
+                let by = request.by.as_ref().or(request.subject.as_ref()).map_or("-".to_owned(), who);
                 self.page.link(
                     "request",
                     &by,
@@ -205,36 +163,24 @@ impl Sheet<'_> {
         for approval in answer.approvals.iter().take(MOST_APPROVALS) {
             self.approval(approval);
         }
-        if let Some(more) = answer
-            .approvals
-            .len()
-            .checked_sub(MOST_APPROVALS)
-            .filter(|more| *more > 0)
-        {
-            self.page
-                .behind(&format!("and {more} more; --json has them all"));
+        if let Some(more) = answer.approvals.len().checked_sub(MOST_APPROVALS).filter(|more| *more > 0) {
+            self.page.behind(&format!("and {more} more; --json has them all"));
         }
         // Also where some are there and one that is named is not.
-        if answer
-            .missing
-            .iter()
-            .any(|missing| missing.link == "approvals")
-        {
+        if answer.missing.iter().any(|missing| missing.link == "approvals") {
             self.missing("approval", "approvals");
         }
         match &answer.grant {
             Some(grant) => {
                 let value = grant.role.clone().or_else(|| grant.scopes.first().cloned());
-                let value = value
-                    .or_else(|| grant.subject.as_ref().map(who))
-                    .unwrap_or_else(|| "-".to_owned());
+                let value =
+                    value.or_else(|| grant.subject.as_ref().map(who)).unwrap_or_else(|| "-".to_owned());
                 let kind = match (grant.revoked, grant.expires) {
                     (Some(_), _) => "revoked",
                     (None, Some(_)) => "time-bound",
                     (None, None) => "standing",
                 };
-                self.page
-                    .link("grant", &value, kind, grant.edge, &grant.how);
+                self.page.link("grant", &value, kind, grant.edge, &grant.how);
                 self.records(&grant.records);
             }
             None => self.missing("grant", "grant"),
@@ -243,11 +189,8 @@ impl Sheet<'_> {
 
     fn approval(&mut self, approval: &Approval) {
         let by = approval.by.as_ref().map_or("-".to_owned(), who);
-        let said = approval
-            .answer
-            .map_or("no answer", |answer| answer.as_str());
-        self.page
-            .link("approval", &by, said, approval.edge, &approval.how);
+        let said = approval.answer.map_or("no answer", |answer| answer.as_str());
+        self.page.link("approval", &by, said, approval.edge, &approval.how);
         self.records(&approval.records);
     }
 
@@ -264,21 +207,12 @@ impl Sheet<'_> {
         if let Some(set) = &decision.policy_set {
             note.push_str(&format!("; set {set}"));
         }
-        for (word, list) in [
-            ("errors", &decision.errors),
-            ("must", &decision.obligations),
-        ] {
+        for (word, list) in [("errors", &decision.errors), ("must", &decision.obligations)] {
             if !list.is_empty() {
                 note.push_str(&format!("; {word}: {}", list.join(", ")));
             }
         }
-        self.page.link(
-            "decided",
-            &spoken(decision.effect.as_str()),
-            &policies,
-            decision.edge,
-            &note,
-        );
+        self.page.link("decided", &spoken(decision.effect.as_str()), &policies, decision.edge, &note);
         self.records(&decision.records);
     }
 
@@ -289,14 +223,8 @@ impl Sheet<'_> {
             return self.missing("ended", "outcome");
         }
         let undone = [("again", outcome.retry_of), ("undoes", outcome.compensates)];
-        let undone = undone
-            .into_iter()
-            .filter_map(|(word, id)| Some(format!("; {word} {}", id?)));
-        let before = outcome
-            .said
-            .iter()
-            .filter(|said| said.status != outcome.status)
-            .count();
+        let undone = undone.into_iter().filter_map(|(word, id)| Some(format!("; {word} {}", id?)));
+        let before = outcome.said.iter().filter(|said| said.status != outcome.status).count();
         let undone: String = undone.collect();
         if before == 0 && undone.is_empty() && !self.verbose {
             return;
@@ -324,29 +252,21 @@ impl Sheet<'_> {
             Attribution::None => Paint::Bad,
         };
         // The rows above say it line by line; here it fits on one.
-        self.page.judged(
-            "judged",
-            "attribution",
-            part.value.as_str(),
-            paint,
-            &[part.reasons.join("; ")],
-        );
+        self.page.judged("judged", "attribution", part.value.as_str(), paint, &[part.reasons.join("; ")]);
         let part = &verdict.authority;
         let paint = match part.value {
             Authority::Approved => Paint::Good,
             Authority::Unverified => Paint::Doubtful,
             _ => Paint::Bad,
         };
-        self.page
-            .judged("", "authority", part.value.as_str(), paint, &part.reasons);
+        self.page.judged("", "authority", part.value.as_str(), paint, &part.reasons);
         let part = &verdict.scope;
         let paint = match part.value {
             Scope::In => Paint::Good,
             Scope::Out => Paint::Bad,
             Scope::Unverified => Paint::Doubtful,
         };
-        self.page
-            .judged("", "scope", part.value.as_str(), paint, &part.reasons);
+        self.page.judged("", "scope", part.value.as_str(), paint, &part.reasons);
     }
 
     fn findings(&mut self) {
@@ -354,11 +274,7 @@ impl Sheet<'_> {
             if at == 0 {
                 self.page.blank();
             }
-            let paint = if finding.severity == Severity::High {
-                Paint::Bad
-            } else {
-                Paint::Doubtful
-            };
+            let paint = if finding.severity == Severity::High { Paint::Bad } else { Paint::Doubtful };
             let verdict = &self.answer.verdict;
             let said = |reason: &str| verdict.authority.reasons.iter().any(|said| said == reason);
             let controls = format!("[{}]", finding.controls.join(", "));
@@ -369,13 +285,7 @@ impl Sheet<'_> {
                 format!("{} {controls}", finding.reason)
             };
             let label = if at == 0 { "findings" } else { "" };
-            self.page.finding(
-                label,
-                &finding.rule,
-                finding.severity.as_str(),
-                paint,
-                &text,
-            );
+            self.page.finding(label, &finding.rule, finding.severity.as_str(), paint, &text);
         }
     }
 
@@ -384,17 +294,12 @@ impl Sheet<'_> {
         if !answer.disclosable.is_empty() {
             self.page.free(
                 "payloads",
-                &format!(
-                    "{} (kept apart, sealed by digest)",
-                    answer.disclosable.join(", ")
-                ),
+                &format!("{} (kept apart, sealed by digest)", answer.disclosable.join(", ")),
             );
         }
         let at = answer.action.time;
-        let signed = evidence
-            .checkpoint_time
-            .map(|time| format!("signed {}, ", beside(time, at)))
-            .unwrap_or_default();
+        let signed =
+            evidence.checkpoint_time.map(|time| format!("signed {}, ", beside(time, at))).unwrap_or_default();
         let proof = if evidence.index < evidence.checkpoint_size {
             format!(
                 "leaf {} of {}, {signed}self-consistent only (no witness, no key kept elsewhere)",
@@ -408,10 +313,7 @@ impl Sheet<'_> {
         };
         self.page.free("proof", &proof);
         if self.verbose {
-            self.page.behind(&format!(
-                "leaf hash {} in {}",
-                evidence.leaf_hash, evidence.log
-            ));
+            self.page.behind(&format!("leaf hash {} in {}", evidence.leaf_hash, evidence.log));
         }
     }
 
@@ -421,10 +323,7 @@ impl Sheet<'_> {
         if let Some(trace) = answer.action.trace_id {
             next.push(format!("deed trace {trace}"));
         }
-        let names = answer
-            .credential
-            .iter()
-            .flat_map(|with| [&with.id, &with.jti, &with.fingerprint]);
+        let names = answer.credential.iter().flat_map(|with| [&with.id, &with.jti, &with.fingerprint]);
         if let Some(name) = names.flatten().next().and_then(|name| shell_word(name)) {
             next.push(format!("deed find --credential {name}"));
         } else if let Some(key) = answer.executor.key.as_deref().and_then(shell_word) {
@@ -435,11 +334,7 @@ impl Sheet<'_> {
     }
 
     fn missing(&mut self, label: &str, link: &str) {
-        let missing = self
-            .answer
-            .missing
-            .iter()
-            .find(|missing| missing.link == link);
+        let missing = self.answer.missing.iter().find(|missing| missing.link == link);
         let reason = missing.map_or("no record tells", |missing| &missing.reason);
         self.page.link(label, "-", "-", Edge::Missing, reason);
     }
@@ -458,9 +353,8 @@ impl Sheet<'_> {
         let evidence = &self.answer.evidence.records;
         for id in ids {
             let about = evidence.iter().find(|record| record.id == *id);
-            let about = about.map_or_else(String::new, |record| {
-                format!(" ({}, leaf {})", record.kind, record.index)
-            });
+            let about =
+                about.map_or_else(String::new, |record| format!(" ({}, leaf {})", record.kind, record.index));
             self.page.behind(&format!("{id}{about}"));
         }
     }

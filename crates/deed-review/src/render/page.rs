@@ -55,10 +55,7 @@ impl Paint {
 
 impl Page {
     pub(crate) fn new(style: Style) -> Self {
-        Page {
-            out: String::new(),
-            style,
-        }
+        Page { out: String::new(), style }
     }
 
     pub(crate) fn finish(self) -> String {
@@ -91,10 +88,7 @@ impl Page {
     /// A sentence that begins with a word that stands out.
     pub(crate) fn sentence(&mut self, word: &str, paint: Paint, rest: &str) {
         let word = clean(word);
-        for (at, line) in wrap(&format!("{word}: {}", clean(rest)), WIDTH)
-            .iter()
-            .enumerate()
-        {
+        for (at, line) in wrap(&format!("{word}: {}", clean(rest)), WIDTH).iter().enumerate() {
             match line.strip_prefix(&*word).filter(|_| at == 0) {
                 Some(tail) => {
                     self.put(&word, paint);
@@ -109,29 +103,14 @@ impl Page {
     /// One link of a chain.
     pub(crate) fn link(&mut self, label: &str, value: &str, kind: &str, edge: Edge, note: &str) {
         self.label(label);
-        self.cell(
-            value,
-            VALUE,
-            if edge == Edge::Missing {
-                Paint::Faint
-            } else {
-                Paint::Strong
-            },
-        );
+        self.cell(value, VALUE, if edge == Edge::Missing { Paint::Faint } else { Paint::Strong });
         self.cell(kind, KIND, Paint::Plain);
         self.cell(edge.as_str(), EDGE, Paint::of_edge(edge));
         self.rest(note, INDENT + LABEL + VALUE + KIND + EDGE, Paint::Plain);
     }
 
     /// One judgement.
-    pub(crate) fn judged(
-        &mut self,
-        label: &str,
-        what: &str,
-        value: &str,
-        paint: Paint,
-        reasons: &[String],
-    ) {
+    pub(crate) fn judged(&mut self, label: &str, what: &str, value: &str, paint: Paint, reasons: &[String]) {
         self.label(label);
         self.cell(what, VALUE, Paint::Plain);
         self.cell(value, KIND, paint);
@@ -148,14 +127,7 @@ impl Page {
     }
 
     /// One finding.
-    pub(crate) fn finding(
-        &mut self,
-        label: &str,
-        rule: &str,
-        severity: &str,
-        paint: Paint,
-        text: &str,
-    ) {
+    pub(crate) fn finding(&mut self, label: &str, rule: &str, severity: &str, paint: Paint, text: &str) {
         const RULE: usize = 25;
         const SEVERITY: usize = 8;
         self.label(label);
@@ -220,10 +192,7 @@ impl Page {
 
     /// Text to the end of the line and on below itself.
     fn rest(&mut self, text: &str, at: usize, paint: Paint) {
-        for (line, text) in wrap(&clean(text), WIDTH.saturating_sub(at))
-            .iter()
-            .enumerate()
-        {
+        for (line, text) in wrap(&clean(text), WIDTH.saturating_sub(at)).iter().enumerate() {
             if line > 0 {
                 self.spaces(at);
             }

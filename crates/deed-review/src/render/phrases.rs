@@ -14,10 +14,7 @@ pub(super) fn title(action: &Action) -> String {
         None => tool.name.clone(),
     });
     let step = action.step_type.map(|step| step.as_str().replace('_', " "));
-    let what = tool
-        .or_else(|| action.operation.clone())
-        .or_else(|| action.task.clone())
-        .or(step);
+    let what = tool.or_else(|| action.operation.clone()).or_else(|| action.task.clone()).or(step);
     let what = what.unwrap_or_else(|| action.kind.as_str().to_owned());
     match &action.resource {
         Some(resource) => format!("{what}  {}", resource.uri),
@@ -27,23 +24,12 @@ pub(super) fn title(action: &Action) -> String {
 
 /// How it ended, in a few words.
 pub(super) fn ending(outcome: &Outcome) -> String {
-    let code = outcome
-        .code
-        .as_ref()
-        .map(|code| format!(" ({code})"))
-        .unwrap_or_default();
-    let after = outcome
-        .duration_ms
-        .map(|ms| format!(" after {ms} ms"))
-        .unwrap_or_default();
+    let code = outcome.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
+    let after = outcome.duration_ms.map(|ms| format!(" after {ms} ms")).unwrap_or_default();
     match outcome.status {
-        Status::Success => format!(
-            "succeeded{}",
-            outcome
-                .duration_ms
-                .map(|ms| format!(" in {ms} ms"))
-                .unwrap_or_default()
-        ),
+        Status::Success => {
+            format!("succeeded{}", outcome.duration_ms.map(|ms| format!(" in {ms} ms")).unwrap_or_default())
+        }
         Status::Failure => format!("failed{code}{after}"),
         Status::Denied => format!("was denied{code}"),
         Status::Cancelled => format!("was cancelled{after}"),
@@ -55,10 +41,7 @@ pub(super) fn ending(outcome: &Outcome) -> String {
 
 pub(super) fn said_before(outcome: &Outcome) -> String {
     let at: Timestamp = outcome.time.unwrap_or_default();
-    let said = outcome
-        .said
-        .iter()
-        .filter(|said| said.status != outcome.status);
+    let said = outcome.said.iter().filter(|said| said.status != outcome.status);
     said.map(|said| format!("{} {}", spoken(said.status.as_str()), beside(said.time, at)))
         .collect::<Vec<_>>()
         .join(", ")

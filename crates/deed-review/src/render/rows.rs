@@ -18,11 +18,7 @@ pub fn rows(rows: &[ActionRow], style: Style) -> String {
     let mut page = Page::new(style);
     // Who and what share the columns that are left, who taking no more than it needs.
     let shared = WIDTH - INDENT - TIME - STATUS - ID;
-    let widest = rows
-        .iter()
-        .map(|row| width(&clean(&who(row))))
-        .max()
-        .unwrap_or(0);
+    let widest = rows.iter().map(|row| width(&clean(&who(row)))).max().unwrap_or(0);
     let who_columns = (widest + 2).min(shared / 2);
     let mut day = String::new();
     for row in rows {
@@ -31,9 +27,7 @@ pub fn rows(rows: &[ActionRow], style: Style) -> String {
             day = time[..10].to_owned();
             page.line(0, &[(&day, WIDTH, Paint::Faint)]);
         }
-        let status = row
-            .status
-            .map_or("-".to_owned(), |status| spoken(status.as_str()));
+        let status = row.status.map_or("-".to_owned(), |status| spoken(status.as_str()));
         let paint = match row.status {
             Some(Status::Success) => Paint::Good,
             Some(Status::Unknown) | None => Paint::Doubtful,
@@ -66,20 +60,13 @@ fn who(row: &ActionRow) -> String {
 fn short(key: &str) -> &str {
     match key.strip_prefix(Account::PREFIX) {
         Some(digits) => digits.get(..8).unwrap_or(digits),
-        None => key
-            .rsplit([':', '/'])
-            .find(|part| !part.is_empty())
-            .unwrap_or(key),
+        None => key.rsplit([':', '/']).find(|part| !part.is_empty()).unwrap_or(key),
     }
 }
 
 fn what(row: &ActionRow) -> String {
-    let what = row
-        .tool
-        .as_deref()
-        .or(row.operation.as_deref())
-        .or(row.task.as_deref())
-        .unwrap_or(row.kind.as_str());
+    let what =
+        row.tool.as_deref().or(row.operation.as_deref()).or(row.task.as_deref()).unwrap_or(row.kind.as_str());
     match &row.resource {
         Some(resource) => format!("{what} {resource}"),
         None => what.to_owned(),

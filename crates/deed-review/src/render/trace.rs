@@ -24,17 +24,9 @@ pub fn trace(trace: &Trace, style: Style) -> String {
         return page.finish();
     };
     let count = |count: usize, one: &str| {
-        if count == 1 {
-            format!("1 {one}")
-        } else {
-            format!("{count} {one}s")
-        }
+        if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
     };
-    let gaps = if trace.gaps.is_empty() {
-        "no gaps".to_owned()
-    } else {
-        count(trace.gaps.len(), "gap")
-    };
+    let gaps = if trace.gaps.is_empty() { "no gaps".to_owned() } else { count(trace.gaps.len(), "gap") };
     page.headline(
         &format!("trace {}", trace.trace_id),
         &format!(
@@ -56,59 +48,33 @@ pub fn trace(trace: &Trace, style: Style) -> String {
         if tenants.len() > 1 {
             page.line(0, &[(&format!("tenant {tenant}"), WIDTH, Paint::Strong)]);
         }
-        let roots: Vec<&Step> = below
-            .get(&None)
-            .into_iter()
-            .flatten()
-            .copied()
-            .filter(|step| step.tenant == **tenant)
-            .collect();
+        let roots: Vec<&Step> =
+            below.get(&None).into_iter().flatten().copied().filter(|step| step.tenant == **tenant).collect();
         branch(&mut page, &below, &roots, style);
     }
     if !trace.gaps.is_empty() {
         page.blank();
         for (at, gap) in trace.gaps.iter().enumerate() {
             let step = gap.step.map(|id| format!(" ({id})")).unwrap_or_default();
-            let when = gap
-                .time
-                .map(|time| format!("{} ", beside(time, first.time)))
-                .unwrap_or_default();
-            page.free(
-                if at == 0 { "missing" } else { "" },
-                &format!("{when}{}{step}", gap.reason),
-            );
+            let when = gap.time.map(|time| format!("{} ", beside(time, first.time))).unwrap_or_default();
+            page.free(if at == 0 { "missing" } else { "" }, &format!("{when}{}{step}", gap.reason));
         }
     }
     page.blank();
     // What most deserves a look: the last thing that did not simply succeed, else the last.
-    let done = |step: &&Step| {
-        step.outcome
-            .as_ref()
-            .is_some_and(|outcome| outcome.status == Status::Success)
-    };
+    let done = |step: &&Step| step.outcome.as_ref().is_some_and(|outcome| outcome.status == Status::Success);
     let acts = || trace.steps.iter().filter(|step| step.kind.is_action());
-    let telling = acts()
-        .rev()
-        .find(|step| !done(step) && step.outcome.is_some())
-        .or_else(|| acts().next_back());
-    let mut next: Vec<String> = telling
-        .map(|step| format!("deed explain {}", step.id))
-        .into_iter()
-        .collect();
+    let telling =
+        acts().rev().find(|step| !done(step) && step.outcome.is_some()).or_else(|| acts().next_back());
+    let mut next: Vec<String> = telling.map(|step| format!("deed explain {}", step.id)).into_iter().collect();
     next.push(format!("deed find --trace {}", trace.trace_id));
     page.words("next", &next);
     page.finish()
 }
 
 /// Draws `roots` and everything below them, without recursion: a trace may be deep.
-fn branch(
-    page: &mut Page,
-    below: &BTreeMap<Option<RecordId>, Vec<&Step>>,
-    roots: &[&Step],
-    style: Style,
-) {
-    let mut todo: Vec<(&Step, Vec<bool>)> =
-        roots.iter().rev().map(|step| (*step, Vec::new())).collect();
+fn branch(page: &mut Page, below: &BTreeMap<Option<RecordId>, Vec<&Step>>, roots: &[&Step], style: Style) {
+    let mut todo: Vec<(&Step, Vec<bool>)> = roots.iter().rev().map(|step| (*step, Vec::new())).collect();
     while let Some((step, open)) = todo.pop() {
         line(page, step, &rails(&open), style);
         let children = below.get(&Some(step.id)).map_or(&[][..], Vec::as_slice);
@@ -127,21 +93,16 @@ fn rails(open: &[bool]) -> String {
     let Some((last, above)) = open.split_last() else {
         return String::new();
     };
-    let above: String = above
-        .iter()
-        .map(|more| if *more { "│ " } else { "  " })
-        .collect();
+    let above: String = above.iter().map(|more| if *more { "│ " } else { "  " }).collect();
     above + if *last { "├ " } else { "└ " }
 }
 
 fn line(page: &mut Page, step: &Step, rails: &str, style: Style) {
-    const TIME: usize = 14;
-    const SORT: usize = 15;
-    const WHAT: usize = 45;
+    const TIME: usize = 13;
+    const SORT: usize = 14;
+    const WHAT: usize = 39;
     const WHO: usize = 14;
-    let sort = step
-        .step_type
-        .map_or(step.kind.as_str(), |sort| sort.as_str());
+    let sort = step.step_type.map_or(step.kind.as_str(), |sort| sort.as_str());
     let (end, paint) = ending(step);
     page.line(
         0,
@@ -149,29 +110,14 @@ fn line(page: &mut Page, step: &Step, rails: &str, style: Style) {
             (&step.time.to_string()[11..23], TIME, Paint::Faint),
             (&spoken(sort), SORT, Paint::Plain),
             (&format!("{rails}{}", what(step)), WHAT, Paint::Strong),
-            (
-                &step.executor.as_ref().map_or("-".to_owned(), who),
-                WHO,
-                Paint::Plain,
-            ),
+            (&step.executor.as_ref().map_or("-".to_owned(), who), WHO, Paint::Plain),
             (&end, WIDTH - TIME - SORT - WHAT - WHO + 1, paint),
         ],
     );
     if style.verbose {
-        let asked = step
-            .initiator
-            .as_ref()
-            .map(|asked| format!(", for {}", who(asked)))
-            .unwrap_or_default();
-        let with = step
-            .credential
-            .as_ref()
-            .map(|with| format!(", with {with}"))
-            .unwrap_or_default();
-        page.behind(&format!(
-            "{} ({}, {} by {}{asked}{with})",
-            step.id, step.kind, step.basis, step.source
-        ));
+        let asked = step.initiator.as_ref().map(|asked| format!(", for {}", who(asked))).unwrap_or_default();
+        let with = step.credential.as_ref().map(|with| format!(", with {with}")).unwrap_or_default();
+        page.behind(&format!("{} ({}, {} by {}{asked}{with})", step.id, step.kind, step.basis, step.source));
     }
 }
 
@@ -180,9 +126,7 @@ fn what(step: &Step) -> String {
         Some(server) => format!("{server}/{}", tool.name),
         None => tool.name.clone(),
     });
-    let what = tool
-        .or_else(|| step.operation.clone())
-        .or_else(|| step.task.clone());
+    let what = tool.or_else(|| step.operation.clone()).or_else(|| step.task.clone());
     let what = what.unwrap_or_else(|| spoken(step.kind.as_str()));
     match &step.resource {
         Some(resource) => format!("{what} {}", resource.uri),
@@ -190,19 +134,24 @@ fn what(step: &Step) -> String {
     }
 }
 
+/// What was decided, and how it ended.
 fn ending(step: &Step) -> (String, Paint) {
-    if let Some(answer) = step.answer {
-        return (answer.as_str().to_owned(), Paint::Plain);
-    }
-    let ruling = step.decision.as_ref().map(|decision| decision.effect);
-    match (&step.outcome, ruling) {
-        (Some(outcome), _) if outcome.status == Status::Success => {
-            ("success".to_owned(), Paint::Good)
+    let decided = step.decision.as_ref().map(|decision| match decision.effect {
+        Ruling::Allow => ("allowed", Paint::Good),
+        Ruling::Deny => ("denied", Paint::Bad),
+        Ruling::StepUp => ("step up", Paint::Doubtful),
+    });
+    let ended = step.outcome.as_ref().map(|outcome| {
+        let paint = if outcome.status == Status::Success { Paint::Good } else { Paint::Bad };
+        (spoken(outcome.status.as_str()), paint)
+    });
+    let ended = ended.or(step.answer.map(|answer| (answer.as_str().to_owned(), Paint::Plain)));
+    match (decided, ended) {
+        (Some((decided, _)), Some((ended, paint))) if decided != ended => {
+            (format!("{decided}, {ended}"), paint)
         }
-        (Some(outcome), _) => (spoken(outcome.status.as_str()), Paint::Bad),
-        (None, Some(Ruling::Allow)) => ("allowed".to_owned(), Paint::Good),
-        (None, Some(Ruling::Deny)) => ("denied".to_owned(), Paint::Bad),
-        (None, Some(Ruling::StepUp)) => ("step up".to_owned(), Paint::Doubtful),
+        (_, Some(ended)) => ended,
+        (Some((decided, paint)), None) => (decided.to_owned(), paint),
         (None, None) => ("-".to_owned(), Paint::Faint),
     }
 }

@@ -27,42 +27,23 @@ impl<'r, 'c> Steps<'r, 'c> {
     /// Orders `records` into a tree.
     pub(super) fn of(records: &'r [Rec<'c>]) -> Self {
         let places = |records: &[&'r Rec<'c>]| -> BTreeMap<(&'r str, RecordId), usize> {
-            records
-                .iter()
-                .enumerate()
-                .map(|(at, rec)| ((&*rec.is.tenant, rec.is.id), at))
-                .collect()
+            records.iter().enumerate().map(|(at, rec)| ((&*rec.is.tenant, rec.is.id), at)).collect()
         };
-        let (ends, others): (Vec<_>, Vec<_>) =
-            records.iter().partition(|rec| rec.is.kind == Kind::Outcome);
+        let (ends, others): (Vec<_>, Vec<_>) = records.iter().partition(|rec| rec.is.kind == Kind::Outcome);
         let others_at = places(&others);
         let (ends, orphans): (Vec<_>, Vec<_>) = ends.into_iter().partition(|rec| {
-            rec.is
-                .action
-                .is_some_and(|action| others_at.contains_key(&(&*rec.is.tenant, action)))
+            rec.is.action.is_some_and(|action| others_at.contains_key(&(&*rec.is.tenant, action)))
         });
-        let mut this = Steps {
-            steps: others,
-            outcomes: BTreeMap::new(),
-            parents: Vec::new(),
-            gaps: Vec::new(),
-        };
+        let mut this =
+            Steps { steps: others, outcomes: BTreeMap::new(), parents: Vec::new(), gaps: Vec::new() };
         for orphan in &orphans {
-            this.gaps.push(gap(
-                GapKind::NoAction,
-                Some(orphan),
-                "this outcome's action is not in the trace",
-            ));
+            this.gaps.push(gap(GapKind::NoAction, Some(orphan), "this outcome's action is not in the trace"));
         }
         this.steps.extend(orphans);
         this.steps.sort_by_key(|rec| (rec.is.time, rec.is.id));
         let at = places(&this.steps);
         for end in ends {
-            if let Some(step) = end
-                .is
-                .action
-                .and_then(|action| at.get(&(&*end.is.tenant, action)))
-            {
+            if let Some(step) = end.is.action.and_then(|action| at.get(&(&*end.is.tenant, action))) {
                 this.outcomes.entry(*step).or_default().push(end);
             }
         }
@@ -73,12 +54,7 @@ impl<'r, 'c> Steps<'r, 'c> {
 
     fn find_parents(&mut self, at: &BTreeMap<(&str, RecordId), usize>) {
         let mut spans: BTreeMap<(&str, SpanId), usize> = BTreeMap::new();
-        for (place, rec) in self
-            .steps
-            .iter()
-            .enumerate()
-            .filter(|(_, rec)| rec.is.kind.is_action())
-        {
+        for (place, rec) in self.steps.iter().enumerate().filter(|(_, rec)| rec.is.kind.is_action()) {
             if let Some(span) = rec.is.span_id {
                 spans.entry((&*rec.is.tenant, span)).or_insert(place);
             }
@@ -87,10 +63,7 @@ impl<'r, 'c> Steps<'r, 'c> {
         for (place, rec) in self.steps.iter().enumerate() {
             let tenant = &*rec.is.tenant;
             let of_action = rec.is.action.and_then(|action| at.get(&(tenant, action)));
-            let of_span = rec
-                .is
-                .parent_span_id
-                .map(|span| (span, spans.get(&(tenant, span))));
+            let of_span = rec.is.parent_span_id.map(|span| (span, spans.get(&(tenant, span))));
             let parent = of_action
                 .or(of_span.and_then(|(_, parent)| parent))
                 .copied()
@@ -155,16 +128,9 @@ impl<'r, 'c> Steps<'r, 'c> {
         for (place, rec) in self.steps.iter().enumerate() {
             let step = self.step(place, names);
             let ruling = step.decision.as_ref().map(|decision| decision.effect);
-            let open = step
-                .outcome
-                .as_ref()
-                .is_none_or(|outcome| outcome.status == Status::Unknown);
+            let open = step.outcome.as_ref().is_none_or(|outcome| outcome.status == Status::Unknown);
             if rec.is.kind == Kind::Intent && open && ruling != Some(Ruling::Deny) {
-                self.gaps.push(gap(
-                    GapKind::NoOutcome,
-                    Some(rec),
-                    "no record says how this ended",
-                ));
+                self.gaps.push(gap(GapKind::NoOutcome, Some(rec), "no record says how this ended"));
             }
             if ruling == Some(Ruling::StepUp) && !answered.contains(&rec.is.id) {
                 self.gaps.push(gap(
@@ -195,20 +161,14 @@ impl<'r, 'c> Steps<'r, 'c> {
             .chain(ends)
             .filter_map(|rec| Some((rec, rec.is.outcome.as_ref()?)))
             .collect();
-        let text =
-            |text: &Option<deed_record::Text<'_>>| text.as_ref().map(|text| text.to_string());
-        let by = is
-            .terms
-            .as_ref()
-            .and_then(|terms| terms.by.as_ref())
-            .filter(|_| !is.kind.is_action());
+        let text = |text: &Option<deed_record::Text<'_>>| text.as_ref().map(|text| text.to_string());
+        let by = is.terms.as_ref().and_then(|terms| terms.by.as_ref()).filter(|_| !is.kind.is_action());
         Step {
             id: is.id,
             kind: is.kind,
             step_type: is.step_type,
             parent: self.parents[place].map(|parent| self.steps[parent].is.id),
-            depth: std::iter::successors(self.parents[place], |parent| self.parents[*parent])
-                .count(),
+            depth: std::iter::successors(self.parents[place], |parent| self.parents[*parent]).count(),
             time: is.time,
             basis: is.basis,
             source: rec.voice().to_owned(),
@@ -230,11 +190,7 @@ impl<'r, 'c> Steps<'r, 'c> {
             resource: is.resource.as_ref().map(resource),
             decision: is.decision.as_ref().map(|decision| StepDecision {
                 effect: decision.effect,
-                policies: decision
-                    .policies
-                    .iter()
-                    .map(|policy| policy.to_string())
-                    .collect(),
+                policies: decision.policies.iter().map(|policy| policy.to_string()).collect(),
                 policy_set: text(&decision.policy_set),
             }),
             answer: is.terms.as_ref().and_then(|terms| terms.answer),

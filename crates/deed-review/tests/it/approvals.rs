@@ -5,7 +5,7 @@ use deed_review::{Authority, Class, Edge, Explanation};
 use serde_json::{Value, json};
 
 use crate::{
-    store::{Store, at, id, record},
+    store::{Store, at, id, record, with},
     story::{ACTION, APPROVAL, GRANT, REQUEST, ann, bob, changed, etl, story, without},
 };
 
@@ -14,33 +14,15 @@ fn explained(records: &[Value]) -> Explanation {
 }
 
 fn rules(answer: &Explanation) -> Vec<&str> {
-    answer
-        .findings
-        .iter()
-        .map(|finding| &*finding.rule)
-        .collect()
+    answer.findings.iter().map(|finding| &*finding.rule).collect()
 }
 
 fn not_counting(answer: &Explanation, why: &str) {
     let approval = &answer.approvals[0];
+    assert!(!approval.counts && approval.how.contains(why), "{}", approval.how);
+    assert_eq!(answer.verdict.authority.value, Authority::Unverified, "{:?}", answer.verdict);
     assert!(
-        !approval.counts && approval.how.contains(why),
-        "{}",
-        approval.how
-    );
-    assert_eq!(
-        answer.verdict.authority.value,
-        Authority::Unverified,
-        "{:?}",
-        answer.verdict
-    );
-    assert!(
-        answer
-            .verdict
-            .authority
-            .reasons
-            .iter()
-            .any(|reason| reason.contains(why)),
+        answer.verdict.authority.reasons.iter().any(|reason| reason.contains(why)),
         "{:?}",
         answer.verdict
     );
@@ -55,10 +37,7 @@ fn who_asked_or_acted_approves_nothing() {
         assert_eq!(rules(&answer), ["self-approval"]);
     }
     let carl = json!({ "key": "jira:carl", "type": "human" });
-    let mut records = changed(
-        REQUEST,
-        json!({ "terms": { "by": carl.clone(), "subject": etl() } }),
-    );
+    let mut records = changed(REQUEST, json!({ "terms": { "by": carl.clone(), "subject": etl() } }));
     records[1] = record(
         APPROVAL,
         Kind::Approval,
@@ -81,24 +60,13 @@ fn an_approval_after_the_act_is_none() {
 #[test]
 fn unfit_approvals_do_not_count() {
     let terms = |terms: Value| changed(APPROVAL, json!({ "terms": terms }));
+    not_counting(&explained(&terms(json!({ "by": bob() }))), "neither yes nor no");
+    not_counting(&explained(&terms(json!({ "answer": "approved" }))), "does not say who");
     not_counting(
-        &explained(&terms(json!({ "by": bob() }))),
-        "neither yes nor no",
-    );
-    not_counting(
-        &explained(&terms(json!({ "answer": "approved" }))),
-        "does not say who",
-    );
-    not_counting(
-        &explained(&terms(
-            json!({ "answer": "approved", "by": bob(), "expires": at("10:00") }),
-        )),
+        &explained(&terms(json!({ "answer": "approved", "by": bob(), "expires": at("10:00") }))),
         "had ended",
     );
-    not_counting(
-        &explained(&changed(APPROVAL, json!({ "request": id(55) }))),
-        "another request",
-    );
+    not_counting(&explained(&changed(APPROVAL, json!({ "request": id(55) }))), "another request");
 }
 
 #[test]
@@ -117,31 +85,18 @@ fn a_refusal_stands_until_it_is_taken_back() {
     records.push(refusal(20, "09:30", "refused"));
     let answer = explained(&records);
     assert_eq!(answer.verdict.authority.value, Authority::Unverified);
-    assert!(
-        answer.verdict.authority.reasons[0].contains("refuses"),
-        "{:?}",
-        answer.verdict
-    );
+    assert!(answer.verdict.authority.reasons[0].contains("refuses"), "{:?}", answer.verdict);
     records.push(refusal(21, "09:40", "approved"));
-    assert_eq!(
-        explained(&records).verdict.authority.value,
-        Authority::Approved
-    );
+    assert_eq!(explained(&records).verdict.authority.value, Authority::Approved);
     // After the act it changes nothing.
     let mut records = story();
     records.push(refusal(20, "10:30", "refused"));
-    assert_eq!(
-        explained(&records).verdict.authority.value,
-        Authority::Approved
-    );
+    assert_eq!(explained(&records).verdict.authority.value, Authority::Approved);
 }
 
 #[test]
 fn an_approver_may_think_again() {
-    for more in [
-        json!({ "answer": "refused", "by": bob() }),
-        json!({ "change": "revoked", "by": bob() }),
-    ] {
+    for more in [json!({ "answer": "refused", "by": bob() }), json!({ "change": "revoked", "by": bob() })] {
         let mut records = story();
         records.push(record(
             20,
@@ -157,17 +112,10 @@ fn an_approver_may_think_again() {
 #[test]
 fn a_word_of_the_party_alone_lifts_nothing() {
     let reported = json!({ "basis": "reported", "submitter": "ticket-bot", "source": null });
-    for (n, what) in [
-        (APPROVAL, "the approval is only reported"),
-        (GRANT, "the grant is only reported"),
-    ] {
+    for (n, what) in [(APPROVAL, "the approval is only reported"), (GRANT, "the grant is only reported")] {
         let answer = explained(&changed(n, reported.clone()));
         assert_eq!(answer.verdict.authority.value, Authority::Unverified);
-        assert!(
-            answer.verdict.authority.reasons[0].contains(what),
-            "{:?}",
-            answer.verdict
-        );
+        assert!(answer.verdict.authority.reasons[0].contains(what), "{:?}", answer.verdict);
         assert_eq!(answer.verdict.class, Class::Unverified);
     }
     // Unless another system says the same.
@@ -175,36 +123,23 @@ fn a_word_of_the_party_alone_lifts_nothing() {
     let again = json!({ "request": id(REQUEST), "terms": { "answer": "approved", "by": bob() } });
     records.push(record(20, Kind::Approval, "09:21", "mail-bot", again));
     let answer = explained(&records);
-    assert_eq!(
-        answer.verdict.authority.value,
-        Authority::Approved,
-        "{:?}",
-        answer.verdict
-    );
+    assert_eq!(answer.verdict.authority.value, Authority::Approved, "{:?}", answer.verdict);
     assert_eq!(answer.approvals[0].edge, Edge::Corroborated);
 }
 
 #[test]
 fn saying_it_twice_does_not_corroborate() {
-    let mut records = changed(
-        APPROVAL,
-        json!({ "basis": "reported", "submitter": "ticket-bot", "source": null }),
-    );
+    let mut records =
+        changed(APPROVAL, json!({ "basis": "reported", "submitter": "ticket-bot", "source": null }));
     let again = json!({ "request": id(REQUEST), "terms": { "answer": "approved", "by": bob() } });
     records.push(record(20, Kind::Approval, "09:21", "ticket-bot", again));
-    assert_eq!(
-        explained(&records).verdict.authority.value,
-        Authority::Unverified
-    );
+    assert_eq!(explained(&records).verdict.authority.value, Authority::Unverified);
 }
 
 #[test]
 fn a_grant_must_be_for_those_who_act() {
     let other = json!({ "key": "k8s:sa/other", "type": "service_account" });
-    let mut records = changed(
-        GRANT,
-        json!({ "terms": { "subject": other, "scopes": ["db:schema:*"] } }),
-    );
+    let mut records = changed(GRANT, json!({ "terms": { "subject": other, "scopes": ["db:schema:*"] } }));
     let answer = explained(&records);
     assert!(
         answer.verdict.authority.reasons[0].contains("not known to be for anybody"),
@@ -219,10 +154,7 @@ fn a_grant_must_be_for_those_who_act() {
         "vault:prod",
         json!({ "request": id(REQUEST), "terms": { "scopes": ["db:schema:*"] } }),
     );
-    assert_eq!(
-        explained(&records).verdict.authority.value,
-        Authority::Approved
-    );
+    assert_eq!(explained(&records).verdict.authority.value, Authority::Approved);
     let mut records = without(&[crate::story::ISSUE, GRANT]);
     records.push(record(
         GRANT,
@@ -233,10 +165,7 @@ fn a_grant_must_be_for_those_who_act() {
     ));
     records[2] = crate::store::with(&records[2], json!({ "grant": id(GRANT) }));
     let answer = explained(&records);
-    assert_eq!(
-        answer.grant.as_ref().map(|grant| grant.edge),
-        Some(Edge::Asserted)
-    );
+    assert_eq!(answer.grant.as_ref().map(|grant| grant.edge), Some(Edge::Asserted));
     assert_eq!(answer.verdict.authority.value, Authority::Unverified);
 }
 
@@ -244,17 +173,12 @@ fn a_grant_must_be_for_those_who_act() {
 fn a_grant_after_the_act_is_none() {
     let answer = explained(&changed(GRANT, json!({ "time": at("10:30") })));
     assert_eq!(answer.verdict.authority.value, Authority::Unverified);
-    assert!(
-        answer.verdict.authority.reasons[0].contains("began only after"),
-        "{:?}",
-        answer.verdict
-    );
+    assert!(answer.verdict.authority.reasons[0].contains("began only after"), "{:?}", answer.verdict);
 }
 
 #[test]
 fn a_step_up_that_deed_recorded_needs_no_grant() {
-    let step_up =
-        json!({ "executor": etl(), "initiator": ann(), "decision": { "effect": "step_up" } });
+    let step_up = json!({ "executor": etl(), "initiator": ann(), "decision": { "effect": "step_up" } });
     let action = record(ACTION, Kind::Intent, "10:20", "deed", step_up);
     let approval = |by: &str| {
         record(
@@ -266,12 +190,7 @@ fn a_step_up_that_deed_recorded_needs_no_grant() {
         )
     };
     let answer = explained(&[action.clone(), approval("deed")]);
-    assert_eq!(
-        answer.verdict.authority.value,
-        Authority::Approved,
-        "{:?}",
-        answer.verdict
-    );
+    assert_eq!(answer.verdict.authority.value, Authority::Approved, "{:?}", answer.verdict);
     assert_eq!(answer.approvals[0].edge, Edge::Proven);
     // Anybody else's word binds to no arguments.
     let answer = explained(&[action.clone(), approval("jira:acme")]);
@@ -287,10 +206,7 @@ fn a_step_up_that_deed_recorded_needs_no_grant() {
         )
     };
     assert_eq!(
-        explained(&[action.clone(), approval("deed"), done("10:26")])
-            .verdict
-            .authority
-            .value,
+        explained(&[action.clone(), approval("deed"), done("10:26")]).verdict.authority.value,
         Authority::Approved
     );
     let answer = explained(&[action, approval("deed"), done("10:24")]);
@@ -303,18 +219,48 @@ fn two_systems_corroborate_a_grant() {
     let reported = json!({ "basis": "reported", "submitter": "ticket-bot", "source": null });
     let mut records = changed(GRANT, reported);
     let terms = json!({ "change": "issued", "subject": etl(), "role": "orders-ddl", "scopes": ["db:schema:*"], "expires": at("12:00") });
-    let same =
-        json!({ "request": id(REQUEST), "terms": terms, "resource": { "uri": "db:orders/*" } });
+    let same = json!({ "request": id(REQUEST), "terms": terms, "resource": { "uri": "db:orders/*" } });
     records.push(record(20, Kind::Grant, "09:26", "iam-bot", same.clone()));
-    assert_eq!(
-        explained(&records).verdict.authority.value,
-        Authority::Approved
-    );
+    assert_eq!(explained(&records).verdict.authority.value, Authority::Approved);
     // A wider one is not the same.
     let wider = crate::store::with(&same, json!({ "resource": { "uri": "*" } }));
     *records.last_mut().expect("added") = record(20, Kind::Grant, "09:26", "iam-bot", wider);
-    assert_eq!(
-        explained(&records).verdict.authority.value,
-        Authority::Unverified
-    );
+    assert_eq!(explained(&records).verdict.authority.value, Authority::Unverified);
+}
+
+#[test]
+fn what_was_not_asked_for_was_not_approved() {
+    let terms = |more: Value| with(&json!({ "subject": etl(), "role": "orders-ddl" }), more);
+    let other_scope = changed(REQUEST, json!({ "terms": terms(json!({ "scopes": ["db:read"] })) }));
+    let other_role = changed(REQUEST, json!({ "terms": terms(json!({ "role": "reader" })) }));
+    for records in [other_scope, other_role] {
+        let verdict = explained(&records).verdict;
+        assert_eq!(verdict.authority.value, Authority::Unverified, "{verdict:?}");
+        assert!(verdict.authority.reasons[0].contains("asks for"), "{verdict:?}");
+    }
+}
+
+#[test]
+fn what_relies_on_a_grant_does_not_change_it() {
+    let other = json!({ "key": "k8s:sa/other", "type": "service_account" });
+    // A narrower grant to somebody else, and a call that takes another grant away, both under this one.
+    let terms =
+        json!({ "change": "issued", "subject": other, "scopes": ["db:read"], "expires": at("10:05") });
+    let mut records = story();
+    records.push(record(
+        20,
+        Kind::Grant,
+        "10:01",
+        "vault:prod",
+        json!({ "grant": id(GRANT), "terms": terms }),
+    ));
+    let call = |n: u64, subject: &Value| {
+        let effects = json!([{ "kind": "grant", "terms": { "change": "revoked", "subject": subject } }]);
+        record(n, Kind::Observation, "10:05", "vault:prod", json!({ "grant": id(GRANT), "effects": effects }))
+    };
+    records.push(call(21, &other));
+    let answer = explained(&records);
+    assert_eq!(answer.verdict.class, Class::Authorised, "{:?}", answer.verdict);
+    records.push(call(22, &etl()));
+    assert_eq!(explained(&records).verdict.authority.value, Authority::Revoked);
 }

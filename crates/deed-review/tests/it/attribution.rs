@@ -13,28 +13,14 @@ use crate::{
 fn a_person_who_acts_is_also_who_asked() {
     let direct = changed(ACTION, json!({ "initiator": null, "executor": ann() }));
     let answer = Store::of(&direct).explain(ACTION);
-    assert_eq!(
-        (answer.initiator.key.as_deref(), answer.initiator.edge),
-        (Some("okta:ann"), Edge::Asserted)
-    );
-    assert!(
-        answer.initiator.how.contains("directly"),
-        "{}",
-        answer.initiator.how
-    );
+    assert_eq!((answer.initiator.key.as_deref(), answer.initiator.edge), (Some("okta:ann"), Edge::Asserted));
+    assert!(answer.initiator.how.contains("directly"), "{}", answer.initiator.how);
     // Nobody else is: not a machine, not a person without a name.
     for executor in [etl(), json!({ "type": "human" })] {
-        let answer = Store::of(&changed(
-            ACTION,
-            json!({ "initiator": null, "executor": executor }),
-        ))
-        .explain(ACTION);
+        let answer =
+            Store::of(&changed(ACTION, json!({ "initiator": null, "executor": executor }))).explain(ACTION);
         assert_eq!(
-            (
-                answer.initiator.key,
-                answer.initiator.kind,
-                answer.initiator.edge
-            ),
+            (answer.initiator.key, answer.initiator.kind, answer.initiator.edge),
             (None, PrincipalType::Unknown, Edge::Missing)
         );
     }
@@ -42,43 +28,19 @@ fn a_person_who_acts_is_also_who_asked() {
 
 #[test]
 fn parts_of_attribution() {
-    let of = |more| {
-        Store::of(&changed(ACTION, more))
-            .explain(ACTION)
-            .verdict
-            .attribution
-            .value
-    };
+    let of = |more| Store::of(&changed(ACTION, more)).explain(ACTION).verdict.attribution.value;
     assert_eq!(of(json!({})), Attribution::Complete);
     assert_eq!(of(json!({ "initiator": null })), Attribution::Partial);
-    assert_eq!(
-        of(json!({ "executor": { "type": "agent" } })),
-        Attribution::Partial
-    );
-    assert_eq!(
-        of(json!({ "executor": { "type": "unknown", "key": "x" } })),
-        Attribution::Partial
-    );
-    assert_eq!(
-        of(json!({ "initiator": null, "executor": { "type": "unknown" } })),
-        Attribution::None
-    );
-    assert_eq!(
-        of(json!({ "chain": [{ "principal": { "type": "agent" } }] })),
-        Attribution::Partial
-    );
+    assert_eq!(of(json!({ "executor": { "type": "agent" } })), Attribution::Partial);
+    assert_eq!(of(json!({ "executor": { "type": "unknown", "key": "x" } })), Attribution::Partial);
+    assert_eq!(of(json!({ "initiator": null, "executor": { "type": "unknown" } })), Attribution::None);
+    assert_eq!(of(json!({ "chain": [{ "principal": { "type": "agent" } }] })), Attribution::Partial);
 }
 
 #[test]
 fn two_systems_corroborate_and_one_does_not() {
     let belongs = |n: u64, by: &str, who| {
-        record(
-            n,
-            Kind::Observation,
-            "10:20",
-            by,
-            json!({ "action": id(ACTION), "executor": who }),
-        )
+        record(n, Kind::Observation, "10:20", by, json!({ "action": id(ACTION), "executor": who }))
     };
     let with_also = |by: &str, who| {
         let mut records = story();
@@ -86,16 +48,10 @@ fn two_systems_corroborate_and_one_does_not() {
         Store::of(&records).explain(ACTION)
     };
     assert_eq!(with_also("k8s:eu", etl()).executor.edge, Edge::Corroborated);
-    assert_eq!(
-        with_also("postgres:orders-1", etl()).executor.edge,
-        Edge::Asserted
-    );
+    assert_eq!(with_also("postgres:orders-1", etl()).executor.edge, Edge::Asserted);
     // Another account may be the same one under another name: said, not judged.
     let answer = with_also("k8s:eu", bob());
-    assert_eq!(
-        (answer.executor.key.as_deref(), answer.executor.edge),
-        (Some("k8s:sa/etl"), Edge::Asserted)
-    );
+    assert_eq!((answer.executor.key.as_deref(), answer.executor.edge), (Some("k8s:sa/etl"), Edge::Asserted));
     assert_eq!(answer.verdict.attribution.value, Attribution::Complete);
     let reasons = answer.verdict.attribution.reasons.join("; ");
     assert!(reasons.contains(&id(20).to_string()), "{reasons}");
@@ -125,43 +81,20 @@ fn proven_is_what_deed_issued() {
     let answer = Store::of(&[intent.clone(), issue("deed", etl())]).explain(ACTION);
     let credential = answer.credential.expect("a credential").edge;
     let decision = answer.decision.expect("decided").edge;
-    assert_eq!(
-        [
-            answer.executor.edge,
-            answer.initiator.edge,
-            credential,
-            decision
-        ],
-        [Edge::Proven; 4]
-    );
+    assert_eq!([answer.executor.edge, answer.initiator.edge, credential, decision], [Edge::Proven; 4]);
     // The gateway saw who connected, which is not to have issued who it is.
     assert_eq!(
-        Store::of(&[intent.clone(), issue("idp:1", etl())])
-            .explain(ACTION)
-            .executor
-            .edge,
+        Store::of(&[intent.clone(), issue("idp:1", etl())]).explain(ACTION).executor.edge,
         Edge::Asserted
     );
-    assert_eq!(
-        Store::of(&[intent, issue("deed", bob())])
-            .explain(ACTION)
-            .executor
-            .edge,
-        Edge::Asserted
-    );
+    assert_eq!(Store::of(&[intent, issue("deed", bob())]).explain(ACTION).executor.edge, Edge::Asserted);
 }
 
 #[test]
 fn hops_are_as_sure_as_their_delegations() {
     let planner = json!({ "key": "agent:planner", "type": "agent" });
     let delegation = |by: &str, to| {
-        record(
-            20,
-            Kind::Grant,
-            "10:00",
-            by,
-            json!({ "terms": { "subject": to, "by": ann() } }),
-        )
+        record(20, Kind::Grant, "10:00", by, json!({ "terms": { "subject": to, "by": ann() } }))
     };
     let hop = json!({ "principal": planner.clone(), "credential": "jti-1", "delegation": id(20), "scope": ["db:*"] });
     let chained = changed(ACTION, json!({ "chain": [hop] }));
@@ -175,47 +108,26 @@ fn hops_are_as_sure_as_their_delegations() {
         );
         (hop.edge, hop.how)
     };
-    assert_eq!(
-        edge(Some(delegation("deed", planner.clone()))).0,
-        Edge::Proven
-    );
-    assert_eq!(
-        edge(Some(delegation("broker:1", planner.clone()))).0,
-        Edge::Corroborated
-    );
-    assert_eq!(
-        edge(Some(delegation("postgres:orders-1", planner.clone()))).0,
-        Edge::Asserted
-    );
+    assert_eq!(edge(Some(delegation("deed", planner.clone()))).0, Edge::Proven);
+    assert_eq!(edge(Some(delegation("broker:1", planner.clone()))).0, Edge::Corroborated);
+    assert_eq!(edge(Some(delegation("postgres:orders-1", planner.clone()))).0, Edge::Asserted);
     let (by_another, how) = edge(Some(delegation("broker:1", bob())));
-    assert!(
-        by_another == Edge::Asserted && how.contains("names somebody else"),
-        "{how}"
-    );
+    assert!(by_another == Edge::Asserted && how.contains("names somebody else"), "{how}");
     let (lost, how) = edge(None);
-    assert!(
-        lost == Edge::Asserted && how.contains("not in this log"),
-        "{how}"
-    );
+    assert!(lost == Edge::Asserted && how.contains("not in this log"), "{how}");
 }
 
 #[test]
 fn a_correction_of_the_same_event_stands_for_it() {
     let again = |n: u64, version: u64, who| {
         let source = json!({ "system": "postgres:orders-1", "event_id": "e5", "collector": format!("postgres/{version}") });
-        with(
-            &story()[4],
-            json!({ "id": id(n), "supersedes": id(ACTION), "executor": who, "source": source }),
-        )
+        with(&story()[4], json!({ "id": id(n), "supersedes": id(ACTION), "executor": who, "source": source }))
     };
     let mut records = story();
     records.extend([again(21, 10, bob()), again(20, 9, ann())]);
     let store = Store::of(&records);
     let answer = store.explain(ACTION);
-    assert_eq!(
-        (answer.action.id, answer.executor.key.as_deref()),
-        (id(21), Some("jira:bob"))
-    );
+    assert_eq!((answer.action.id, answer.executor.key.as_deref()), (id(21), Some("jira:bob")));
     assert_eq!(answer.action.supersedes, [ACTION, 20].map(id));
     assert_eq!(answer, store.explain(20));
     assert_eq!(answer, store.explain(21));
@@ -226,28 +138,19 @@ fn a_correction_of_the_same_event_stands_for_it() {
     ] {
         let mut records = story();
         records.push(with(&again(20, 9, bob()), more));
-        assert_eq!(
-            Store::of(&records).explain(ACTION).executor.key.as_deref(),
-            Some("k8s:sa/etl")
-        );
+        assert_eq!(Store::of(&records).explain(ACTION).executor.key.as_deref(), Some("k8s:sa/etl"));
     }
 }
 
 #[test]
 fn the_same_event_told_differently_is_said() {
     let mut records = story();
-    records.push(with(
-        &story()[4],
-        json!({ "id": id(20), "conflicts_with": id(ACTION), "executor": bob() }),
-    ));
+    records.push(with(&story()[4], json!({ "id": id(20), "conflicts_with": id(ACTION), "executor": bob() })));
     let answer = Store::of(&records).explain(ACTION);
     assert_eq!(answer.action.conflicts, [id(20)]);
     assert_eq!(answer.verdict.attribution.value, Attribution::Partial);
     let other = Store::of(&records).explain(20);
-    assert_eq!(
-        (other.action.id, other.action.conflicts),
-        (id(20), vec![id(ACTION)])
-    );
+    assert_eq!((other.action.id, other.action.conflicts), (id(20), vec![id(ACTION)]));
 }
 
 #[test]
@@ -261,9 +164,6 @@ fn an_intent_takes_who_acted_from_what_was_seen_of_it() {
         json!({ "action": id(ACTION), "executor": etl(), "time": at("10:21") }),
     );
     let answer = Store::of(&[intent, seen]).explain(ACTION);
-    assert_eq!(
-        (answer.executor.key.as_deref(), answer.executor.edge),
-        (Some("k8s:sa/etl"), Edge::Asserted)
-    );
+    assert_eq!((answer.executor.key.as_deref(), answer.executor.edge), (Some("k8s:sa/etl"), Edge::Asserted));
     assert_eq!(answer.executor.records, [id(20)]);
 }

@@ -38,10 +38,7 @@ fn used_after_revocation() {
     let with = answer.credential.expect("a credential");
     assert_eq!(with.revoked, Some(at("10:10").parse().expect("valid")));
     assert_eq!(
-        with.lifecycle
-            .iter()
-            .map(|event| event.change)
-            .collect::<Vec<_>>(),
+        with.lifecycle.iter().map(|event| event.change).collect::<Vec<_>>(),
         [Some(Change::Issued), Some(Change::Revoked)]
     );
 }
@@ -57,14 +54,9 @@ fn revoked_only_afterwards() {
 #[test]
 fn revoked_as_an_effect_of_an_observed_call() {
     let mut records = story();
-    let effect = json!({ "kind": "credential", "credential": { "id": "lease-77" }, "terms": { "change": "revoked" } });
-    records.push(record(
-        20,
-        Kind::Observation,
-        "10:10",
-        "vault:prod",
-        json!({ "effects": [effect] }),
-    ));
+    let effect =
+        json!({ "kind": "credential", "credential": { "id": "lease-77" }, "terms": { "change": "revoked" } });
+    records.push(record(20, Kind::Observation, "10:10", "vault:prod", json!({ "effects": [effect] })));
     assert_eq!(authority(&records), Authority::Revoked);
 }
 
@@ -97,10 +89,7 @@ fn used_after_expiry() {
             json!({ "credential": credential, "terms": { "change": "renewed" } }),
         )
     };
-    for (by, expected) in [
-        ("vault:prod", Authority::Approved),
-        ("etl-job", Authority::Expired),
-    ] {
+    for (by, expected) in [("vault:prod", Authority::Approved), ("etl-job", Authority::Expired)] {
         let mut records = changed(ACTION, json!({ "time": at("11:00") }));
         records.push(renewed(by));
         assert_eq!(authority(&records), expected, "{by}");
@@ -109,10 +98,7 @@ fn used_after_expiry() {
 
 #[test]
 fn what_was_stopped_is_no_failure_of_control() {
-    let mut records = changed(
-        ACTION,
-        json!({ "outcome": { "status": "denied", "code": "28000" } }),
-    );
+    let mut records = changed(ACTION, json!({ "outcome": { "status": "denied", "code": "28000" } }));
     records.push(change(20, "10:10", "vault:prod", "revoked"));
     let answer = Store::of(&records).explain(ACTION);
     assert_eq!(
@@ -134,16 +120,9 @@ fn a_grant_ends_too() {
     ));
     let answer = Store::of(&records).explain(ACTION);
     assert_eq!(answer.verdict.authority.value, Authority::Revoked);
-    assert!(
-        answer.verdict.authority.reasons[0].starts_with("the grant was revoked"),
-        "{:?}",
-        answer.verdict
-    );
+    assert!(answer.verdict.authority.reasons[0].starts_with("the grant was revoked"), "{:?}", answer.verdict);
     let terms = json!({ "subject": etl(), "scopes": ["db:schema:*"], "expires": at("10:15") });
-    assert_eq!(
-        authority(&changed(GRANT, json!({ "terms": terms }))),
-        Authority::Expired
-    );
+    assert_eq!(authority(&changed(GRANT, json!({ "terms": terms }))), Authority::Expired);
 }
 
 #[test]
@@ -159,11 +138,9 @@ fn a_rotation_shows_that_the_old_one_was_used() {
 
 #[test]
 fn the_same_name_from_another_issuer_is_another_credential() {
-    let mut records = changed(
-        ACTION,
-        json!({ "credential": { "id": "lease-77", "issuer": "vault" } }),
-    );
-    let other = json!({ "credential": { "id": "lease-77", "issuer": "okta" }, "terms": { "change": "revoked" } });
+    let mut records = changed(ACTION, json!({ "credential": { "id": "lease-77", "issuer": "vault" } }));
+    let other =
+        json!({ "credential": { "id": "lease-77", "issuer": "okta" }, "terms": { "change": "revoked" } });
     records.push(record(20, Kind::Credential, "10:10", "okta:acme", other));
     assert_eq!(authority(&records), Authority::Approved);
 }
@@ -176,8 +153,7 @@ fn a_credential_is_found_under_each_of_its_names() {
             "credential": { "id": "lease-77", "fingerprint": "sha256:ab", "issued": at("10:00"), "scopes": ["db:schema:*"] },
         }),
     );
-    let revoked =
-        json!({ "credential": { "fingerprint": "sha256:ab" }, "terms": { "change": "revoked" } });
+    let revoked = json!({ "credential": { "fingerprint": "sha256:ab" }, "terms": { "change": "revoked" } });
     records.push(record(20, Kind::Credential, "10:10", "vault:prod", revoked));
     assert_eq!(authority(&records), Authority::Revoked);
 }
@@ -217,32 +193,17 @@ fn roles() -> Vec<Value> {
 #[test]
 fn who_asked_is_inferred_through_assumed_roles() {
     let answer = Store::of(&roles()).explain(ACTION);
-    assert_eq!(
-        (answer.initiator.key.as_deref(), answer.initiator.edge),
-        (Some("okta:ann"), Edge::Inferred)
-    );
+    assert_eq!((answer.initiator.key.as_deref(), answer.initiator.edge), (Some("okta:ann"), Edge::Inferred));
     assert_eq!(answer.initiator.records, [1, 2].map(id));
     let reasons = answer.verdict.attribution.reasons.join("; ");
     assert!(reasons.contains(&id(1).to_string()), "{reasons}");
     let hops: Vec<_> = answer
         .chain
         .iter()
-        .map(|hop| {
-            (
-                hop.principal.key.as_deref(),
-                hop.credential.as_deref(),
-                hop.edge,
-            )
-        })
+        .map(|hop| (hop.principal.key.as_deref(), hop.credential.as_deref(), hop.edge))
         .collect();
-    assert_eq!(
-        hops,
-        [(Some("aws:role/release"), Some("ASIA1"), Edge::Inferred)]
-    );
-    assert_eq!(
-        answer.credential.expect("a credential").parents,
-        ["ASIA1", "AKIA0"]
-    );
+    assert_eq!(hops, [(Some("aws:role/release"), Some("ASIA1"), Edge::Inferred)]);
+    assert_eq!(answer.credential.expect("a credential").parents, ["ASIA1", "AKIA0"]);
 }
 
 #[test]
@@ -257,12 +218,7 @@ fn a_revoked_parent_stands_against_approval() {
     ));
     let answer = Store::of(&records).explain(ACTION);
     assert!(
-        answer
-            .verdict
-            .authority
-            .reasons
-            .iter()
-            .any(|reason| reason.contains("derived from")),
+        answer.verdict.authority.reasons.iter().any(|reason| reason.contains("derived from")),
         "{:?}",
         answer.verdict
     );
@@ -278,20 +234,10 @@ fn records_that_disagree_on_the_issue_leave_who_asked_missing() {
     ));
     let answer = Store::of(&records).explain(ACTION);
     assert_eq!(answer.initiator.edge, Edge::Missing);
-    assert!(
-        answer.initiator.how.contains("disagree"),
-        "{}",
-        answer.initiator.how
-    );
+    assert!(answer.initiator.how.contains("disagree"), "{}", answer.initiator.how);
     // A party's own word does not outweigh what a system logged.
-    records[3] = with(
-        &records[3],
-        json!({ "basis": "reported", "submitter": "dora", "source": null }),
-    );
-    assert_eq!(
-        Store::of(&records).explain(ACTION).initiator.key.as_deref(),
-        Some("okta:ann")
-    );
+    records[3] = with(&records[3], json!({ "basis": "reported", "submitter": "dora", "source": null }));
+    assert_eq!(Store::of(&records).explain(ACTION).initiator.key.as_deref(), Some("okta:ann"));
 }
 
 #[test]
@@ -314,11 +260,7 @@ fn parents_that_go_in_a_circle_end() {
             json!({ "credential": credential, "terms": { "change": "issued" } }),
         )
     };
-    let mut records = vec![
-        issued(1, "a", "b"),
-        issued(2, "b", "c"),
-        issued(3, "c", "a"),
-    ];
+    let mut records = vec![issued(1, "a", "b"), issued(2, "b", "c"), issued(3, "c", "a")];
     records.push(record(
         ACTION,
         Kind::Observation,
@@ -326,18 +268,10 @@ fn parents_that_go_in_a_circle_end() {
         "app:1",
         json!({ "executor": etl(), "credential": { "id": "a" } }),
     ));
-    assert_eq!(
-        Store::of(&records)
-            .explain(ACTION)
-            .credential
-            .expect("a credential")
-            .parents,
-        ["b", "c"]
-    );
+    assert_eq!(Store::of(&records).explain(ACTION).credential.expect("a credential").parents, ["b", "c"]);
     // A long line of them is followed so far and no further, and that is said.
-    let mut long: Vec<Value> = (0..40)
-        .map(|n| issued(n + 100, &format!("k{n}"), &format!("k{}", n + 1)))
-        .collect();
+    let mut long: Vec<Value> =
+        (0..40).map(|n| issued(n + 100, &format!("k{n}"), &format!("k{}", n + 1))).collect();
     long.push(record(
         ACTION,
         Kind::Observation,

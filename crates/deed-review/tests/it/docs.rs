@@ -13,15 +13,10 @@ fn every_word_is_explained() {
     let words = words.chain(Class::ALL.iter().map(|word| word.as_str()));
     let words = words.chain(GapKind::ALL.iter().map(|word| word.as_str()));
     for word in words {
-        assert!(
-            docs.contains(&format!("`{word}`")),
-            "`{word}` is not in docs/explain.md"
-        );
+        assert!(docs.contains(&format!("`{word}`")), "`{word}` is not in docs/explain.md");
     }
     for rule in RULES {
-        let line = docs
-            .lines()
-            .find(|line| line.contains(&format!("`{}`", rule.name)));
+        let line = docs.lines().find(|line| line.contains(&format!("`{}`", rule.name)));
         let line = line.unwrap_or_else(|| panic!("`{}` is not in docs/explain.md", rule.name));
         rule.controls
             .iter()
@@ -34,8 +29,5 @@ fn the_example_is_real() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/explain.md");
     let docs = std::fs::read_to_string(path).expect("docs/explain.md");
     let example = include_str!("../expected/explain-authorised.txt");
-    assert!(
-        docs.contains(&format!("```text\n{example}```")),
-        "the example is not what is printed"
-    );
+    assert!(docs.contains(&format!("```text\n{example}```")), "the example is not what is printed");
 }

@@ -19,10 +19,7 @@ fn explained(records: &[Value]) -> Value {
     let answer = Store::of(records).explain(ACTION);
     let value = serde_json::to_value(&answer).expect("serialises");
     // The command line reads it back.
-    assert_eq!(
-        serde_json::from_value::<Explanation>(value.clone()).expect("reads back"),
-        answer
-    );
+    assert_eq!(serde_json::from_value::<Explanation>(value.clone()).expect("reads back"), answer);
     value
 }
 
@@ -63,24 +60,13 @@ fn shape(answer: &Value) {
         ],
     );
     keys(&answer["initiator"], ["key", "type", "name", "edge"]);
-    keys(
-        &answer["executor"],
-        [
-            "key", "type", "name", "instance", "vendor", "owner", "sponsor", "edge",
-        ],
-    );
+    keys(&answer["executor"], ["key", "type", "name", "instance", "vendor", "owner", "sponsor", "edge"]);
     keys(&answer["outcome"], ["status", "code", "duration_ms"]);
-    keys(
-        &answer["verdict"],
-        ["attribution", "authority", "scope", "class"],
-    );
+    keys(&answer["verdict"], ["attribution", "authority", "scope", "class"]);
     for part in ["attribution", "authority", "scope"] {
         keys(&answer["verdict"][part], ["value", "reasons"]);
     }
-    keys(
-        &answer["evidence"],
-        ["log", "index", "leaf_hash", "checkpoint_size", "records"],
-    );
+    keys(&answer["evidence"], ["log", "index", "leaf_hash", "checkpoint_size", "records"]);
     for record in answer["evidence"]["records"].as_array().expect("a list") {
         keys(record, ["id", "kind", "log", "index", "leaf_hash"]);
     }
@@ -102,20 +88,9 @@ fn everything_known() {
     );
     let answer = explained(&records);
     shape(&answer);
-    keys(
-        &answer["chain"][0],
-        ["principal", "credential", "delegation", "scope", "edge"],
-    );
-    keys(
-        &answer["decision"],
-        ["effect", "policy_set", "policies", "errors", "obligations"],
-    );
-    for part in [
-        &answer["request"],
-        &answer["approvals"][0],
-        &answer["grant"],
-        &answer["credential"],
-    ] {
+    keys(&answer["chain"][0], ["principal", "credential", "delegation", "scope", "edge"]);
+    keys(&answer["decision"], ["effect", "policy_set", "policies", "errors", "obligations"]);
+    for part in [&answer["request"], &answer["approvals"][0], &answer["grant"], &answer["credential"]] {
         keys(part, ["edge"]);
     }
     keys(&answer["request"], ["time"]);
@@ -137,24 +112,14 @@ fn everything_known() {
 
 #[test]
 fn nothing_known() {
-    let answer = explained(&[record(
-        ACTION,
-        Kind::Observation,
-        "10:00",
-        "app:1",
-        json!({}),
-    )]);
+    let answer = explained(&[record(ACTION, Kind::Observation, "10:00", "app:1", json!({}))]);
     shape(&answer);
     for null in ["request", "grant", "credential", "decision"] {
         assert_eq!(answer[null], Value::Null, "{null}");
     }
     for who in ["initiator", "executor"] {
         assert_eq!(
-            (
-                &answer[who]["key"],
-                &answer[who]["type"],
-                &answer[who]["edge"]
-            ),
+            (&answer[who]["key"], &answer[who]["type"], &answer[who]["edge"]),
             (&Value::Null, &json!("unknown"), &json!("missing"))
         );
     }
@@ -172,10 +137,7 @@ fn steps_and_rows() {
     let store = Store::of(&story());
     let trace = store.trace(None);
     let value = serde_json::to_value(&trace).expect("serialises");
-    assert_eq!(
-        serde_json::from_value::<Trace>(value.clone()).expect("reads back"),
-        trace
-    );
+    assert_eq!(serde_json::from_value::<Trace>(value.clone()).expect("reads back"), trace);
     keys(&value, ["trace_id", "steps", "gaps"]);
     keys(
         &value["steps"][0],
@@ -194,20 +156,7 @@ fn steps_and_rows() {
     );
     let row = action_row(&store, &store.found(ACTION)).expect("readable");
     let row = serde_json::to_value(row).expect("serialises");
-    keys(
-        &row,
-        [
-            "id",
-            "time",
-            "initiator",
-            "executor",
-            "tool",
-            "operation",
-            "resource",
-            "effect",
-            "status",
-        ],
-    );
+    keys(&row, ["id", "time", "initiator", "executor", "tool", "operation", "resource", "effect", "status"]);
     assert_eq!(row["executor"], etl()["key"]);
     assert_eq!(row["status"], "success");
 }

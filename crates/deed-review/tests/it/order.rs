@@ -57,11 +57,7 @@ fn busy() -> Vec<Value> {
 /// What is the same wherever the records stand in the log.
 fn placeless(mut answer: Explanation) -> Explanation {
     answer.evidence.index = 0;
-    answer
-        .evidence
-        .records
-        .iter_mut()
-        .for_each(|record| record.index = 0);
+    answer.evidence.records.iter_mut().for_each(|record| record.index = 0);
     answer
 }
 
@@ -101,8 +97,5 @@ fn reasons_never_name_a_place_in_the_log() {
         .map(|n| record(n, Kind::Observation, "08:00", "noise:1", json!({})))
         .chain(records.clone())
         .collect();
-    assert_eq!(
-        of(&shifted, ACTION).0.verdict,
-        of(&records, ACTION).0.verdict
-    );
+    assert_eq!(of(&shifted, ACTION).0.verdict, of(&records, ACTION).0.verdict);
 }

@@ -14,17 +14,11 @@ fn explained(records: &[Value]) -> Explanation {
 
 fn grant(scopes: Value, resource: &str) -> Vec<Value> {
     let terms = json!({ "subject": etl(), "scopes": scopes, "expires": at("12:00") });
-    changed(
-        GRANT,
-        json!({ "terms": terms, "resource": { "uri": resource } }),
-    )
+    changed(GRANT, json!({ "terms": terms, "resource": { "uri": resource } }))
 }
 
 fn held(scopes: Value) -> Vec<Value> {
-    changed(
-        ISSUE,
-        json!({ "credential": { "id": "lease-77", "expires": at("11:00"), "scopes": scopes } }),
-    )
+    changed(ISSUE, json!({ "credential": { "id": "lease-77", "expires": at("11:00"), "scopes": scopes } }))
 }
 
 #[test]
@@ -34,13 +28,7 @@ fn exact_and_trailing_star() {
     assert_eq!(of(json!(["db:*"])), Scope::In);
     assert_eq!(of(json!(["*"])), Scope::In);
     assert_eq!(of(json!(["db:read", "db:schema:alter"])), Scope::In);
-    for other in [
-        "db:schema",
-        "db:schema:alter:x",
-        "db:*:alter",
-        "DB:SCHEMA:ALTER",
-        "db:schema:alte?",
-    ] {
+    for other in ["db:schema", "db:schema:alter:x", "db:*:alter", "DB:SCHEMA:ALTER", "db:schema:alte?"] {
         assert_eq!(of(json!([other])), Scope::Out, "{other}");
     }
 }
@@ -48,19 +36,13 @@ fn exact_and_trailing_star() {
 #[test]
 fn beyond_the_credential_is_a_failure_of_control() {
     let answer = explained(&held(json!(["db:read"])));
-    assert_eq!(
-        (answer.verdict.scope.value, answer.verdict.class),
-        (Scope::Out, Class::ControlFailure)
-    );
+    assert_eq!((answer.verdict.scope.value, answer.verdict.class), (Scope::Out, Class::ControlFailure));
     assert_eq!(answer.findings[0].rule, "outside-scope");
 }
 
 #[test]
 fn beyond_the_grant_alone_is_abuse() {
-    for records in [
-        grant(json!(["db:read"]), "db:orders/*"),
-        grant(json!(["db:schema:*"]), "db:other/*"),
-    ] {
+    for records in [grant(json!(["db:read"]), "db:orders/*"), grant(json!(["db:schema:*"]), "db:other/*")] {
         let answer = explained(&records);
         assert_eq!(
             (answer.verdict.scope.value, answer.verdict.class),
@@ -75,13 +57,7 @@ fn beyond_the_grant_alone_is_abuse() {
 #[test]
 fn an_operation_alone_can_only_confirm() {
     let of = |operation: &str| {
-        explained(&changed(
-            ACTION,
-            json!({ "permission": null, "operation": operation }),
-        ))
-        .verdict
-        .scope
-        .value
+        explained(&changed(ACTION, json!({ "permission": null, "operation": operation }))).verdict.scope.value
     };
     assert_eq!(of("db:schema:alter"), Scope::In);
     assert_eq!(of("ALTER TABLE"), Scope::Unverified);
@@ -90,10 +66,7 @@ fn an_operation_alone_can_only_confirm() {
 #[test]
 fn what_is_not_recorded_is_unverified() {
     let of = |more| explained(&changed(ACTION, more)).verdict.scope.value;
-    assert_eq!(
-        of(json!({ "permission": null, "operation": null })),
-        Scope::Unverified
-    );
+    assert_eq!(of(json!({ "permission": null, "operation": null })), Scope::Unverified);
     assert_eq!(of(json!({ "resource": null })), Scope::Unverified);
     let answer = explained(&without(&[ISSUE]));
     assert_eq!(answer.verdict.scope.value, Scope::Unverified);
@@ -111,9 +84,5 @@ fn the_issuer_knows_better_than_the_user_what_is_held() {
     records[3] = crate::store::with(&records[3], claimed);
     let answer = explained(&records);
     assert_eq!(answer.verdict.scope.value, Scope::In);
-    assert!(
-        answer.verdict.scope.reasons[0].contains("postgres:orders-1"),
-        "{:?}",
-        answer.verdict.scope
-    );
+    assert!(answer.verdict.scope.reasons[0].contains("postgres:orders-1"), "{:?}", answer.verdict.scope);
 }

@@ -8,9 +8,7 @@ use std::{
 };
 
 use deed_record::{Account, Kind, RecordId, Sealed, Skeleton, TraceId};
-use deed_review::{
-    Checkpoint, Evidence, ExplainError, Explanation, Found, Name, Trace, explain, trace,
-};
+use deed_review::{Checkpoint, Evidence, ExplainError, Explanation, Found, Name, Trace, explain, trace};
 use serde_json::{Map, Value, json};
 
 /// Records in the order in which they arrived.
@@ -29,9 +27,7 @@ pub(crate) struct Store {
 
 /// The id that tests call `n`.
 pub(crate) fn id(n: u64) -> RecordId {
-    format!("01930000-0000-7000-8000-{n:012x}")
-        .parse()
-        .expect("valid")
+    format!("01930000-0000-7000-8000-{n:012x}").parse().expect("valid")
 }
 
 /// A time of the day on which all stories play.
@@ -57,22 +53,15 @@ impl Store {
     /// One record; see [`record`] for what is filled in.
     pub(crate) fn add(&mut self, sent: &Value) {
         let mut value = sent.clone();
-        let disclosable = value
-            .as_object_mut()
-            .expect("an object")
-            .remove("disclosable");
+        let disclosable = value.as_object_mut().expect("an object").remove("disclosable");
         self.seal_names(&mut value);
         let text = value.to_string();
-        let skeleton =
-            Skeleton::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{error}: {text}"));
+        let skeleton = Skeleton::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{error}: {text}"));
         let mut leaf = Vec::new();
         skeleton.write_canonical(&mut leaf);
         let at = self.leaves.len();
         self.ids.insert(skeleton.id, at);
-        let of_outcome = skeleton
-            .outcome
-            .iter()
-            .flat_map(|outcome| [outcome.compensates, outcome.retry_of]);
+        let of_outcome = skeleton.outcome.iter().flat_map(|outcome| [outcome.compensates, outcome.retry_of]);
         let refs: BTreeSet<RecordId> = [
             skeleton.action,
             skeleton.request,
@@ -85,21 +74,10 @@ impl Store {
         .chain(of_outcome)
         .flatten()
         .chain(skeleton.approvals.iter().flatten().copied())
-        .chain(
-            skeleton
-                .chain
-                .iter()
-                .flatten()
-                .filter_map(|hop| hop.delegation),
-        )
+        .chain(skeleton.chain.iter().flatten().filter_map(|hop| hop.delegation))
         .collect();
-        refs.into_iter()
-            .for_each(|id| self.refs.entry(id).or_default().push(at));
-        let effects = skeleton
-            .effects
-            .iter()
-            .flatten()
-            .filter_map(|effect| effect.credential.as_ref());
+        refs.into_iter().for_each(|id| self.refs.entry(id).or_default().push(at));
+        let effects = skeleton.effects.iter().flatten().filter_map(|effect| effect.credential.as_ref());
         let names: BTreeSet<String> = skeleton
             .credential
             .iter()
@@ -108,10 +86,7 @@ impl Store {
             .map(str::to_owned)
             .collect();
         for name in names {
-            self.credentials
-                .entry((skeleton.tenant.to_string(), name))
-                .or_default()
-                .push(at);
+            self.credentials.entry((skeleton.tenant.to_string(), name)).or_default().push(at);
         }
         if let Some(trace) = skeleton.trace_id {
             self.traces.entry(trace).or_default().push(at);
@@ -121,15 +96,8 @@ impl Store {
             self.disclosable.insert(skeleton.id, fields.collect());
         }
         let leaf_hash = digest(&leaf);
-        let sealed = Sealed {
-            index: at as u64,
-            leaf: leaf.into(),
-        };
-        self.leaves.push(Found {
-            sealed,
-            log: Arc::from("deed.example/log"),
-            leaf_hash,
-        });
+        let sealed = Sealed { index: at as u64, leaf: leaf.into() };
+        self.leaves.push(Found { sealed, log: Arc::from("deed.example/log"), leaf_hash });
     }
 
     /// Puts accounts in the place of keys, and remembers the names.
@@ -139,13 +107,9 @@ impl Store {
                 if map.contains_key("type")
                     && let Some(Value::String(key)) = map.remove("key")
                 {
-                    let name = map
-                        .remove("name")
-                        .and_then(|name| name.as_str().map(str::to_owned));
-                    let known = self.names.entry(account(&key)).or_insert(Name {
-                        key: key.clone(),
-                        name: None,
-                    });
+                    let name = map.remove("name").and_then(|name| name.as_str().map(str::to_owned));
+                    let known =
+                        self.names.entry(account(&key)).or_insert(Name { key: key.clone(), name: None });
                     known.name = known.name.take().or(name);
                     map.insert("account".to_owned(), json!(account(&key).to_string()));
                 }
@@ -166,25 +130,13 @@ impl Store {
         self.try_explain(n).expect("readable").expect("a record")
     }
 
-    pub(crate) fn try_explain(
-        &self,
-        n: u64,
-    ) -> Result<Option<Explanation>, ExplainError<Infallible>> {
+    pub(crate) fn try_explain(&self, n: u64) -> Result<Option<Explanation>, ExplainError<Infallible>> {
         let time = Some(at("12:00").parse().expect("valid"));
-        explain(
-            self,
-            id(n),
-            &Checkpoint {
-                size: self.leaves.len() as u64,
-                time,
-            },
-        )
+        explain(self, id(n), &Checkpoint { size: self.leaves.len() as u64, time })
     }
 
     pub(crate) fn trace(&self, tenant: Option<&str>) -> Trace {
-        trace(self, TRACE.parse().expect("valid"), tenant)
-            .expect("readable")
-            .expect("a trace")
+        trace(self, TRACE.parse().expect("valid"), tenant).expect("readable").expect("a trace")
     }
 
     pub(crate) fn found(&self, n: u64) -> Found {
@@ -192,13 +144,8 @@ impl Store {
     }
 
     fn newest(&self, places: Option<&Vec<usize>>, limit: usize) -> Vec<Found> {
-        let found: Vec<Found> = places
-            .into_iter()
-            .flatten()
-            .rev()
-            .take(limit)
-            .map(|at| self.leaves[*at].clone())
-            .collect();
+        let found: Vec<Found> =
+            places.into_iter().flatten().rev().take(limit).map(|at| self.leaves[*at].clone()).collect();
         self.handed_out.set(self.handed_out.get() + found.len());
         found
     }
@@ -211,25 +158,15 @@ impl Evidence for Store {
     type Error = Infallible;
 
     fn by_id(&self, id: RecordId) -> Result<Option<Found>, Infallible> {
-        Ok(self
-            .newest(self.ids.get(&id).map(|at| vec![*at]).as_ref(), 1)
-            .pop())
+        Ok(self.newest(self.ids.get(&id).map(|at| vec![*at]).as_ref(), 1).pop())
     }
 
     fn by_ref(&self, id: RecordId, limit: usize) -> Result<Vec<Found>, Infallible> {
         Ok(self.newest(self.refs.get(&id), limit))
     }
 
-    fn by_credential(
-        &self,
-        tenant: &str,
-        name: &str,
-        limit: usize,
-    ) -> Result<Vec<Found>, Infallible> {
-        Ok(self.newest(
-            self.credentials.get(&(tenant.to_owned(), name.to_owned())),
-            limit,
-        ))
+    fn by_credential(&self, tenant: &str, name: &str, limit: usize) -> Result<Vec<Found>, Infallible> {
+        Ok(self.newest(self.credentials.get(&(tenant.to_owned(), name.to_owned())), limit))
     }
 
     fn by_trace(&self, trace: TraceId, limit: usize) -> Result<Vec<Found>, Infallible> {
@@ -239,18 +176,12 @@ impl Evidence for Store {
     fn names(&self, found: &Found) -> Result<Vec<(Account, Name)>, Infallible> {
         let skeleton = found.sealed.skeleton().expect("readable");
         let accounts = skeleton.parties().filter_map(|party| party.account);
-        Ok(accounts
-            .filter_map(|account| Some((account, self.names.get(&account)?.clone())))
-            .collect())
+        Ok(accounts.filter_map(|account| Some((account, self.names.get(&account)?.clone()))).collect())
     }
 
     fn disclosable(&self, found: &Found) -> Result<Vec<String>, Infallible> {
         let skeleton = found.sealed.skeleton().expect("readable");
-        Ok(self
-            .disclosable
-            .get(&skeleton.id)
-            .cloned()
-            .unwrap_or_default())
+        Ok(self.disclosable.get(&skeleton.id).cloned().unwrap_or_default())
     }
 }
 
@@ -286,9 +217,7 @@ pub(crate) fn with(record: &Value, more: Value) -> Value {
 }
 
 fn add(map: &mut Map<String, Value>, more: Value) {
-    let Value::Object(more) = more else {
-        panic!("an object")
-    };
+    let Value::Object(more) = more else { panic!("an object") };
     for (name, value) in more {
         if value.is_null() {
             map.remove(&name);
@@ -303,9 +232,8 @@ fn digest(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     for (lane, chunk) in out.chunks_exact_mut(8).enumerate() {
         let seed = 0xcbf2_9ce4_8422_2325 ^ (lane as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let hash = bytes.iter().fold(seed, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
-        });
+        let hash =
+            bytes.iter().fold(seed, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));
         chunk.copy_from_slice(&hash.to_be_bytes());
     }
     out

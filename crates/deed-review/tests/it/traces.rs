@@ -20,10 +20,7 @@ fn step(n: u64, kind: Kind, time: &str, parent: u64, more: Value) -> Value {
         own["parent_span_id"] = json!(span(parent));
     }
     let own = record(n, kind, "10:00", "agent", own);
-    with(
-        &with(&own, json!({ "time": format!("2026-11-01T{time}Z") })),
-        more,
-    )
+    with(&with(&own, json!({ "time": format!("2026-11-01T{time}Z") })), more)
 }
 
 /// T4: an agent opens a ticket, fetches a secret, calls an API.
@@ -37,13 +34,7 @@ pub(crate) fn agent() -> Vec<Value> {
             0,
             json!({ "initiator": ann(), "task": "rotate the orders password" }),
         ),
-        step(
-            2,
-            Kind::Step,
-            "10:00:01",
-            1,
-            json!({ "step_type": "reasoning", "operation": "chat gpt-5" }),
-        ),
+        step(2, Kind::Step, "10:00:01", 1, json!({ "step_type": "reasoning", "operation": "chat gpt-5" })),
         step(
             3,
             Kind::Intent,
@@ -104,21 +95,13 @@ pub(crate) fn agent() -> Vec<Value> {
 
 fn gaps(trace: &Trace) -> Vec<(GapKind, Option<u64>)> {
     let number = |id: deed_record::RecordId| u64::from(id.0[15]);
-    trace
-        .gaps
-        .iter()
-        .map(|gap| (gap.kind, gap.step.map(number)))
-        .collect()
+    trace.gaps.iter().map(|gap| (gap.kind, gap.step.map(number))).collect()
 }
 
 #[test]
 fn steps_come_in_order_and_outcomes_belong_to_them() {
     let trace = Store::of(&agent()).trace(None);
-    let steps: Vec<_> = trace
-        .steps
-        .iter()
-        .map(|step| (step.id, step.parent, step.depth))
-        .collect();
+    let steps: Vec<_> = trace.steps.iter().map(|step| (step.id, step.parent, step.depth)).collect();
     let expected = [
         (1, None, 0),
         (2, Some(1), 1),
@@ -132,24 +115,12 @@ fn steps_come_in_order_and_outcomes_belong_to_them() {
     ];
     assert_eq!(
         steps,
-        expected.map(|(n, parent, depth): (u64, Option<u64>, usize)| (
-            id(n),
-            parent.map(id),
-            depth
-        ))
+        expected.map(|(n, parent, depth): (u64, Option<u64>, usize)| (id(n), parent.map(id), depth))
     );
-    let ended = |n: u64| {
-        trace
-            .steps
-            .iter()
-            .find(|step| step.id == id(n))
-            .and_then(|step| step.outcome.as_ref())
-    };
+    let ended =
+        |n: u64| trace.steps.iter().find(|step| step.id == id(n)).and_then(|step| step.outcome.as_ref());
     // Neither the outcome nor the approval carries the trace's id; both are found by the action they name.
-    assert_eq!(
-        ended(3).map(|outcome| (outcome.id, outcome.status)),
-        Some((id(4), Status::Success))
-    );
+    assert_eq!(ended(3).map(|outcome| (outcome.id, outcome.status)), Some((id(4), Status::Success)));
     assert_eq!(ended(5), None);
 }
 
@@ -168,8 +139,7 @@ fn what_is_missing_is_listed() {
     records.retain(|record| record["id"] != json!(id(6)) && record["id"] != json!(id(4)));
     let found = gaps(&Store::of(&records).trace(None));
     assert!(
-        found.contains(&(GapKind::NoOutcome, Some(3)))
-            && found.contains(&(GapKind::NoAnswer, Some(5))),
+        found.contains(&(GapKind::NoOutcome, Some(3))) && found.contains(&(GapKind::NoAnswer, Some(5))),
         "{found:?}"
     );
 }
@@ -192,10 +162,7 @@ fn parents_in_a_circle_end() {
 #[test]
 fn tenants_stand_apart() {
     let mut records = agent();
-    records.push(with(
-        &step(20, Kind::Step, "10:00:01", 1, json!({})),
-        json!({ "tenant": "evil" }),
-    ));
+    records.push(with(&step(20, Kind::Step, "10:00:01", 1, json!({})), json!({ "tenant": "evil" })));
     records.push(with(
         &record(
             21,
@@ -214,16 +181,11 @@ fn tenants_stand_apart() {
     // Both together, each by itself.
     let both = store.trace(None);
     assert_eq!(
-        both.steps
-            .iter()
-            .filter(|step| step.tenant == "evil")
-            .map(|step| step.parent)
-            .collect::<Vec<_>>(),
+        both.steps.iter().filter(|step| step.tenant == "evil").map(|step| step.parent).collect::<Vec<_>>(),
         [None]
     );
     assert!(gaps(&both).contains(&(GapKind::NoOutcome, Some(5))));
-    let nothing =
-        deed_review::trace(&store, TRACE.parse().expect("valid"), Some("third")).expect("readable");
+    let nothing = deed_review::trace(&store, TRACE.parse().expect("valid"), Some("third")).expect("readable");
     assert!(nothing.is_none());
 }
 
@@ -247,8 +209,5 @@ fn a_deep_trace_is_no_trouble() {
     let trace = Store::of(&records).trace(None);
     assert_eq!(trace.steps.last().map(|step| step.depth), Some(2998));
     let text = deed_review::render::trace(&trace, deed_review::render::Style::default());
-    assert!(
-        text.lines()
-            .all(|line| line.chars().count() <= deed_review::render::WIDTH)
-    );
+    assert!(text.lines().all(|line| line.chars().count() <= deed_review::render::WIDTH));
 }
