@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{Error, MapAccess, Visitor},
+    de::{DeserializeSeed, Error, MapAccess, Visitor},
     ser::SerializeMap,
 };
 use serde_json::value::RawValue;
 
-use crate::{Text, error::shown_name};
+use crate::{Text, error::shown_name, read::reason};
 
 /// The member of `disclose` that is always committed to whole: the original event of another system.
 pub const WHOLE: &str = "event";
@@ -60,8 +60,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Disclose<'a> {
                 let mut members: Vec<(Text<'de>, Disclosable<'de>)> = Vec::new();
                 let mut digests = 0;
                 while let Some(name) = map.next_key::<Text<'de>>()? {
-                    let raw: &'de RawValue = map.next_value()?;
-                    let value = disclosable(&name, raw.get())?;
+                    let value = map.next_value_seed(Payload(&name))?;
                     digests += match &value {
                         Disclosable::Whole(_) => 1,
                         Disclosable::Members(inner) => inner.len(),
@@ -81,21 +80,29 @@ impl<'de: 'a, 'a> Deserialize<'de> for Disclose<'a> {
     }
 }
 
-fn disclosable<'a, E: Error>(name: &str, raw: &'a str) -> Result<Disclosable<'a>, E> {
-    // The record and `disclose` are around it.
-    if nests_deeper(raw, DEEPEST - 2) {
-        return Err(E::custom(format!("nested deeper than {DEEPEST}")));
+/// What stands under this name. (A seed, so that an error has the name in its path.)
+struct Payload<'n>(&'n str);
+
+impl<'de> DeserializeSeed<'de> for Payload<'_> {
+    type Value = Disclosable<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Disclosable<'de>, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?.get();
+        // The record and `disclose` are around it.
+        if nests_deeper(raw, DEEPEST - 2) {
+            return Err(D::Error::custom(format!("nested deeper than {DEEPEST}")));
+        }
+        if self.0 == WHOLE || !raw.starts_with('{') {
+            return Ok(Disclosable::Whole(Cow::Borrowed(raw)));
+        }
+        let Members(members) = serde_json::from_str(raw).map_err(|e| D::Error::custom(reason(&e)))?;
+        // An empty object has no member to commit to: it is committed to whole.
+        Ok(if members.is_empty() {
+            Disclosable::Whole(Cow::Borrowed(raw))
+        } else {
+            Disclosable::Members(members)
+        })
     }
-    if name == WHOLE || !raw.starts_with('{') {
-        return Ok(Disclosable::Whole(Cow::Borrowed(raw)));
-    }
-    let Members(members) = serde_json::from_str(raw).map_err(|e| E::custom(crate::read::reason(&e)))?;
-    // An empty object has no member to commit to: it is committed to whole.
-    Ok(if members.is_empty() {
-        Disclosable::Whole(Cow::Borrowed(raw))
-    } else {
-        Disclosable::Members(members)
-    })
 }
 
 /// The first-level members of an object, each as it was sent.

@@ -34,8 +34,7 @@ macro_rules! vocabulary {
             fn from_str(text: &str) -> Result<Self, String> {
                 match text {
                     $($text => Ok($name::$variant),)*
-                    _ => Err(format!("expected one of {}, {}",
-                                     [$(concat!("`", $text, "`")),*].join(", "), found(text))),
+                    _ => Err(format!("expected {}, {}", one_of(&[$($text),*]), found(text))),
                 }
             }
         }
@@ -53,7 +52,7 @@ macro_rules! vocabulary {
                 impl Visitor<'_> for Word {
                     type Value = $name;
                     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                        f.write_str(concat!("one of", $(" `", $text, "`"),*))
+                        f.write_str(&one_of(&[$($text),*]))
                     }
                     fn visit_str<E: Error>(self, text: &str) -> Result<$name, E> {
                         text.parse().map_err(E::custom)
@@ -63,6 +62,10 @@ macro_rules! vocabulary {
             }
         }
     };
+}
+
+fn one_of(words: &[&str]) -> String {
+    format!("one of `{}`", words.join("`, `"))
 }
 
 vocabulary! {

@@ -1,5 +1,9 @@
 //! Reading records as they are sent.
 
+use serde::{
+    Deserializer as _,
+    de::{SeqAccess, Visitor},
+};
 use serde_json::{error::Category, value::RawValue};
 
 use crate::{RecordError, Submission, error::shown_name};
@@ -18,16 +22,36 @@ pub fn split_records(body: &[u8]) -> Result<Vec<&str>, RecordError> {
         let index = if body.trim_ascii_start().starts_with(b"[") { 0 } else { lines };
         RecordError::new("", format!("byte {at} is not UTF-8; records are JSON in UTF-8")).at(index)
     })?;
-    if text.trim_ascii_start().starts_with('[') {
-        let items: Vec<&RawValue> = serde_json::from_str(text).map_err(|e| explain_array(text, &e))?;
-        return Ok(items.into_iter().map(RawValue::get).collect());
-    }
     let mut records = Vec::new();
+    if text.trim_ascii_start().starts_with('[') {
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let read = reader.deserialize_seq(Items(&mut records)).and_then(|()| reader.end());
+        return match read {
+            Ok(()) => Ok(records),
+            Err(error) => Err(RecordError::new("", reason(&error)).at(records.len())),
+        };
+    }
     for item in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
         let item = item.map_err(|e| RecordError::new("", reason(&e)).at(records.len()))?;
         records.push(item.get());
     }
     Ok(records)
+}
+
+/// Collects the items of an array, and keeps those before a fault.
+struct Items<'r, 't>(&'r mut Vec<&'t str>);
+
+impl<'t> Visitor<'t> for Items<'_, 't> {
+    type Value = ();
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an array")
+    }
+    fn visit_seq<A: SeqAccess<'t>>(self, mut items: A) -> Result<(), A::Error> {
+        while let Some(item) = items.next_element::<&RawValue>()? {
+            self.0.push(item.get());
+        }
+        Ok(())
+    }
 }
 
 /// Reads and checks the text of one record, as [`split_records`] cut it.
@@ -72,16 +96,6 @@ fn explain_record(text: &str, first: &serde_json::Error) -> RecordError {
         // What follows the record.
         Ok(_) => RecordError::new("", reason(first)),
     }
-}
-
-/// As [`explain_record`], for the array around the records.
-fn explain_array(text: &str, first: &serde_json::Error) -> RecordError {
-    let mut reader = serde_json::Deserializer::from_str(text);
-    let index = serde_path_to_error::deserialize::<_, Vec<&RawValue>>(&mut reader)
-        .err()
-        .and_then(|error| error.path().to_string().trim_matches(['[', ']']).parse().ok())
-        .unwrap_or(0);
-    RecordError::new("", reason(first)).at(index)
 }
 
 /// The place of an unknown member is the object it stands in: its name may be anything.

@@ -72,10 +72,14 @@ impl Checker<'_> {
                 return names.try_for_each(|name| self.check(argument, &Value::from(&**name), at));
             }
             "properties" => {
-                let mut known = value.as_object().into_iter().flatten().filter_map(|(name, value)| {
-                    argument.get(name).map(|schema| (name, schema, value))
+                let mut known = value
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|(name, value)| argument.get(name).map(|schema| (name, schema, value)));
+                return known.try_for_each(|(name, schema, value)| {
+                    self.check(schema, value, &format!("{at}.{name}"))
                 });
-                return known.try_for_each(|(name, schema, value)| self.check(schema, value, &format!("{at}.{name}")));
             }
             "additionalProperties" => {
                 let known = schema.get("properties");

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 
 use deed_record::{
-    Account, Answer, Artifact, Basis, ChainHop, Change, Commitments, Credential, Decision, Digests, Disclosable,
-    Disclose, Effect, EffectSent, Hop, Kind, Outcome, Party, Personal, PersonalSent, Principal, PrincipalType,
-    Pseudonym, RecordId, Resource, Ruling, SecretSeen, Skeleton, Source, SpanId, Status, StepType, Submission, Terms,
-    TermsSent, Text, Timestamp, Tool, TraceId, Utf16Ordered, V,
+    Account, Answer, Artifact, Basis, ChainHop, Change, Commitments, Credential, Decision, Digests,
+    Disclosable, Disclose, Effect, EffectSent, Hop, Kind, Outcome, Party, Personal, PersonalSent, Principal,
+    PrincipalType, Pseudonym, RecordId, Resource, Ruling, SecretSeen, Skeleton, Source, SpanId, Status,
+    StepType, Submission, Terms, TermsSent, Text, Timestamp, Tool, TraceId, Utf16Ordered, V,
 };
 
 fn text(text: &'static str) -> Option<Text<'static>> {
@@ -98,7 +98,12 @@ fn source() -> Option<Source<'static>> {
 }
 
 fn tool() -> Option<Tool<'static>> {
-    Some(Tool { digest: text("sha256:cd"), name: "create".into(), server: text("tickets"), version: text("1.4.0") })
+    Some(Tool {
+        digest: text("sha256:cd"),
+        name: "create".into(),
+        server: text("tickets"),
+        version: text("1.4.0"),
+    })
 }
 
 /// A record as sent, with everything that one may hold.
@@ -235,7 +240,8 @@ pub(crate) fn skeleton() -> Skeleton<'static> {
         retention: text("short"),
         secrets: Some(vec![SecretSeen {
             field: "disclose.arguments.password".into(),
-            fingerprint: "hmac-sha256:0c4c2c6669f8b04f0c4c2c6669f8b04f0c4c2c6669f8b04f0c4c2c6669f8b04f".into(),
+            fingerprint: "hmac-sha256:0c4c2c6669f8b04f0c4c2c6669f8b04f0c4c2c6669f8b04f0c4c2c6669f8b04f"
+                .into(),
         }]),
         session: text("session-1"),
         source: source(),

@@ -2,5 +2,7 @@
 
 mod checker;
 mod full;
+mod reading;
 mod schema;
+mod sealed;
 mod secret;

@@ -41,7 +41,9 @@ fn unlisted(root: &Value, schema: &Value, at: &str) -> Vec<String> {
     }
     let mut open = Vec::new();
     for_each_member(root, schema, at, &mut |_, inner, at| open.extend(unlisted(root, inner, at)));
-    if resolved(root, schema).get("properties").is_some() && schema_member(root, schema, "additionalProperties") != false {
+    if resolved(root, schema).get("properties").is_some()
+        && schema_member(root, schema, "additionalProperties") != false
+    {
         open.push(at.to_owned());
     }
     open
@@ -105,7 +107,8 @@ fn every_member_is_described() {
 
 #[test]
 fn parser_and_schema_refuse_the_same() {
-    let good = json!({ "kind": "observation", "time": "2026-11-20T10:00:00Z", "executor": { "type": "unknown" } });
+    let good =
+        json!({ "kind": "observation", "time": "2026-11-20T10:00:00Z", "executor": { "type": "unknown" } });
     assert!(is_taken(&good));
     let id = "0193a700-1234-7abc-8def-001122334455";
     for (change, expected) in [
