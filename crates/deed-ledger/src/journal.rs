@@ -20,6 +20,7 @@ use std::{
 
 pub(crate) use frame::{Entry, Frame, FrameBuilder};
 pub use recover::JournalDamage;
+pub(crate) use recover::Torn;
 
 /// Where frames begin; the header has the first block for itself.
 pub(crate) const HEADER: u64 = 4096;
@@ -66,8 +67,8 @@ pub(crate) struct Recovered {
     pub(crate) journal: Journal,
     /// Frames with leaves at or above the asked-for index, in order, without gaps.
     pub(crate) frames: Vec<Frame>,
-    /// Bytes of a frame that a crash cut short: never acknowledged, and dropped.
-    pub(crate) torn: Option<String>,
+    /// A frame that a crash cut short: never acknowledged, and dropped.
+    pub(crate) torn: Option<Torn>,
 }
 
 impl Journal {
@@ -193,13 +194,14 @@ impl Journal {
     }
 }
 
-/// The frames with leaves at or above `packed` of the journal in `dir`, touching nothing.
-pub(crate) fn read_only(dir: &Path, packed: u64) -> Result<Vec<Frame>, JournalDamage> {
+/// The frames with leaves at or above `packed` of the journal in `dir`, and where they end, touching nothing.
+pub(crate) fn read_only(dir: &Path, packed: u64) -> Result<(Vec<Frame>, Option<Torn>), JournalDamage> {
     let folder = dir.join(FOLDER);
     if !folder.is_dir() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), None));
     }
-    Ok(recover::read(&folder, packed, false)?.frames)
+    let found = recover::read(&folder, packed, false)?;
+    Ok((found.frames, found.torn))
 }
 
 fn header(generation: u64, first: u64) -> [u8; 28] {

@@ -361,8 +361,23 @@ impl Ledger {
     /// # Errors
     /// The last checkpoint could not be signed; everything acknowledged is safe in the journal.
     pub fn close(self) -> Result<(), LedgerError> {
-        let shared = self.shared();
-        let Some(threads) = self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner).take() else { return Ok(()) };
+        self.inner.close()
+    }
+}
+
+impl Drop for Inner {
+    /// A ledger that nobody holds any more is closed like any other.
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "the ledger was not closed well");
+        }
+    }
+}
+
+impl Inner {
+    fn close(&self) -> Result<(), LedgerError> {
+        let shared = &self.shared;
+        let Some(threads) = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take() else { return Ok(()) };
         shared.queue.close("the ledger was closed");
         let died = |name: &str| LedgerError::Broken(format!("the {name} thread died"));
         threads.sequencer.join().map_err(|_| died("sequencer"))?;

@@ -123,8 +123,9 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
     let mut frontier = Frontier::new();
     roots.iter().for_each(|root| frontier.push_full_tile(*root, PACK_LEAVES));
     let recovered = Journal::open(dir, options.journal_file_bytes, packs * PACK_LEAVES)?;
-    if let Some(torn) = &recovered.torn {
-        tracing::warn!(torn, "dropped the end of the journal: a stop cut it short before it was acknowledged");
+    if let Some(torn) = recovered.torn.as_ref().filter(|torn| torn.begun) {
+        let (file, at) = (&torn.file, torn.at);
+        tracing::warn!(file, at, "dropped the end of the journal: a stop cut it short before it was acknowledged");
     }
     let log = Log::new(store.clone(), origin, Tail::new(packs, frontier, 0), roots);
     let last_recorded = last_recorded(&log, packs)?;

@@ -99,6 +99,12 @@ impl Queue {
         self.lock().spare = Some(spare);
     }
 
+    /// Closes, and forgets what waits: its senders hear that recording is unavailable.
+    fn abandon(&self, why: &str) {
+        self.close(why);
+        self.lock().jobs.clear();
+    }
+
     /// The next batches, up to a frame's worth; `None` when closed and empty.
     fn take(&self) -> Option<(Vec<Job>, Option<std::io::Result<Spare>>)> {
         let mut state = self.lock();
@@ -140,6 +146,13 @@ struct Group {
     leaves: Vec<(usize, usize, Hash)>,
     /// Named records of this frame: where they will be, and their content.
     ids: HashMap<RecordId, (u64, [u8; 32])>,
+}
+
+impl Drop for Sequencer {
+    /// However the thread ends, nobody waits for it in vain.
+    fn drop(&mut self) {
+        self.shared.queue.abandon("the sequencer has stopped");
+    }
 }
 
 impl Sequencer {

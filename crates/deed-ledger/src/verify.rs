@@ -110,6 +110,13 @@ pub fn verify_store(dir: &Path, options: &VerifyOptions<'_>) -> Result<StoreRepo
     let against = Against { keys: &verifier_keys, since: &since, progress: options.progress, ..Against::default() };
     let log = verify(&leaves, &against);
     report.take_log(log, &leaves);
+    // A frame that a crash cut short was never signed; one that was signed has been changed.
+    if let (Some(signed), Some(torn)) = (report.size, &leaves.torn)
+        && leaves.size() < signed
+    {
+        let what = format!("byte {}: what stands here is not what was written; leaves {} to {} cannot be read", torn.at, leaves.size(), signed - 1);
+        report.violated(&format!("journal/{}", torn.file), what);
+    }
     report.merkle = started.elapsed();
 
     derived::verify(&leaves, keys.as_ref().ok(), &mut report);
@@ -143,6 +150,8 @@ pub struct Leaves {
     packs: BTreeMap<u64, Pack>,
     /// Leaves from `packs.len() * PACK_LEAVES` on, with their sealed disclosures.
     tail: Vec<journal::Entry>,
+    /// Where the journal stops making sense.
+    torn: Option<journal::Torn>,
     hashes: Vec<Hash>,
     damaged: Mutex<Vec<Problem>>,
 }
@@ -158,15 +167,15 @@ impl Leaves {
             }
         }
         let packed = packs.keys().next_back().map_or(0, |last| last + 1) * PACK_LEAVES;
-        let tail = match read_tail(dir, packed) {
-            Ok(frames) => collect_tail(frames, packed),
+        let (tail, torn) = match read_tail(dir, packed) {
+            Ok((frames, torn)) => (collect_tail(frames, packed), torn),
             Err(error) => {
                 problems.push(problem(ProblemKind::Violated, "journal", error.to_string()));
-                Vec::new()
+                (Vec::new(), None)
             }
         };
         let hashes = tail.iter().map(|entry| deed_seal::hash::leaf_hash(&entry.leaf)).collect();
-        Ok(Leaves { store, packs, tail, hashes, damaged: Mutex::default() })
+        Ok(Leaves { store, packs, tail, torn, hashes, damaged: Mutex::default() })
     }
 
     /// Leaves in packs: below this.
@@ -284,7 +293,7 @@ impl Tiles for Leaves {
 
 /// Frames with leaves from `packed` on. A store in use moves leaves into packs while we look: then a
 /// second look finds them there.
-fn read_tail(dir: &Path, packed: u64) -> Result<Vec<Frame>, crate::JournalDamage> {
+fn read_tail(dir: &Path, packed: u64) -> Result<(Vec<Frame>, Option<journal::Torn>), crate::JournalDamage> {
     let mut tries = 0;
     loop {
         match journal::read_only(dir, packed) {

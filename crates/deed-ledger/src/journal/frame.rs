@@ -116,7 +116,7 @@ pub(super) enum Read {
     /// A whole frame and the bytes it takes.
     Frame(Frame, usize),
     /// A header of this generation whose payload is not what it was.
-    Torn(usize),
+    Torn,
     /// No frame of this generation.
     Nothing,
 }
@@ -130,13 +130,13 @@ pub(super) fn read(bytes: &[u8], generation: u64) -> Read {
     }
     let length = u32_at(4) as usize;
     let size = (FRAME_HEADER + length).next_multiple_of(8);
-    let Some(payload) = bytes.get(FRAME_HEADER..FRAME_HEADER + length) else { return Read::Torn(size) };
+    let Some(payload) = bytes.get(FRAME_HEADER..FRAME_HEADER + length) else { return Read::Torn };
     if crc32c::crc32c(payload) != u32_at(32) {
-        return Read::Torn(size);
+        return Read::Torn;
     }
     match payload_of(payload, u64_at(8), u32_at(16), u32_at(20)) {
         Some(frame) => Read::Frame(frame, size),
-        None => Read::Torn(size),
+        None => Read::Torn,
     }
 }
 

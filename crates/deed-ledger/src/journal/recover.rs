@@ -54,7 +54,16 @@ impl JournalDamage {
 pub(super) struct Found {
     pub(super) files: Vec<FoundFile>,
     pub(super) frames: Vec<Frame>,
-    pub(super) torn: Option<String>,
+    pub(super) torn: Option<Torn>,
+}
+
+/// Where the newest file stops making sense.
+#[derive(Clone, Debug)]
+pub(crate) struct Torn {
+    pub(crate) file: String,
+    pub(crate) at: u64,
+    /// A frame was begun here in this use of the file; else there is just something, which may be old.
+    pub(crate) begun: bool,
 }
 
 pub(super) struct FoundFile {
@@ -131,7 +140,7 @@ fn generation_of(file: &File, path: &Path, size: u64) -> Result<u64, JournalDama
 
 /// All frames of one file. It may end in a frame cut short by a crash; anything else that is not a frame,
 /// with frames of the same generation behind it, is damage.
-fn frames_of(file: &mut FoundFile, newest: bool, torn: &mut Option<String>) -> Result<Vec<Frame>, JournalDamage> {
+fn frames_of(file: &mut FoundFile, newest: bool, torn: &mut Option<Torn>) -> Result<Vec<Frame>, JournalDamage> {
     let mut bytes = Vec::new();
     file.file.read_to_end(&mut bytes).map_err(JournalDamage::io(&file.path))?;
     let mut frames: Vec<Frame> = Vec::new();
@@ -154,10 +163,10 @@ fn frames_of(file: &mut FoundFile, newest: bool, torn: &mut Option<String>) -> R
                 }
                 // In an older file it is what an earlier crash left: the next file then goes on exactly
                 // where this one ends, or the leaves are missed there.
-                if let Read::Torn(size) = ending
-                    && newest
-                {
-                    *torn = Some(format!("{} bytes at byte {at} of journal `{}`", size.min(bytes.len() - at), name(&file.path)));
+                let begun = matches!(ending, Read::Torn);
+                let something = bytes[at..].iter().take(FRAME_HEADER).any(|byte| *byte != 0);
+                if newest && (begun || something) {
+                    *torn = Some(Torn { file: name(&file.path), at: at as u64, begun });
                 }
                 return Ok(frames);
             }

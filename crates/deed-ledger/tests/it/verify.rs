@@ -178,3 +178,26 @@ fn no_store_is_no_success() {
     let empty: PathBuf = dir.path().join("nothing");
     assert!(matches!(verify_store(&empty, &VerifyOptions::default()), Err(VerifyError::NoStore(_))));
 }
+
+#[test]
+fn a_flipped_bit_in_the_journal_is_a_violation_with_its_place() {
+    let dir = tempfile::tempdir().expect("folder");
+    let ledger = open(dir.path());
+    append(&ledger, &observations(0, 20));
+    append(&ledger, &observations(20, 20));
+    ledger.close().expect("closed");
+    let journal = dir.path().join("journal/0000.journal");
+    let good = fs::read(&journal).expect("read");
+    let frames: Vec<usize> = good.windows(4).enumerate().filter(|(at, w)| at % 8 == 0 && *w == b"DFRM").map(|(at, _)| at).collect();
+    for at in frames.iter().flat_map(|frame| [frame + 1, frame + 10, frame + 700]) {
+        let mut bad = good.clone();
+        bad[at] ^= 16;
+        fs::write(&journal, &bad).expect("written");
+        let report = check(dir.path());
+        assert_eq!(report.verified(), Some(false), "byte {at}: {:?}", report.problems);
+        assert!(report.problems.iter().any(|p| p.place.starts_with("journal")), "{:?}", report.problems);
+    }
+    // Cut off or emptied, it is missing: no violation, and no pass.
+    fs::write(&journal, &good[..frames[1]]).expect("written");
+    assert_eq!(check(dir.path()).verified(), None);
+}
