@@ -30,4 +30,4 @@ pub mod settings;
 pub use engine::{AskError, Engine, EngineError, EngineOptions};
 pub use evidence::LedgerEvidence;
 pub use problem::{Kind, Problem};
-pub use serve::{Addresses, ServeError, ServeOptions, Server, Stopped, serve};
+pub use serve::{Addresses, ServeError, ServeOptions, Server, serve};

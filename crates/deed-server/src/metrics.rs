@@ -23,8 +23,8 @@ const BUCKETS: [u64; 12] =
 /// Counted since the server was started.
 #[derive(Default)]
 pub(crate) struct Metrics {
-    /// By route and status; as many as there are routes and statuses.
-    requests: Mutex<BTreeMap<(&'static str, u16), u64>>,
+    /// By method, route and status; as many as there are of these.
+    requests: Mutex<BTreeMap<(&'static str, &'static str, u16), u64>>,
     /// Append times: one more than there are bounds.
     appends: [AtomicU64; BUCKETS.len() + 1],
     append_micros: AtomicU64,
@@ -34,8 +34,9 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     /// A request to `route` was answered.
-    pub(crate) fn answered(&self, route: &'static str, status: StatusCode) {
-        *self.requests.lock().unwrap_or_else(PoisonError::into_inner).entry((route, status.as_u16())).or_default() += 1;
+    pub(crate) fn answered(&self, method: &'static str, route: &'static str, status: StatusCode) {
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        *requests.entry((method, route, status.as_u16())).or_default() += 1;
     }
 
     /// Records became durable.
@@ -69,8 +70,9 @@ impl Metrics {
         out.counter("deed_lookups", "Look-ups in the index.", ledger.lookups);
         self.histogram(&mut out);
         out.family("deed_http_requests", "counter", "Requests answered, by route and status.");
-        for ((route, status), count) in self.requests.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            out.line(format_args!("deed_http_requests_total{{route=\"{route}\",status=\"{status}\"}} {count}"));
+        for ((method, route, status), count) in self.requests.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let labels = format_args!("method=\"{method}\",route=\"{route}\",status=\"{status}\"");
+            out.line(format_args!("deed_http_requests_total{{{labels}}} {count}"));
         }
         out.line(format_args!("# EOF"));
         out.0
@@ -128,7 +130,7 @@ mod tests {
         metrics.recorded(Duration::from_millis(1));
         metrics.recorded(Duration::from_millis(3));
         metrics.recorded(Duration::from_secs(60));
-        metrics.answered("/v1/records", StatusCode::OK);
+        metrics.answered("post", "/v1/records", StatusCode::OK);
         let mut out = Text(String::new());
         metrics.histogram(&mut out);
         for line in ["_bucket{le=\"0.001\"} 1", "_bucket{le=\"0.005\"} 2", "_bucket{le=\"10\"} 2", "_bucket{le=\"+Inf\"} 3", "_count 3", "_sum 60.004"] {

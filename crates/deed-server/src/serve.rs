@@ -1,17 +1,16 @@
 //! Listening, and stopping without losing anything.
 
 mod connection;
+mod linger;
 mod socket;
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use axum::Router;
 use deed_ledger::LedgerError;
 use tokio::{
     net::{TcpListener, UnixListener},
-    signal::unix::{SignalKind, signal},
     sync::{Semaphore, mpsc, watch},
-    time::timeout,
 };
 
 use crate::{
@@ -24,8 +23,6 @@ use crate::{
 };
 use connection::{Hub, Voice};
 
-/// How long requests under way may take once the server stops.
-const DRAIN: Duration = Duration::from_secs(10);
 /// Connections at a time, over all listeners.
 const MOST_CONNECTIONS: usize = 4096;
 
@@ -111,9 +108,6 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
-    /// Signals cannot be waited for.
-    #[error("failed to wait for signals: {0}")]
-    Signal(io::Error),
     /// The last checkpoint could not be signed; everything acknowledged is safe in the journal.
     #[error("failed to close the store: {0}")]
     Close(#[from] LedgerError),
@@ -132,16 +126,6 @@ pub struct Server {
     /// Ends when the last connection does.
     drained: mpsc::Receiver<()>,
     socket: Option<socket::Guard>,
-}
-
-/// How a server that waited for a signal ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stopped {
-    /// In good order.
-    Clean,
-    /// A second signal came before it was done: leave the process at once. What was acknowledged is
-    /// durable all the same.
-    AtOnce,
 }
 
 /// Serves `engine`.
@@ -234,29 +218,7 @@ impl Server {
         // The name goes first: whoever looks for the holder then waits for the lock.
         drop(self.socket.take());
         self.stop.send_replace(true);
-        if timeout(DRAIN, self.drained.recv()).await.is_err() {
-            tracing::warn!("requests were cut off that took longer than {} s to finish", DRAIN.as_secs());
-        }
-    }
-
-    /// Serves until SIGTERM or SIGINT, then shuts down.
-    ///
-    /// # Errors
-    /// As [`Server::shutdown`].
-    pub async fn until_signal(self) -> Result<Stopped, ServeError> {
-        let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signal)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signal)?;
-        let mut asked = async || {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
-        asked().await;
-        tracing::info!("stopping");
-        tokio::select! {
-            stopped = self.shutdown() => stopped.map(|()| Stopped::Clean),
-            () = asked() => Ok(Stopped::AtOnce),
-        }
+        // Every connection ends within a bound of its own; then there is nobody left who could send.
+        let _nobody = self.drained.recv().await;
     }
 }

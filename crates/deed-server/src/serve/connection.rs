@@ -3,7 +3,7 @@
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, response::IntoResponse};
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -13,14 +13,17 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
-    time::sleep,
+    time::{sleep, timeout},
 };
 use tower::Service;
 
+use super::linger;
 use crate::{app::App, auth::Trust, otlp, problem::Problem};
 
 /// A connection that has sent no whole request head for so long is closed.
 const IDLE: Duration = Duration::from_secs(75);
+/// How long requests under way may take once the server stops.
+const DRAIN: Duration = Duration::from_secs(10);
 /// What a stream of HTTP/2 may send before it is read, in bytes: exports are large.
 const WINDOW: u32 = 1 << 20;
 
@@ -33,10 +36,10 @@ pub(super) enum Voice {
 }
 
 impl Voice {
-    fn refuse(self, problem: Problem, request: &Request<Incoming>) -> Response<Body> {
+    fn refuse(self, problem: Problem, headers: &HeaderMap) -> Response<Body> {
         match self {
             Voice::Api => problem.into_response(),
-            Voice::Otlp => otlp::http::refusal(&problem, request.headers()),
+            Voice::Otlp => otlp::http::refusal(&problem, headers),
             Voice::Grpc => tonic::Status::from(&problem).into_http(),
         }
     }
@@ -103,17 +106,22 @@ impl Hub {
     {
         let Hub { app, mut stopping, alive, .. } = self.clone();
         tokio::spawn(async move {
-            let service = service_fn(move |mut request: Request<Incoming>| {
+            let service = service_fn(move |request: Request<Incoming>| {
                 let admission = app.gate.admit(&trust, request.version(), request.uri(), request.headers());
+                let (mut request, rest) = linger::split(request);
                 let mut router = router.clone();
                 async move {
-                    match admission {
+                    let response = match admission {
                         Ok(admission) => {
                             request.extensions_mut().insert(admission);
-                            router.call(request).await
+                            router.call(request).await?
                         }
-                        Err(problem) => Ok::<_, Infallible>(voice.refuse(problem, &request)),
+                        Err(problem) => voice.refuse(problem, request.headers()),
+                    };
+                    if response.status().is_client_error() || response.status().is_server_error() {
+                        rest.drain().await;
                     }
+                    Ok::<_, Infallible>(response)
                 }
             });
             let mut builder = Builder::new(TokioExecutor::new());
@@ -129,7 +137,10 @@ impl Hub {
                 ended = connection.as_mut() => ended,
                 () = stopped(&mut stopping) => {
                     connection.as_mut().graceful_shutdown();
-                    connection.await
+                    timeout(DRAIN, connection).await.unwrap_or_else(|_| {
+                        tracing::warn!("a request was cut off that took longer than {} s to finish", DRAIN.as_secs());
+                        Ok(())
+                    })
                 }
             };
             if let Err(error) = ended {
