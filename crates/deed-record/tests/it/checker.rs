@@ -57,8 +57,8 @@ impl Checker<'_> {
             }
             "format" => value.as_str().is_none_or(|text| is_of_format(argument, text)),
             "items" => {
-                let items = value.as_array().into_iter().flatten().enumerate();
-                return items.map(|(i, item)| self.check(argument, item, &format!("{at}[{i}]"))).collect();
+                let mut items = value.as_array().into_iter().flatten().enumerate();
+                return items.try_for_each(|(i, item)| self.check(argument, item, &format!("{at}[{i}]")));
             }
             "maxProperties" => value.as_object().is_none_or(|object| object.len() as i64 <= number()),
             "required" => {

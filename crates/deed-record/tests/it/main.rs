@@ -1,6 +1,7 @@
 //! Tests of the vocabulary as those outside see it.
 
 mod checker;
+mod documentation;
 mod full;
 mod reading;
 mod schema;

@@ -160,9 +160,9 @@ fn table() -> Vec<(String, Vec<(String, bool)>)> {
         ),
         (
             format!(r#"{{"text":{}}}"#, json(&format!("key:\n{pem}\nend"))),
-            vec![token(&json(&pem).trim_matches('"'))],
+            vec![token(json(&pem).trim_matches('"'))],
         ),
-        (format!(r#"{{"privateKey":{}}}"#, json(&pem)), vec![token(&json(&pem).trim_matches('"'))]),
+        (format!(r#"{{"privateKey":{}}}"#, json(&pem)), vec![token(json(&pem).trim_matches('"'))]),
         // JSON in strings.
         (json(r#"{"password":"hunter2"}"#), vec![secret("hunter2")]),
         (
