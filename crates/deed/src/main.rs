@@ -1,2 +1,95 @@
-//! The command line of Deed
-fn main() {}
+//! The command line of Deed: always a client of the HTTP API, of a server that runs or of the one that
+//! this process becomes while it holds the store (`access`, `holder`).
+
+mod access;
+mod cli;
+mod client;
+mod commands;
+mod demo;
+mod exit;
+mod holder;
+mod inputs;
+mod kept;
+mod output;
+mod progress;
+mod record_id;
+mod stop;
+mod tiles;
+mod values;
+
+use std::{io::IsTerminal, process::ExitCode};
+
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+use cli::{Cli, Command, Global};
+use exit::{Failure, Outcome};
+use output::Output;
+use stop::Stop;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log(matches!(cli.command, Command::Serve(_)));
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let failure = Failure::new("failed to begin").detail(error.to_string());
+            output::report(&failure);
+            return failure.exit_code();
+        }
+    };
+    let outcome = runtime.block_on(run(cli));
+    // A thread that still waits for standard input must not keep the process.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::report(&failure);
+            failure.exit_code()
+        }
+    }
+}
+
+/// What the program says of itself, on standard error: `$DEED_LOG` chooses, as `info` or `deed_ledger=debug`.
+fn log(serving: bool) {
+    let default = if serving { "info" } else { "warn" };
+    let filter = EnvFilter::try_from_env("DEED_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
+}
+
+async fn run(cli: Cli) -> Outcome {
+    let Cli { global, command } = cli;
+    let output = Output::new(global.json);
+    let stop = Stop::listen()?;
+    // These end in their own way, with what they have done so far told.
+    let ends_itself = matches!(command, Command::Demo(_) | Command::Serve(_) | Command::Import(_));
+    let work = dispatch(&global, command, output, &stop);
+    if ends_itself {
+        return work.await;
+    }
+    tokio::select! {
+        outcome = work => outcome,
+        // What was asked can be asked again; a store survives it as it survives a crash.
+        () = stop.asked() => Err(Failure::new("interrupted")),
+    }
+}
+
+async fn dispatch(global: &Global, command: Command, output: Output, stop: &Stop) -> Outcome {
+    match command {
+        Command::Demo(demo) => demo::run(global, demo, output, stop).await,
+        Command::Serve(serve) => commands::serve::run(global, serve, output, stop).await,
+        Command::Import(import) => commands::import::run(global, import, output, stop).await,
+        Command::Append(append) => commands::append::run(global, append, output).await,
+        Command::Find(find) => commands::find::run(global, find, output).await,
+        Command::Explain(explain) => commands::explain::run(global, explain, output).await,
+        Command::Trace(trace) => commands::trace::run(global, trace, output).await,
+        Command::Sql(sql) => commands::sql::run(global, sql, output).await,
+        Command::Verify(verify) => commands::verify::run(global, verify, output).await,
+        Command::Keys => commands::keys::run(global, output).await,
+        Command::Doctor => commands::doctor::run(global, output).await,
+        Command::Export(export) => commands::export::run(global, export, output).await,
+        Command::Schema => commands::schema::run(output),
+        Command::Completions(completions) => commands::completions::run(&completions, output),
+    }
+}

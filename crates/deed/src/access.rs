@@ -1,0 +1,265 @@
+//! Where the store is, and how its server is reached: one that runs, or one that this process becomes.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use deed_server::{Addresses, ServeOptions, settings::Settings};
+use http::header::HeaderValue;
+use hyper::body::Incoming;
+use tokio::sync::Mutex;
+
+use crate::{
+    cli::Global,
+    client::{CallError, Client, Endpoint, Request, Response},
+    exit::{Code, Failure},
+    holder::{Holder, TakeError},
+};
+
+/// What to do where there is no store yet.
+pub(crate) const HOW_TO_BEGIN: &str = "make one by recording something: deed import auto PATH, deed append FILE, or deed serve";
+
+/// How long a store that changes hands is waited for, and a server that does not answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+const SERVER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where records are kept.
+pub(crate) enum Place {
+    /// A server: the URL as given, and what it means.
+    Server(String, Endpoint),
+    /// A data directory.
+    Store(PathBuf),
+}
+
+/// Whether a command may make the store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Need {
+    /// It must be there.
+    Existing,
+    /// It is made where it is missing.
+    Make,
+}
+
+/// Which server or store the command line means: its own words before the environment's.
+///
+/// # Errors
+/// A URL cannot be used, or no home directory tells where the data directory is.
+pub(crate) fn place(global: &Global) -> Result<Place, Failure> {
+    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(dir) = &global.data {
+        return Ok(Place::Store(dir.clone()));
+    }
+    let url = global.server.clone().or_else(|| set("DEED_SERVER").map(|url| url.to_string_lossy().into_owned()));
+    if let Some(url) = url {
+        let endpoint = Endpoint::of_url(&url)?;
+        return Ok(Place::Server(url, endpoint));
+    }
+    match set("DEED_DATA") {
+        Some(dir) => Ok(Place::Store(dir.into())),
+        None => Ok(Place::Store(data_home()?.join("deed"))),
+    }
+}
+
+/// `$XDG_DATA_HOME`, else `~/.local/share` (XDG Base Directory Specification).
+///
+/// # Errors
+/// There is no home directory.
+pub(crate) fn data_home() -> Result<PathBuf, Failure> {
+    // A relative one is to be ignored, says the specification.
+    let set = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local/share"))).ok_or_else(|| {
+        Failure::new("failed to find the data directory: neither $XDG_DATA_HOME nor $HOME is set").detail("say where it is: --data DIR")
+    })
+}
+
+/// The token of `$DEED_TOKEN`.
+///
+/// # Errors
+/// It holds what no header can.
+pub(crate) fn token() -> Result<Option<HeaderValue>, Failure> {
+    let Some(token) = env::var_os("DEED_TOKEN").filter(|token| !token.is_empty()) else { return Ok(None) };
+    let value = token.to_str().and_then(|token| HeaderValue::try_from(format!("Bearer {}", token.trim())).ok());
+    let mut value = value.ok_or_else(|| Failure::usage("$DEED_TOKEN holds characters that no token has"))?;
+    value.set_sensitive(true);
+    Ok(Some(value))
+}
+
+/// Whether `dir` is a store, as far as its names tell.
+pub(crate) fn is_store(dir: &Path) -> bool {
+    ["keys", "log", "journal", "packs"].iter().any(|name| dir.join(name).is_dir())
+}
+
+/// The way to one server. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Access(Arc<Inner>);
+
+struct Inner {
+    client: Client,
+    /// The data directory, where this process may become its holder.
+    store: Option<PathBuf>,
+    /// What messages call it.
+    name: String,
+    held: Mutex<Option<Holder>>,
+}
+
+impl Access {
+    /// The way that the command line means. Nothing is opened before the first call.
+    ///
+    /// # Errors
+    /// There is no store and the command may not make one.
+    pub(crate) fn open(global: &Global, need: Need) -> Result<Self, Failure> {
+        let inner = match place(global)? {
+            Place::Server(url, endpoint) => {
+                Inner { client: Client::new(endpoint, token()?), store: None, name: url, held: Mutex::default() }
+            }
+            Place::Store(dir) => {
+                if need == Need::Existing && !is_store(&dir) {
+                    return Err(Failure::new(format!("there is no store in `{}`", dir.display()))
+                        .code(Code::NotFound)
+                        .detail(HOW_TO_BEGIN));
+                }
+                Inner {
+                    client: Client::new(Endpoint::of_store(&dir), None),
+                    name: dir.display().to_string(),
+                    store: Some(dir),
+                    held: Mutex::default(),
+                }
+            }
+        };
+        Ok(Access(Arc::new(inner)))
+    }
+
+    /// Opens and serves the store in `dir` at once, and is the way to it.
+    ///
+    /// # Errors
+    /// Another process holds it, or it cannot be used.
+    pub(crate) async fn hold(
+        dir: &Path,
+        ledger: deed_ledger::Options,
+        options: impl FnOnce(&Settings) -> ServeOptions,
+    ) -> Result<(Self, Addresses), Failure> {
+        let holder = Holder::take_with(dir, ledger, options).await.map_err(TakeError::into_failure)?;
+        let addresses = holder.addresses().clone();
+        let inner = Inner {
+            client: Client::new(Endpoint::of_store(dir), None),
+            name: dir.display().to_string(),
+            store: Some(dir.to_owned()),
+            held: Mutex::new(Some(holder)),
+        };
+        Ok((Access(Arc::new(inner)), addresses))
+    }
+
+    /// Sends `request` until there is an answer: over the socket of whoever holds the store, becoming the
+    /// holder where nobody does.
+    ///
+    /// # Errors
+    /// No answer in time, or the store cannot be opened. A refusal is an answer.
+    pub(crate) async fn call(&self, request: &Request) -> Result<Response, Failure> {
+        let mut patience = Patience::new(self.patience());
+        loop {
+            match self.0.client.send(request).await {
+                Ok(response) if response.is_busy() && !patience.is_over() => patience.wait().await,
+                Ok(response) => return Ok(response),
+                Err(error) => self.recover(&mut patience, error).await?,
+            }
+        }
+    }
+
+    /// As [`Access::call`], for an answer that is read as it comes.
+    ///
+    /// # Errors
+    /// As [`Access::call`].
+    pub(crate) async fn stream(&self, request: &Request) -> Result<http::Response<Incoming>, Failure> {
+        let mut patience = Patience::new(self.patience());
+        loop {
+            match self.0.client.stream(request).await {
+                Ok(response) => return Ok(response),
+                Err(error) => self.recover(&mut patience, error).await?,
+            }
+        }
+    }
+
+    /// Lets go of the store, if this process holds it: requests under way are answered first.
+    ///
+    /// # Errors
+    /// The last checkpoint could not be signed.
+    pub(crate) async fn close(&self) -> Result<(), Failure> {
+        self.0.client.forget();
+        match self.0.held.lock().await.take() {
+            Some(holder) => holder.close().await,
+            None => Ok(()),
+        }
+    }
+
+    /// As [`Access::close`], after the work is done or has failed: its own failure is the one to tell.
+    ///
+    /// # Errors
+    /// That of the work, else that of closing.
+    pub(crate) async fn finish<T>(&self, worked: Result<T, Failure>) -> Result<T, Failure> {
+        let closed = self.close().await;
+        let value = worked?;
+        closed.map(|()| value)
+    }
+
+    fn patience(&self) -> Duration {
+        if self.0.store.is_some() { PATIENCE } else { SERVER_PATIENCE }
+    }
+
+    /// Makes it worth while to try again, or gives up.
+    async fn recover(&self, patience: &mut Patience, error: CallError) -> Result<(), Failure> {
+        let given_up = |why: String| {
+            let failure = Failure::new(format!("failed to reach `{}`", self.0.name)).code(Code::Unavailable).detail(why);
+            match &self.0.store {
+                Some(_) => failure.detail("if its holder hangs, end that process; its records are safe"),
+                None => failure.detail("is `deed serve` running there?"),
+            }
+        };
+        if matches!(error, CallError::Slow) || patience.is_over() {
+            return Err(given_up(error.to_string()));
+        }
+        let Some(dir) = &self.0.store else {
+            patience.wait().await;
+            return Ok(());
+        };
+        let mut held = self.0.held.lock().await;
+        // It is this process that holds it: whatever broke, the server is still there.
+        if held.is_none() {
+            match Holder::take(dir).await {
+                Ok(holder) => {
+                    *held = Some(holder);
+                    return Ok(());
+                }
+                // Somebody else was faster, and answers soon; or is about to let go.
+                Err(TakeError::Held(_)) => {}
+                Err(TakeError::Failed(failure)) => return Err(failure),
+            }
+        }
+        drop(held);
+        patience.wait().await;
+        Ok(())
+    }
+}
+
+/// Waits a little longer each time, and not for ever.
+struct Patience {
+    until: Instant,
+    next: Duration,
+}
+
+impl Patience {
+    fn new(whole: Duration) -> Self {
+        Patience { until: Instant::now() + whole, next: Duration::from_millis(5) }
+    }
+
+    fn is_over(&self) -> bool {
+        Instant::now() >= self.until
+    }
+
+    async fn wait(&mut self) {
+        tokio::time::sleep(self.next).await;
+        self.next = (self.next * 2).min(Duration::from_millis(250));
+    }
+}

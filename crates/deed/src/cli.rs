@@ -1,0 +1,419 @@
+//! The command line: every command, flag and help page. `docs/cli.md` says the same at length, and a
+//! test holds the two against each other.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use deed_record::{RecordId, Ruling, Status, Timestamp, TraceId};
+
+use crate::values::{self, SourceChoice};
+
+/// Sealed records of what agents and other non-human identities did
+#[derive(Debug, Parser)]
+#[command(
+    name = "deed",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    arg_required_else_help = true,
+    help_template = PAGE,
+    before_help = "Deed keeps one record of every action of an AI agent, service account or workload: who asked, \
+        who acted, by what right, what was decided, what happened. Records are sealed into a log that only grows, \
+        so that anyone can check that none was altered, removed or back-dated.",
+    after_help = "\
+Exit codes:
+  0  done; verified
+  1  failed: the message says what and what to do
+  2  wrong usage
+  3  not found
+  4  violated: evidence was checked and is wrong
+  5  unverified: evidence could not be checked, something is missing
+  7  recorder unavailable: nothing was recorded, or nobody answers
+
+Begin with `deed demo`, then try your own logs: `deed import auto PATH`."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Every page of help: what it is, what is good to know, how it is written, examples.
+const PAGE: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+
+/// What every command understands.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub(crate) struct Global {
+    /// Data directory [default: $DEED_DATA, else $XDG_DATA_HOME/deed]
+    #[arg(long, global = true, value_name = "DIR", conflicts_with = "server")]
+    pub(crate) data: Option<PathBuf>,
+    /// A running server instead, http://HOST:PORT, with the token in $DEED_TOKEN [default: $DEED_SERVER]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// Answer in JSON: one document, or one a line where a list can be long
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Play a whole story on a fresh store, with real parts
+    #[command(
+        help_template = PAGE,
+        before_help = "A real agent's traces come in over OTLP and a real CloudTrail file is imported; then a service \
+            account asks for database access, gets a scoped role and uses it, and one thing does not add up. The \
+            answer to \"who did this, and were they allowed to\" is asked of the store and printed, the store is \
+            verified, and a byte is flipped in a copy to see that it is caught.",
+        after_help = "\
+Examples:
+  deed demo                          in a folder of its own beside your data directory
+  deed demo --data /tmp/deed-demo    in a folder that you choose, which must be empty or new
+  deed demo --serve                  keep serving it afterwards"
+    )]
+    Demo(Demo),
+
+    /// Run the server
+    #[command(
+        help_template = PAGE,
+        before_help = "Serves the HTTP API, the log's tiles and checkpoint, health and metrics on one address, and receives \
+            OTLP over gRPC and HTTP on two more. An address is HOST:PORT; `off` closes that door. What listens \
+            elsewhere than on this machine asks everyone for a token.",
+        after_help = "\
+Examples:
+  deed serve
+  deed serve --listen 0.0.0.0:7400 --otlp-grpc off --data /var/lib/deed
+  OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 python my_agent.py"
+    )]
+    Serve(Serve),
+
+    /// Read other systems' logs
+    #[command(
+        help_template = PAGE,
+        before_help = "Reads files, folders with everything below them, gzip and standard input (`-`). What was imported \
+            before is found again and adds nothing, so that importing a folder twice is harmless. An event that \
+            cannot be read is named with its file and line and keeps no other out. Names that are no logs \
+            (digests, licences, pictures) are passed over and named.",
+        after_help = "\
+Examples:
+  deed import auto ~/logs                              guess what each file is
+  deed import cloudtrail s3-sync/AWSLogs
+  zcat trail.json.gz | deed import cloudtrail -
+  deed import otlp traces.pb
+  deed import cloudtrail logs --json | jq .rejected    what was not taken, and why
+
+Exit code 0 unless nothing at all was accepted."
+    )]
+    Import(Import),
+
+    /// Append records in Deed's own JSON
+    #[command(
+        help_template = PAGE,
+        before_help = "Reads a JSON array or one record a line; `-` is standard input. All of a file is looked through \
+            before any of it is sent: one bad record, and nothing is recorded. A record without an `id` gets one \
+            here, so that sending it again after a broken connection does not record it twice.",
+        after_help = "\
+Examples:
+  deed append records.json
+  echo '{\"kind\":\"task\",\"time\":\"2026-11-20T10:00:00Z\",\"executor\":{\"type\":\"agent\",\"key\":\"agent:triage\"}}' \\
+    | deed append -
+
+`deed schema` prints what a record may hold. Files that do not fit into memory: deed import deed FILE"
+    )]
+    Append(Append),
+
+    /// List actions
+    #[command(
+        help_template = PAGE,
+        before_help = "Newest first. Filters are joined by `and`; people, credentials and resources are named as their \
+            systems name them.",
+        after_help = "\
+Examples:
+  deed find --since 24h
+  deed find --executor aws:arn:aws:iam::111122223333:role/release --status failure
+  deed find --credential ASIAXXXXXXXXXXXXXXXX --json | jq -r .id
+  deed find --tool tickets/create --since 2026-11-01 --until 2026-12-01"
+    )]
+    Find(Find),
+
+    /// Explain one action: who asked, who acted, by what right, what happened
+    #[command(
+        help_template = PAGE,
+        before_help = "Takes the id of any record of the action. Each link of the chain says how it is known: proven, \
+            corroborated, asserted, inferred or missing.",
+        after_help = "\
+Examples:
+  deed explain 0193a7c2-5e1f-7b43-9c1d-2f6a8e90b1c4
+  deed explain -v 0193a7c2-5e1f-7b43-9c1d-2f6a8e90b1c4             with the records behind each line
+  deed explain 0193a7c2-5e1f-7b43-9c1d-2f6a8e90b1c4 --json | jq .verdict"
+    )]
+    Explain(Explain),
+
+    /// Show every step of a trace, as a tree
+    #[command(
+        help_template = PAGE,
+        before_help = "Steps stand below the one they are part of, in the order of time; what the trace lacks (an action \
+            without an outcome, a step around it that was never recorded) is listed below.",
+        after_help = "\
+Examples:
+  deed trace 4bf92f3577b34da6a3ce929d0e0e4736"
+    )]
+    Trace(Trace),
+
+    /// Ask in SQL, read-only
+    #[command(
+        help_template = PAGE,
+        before_help = "Tables: `records`, one row for each sealed record; `actions`, with intent and outcome joined; \
+            `credentials`, `grants`, `approvals`, `delegations`. Identities in them are accounts as sealed.",
+        after_help = "\
+Examples:
+  deed sql 'SELECT operation, count(*) FROM actions GROUP BY 1 ORDER BY 2 DESC LIMIT 10'
+  deed sql --format csv 'SELECT time, operation, outcome_status FROM actions' > actions.csv
+  deed sql --format parquet 'SELECT * FROM records' > records.parquet
+  deed sql - < query.sql"
+    )]
+    Sql(Sql),
+
+    /// Verify a store, a folder of tiles or a server's log
+    #[command(
+        help_template = PAGE,
+        before_help = "Of a store everything: each record hashed from its exact bytes, the tree above it, signatures, every \
+            checkpoint that was ever kept, disclosures against their digests, derived rows against the sealed \
+            bytes, and every file accounted for. Of tiles (C2SP tlog-tiles) the log itself. Without a key or \
+            checkpoint that was kept elsewhere the answer is about self-consistency only.",
+        after_help = "\
+Examples:
+  deed verify
+  deed verify --since checkpoint-of-last-month --vkey deed.vkey
+  deed verify backup/deed
+  deed verify public/log
+  deed verify http://127.0.0.1:7400
+
+Exit code 0 verified, 4 violated: something is wrong, 5 unverified: something is missing."
+    )]
+    Verify(Verify),
+
+    /// Print the public keys of the log
+    #[command(
+        help_template = PAGE,
+        before_help = "Keep them elsewhere: `deed verify --vkey FILE` then notices a log that somebody made anew.",
+        after_help = "\
+Examples:
+  deed keys > deed.vkey
+  deed keys --json | jq .jwks"
+    )]
+    Keys,
+
+    /// Print the JSON Schema of a record
+    #[command(
+        help_template = PAGE,
+        after_help = "\
+Examples:
+  deed schema > record.schema.json"
+    )]
+    Schema,
+
+    /// Look at the health of the store, its keys, the clock and the disk
+    #[command(
+        help_template = PAGE,
+        after_help = "\
+Examples:
+  deed doctor
+  deed doctor --server http://127.0.0.1:7400
+
+Exit code 0 if all is well, 1 if something needs attention."
+    )]
+    Doctor,
+
+    /// Write the log out for others to verify
+    #[command(
+        help_template = PAGE,
+        before_help = "Writes a static log (C2SP tlog-tiles): `checkpoint` and `tile/`. It can be served by any web server \
+            and verified by any tlog client, or by `deed verify` and `deed-verify`. Writing into the same folder \
+            again brings it up to date; the checkpoint is replaced last, so that the folder is whole at any \
+            moment. Payloads are not part of it.",
+        after_help = "\
+Examples:
+  deed export --tiles public/log
+  deed verify public/log"
+    )]
+    Export(Export),
+
+    /// Print completions for a shell
+    #[command(
+        help_template = PAGE,
+        after_help = "\
+Examples:
+  deed completions bash > ~/.local/share/bash-completion/completions/deed"
+    )]
+    Completions(Completions),
+}
+
+/// Options of `deed demo`.
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Leave nothing running; this is what happens unless `--serve` is given
+    #[arg(long, conflicts_with = "serve")]
+    pub(crate) once: bool,
+    /// Keep serving the store afterwards, until Ctrl-C
+    #[arg(long)]
+    pub(crate) serve: bool,
+}
+
+/// Options of `deed serve`.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Where the HTTP API listens [default: 127.0.0.1:7400]
+    #[arg(long, value_name = "ADDR", value_parser = values::listener)]
+    pub(crate) listen: Option<Listener>,
+    /// Where OTLP over gRPC is received [default: 127.0.0.1:4317]
+    #[arg(long, value_name = "ADDR", value_parser = values::listener)]
+    pub(crate) otlp_grpc: Option<Listener>,
+    /// Where OTLP over HTTP is received [default: 127.0.0.1:4318]
+    #[arg(long, value_name = "ADDR", value_parser = values::listener)]
+    pub(crate) otlp_http: Option<Listener>,
+}
+
+/// Where something listens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Listener {
+    /// Nowhere.
+    Off,
+    /// On this address.
+    At(SocketAddr),
+}
+
+/// Options of `deed import`.
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// Which system wrote the logs
+    #[arg(value_name = "SOURCE", value_parser = values::source())]
+    pub(crate) source: SourceChoice,
+    /// Files and folders; `-` is standard input
+    #[arg(value_name = "PATH", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+/// Options of `deed append`.
+#[derive(Debug, Args)]
+pub(crate) struct Append {
+    /// File with a JSON array of records, or one record a line; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+/// Options of `deed find`.
+#[derive(Debug, Args)]
+pub(crate) struct Find {
+    /// Part of this trace
+    #[arg(long, value_name = "TRACE_ID", value_parser = values::trace_id)]
+    pub(crate) trace: Option<TraceId>,
+    /// Asked for by them
+    #[arg(long, value_name = "KEY")]
+    pub(crate) initiator: Option<String>,
+    /// Done by them
+    #[arg(long, value_name = "KEY")]
+    pub(crate) executor: Option<String>,
+    /// They had a part in it, whichever
+    #[arg(long, value_name = "KEY")]
+    pub(crate) principal: Option<String>,
+    /// Done with this credential: its fingerprint or its issuer's own id
+    #[arg(long, value_name = "NAME")]
+    pub(crate) credential: Option<String>,
+    /// By calling this tool
+    #[arg(long, value_name = "SERVER/NAME")]
+    pub(crate) tool: Option<String>,
+    /// Done to this resource
+    #[arg(long, value_name = "URI")]
+    pub(crate) resource: Option<String>,
+    /// Decided like this
+    #[arg(long, value_name = "EFFECT", value_parser = values::word(Ruling::ALL, Ruling::as_str))]
+    pub(crate) effect: Option<String>,
+    /// Ended like this
+    #[arg(long, value_name = "STATUS", value_parser = values::word(Status::ALL, Status::as_str))]
+    pub(crate) status: Option<String>,
+    /// At or after this time: RFC 3339, a date, or `90m`, `24h`, `7d` ago
+    #[arg(long, value_name = "TIME", value_parser = values::moment)]
+    pub(crate) since: Option<Timestamp>,
+    /// Before this time
+    #[arg(long, value_name = "TIME", value_parser = values::moment)]
+    pub(crate) until: Option<Timestamp>,
+    /// With this text in what was done, to what, in which session, task or environment
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) text: Option<String>,
+    /// Of this tenant; names are those of `default` unless another is named
+    #[arg(long, value_name = "TENANT")]
+    pub(crate) tenant: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: u32,
+}
+
+/// Options of `deed explain`.
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// Id of any record of the action
+    #[arg(value_name = "ID", value_parser = values::record_id)]
+    pub(crate) id: RecordId,
+    /// Show the records behind each line
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+}
+
+/// Options of `deed trace`.
+#[derive(Debug, Args)]
+pub(crate) struct Trace {
+    /// W3C trace id: 32 hex digits
+    #[arg(value_name = "TRACE_ID", value_parser = values::trace_id)]
+    pub(crate) id: TraceId,
+    /// Show the record behind each step
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+}
+
+/// How rows are printed.
+pub(crate) const FORMATS: [&str; 4] = ["table", "json", "csv", "parquet"];
+
+/// Options of `deed sql`.
+#[derive(Debug, Args)]
+pub(crate) struct Sql {
+    /// The query; `-` reads it from standard input
+    #[arg(value_name = "QUERY")]
+    pub(crate) query: String,
+    /// How to print the rows
+    #[arg(long, value_name = "FORMAT", value_parser = FORMATS, default_value = "table", conflicts_with = "json")]
+    pub(crate) format: String,
+}
+
+/// Options of `deed verify`.
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// A store, a folder of tiles, or http://HOST:PORT [default: the data directory]
+    #[arg(value_name = "DIR|URL")]
+    pub(crate) target: Option<String>,
+    /// Public keys that you got elsewhere: a vkey a line, or one vkey itself
+    #[arg(long, value_name = "FILE")]
+    pub(crate) vkey: Vec<String>,
+    /// A checkpoint that you kept: the log must continue it
+    #[arg(long, value_name = "CHECKPOINT")]
+    pub(crate) since: Vec<PathBuf>,
+}
+
+/// Options of `deed export`.
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// Folder to write the log into
+    #[arg(long, value_name = "DIR")]
+    pub(crate) tiles: PathBuf,
+}
+
+/// Options of `deed completions`.
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_enum, value_name = "SHELL")]
+    pub(crate) shell: Shell,
+}

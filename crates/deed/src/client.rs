@@ -1,0 +1,306 @@
+//! HTTP/1.1 to one server, over TCP or a Unix socket.
+//!
+//! Everything the command line sends may be sent twice: reading changes nothing, and records carry ids.
+//! So a request whose answer did not come is simply sent again, by whoever knows how long to be patient.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{
+    Method, StatusCode,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT},
+};
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{self, SendRequest},
+};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+    time::timeout,
+};
+
+use crate::exit::Failure;
+
+/// How long a connection may take.
+const CONNECTING: Duration = Duration::from_secs(5);
+
+/// How long an answer may take to begin. The server gives up on its own queries before that.
+const ANSWERING: Duration = Duration::from_secs(180);
+
+/// Where a server is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Endpoint {
+    /// Host and port.
+    Tcp(String, u16),
+    /// A socket in the file system.
+    Unix(PathBuf),
+}
+
+impl Endpoint {
+    /// Reads `http://HOST[:PORT][/]`.
+    ///
+    /// # Errors
+    /// It is no such URL. What this program does not speak is said as that.
+    pub(crate) fn of_url(url: &str) -> Result<Self, Failure> {
+        let wrong = |why: &str| Failure::usage(format!("cannot use the server `{url}`")).detail(why.to_owned());
+        let parsed: http::Uri = url.parse().map_err(|_| wrong("expected a URL such as http://127.0.0.1:7400"))?;
+        match parsed.scheme_str() {
+            Some("http") => {}
+            Some("https") => {
+                return Err(wrong("TLS is not spoken here yet; put a TLS tunnel in front, or use http:// within a trusted network"));
+            }
+            _ => return Err(wrong("expected a URL such as http://127.0.0.1:7400")),
+        }
+        if !matches!(parsed.path(), "" | "/") || parsed.query().is_some() {
+            return Err(wrong("expected only host and port; paths are added here"));
+        }
+        let host = parsed.host().filter(|host| !host.is_empty()).ok_or_else(|| wrong("the host is missing"))?;
+        Ok(Endpoint::Tcp(host.trim_matches(['[', ']']).to_owned(), parsed.port_u16().unwrap_or(80)))
+    }
+
+    /// The socket of the store in `dir`.
+    pub(crate) fn of_store(dir: &Path) -> Self {
+        Endpoint::Unix(dir.join("deed.sock"))
+    }
+
+    fn host(&self) -> String {
+        match self {
+            Endpoint::Tcp(host, port) if host.contains(':') => format!("[{host}]:{port}"),
+            Endpoint::Tcp(host, port) => format!("{host}:{port}"),
+            Endpoint::Unix(_) => "localhost".to_owned(),
+        }
+    }
+}
+
+/// A request that may be sent more than once.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    method: Method,
+    path: String,
+    content_type: Option<&'static str>,
+    body: Bytes,
+}
+
+impl Request {
+    /// `GET path`.
+    pub(crate) fn get(path: impl Into<String>) -> Self {
+        Request { method: Method::GET, path: path.into(), content_type: None, body: Bytes::new() }
+    }
+
+    /// `POST path` with a body.
+    pub(crate) fn post(path: impl Into<String>, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Request { method: Method::POST, content_type: Some(content_type), body: body.into(), ..Request::get(path) }
+    }
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub(crate) struct Response {
+    /// How it went.
+    pub(crate) status: StatusCode,
+    /// What it holds.
+    pub(crate) body: Bytes,
+}
+
+impl Response {
+    /// The body of a good answer.
+    ///
+    /// # Errors
+    /// The server's refusal, in its own words.
+    pub(crate) fn good(self) -> Result<Bytes, Failure> {
+        if self.status.is_success() { Ok(self.body) } else { Err(refusal(self.status, &self.body)) }
+    }
+
+    /// Whether the server asks to come again later.
+    pub(crate) fn is_busy(&self) -> bool {
+        #[derive(serde::Deserialize)]
+        struct Problem {
+            #[serde(rename = "type")]
+            kind: String,
+        }
+        self.status == StatusCode::SERVICE_UNAVAILABLE
+            && serde_json::from_slice::<Problem>(&self.body).is_ok_and(|problem| problem.kind.ends_with(":busy"))
+    }
+
+    /// The body of a good answer, read as JSON.
+    ///
+    /// # Errors
+    /// As [`Response::good`]; or it is not what this program expects.
+    pub(crate) fn json<T: DeserializeOwned>(self) -> Result<T, Failure> {
+        serde_json::from_slice(&self.good()?).map_err(|error| {
+            Failure::new("the server's answer is not understood").detail(error.to_string()).detail("is it a Deed server, of this version?")
+        })
+    }
+}
+
+/// What the server's problem document (RFC 9457) says, in its own words.
+pub(crate) fn refusal(status: StatusCode, body: &[u8]) -> Failure {
+    #[derive(serde::Deserialize)]
+    struct Problem {
+        title: Option<String>,
+        detail: Option<String>,
+    }
+    let problem: Option<Problem> = serde_json::from_slice(body).ok();
+    let said = problem.and_then(|problem| problem.detail.or(problem.title));
+    let said = said.unwrap_or_else(|| format!("the server answered {status}"));
+    let failure = Failure::refused(status, said);
+    match status {
+        StatusCode::UNAUTHORIZED => failure.detail("give a token of this server in $DEED_TOKEN"),
+        _ => failure,
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum CallError {
+    /// Nobody listens.
+    Unreachable(io::Error),
+    /// The connection broke before the answer was whole.
+    Broken(String),
+    /// No answer in time.
+    Slow,
+}
+
+impl std::fmt::Display for CallError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            CallError::Unreachable(error) => write!(f, "nobody answers: {error}"),
+            CallError::Broken(why) => write!(f, "the connection broke: {why}"),
+            CallError::Slow => write!(f, "no answer within {} s", ANSWERING.as_secs()),
+        }
+    }
+}
+
+/// Connections to one server, kept for the next request.
+#[derive(Debug)]
+pub(crate) struct Client {
+    endpoint: Endpoint,
+    token: Option<HeaderValue>,
+    idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
+}
+
+impl Client {
+    /// A client that has not connected yet.
+    pub(crate) fn new(endpoint: Endpoint, token: Option<HeaderValue>) -> Self {
+        Client { endpoint, token, idle: Mutex::default() }
+    }
+
+    /// Sends `request` once and reads the whole answer.
+    ///
+    /// # Errors
+    /// There is no answer; whether the request arrived is not known then.
+    pub(crate) async fn send(&self, request: &Request) -> Result<Response, CallError> {
+        let (answer, connection) = self.begin(request).await?;
+        let status = answer.status();
+        let body = timeout(ANSWERING, answer.into_body().collect()).await.map_err(|_| CallError::Slow)?;
+        let body = body.map_err(|error| CallError::Broken(error.to_string()))?.to_bytes();
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        Ok(Response { status, body })
+    }
+
+    /// Sends `request` once; the answer's body is read as it comes.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub(crate) async fn stream(&self, request: &Request) -> Result<http::Response<Incoming>, CallError> {
+        // The connection goes on by itself until the body is read, and is then closed.
+        self.begin(request).await.map(|(answer, _)| answer)
+    }
+
+    /// Closes the connections that wait for another request.
+    pub(crate) fn forget(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    async fn begin(&self, request: &Request) -> Result<(http::Response<Incoming>, SendRequest<Full<Bytes>>), CallError> {
+        let mut connection = self.connection().await?;
+        let mut builder = http::Request::builder()
+            .method(&request.method)
+            .uri(&request.path)
+            .header(HOST, self.endpoint.host())
+            .header(USER_AGENT, concat!("deed/", env!("CARGO_PKG_VERSION")))
+            .header(ACCEPT, "*/*");
+        if let Some(content_type) = request.content_type {
+            builder = builder.header(CONTENT_TYPE, content_type);
+        }
+        if let Some(token) = &self.token {
+            builder = builder.header(AUTHORIZATION, token);
+        }
+        let request = builder.body(Full::new(request.body.clone())).map_err(|error| CallError::Broken(error.to_string()))?;
+        let answer = timeout(ANSWERING, connection.send_request(request)).await.map_err(|_| CallError::Slow)?;
+        let answer = answer.map_err(|error| CallError::Broken(error.to_string()))?;
+        Ok((answer, connection))
+    }
+
+    async fn connection(&self) -> Result<SendRequest<Full<Bytes>>, CallError> {
+        loop {
+            let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let Some(mut kept) = kept else { break };
+            if kept.ready().await.is_ok() {
+                return Ok(kept);
+            }
+        }
+        let slow = |_| CallError::Unreachable(io::ErrorKind::TimedOut.into());
+        match &self.endpoint {
+            Endpoint::Tcp(host, port) => {
+                let stream = timeout(CONNECTING, TcpStream::connect((host.as_str(), *port))).await.map_err(slow)?;
+                let stream = stream.map_err(CallError::Unreachable)?;
+                // Only slower without it.
+                drop(stream.set_nodelay(true));
+                converse(stream).await
+            }
+            Endpoint::Unix(path) => {
+                let stream = timeout(CONNECTING, UnixStream::connect(path)).await.map_err(slow)?;
+                converse(stream.map_err(CallError::Unreachable)?).await
+            }
+        }
+    }
+}
+
+async fn converse(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<SendRequest<Full<Bytes>>, CallError> {
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| CallError::Broken(error.to_string()))?;
+    // How a connection ends is told to the request that needed it.
+    tokio::spawn(async move { drop(connection.await) });
+    Ok(sender)
+}
+
+/// `text` as part of a query string (RFC 3986, unreserved characters as they are).
+pub(crate) fn query_value(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len() + 8), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.push_str(&crate::output::hex(&[byte]).to_ascii_uppercase());
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_http_host_and_port() {
+        assert!(matches!(Endpoint::of_url("http://127.0.0.1:7400"), Ok(Endpoint::Tcp(host, 7400)) if host == "127.0.0.1"));
+        assert!(matches!(Endpoint::of_url("http://[::1]:7400/"), Ok(Endpoint::Tcp(host, 7400)) if host == "::1"));
+        for bad in ["https://deed.example", "127.0.0.1:7400", "http://", "http://h/v1", "ftp://h", ""] {
+            assert!(Endpoint::of_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn query_values_survive() {
+        assert_eq!(query_value("a b&c=ä/1"), "a%20b%26c%3D%C3%A4%2F1");
+    }
+}

@@ -1,0 +1,16 @@
+//! One module for each command.
+
+pub(crate) mod append;
+pub(crate) mod completions;
+pub(crate) mod doctor;
+pub(crate) mod explain;
+pub(crate) mod export;
+pub(crate) mod find;
+pub(crate) mod import;
+pub(crate) mod keys;
+pub(crate) mod records;
+pub(crate) mod schema;
+pub(crate) mod serve;
+pub(crate) mod sql;
+pub(crate) mod trace;
+pub(crate) mod verify;

@@ -1,0 +1,88 @@
+//! `deed doctor`: what needs attention.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::{
+    access::{self, Access, Need, Place},
+    cli::Global,
+    client::Request,
+    exit::{Code, Outcome},
+    output::{Output, clean, ended},
+};
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize, Deserialize)]
+struct Check {
+    name: String,
+    ok: bool,
+    detail: String,
+}
+
+pub(crate) async fn run(global: &Global, output: Output) -> Outcome {
+    #[derive(Deserialize)]
+    struct Health {
+        checks: Vec<Check>,
+    }
+    let access = Access::open(global, Need::Existing)?;
+    let answer = access.call(&Request::get("/v1/health")).await.and_then(|response| response.json::<Health>());
+    let mut checks = access.finish(answer).await.map_err(|failure| failure.doing("ask for the health of the store"))?.checks;
+    if let Place::Store(dir) = access::place(global)? {
+        checks.push(keys(&dir));
+    }
+    checks.push(clock());
+    let ok = checks.iter().all(|check| check.ok);
+    if output.json {
+        output.document(&json!({ "ok": ok, "checks": checks }))?;
+    } else {
+        output.print(&text(&checks, output))?;
+    }
+    ended((!ok).then_some(Code::Failed))
+}
+
+fn text(checks: &[Check], output: Output) -> String {
+    let line = |check: &Check| {
+        let mark = if check.ok { output.good("ok  ") } else { output.bad("look") };
+        format!("{mark}  {:<11}{}\n", clean(&check.name), clean(&check.detail))
+    };
+    let mut text: String = checks.iter().map(line).collect();
+    let bad = checks.iter().filter(|check| !check.ok).count();
+    text.push_str(&match bad {
+        0 => "all is well\n".to_owned(),
+        bad => format!("{bad} of {} need attention\n", checks.len()),
+    });
+    text
+}
+
+/// Whoever reads the keys signs as this log and opens every payload.
+fn keys(dir: &Path) -> Check {
+    let folder = dir.join("keys");
+    let (ok, detail) = match fs::metadata(&folder) {
+        Ok(is) if is.permissions().mode() & 0o077 == 0 => (true, format!("only its owner can open `{}`", folder.display())),
+        Ok(_) => (false, format!("others can open `{0}`: chmod 700 {0}", folder.display())),
+        Err(error) => (false, format!("`{}`: {error}", folder.display())),
+    };
+    Check { name: "keys".to_owned(), ok, detail }
+}
+
+/// A clock that is far behind this program was never set.
+fn clock() -> Check {
+    /// 2026-11-01T00:00:00Z, before this program was made.
+    const MADE: u64 = 1_793_491_200;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let time = deed_record::Timestamp::from_unix_nanos(i128::from(now) * 1_000_000_000).unwrap_or_default();
+    let (ok, detail) = if now >= MADE {
+        (true, format!("{}Z", &time.to_string()[..19]))
+    } else {
+        (false, format!("{}Z is before this program was made: set the clock", &time.to_string()[..19]))
+    };
+    Check { name: "clock".to_owned(), ok, detail }
+}
+

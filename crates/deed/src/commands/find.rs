@@ -1,0 +1,96 @@
+//! `deed find`: actions in a list.
+
+use deed_review::{ActionRow, render};
+use serde::Deserialize;
+
+use crate::{
+    access::{Access, Need},
+    cli::{Find, Global},
+    client::{Request, query_value},
+    exit::{Failure, Outcome},
+    output::{Output, count, note},
+};
+
+/// Most actions that are asked for at a time.
+const PAGE: u32 = 1000;
+
+pub(crate) async fn run(global: &Global, find: Find, output: Output) -> Outcome {
+    let access = Access::open(global, Need::Existing)?;
+    access.finish(list(&access, &find, output).await).await.map_err(|failure| failure.doing("list actions"))
+}
+
+/// A page of actions, as the API gives it.
+#[derive(Deserialize)]
+pub(crate) struct Page {
+    /// The actions, newest first.
+    pub(crate) actions: Vec<ActionRow>,
+    /// Where the next page begins; `None` where everything was looked at.
+    next: Option<u64>,
+}
+
+/// One page of the actions that `query` wants.
+///
+/// # Errors
+/// No answer, or a refusal.
+pub(crate) async fn page(access: &Access, query: &str) -> Result<Page, Failure> {
+    access.call(&Request::get(format!("/v1/actions?{query}"))).await?.json()
+}
+
+async fn list(access: &Access, find: &Find, output: Output) -> Outcome {
+    let filter = query(find);
+    let mut wanted = find.limit;
+    let mut before: Option<u64> = None;
+    let mut found = 0;
+    let mut rows = Vec::new();
+    loop {
+        let from = before.map(|before| format!("&before={before}")).unwrap_or_default();
+        let page = page(access, &format!("limit={}{from}{filter}", wanted.min(PAGE))).await?;
+        wanted = wanted.saturating_sub(page.actions.len() as u32);
+        found += page.actions.len() as u64;
+        before = page.next;
+        if output.json {
+            page.actions.iter().try_for_each(|row| output.line(row))?;
+        } else {
+            rows.extend(page.actions);
+        }
+        // A page ends where it is full or its time is up; the search does not.
+        if before.is_none() || wanted == 0 {
+            break;
+        }
+    }
+    if output.json {
+        return Ok(());
+    }
+    if found == 0 {
+        note("no action is like that");
+        return Ok(());
+    }
+    output.print(&render::rows(&rows, output.style(false)))?;
+    if before.is_some() {
+        note(&format!("the newest {}; more with --limit", count(found, "action")));
+    }
+    output.print("\n  next  deed explain ID\n")
+}
+
+/// The filter as a query string, each part with its `&`.
+fn query(find: &Find) -> String {
+    let text = |value: &Option<String>| value.clone();
+    [
+        ("trace", find.trace.map(|id| id.to_string())),
+        ("initiator", text(&find.initiator)),
+        ("executor", text(&find.executor)),
+        ("principal", text(&find.principal)),
+        ("credential", text(&find.credential)),
+        ("tool", text(&find.tool)),
+        ("resource", text(&find.resource)),
+        ("effect", text(&find.effect)),
+        ("status", text(&find.status)),
+        ("since", find.since.map(|time| time.to_string())),
+        ("until", find.until.map(|time| time.to_string())),
+        ("text", text(&find.text)),
+        ("tenant", text(&find.tenant)),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some(format!("&{name}={}", query_value(&value?))))
+    .collect()
+}

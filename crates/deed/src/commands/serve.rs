@@ -1,0 +1,69 @@
+//! `deed serve`: the server.
+
+use std::time::{Duration, Instant};
+
+use deed_server::{Addresses, ServeOptions};
+use serde_json::json;
+
+use crate::{
+    access::{self, Place},
+    cli::{Global, Listener, Serve},
+    exit::{Failure, Outcome},
+    holder::{Holder, TakeError},
+    output::Output,
+    stop::Stop,
+};
+
+/// How long another process, which may be about to end, is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(crate) async fn run(global: &Global, serve: Serve, output: Output, stop: &Stop) -> Outcome {
+    let dir = match access::place(global)? {
+        Place::Store(dir) => dir,
+        Place::Server(url, _) => {
+            return Err(Failure::usage(format!("`{url}` is a server already; `deed serve` needs a data directory: --data DIR")));
+        }
+    };
+    let until = Instant::now() + PATIENCE;
+    let holder = loop {
+        let options = |settings: &deed_server::settings::Settings| listeners(&serve, ServeOptions::of_settings(&settings.listen));
+        match Holder::take_with(&dir, deed_ledger::Options::default(), options).await {
+            Ok(holder) => break holder,
+            Err(TakeError::Held(_)) if Instant::now() < until && !stop.is_asked() => tokio::time::sleep(Duration::from_millis(50)).await,
+            Err(error) => return Err(error.into_failure().doing("serve")),
+        }
+    };
+    let addresses = holder.addresses();
+    if output.json {
+        output.line(&json!({
+            "http": addresses.http, "otlp_grpc": addresses.otlp_grpc, "otlp_http": addresses.otlp_http, "socket": addresses.socket,
+        }))?;
+    } else {
+        output.print(&format!("{}\n", listening(addresses)))?;
+    }
+    stop.asked().await;
+    holder.close().await
+}
+
+/// What is listened on, a line each.
+pub(crate) fn listening(addresses: &Addresses) -> String {
+    let ports = [("http", addresses.http), ("otlp-grpc", addresses.otlp_grpc), ("otlp-http", addresses.otlp_http)];
+    let mut lines: Vec<String> = ports.iter().filter_map(|(name, at)| Some(format!("{name} {}", (*at)?))).collect();
+    lines.extend(addresses.socket.iter().map(|path| format!("socket {}", path.display())));
+    lines.join("\n")
+}
+
+/// The command line goes before the settings.
+fn listeners(serve: &Serve, settings: ServeOptions) -> ServeOptions {
+    let choose = |given: Option<Listener>, set| match given {
+        None => set,
+        Some(Listener::Off) => None,
+        Some(Listener::At(address)) => Some(address),
+    };
+    ServeOptions {
+        listen: choose(serve.listen, settings.listen),
+        otlp_grpc: choose(serve.otlp_grpc, settings.otlp_grpc),
+        otlp_http: choose(serve.otlp_http, settings.otlp_http),
+        socket: settings.socket,
+    }
+}

@@ -1,0 +1,283 @@
+//! `deed verify`: a store, a folder of tiles, or a server's log.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use deed_ledger::verify::{VerifyError, VerifyOptions, verify_store};
+use deed_seal::{
+    note::VerifierKey,
+    verify::{Against, Kept, Problem, ProblemKind, Unchecked},
+};
+use serde_json::Value;
+
+use crate::{
+    access::{self, Place},
+    cli::{Global, Verify},
+    client::{Client, Endpoint},
+    exit::{Code, Failure, Outcome},
+    kept,
+    output::{Output, clean, count, ended, grouped, shell_word},
+    progress::Progress,
+    tiles::{Folder, Remote},
+};
+
+/// Lines of one kind that people are shown; `--json` has them all.
+const SHOWN: usize = 20;
+
+pub(crate) async fn run(global: &Global, verify: Verify, output: Output) -> Outcome {
+    let against = Elsewhere { keys: kept::keys(&verify.vkey)?, since: kept::checkpoints(&verify.since)? };
+    let answer = match Target::of(global, verify.target.as_deref())? {
+        Target::Server(url, endpoint) => {
+            let client = Arc::new(Client::new(endpoint, access::token()?));
+            let remote = Remote::open(client).await.map_err(|error| Failure::new("failed to read the log").detail(format!("{url}: {error}")))?;
+            aside(move || Answer::of_log(url, &remote, &against, &[], Vec::new(), Vec::new())).await?
+        }
+        Target::Store(dir) => aside(move || of_store(&dir, against)).await??,
+        Target::Tiles(dir) => aside(move || of_folder(&dir, &against)).await??,
+    };
+    answer.print(output)?;
+    ended(match answer.verified {
+        Some(true) => None,
+        Some(false) => Some(Code::Violated),
+        None => Some(Code::Unverified),
+    })
+}
+
+/// Hashing and reading take their time: on a thread where nobody waits for it.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Failure::new(error.to_string()))
+}
+
+/// What was kept elsewhere.
+struct Elsewhere {
+    keys: Vec<VerifierKey>,
+    since: Vec<Kept>,
+}
+
+/// What is to be verified.
+enum Target {
+    Server(String, Endpoint),
+    Store(PathBuf),
+    Tiles(PathBuf),
+}
+
+impl Target {
+    fn of(global: &Global, given: Option<&str>) -> Result<Self, Failure> {
+        let dir = match given {
+            Some(url) if url.contains("://") => return Ok(Target::Server(url.to_owned(), Endpoint::of_url(url)?)),
+            Some(dir) => PathBuf::from(dir),
+            None => match access::place(global)? {
+                Place::Server(url, endpoint) => return Ok(Target::Server(url, endpoint)),
+                Place::Store(dir) => dir,
+            },
+        };
+        if !dir.is_dir() {
+            let failure = Failure::new(format!("failed to verify `{}`: there is no such folder", dir.display())).code(Code::NotFound);
+            return Err(if given.is_none() { failure.detail(access::HOW_TO_BEGIN) } else { failure });
+        }
+        let is_tiles = dir.join("checkpoint").exists() || dir.join("tile").is_dir();
+        Ok(if is_tiles && !access::is_store(&dir) { Target::Tiles(dir) } else { Target::Store(dir) })
+    }
+}
+
+fn of_store(dir: &Path, against: Elsewhere) -> Result<Answer, Failure> {
+    let progress = Counted::new();
+    let count = |leaves| progress.add(leaves);
+    let options = VerifyOptions { keys: against.keys, since: against.since, progress: Some(&count), ..VerifyOptions::default() };
+    let place = dir.display().to_string();
+    let report = verify_store(dir, &options).map_err(|error| {
+        let code = if matches!(error, VerifyError::NoStore(_)) { Code::Unverified } else { Code::Failed };
+        Failure::new(format!("failed to verify `{place}`")).code(code).detail(error.to_string())
+    })?;
+    let checked = &report.checked;
+    Ok(Answer {
+        verified: report.verified(),
+        json: report.to_json(),
+        self_consistent_only: !report.kept_elsewhere,
+        log: report.origin.clone().zip(report.size).map(|(origin, size)| (origin, size, report.root.clone().unwrap_or_default())),
+        checked: vec![
+            count_of(checked.leaves, "leaf", "leaves"),
+            count_of(checked.packs, "pack", "packs"),
+            count_of(checked.disclosures, "disclosure", "disclosures"),
+            count_of(checked.checkpoints, "checkpoint", "checkpoints"),
+            count_of(checked.rows, "row", "rows"),
+        ],
+        signed_by: report.signed_by.clone(),
+        problems: report.problems,
+        unchecked: report.unchecked,
+        is_store: true,
+        place,
+    })
+}
+
+fn of_folder(dir: &Path, against: &Elsewhere) -> Result<Answer, Failure> {
+    let place = dir.display().to_string();
+    let folder = Folder::open(dir).map_err(|error| Failure::new(format!("failed to read `{place}`")).detail(error.to_string()))?;
+    Ok(Answer::of_log(place, &folder, against, &folder.others, folder.kept.clone(), folder.foreign.clone()))
+}
+
+/// What is told about it.
+struct Answer {
+    verified: Option<bool>,
+    place: String,
+    json: Value,
+    self_consistent_only: bool,
+    /// Origin, size, root.
+    log: Option<(String, u64, String)>,
+    checked: Vec<String>,
+    signed_by: Vec<String>,
+    problems: Vec<Problem>,
+    unchecked: Vec<Unchecked>,
+    is_store: bool,
+}
+
+impl Answer {
+    fn of_log<T: deed_seal::verify::Tiles>(
+        place: String,
+        tiles: &T,
+        against: &Elsewhere,
+        also: &[deed_seal::tile::TilePath],
+        kept: Vec<Kept>,
+        foreign: Vec<Unchecked>,
+    ) -> Self {
+        let progress = Counted::new();
+        let count = |leaves| progress.add(leaves);
+        let since: Vec<Kept> = against.since.iter().cloned().chain(kept).collect();
+        let against = Against { keys: &against.keys, since: &since, also, progress: Some(&count), ..Against::default() };
+        let mut report = deed_seal::verify::verify(tiles, &against);
+        report.unchecked.extend(foreign);
+        Answer {
+            verified: report.verified(),
+            json: report.to_json(),
+            self_consistent_only: report.is_self_consistent_only(),
+            log: report.checkpoint.as_ref().map(|head| (head.origin.clone(), head.size, head.root.to_string())),
+            checked: vec![
+                count_of(report.leaves, "leaf", "leaves"),
+                count_of(report.files, "file", "files"),
+                count_of(report.checkpoints, "checkpoint", "checkpoints"),
+            ],
+            signed_by: report.signed_by,
+            problems: report.problems,
+            unchecked: report.unchecked,
+            is_store: false,
+            place,
+        }
+    }
+
+    fn print(&self, output: Output) -> Outcome {
+        if output.json { output.document(&self.json) } else { output.print(&self.text(output)) }
+    }
+
+    fn text(&self, output: Output) -> String {
+        let verdict = match self.verified {
+            Some(true) if self.self_consistent_only => output.doubtful("SELF-CONSISTENT ONLY"),
+            Some(true) => output.good("VERIFIED"),
+            Some(false) => output.bad("VIOLATED"),
+            None => output.doubtful("UNVERIFIED"),
+        };
+        let mut text = format!("{verdict}  {}\n", clean(&self.place));
+        let mut problems: Vec<&Problem> = self.problems.iter().collect();
+        problems.sort_by_key(|problem| problem.kind == ProblemKind::Unverified);
+        lines(&mut text, "", &problems.into_iter().map(Self::problem).collect::<Vec<_>>());
+        if let Some((origin, size, root)) = &self.log {
+            row(&mut text, "log", &format!("{origin}, {}", count_of(*size, "leaf", "leaves")));
+            row(&mut text, "root", root);
+        }
+        let of = |kind| self.problems.iter().filter(|problem| problem.kind == kind).count() as u64;
+        let (violated, unverified) = (of(ProblemKind::Violated), of(ProblemKind::Unverified));
+        row(&mut text, "checked", &self.checked.join(", "));
+        row(&mut text, "found", &format!("{} violated, {} unverified", grouped(violated), grouped(unverified)));
+        // A log signs with keys of several sorts under its one name.
+        let signed_by: BTreeSet<&str> = self.signed_by.iter().map(String::as_str).collect();
+        let signed_by: Vec<&str> = signed_by.into_iter().collect();
+        row(&mut text, "signed by", &if signed_by.is_empty() { "no key that is known here".to_owned() } else { signed_by.join(", ") });
+        lines(&mut text, "unchecked", &self.unchecked());
+        if let Some(next) = self.next() {
+            row(&mut text, "what now", &next);
+        }
+        text
+    }
+
+    /// A line for each reason, with some of the places that it holds for.
+    fn unchecked(&self) -> Vec<String> {
+        const NAMED: usize = 4;
+        let mut places: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for Unchecked { place, why } in &self.unchecked {
+            places.entry(why).or_default().push(place);
+        }
+        let line = |(why, places): (&str, Vec<&str>)| {
+            let more = places.len().checked_sub(NAMED).filter(|more| *more > 0).map(|more| format!(" and {more} more")).unwrap_or_default();
+            format!("{}{more}: {why}", places.iter().take(NAMED).copied().collect::<Vec<_>>().join(", "))
+        };
+        places.into_iter().map(line).collect()
+    }
+
+    fn problem(problem: &Problem) -> String {
+        let missing = if problem.kind == ProblemKind::Unverified { "unverified: " } else { "" };
+        format!("{}: {missing}{}", problem.place, problem.what)
+    }
+
+    fn next(&self) -> Option<String> {
+        let place = shell_word(&self.place);
+        let head = if self.is_store { "log/checkpoint" } else { "checkpoint" };
+        Some(match self.verified {
+            Some(true) if self.self_consistent_only => {
+                "nothing kept elsewhere was asked: whoever could write here could have written all of it.\n\
+                 Keep `deed keys` and a checkpoint in another place: deed verify --vkey FILE --since CHECKPOINT"
+                    .to_owned()
+            }
+            Some(true) => return None,
+            Some(false) if self.place.contains("://") => "keep the checkpoint that it shows, and ask who runs it".to_owned(),
+            Some(false) => format!(
+                "keep this copy untouched, compare with a backup: deed verify --since {} BACKUP",
+                shell_word(&format!("{}/{head}", self.place))
+            ),
+            None => format!("fetch what is missing from another copy, then: deed verify {place}"),
+        })
+    }
+}
+
+fn row(text: &mut String, label: &str, value: &str) {
+    let mut label = label;
+    for line in value.lines() {
+        text.push_str(&format!("  {label:<11}{}\n", clean(line)));
+        label = "";
+    }
+}
+
+/// A line for each of `items`, up to a number that people read.
+fn lines(text: &mut String, label: &str, items: &[String]) {
+    for (at, item) in items.iter().take(SHOWN).enumerate() {
+        match label {
+            "" => text.push_str(&format!("  {}\n", clean(item))),
+            label => row(text, if at == 0 { label } else { "" }, item),
+        }
+    }
+    if items.len() > SHOWN {
+        row(text, "", &format!("and {} more, all of them with --json", items.len() - SHOWN));
+    }
+}
+
+fn count_of(number: u64, one: &str, many: &str) -> String {
+    if many == format!("{one}s") { count(number, one) } else { format!("{} {}", grouped(number), if number == 1 { one } else { many }) }
+}
+
+/// Progress in leaves.
+struct Counted {
+    done: std::sync::atomic::AtomicU64,
+    progress: Progress,
+}
+
+impl Counted {
+    fn new() -> Self {
+        Counted { done: std::sync::atomic::AtomicU64::new(0), progress: Progress::spinner() }
+    }
+
+    fn add(&self, leaves: u64) {
+        let done = self.done.fetch_add(leaves, std::sync::atomic::Ordering::Relaxed) + leaves;
+        self.progress.tell(|| format!("{} verified", count_of(done, "leaf", "leaves")));
+    }
+}

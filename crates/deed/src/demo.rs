@@ -1,0 +1,216 @@
+//! `deed demo`: a whole story on a fresh store. What it prints, it asked the store.
+
+mod damage;
+mod play;
+mod samples;
+mod tell;
+
+use std::{
+    env, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use deed_ledger::verify::{StoreReport, VerifyOptions, verify_store};
+use deed_review::render;
+use deed_seal::verify::ProblemKind;
+use deed_server::{Addresses, ServeOptions};
+use serde_json::json;
+
+use crate::{
+    access::{self, Access},
+    cli::{Demo, Global},
+    exit::{Code, Failure, Outcome},
+    output::{Output, clean, count, grouped, note, shell_word, wrap},
+    stop::Stop,
+};
+use damage::Damaged;
+use tell::Told;
+
+pub(crate) async fn run(global: &Global, demo: Demo, output: Output, stop: &Stop) -> Outcome {
+    if global.server.is_some() {
+        return Err(Failure::usage("the demo makes a store of its own; say where with --data DIR"));
+    }
+    let dir = fresh_folder(global)?;
+    if !output.json {
+        output.print(&format!("A story in a store of its own, {}\n\n", clean(&dir.display().to_string())))?;
+    }
+    let (access, addresses) = Access::hold(&dir, ledger_options(), |_| ServeOptions {
+        otlp_http: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+        ..ServeOptions::socket_only()
+    })
+    .await?;
+    let told = tokio::select! {
+        told = play(&access, &addresses, output) => told,
+        () = stop.asked() => Err(Failure::new("interrupted")),
+    };
+    // Signs the last checkpoint: what is verified below is all of it.
+    let told = access.finish(told).await?;
+    if !output.json {
+        print_story(&told, output)?;
+    }
+    let verified = verify(&dir)?;
+    let secrets = Secrets::look_for(&dir)?;
+    let damaged = Damaged::copy(&dir, env::temp_dir().join(format!("deed-demo-flipped-{}", std::process::id())), &told.sealed)?;
+    let caught = verify(&damaged.dir)?;
+    if output.json {
+        output.document(&json!({
+            "data": dir, "stories": told.stories, "size": verified.size, "verified": verified.verified(),
+            "caught": caught.problems.iter().map(|problem| json!({ "where": problem.place, "what": problem.what })).collect::<Vec<_>>(),
+        }))?;
+    } else {
+        output.print(&proof(&verified, &secrets, &caught, &damaged, output))?;
+        output.print(&next(&dir, &told))?;
+    }
+    if verified.verified() != Some(true) || caught.verified() != Some(false) || secrets.found.is_some() {
+        return Err(Failure::new("the store did not verify as it must").code(Code::Violated).detail(format!("look at it: deed verify {}", shell_word(&dir.display().to_string()))));
+    }
+    drop(damaged);
+    if demo.serve { serve(&dir, stop).await } else { Ok(()) }
+}
+
+async fn play(access: &Access, addresses: &Addresses, output: Output) -> Result<Told, Failure> {
+    let receiver = addresses.otlp_http.ok_or_else(|| Failure::new("the OTLP receiver did not start"))?;
+    play::export_traces(receiver).await?;
+    play::import_cloudtrail(access).await?;
+    play::append_migration(access).await?;
+    tell::ask(access, output).await
+}
+
+// === The folder ===
+
+/// An empty folder for the story: the one that was chosen, or one of its own, emptied of the last story.
+fn fresh_folder(global: &Global) -> Result<PathBuf, Failure> {
+    let failed = |dir: &Path, why: String| Failure::new(format!("failed to make a fresh store in `{}`", dir.display())).detail(why);
+    let absolute = |dir: PathBuf| std::path::absolute(&dir).map_err(|error| failed(&dir, error.to_string()));
+    if let Some(dir) = &global.data {
+        let is_empty = fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none());
+        return if is_empty { absolute(dir.clone()) } else { Err(failed(dir, "it is not empty; choose a new or empty folder".to_owned())) };
+    }
+    let dir = access::data_home()?.join("deed-demo");
+    let origin = fs::read_to_string(dir.join("keys/origin"));
+    match origin {
+        // Only what an earlier story left is taken away.
+        Ok(origin) if origin.trim_end() == ORIGIN => fs::remove_dir_all(&dir).map_err(|error| failed(&dir, error.to_string()))?,
+        _ if fs::read_dir(&dir).is_ok_and(|mut entries| entries.next().is_some()) => {
+            return Err(failed(&dir, "it holds something else; choose another folder: deed demo --data DIR".to_owned()));
+        }
+        _ => {}
+    }
+    absolute(dir)
+}
+
+/// The name of a demo's log.
+const ORIGIN: &str = "deed-demo";
+
+// === The page ===
+
+fn print_story(told: &Told, output: Output) -> Outcome {
+    let mut page = told.lines.join("\n");
+    page.push_str(&format!("\n\n{}\n\n", output.strong(&format!("$ deed explain {}", told.odd.action.id))));
+    page.push_str(&render::explain(&told.odd, output.style(false)));
+    output.print(&page)
+}
+
+fn verify(dir: &Path) -> Result<StoreReport, Failure> {
+    verify_store(dir, &VerifyOptions::default()).map_err(|error| Failure::new(format!("failed to verify `{}`", dir.display())).detail(error.to_string()))
+}
+
+fn proof(verified: &StoreReport, secrets: &Secrets, caught: &StoreReport, damaged: &Damaged, output: Output) -> String {
+    let checked = &verified.checked;
+    let (verdict, all) = match verified.verified() {
+        Some(true) => (output.good("verified"), "as they were signed"),
+        Some(false) => (output.bad("VIOLATED"), "not as they were signed"),
+        None => (output.doubtful("UNVERIFIED"), "not all of them there"),
+    };
+    let mut text = format!(
+        "\n  {verdict}    {}, {}, {}: {all}\n",
+        count_leaves(checked.leaves),
+        count(checked.disclosures, "payload"),
+        count(checked.checkpoints, "checkpoint"),
+    );
+    let where_found = match &secrets.found {
+        None => output.good("kept out"),
+        Some(_) => output.bad("LEAKED"),
+    };
+    let place = secrets.found.as_ref().map_or("in no file of the store".to_owned(), |path| format!("one is in {}", path.display()));
+    text.push_str(&format!("  {where_found}    {} that the CloudTrail file holds in clear: {place}\n", count(secrets.looked_for, "session token")));
+    let found = caught.problems.iter().find(|problem| problem.kind == ProblemKind::Violated).map_or("nothing was found".to_owned(), |problem| format!("{}: {}", problem.place, problem.what));
+    let verdict = if caught.verified() == Some(false) { output.good("caught") } else { output.bad("NOT CAUGHT") };
+    text.push_str(&format!("  {verdict}      one bit flipped in a copy ({}, byte {})\n", clean(&damaged.file), grouped(damaged.byte as u64)));
+    for line in wrap(&clean(&found), 86) {
+        text.push_str(&format!("              {line}\n"));
+    }
+    text
+}
+
+/// Secrets of the samples, looked for in every file of the store.
+struct Secrets {
+    looked_for: u64,
+    found: Option<PathBuf>,
+}
+
+impl Secrets {
+    fn look_for(dir: &Path) -> Result<Self, Failure> {
+        let mut secrets = Secrets { looked_for: 0, found: None };
+        let text = String::from_utf8_lossy(samples::CLOUDTRAIL);
+        for token in text.split("\"sessionToken\"").skip(1).filter_map(|rest| rest.split('"').nth(1)) {
+            secrets.looked_for += 1;
+            let found = damage::holding(dir, token.as_bytes()).map_err(|error| Failure::new("failed to read the store").detail(error.to_string()))?;
+            secrets.found = secrets.found.or(found);
+        }
+        Ok(secrets)
+    }
+}
+
+fn count_leaves(leaves: u64) -> String {
+    format!("{} sealed records", grouped(leaves))
+}
+
+/// What to try on this very store.
+fn next(dir: &Path, told: &Told) -> String {
+    let deed = own_name();
+    let mut commands = vec![(format!("{deed} find"), "every action")];
+    for story in told.stories.iter().rev() {
+        commands.push(match story.trace_id {
+            Some(trace) => (format!("{deed} trace {trace}"), story.about),
+            None => (format!("{deed} explain {}", story.action_id), story.about),
+        });
+    }
+    commands.push((format!("{deed} verify"), "check everything again"));
+    let widest = commands.iter().map(|(command, _)| command.chars().count()).max().unwrap_or(0);
+    let mut text = format!("\nLook around in this store\n\n  export DEED_DATA={}\n", shell_word(&dir.display().to_string()));
+    for (command, about) in commands {
+        text.push_str(&format!("  {command:<widest$}  # {about}\n"));
+    }
+    text.push_str(&format!("\nTry it on your own logs\n\n  unset DEED_DATA; {deed} import auto PATH\n"));
+    text
+}
+
+/// How this program is called from here.
+fn own_name() -> String {
+    let Ok(own) = env::current_exe() else { return "deed".to_owned() };
+    let on_path = env::var_os("PATH").into_iter().flat_map(|path| env::split_paths(&path).collect::<Vec<_>>());
+    let mut found = on_path.map(|dir| dir.join("deed")).filter(|path| path.is_file());
+    if found.next().and_then(|path| path.canonicalize().ok()) == own.canonicalize().ok() {
+        return "deed".to_owned();
+    }
+    let here = env::current_dir().ok();
+    let near = here.and_then(|here| own.strip_prefix(here).ok().map(Path::to_owned));
+    shell_word(&near.unwrap_or(own).display().to_string())
+}
+
+// === Serving on ===
+
+async fn serve(dir: &Path, stop: &Stop) -> Outcome {
+    let (access, addresses) = Access::hold(dir, ledger_options(), |settings| ServeOptions::of_settings(&settings.listen)).await?;
+    note(&crate::commands::serve::listening(&addresses));
+    note("Ctrl-C ends it");
+    stop.asked().await;
+    access.close().await
+}
+
+fn ledger_options() -> deed_ledger::Options {
+    // A small journal: the store is copied as a whole.
+    deed_ledger::Options { origin: Some(ORIGIN.to_owned()), journal_file_bytes: 1 << 20, ..deed_ledger::Options::default() }
+}

@@ -1,0 +1,107 @@
+//! How the program ends: one list of exit codes, and one place that maps errors to them.
+
+use std::{fmt, process::ExitCode};
+
+use http::StatusCode;
+
+/// What the exit code says. Documented in `docs/cli.md`; never reused for anything else.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Code {
+    /// It failed; the message says what and what to do.
+    Failed = 1,
+    /// The command line makes no sense.
+    Usage = 2,
+    /// There is no such thing.
+    NotFound = 3,
+    /// Evidence was checked and is wrong.
+    Violated = 4,
+    /// Evidence could not be checked: something is missing.
+    Unverified = 5,
+    /// Nothing can be recorded.
+    Unavailable = 7,
+}
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: Code,
+    /// Completes "error: "; empty where everything was said already.
+    message: String,
+    /// Lines below it: where, and what to do.
+    details: Vec<String>,
+}
+
+/// What every command returns.
+pub(crate) type Outcome = Result<(), Failure>;
+
+impl Failure {
+    /// A failure whose message begins with "failed to …".
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Failure { code: Code::Failed, message: message.into(), details: Vec::new() }
+    }
+
+    /// Ends with `code` and says nothing: the command has said it all.
+    pub(crate) fn silent(code: Code) -> Self {
+        Failure { code, message: String::new(), details: Vec::new() }
+    }
+
+    /// The command line makes no sense.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Failure::new(message).code(Code::Usage)
+    }
+
+    /// The same with another exit code.
+    #[must_use]
+    pub(crate) fn code(mut self, code: Code) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// The same with one more line: where, why, or what to do.
+    #[must_use]
+    pub(crate) fn detail(mut self, line: impl Into<String>) -> Self {
+        self.details.push(line.into());
+        self
+    }
+
+    /// The same with what was being done in front: `message` completes "failed to … ".
+    #[must_use]
+    pub(crate) fn doing(mut self, message: impl fmt::Display) -> Self {
+        let cause = std::mem::replace(&mut self.message, format!("failed to {message}"));
+        if !cause.is_empty() {
+            self.details.insert(0, cause);
+        }
+        self
+    }
+
+    /// What a server's refusal amounts to.
+    pub(crate) fn refused(status: StatusCode, message: impl Into<String>) -> Self {
+        Failure::new(message).code(match status {
+            StatusCode::NOT_FOUND => Code::NotFound,
+            StatusCode::SERVICE_UNAVAILABLE => Code::Unavailable,
+            _ => Code::Failed,
+        })
+    }
+
+    /// The exit code.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code as u8)
+    }
+
+    /// Whether there is nothing left to say.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.message.is_empty()
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&crate::output::clean(&self.message))?;
+        for detail in &self.details {
+            for line in detail.lines() {
+                write!(f, "\n  {}", crate::output::clean(line))?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,88 @@
+//! Holding a store: the engine in this process, and its server, which this process uses too.
+
+use std::path::Path;
+
+use deed_ledger::OpenError;
+use deed_server::{Addresses, Engine, EngineError, EngineOptions, ServeOptions, Server, serve, settings::Settings};
+
+use crate::exit::Failure;
+
+/// A store that this process holds and serves.
+pub(crate) struct Holder {
+    server: Server,
+}
+
+/// Why a store was not taken.
+pub(crate) enum TakeError {
+    /// Another process holds it: what that one says of itself.
+    Held(String),
+    /// It cannot be used.
+    Failed(Failure),
+}
+
+impl TakeError {
+    /// For whom it is no use to wait.
+    pub(crate) fn into_failure(self) -> Failure {
+        match self {
+            TakeError::Held(by) => Failure::new(format!("the store is held by another process ({by})"))
+                .detail("it serves the store too: every command with the same --data goes through it"),
+            TakeError::Failed(failure) => failure,
+        }
+    }
+}
+
+impl Holder {
+    /// Opens the store in `dir` and serves it, for others on the Unix socket only.
+    ///
+    /// # Errors
+    /// See [`TakeError`].
+    pub(crate) async fn take(dir: &Path) -> Result<Self, TakeError> {
+        Holder::take_with(dir, deed_ledger::Options::default(), |_| ServeOptions::socket_only()).await
+    }
+
+    /// Opens the store in `dir` and serves it where `options` says, given the settings of the store.
+    ///
+    /// # Errors
+    /// See [`TakeError`].
+    pub(crate) async fn take_with(
+        dir: &Path,
+        ledger: deed_ledger::Options,
+        options: impl FnOnce(&Settings) -> ServeOptions,
+    ) -> Result<Self, TakeError> {
+        let failed = |why: String| {
+            let look = format!("what is wrong with it: deed verify {}", crate::output::shell_word(&dir.display().to_string()));
+            TakeError::Failed(Failure::new(format!("failed to open the store in `{}`", dir.display())).detail(why).detail(look))
+        };
+        let folder = dir.to_owned();
+        let opened = tokio::task::spawn_blocking(move || Engine::open(&folder, EngineOptions { ledger, ..EngineOptions::default() }));
+        let engine = match opened.await {
+            Ok(Ok(engine)) => engine,
+            Ok(Err(EngineError::Ledger(OpenError::Held(by)))) => return Err(TakeError::Held(by)),
+            Ok(Err(EngineError::Settings(error))) => return Err(TakeError::Failed(Failure::new("the settings cannot be used").detail(error.to_string()))),
+            Ok(Err(error)) => return Err(failed(error.to_string())),
+            Err(died) => return Err(failed(died.to_string())),
+        };
+        let options = options(engine.settings());
+        match serve(engine.clone(), options).await {
+            Ok(server) => Ok(Holder { server }),
+            Err(error) => {
+                // Nothing was served: the store is let go of as it was found.
+                drop(tokio::task::spawn_blocking(move || engine.close()).await);
+                Err(TakeError::Failed(Failure::new(error.to_string())))
+            }
+        }
+    }
+
+    /// Where it listens.
+    pub(crate) fn addresses(&self) -> &Addresses {
+        self.server.addresses()
+    }
+
+    /// Answers what is under way, signs a last checkpoint and lets go of the store.
+    ///
+    /// # Errors
+    /// The last checkpoint could not be signed.
+    pub(crate) async fn close(self) -> Result<(), Failure> {
+        self.server.shutdown().await.map_err(|error| Failure::new(error.to_string()))
+    }
+}

@@ -1,0 +1,52 @@
+//! Being asked to stop: Ctrl-C, or the system's request to end.
+
+use std::sync::Arc;
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use crate::exit::Failure;
+
+/// Whether somebody asked to stop. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Stop(Arc<watch::Sender<bool>>);
+
+impl Stop {
+    /// Listens for SIGINT and SIGTERM. Asked a second time, the process ends at once: a store survives
+    /// that as it survives a crash.
+    ///
+    /// # Errors
+    /// The system does not let it listen.
+    pub(crate) fn listen() -> Result<Self, Failure> {
+        let failed = |error: std::io::Error| Failure::new("failed to listen for signals").detail(error.to_string());
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        let stop = Stop(Arc::new(watch::Sender::new(false)));
+        let told = stop.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                if told.0.send_replace(true) {
+                    std::process::exit(crate::exit::Code::Failed as i32);
+                }
+            }
+        });
+        Ok(stop)
+    }
+
+    /// Whether it was asked for.
+    pub(crate) fn is_asked(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Waits until it is asked for.
+    pub(crate) async fn asked(&self) {
+        // The sender lives in `self`, so that this ends only when it is asked for.
+        drop(self.0.subscribe().wait_for(|asked| *asked).await);
+    }
+}

@@ -1,0 +1,109 @@
+//! Values of the command line, read where they are given: what is wrong with one is wrong usage.
+
+use std::{
+    net::{SocketAddr, ToSocketAddrs},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use deed_collect::Source;
+use deed_record::{RecordId, Timestamp, TraceId};
+
+use crate::cli::Listener;
+
+/// Which system wrote the logs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SourceChoice {
+    /// To be guessed for each file.
+    Auto,
+    /// This one.
+    Named(Source),
+}
+
+impl SourceChoice {
+    /// The name that was given.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            SourceChoice::Auto => "auto",
+            SourceChoice::Named(source) => source.as_str(),
+        }
+    }
+}
+
+/// Reads a [`SourceChoice`].
+pub(crate) fn source() -> impl TypedValueParser<Value = SourceChoice> {
+    let names = Source::ALL.iter().map(|source| source.as_str()).chain(["auto"]);
+    PossibleValuesParser::new(names.map(PossibleValue::new))
+        .map(|name: String| name.parse().map_or(SourceChoice::Auto, SourceChoice::Named))
+}
+
+/// Reads a word of a closed vocabulary.
+pub(crate) fn word<T: Copy + 'static>(all: &'static [T], as_str: fn(T) -> &'static str) -> PossibleValuesParser {
+    PossibleValuesParser::new(all.iter().map(move |value| PossibleValue::new(as_str(*value))))
+}
+
+/// Reads a record id.
+pub(crate) fn record_id(text: &str) -> Result<RecordId, String> {
+    text.trim().parse()
+}
+
+/// Reads a W3C trace id in either case.
+pub(crate) fn trace_id(text: &str) -> Result<TraceId, String> {
+    text.trim().to_ascii_lowercase().parse()
+}
+
+/// Reads `off` or `HOST:PORT`.
+pub(crate) fn listener(text: &str) -> Result<Listener, String> {
+    if text == "off" {
+        return Ok(Listener::Off);
+    }
+    let found = text.parse().ok().or_else(|| text.to_socket_addrs().ok()?.find(SocketAddr::is_ipv4));
+    found.map(Listener::At).ok_or_else(|| "expected HOST:PORT such as 127.0.0.1:7400, or `off`".to_owned())
+}
+
+/// Reads a time, a date (its beginning in UTC) or how long ago.
+pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
+    if let Some(ago) = ago(text) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| "this machine's clock is before 1970".to_owned())?;
+        return Ok(Timestamp((now.as_micros() as i64).saturating_sub(ago).max(0)));
+    }
+    text.parse().or_else(|_| format!("{text}T00:00:00Z").parse()).map_err(|_| {
+        "expected an RFC 3339 time such as 2026-11-20T10:00:00Z, a date, or how long ago: 90m, 24h, 7d".to_owned()
+    })
+}
+
+/// Microseconds of `90m`, `24h`, `7d`, `2w`.
+fn ago(text: &str) -> Option<i64> {
+    let unit = text.chars().next_back()?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        'w' => 7 * 86_400,
+        _ => return None,
+    };
+    let number: u32 = text.strip_suffix(unit)?.parse().ok()?;
+    Some(i64::from(number) * seconds * 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        assert_eq!(moment("2026-11-20"), moment("2026-11-20T00:00:00Z"));
+        assert!(moment("24h").is_ok_and(|then| then < moment("1h").unwrap_or_default()));
+        for bad in ["yesterday", "h", "-1h", "2026-11-31", "24", ""] {
+            assert!(moment(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn listeners_are_addresses_or_off() {
+        assert_eq!(listener("off"), Ok(Listener::Off));
+        assert_eq!(listener("127.0.0.1:0"), Ok(Listener::At(SocketAddr::from(([127, 0, 0, 1], 0)))));
+        assert!(listener("7400").is_err());
+    }
+}

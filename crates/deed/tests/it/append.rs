@@ -1,0 +1,58 @@
+//! `deed append`.
+
+use serde_json::json;
+
+use crate::support::{Home, record};
+
+#[test]
+fn gives_a_receipt_for_each_record() {
+    let home = Home::new();
+    let file = home.write("records.ndjson", format!("{}\n\n{}\n", record(1), record(2)));
+    let receipts = home.run(["append", "--json", file.to_str().unwrap()]).good().json()["receipts"].clone();
+    assert_eq!(receipts.as_array().unwrap().len(), 2);
+    for (index, receipt) in receipts.as_array().unwrap().iter().enumerate() {
+        assert_eq!(receipt["index"], index);
+        assert!(receipt["log"].as_str().unwrap().starts_with("deed-"));
+        assert_eq!(receipt["id"].as_str().unwrap().as_bytes()[14], b'7', "a UUIDv7: {receipt}");
+        assert_eq!(receipt["duplicate"], serde_json::Value::Null);
+    }
+    let text = home.run_with_input(["append", "-"], format!("[{}]", record(3)).as_bytes()).good().out;
+    assert!(text.contains("leaf 2") && text.contains("1 record recorded"), "{text}");
+}
+
+#[test]
+fn the_same_id_again_is_the_same_record() {
+    let home = Home::new();
+    let id = "019f92a4-7c00-7000-8000-0000000000aa";
+    let with_id = record(1).replacen('{', &format!("{{\"id\":\"{id}\","), 1);
+    home.run_with_input(["append", "-"], with_id.as_bytes()).good();
+    let again = home.run_with_input(["append", "--json", "-"], with_id.as_bytes()).good().json();
+    assert_eq!(again, json!({ "receipts": [{ "id": id, "log": again["receipts"][0]["log"], "index": 0, "duplicate": true }] }));
+    let other = record(2).replacen('{', &format!("{{\"id\":\"{id}\","), 1);
+    home.run_with_input(["append", "-"], other.as_bytes()).bad(1, &["failed to append `standard input`", id, "leaf 0", "nothing was recorded"]);
+}
+
+#[test]
+fn one_bad_record_and_nothing_is_recorded() {
+    let home = Home::new();
+    let bad = r#"{"kind":"observation","time":"yesterday","executor":{"type":"agent"}}"#;
+    let file = home.write("records.json", format!("[\n{},\n{bad}\n]", record(1)));
+    home.run(["append", file.to_str().unwrap()]).bad(1, &["failed to append", "records.json", "line 3, field `time`", "`yesterday`", "nothing was recorded"]);
+    home.run_with_input(["append", "-"], b"{\"kind\":").bad(1, &["not JSON", "nothing was recorded"]);
+    home.run_with_input(["append", "-"], b"").bad(1, &["holds no record"]);
+    let enforced = record(1).replacen('{', "{\"basis\":\"enforced\",", 1);
+    home.run_with_input(["append", "-"], enforced.as_bytes()).bad(1, &["field `basis`", "enforced"]);
+    home.run(["append", "nowhere.json"]).bad(1, &["nowhere.json", "No such file"]);
+    // None of that made a store.
+    home.run(["find"]).bad(3, &["there is no store"]);
+}
+
+#[test]
+fn goes_in_whatever_the_size() {
+    let home = Home::new();
+    let all: String = (0..1201).map(|number| record(number) + "\n").collect();
+    let receipts = home.run_with_input(["append", "--json", "-"], all.as_bytes()).good().json();
+    let receipts = receipts["receipts"].as_array().unwrap();
+    assert_eq!(receipts.len(), 1201);
+    assert!(receipts.iter().enumerate().all(|(index, receipt)| receipt["index"] == index));
+}

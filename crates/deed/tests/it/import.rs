@@ -1,0 +1,153 @@
+//! `deed import`.
+
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+};
+
+use serde_json::Value;
+
+use crate::support::{Home, Ran, examples, finish, record, signal};
+
+fn numbers(ran: &Ran) -> [u64; 4] {
+    let answer = ran.json();
+    let rejected = answer["rejected"].as_array().unwrap().len() as u64;
+    let number = |name: &str| answer[name].as_u64().unwrap();
+    let numbers = [number("events"), number("recorded"), number("duplicates"), rejected];
+    assert_eq!(numbers[0], numbers[1] + numbers[2] + numbers[3], "{answer}");
+    numbers
+}
+
+#[test]
+fn importing_twice_adds_nothing() {
+    let home = Home::new();
+    let cloudtrail = examples().join("cloudtrail");
+    let import = || home.run(["import", "--json", "cloudtrail", cloudtrail.to_str().unwrap()]).good();
+    let first = import();
+    assert_eq!(numbers(&first), [3, 3, 0, 0]);
+    let answer = first.json();
+    assert_eq!(answer["source"], "cloudtrail");
+    assert_eq!(answer["files"], 1);
+    assert_eq!(answer["complete"], true);
+    assert!(answer["seconds"].is_number());
+    let skipped: Vec<&str> = answer["skipped"].as_array().unwrap().iter().filter_map(|skipped| skipped["file"].as_str()).collect();
+    assert!(skipped.len() == 2 && skipped[0].ends_with("LICENSE") && skipped[1].ends_with("NOTICE"), "{answer}");
+    assert_eq!(numbers(&import()), [3, 0, 3, 0]);
+    // What Deed's own records say is known by its text, where they have no id.
+    let file = home.write("own.ndjson", format!("{}\n{}\n", record(1), record(2)));
+    let import = || home.run(["import", "--json", "deed", file.to_str().unwrap()]).good();
+    assert_eq!(numbers(&import()), [2, 2, 0, 0]);
+    assert_eq!(numbers(&import()), [2, 0, 2, 0]);
+}
+
+#[test]
+fn guesses_what_each_file_is() {
+    let home = Home::new();
+    let ran = home.run(["import", "--json", "auto", examples().to_str().unwrap()]).good();
+    let answer = ran.json();
+    assert_eq!(answer["source"], "auto");
+    assert_eq!(answer["sources"], serde_json::json!({ "cloudtrail": 1, "deed": 1, "otlp": 2 }));
+    assert_eq!(answer["rejected"], serde_json::json!([]));
+    assert_eq!(answer["events"], 3 + 9 + 5 + 12);
+    let text = home.run(["import", "auto", examples().to_str().unwrap()]).good().out;
+    assert!(text.contains("0 recorded, 29 there before, 0 rejected"), "{text}");
+    let unknown = home.write("what.txt", "hello\n");
+    let ran = home.run(["import", "--json", "auto", unknown.to_str().unwrap()]);
+    assert_eq!((ran.code, numbers(&ran)), (1, [1, 0, 0, 1]), "{ran:?}");
+}
+
+#[test]
+fn bad_events_keep_no_other_out() {
+    let home = Home::new();
+    let broken = r#"{"kind":"observation","time":"2026-11-20T10:00:00Z","executor":{"type":"agent"},"#;
+    let wrong = record(3).replace("observation", "obsevation");
+    let nested = record(4).replacen("{", r#"{"unknown":1,"#, 1);
+    let file = home.write("mixed.ndjson", format!("{}\n{broken}\n{wrong}\n{}\n{nested}\nnoise\n{}\n", record(1), record(2), record(5)));
+    let ran = home.run(["import", "--json", "deed", file.to_str().unwrap(), "nowhere"]).good();
+    assert_eq!(numbers(&ran), [8, 3, 0, 5]);
+    let rejected = ran.json()["rejected"].clone();
+    let at = |line: u64| {
+        let found = rejected.as_array().unwrap().iter().find(|rejected| rejected["line"] == line);
+        found.unwrap_or_else(|| panic!("line {line}: {rejected}"))["error"].as_str().unwrap().to_owned()
+    };
+    assert!(at(3).contains("field `kind`"), "{rejected}");
+    assert!(at(5).contains("`unknown`"), "{rejected}");
+    assert!(!at(2).is_empty() && !at(6).is_empty());
+    let missing = rejected.as_array().unwrap().iter().find(|rejected| rejected["file"] == "nowhere").unwrap();
+    assert_eq!(missing["line"], Value::Null);
+    let text = home.run(["import", "deed", file.to_str().unwrap()]).good().out;
+    assert!(text.contains("rejected") && text.contains("line 3: field `kind`") && text.contains("jq .rejected"), "{text}");
+    // Nothing at all.
+    let ran = home.run(["import", "--json", "deed", "nowhere"]);
+    assert_eq!((ran.code, numbers(&ran)), (1, [1, 0, 0, 1]), "{ran:?}");
+}
+
+#[test]
+fn text_that_is_no_json_spoils_no_batch() {
+    let home = Home::new();
+    // Whole as far as braces tell, and yet no JSON: it is found among the records that it was sent with.
+    let all: String = (0..40).map(|number| if number == 23 { "{\"kind\":observation}\n".to_owned() } else { record(number) + "\n" }).collect();
+    let ran = home.run_with_input(["import", "--json", "deed", "-"], all.as_bytes()).good();
+    assert_eq!(numbers(&ran), [40, 39, 0, 1]);
+    assert_eq!(ran.json()["rejected"][0]["line"], 24);
+}
+
+#[test]
+fn reads_standard_input_and_gzip() {
+    let home = Home::new();
+    let trail = std::fs::read(examples().join("cloudtrail/leave-organization.json")).unwrap();
+    assert_eq!(numbers(&home.run_with_input(["import", "--json", "auto", "-"], &trail).good()), [3, 3, 0, 0]);
+    let plain = home.write("trail.json", &trail);
+    let zipped = Command::new("gzip").arg("-k").arg(&plain).status();
+    if zipped.is_ok_and(|status| status.success()) {
+        std::fs::remove_file(plain).unwrap();
+        assert_eq!(numbers(&home.run(["import", "--json", "cloudtrail", "trail.json.gz"]).good()), [3, 0, 3, 0]);
+    } else {
+        println!("skipped: there is no gzip here");
+    }
+}
+
+#[test]
+fn ctrl_c_leaves_a_clean_state() {
+    let home = Home::new();
+    let mut child = home.command(["import", "--json", "deed", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // Two batches and a part of one, and then the input hangs.
+    for number in 0..1200 {
+        stdin.write_all((record(number) + "\n").as_bytes()).unwrap();
+    }
+    stdin.flush().unwrap();
+    while home.store().join("deed.sock").metadata().is_err() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    signal(&child, "INT");
+    let ran = finish(child.wait_with_output().unwrap()).bad(1, &["interrupted", "run it again"]);
+    drop(stdin);
+    let [events, recorded, ..] = numbers(&ran);
+    assert_eq!(ran.json()["complete"], false);
+    assert_eq!((events, recorded), (1000, 1000), "what was sent is told");
+    assert!(!home.store().join("deed.sock").exists(), "it let go of the store");
+    assert_eq!(home.run(["find", "--json", "--limit", "5000"]).good().json_lines().len(), 1000);
+    home.run(["verify"]).good();
+}
+
+#[test]
+fn imports_the_real_samples() {
+    let Some(samples) = std::env::var_os("DEED_DATA_SAMPLES") else {
+        return println!("skipped: DEED_DATA_SAMPLES is not set");
+    };
+    let samples = std::path::PathBuf::from(samples);
+    let home = Home::new();
+    for (source, files, events) in [("cloudtrail", 35, 310), ("otlp", 8, 76)] {
+        let folder = samples.join(source);
+        let import = || home.run(["import", "--json", source, folder.to_str().unwrap()]).good();
+        let first = import();
+        assert_eq!(first.json()["files"], files, "{source}");
+        let [all, recorded, duplicates, rejected] = numbers(&first);
+        assert_eq!((all, rejected), (events, 0), "{source}");
+        assert_eq!(recorded + duplicates, events);
+        assert_eq!(numbers(&import()), [events, 0, events, 0], "{source}");
+    }
+    home.run(["verify"]).good();
+}

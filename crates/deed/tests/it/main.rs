@@ -1,0 +1,15 @@
+//! The real program, spawned.
+
+mod append;
+mod crash;
+mod demo;
+mod docs;
+mod export;
+mod find;
+mod help;
+mod import;
+mod places;
+mod processes;
+mod serve;
+mod support;
+mod verify;

@@ -1,0 +1,126 @@
+//! `deed verify`: what is good, and what was done to it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::support::{Home, examples};
+
+fn filled() -> Home {
+    let home = Home::new();
+    home.run(["append", examples().join("i9.ndjson").to_str().unwrap()]).good();
+    home
+}
+
+#[test]
+fn a_good_store_is_self_consistent() {
+    let home = filled();
+    let report = home.run(["verify", "--json"]).good().json();
+    assert_eq!(report["verified"], true);
+    assert_eq!(report["self_consistent_only"], true);
+    assert_eq!(report["size"], 9);
+    assert_eq!(report["checked"]["leaves"], 9);
+    assert!(report["checked"]["disclosures"].as_u64().unwrap() > 0, "{report}");
+    assert_eq!(report["problems"], serde_json::json!([]));
+    assert_eq!(report["root"].as_str().unwrap().len(), 64);
+    let text = home.run(["verify"]).good().out;
+    assert!(text.starts_with("SELF-CONSISTENT ONLY") && text.contains("deed keys"), "{text}");
+    // The same by name.
+    home.run(["verify", home.store().to_str().unwrap()]).good();
+}
+
+#[test]
+fn what_was_kept_elsewhere_is_held_against_it() {
+    let home = filled();
+    let keys = home.write("deed.vkey", home.run(["keys"]).good().out);
+    let kept = home.write("kept", fs::read(home.store().join("log/checkpoint")).unwrap());
+    home.run_with_input(["append", "-"], crate::support::record(1).as_bytes()).good();
+    let (keys, kept) = (keys.to_str().unwrap(), kept.to_str().unwrap());
+    let report = home.run(["verify", "--json", "--vkey", keys, "--since", kept]).good().json();
+    assert_eq!((&report["verified"], &report["self_consistent_only"], &report["size"]), (&true.into(), &false.into(), &10.into()));
+    assert!(home.run(["verify", "--vkey", keys]).good().out.starts_with("VERIFIED"));
+    // A log made anew has other keys and another history.
+    let other = filled();
+    other.run(["verify", "--vkey", keys]).bad_or_unverified();
+    assert_eq!(other.run(["verify", "--since", kept]).code, 4);
+    home.run(["verify", "--vkey", "nowhere"]).bad(1, &["failed to read the keys in `nowhere`"]);
+    home.run(["verify", "--since", keys]).bad(1, &["failed to read the checkpoint"]);
+}
+
+impl crate::support::Ran {
+    #[track_caller]
+    fn bad_or_unverified(self) {
+        assert!(matches!(self.code, 4 | 5), "{self:#?}");
+    }
+}
+
+#[test]
+fn a_flipped_byte_is_caught_wherever_it_is() {
+    let home = filled();
+    // In a leaf, in a disclosure, in the checkpoint.
+    let leaf = b"schema:alter".as_slice();
+    let journal = fs::read_dir(home.store().join("journal")).unwrap().map(|entry| entry.unwrap().path()).find(|path| has(path, leaf)).unwrap();
+    for (path, needle) in [(journal, leaf), (home.store().join("log/checkpoint"), b"9\n".as_slice())] {
+        let good = fs::read(&path).unwrap();
+        let at = good.windows(needle.len()).position(|window| window == needle).unwrap();
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        fs::write(&path, bad).unwrap();
+        let ran = home.run(["verify", "--json"]);
+        assert_eq!(ran.code, 4, "{}: {ran:?}", path.display());
+        let report = ran.json();
+        assert_eq!(report["verified"], false);
+        assert!(!report["problems"].as_array().unwrap().is_empty(), "{report}");
+        let text = home.run(["verify"]);
+        assert!(text.out.starts_with("VIOLATED") && text.out.contains("keep this copy untouched"), "{text:?}");
+        fs::write(&path, good).unwrap();
+    }
+    home.run(["verify"]).good();
+}
+
+fn has(path: &Path, needle: &[u8]) -> bool {
+    fs::read(path).is_ok_and(|bytes| bytes.windows(needle.len()).any(|window| window == needle))
+}
+
+#[test]
+fn what_is_missing_never_passes() {
+    let home = filled();
+    let nowhere: PathBuf = home.path("nowhere");
+    home.run(["verify", nowhere.to_str().unwrap()]).bad(3, &["nowhere", "no such folder"]);
+    Home::new().run(["verify"]).bad(3, &["deed import auto PATH"]);
+    fs::create_dir(&nowhere).unwrap();
+    assert_eq!(home.run(["verify", nowhere.to_str().unwrap()]).code, 5);
+    fs::remove_file(home.store().join("log/checkpoint")).unwrap();
+    assert_eq!(home.run(["verify"]).code, 5);
+    // A file that nobody knows is no good sign.
+    let home = filled();
+    home.write("store/log/notes.txt", "hello");
+    let ran = home.run(["verify"]);
+    assert!(ran.code == 4 && ran.out.contains("log/notes.txt"), "{ran:?}");
+}
+
+#[test]
+fn servers_and_folders_of_tiles_are_verified_too() {
+    let home = filled();
+    let keys = home.write("deed.vkey", home.run(["keys"]).good().out);
+    let serving = home.serve(&[]);
+    let report = home.run(["verify", "--json", &serving.url(), "--vkey", keys.to_str().unwrap()]).good().json();
+    assert_eq!((&report["verified"], &report["size"], &report["self_consistent_only"]), (&true.into(), &9.into(), &false.into()));
+    home.run(["verify", "--server", &serving.url()]).good();
+    assert_eq!(serving.stop(), 0);
+    home.run(["verify", "http://127.0.0.1:1"]).bad(1, &["failed to read the log", "127.0.0.1:1"]);
+    home.run(["verify", "https://deed.example"]).bad(2, &["TLS"]);
+
+    home.run(["export", "--tiles", "tiles"]).good();
+    assert!(home.run(["verify", "tiles"]).good().out.contains("SELF-CONSISTENT ONLY"));
+    let bundle = home.path("tiles/tile/entries/000.p/9");
+    let mut bytes = fs::read(&bundle).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&bundle, bytes).unwrap();
+    let ran = home.run(["verify", "tiles"]);
+    assert!(ran.code == 4 && ran.out.contains("tile/entries/000.p/9"), "{ran:?}");
+    fs::remove_file(bundle).unwrap();
+    assert_eq!(home.run(["verify", "tiles"]).code, 5);
+}
