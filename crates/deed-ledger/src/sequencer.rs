@@ -304,7 +304,7 @@ impl Sequencer {
         }
         // Leaves that went into packs since the sender searched them are few, and rare.
         let found = self.shared.find_id(item.id, job.searched)?;
-        Ok(found.map(|(index, content)| judge(index, content)))
+        Ok(found.map(|earlier| judge(earlier.index, earlier.content)))
     }
 
     /// Waits while too many packs wait for the store: memory is bounded (D2 holds, for nothing is
@@ -323,6 +323,12 @@ fn unavailable(error: LedgerError) -> AppendError {
     AppendError::Unavailable(error.to_string())
 }
 
+/// A record of the same id that is in the log.
+pub(crate) struct Earlier {
+    index: u64,
+    content: Option<[u8; 32]>,
+}
+
 /// The keyed digest sealed in a leaf's `content`.
 pub(crate) fn content_of(leaf: &[u8]) -> Option<[u8; 32]> {
     let at = memchr::memmem::find(leaf, b"\"content\":\"")? + 11;
@@ -332,7 +338,7 @@ pub(crate) fn content_of(leaf: &[u8]) -> Option<[u8; 32]> {
 
 impl Shared {
     /// The record of that id among leaves at or above `from`, and its content digest.
-    pub(crate) fn find_id(&self, id: RecordId, from: u64) -> Result<Option<(u64, Option<[u8; 32]>)>, LedgerError> {
+    pub(crate) fn find_id(&self, id: RecordId, from: u64) -> Result<Option<Earlier>, LedgerError> {
         let key = Key::Id(id);
         let mut candidates = self.log.with_tail(|tail| tail.candidates(key.hash()));
         let packed = self.log.with_tail(|tail| tail.first());
@@ -348,7 +354,7 @@ impl Shared {
             // A stranger with the same 48 bits has another id.
             let skeleton = deed_record::Skeleton::parse(&leaf).map_err(|e| LedgerError::Broken(format!("leaf {index} is no record: {e}")))?;
             if skeleton.id == id {
-                return Ok(Some((index, content_of(&leaf))));
+                return Ok(Some(Earlier { index, content: content_of(&leaf) }));
             }
         }
         Ok(None)

@@ -199,8 +199,11 @@ impl HashReader for &Log {
 /// The values used last, so many at most.
 struct Recent<K, V> {
     most: usize,
-    kept: Mutex<(u64, HashMap<K, (u64, V)>)>,
+    kept: Mutex<Kept<K, V>>,
 }
+
+/// Each value with when it was last used, and the clock that tells.
+type Kept<K, V> = (u64, HashMap<K, (u64, V)>);
 
 impl<K: Eq + StdHash + Copy, V: Clone> Recent<K, V> {
     fn new(most: usize) -> Self {

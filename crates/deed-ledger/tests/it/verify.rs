@@ -73,7 +73,8 @@ fn a_flipped_bit_in_any_file_of_evidence_is_found_there() {
     };
     let kept = fs::read_dir(packed().join("log/checkpoints")).expect("listed").next().expect("one").expect("read").file_name();
     let kept = format!("log/checkpoints/{}", kept.to_string_lossy());
-    let cases: &[(&str, fn(usize) -> usize)] = &[
+    type Place = fn(usize) -> usize;
+    let cases: &[(&str, Place)] = &[
         ("packs/000000.pack", |_| 3),
         ("packs/000000.pack", |_| 20),
         ("packs/000000.pack", |_| 5000),
