@@ -76,9 +76,9 @@ fn map_event(text: &str) -> Result<String, String> {
             .then_some(StepType::SecurityEvent),
         ..json::empty(Kind::Observation, event.time)
     };
-    let mut disclose = String::with_capacity(text.len() + 16);
-    json::push_name(&mut disclose, WHOLE);
-    disclose.push_str(text);
+    let mut disclose = json::Json::with_capacity(text.len() + 16);
+    disclose.name(WHOLE);
+    disclose.raw(text);
     json::record(&submission, &disclose)
 }
 

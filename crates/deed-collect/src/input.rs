@@ -230,10 +230,15 @@ impl<R: BufRead> JsonEvents<R> {
         let Some(margin) = margin else { return false };
         let begin = [b"\n", margin, b"{"].concat();
         let Some(at) = text.windows(begin.len()).position(|window| window == begin) else { return false };
-        let unread = self.again.split_off(self.again_at);
-        self.again = text.split_off(at + 1);
-        self.again.extend_from_slice(&unread);
-        self.again_at = 0;
+        let back = text.len() - (at + 1);
+        if self.again.is_empty() {
+            self.again = text.split_off(at + 1);
+            self.again_at = 0;
+        } else {
+            // `again` is let go once it is read, so that all of the event came out of it.
+            self.again_at = self.again_at.saturating_sub(back);
+            text.truncate(at + 1);
+        }
         self.line = line + newlines(text);
         self.margin = Some(Vec::new());
         true

@@ -13,14 +13,14 @@ use opentelemetry_proto::tonic::{
     trace::v1::Span,
 };
 
-use crate::json::{push_comma, push_display, push_hex, push_name, push_string};
+use crate::json::Json;
 
 /// Attributes nest no deeper than this: each level takes four of the 128 that a record may have.
 const DEEPEST: usize = 24;
 
 /// What every document of one resource and scope begins and ends with.
 pub(super) struct Frame {
-    begin: String,
+    begin: Json,
 }
 
 /// How the parts of one signal are called.
@@ -41,32 +41,39 @@ impl Frame {
         (resource, resource_schema): (Option<&Resource>, &str),
         (scope, scope_schema): (Option<&InstrumentationScope>, &str),
     ) -> Result<Self, String> {
-        let mut out = String::with_capacity(512);
-        out.push('{');
-        push_name(&mut out, names.resources);
-        out.push_str("[{");
+        let mut out = Json::with_capacity(512);
+        out.raw("{");
+        out.name(names.resources);
+        out.raw("[{");
         if let Some(resource) = resource {
-            push_name(&mut out, "resource");
-            out.push('{');
+            out.name("resource");
+            out.raw("{");
             push_attributes(&mut out, &resource.attributes)?;
             push_count(&mut out, "droppedAttributesCount", resource.dropped_attributes_count);
-            out.push('}');
+            push_list(&mut out, "entityRefs", &resource.entity_refs, |out, entity| {
+                push_text(out, "schemaUrl", &entity.schema_url);
+                push_text(out, "type", &entity.r#type);
+                push_texts(out, "idKeys", &entity.id_keys);
+                push_texts(out, "descriptionKeys", &entity.description_keys);
+                Ok(())
+            })?;
+            out.raw("}");
         }
         push_text(&mut out, "schemaUrl", resource_schema);
-        push_name(&mut out, names.scopes);
-        out.push_str("[{");
+        out.name(names.scopes);
+        out.raw("[{");
         if let Some(scope) = scope {
-            push_name(&mut out, "scope");
-            out.push('{');
+            out.name("scope");
+            out.raw("{");
             push_text(&mut out, "name", &scope.name);
             push_text(&mut out, "version", &scope.version);
             push_attributes(&mut out, &scope.attributes)?;
             push_count(&mut out, "droppedAttributesCount", scope.dropped_attributes_count);
-            out.push('}');
+            out.raw("}");
         }
         push_text(&mut out, "schemaUrl", scope_schema);
-        push_name(&mut out, names.items);
-        out.push('[');
+        out.name(names.items);
+        out.raw("[");
         Ok(Frame { begin: out })
     }
 
@@ -74,9 +81,9 @@ impl Frame {
     ///
     /// # Errors
     /// Attributes nest too deep.
-    pub(super) fn push_span(&self, out: &mut String, span: &Span) -> Result<(), String> {
-        out.push_str(&self.begin);
-        out.push('{');
+    pub(super) fn push_span(&self, out: &mut Json, span: &Span) -> Result<(), String> {
+        out.append(&self.begin);
+        out.raw("{");
         push_id(out, "traceId", &span.trace_id);
         push_id(out, "spanId", &span.span_id);
         push_text(out, "traceState", &span.trace_state);
@@ -107,13 +114,13 @@ impl Frame {
         })?;
         push_count(out, "droppedLinksCount", span.dropped_links_count);
         if let Some(status) = &span.status {
-            push_name(out, "status");
-            out.push('{');
+            out.name("status");
+            out.raw("{");
             push_text(out, "message", &status.message);
             push_count(out, "code", status.code);
-            out.push('}');
+            out.raw("}");
         }
-        out.push_str("}]}]}]}");
+        out.raw("}]}]}]}");
         Ok(())
     }
 
@@ -121,15 +128,15 @@ impl Frame {
     ///
     /// # Errors
     /// Attributes or body nest too deep.
-    pub(super) fn push_log(&self, out: &mut String, log: &LogRecord) -> Result<(), String> {
-        out.push_str(&self.begin);
-        out.push('{');
+    pub(super) fn push_log(&self, out: &mut Json, log: &LogRecord) -> Result<(), String> {
+        out.append(&self.begin);
+        out.raw("{");
         push_time(out, "timeUnixNano", log.time_unix_nano);
         push_time(out, "observedTimeUnixNano", log.observed_time_unix_nano);
         push_count(out, "severityNumber", log.severity_number);
         push_text(out, "severityText", &log.severity_text);
         if let Some(body) = &log.body {
-            push_name(out, "body");
+            out.name("body");
             push_any(out, body.value.as_ref(), 0)?;
         }
         push_attributes(out, &log.attributes)?;
@@ -138,140 +145,153 @@ impl Frame {
         push_id(out, "traceId", &log.trace_id);
         push_id(out, "spanId", &log.span_id);
         push_text(out, "eventName", &log.event_name);
-        out.push_str("}]}]}]}");
+        out.raw("}]}]}]}");
         Ok(())
     }
 }
 
-fn push_text(out: &mut String, name: &str, text: &str) {
+fn push_text(out: &mut Json, name: &'static str, text: &str) {
     if !text.is_empty() {
-        push_name(out, name);
-        push_string(out, text);
+        out.name(name);
+        out.string(text);
     }
 }
 
-fn push_id(out: &mut String, name: &str, id: &[u8]) {
+fn push_texts(out: &mut Json, name: &'static str, texts: &[String]) {
+    if texts.is_empty() {
+        return;
+    }
+    out.name(name);
+    out.raw("[");
+    for text in texts {
+        out.comma();
+        out.string(text);
+    }
+    out.raw("]");
+}
+
+fn push_id(out: &mut Json, name: &'static str, id: &[u8]) {
     if !id.is_empty() {
-        push_name(out, name);
-        out.push('"');
-        push_hex(out, id);
-        out.push('"');
+        out.name(name);
+        out.raw("\"");
+        out.hex(id);
+        out.raw("\"");
     }
 }
 
-fn push_count<N: std::fmt::Display + Default + PartialEq>(out: &mut String, name: &str, number: N) {
+fn push_count<N: std::fmt::Display + Default + PartialEq>(out: &mut Json, name: &'static str, number: N) {
     if number != N::default() {
-        push_name(out, name);
-        push_display(out, number);
+        out.name(name);
+        out.display(number);
     }
 }
 
 /// 64-bit integers are strings in OTLP/JSON.
-fn push_time(out: &mut String, name: &str, nanos: u64) {
+fn push_time(out: &mut Json, name: &'static str, nanos: u64) {
     if nanos != 0 {
-        push_name(out, name);
-        push_display(out, format_args!("\"{nanos}\""));
+        out.name(name);
+        out.display(format_args!("\"{nanos}\""));
     }
 }
 
 fn push_list<T>(
-    out: &mut String,
-    name: &str,
+    out: &mut Json,
+    name: &'static str,
     items: &[T],
-    push: impl Fn(&mut String, &T) -> Result<(), String>,
+    push: impl Fn(&mut Json, &T) -> Result<(), String>,
 ) -> Result<(), String> {
     if items.is_empty() {
         return Ok(());
     }
-    push_name(out, name);
-    out.push('[');
+    out.name(name);
+    out.raw("[");
     for item in items {
-        push_comma(out);
-        out.push('{');
+        out.comma();
+        out.raw("{");
         push(out, item)?;
-        out.push('}');
+        out.raw("}");
     }
-    out.push(']');
+    out.raw("]");
     Ok(())
 }
 
-fn push_attributes(out: &mut String, attributes: &[KeyValue]) -> Result<(), String> {
+fn push_attributes(out: &mut Json, attributes: &[KeyValue]) -> Result<(), String> {
     push_list(out, "attributes", attributes, |out, attribute| push_key_value(out, attribute, 0))
 }
 
-fn push_key_value(out: &mut String, attribute: &KeyValue, depth: usize) -> Result<(), String> {
-    push_name(out, "key");
-    push_string(out, &attribute.key);
+fn push_key_value(out: &mut Json, attribute: &KeyValue, depth: usize) -> Result<(), String> {
+    out.name("key");
+    out.string(&attribute.key);
     if let Some(value) = &attribute.value {
-        push_name(out, "value");
+        out.name("value");
         push_any(out, value.value.as_ref(), depth)?;
     }
     Ok(())
 }
 
-fn push_any(out: &mut String, value: Option<&Value>, depth: usize) -> Result<(), String> {
+fn push_any(out: &mut Json, value: Option<&Value>, depth: usize) -> Result<(), String> {
     if depth > DEEPEST {
         return Err(format!("field `attributes`: nested deeper than {DEEPEST}"));
     }
-    out.push('{');
+    out.raw("{");
     match value {
         None => {}
         Some(Value::StringValue(text)) => {
-            push_name(out, "stringValue");
-            push_string(out, text);
+            out.name("stringValue");
+            out.string(text);
         }
         Some(Value::BoolValue(flag)) => {
-            push_name(out, "boolValue");
-            push_display(out, flag);
+            out.name("boolValue");
+            out.display(flag);
         }
         Some(Value::IntValue(number)) => {
-            push_name(out, "intValue");
-            push_display(out, format_args!("\"{number}\""));
+            out.name("intValue");
+            out.display(format_args!("\"{number}\""));
         }
         Some(Value::DoubleValue(number)) => {
-            push_name(out, "doubleValue");
+            out.name("doubleValue");
             push_double(out, *number);
         }
         Some(Value::ArrayValue(list)) => {
-            push_name(out, "arrayValue");
-            out.push_str("{\"values\":[");
+            out.name("arrayValue");
+            out.raw("{\"values\":[");
             for item in &list.values {
-                push_comma(out);
+                out.comma();
                 push_any(out, item.value.as_ref(), depth + 1)?;
             }
-            out.push_str("]}");
+            out.raw("]}");
         }
         Some(Value::KvlistValue(list)) => {
-            push_name(out, "kvlistValue");
-            out.push_str("{\"values\":[");
+            out.name("kvlistValue");
+            out.raw("{\"values\":[");
             for item in &list.values {
-                push_comma(out);
-                out.push('{');
+                out.comma();
+                out.raw("{");
                 push_key_value(out, item, depth + 1)?;
-                out.push('}');
+                out.raw("}");
             }
-            out.push_str("]}");
+            out.raw("]}");
         }
         Some(Value::BytesValue(bytes)) => {
-            push_name(out, "bytesValue");
-            push_string(out, &base64(bytes));
+            out.name("bytesValue");
+            out.string(&base64(bytes));
         }
         // Only in profiles, which are not read here.
         Some(Value::StringValueStrindex(index)) => {
-            push_name(out, "stringValueStrindex");
-            push_display(out, index);
+            out.name("stringValueStrindex");
+            out.display(index);
         }
     }
-    out.push('}');
+    out.raw("}");
     Ok(())
 }
 
 /// As JSON writes it, and as OTLP/JSON writes what JSON has no number for.
-pub(super) fn push_double(out: &mut String, number: f64) {
+pub(super) fn push_double(out: &mut Json, number: f64) {
     match serde_json::Number::from_f64(number) {
-        Some(finite) => push_display(out, finite),
-        None if number.is_nan() => out.push_str("\"NaN\""),
-        None => out.push_str(if number > 0.0 { "\"Infinity\"" } else { "\"-Infinity\"" }),
+        Some(finite) => out.display(finite),
+        None if number.is_nan() => out.raw("\"NaN\""),
+        None => out.raw(if number > 0.0 { "\"Infinity\"" } else { "\"-Infinity\"" }),
     }
 }
 

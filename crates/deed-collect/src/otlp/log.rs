@@ -19,7 +19,7 @@ use super::{
     event::{Frame, LOGS},
     payload, span, who,
 };
-use crate::json;
+use crate::json::{self, Json};
 
 pub(super) fn records(request: &ExportLogsServiceRequest) -> Vec<Result<String, String>> {
     let mut records = Vec::new();
@@ -58,16 +58,12 @@ fn record(log: &LogRecord, resource: &[KeyValue], schema_url: &str, frame: &Fram
     let deed = convention::of_log(&name);
     let service = who::service(&seen);
 
-    let mut event = String::with_capacity(1024);
+    let mut event = Json::with_capacity(1024);
     frame.push_log(&mut event, log)?;
     // A log record has no id of its own unless its maker gave it one: the same bytes are the same record.
     let event_id = match seen.text(Slot::LogId) {
         Some(id) => format!("log/{id}"),
-        None => {
-            let mut id = "log/".to_owned();
-            json::push_hex(&mut id, &Sha256::digest(event.as_bytes())[..16]);
-            id
-        }
+        None => format!("log/{}", json::hex(&Sha256::digest(event.as_bytes())[..16])),
     };
     let submission = Submission {
         basis: Some(Basis::Reported),
@@ -89,11 +85,11 @@ fn record(log: &LogRecord, resource: &[KeyValue], schema_url: &str, frame: &Fram
         operation: Some(json::text(name)),
         ..json::empty(deed.kind(), time)
     };
-    let mut disclose = String::with_capacity(event.len() + 256);
+    let mut disclose = Json::with_capacity(event.as_bytes().len() + 256);
     payload::push_attributes(&mut disclose, &seen, deed, &log.attributes);
     payload::push_whole(&mut disclose, "body", log.body.as_ref().and_then(|body| body.value.as_ref()));
-    json::push_name(&mut disclose, WHOLE);
-    disclose.push_str(&event);
+    disclose.name(WHOLE);
+    disclose.append(&event);
     json::record(&submission, &disclose)
 }
 

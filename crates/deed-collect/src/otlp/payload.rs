@@ -11,10 +11,10 @@ use super::{
     convention::Deed,
     event,
 };
-use crate::json::{push_comma, push_display, push_name, push_string};
+use crate::json::Json;
 
 /// Appends the members of `disclose` that the attributes give.
-pub(super) fn push_attributes(out: &mut String, seen: &Seen<'_>, deed: Deed, attributes: &[KeyValue]) {
+pub(super) fn push_attributes(out: &mut Json, seen: &Seen<'_>, deed: Deed, attributes: &[KeyValue]) {
     let (arguments, result) = (seen.value(Slot::Arguments), seen.value(Slot::Result));
     let (input, output) = (seen.value(Slot::Input), seen.value(Slot::Output));
     // What goes into a tool are its arguments, whatever the convention calls it.
@@ -43,105 +43,109 @@ pub(super) fn push_attributes(out: &mut String, seen: &Seen<'_>, deed: Deed, att
 
 /// A payload whose parts may be shown or redacted one by one: an object stays an object, also where
 /// it came as the text of one.
-pub(super) fn push_members(out: &mut String, name: &str, value: Option<&Value>) {
+pub(super) fn push_members(out: &mut Json, name: &'static str, value: Option<&Value>) {
     match value {
         None => {}
         Some(Value::StringValue(text)) if is_splittable(text) => {
-            push_name(out, name);
-            out.push_str(text.trim());
+            out.name(name);
+            out.raw(text.trim());
         }
         Some(Value::KvlistValue(list)) => {
-            push_name(out, name);
-            let mut object = String::new();
-            push_object(&mut object, &list.values, 0);
-            // In an array it is committed to whole.
-            let whole = !is_splittable(&object);
-            out.push_str(if whole { "[" } else { "" });
-            out.push_str(&object);
-            out.push_str(if whole { "]" } else { "" });
+            out.name(name);
+            let mut object = Json::default();
+            push_object(&mut object, &list.values);
+            match std::str::from_utf8(object.as_bytes()) {
+                Ok(text) if is_splittable(text) => out.raw(text),
+                // In an array it is committed to whole.
+                text => {
+                    out.raw("[");
+                    out.raw(text.unwrap_or("null"));
+                    out.raw("]");
+                }
+            }
         }
         value => push_whole(out, name, value),
     }
 }
 
 /// A payload that is shown or redacted as one.
-pub(super) fn push_whole(out: &mut String, name: &str, value: Option<&Value>) {
+pub(super) fn push_whole(out: &mut Json, name: &'static str, value: Option<&Value>) {
     match value {
         None => {}
         Some(Value::StringValue(text)) if text.trim_start().starts_with('[') && is_json(text) => {
-            push_name(out, name);
-            out.push_str(text.trim());
+            out.name(name);
+            out.raw(text.trim());
         }
         Some(Value::KvlistValue(list)) => {
-            push_name(out, name);
-            out.push('[');
-            push_object(out, &list.values, 0);
-            out.push(']');
+            out.name(name);
+            out.raw("[");
+            push_object(out, &list.values);
+            out.raw("]");
         }
         Some(value) => {
-            push_name(out, name);
-            push_plain(out, value, 0);
+            out.name(name);
+            push_plain(out, value);
         }
     }
 }
 
 /// What the first generations spread over numbered attributes (`gen_ai.prompt.0.content`): one list
 /// that holds one object of all of them.
-fn push_indexed(out: &mut String, name: &str, attributes: &[KeyValue], prefixes: &[&str]) {
+fn push_indexed(out: &mut Json, name: &'static str, attributes: &[KeyValue], prefixes: &[&str]) {
     let Some(prefix) = prefixes.iter().find(|prefix| attributes.iter().any(|a| a.key.starts_with(**prefix)))
     else {
         return;
     };
-    push_name(out, name);
-    out.push_str("[{");
+    out.name(name);
+    out.raw("[{");
     for attribute in attributes {
         if let Some(rest) = attribute.key.strip_prefix(prefix)
             && let Some(value) = attribute.value.as_ref().and_then(|value| value.value.as_ref())
         {
-            push_name(out, rest);
-            push_plain(out, value, 0);
+            out.key(rest);
+            push_plain(out, value);
         }
     }
-    out.push_str("}]");
+    out.raw("}]");
 }
 
 /// Attributes as one plain JSON object.
-pub(super) fn push_object(out: &mut String, attributes: &[KeyValue], depth: usize) {
-    out.push('{');
+pub(super) fn push_object(out: &mut Json, attributes: &[KeyValue]) {
+    out.raw("{");
     for attribute in attributes {
-        push_name(out, &attribute.key);
+        out.key(&attribute.key);
         match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
-            Some(value) => push_plain(out, value, depth + 1),
-            None => out.push_str("null"),
+            Some(value) => push_plain(out, value),
+            None => out.raw("null"),
         }
     }
-    out.push('}');
+    out.raw("}");
 }
 
 /// A value as plain JSON. It nests no deeper than the event could be written.
-fn push_plain(out: &mut String, value: &Value, depth: usize) {
+fn push_plain(out: &mut Json, value: &Value) {
     /// Beyond this readers of JSON disagree on whole numbers (RFC 8259, section 6).
     const SAFE: u64 = 1 << 53;
     match value {
-        Value::StringValue(text) => push_string(out, text),
-        Value::BoolValue(flag) => push_display(out, flag),
-        Value::IntValue(number) if number.unsigned_abs() <= SAFE => push_display(out, number),
-        Value::IntValue(number) => push_display(out, format_args!("\"{number}\"")),
+        Value::StringValue(text) => out.string(text),
+        Value::BoolValue(flag) => out.display(flag),
+        Value::IntValue(number) if number.unsigned_abs() <= SAFE => out.display(number),
+        Value::IntValue(number) => out.display(format_args!("\"{number}\"")),
         Value::DoubleValue(number) => event::push_double(out, *number),
         Value::ArrayValue(list) => {
-            out.push('[');
+            out.raw("[");
             for item in &list.values {
-                push_comma(out);
+                out.comma();
                 match &item.value {
-                    Some(value) => push_plain(out, value, depth + 1),
-                    None => out.push_str("null"),
+                    Some(value) => push_plain(out, value),
+                    None => out.raw("null"),
                 }
             }
-            out.push(']');
+            out.raw("]");
         }
-        Value::KvlistValue(list) => push_object(out, &list.values, depth),
-        Value::BytesValue(bytes) => push_string(out, &event::base64(bytes)),
-        Value::StringValueStrindex(index) => push_display(out, index),
+        Value::KvlistValue(list) => push_object(out, &list.values),
+        Value::BytesValue(bytes) => out.string(&event::base64(bytes)),
+        Value::StringValueStrindex(index) => out.display(index),
     }
 }
 
@@ -157,6 +161,11 @@ fn is_splittable(text: &str) -> bool {
 
 /// Whether `text`, if it is JSON, leaves room for the record around it (128 levels in all).
 fn is_shallow(text: &str) -> bool {
+    const DEEPEST: usize = 100;
+    // Few brackets cannot nest deep; counting them is quick.
+    if text.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count() <= DEEPEST {
+        return true;
+    }
     let mut depth = 0_usize;
     let (mut in_string, mut escaped) = (false, false);
     for byte in text.bytes() {
@@ -166,7 +175,7 @@ fn is_shallow(text: &str) -> bool {
             b'"' => in_string = !in_string,
             b'{' | b'[' if !in_string => {
                 depth += 1;
-                if depth > 100 {
+                if depth > DEEPEST {
                     return false;
                 }
             }
@@ -211,9 +220,9 @@ mod tests {
     use super::*;
 
     fn member(text: &str) -> String {
-        let mut out = String::new();
+        let mut out = Json::default();
         push_members(&mut out, "a", Some(&Value::StringValue(text.to_owned())));
-        out
+        String::from_utf8(out.as_bytes().to_vec()).expect("UTF-8")
     }
 
     #[test]

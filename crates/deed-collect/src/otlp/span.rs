@@ -18,7 +18,7 @@ use super::{
     event::{Frame, SPANS},
     payload, who,
 };
-use crate::json;
+use crate::json::{self, Json};
 
 pub(super) fn records(request: &ExportTraceServiceRequest) -> Vec<Result<String, String>> {
     let scopes = || {
@@ -29,6 +29,7 @@ pub(super) fn records(request: &ExportTraceServiceRequest) -> Vec<Result<String,
     };
     let calls = tool_calls(scopes().flat_map(|(_, scope)| &scope.spans));
     let mut records = Vec::with_capacity(scopes().map(|(_, scope)| scope.spans.len()).sum());
+    let mut disclose = Json::default();
     for (resource, scope) in scopes() {
         let schema_url = if scope.schema_url.is_empty() { &resource.schema_url } else { &scope.schema_url };
         let attributes = resource.resource.as_ref().map_or(&[][..], |resource| &resource.attributes);
@@ -39,7 +40,7 @@ pub(super) fn records(request: &ExportTraceServiceRequest) -> Vec<Result<String,
         );
         for span in &scope.spans {
             let record = match &frame {
-                Ok(frame) => record(span, attributes, schema_url, frame, &calls),
+                Ok(frame) => record(span, attributes, schema_url, frame, &calls, &mut disclose),
                 Err(error) => Err(error.clone()),
             };
             records.push(record.map_err(|error| format!("span {}, {error}", records.len())));
@@ -95,6 +96,7 @@ fn record(
     schema_url: &str,
     frame: &Frame,
     calls: &Calls<'_>,
+    disclose: &mut Json,
 ) -> Result<String, String> {
     let trace_id = TraceId(id(&span.trace_id, "traceId")?);
     let span_id = SpanId(id(&span.span_id, "spanId")?);
@@ -136,7 +138,7 @@ fn record(
         personal: personal(span, &seen),
         resource: resource_of(span, &seen, deed, schema_url),
         session: seen.text(Slot::Session).map(json::text),
-        source: Some(who::source(&service, format!("{trace_id}/{span_id}"))),
+        source: Some(who::source(&service, format!("{}/{}", json::hex(&trace_id.0), json::hex(&span_id.0)))),
         span_id: Some(span_id),
         step_type: deed.step_type().or_else(|| step_type(&seen)),
         task: seen.text(Slot::Task).map(json::text),
@@ -144,18 +146,18 @@ fn record(
         trace_id: Some(trace_id),
         ..json::empty(kind, time)
     };
-    let mut disclose = String::with_capacity(1024);
-    payload::push_attributes(&mut disclose, &seen, deed, &span.attributes);
-    push_messages(&mut disclose, span);
+    disclose.clear();
+    payload::push_attributes(disclose, &seen, deed, &span.attributes);
+    push_messages(disclose, span);
     if let Some(status) = &span.status
         && !status.message.is_empty()
     {
-        json::push_name(&mut disclose, "error");
-        json::push_string(&mut disclose, &status.message);
+        disclose.name("error");
+        disclose.string(&status.message);
     }
-    json::push_name(&mut disclose, WHOLE);
-    frame.push_span(&mut disclose, span)?;
-    json::record(&submission, &disclose)
+    disclose.name(WHOLE);
+    frame.push_span(disclose, span)?;
+    json::record(&submission, disclose)
 }
 
 /// On which side of a call of MCP a span was made.
@@ -217,22 +219,22 @@ fn is_content(event: &str) -> bool {
 }
 
 /// Span events that are one message each (`gen_ai.user.message`, `gen_ai.choice`), as one list.
-fn push_messages(disclose: &mut String, span: &Span) {
+fn push_messages(disclose: &mut Json, span: &Span) {
     let is_message =
         |name: &str| name == "gen_ai.choice" || (name.starts_with("gen_ai.") && name.ends_with(".message"));
     if !span.events.iter().any(|event| is_message(&event.name)) {
         return;
     }
-    json::push_name(disclose, "messages");
-    disclose.push('[');
+    disclose.name("messages");
+    disclose.raw("[");
     for event in span.events.iter().filter(|event| is_message(&event.name)) {
-        json::push_comma(disclose);
-        disclose.push('{');
-        json::push_name(disclose, &event.name);
-        payload::push_object(disclose, &event.attributes, 0);
-        disclose.push('}');
+        disclose.comma();
+        disclose.raw("{");
+        disclose.key(&event.name);
+        payload::push_object(disclose, &event.attributes);
+        disclose.raw("}");
     }
-    disclose.push(']');
+    disclose.raw("]");
 }
 
 /// How it ended. A span without a status ended without an error, as far as its maker knows; one that

@@ -79,6 +79,16 @@ fn a_broken_line_costs_itself_only() {
 }
 
 #[test]
+fn many_broken_lines_take_no_longer_than_good_ones() {
+    // The first line swallows all that follows until it ends; so would every other.
+    let text = format!("{{\"a\":[1,\n{}", "{\"b\":[1,\n{\"x\":1}\n".repeat(20_000));
+    let found: Vec<_> = input::json_events(text.as_bytes()).collect();
+    assert_eq!(found.iter().filter(|f| f.is_ok()).count(), 20_000);
+    let swallowed = format!("{{\"a\":[1,\n{}", "{\"x\":1},\n".repeat(100_000));
+    assert_eq!(input::json_events(swallowed.as_bytes()).filter(Result::is_ok).count(), 100_000);
+}
+
+#[test]
 fn a_broken_event_of_a_list_costs_itself_only() {
     let text = b"[\n  {\n    \"n\": 1\n  },\n  {\n    \"n\": \"2\n  },\n  {\n    \"n\": 3\n  },\n  7,\n  [{}],\n  \"x\",\n  {}\n]\n";
     let found = read(text);

@@ -1,9 +1,13 @@
 //! Everything that needs more than one module, or input from outside.
 
 mod cloudtrail;
+mod exports;
+mod identity;
 mod input;
+mod logs;
 mod otlp;
 mod samples;
+mod secrets;
 mod speed;
 mod total;
 

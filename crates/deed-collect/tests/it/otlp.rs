@@ -1,18 +1,16 @@
 //! Spans and log records and their records.
 
-use deed_collect::{Source, otlp, records};
-use deed_record::{Basis, Disclosable, Kind, PrincipalType, Ruling, Status, StepType, Submission};
-use opentelemetry_proto::tonic::collector::{
-    logs::v1::ExportLogsServiceRequest, trace::v1::ExportTraceServiceRequest,
-};
+use deed_collect::otlp;
+use deed_record::{Basis, Disclosable, Kind, PrincipalType, Status, StepType, Submission};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use serde_json::{Value, json};
 
 use crate::{AGENTS_JSON, AGENTS_PB, parse};
 
-const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+pub(crate) const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 /// Attributes as OTLP/JSON has them.
-fn attributes(members: &Value) -> Value {
+pub(crate) fn attributes(members: &Value) -> Value {
     let one = |value: &Value| match value {
         Value::String(text) => json!({"stringValue": text}),
         Value::Number(number) => json!({"intValue": number.to_string()}),
@@ -57,14 +55,14 @@ fn one(name: &str, members: Value, more: Value) -> String {
         .expect("maps")
 }
 
-fn payload<'a>(record: &'a Submission<'_>, name: &str) -> Option<&'a str> {
+pub(crate) fn payload<'a>(record: &'a Submission<'_>, name: &str) -> Option<&'a str> {
     match record.disclose.get(name)? {
         Disclosable::Whole(text) => Some(text),
         Disclosable::Members(_) => panic!("`{name}` is taken apart"),
     }
 }
 
-fn members<'a>(record: &'a Submission<'_>, name: &str) -> Vec<(&'a str, &'a str)> {
+pub(crate) fn members<'a>(record: &'a Submission<'_>, name: &str) -> Vec<(&'a str, &'a str)> {
     match record.disclose.get(name) {
         Some(Disclosable::Members(members)) => {
             members.iter().map(|(name, value)| (&**name, &**value)).collect()
@@ -112,18 +110,6 @@ fn the_fixture_gives_the_same_from_both_forms() {
     assert!(payload(&records[0], "prompt").is_some_and(|p| p.starts_with('[')));
     assert_eq!(records[4].task.as_deref(), Some("Agent Workflow"));
     assert_eq!(records[4].parent_span_id, None);
-}
-
-#[test]
-fn the_event_of_a_record_gives_the_record_again() {
-    for mapped in records(Source::Otlp, AGENTS_PB) {
-        let text = mapped.expect("maps").record;
-        let record = parse(&text);
-        let event = payload(&record, "event").expect("an event").to_owned();
-        let again: Vec<_> = records(Source::Otlp, event.as_bytes()).collect();
-        let again = again.into_iter().map(|r| r.expect("maps").record).collect::<Vec<_>>();
-        assert_eq!((again.len(), &again[0]), (1, &text));
-    }
 }
 
 #[test]
@@ -482,144 +468,4 @@ fn a_span_that_cannot_be_one_is_refused_alone() {
         error.is_err()
             || error.is_ok_and(|spans| spans[0].as_ref().is_err_and(|e| e.contains("nested deeper")))
     );
-}
-
-#[test]
-fn json_that_exporters_write_is_read() {
-    let request = json!({"resourceSpans": [{"resource": null, "scopeSpans": [{"spans": [{
-        "traceId": TRACE.to_uppercase(), "spanId": "00F067AA0BA902B7", "name": "x", "kind": "SPAN_KIND_CLIENT", "startTimeUnixNano": 1795219965993099798_u64,
-        "endTimeUnixNano": "1795219966026311324", "status": {"code": "STATUS_CODE_ERROR"}, "unheardOf": [1],
-        "attributes": [{"key": "a", "value": {"arrayValue": {}}}, {"key": "b", "value": {"doubleValue": "NaN"}}, {"key": "c", "value": null}],
-    }]}]}]});
-    let request: ExportTraceServiceRequest = otlp::decode_json(request.to_string().as_bytes()).expect("read");
-    let text = otlp::spans(&request).remove(0).expect("maps");
-    assert_eq!(parse(&text).outcome.map(|o| o.status), Some(Status::Failure));
-    let empty: ExportTraceServiceRequest = otlp::decode_json(b"{}").expect("an empty request");
-    assert!(otlp::spans(&empty).is_empty());
-
-    for bad in [
-        &b"{"[..],
-        b"[]",
-        b"{\"resourceSpans\":{}}",
-        b"{\"resourceSpans\":[{\"scopeSpans\":[{\"spans\":[{\"traceId\":\"hunter2\"}]}]}]}",
-    ] {
-        let error = otlp::decode_json::<ExportTraceServiceRequest>(bad).expect_err("no request");
-        assert!(
-            error.starts_with("not an OTLP export of spans in JSON: ") && !error.contains("hunter2"),
-            "{error}"
-        );
-    }
-    let error = otlp::decode_protobuf::<ExportTraceServiceRequest>(b"\x0a\xff").expect_err("cut off");
-    assert!(error.starts_with("not an OTLP export of spans in protobuf: "), "{error}");
-}
-
-/// The records of log records of service `claude-code`.
-fn logs(logs: Vec<Value>) -> Vec<Result<String, String>> {
-    let request = json!({"resourceLogs": [{"resource": {"attributes": attributes(&json!({"service.name": "claude-code"}))}, "scopeLogs": [{"logRecords": logs}]}]});
-    let request: ExportLogsServiceRequest =
-        otlp::decode_json(request.to_string().as_bytes()).expect("a request");
-    otlp::logs(&request)
-}
-
-#[test]
-fn log_events_of_agents_are_steps_and_actions() {
-    let log = |name: &str, more: Value| {
-        let mut all = json!({"event.name": name, "session.id": "s-1", "user.id": "device", "user.account_uuid": "acc-1", "prompt.id": "p-1"});
-        for (key, value) in more.as_object().expect("an object") {
-            all[key] = value.clone();
-        }
-        logs(vec![json!({"observedTimeUnixNano": "1795219965993099798", "body": {"stringValue": format!("claude_code.{name}")}, "attributes": attributes(&all)})])
-            .remove(0).expect("maps")
-    };
-    let text = log("user_prompt", json!({"prompt": "tidy up"}));
-    let record = parse(&text);
-    assert_eq!(
-        (record.kind, record.task.as_deref(), record.session.as_deref()),
-        (Kind::Task, Some("p-1"), Some("s-1"))
-    );
-    assert_eq!(payload(&record, "prompt"), Some("\"tidy up\""));
-    assert_eq!(record.initiator.and_then(|i| i.key).as_deref(), Some("enduser:claude-code/acc-1"));
-
-    let text =
-        log("tool_decision", json!({"tool_name": "Bash", "decision": "reject", "source": "user_reject"}));
-    let record = parse(&text);
-    assert_eq!(
-        (record.kind, record.step_type, record.decision.map(|d| d.effect)),
-        (Kind::Step, Some(StepType::PolicyCheck), Some(Ruling::Deny))
-    );
-
-    let text = log(
-        "tool_result",
-        json!({"tool_name": "Bash", "success": "false", "error_type": "x", "duration_ms": "41", "tool_parameters": "{\"bash_command\":\"ls\"}"}),
-    );
-    let record = parse(&text);
-    assert_eq!((record.kind, record.step_type), (Kind::Observation, Some(StepType::Tool)));
-    assert_eq!(record.outcome.as_ref().map(|o| (o.status, o.duration_ms)), Some((Status::Failure, Some(41))));
-    assert_eq!(
-        record.executor.as_ref().map(|e| (e.key.as_deref(), e.kind)),
-        Some((Some("otlp:claude-code"), PrincipalType::Agent))
-    );
-    assert_eq!(members(&record, "arguments"), [("bash_command", "\"ls\"")]);
-    assert_eq!(payload(&record, "body"), Some("\"claude_code.tool_result\""));
-    assert_eq!(parse(&log("api_request", json!({"model": "m"}))).step_type, Some(StepType::Reasoning));
-}
-
-#[test]
-fn log_records_belong_to_their_span() {
-    let plain = json!({"timeUnixNano": "1795219965993099798", "severityNumber": 17, "body": {"stringValue": "boom"}, "traceId": TRACE, "spanId": "00f067aa0ba902b7"});
-    let message = json!({"timeUnixNano": "1795219965993099798", "eventName": "gen_ai.choice", "traceId": TRACE, "spanId": "00f067aa0ba902b7",
-        "body": {"kvlistValue": {"values": [{"key": "index", "value": {"intValue": "0"}}]}}});
-    let found = logs(vec![
-        plain.clone(),
-        message,
-        plain,
-        json!({"body": {"stringValue": "when?"}}),
-        json!({"timeUnixNano": "5", "traceId": "01"}),
-    ]);
-    let text = found[0].as_ref().expect("maps");
-    let record = parse(text);
-    assert_eq!(
-        (record.kind, record.operation.as_deref(), record.outcome.as_ref()),
-        (Kind::Step, Some("log"), None)
-    );
-    assert_eq!(
-        (record.span_id, record.parent_span_id.map(|s| s.to_string()).as_deref()),
-        (None, Some("00f067aa0ba902b7"))
-    );
-    let choice = found[1].as_ref().expect("maps");
-    assert_eq!(parse(choice).step_type, Some(StepType::Reasoning));
-    assert_eq!(payload(&parse(choice), "body"), Some(r#"[{"index":0}]"#));
-    // The same record twice is one; its id is made of its bytes.
-    assert_eq!(found[0], found[2]);
-    assert_ne!(
-        record.source.and_then(|s| s.event_id),
-        parse(choice).source.as_ref().and_then(|s| s.event_id.clone())
-    );
-    assert_eq!(
-        found[3].as_ref().expect_err("no time"),
-        "log record 3, field `timeUnixNano`: missing, and `observedTimeUnixNano` too"
-    );
-    assert_eq!(
-        found[4].as_ref().expect_err("half an id"),
-        "log record 4, field `traceId`: expected 16 bytes, found 1"
-    );
-}
-
-#[test]
-fn files_of_several_exports_are_read() {
-    let spans = AGENTS_JSON.replace('\n', " ");
-    let log = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [{"timeUnixNano": "5", "body": {"stringValue": "x"}}]}]}]});
-    let file = format!("{spans}\n{log}\n{{\"resourceMetrics\":[]}}\n{{\"a\":1}}\n{spans}\n");
-    let found: Vec<_> = records(Source::Otlp, file.as_bytes()).collect();
-    let good: Vec<_> = found.iter().flatten().map(|mapped| mapped.line).collect();
-    assert_eq!(good, [1, 1, 1, 1, 1, 2, 5, 5, 5, 5, 5]);
-    let bad: Vec<_> = found.iter().filter_map(|r| r.as_ref().err()).map(|r| r.line).collect();
-    assert_eq!(bad, [3, 4]);
-    let mut request = prost::Message::encode_to_vec(
-        &otlp::decode_json::<ExportLogsServiceRequest>(log.to_string().as_bytes()).expect("logs"),
-    );
-    assert_eq!(records(Source::Otlp, &request[..]).filter(Result::is_ok).count(), 1);
-    request.truncate(request.len() - 1);
-    let broken: Vec<_> = records(Source::Otlp, &request[..]).collect();
-    assert!(matches!(&broken[..], [Err(rejected)] if rejected.error.contains("protobuf")), "{broken:?}");
 }
