@@ -33,7 +33,8 @@ pub(crate) fn run(dir: &Path) -> Outcome {
                     for _ in 0..EACH {
                         let body = records::body(next.fetch_add(1, Ordering::Relaxed), 1);
                         let started = Instant::now();
-                        let (status, answer) = client.post("/v1/records", "application/x-ndjson", body.as_bytes())?;
+                        let (status, answer) =
+                            client.post("/v1/records", "application/x-ndjson", body.as_bytes())?;
                         if status != 200 {
                             return Err(format!("{status}: {}", String::from_utf8_lossy(&answer)).into());
                         }
@@ -51,7 +52,8 @@ pub(crate) fn run(dir: &Path) -> Outcome {
         let mut client = Client::connect(running.address)?;
         loop {
             let (_, note) = client.get("/checkpoint")?;
-            let size: u64 = String::from_utf8_lossy(&note).lines().nth(1).and_then(|line| line.parse().ok()).unwrap_or(0);
+            let size: u64 =
+                String::from_utf8_lossy(&note).lines().nth(1).and_then(|line| line.parse().ok()).unwrap_or(0);
             if size >= CLIENTS * EACH {
                 break;
             }
@@ -66,8 +68,16 @@ pub(crate) fn run(dir: &Path) -> Outcome {
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
     figure("acknowledgement p50", format!("{:.2?}", at(0.5)), format!("bare group sync p50 {:.2?}", sync.0));
     let ratio = at(0.99).as_secs_f64() / sync.1.as_secs_f64();
-    figure("acknowledgement p99", format!("{:.2?}", at(0.99)), format!("bare group sync p99 {:.2?}, ratio {ratio:.2}", sync.1));
-    figure("in a signed checkpoint after the last one", format!("{:.2?}", provable.into_inner().map_err(|e| e.to_string())?), "at most 1 s");
+    figure(
+        "acknowledgement p99",
+        format!("{:.2?}", at(0.99)),
+        format!("bare group sync p99 {:.2?}, ratio {ratio:.2}", sync.1),
+    );
+    figure(
+        "in a signed checkpoint after the last one",
+        format!("{:.2?}", provable.into_inner().map_err(|e| e.to_string())?),
+        "at most 1 s",
+    );
     Ok(())
 }
 

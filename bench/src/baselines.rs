@@ -16,8 +16,12 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 /// Runs both on `count` records; `deed` is what Deed took in, in records a second.
 pub(crate) fn run(dir: &Path, count: u64, deed: Option<f64>) -> Outcome {
-    heading(&format!("Hash chains over the same {} records, same batches, same six look-ups indexed", grouped(count as f64)));
-    let held = |rate: f64| deed.map_or(String::new(), |deed| format!("Deed is {:.1} times as fast", deed / rate));
+    heading(&format!(
+        "Hash chains over the same {} records, same batches, same six look-ups indexed",
+        grouped(count as f64)
+    ));
+    let held =
+        |rate: f64| deed.map_or(String::new(), |deed| format!("Deed is {:.1} times as fast", deed / rate));
     let rate = sqlite(&dir.join("chain.sqlite"), count)?;
     figure("SQLite, WAL, synchronous=FULL", format!("{}/s", grouped(rate)), held(rate));
     match postgres(&dir.join("postgres"), count) {
@@ -42,14 +46,22 @@ fn rows(from: u64, last: &mut Vec<u8>) -> Result<Vec<Row>, Failure> {
         .zip(from..)
         .map(|(line, n)| {
             let record: Value = serde_json::from_str(line)?;
-            let text = |pointer: &str| record.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let text = |pointer: &str| {
+                record.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+            };
             let mut hasher = Sha256::new();
             hasher.update(&*last);
             hasher.update(line);
             *last = hasher.finalize().to_vec();
             Ok(Row {
                 id: format!("{:016x}{:016x}", records::mixed(n), records::mixed(!n)),
-                fields: [text("/trace_id"), text("/initiator/key"), text("/executor/key"), text("/credential/fingerprint"), text("/resource/uri")],
+                fields: [
+                    text("/trace_id"),
+                    text("/initiator/key"),
+                    text("/executor/key"),
+                    text("/credential/fingerprint"),
+                    text("/resource/uri"),
+                ],
                 body: line.to_owned(),
                 hash: last.clone(),
             })
@@ -76,10 +88,12 @@ fn sqlite(path: &Path, count: u64) -> Result<f64, Failure> {
         let transaction = database.transaction()?;
         {
             let mut insert = transaction
-                .prepare_cached("INSERT INTO records (id, trace, initiator, executor, credential, resource, body, hash) VALUES (?,?,?,?,?,?,?,?)")?;
+                .prepare("INSERT INTO records (id, trace, initiator, executor, credential, resource, body, hash) VALUES (?,?,?,?,?,?,?,?)")?;
             for row in rows(from, &mut last)? {
                 let [trace, initiator, executor, credential, resource] = &row.fields;
-                insert.execute(rusqlite::params![row.id, trace, initiator, executor, credential, resource, row.body, row.hash])?;
+                insert.execute(rusqlite::params![
+                    row.id, trace, initiator, executor, credential, resource, row.body, row.hash
+                ])?;
             }
         }
         transaction.commit()?;
@@ -110,7 +124,10 @@ fn postgres(dir: &Path, count: u64) -> Result<f64, Failure> {
         let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
         let bodies: Vec<&str> = rows.iter().map(|row| row.body.as_str()).collect();
         let hashes: Vec<&[u8]> = rows.iter().map(|row| row.hash.as_slice()).collect();
-        client.execute(&insert, &[&ids, &column(0), &column(1), &column(2), &column(3), &column(4), &bodies, &hashes])?;
+        client.execute(
+            &insert,
+            &[&ids, &column(0), &column(1), &column(2), &column(3), &column(4), &bodies, &hashes],
+        )?;
     }
     Ok(count as f64 / started.elapsed().as_secs_f64())
 }
@@ -138,12 +155,26 @@ impl Postgres {
         let as_user = Command::new("id").arg("-u").output()?.stdout == b"0\n";
         let server = Postgres { dir, bin, as_user };
         if as_user {
-            run(Command::new("chown").arg("postgres").arg(&server.dir))?;
+            succeed(Command::new("chown").arg("postgres").arg(&server.dir))?;
         }
         let data = server.dir.join("data");
-        run(server.command("initdb").arg("-D").arg(&data).args(["-A", "trust", "-U", "bench"]))?;
-        let socket = format!("-k {} -c listen_addresses='' -c synchronous_commit=on -c shared_buffers=512MB -c max_wal_size=4GB", server.dir.display());
-        run(server.command("pg_ctl").arg("-D").arg(&data).arg("-w").arg("-l").arg(server.dir.join("log")).arg("-o").arg(socket).arg("start"))?;
+        succeed(server.command("initdb").arg("-D").arg(&data).args(["-A", "trust", "-U", "bench"]))?;
+        let socket = format!(
+            "-k {} -c listen_addresses='' -c synchronous_commit=on -c shared_buffers=512MB -c max_wal_size=4GB",
+            server.dir.display()
+        );
+        succeed(
+            server
+                .command("pg_ctl")
+                .arg("-D")
+                .arg(&data)
+                .arg("-w")
+                .arg("-l")
+                .arg(server.dir.join("log"))
+                .arg("-o")
+                .arg(socket)
+                .arg("start"),
+        )?;
         Ok(server)
     }
 
@@ -159,19 +190,27 @@ impl Postgres {
     }
 
     fn connect(&self) -> Result<postgres::Client, Failure> {
-        Ok(postgres::Config::new().host_path(&self.dir).user("bench").dbname("postgres").connect(postgres::NoTls)?)
+        Ok(postgres::Config::new()
+            .host_path(&self.dir)
+            .user("bench")
+            .dbname("postgres")
+            .connect(postgres::NoTls)?)
     }
 }
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        if let Err(error) = run(self.command("pg_ctl").arg("-D").arg(self.dir.join("data")).args(["-m", "immediate", "stop"])) {
+        if let Err(error) = succeed(self.command("pg_ctl").arg("-D").arg(self.dir.join("data")).args([
+            "-m",
+            "immediate",
+            "stop",
+        ])) {
             figure("PostgreSQL", "still running", error);
         }
     }
 }
 
-fn run(command: &mut Command) -> Outcome {
+fn succeed(command: &mut Command) -> Outcome {
     let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status()?;
     if status.success() { Ok(()) } else { Err(format!("{command:?} failed: {status}").into()) }
 }

@@ -15,7 +15,8 @@ pub(crate) fn run(running: &Server, count: u64) -> Outcome {
         let trace = records::trace(records::mixed(n) % count);
         let (_, answer) = client.get(&format!("/v1/traces/{trace}"))?;
         let answer: Value = serde_json::from_slice(&answer)?;
-        let id = answer.pointer("/steps/0/id").and_then(Value::as_str).ok_or("a trace without steps")?.to_owned();
+        let id =
+            answer.pointer("/steps/0/id").and_then(Value::as_str).ok_or("a trace without steps")?.to_owned();
         let started = Instant::now();
         let (status, answer) = client.get(&format!("/v1/actions/{id}/explain"))?;
         times.push(started.elapsed());

@@ -7,7 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Outcome, ceiling, explain, figure, grouped, heading, http::Client, records, server, sizes, verify};
+use crate::{
+    Outcome, ceiling, explain, figure, grouped, heading, http::Client, records, server, sizes, verify,
+};
 
 /// Records a request.
 pub(crate) const BATCH: u64 = 500;
@@ -15,18 +17,30 @@ const CLIENTS: u64 = 4;
 
 /// Ingests `count` records, then asks the store that results; records a second.
 pub(crate) fn run(dir: &Path, count: u64) -> Result<f64, Box<dyn Error + Send + Sync>> {
-    heading(&format!("Ingest: {} records of {} bytes, POST /v1/records, {CLIENTS} clients, {BATCH} a request", grouped(count as f64), records::body(0, 1000).len() / 1000));
+    heading(&format!(
+        "Ingest: {} records of {} bytes, POST /v1/records, {CLIENTS} clients, {BATCH} a request",
+        grouped(count as f64),
+        records::body(0, 1000).len() / 1000
+    ));
     let top = ceiling::run(&dir.join("ceiling"), count.min(1_000_000))?;
     std::fs::remove_dir_all(dir.join("ceiling"))?;
     let store = dir.join("ingest");
     let running = server::start(&store)?;
     let seconds = load(&running, 0, count, None)?;
     let rate = count as f64 / seconds;
-    figure("durable, sealed, sequenced", format!("{}/s", grouped(rate)), format!("library calls without a server {}/s, ratio {:.2}", grouped(top), rate / top));
+    figure(
+        "durable, sealed, sequenced",
+        format!("{}/s", grouped(rate)),
+        format!("library calls without a server {}/s, ratio {:.2}", grouped(top), rate / top),
+    );
     let queryable = queryable_after(&running, count)?;
     figure("queryable after the acknowledgement", format!("{queryable:.2?}"), "SQL count, at most 0.1 s");
     explain::run(&running, count)?;
-    figure("peak resident memory", format!("{:.0} MiB", running.peak_memory().unwrap_or(0) as f64 / f64::from(1 << 20)), "at most 1,024 MiB");
+    figure(
+        "peak resident memory",
+        format!("{:.0} MiB", running.peak_memory().unwrap_or(0) as f64 / f64::from(1 << 20)),
+        "at most 1,024 MiB",
+    );
     running.stop()?;
     sizes::run(&store, count)?;
     verify::run(&store)?;
@@ -48,7 +62,12 @@ pub(crate) fn run(dir: &Path, count: u64) -> Result<f64, Box<dyn Error + Send + 
 }
 
 /// Sends records `from..from + count`; the seconds it took.
-fn load(running: &server::Server, from: u64, count: u64, stop: Option<&AtomicBool>) -> Result<f64, Box<dyn Error + Send + Sync>> {
+fn load(
+    running: &server::Server,
+    from: u64,
+    count: u64,
+    stop: Option<&AtomicBool>,
+) -> Result<f64, Box<dyn Error + Send + Sync>> {
     let next = AtomicU64::new(0);
     let started = Instant::now();
     std::thread::scope(|scope| -> Outcome {
@@ -62,7 +81,8 @@ fn load(running: &server::Server, from: u64, count: u64, stop: Option<&AtomicBoo
                             return Ok(());
                         }
                         let body = records::body(from + at, BATCH.min(count - at));
-                        let (status, answer) = client.post("/v1/records", "application/x-ndjson", body.as_bytes())?;
+                        let (status, answer) =
+                            client.post("/v1/records", "application/x-ndjson", body.as_bytes())?;
                         if status != 200 {
                             return Err(format!("{status}: {}", String::from_utf8_lossy(&answer)).into());
                         }
@@ -81,7 +101,8 @@ fn queryable_after(running: &server::Server, count: u64) -> Result<Duration, Box
     let query = br#"{"query":"SELECT count(*) AS n FROM records WHERE session = 'the-one'"}"#;
     // The first query of a process also plans what later ones have planned.
     client.post("/v1/sql", "application/json", query)?;
-    let body = records::body(count, 1).replacen("\"environment\"", "\"session\":\"the-one\",\"environment\"", 1);
+    let body =
+        records::body(count, 1).replacen("\"environment\"", "\"session\":\"the-one\",\"environment\"", 1);
     client.post("/v1/records", "application/x-ndjson", body.as_bytes())?;
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(30) {

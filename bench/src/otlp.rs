@@ -20,7 +20,10 @@ const SPANS: u64 = 400_000;
 const EACH: u64 = 200;
 
 pub(crate) fn run(dir: &Path) -> Outcome {
-    heading(&format!("OTLP/HTTP protobuf: {} spans of tool calls, 4 clients, {EACH} a request", grouped(SPANS as f64)));
+    heading(&format!(
+        "OTLP/HTTP protobuf: {} spans of tool calls, 4 clients, {EACH} a request",
+        grouped(SPANS as f64)
+    ));
     let running = server::start(&dir.join("otlp"))?;
     let next = AtomicU64::new(0);
     let started = Instant::now();
@@ -34,7 +37,11 @@ pub(crate) fn run(dir: &Path) -> Outcome {
                         if from >= SPANS {
                             return Ok(());
                         }
-                        let (status, answer) = client.post("/v1/traces", "application/x-protobuf", &request(from).encode_to_vec())?;
+                        let (status, answer) = client.post(
+                            "/v1/traces",
+                            "application/x-protobuf",
+                            &request(from).encode_to_vec(),
+                        )?;
                         if status != 200 || !answer.is_empty() {
                             return Err(format!("{status}: {}", String::from_utf8_lossy(&answer)).into());
                         }
@@ -44,7 +51,11 @@ pub(crate) fn run(dir: &Path) -> Outcome {
             .collect();
         clients.into_iter().try_for_each(|client| client.join().map_err(|_| "a client died")?)
     })?;
-    figure("spans, durable", format!("{}/s", grouped(SPANS as f64 / started.elapsed().as_secs_f64())), "at least 40,000/s");
+    figure(
+        "spans, durable",
+        format!("{}/s", grouped(SPANS as f64 / started.elapsed().as_secs_f64())),
+        "at least 40,000/s",
+    );
     running.stop()
 }
 
@@ -52,7 +63,10 @@ fn request(from: u64) -> ExportTraceServiceRequest {
     let spans = (from..from + EACH).map(span).collect();
     ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
-            resource: Some(Resource { attributes: vec![text("service.name", "billing-agent")], ..Resource::default() }),
+            resource: Some(Resource {
+                attributes: vec![text("service.name", "billing-agent")],
+                ..Resource::default()
+            }),
             scope_spans: vec![ScopeSpans { spans, ..ScopeSpans::default() }],
             ..ResourceSpans::default()
         }],

@@ -28,7 +28,16 @@ pub(crate) fn start(dir: &Path) -> Result<Server, Failure> {
     let (address, otlp, grpc) = (free_address()?, free_address()?, free_address()?);
     let started = Instant::now();
     let child = Command::new(program()?)
-        .args(["serve", "--listen", &address.to_string(), "--otlp-http", &otlp.to_string(), "--otlp-grpc", &grpc.to_string(), "--data"])
+        .args([
+            "serve",
+            "--listen",
+            &address.to_string(),
+            "--otlp-http",
+            &otlp.to_string(),
+            "--otlp-grpc",
+            &grpc.to_string(),
+            "--data",
+        ])
         .arg(dir)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -52,7 +61,11 @@ pub(crate) fn start(dir: &Path) -> Result<Server, Failure> {
 /// The program beside this one.
 pub(crate) fn program() -> Result<PathBuf, Failure> {
     let program = std::env::current_exe()?.with_file_name("deed");
-    if program.exists() { Ok(program) } else { Err("build the program first: cargo build --release -p deed".into()) }
+    if program.exists() {
+        Ok(program)
+    } else {
+        Err("build the program first: cargo build --release -p deed".into())
+    }
 }
 
 fn free_address() -> std::io::Result<SocketAddr> {

@@ -12,7 +12,8 @@ pub(crate) fn run(store: &Path, count: u64) -> Outcome {
         return Ok(());
     }
     let each = |folder: &str| -> std::io::Result<f64> { Ok(bytes(&store.join(folder))? as f64 / packed) };
-    let (packs, index, parquet, disclosures) = (each("packs")?, each("index")?, each("parquet")?, each("disclosures")?);
+    let (packs, index, parquet, disclosures) =
+        (each("packs")?, each("index")?, each("parquet")?, each("disclosures")?);
     // A pack holds 32 bytes of level-0 tile and an eighth of a byte of level 1 for each leaf.
     let tiles = 32.0 + 32.0 / 256.0;
     let all = packs + index + parquet;

@@ -13,10 +13,19 @@ pub(crate) fn run(store: &Path) -> Outcome {
         return Err(format!("the store does not verify: {}", report["problems"]).into());
     }
     let leaves = report.pointer("/checked/leaves").and_then(Value::as_f64).unwrap_or(0.0);
-    let seconds = |part: &str| report.pointer(&format!("/seconds/{part}")).and_then(Value::as_f64).unwrap_or(f64::NAN);
-    figure("verify: leaves, tiles, checkpoints", format!("{}/s", grouped(leaves / seconds("merkle"))), "at least 1,000,000 leaves/s");
+    let seconds =
+        |part: &str| report.pointer(&format!("/seconds/{part}")).and_then(Value::as_f64).unwrap_or(f64::NAN);
+    figure(
+        "verify: leaves, tiles, checkpoints",
+        format!("{}/s", grouped(leaves / seconds("merkle"))),
+        "at least 1,000,000 leaves/s",
+    );
     figure("verify: disclosures and index", format!("{}/s", grouped(leaves / seconds("disclosures"))), "");
     figure("verify: rows", format!("{}/s", grouped(leaves / seconds("rows"))), "");
-    figure("verify: all of it", format!("{}/s", grouped(leaves / seconds("total"))), "at least 300,000 records/s");
+    figure(
+        "verify: all of it",
+        format!("{}/s", grouped(leaves / seconds("total"))),
+        "at least 300,000 records/s",
+    );
     Ok(())
 }

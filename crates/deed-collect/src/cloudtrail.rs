@@ -28,6 +28,10 @@ pub const MAPPING: &str = "cloudtrail/1";
 /// Only for what is no event: not a JSON object, or without `eventID` or `eventTime`. The error names
 /// the field and completes "line 3, …".
 pub fn map(event_text: &str) -> Result<String, String> {
+    // Few events come wrapped, and looking inside the others would be reading them twice.
+    if !["\"CloudTrailEvent\"", "\"detail\""].iter().any(|name| event_text.contains(name)) {
+        return map_event(event_text.trim());
+    }
     match serde_json::from_str(event_text) {
         Ok(Envelope { event_id: None, inner: Some(text), .. }) => map_event(&text),
         Ok(Envelope { event_id: None, detail: Some(detail), .. }) => map_event(detail.get()),

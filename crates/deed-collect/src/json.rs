@@ -24,6 +24,7 @@ impl Json {
     }
 
     /// Appends `json` as it is.
+    #[inline]
     pub(crate) fn raw(&mut self, json: &str) {
         self.0.extend_from_slice(json.as_bytes());
     }
@@ -34,6 +35,7 @@ impl Json {
     }
 
     /// Appends `,` unless the text is empty or ends where a list or an object begins.
+    #[inline]
     pub(crate) fn comma(&mut self) {
         if !matches!(self.0.last(), None | Some(b'{' | b'[')) {
             self.0.push(b',');
@@ -41,6 +43,7 @@ impl Json {
     }
 
     /// Appends `"name":`, after a comma where one is due. `name` holds nothing to escape.
+    #[inline]
     pub(crate) fn name(&mut self, name: &'static str) {
         self.comma();
         self.0.push(b'"');

@@ -49,7 +49,9 @@ pub enum AppendError {
     #[error(transparent)]
     Refused(#[from] RecordError),
     /// The same id stands for other content.
-    #[error("record {index}: id `{id}` was recorded at leaf {first} with other content; send it under another id")]
+    #[error(
+        "record {index}: id `{id}` was recorded at leaf {first} with other content; send it under another id"
+    )]
     Conflict {
         /// Position in what was sent.
         index: usize,

@@ -8,7 +8,7 @@ use std::{
 use crate::{
     LedgerError, PACK_LEAVES, pack,
     shared::Shared,
-    signing::{kept_path, SignedCheckpoint},
+    signing::{SignedCheckpoint, kept_path},
     store::StoreError,
     tail::PackInMemory,
     vault,
@@ -20,7 +20,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Moves complete packs into the store until the ledger closes.
 pub(crate) fn pack_forever(shared: &Shared) {
     loop {
-        shared.wait_until(Duration::from_secs(3600), || shared.closing.load(Ordering::Acquire) || oldest(shared).is_some());
+        shared.wait_until(Duration::from_secs(3600), || {
+            shared.closing.load(Ordering::Acquire) || oldest(shared).is_some()
+        });
         let Some(full) = oldest(shared) else {
             if shared.closing.load(Ordering::Acquire) {
                 return;
@@ -137,7 +139,11 @@ pub(crate) fn sign_now(shared: &Shared) {
 
 /// The first checkpoint over each pack is kept for good, so that a later rewriting of history meets
 /// one it contradicts.
-fn keep_a_pack(shared: &Shared, signed: &SignedCheckpoint, before: Option<&SignedCheckpoint>) -> Result<(), LedgerError> {
+fn keep_a_pack(
+    shared: &Shared,
+    signed: &SignedCheckpoint,
+    before: Option<&SignedCheckpoint>,
+) -> Result<(), LedgerError> {
     let packs_before = before.map_or(0, |before| before.size / PACK_LEAVES);
     if signed.size / PACK_LEAVES > packs_before {
         match shared.log.store.create(&kept_path(signed.size), &[signed.note.as_bytes()]) {

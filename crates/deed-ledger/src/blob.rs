@@ -75,14 +75,28 @@ impl BlobBuilder {
     }
 
     /// Seals what was added and appends it to `out`.
-    pub(crate) fn seal(&mut self, keys: &Keys, key: &DataKeyId, bound_to: &[u8], out: &mut Vec<u8>) -> Result<(), KeyError> {
+    pub(crate) fn seal(
+        &mut self,
+        keys: &Keys,
+        key: &DataKeyId,
+        bound_to: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), KeyError> {
         seal(keys, key, bound_to, &mut self.plain, out)
     }
 }
 
 /// Seals `plain` (which is overwritten) and appends it to `out`.
-pub(crate) fn seal(keys: &Keys, id: &DataKeyId, bound_to: &[u8], plain: &mut [u8], out: &mut Vec<u8>) -> Result<(), KeyError> {
-    let key = keys.data_key(id)?.ok_or_else(|| KeyError::Database("a data key that was just made is not there".into()))?;
+pub(crate) fn seal(
+    keys: &Keys,
+    id: &DataKeyId,
+    bound_to: &[u8],
+    plain: &mut [u8],
+    out: &mut Vec<u8>,
+) -> Result<(), KeyError> {
+    let key = keys
+        .data_key(id)?
+        .ok_or_else(|| KeyError::Database("a data key that was just made is not there".into()))?;
     let nonce = random::<NONCE>()?;
     let tag = key
         .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(bound_to), plain)
@@ -106,7 +120,8 @@ pub(crate) fn open(keys: &Keys, bound_to: &[u8], blob: &[u8]) -> Result<Vec<u8>,
     let key = keys.data_key(&key_id)?.ok_or(BlobError::NoKey)?;
     let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| BlobError::Tampered)?;
     let mut bytes = sealed.to_vec();
-    let length = key.open_in_place(nonce, Aad::from(bound_to), &mut bytes).map_err(|_| BlobError::Tampered)?.len();
+    let length =
+        key.open_in_place(nonce, Aad::from(bound_to), &mut bytes).map_err(|_| BlobError::Tampered)?.len();
     bytes.truncate(length);
     Ok(bytes)
 }
@@ -116,7 +131,9 @@ pub(crate) fn disclosures(plain: &[u8]) -> Result<Vec<Opened>, BlobError> {
     let mut found = Vec::new();
     let mut sound = true;
     let whole = each(plain, &mut |group, json| {
-        let name = deed_seal::sd::Disclosure::from_json(json).ok().and_then(|disclosure| disclosure.name().map(str::to_owned));
+        let name = deed_seal::sd::Disclosure::from_json(json)
+            .ok()
+            .and_then(|disclosure| disclosure.name().map(str::to_owned));
         match name {
             Some(name) => found.push(Opened { group: group.map(str::to_owned), name, json: json.to_vec() }),
             None => sound = false,

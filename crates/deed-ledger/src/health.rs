@@ -60,17 +60,33 @@ impl Ledger {
         let mut checks = Vec::new();
         checks.push(match shared.failure() {
             None => Check { name: "journal", ok: true, detail: format!("{} leaves durable", self.size()) },
-            Some(why) => Check { name: "journal", ok: false, detail: format!("{why}; nothing more is recorded until the store is opened again") },
+            Some(why) => Check {
+                name: "journal",
+                ok: false,
+                detail: format!("{why}; nothing more is recorded until the store is opened again"),
+            },
         });
         let waiting = shared.log.with_tail(|tail| tail.waiting());
         checks.push(match shared.packing_error() {
-            None => Check { name: "packs", ok: waiting < MOST_WAITING, detail: format!("{waiting} waiting to be written") },
-            Some(why) => Check { name: "packs", ok: false, detail: format!("{why}; {waiting} waiting, trying again every second") },
+            None => Check {
+                name: "packs",
+                ok: waiting < MOST_WAITING,
+                detail: format!("{waiting} waiting to be written"),
+            },
+            Some(why) => Check {
+                name: "packs",
+                ok: false,
+                detail: format!("{why}; {waiting} waiting, trying again every second"),
+            },
         });
         let signing = shared.signing.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let signed = self.checkpoint().map_or(0, |signed| signed.size);
         checks.push(match signing {
-            None => Check { name: "checkpoint", ok: true, detail: format!("signed at {signed} of {} leaves", self.size()) },
+            None => Check {
+                name: "checkpoint",
+                ok: true,
+                detail: format!("signed at {signed} of {} leaves", self.size()),
+            },
             Some(why) => Check { name: "checkpoint", ok: false, detail: why },
         });
         Health { ok: checks.iter().all(|check| check.ok), checks }

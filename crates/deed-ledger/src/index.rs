@@ -132,7 +132,12 @@ impl Index {
     }
 
     /// Candidate leaves for `hash` below `before`, newest first; `each` says whether to go on.
-    pub(crate) fn candidates(&self, hash: u64, before: u64, each: &mut dyn FnMut(u64) -> bool) -> Result<(), IndexError> {
+    pub(crate) fn candidates(
+        &self,
+        hash: u64,
+        before: u64,
+        each: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<(), IndexError> {
         for run in self.all().into_iter().rev() {
             let first = run.packs.start * crate::PACK_LEAVES;
             if first >= before {
@@ -143,7 +148,9 @@ impl Index {
                 Err(IndexError::Store(StoreError::Missing(_))) => return self.candidates(hash, before, each),
                 leaves => leaves?,
             };
-            for leaf in leaves.into_iter().rev().map(|offset| first + u64::from(offset)).filter(|leaf| *leaf < before) {
+            for leaf in
+                leaves.into_iter().rev().map(|offset| first + u64::from(offset)).filter(|leaf| *leaf < before)
+            {
                 if !each(leaf) {
                     return Ok(());
                 }

@@ -83,7 +83,11 @@ impl Journal {
         let generation = found.files.iter().map(|file| file.generation).max().unwrap_or(0);
         let next_slot = found.files.iter().map(|file| file.slot + 1).max().unwrap_or(0);
         let mut journal = Journal {
-            current: Slot { file: File::open(&folder).map_err(JournalDamage::io(&folder))?, path: folder.clone(), end: 0 },
+            current: Slot {
+                file: File::open(&folder).map_err(JournalDamage::io(&folder))?,
+                path: folder.clone(),
+                end: 0,
+            },
             folder,
             file_bytes,
             at: u64::MAX, // nothing fits: the first commit takes a fresh file
@@ -97,7 +101,11 @@ impl Journal {
             let slot = Slot { file: file.file, path: file.path, end: file.end };
             // A file of another size was made under another setting, or cut short: `release` removes it
             // once nothing needs it, and not before what was signed has been found whole.
-            if slot.end > packed || file.size != file_bytes { journal.full.push(slot) } else { journal.spare.push(slot) }
+            if slot.end > packed || file.size != file_bytes {
+                journal.full.push(slot)
+            } else {
+                journal.spare.push(slot)
+            }
         }
         journal.full.sort_by_key(|slot| slot.end);
         Ok(Recovered { journal, frames: found.frames, torn: found.torn })
@@ -117,7 +125,8 @@ impl Journal {
         }
         let bytes = frame.finish(self.generation);
         // INVARIANT D2: acknowledged only after this returned.
-        let written = self.current.file.write_all_at(bytes, self.at).and_then(|()| self.current.file.sync_data());
+        let written =
+            self.current.file.write_all_at(bytes, self.at).and_then(|()| self.current.file.sync_data());
         if let Err(error) = written {
             return Err(self.breaks(format!("failed to sync `{}`: {error}", self.current.path.display())));
         }
@@ -125,7 +134,9 @@ impl Journal {
         match self.current.file.metadata() {
             Ok(meta) if meta.nlink() > 0 => {}
             Ok(_) => return Err(self.breaks(format!("`{}` was deleted", self.current.path.display()))),
-            Err(error) => return Err(self.breaks(format!("failed to check `{}`: {error}", self.current.path.display()))),
+            Err(error) => {
+                return Err(self.breaks(format!("failed to check `{}`: {error}", self.current.path.display())));
+            }
         }
         self.at += length;
         self.current.end = frame.end();
@@ -148,7 +159,8 @@ impl Journal {
 
     /// Frees files all of whose leaves are below `packed`.
     pub(crate) fn release(&mut self, packed: u64) {
-        let (free, full): (Vec<Slot>, _) = std::mem::take(&mut self.full).into_iter().partition(|slot| slot.end <= packed);
+        let (free, full): (Vec<Slot>, _) =
+            std::mem::take(&mut self.full).into_iter().partition(|slot| slot.end <= packed);
         self.full = full;
         for slot in free {
             let right_size = slot.file.metadata().is_ok_and(|meta| meta.len() == self.file_bytes);
@@ -169,7 +181,10 @@ impl Journal {
         let slot = match self.spare.pop() {
             Some(slot) => slot,
             None => {
-                let maker = SpareMaker { path: self.folder.join(format!("{:04}.journal", self.next_slot)), bytes: self.file_bytes };
+                let maker = SpareMaker {
+                    path: self.folder.join(format!("{:04}.journal", self.next_slot)),
+                    bytes: self.file_bytes,
+                };
                 let spare = maker.make().map_err(JournalError::NoRoom)?;
                 self.next_slot += 1;
                 Slot { file: spare.file, path: spare.path, end: 0 }
@@ -230,7 +245,8 @@ impl SpareMaker {
     /// Writes every block: space only reserved would cost a metadata update at each sync.
     pub(crate) fn make(self) -> io::Result<Spare> {
         let make = || -> io::Result<File> {
-            let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&self.path)?;
+            let mut file =
+                OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&self.path)?;
             let zeros = vec![0; 1 << 20];
             let mut left = self.bytes;
             while left > 0 {

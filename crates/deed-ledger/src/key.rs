@@ -61,7 +61,8 @@ impl Key<'_> {
             Key::Ref(id) => (7, "", &id.0),
             Key::Session { tenant, session } => (8, tenant, session.as_bytes()),
         };
-        let mut hasher = SipHasher13::new_with_keys(0x6465_6564_2d69_6e64, 0x6578_2f31_0000_0000 | u64::from(sort));
+        let mut hasher =
+            SipHasher13::new_with_keys(0x6465_6564_2d69_6e64, 0x6578_2f31_0000_0000 | u64::from(sort));
         hasher.write_u64(tenant.len() as u64);
         hasher.write(tenant.as_bytes());
         hasher.write(name);
@@ -142,4 +143,3 @@ fn terms_keys<'r>(terms: &'r Terms<'_>, each: &mut dyn FnMut(Key<'r>)) {
         .filter_map(|party| party.as_ref().and_then(|party| party.account))
         .for_each(|account| each(Key::Party(account)));
 }
-

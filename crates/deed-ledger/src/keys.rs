@@ -135,7 +135,9 @@ impl Keys {
         let backend = redb::backends::InMemoryBackend::new();
         redb::StorageBackend::set_len(&backend, bytes.len() as u64).map_err(failed(&path))?;
         redb::StorageBackend::write(&backend, 0, &bytes).map_err(failed(&path))?;
-        let database = Database::builder().create_with_backend(backend).map_err(|e| KeyError::Database(e.to_string()))?;
+        let database = Database::builder()
+            .create_with_backend(backend)
+            .map_err(|e| KeyError::Database(e.to_string()))?;
         Ok(Keys { folder, database, tenants: RwLock::default(), data_keys: RwLock::default() })
     }
 
@@ -150,7 +152,11 @@ impl Keys {
     }
 
     /// The one line kept in `name`, made on first use.
-    pub(crate) fn text(&self, name: &str, make: impl FnOnce() -> Result<String, KeyError>) -> Result<String, KeyError> {
+    pub(crate) fn text(
+        &self,
+        name: &str,
+        make: impl FnOnce() -> Result<String, KeyError>,
+    ) -> Result<String, KeyError> {
         let path = self.folder.join(name);
         match fs::read_to_string(&path) {
             Ok(text) => Ok(text.trim_end().to_owned()),
@@ -158,7 +164,8 @@ impl Keys {
                 let text = make()?;
                 let write = || -> io::Result<()> {
                     let part = self.folder.join(format!("{name}.part"));
-                    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
+                    let mut file =
+                        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
                     file.write_all(text.as_bytes())?;
                     file.write_all(b"\n")?;
                     file.sync_all()?;
@@ -194,7 +201,8 @@ impl Keys {
             return Ok(Some(key.clone()));
         }
         let Some(bytes) = self.read(TENANTS, tenant)? else { return Ok(None) };
-        let key = Arc::new(TenantKey { name: tenant.to_owned(), key: hmac::Key::new(hmac::HMAC_SHA256, &bytes) });
+        let key =
+            Arc::new(TenantKey { name: tenant.to_owned(), key: hmac::Key::new(hmac::HMAC_SHA256, &bytes) });
         self.tenants.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.to_owned(), key.clone());
         Ok(Some(key))
     }
@@ -229,7 +237,8 @@ impl Keys {
             return Ok(Some(key.clone()));
         }
         let Some(bytes) = self.read(DATA_KEYS, id.as_slice())? else { return Ok(None) };
-        let key = UnboundKey::new(&AES_256_GCM_SIV, &bytes).map_err(|_| KeyError::Malformed { file: "keys.redb".into(), expected: "a 32-byte data key" })?;
+        let key = UnboundKey::new(&AES_256_GCM_SIV, &bytes)
+            .map_err(|_| KeyError::Malformed { file: "keys.redb".into(), expected: "a 32-byte data key" })?;
         let key = Arc::new(LessSafeKey::new(key));
         let mut cache = self.data_keys.write().unwrap_or_else(PoisonError::into_inner);
         if cache.len() >= CACHED {
@@ -239,7 +248,11 @@ impl Keys {
         Ok(Some(key))
     }
 
-    fn read<K: redb::Key + 'static>(&self, table: TableDefinition<'_, K, &'static [u8]>, key: K::SelfType<'_>) -> Result<Option<Zeroizing<Vec<u8>>>, KeyError> {
+    fn read<K: redb::Key + 'static>(
+        &self,
+        table: TableDefinition<'_, K, &'static [u8]>,
+        key: K::SelfType<'_>,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, KeyError> {
         let get = || -> Result<_, redb::Error> {
             let transaction = self.database.begin_read()?;
             Ok(transaction.open_table(table)?.get(key)?.map(|value| Zeroizing::new(value.value().to_vec())))
@@ -247,7 +260,10 @@ impl Keys {
         get().map_err(|e| KeyError::Database(e.to_string()))
     }
 
-    fn write(&self, change: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>) -> Result<(), KeyError> {
+    fn write(
+        &self,
+        change: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
+    ) -> Result<(), KeyError> {
         let run = || -> Result<(), redb::Error> {
             let transaction = self.database.begin_write()?;
             change(&transaction)?;

@@ -14,7 +14,7 @@ use deed_seal::{hash::Hash, merkle, tile::TilePath};
 use futures::channel::oneshot;
 
 use crate::{
-    AppendError, BlobError, IndexError, KeyError, Key, Name, OpenError, Opened, Options, PACK_LEAVES,
+    AppendError, BlobError, IndexError, Key, KeyError, Name, OpenError, Opened, Options, PACK_LEAVES,
     PackError, Receipt, Sender, SignedCheckpoint, VaultError,
     append::{Placed, Placing},
     background, blob,
@@ -88,7 +88,10 @@ impl Ledger {
         let sequencer = Sequencer::new(shared.clone(), journal);
         let (for_packer, for_signer) = (shared.clone(), shared.clone());
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
-            std::thread::Builder::new().name(name.into()).spawn(run).map_err(|source| OpenError::Folder { dir: dir.to_owned(), source })
+            std::thread::Builder::new()
+                .name(name.into())
+                .spawn(run)
+                .map_err(|source| OpenError::Folder { dir: dir.to_owned(), source })
         };
         let threads = Threads {
             sequencer: spawn("sequencer", Box::new(move || sequencer.run()))?,
@@ -96,7 +99,9 @@ impl Ledger {
             signer: spawn("signer", Box::new(move || background::sign_forever(&for_signer, interval)))?,
             _lock: lock,
         };
-        Ok(Ledger { inner: Arc::new(Inner { shared, dir: dir.to_owned(), threads: Mutex::new(Some(threads)) }) })
+        Ok(Ledger {
+            inner: Arc::new(Inner { shared, dir: dir.to_owned(), threads: Mutex::new(Some(threads)) }),
+        })
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -119,16 +124,24 @@ impl Ledger {
             return Err(AppendError::Unavailable(why.to_owned()));
         }
         let sealer = Sealer { keys: &shared.keys, sender };
-        let sealed = if each { sealer.seal_each(body) } else { sealer.seal_all(body).map(|batch| {
-            let good = batch.items.iter().map(|_| Ok(())).collect();
-            (batch, good)
-        }) };
+        let sealed = if each {
+            sealer.seal_each(body)
+        } else {
+            sealer.seal_all(body).map(|batch| {
+                let good = batch.items.iter().map(|_| Ok(())).collect();
+                (batch, good)
+            })
+        };
         let (batch, results) = sealed.inspect_err(|_| {
             shared.counters.refused.fetch_add(1, Ordering::Relaxed);
         })?;
         let refused = results.iter().filter(|result| result.is_err()).count() as u64;
         shared.counters.refused.fetch_add(refused, Ordering::Relaxed);
-        let ids = batch.items.iter().map(|item| (item.id, item.named.is_some_and(|named| named.imported))).collect();
+        let ids = batch
+            .items
+            .iter()
+            .map(|item| (item.id, item.named.is_some_and(|named| named.imported)))
+            .collect();
         let placing = place(shared, batch)?;
         // Kept where a record may have to be sealed again, as a conflicting observation.
         let again = each.then(|| (body.to_vec(), sender.clone()));
@@ -136,7 +149,13 @@ impl Ledger {
     }
 
     /// Turns what the sequencer says into receipts.
-    async fn finish(self, placing: Placing, ids: Vec<(RecordId, bool)>, results: Vec<Result<(), AppendError>>, again: Option<(Vec<u8>, Sender)>) -> Appended {
+    async fn finish(
+        self,
+        placing: Placing,
+        ids: Vec<(RecordId, bool)>,
+        results: Vec<Result<(), AppendError>>,
+        again: Option<(Vec<u8>, Sender)>,
+    ) -> Appended {
         let shared = self.shared();
         let placed = placing.await?;
         let mut placed = placed.into_iter().zip(ids);
@@ -159,9 +178,17 @@ impl Ledger {
 
     /// Records the event at `position` of `body` again, beside the first record of it, `first`, whose
     /// original bytes were others.
-    async fn append_conflicting(&self, body: &[u8], sender: &Sender, position: usize, first: RecordId) -> Result<Receipt, AppendError> {
+    async fn append_conflicting(
+        &self,
+        body: &[u8],
+        sender: &Sender,
+        position: usize,
+        first: RecordId,
+    ) -> Result<Receipt, AppendError> {
         let shared = self.shared();
-        let batch = Sealer { keys: &shared.keys, sender }.seal_conflicting(body, position, first).map_err(|e| e.at(position))?;
+        let batch = Sealer { keys: &shared.keys, sender }
+            .seal_conflicting(body, position, first)
+            .map_err(|e| e.at(position))?;
         let id = batch.items.first().map_or(first, |item| item.id);
         let placed = place(shared, batch)?.await?;
         match placed.first() {
@@ -182,7 +209,11 @@ impl Ledger {
     ///
     /// # Errors
     /// `body` cannot be read at all, or recording is unavailable.
-    pub fn append_each(&self, body: &[u8], sender: &Sender) -> Result<Vec<Result<Receipt, AppendError>>, AppendError> {
+    pub fn append_each(
+        &self,
+        body: &[u8],
+        sender: &Sender,
+    ) -> Result<Vec<Result<Receipt, AppendError>>, AppendError> {
         self.begin(body, sender, true)?.wait()
     }
 
@@ -215,7 +246,8 @@ impl Ledger {
         let mut found = Vec::new();
         let mut check = |index: u64| -> Result<bool, LedgerError> {
             let leaf = shared.log.leaf(index)?;
-            let skeleton = Skeleton::parse(&leaf).map_err(|e| LedgerError::Broken(format!("leaf {index} is no record: {e}")))?;
+            let skeleton = Skeleton::parse(&leaf)
+                .map_err(|e| LedgerError::Broken(format!("leaf {index} is no record: {e}")))?;
             if key.matches(&skeleton) {
                 found.push(index);
             }
@@ -227,10 +259,12 @@ impl Ledger {
             }
         }
         let mut failed = None;
-        shared.index.candidates(hash, before.min(first), &mut |index| check(index).unwrap_or_else(|error| {
-            failed = Some(error);
-            false
-        }))?;
+        shared.index.candidates(hash, before.min(first), &mut |index| {
+            check(index).unwrap_or_else(|error| {
+                failed = Some(error);
+                false
+            })
+        })?;
         match failed {
             Some(error) => Err(error),
             None => Ok(found),
@@ -253,12 +287,17 @@ impl Ledger {
     pub fn names(&self, index: u64) -> Result<Vec<(Account, Name)>, LedgerError> {
         let shared = self.shared();
         let leaf = shared.log.leaf(index)?;
-        let skeleton = Skeleton::parse(&leaf).map_err(|e| LedgerError::Broken(format!("leaf {index} is no record: {e}")))?;
+        let skeleton = Skeleton::parse(&leaf)
+            .map_err(|e| LedgerError::Broken(format!("leaf {index} is no record: {e}")))?;
         let mut wanted: Vec<Account> = skeleton.parties().filter_map(|party| party.account).collect();
         wanted.sort_unstable();
         wanted.dedup();
         let pick = |names: &[([u8; 16], Vec<u8>)]| -> Vec<(Account, Vec<u8>)> {
-            names.iter().filter(|(account, _)| wanted.contains(&Account(*account))).map(|(account, blob)| (Account(*account), blob.clone())).collect()
+            names
+                .iter()
+                .filter(|(account, _)| wanted.contains(&Account(*account)))
+                .map(|(account, blob)| (Account(*account), blob.clone()))
+                .collect()
         };
         let sealed = match shared.log.with_tail(|tail| tail.names(index).map(pick)) {
             Some(sealed) => sealed,
@@ -267,7 +306,9 @@ impl Ledger {
         let mut names = Vec::new();
         for (account, sealed) in sealed {
             match blob::open(&shared.keys, &account.0, &sealed) {
-                Ok(plain) => names.push((account, serde_json::from_slice(&plain).map_err(|_| BlobError::Tampered)?)),
+                Ok(plain) => {
+                    names.push((account, serde_json::from_slice(&plain).map_err(|_| BlobError::Tampered)?))
+                }
                 Err(BlobError::NoKey) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -296,12 +337,16 @@ impl Ledger {
         let leaf = shared.log.leaf(index)?;
         let sealed = match shared.log.with_tail(|tail| tail.blob(index)) {
             Some(sealed) => sealed,
-            None => shared.log.vault(index / PACK_LEAVES)?.blob(&*shared.log.store, (index % PACK_LEAVES) as usize)?,
+            None => shared
+                .log
+                .vault(index / PACK_LEAVES)?
+                .blob(&*shared.log.store, (index % PACK_LEAVES) as usize)?,
         };
         if sealed.is_empty() {
             return Ok(Vec::new());
         }
-        let skeleton = Skeleton::parse(&leaf).map_err(|e| LedgerError::Broken(format!("leaf {index} is no record: {e}")))?;
+        let skeleton = Skeleton::parse(&leaf)
+            .map_err(|e| LedgerError::Broken(format!("leaf {index} is no record: {e}")))?;
         let plain = blob::open(&shared.keys, &skeleton.id.0, &sealed)?;
         Ok(blob::disclosures(&plain)?)
     }
@@ -377,7 +422,9 @@ impl Drop for Inner {
 impl Inner {
     fn close(&self) -> Result<(), LedgerError> {
         let shared = &self.shared;
-        let Some(threads) = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take() else { return Ok(()) };
+        let Some(threads) = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return Ok(());
+        };
         shared.queue.close("the ledger was closed");
         let died = |name: &str| LedgerError::Broken(format!("the {name} thread died"));
         threads.sequencer.join().map_err(|_| died("sequencer"))?;
@@ -470,14 +517,20 @@ impl Snapshot {
     ///
     /// # Errors
     /// A pack cannot be read.
-    pub fn scan(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>) -> Result<(), LedgerError> {
+    pub fn scan(
+        &self,
+        range: Range<u64>,
+        each: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), LedgerError> {
         let end = range.end.min(self.size);
         let mut index = range.start;
         while index < end {
             let bundle = self.ledger.shared().log.bundle(index / 256)?;
             let first = index - index % 256;
             while index < end && index < first + 256 {
-                let leaf = bundle.leaf((index - first) as usize).ok_or_else(|| LedgerError::NotFound(format!("leaf {index}")))?;
+                let leaf = bundle
+                    .leaf((index - first) as usize)
+                    .ok_or_else(|| LedgerError::NotFound(format!("leaf {index}")))?;
                 if each(index, leaf).is_break() {
                     return Ok(());
                 }

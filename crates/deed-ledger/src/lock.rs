@@ -26,7 +26,13 @@ impl Lock {
     /// Takes the lock of the store in `dir`, without waiting.
     pub(crate) fn take(dir: &Path) -> Result<Self, LockError> {
         let path = dir.join("lock");
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(LockError::Io)?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(LockError::Io)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
@@ -36,7 +42,9 @@ impl Lock {
             }
             Err(error) => return Err(LockError::Io(error.into())),
         }
-        file.set_len(0).and_then(|()| writeln!(file, "process {}", std::process::id())).map_err(LockError::Io)?;
+        file.set_len(0)
+            .and_then(|()| writeln!(file, "process {}", std::process::id()))
+            .map_err(LockError::Io)?;
         Ok(Lock { _file: file })
     }
 }

@@ -42,7 +42,11 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { origin: None, checkpoint_interval: Duration::from_millis(400), journal_file_bytes: 64 << 20 }
+        Options {
+            origin: None,
+            checkpoint_interval: Duration::from_millis(400),
+            journal_file_bytes: 64 << 20,
+        }
     }
 }
 
@@ -67,7 +71,9 @@ pub enum OpenError {
     #[error(transparent)]
     Journal(#[from] JournalDamage),
     /// Leaves that a signed checkpoint covers are gone.
-    #[error("the store holds {have} leaves, but a checkpoint over {signed} was signed: it was rolled back or lost its end; keep this copy and compare with a backup")]
+    #[error(
+        "the store holds {have} leaves, but a checkpoint over {signed} was signed: it was rolled back or lost its end; keep this copy and compare with a backup"
+    )]
     RolledBack {
         /// Leaves there are.
         have: u64,
@@ -75,7 +81,9 @@ pub enum OpenError {
         signed: u64,
     },
     /// Leaves are not those that were signed.
-    #[error("the leaves do not give the root that was signed at size {size}: something was changed; find it with `deed verify`")]
+    #[error(
+        "the leaves do not give the root that was signed at size {size}: something was changed; find it with `deed verify`"
+    )]
     Changed {
         /// Size of the checkpoint.
         size: u64,
@@ -125,7 +133,11 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
     let recovered = Journal::open(dir, options.journal_file_bytes, packs * PACK_LEAVES)?;
     if let Some(torn) = recovered.torn.as_ref().filter(|torn| torn.begun) {
         let (file, at) = (&torn.file, torn.at);
-        tracing::warn!(file, at, "dropped the end of the journal: a stop cut it short before it was acknowledged");
+        tracing::warn!(
+            file,
+            at,
+            "dropped the end of the journal: a stop cut it short before it was acknowledged"
+        );
     }
     let log = Log::new(store.clone(), origin, Tail::new(packs, frontier, 0), roots);
     let last_recorded = last_recorded(&log, packs)?;
@@ -142,7 +154,10 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
         }
     } else if log.size() > 0 && packs > 0 {
         // A pack is always signed soon after: a log with packs and no checkpoint has lost it.
-        return Err(LedgerError::Broken("the store has packs but no `log/checkpoint`; restore it from a backup".into()).into());
+        return Err(LedgerError::Broken(
+            "the store has packs but no `log/checkpoint`; restore it from a backup".into(),
+        )
+        .into());
     }
     let (index, missing) = Index::open(store, packs).map_err(LedgerError::from)?;
     let shared = Shared::new(log, index, keys, signer, stored);
@@ -154,8 +169,12 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
 }
 
 fn pack_roots(store: &dyn Store, origin: &str) -> Result<Vec<Hash>, OpenError> {
-    let mut numbers: Vec<u64> =
-        store.list(&format!("{}/", pack::FOLDER)).map_err(LedgerError::from)?.iter().filter_map(|object| pack::number_of(&object.path)).collect();
+    let mut numbers: Vec<u64> = store
+        .list(&format!("{}/", pack::FOLDER))
+        .map_err(LedgerError::from)?
+        .iter()
+        .filter_map(|object| pack::number_of(&object.path))
+        .collect();
     numbers.sort_unstable();
     let mut roots = Vec::with_capacity(numbers.len());
     for (expected, number) in (0..).zip(numbers) {
@@ -200,7 +219,8 @@ fn fill_tail(log: &Log, frames: Vec<Frame>, last_recorded: i64) -> Result<(), Op
             hashes.clear();
             each_key(&skeleton, &mut |key| hashes.push(key.hash()));
             tail.last_recorded = tail.last_recorded.max(skeleton.recorded.0);
-            tail.push(&entry.leaf, leaf_hash(&entry.leaf), &entry.blob, &hashes).map_err(|e| LedgerError::Broken(e.to_string()))?;
+            tail.push(&entry.leaf, leaf_hash(&entry.leaf), &entry.blob, &hashes)
+                .map_err(|e| LedgerError::Broken(e.to_string()))?;
         }
     }
     debug_assert!(tail.last_recorded >= Timestamp(0).0);
@@ -221,10 +241,14 @@ pub(crate) fn entries_of(log: &Log, pack: &Pack, number: u64) -> Result<Vec<inde
     let mut offset = 0;
     for at in 0..256 {
         let bytes = pack.bundle(&*log.store, at)?;
-        let leaves = deed_seal::tile::bundle_entries(&bytes)
-            .map_err(|e| PackError::Damaged { path: pack.path().to_owned(), at: 0, what: format!("entry bundle {at}: {e}") })?;
+        let leaves = deed_seal::tile::bundle_entries(&bytes).map_err(|e| PackError::Damaged {
+            path: pack.path().to_owned(),
+            at: 0,
+            what: format!("entry bundle {at}: {e}"),
+        })?;
         for leaf in leaves {
-            let skeleton = Skeleton::parse(leaf).map_err(|e| not_a_record(number * PACK_LEAVES + u64::from(offset), &e))?;
+            let skeleton = Skeleton::parse(leaf)
+                .map_err(|e| not_a_record(number * PACK_LEAVES + u64::from(offset), &e))?;
             each_key(&skeleton, &mut |key| entries.push((key.hash(), offset)));
             offset += 1;
         }

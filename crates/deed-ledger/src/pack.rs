@@ -70,7 +70,12 @@ pub(crate) struct Encoded {
 }
 
 /// Makes a pack of 65,536 leaves, given as 256 entry bundles and their leaf hashes.
-pub(crate) fn encode(number: u64, origin: &str, bundles: &[std::sync::Arc<Bundle>], hashes: &[Hash]) -> std::io::Result<Encoded> {
+pub(crate) fn encode(
+    number: u64,
+    origin: &str,
+    bundles: &[std::sync::Arc<Bundle>],
+    hashes: &[Hash],
+) -> std::io::Result<Encoded> {
     let mut header = vec![0; HEADER];
     header[..8].copy_from_slice(MAGIC);
     header[8..12].copy_from_slice(&VERSION.to_le_bytes());
@@ -122,7 +127,11 @@ impl Pack {
     pub(crate) fn open(store: &dyn Store, number: u64, origin: &str) -> Result<Self, PackError> {
         let (pack, of) = Pack::open_of(store, number)?;
         if of != Hash::of(origin.as_bytes()) {
-            return Err(PackError::Damaged { path: pack.path, at: 24, what: "it is a pack of another log".into() });
+            return Err(PackError::Damaged {
+                path: pack.path,
+                at: 24,
+                what: "it is a pack of another log".into(),
+            });
         }
         Ok(pack)
     }
@@ -139,7 +148,8 @@ impl Pack {
     fn open_of(store: &dyn Store, number: u64) -> Result<(Self, Hash), PackError> {
         let path = path_of(number);
         let size = store.size(&path)?;
-        let damaged = |at: u64, what: &str| PackError::Damaged { path: path.clone(), at, what: what.to_owned() };
+        let damaged =
+            |at: u64, what: &str| PackError::Damaged { path: path.clone(), at, what: what.to_owned() };
         if size < (HEADER + TABLE + TRAILER) as u64 {
             return Err(damaged(size, "it ends too early"));
         }
@@ -159,18 +169,27 @@ impl Pack {
         if header != expected {
             return Err(damaged(0, "it is not the pack of that number"));
         }
-        let u64_at = |at: usize| table.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(u64::MAX, u64::from_le_bytes);
-        let u32_at = |at: usize| table.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes);
-        let bundles: Vec<_> = (0..BUNDLES).map(|n| (u64_at(n * 12)..u64_at((n + 1) * 12), u32_at(n * 12 + 8))).collect();
+        let u64_at = |at: usize| {
+            table.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(u64::MAX, u64::from_le_bytes)
+        };
+        let u32_at =
+            |at: usize| table.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes);
+        let bundles: Vec<_> =
+            (0..BUNDLES).map(|n| (u64_at(n * 12)..u64_at((n + 1) * 12), u32_at(n * 12 + 8))).collect();
         let tiles = u64_at(BUNDLES * 12);
-        let ordered = bundles.iter().all(|(range, _)| range.start <= range.end) && bundles[0].0.start == HEADER as u64;
+        let ordered =
+            bundles.iter().all(|(range, _)| range.start <= range.end) && bundles[0].0.start == HEADER as u64;
         if !ordered || tiles.checked_add((BUNDLES as u64 + 1) * TILE_BYTES) != Some(ending_at) {
             return Err(damaged(ending_at, "the offset table makes no sense"));
         }
         let root = Hash::from_slice(&trailer[..32]).ok_or_else(|| damaged(size, "no root"))?;
         let of = Hash::from_slice(&header[24..56]).ok_or_else(|| damaged(24, "no origin"))?;
         // The root is covered by no checksum: it is made of the level-1 tile.
-        if tile_root(&tile_hashes(&store.read_range(&path, ending_at - TILE_BYTES..ending_at)?).map_err(|e| damaged(ending_at - TILE_BYTES, &e.to_string()))?) != root {
+        if tile_root(
+            &tile_hashes(&store.read_range(&path, ending_at - TILE_BYTES..ending_at)?)
+                .map_err(|e| damaged(ending_at - TILE_BYTES, &e.to_string()))?,
+        ) != root
+        {
             return Err(damaged(ending_at - TILE_BYTES, "the level-1 tile does not give the pack's root"));
         }
         Ok((Pack { path, number, root, bundles, tiles }, of))
@@ -195,9 +214,14 @@ impl Pack {
         let damaged = |what: String| PackError::Damaged { path: self.path.clone(), at: range.start, what };
         let frame = store.read_range(&self.path, range.clone())?;
         if crc32c::crc32c(&frame) != *crc {
-            return Err(damaged(format!("entry bundle {} does not match its checksum", self.number * 256 + at as u64)));
+            return Err(damaged(format!(
+                "entry bundle {} does not match its checksum",
+                self.number * 256 + at as u64
+            )));
         }
-        unpack(&frame).map_err(|e| damaged(format!("entry bundle {} does not unpack: {e}", self.number * 256 + at as u64)))
+        unpack(&frame).map_err(|e| {
+            damaged(format!("entry bundle {} does not unpack: {e}", self.number * 256 + at as u64))
+        })
     }
 
     /// What is left of a bundle whose checksum fails, for naming the leaf that was changed.

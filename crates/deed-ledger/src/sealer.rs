@@ -16,8 +16,8 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use deed_record::{
     Account, Alias, Basis, ChainHop, Commitments, Digests, Disclosable, Effect, EffectSent, Hop, Party,
     Personal, PersonalSent, Principal, PrincipalType, Pseudonyms, RECORDED_PLACEHOLDER, RecordError,
-    RecordId, SecretSeen, Skeleton, Submission, Terms, TermsSent, Text, Utf16Ordered, V, WHOLE,
-    parse_one, secret, split_records,
+    RecordId, SecretSeen, Skeleton, Submission, Terms, TermsSent, Text, Utf16Ordered, V, WHOLE, parse_one,
+    secret, split_records,
 };
 use deed_seal::sd;
 use serde::Serialize;
@@ -126,11 +126,16 @@ impl<'k> Sealer<'k> {
     }
 
     /// Seals what can be taken of `body`, and says of each of the rest why not.
-    pub(crate) fn seal_each(&self, body: &[u8]) -> Result<(Batch, Vec<Result<(), AppendError>>), AppendError> {
+    pub(crate) fn seal_each(
+        &self,
+        body: &[u8],
+    ) -> Result<(Batch, Vec<Result<(), AppendError>>), AppendError> {
         let prepared = self.prepare(body)?;
         let drafts: Vec<_> = prepared
             .iter()
-            .map(|prepared| prepared.as_ref().map_err(AppendError::clone).and_then(|prepared| self.read(prepared)))
+            .map(|prepared| {
+                prepared.as_ref().map_err(AppendError::clone).and_then(|prepared| self.read(prepared))
+            })
             .collect();
         self.keys.ensure(&drafts.iter().flatten().flat_map(Draft::data_keys).collect::<Vec<_>>())?;
         let mut batch = Batch::default();
@@ -138,15 +143,25 @@ impl<'k> Sealer<'k> {
         let results = drafts
             .into_iter()
             .enumerate()
-            .map(|(index, draft)| draft.and_then(|draft| self.seal(draft, None, &mut batch, &mut scratch)).map_err(|e| e.at(index)))
+            .map(|(index, draft)| {
+                draft
+                    .and_then(|draft| self.seal(draft, None, &mut batch, &mut scratch))
+                    .map_err(|e| e.at(index))
+            })
             .collect();
         Ok((batch, results))
     }
 
     /// Seals the record at `index` of `body` as a further observation of an event whose first one,
     /// `first`, had other original bytes.
-    pub(crate) fn seal_conflicting(&self, body: &[u8], index: usize, first: RecordId) -> Result<Batch, AppendError> {
-        let text = *split_records(body)?.get(index).ok_or_else(|| RecordError::new("", "the record is gone"))?;
+    pub(crate) fn seal_conflicting(
+        &self,
+        body: &[u8],
+        index: usize,
+        first: RecordId,
+    ) -> Result<Batch, AppendError> {
+        let text =
+            *split_records(body)?.get(index).ok_or_else(|| RecordError::new("", "the record is gone"))?;
         let prepared = self.prepare_one(text)?;
         let draft = self.read(&prepared)?;
         self.keys.ensure(&draft.data_keys())?;
@@ -158,7 +173,11 @@ impl<'k> Sealer<'k> {
     /// Cuts `body` into records and takes their secrets out.
     fn prepare<'t>(&self, body: &'t [u8]) -> Result<Vec<Result<Prepared<'t>, AppendError>>, AppendError> {
         let texts = split_records(body)?;
-        Ok(texts.into_iter().enumerate().map(|(index, text)| self.prepare_one(text).map_err(|e| e.at(index))).collect())
+        Ok(texts
+            .into_iter()
+            .enumerate()
+            .map(|(index, text)| self.prepare_one(text).map_err(|e| e.at(index)))
+            .collect())
     }
 
     fn prepare_one<'t>(&self, text: &'t str) -> Result<Prepared<'t>, AppendError> {
@@ -175,7 +194,11 @@ impl<'k> Sealer<'k> {
             && **named != *tenant.name
         {
             // The cheap look for the tenant was misled; the parser is right.
-            return Err(AppendError::Tenant { index: 0, bound: tenant.name.clone(), asked: named.to_string() });
+            return Err(AppendError::Tenant {
+                index: 0,
+                bound: tenant.name.clone(),
+                asked: named.to_string(),
+            });
         }
         let named = self.named(original, &submission, tenant)?;
         let person = [&submission.initiator, &submission.executor]
@@ -212,13 +235,20 @@ impl<'k> Sealer<'k> {
             (None, None) => "default".to_owned(),
         };
         if !deed_record::is_label(&tenant) {
-            return Err(RecordError::new("tenant", "expected 1 to 64 letters, digits, `-`, `_` or `.`").into());
+            return Err(
+                RecordError::new("tenant", "expected 1 to 64 letters, digits, `-`, `_` or `.`").into()
+            );
         }
         Ok(self.keys.tenant(&tenant)?)
     }
 
     /// The digest by which the same record is known again, where it has a name.
-    fn named(&self, text: &str, submission: &Submission<'_>, tenant: &TenantKey) -> Result<Option<Named>, AppendError> {
+    fn named(
+        &self,
+        text: &str,
+        submission: &Submission<'_>,
+        tenant: &TenantKey,
+    ) -> Result<Option<Named>, AppendError> {
         if let Some(Disclosable::Whole(event)) = submission.disclose.get(WHOLE)
             && submission.id.is_none()
             && submission.source.as_ref().is_some_and(|source| source.event_id.is_some())
@@ -247,11 +277,19 @@ impl<'k> Sealer<'k> {
             return Ok(None);
         }
         let mut bytes = Vec::new();
-        submission.serialize(&mut serde_json::Serializer::new(&mut bytes)).map_err(|e| RecordError::new("", e.to_string()))?;
+        submission
+            .serialize(&mut serde_json::Serializer::new(&mut bytes))
+            .map_err(|e| RecordError::new("", e.to_string()))?;
         Ok(Some(Named { content: tenant.keyed(&[b"record", &bytes]), imported: submission.id.is_none() }))
     }
 
-    fn seal(&self, draft: Draft<'_>, conflicts_with: Option<RecordId>, batch: &mut Batch, scratch: &mut Scratch) -> Result<(), AppendError> {
+    fn seal(
+        &self,
+        draft: Draft<'_>,
+        conflicts_with: Option<RecordId>,
+        batch: &mut Batch,
+        scratch: &mut Scratch,
+    ) -> Result<(), AppendError> {
         let Draft { submission, tenant, named, data_key, seen } = draft;
         let id = match (submission.id, &submission.source) {
             (Some(id), _) => id,
@@ -271,7 +309,8 @@ impl<'k> Sealer<'k> {
         let executor = submission.executor.map(|p| people.party(p));
         let chain = submission.chain.map(|chain| chain.into_iter().map(|hop| people.hop(hop)).collect());
         let terms = submission.terms.map(|terms| people.terms(terms));
-        let effects = submission.effects.map(|effects| effects.into_iter().map(|e| people.effect(e)).collect());
+        let effects =
+            submission.effects.map(|effects| effects.into_iter().map(|e| people.effect(e)).collect());
         let resource = submission.resource.map(|mut resource| {
             if let Some(uri) = people.without_people(&resource.uri) {
                 resource.uri = uri.into();
@@ -279,7 +318,13 @@ impl<'k> Sealer<'k> {
             resource
         });
         let secrets = (!seen.is_empty()).then(|| {
-            seen.iter().take(MOST_SECRETS).map(|(field, fingerprint)| SecretSeen { field: field.as_str().into(), fingerprint: fingerprint.as_str().into() }).collect()
+            seen.iter()
+                .take(MOST_SECRETS)
+                .map(|(field, fingerprint)| SecretSeen {
+                    field: field.as_str().into(),
+                    fingerprint: fingerprint.as_str().into(),
+                })
+                .collect()
         });
         let content_text = named.map(|named| deed_seal::hash::Hash(named.content).to_string());
         let skeleton = Skeleton {
@@ -337,7 +382,8 @@ impl<'k> Sealer<'k> {
             )).into());
         }
         // Quotes inside strings are escaped: the first match is the member itself.
-        let stamp = memchr::memmem::find(&batch.leaves[leaf.clone()], b"\"recorded\":\"").map_or(0, |at| at + 12);
+        let stamp =
+            memchr::memmem::find(&batch.leaves[leaf.clone()], b"\"recorded\":\"").map_or(0, |at| at + 12);
         let hashes_from = batch.hashes.len();
         each_key(&skeleton, &mut |key| batch.hashes.push(key.hash()));
         let blob_from = batch.blobs.len();
@@ -366,12 +412,18 @@ impl<'k> Sealer<'k> {
     }
 
     /// Commits to the payloads (RFC 9901): fresh salts, digests in random order.
-    fn commit(&self, submission: &Submission<'_>, scratch: &mut Scratch) -> Result<Commitments<'static>, AppendError> {
+    fn commit(
+        &self,
+        submission: &Submission<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<Commitments<'static>, AppendError> {
         let mut tree: BTreeMap<Utf16Ordered<'static>, Digests<'static>> = BTreeMap::new();
         let mut whole: Vec<[u8; 43]> = Vec::new();
         let mut one = |group: Option<&str>, name: &str, value: &str| -> Result<[u8; 43], AppendError> {
             let mut salt = [0; 22];
-            URL_SAFE_NO_PAD.encode_slice(scratch.salt()?, &mut salt).map_err(|e| RecordError::new("", e.to_string()))?;
+            URL_SAFE_NO_PAD
+                .encode_slice(scratch.salt()?, &mut salt)
+                .map_err(|e| RecordError::new("", e.to_string()))?;
             let salt = std::str::from_utf8(&salt).unwrap_or_default();
             let json = sd::disclosure_json(salt, name, value.as_bytes());
             scratch.blob.add(group, &json);
@@ -381,8 +433,14 @@ impl<'k> Sealer<'k> {
             match value {
                 Disclosable::Whole(value) => whole.push(one(None, group, value)?),
                 Disclosable::Members(members) => {
-                    let digests = members.iter().map(|(name, value)| one(Some(group), name, value)).collect::<Result<Vec<_>, _>>()?;
-                    tree.insert(Utf16Ordered(Text::from(group.to_string())), Digests::Members(shuffled(digests)));
+                    let digests = members
+                        .iter()
+                        .map(|(name, value)| one(Some(group), name, value))
+                        .collect::<Result<Vec<_>, _>>()?;
+                    tree.insert(
+                        Utf16Ordered(Text::from(group.to_string())),
+                        Digests::Members(shuffled(digests)),
+                    );
                 }
             }
         }
@@ -394,7 +452,9 @@ impl<'k> Sealer<'k> {
             }
         }
         if let Some(personal) = &submission.personal {
-            for (name, value) in [("personal.address", &personal.address), ("personal.device", &personal.device)] {
+            for (name, value) in
+                [("personal.address", &personal.address), ("personal.device", &personal.device)]
+            {
                 if let Some(value) = value {
                     whole.push(one(None, name, &json_text(value))?);
                 }
@@ -436,7 +496,11 @@ impl Draft<'_> {
         let mut keys = vec![self.data_key];
         for (_, principal) in self.submission.principals() {
             if let Some(key) = &principal.key {
-                keys.push(name_key(&self.tenant, &self.tenant.account(Alias::parse(key)), principal.kind == PrincipalType::Human));
+                keys.push(name_key(
+                    &self.tenant,
+                    &self.tenant.account(Alias::parse(key)),
+                    principal.kind == PrincipalType::Human,
+                ));
             }
         }
         keys
@@ -493,7 +557,15 @@ impl People<'_> {
         let account = sent.key.as_deref().map(|key| {
             let account = self.tenant.account(Alias::parse(key));
             if !self.named.iter().any(|(known, ..)| *known == account) {
-                self.named.push((account, sent.kind == PrincipalType::Human, Name { key: key.to_owned(), name: sent.name.as_deref().map(str::to_owned), kind: sent.kind }));
+                self.named.push((
+                    account,
+                    sent.kind == PrincipalType::Human,
+                    Name {
+                        key: key.to_owned(),
+                        name: sent.name.as_deref().map(str::to_owned),
+                        kind: sent.kind,
+                    },
+                ));
             }
             account
         });
@@ -501,7 +573,12 @@ impl People<'_> {
     }
 
     fn hop<'a>(&mut self, sent: ChainHop<'a>) -> Hop<'a> {
-        Hop { credential: sent.credential, delegation: sent.delegation, principal: self.party(sent.principal), scope: sent.scope }
+        Hop {
+            credential: sent.credential,
+            delegation: sent.delegation,
+            principal: self.party(sent.principal),
+            scope: sent.scope,
+        }
     }
 
     fn terms<'a>(&mut self, sent: TermsSent<'a>) -> Terms<'a> {
@@ -518,7 +595,12 @@ impl People<'_> {
     }
 
     fn effect<'a>(&mut self, sent: EffectSent<'a>) -> Effect<'a> {
-        Effect { credential: sent.credential, kind: sent.kind, resource: sent.resource, terms: sent.terms.map(|terms| self.terms(terms)) }
+        Effect {
+            credential: sent.credential,
+            kind: sent.kind,
+            resource: sent.resource,
+            terms: sent.terms.map(|terms| self.terms(terms)),
+        }
     }
 
     /// `uri` with every person this record names replaced by their account; `None` where it names none.
@@ -548,7 +630,9 @@ fn personal(sent: &PersonalSent<'_>, tenant: &TenantKey) -> Personal {
 /// INVARIANT D12: the same event of the same source gets the same id, whatever a collector makes of it.
 fn derived_id(tenant: &str, system: &str, event_id: &str, content: Option<&[u8; 32]>) -> RecordId {
     let mut input = Vec::new();
-    for part in [tenant.as_bytes(), system.as_bytes(), event_id.as_bytes(), content.map_or(&[], |c| c.as_slice())] {
+    for part in
+        [tenant.as_bytes(), system.as_bytes(), event_id.as_bytes(), content.map_or(&[], |c| c.as_slice())]
+    {
         input.extend_from_slice(&(part.len() as u64).to_be_bytes());
         input.extend_from_slice(part);
     }
@@ -559,4 +643,3 @@ fn fresh_id() -> Result<RecordId, AppendError> {
     let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
     Ok(RecordId::v7(millis, random::<10>()?))
 }
-

@@ -81,7 +81,9 @@ impl Queue {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(AppendError::Unavailable("the log cannot keep up with what is sent; try again".into()));
+                return Err(AppendError::Unavailable(
+                    "the log cannot keep up with what is sent; try again".into(),
+                ));
             }
             state = self.room.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -195,7 +197,8 @@ impl Sequencer {
 
     /// Places every record of `jobs`, frame by frame.
     fn place(&mut self, jobs: &mut [Job]) -> Vec<Result<Vec<Placed>, AppendError>> {
-        let mut answers: Vec<Result<Vec<Placed>, AppendError>> = jobs.iter().map(|job| Ok(Vec::with_capacity(job.batch.items.len()))).collect();
+        let mut answers: Vec<Result<Vec<Placed>, AppendError>> =
+            jobs.iter().map(|job| Ok(Vec::with_capacity(job.batch.items.len()))).collect();
         if let Err(error) = self.wait_for_room() {
             answers.iter_mut().for_each(|answer| *answer = Err(error.clone()));
             return answers;
@@ -213,7 +216,12 @@ impl Sequencer {
     }
 
     /// One frame: from `at` on, as many records as fit.
-    fn place_frame(&mut self, jobs: &mut [Job], at: &mut (usize, usize), answers: &mut [Result<Vec<Placed>, AppendError>]) -> Result<(), AppendError> {
+    fn place_frame(
+        &mut self,
+        jobs: &mut [Job],
+        at: &mut (usize, usize),
+        answers: &mut [Result<Vec<Placed>, AppendError>],
+    ) -> Result<(), AppendError> {
         let (first, last_recorded) = self.shared.log.with_tail(|tail| (tail.size(), tail.last_recorded));
         // A clock that was set back must not make `recorded` go back.
         let recorded = now().0.max(last_recorded);
@@ -227,7 +235,10 @@ impl Sequencer {
                     break 'frame;
                 }
                 let (job, item) = *at;
-                let placed = match self.came_before(&jobs[job], &jobs[job].batch.items[item], &group).map_err(unavailable)? {
+                let placed = match self
+                    .came_before(&jobs[job], &jobs[job].batch.items[item], &group)
+                    .map_err(unavailable)?
+                {
                     Some(placed) => placed,
                     None => {
                         jobs[job].batch.stamp(item, &stamp);
@@ -273,7 +284,13 @@ impl Sequencer {
     }
 
     /// Durable leaves become visible.
-    fn publish(&self, jobs: &[Job], group: &Group, named: std::ops::Range<usize>, recorded: i64) -> Result<(), LedgerError> {
+    fn publish(
+        &self,
+        jobs: &[Job],
+        group: &Group,
+        named: std::ops::Range<usize>,
+        recorded: i64,
+    ) -> Result<(), LedgerError> {
         let mut tail = self.shared.log.tail.write().unwrap_or_else(PoisonError::into_inner);
         for job in &jobs[named] {
             for name in &job.batch.names {
@@ -283,7 +300,8 @@ impl Sequencer {
         for (job, item, hash) in &group.leaves {
             let batch = &jobs[*job].batch;
             let item = &batch.items[*item];
-            tail.push(batch.leaf(item), *hash, batch.blob(item), batch.hashes(item)).map_err(|e| LedgerError::Broken(e.to_string()))?;
+            tail.push(batch.leaf(item), *hash, batch.blob(item), batch.hashes(item))
+                .map_err(|e| LedgerError::Broken(e.to_string()))?;
         }
         tail.last_recorded = recorded;
         drop(tail);
@@ -310,7 +328,9 @@ impl Sequencer {
     /// Waits while too many packs wait for the store: memory is bounded (D2 holds, for nothing is
     /// acknowledged meanwhile).
     fn wait_for_room(&self) -> Result<(), AppendError> {
-        let waited = self.shared.wait_until(PATIENCE, || self.shared.log.with_tail(|tail| tail.waiting()) < MOST_WAITING);
+        let waited = self
+            .shared
+            .wait_until(PATIENCE, || self.shared.log.with_tail(|tail| tail.waiting()) < MOST_WAITING);
         if waited {
             return Ok(());
         }
@@ -352,7 +372,8 @@ impl Shared {
         for index in candidates.into_iter().filter(|index| *index >= from) {
             let leaf = self.log.leaf(index)?;
             // A stranger with the same 48 bits has another id.
-            let skeleton = deed_record::Skeleton::parse(&leaf).map_err(|e| LedgerError::Broken(format!("leaf {index} is no record: {e}")))?;
+            let skeleton = deed_record::Skeleton::parse(&leaf)
+                .map_err(|e| LedgerError::Broken(format!("leaf {index} is no record: {e}")))?;
             if skeleton.id == id {
                 return Ok(Some(Earlier { index, content: content_of(&leaf) }));
             }

@@ -48,7 +48,13 @@ pub(crate) struct Atomics {
 }
 
 impl Shared {
-    pub(crate) fn new(log: Log, index: Index, keys: Keys, signer: CheckpointSigner, checkpoint: Option<SignedCheckpoint>) -> Self {
+    pub(crate) fn new(
+        log: Log,
+        index: Index,
+        keys: Keys,
+        signer: CheckpointSigner,
+        checkpoint: Option<SignedCheckpoint>,
+    ) -> Self {
         Shared {
             log,
             index,

@@ -48,8 +48,10 @@ impl CheckpointSigner {
         let seed = keys.seed("ed25519.seed")?;
         let ed25519 = Ed25519Signer::new(origin, &seed).map_err(|e| broken(&e.to_string()))?;
         let seed = keys.seed("ml-dsa-44.seed")?;
-        let key = PqdsaKeyPair::from_seed(&ML_DSA_44_SIGNING, &*seed).map_err(|_| broken("ML-DSA-44 seed refused"))?;
-        let verifier = VerifierKey::new(origin, KeyType::MlDsa44, key.public_key().as_ref()).map_err(|e| broken(&e.to_string()))?;
+        let key = PqdsaKeyPair::from_seed(&ML_DSA_44_SIGNING, &*seed)
+            .map_err(|_| broken("ML-DSA-44 seed refused"))?;
+        let verifier = VerifierKey::new(origin, KeyType::MlDsa44, key.public_key().as_ref())
+            .map_err(|e| broken(&e.to_string()))?;
         Ok(CheckpointSigner { ed25519, ml_dsa: MlDsaSigner { key, verifier }, origin: origin.clone() })
     }
 
@@ -58,13 +60,21 @@ impl CheckpointSigner {
     }
 
     /// Signs the tree of `log` at `size` leaves, all durable, and stores it.
-    pub(crate) fn sign(&self, log: &Log, size: u64, before: Option<&SignedCheckpoint>) -> Result<SignedCheckpoint, LedgerError> {
+    pub(crate) fn sign(
+        &self,
+        log: &Log,
+        size: u64,
+        before: Option<&SignedCheckpoint>,
+    ) -> Result<SignedCheckpoint, LedgerError> {
         let root = log.root(size)?;
         if let Some(before) = before {
             // INVARIANT D3: checked against what was signed, not against what we believe we signed.
             let proof = consistency_proof(before.size, size, log)?;
             verify_consistency(before.size, size, &proof, &before.root, &root).map_err(|e| {
-                LedgerError::Broken(format!("the log at {size} leaves does not continue the checkpoint signed at {}: {e}", before.size))
+                LedgerError::Broken(format!(
+                    "the log at {size} leaves does not continue the checkpoint signed at {}: {e}",
+                    before.size
+                ))
             })?;
         }
         let checkpoint = Checkpoint::new(&*self.origin, size, root);

@@ -67,7 +67,13 @@ impl PackInMemory {
         self.hashes.len() as u64
     }
 
-    fn push(&mut self, leaf: &[u8], hash: Hash, blob: &[u8], keys: &[u64]) -> Result<(), deed_seal::tile::EntryTooLong> {
+    fn push(
+        &mut self,
+        leaf: &[u8],
+        hash: Hash,
+        blob: &[u8],
+        keys: &[u64],
+    ) -> Result<(), deed_seal::tile::EntryTooLong> {
         self.open.push(leaf)?;
         let offset = self.hashes.len() as u32;
         self.hashes.push(hash);
@@ -143,7 +149,13 @@ impl Tail {
     }
 
     /// Adds a durable leaf.
-    pub(crate) fn push(&mut self, leaf: &[u8], hash: Hash, blob: &[u8], keys: &[u64]) -> Result<(), deed_seal::tile::EntryTooLong> {
+    pub(crate) fn push(
+        &mut self,
+        leaf: &[u8],
+        hash: Hash,
+        blob: &[u8],
+        keys: &[u64],
+    ) -> Result<(), deed_seal::tile::EntryTooLong> {
         self.open.push(leaf, hash, blob, keys)?;
         self.frontier.push(hash);
         if self.open.len() == PACK_LEAVES {
@@ -199,7 +211,9 @@ impl Tail {
 
     /// Candidate leaves for `hash`, newest first.
     pub(crate) fn candidates(&self, hash: u64) -> Vec<u64> {
-        let of = |pack: &PackInMemory| pack.leaves(hash).map(|offset| pack.number * PACK_LEAVES + u64::from(offset)).collect::<Vec<_>>();
+        let of = |pack: &PackInMemory| {
+            pack.leaves(hash).map(|offset| pack.number * PACK_LEAVES + u64::from(offset)).collect::<Vec<_>>()
+        };
         let mut found = of(&self.open);
         for pack in self.full.iter().rev() {
             found.extend(of(pack));

@@ -79,7 +79,8 @@ impl Log {
             let pack = self.pack(number / 256)?;
             let bytes = pack.bundle(&*self.store, (number % 256) as usize)?;
             let damaged = |what| PackError::Damaged { path: pack.path().to_owned(), at: 0, what };
-            let bundle = Bundle::parse(bytes).map_err(|what| damaged(format!("entry bundle {number}: {what}")))?;
+            let bundle =
+                Bundle::parse(bytes).map_err(|what| damaged(format!("entry bundle {number}: {what}")))?;
             if bundle.len() as u64 != TILE_WIDTH {
                 return Err(damaged(format!("entry bundle {number} has {} entries", bundle.len())).into());
             }
@@ -109,7 +110,9 @@ impl Log {
                 });
                 match in_tail {
                     Some(hashes) => Ok(Arc::new(hashes)),
-                    None => self.packed_tile(0, index, index / 256, |pack| pack.tile_0(&*self.store, (index % 256) as usize)),
+                    None => self.packed_tile(0, index, index / 256, |pack| {
+                        pack.tile_0(&*self.store, (index % 256) as usize)
+                    }),
                 }
             }
             1 => {
@@ -126,8 +129,10 @@ impl Log {
                 // Above the packs everything is made of their roots.
                 let span = 1_u64 << (8 * u32::from(level - 2)).min(63);
                 let first = index.saturating_mul(TILE_WIDTH).saturating_mul(span);
-                let end = first.saturating_add(TILE_WIDTH.saturating_mul(span)).min(self.size() / PACK_LEAVES);
-                let roots: Vec<Hash> = (first..end).map(|number| self.pack_root(number)).collect::<Result<_, _>>()?;
+                let end =
+                    first.saturating_add(TILE_WIDTH.saturating_mul(span)).min(self.size() / PACK_LEAVES);
+                let roots: Vec<Hash> =
+                    (first..end).map(|number| self.pack_root(number)).collect::<Result<_, _>>()?;
                 Ok(Arc::new(roots.chunks_exact(span as usize).map(tile_root).collect()))
             }
         }
@@ -142,14 +147,24 @@ impl Log {
         }
     }
 
-    fn packed_tile(&self, level: u8, index: u64, number: u64, read: impl FnOnce(&Pack) -> Result<Vec<u8>, PackError>) -> Result<Arc<Vec<Hash>>, LedgerError> {
+    fn packed_tile(
+        &self,
+        level: u8,
+        index: u64,
+        number: u64,
+        read: impl FnOnce(&Pack) -> Result<Vec<u8>, PackError>,
+    ) -> Result<Arc<Vec<Hash>>, LedgerError> {
         if number >= self.pack_count() {
             return Err(LedgerError::NotFound(format!("tile {level}/{index}")));
         }
         self.tiles.get_or((level, index), || {
             let pack = self.pack(number)?;
             let bytes = read(&pack)?;
-            let hashes = tile_hashes(&bytes).map_err(|e| PackError::Damaged { path: pack.path().to_owned(), at: 0, what: e.to_string() })?;
+            let hashes = tile_hashes(&bytes).map_err(|e| PackError::Damaged {
+                path: pack.path().to_owned(),
+                at: 0,
+                what: e.to_string(),
+            })?;
             Ok(Arc::new(hashes))
         })
     }
@@ -191,7 +206,9 @@ impl HashReader for &Log {
         let width = TILE_WIDTH >> within;
         let tile = self.tile_hashes(tile_level, index / width)?;
         let from = ((index % width) << within) as usize;
-        let hashes = tile.get(from..from + (1 << within)).ok_or_else(|| LedgerError::NotFound(format!("tree node {level}/{index}")))?;
+        let hashes = tile
+            .get(from..from + (1 << within))
+            .ok_or_else(|| LedgerError::NotFound(format!("tree node {level}/{index}")))?;
         Ok(tile_root(hashes))
     }
 }

@@ -86,7 +86,8 @@ impl Vault {
         let path = path_of(number);
         let damaged = |what: &str| VaultError::Damaged { path: path.clone(), what: what.to_owned() };
         let header = store.read_range(&path, 0..HEADER as u64)?;
-        let u32_at = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let u32_at =
+            |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         let first = u64::from(u32_at(16)) | u64::from(u32_at(20)) << 32;
         let named_length = u64::from(u32_at(8));
         if &header[..8] != MAGIC || first != number * PACK_LEAVES || u64::from(u32_at(12)) != PACK_LEAVES {
@@ -98,7 +99,8 @@ impl Vault {
             return Err(damaged("the tables do not match their checksum"));
         }
         let (table, mut named) = tables.split_at(TABLE);
-        let ends: Vec<u32> = table.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let ends: Vec<u32> =
+            table.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         if !ends.is_sorted() {
             return Err(damaged("the offset table makes no sense"));
         }
@@ -107,7 +109,8 @@ impl Vault {
             let mut one = || -> Option<([u8; 16], Vec<u8>)> {
                 let (account, rest) = named.split_at_checked(16)?;
                 let (length, rest) = rest.split_at_checked(4)?;
-                let (blob, rest) = rest.split_at_checked(u32::from_le_bytes(length.try_into().ok()?) as usize)?;
+                let (blob, rest) =
+                    rest.split_at_checked(u32::from_le_bytes(length.try_into().ok()?) as usize)?;
                 named = rest;
                 Some((account.try_into().ok()?, blob.to_vec()))
             };
@@ -123,10 +126,16 @@ impl Vault {
     }
 
     /// The sealed disclosures of leaves `from..to` in one piece, and where in the blobs it starts.
-    pub(crate) fn blobs(&self, store: &dyn Store, from: usize, to: usize) -> Result<(u32, Vec<u8>), StoreError> {
+    pub(crate) fn blobs(
+        &self,
+        store: &dyn Store,
+        from: usize,
+        to: usize,
+    ) -> Result<(u32, Vec<u8>), StoreError> {
         let start = if from == 0 { 0 } else { self.ends[from - 1] };
         let end = if to == 0 { 0 } else { self.ends[to - 1] };
-        let bytes = store.read_range(&self.path, self.blobs + u64::from(start)..self.blobs + u64::from(end))?;
+        let bytes =
+            store.read_range(&self.path, self.blobs + u64::from(start)..self.blobs + u64::from(end))?;
         Ok((start, bytes))
     }
 

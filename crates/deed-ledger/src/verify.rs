@@ -30,9 +30,8 @@ use deed_seal::{
 pub use report::{Checked, StoreReport};
 
 use crate::{
-    PACK_LEAVES, PackError,
+    PACK_LEAVES, PackError, journal,
     journal::Frame,
-    journal,
     keys::{KeyError, Keys},
     pack::{self, Pack},
     signing::{CHECKPOINT, CheckpointSigner, KEPT},
@@ -107,14 +106,20 @@ pub fn verify_store(dir: &Path, options: &VerifyOptions<'_>) -> Result<StoreRepo
             Err(error) => report.unverified(&object.path, error.to_string()),
         }
     }
-    let against = Against { keys: &verifier_keys, since: &since, progress: options.progress, ..Against::default() };
+    let against =
+        Against { keys: &verifier_keys, since: &since, progress: options.progress, ..Against::default() };
     let log = verify(&leaves, &against);
     report.take_log(log, &leaves);
     // A frame that a crash cut short was never signed; one that was signed has been changed.
     if let (Some(signed), Some(torn)) = (report.size, &leaves.torn)
         && leaves.size() < signed
     {
-        let what = format!("byte {}: what stands here is not what was written; leaves {} to {} cannot be read", torn.at, leaves.size(), signed - 1);
+        let what = format!(
+            "byte {}: what stands here is not what was written; leaves {} to {} cannot be read",
+            torn.at,
+            leaves.size(),
+            signed - 1
+        );
         report.violated(&format!("journal/{}", torn.file), what);
     }
     report.merkle = started.elapsed();
@@ -205,8 +210,13 @@ impl Leaves {
             Err(error @ PackError::Damaged { .. }) => error,
             result => return result,
         };
-        let what = format!("leaves {} to {}: {error}", index * TILE_WIDTH, index * TILE_WIDTH + TILE_WIDTH - 1);
-        self.damaged.lock().unwrap_or_else(PoisonError::into_inner).push(problem(ProblemKind::Violated, pack.path(), what));
+        let what =
+            format!("leaves {} to {}: {error}", index * TILE_WIDTH, index * TILE_WIDTH + TILE_WIDTH - 1);
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner).push(problem(
+            ProblemKind::Violated,
+            pack.path(),
+            what,
+        ));
         pack.damaged_bundle(&*self.store, at).ok_or(error)
     }
 
@@ -238,7 +248,9 @@ impl Leaves {
         (0..width)
             .map(|at| {
                 let first = index.checked_mul(TILE_WIDTH)?.checked_add(at)?.checked_mul(span)?;
-                let roots: Option<Vec<Hash>> = (first..first.checked_add(span)?).map(|number| self.packs.get(&number).map(Pack::root)).collect();
+                let roots: Option<Vec<Hash>> = (first..first.checked_add(span)?)
+                    .map(|number| self.packs.get(&number).map(Pack::root))
+                    .collect();
                 roots.map(|roots| tile_root(&roots))
             })
             .collect()
@@ -263,7 +275,9 @@ impl Tiles for Leaves {
                 let entries = (index * TILE_WIDTH)
                     .checked_sub(self.packed())
                     .and_then(|from| self.tail.get(from as usize..from as usize + usize::from(width)));
-                Ok(entries.and_then(|entries| bundle_encode(entries.iter().map(|entry| entry.leaf.as_slice())).ok()))
+                Ok(entries.and_then(|entries| {
+                    bundle_encode(entries.iter().map(|entry| entry.leaf.as_slice())).ok()
+                }))
             }
             TilePath::Hashes { level: 0, index, .. } => match self.packs.get(&(index / 256)) {
                 Some(pack) => pack.tile_0(&*self.store, (index % 256) as usize).map(|bytes| Some(cut(bytes))),
@@ -278,7 +292,9 @@ impl Tiles for Leaves {
                     }))
                 }
             },
-            TilePath::Hashes { level, index, .. } => Ok(self.upper_tile(level, index, u64::from(width)).map(|hashes| bytes_of(&hashes))),
+            TilePath::Hashes { level, index, .. } => {
+                Ok(self.upper_tile(level, index, u64::from(width)).map(|hashes| bytes_of(&hashes)))
+            }
         }
     }
 

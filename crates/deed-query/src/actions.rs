@@ -26,7 +26,8 @@ use deed_ledger::Ledger;
 use crate::{columns::schema, outcomes::OutcomesExec, records::Records};
 
 /// What an action has from the record that says how it ended.
-pub(crate) const OUTCOME: &[&str] = &["outcome_status", "outcome_code", "duration_ms", "outcome_leaf_index", "retry_of", "compensates"];
+pub(crate) const OUTCOME: &[&str] =
+    &["outcome_status", "outcome_code", "duration_ms", "outcome_leaf_index", "retry_of", "compensates"];
 
 /// What outcomes are found by and weighed with.
 pub(crate) const KEYS: &[&str] = &["id", "tenant", "kind", "time"];
@@ -66,12 +67,26 @@ impl TableProvider for Actions {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        let early = |filter: &&Expr| if is_early(filter) { TableProviderFilterPushDown::Exact } else { TableProviderFilterPushDown::Unsupported };
+        let early = |filter: &&Expr| {
+            if is_early(filter) {
+                TableProviderFilterPushDown::Exact
+            } else {
+                TableProviderFilterPushDown::Unsupported
+            }
+        };
         Ok(filters.iter().map(early).collect())
     }
 
-    async fn scan(&self, state: &dyn Session, projection: Option<&Vec<usize>>, filters: &[Expr], limit: Option<usize>) -> Result<Arc<dyn ExecutionPlan>> {
-        let Some(state) = state.as_any().downcast_ref::<SessionState>() else { return plan_err!("`actions` needs a session of its own") };
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let Some(state) = state.as_any().downcast_ref::<SessionState>() else {
+            return plan_err!("`actions` needs a session of its own");
+        };
         let wanted = match projection {
             Some(projection) => Arc::new(schema().project(projection)?),
             None => schema(),
@@ -137,7 +152,8 @@ impl Plan<'_> {
     /// Every action with its outcome, by a join.
     async fn joined(&self, state: &SessionState) -> Result<DataFrame> {
         let manifest = &self.actions.records.view.manifest;
-        let (view, outcomes) = (&self.actions.records.view, manifest.files.iter().map(|file| file.outcomes).sum::<u64>());
+        let (view, outcomes) =
+            (&self.actions.records.view, manifest.files.iter().map(|file| file.outcomes).sum::<u64>());
         let state = with_joins(state, outcomes + view.size.saturating_sub(manifest.rows) <= IN_MEMORY);
         let best = "SELECT tenant AS o_tenant, action AS o_action, kind AS o_kind, time AS o_time, id AS o_id,
                            outcome_status AS o_outcome_status, outcome_code AS o_outcome_code, duration_ms AS o_duration_ms,
@@ -149,7 +165,8 @@ impl Plan<'_> {
                     WHERE n = 1";
         let best = DataFrame::new(state.clone(), state.create_logical_plan(best).await?);
         let actions = self.actions(&state, [KEYS, OUTCOME].concat()).await?;
-        let joined = best.join(actions, JoinType::Right, &["o_action", "o_tenant"], &["id", "tenant"], None)?;
+        let joined =
+            best.join(actions, JoinType::Right, &["o_action", "o_tenant"], &["id", "tenant"], None)?;
         let wins = joined.parse_sql_expr(
             "o_outcome_status IS NOT NULL AND (outcome_status IS NULL
                OR (outcome_status = 'unknown' AND o_outcome_status <> 'unknown')
@@ -192,10 +209,14 @@ impl OptimizerRule for TopFirst {
     }
 
     fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        let LogicalPlan::Sort(Sort { expr, input, fetch: Some(limit) }) = plan else { return Ok(Transformed::no(plan)) };
+        let LogicalPlan::Sort(Sort { expr, input, fetch: Some(limit) }) = plan else {
+            return Ok(Transformed::no(plan));
+        };
         let order = expr.clone();
         let topped = top(Arc::unwrap_or_clone(input), order, limit)?;
-        Ok(topped.update_data(|input| LogicalPlan::Sort(Sort { expr, input: Arc::new(input), fetch: Some(limit) })))
+        Ok(topped.update_data(|input| {
+            LogicalPlan::Sort(Sort { expr, input: Arc::new(input), fetch: Some(limit) })
+        }))
     }
 }
 
@@ -206,7 +227,9 @@ fn top(plan: LogicalPlan, order: Vec<SortExpr>, limit: usize) -> Result<Transfor
             let mut below = Vec::with_capacity(order.len());
             for mut sort in order {
                 // Where the projection calculates a column, sorting waits for it.
-                let Some(expr) = through(&projection, &sort.expr) else { return Ok(Transformed::no(LogicalPlan::Projection(projection))) };
+                let Some(expr) = through(&projection, &sort.expr) else {
+                    return Ok(Transformed::no(LogicalPlan::Projection(projection)));
+                };
                 sort.expr = expr;
                 below.push(sort);
             }
@@ -224,7 +247,8 @@ fn top(plan: LogicalPlan, order: Vec<SortExpr>, limit: usize) -> Result<Transfor
                 LogicalPlan::SubqueryAlias(alias)
             }))
         }
-        LogicalPlan::TableScan(scan) => Ok(topped(&scan, order, limit).map_or_else(|| Transformed::no(LogicalPlan::TableScan(scan)), Transformed::yes)),
+        LogicalPlan::TableScan(scan) => Ok(topped(&scan, order, limit)
+            .map_or_else(|| Transformed::no(LogicalPlan::TableScan(scan)), Transformed::yes)),
         other => Ok(Transformed::no(other)),
     }
 }

@@ -38,7 +38,8 @@ impl Aliases {
     pub(crate) fn new(ledger: Ledger) -> Self {
         let text = |name: &str, nullable| Field::new(name, DataType::Utf8View, nullable);
         let sealed = SEALED.iter().map(|name| text(name, false));
-        let schema = Schema::new(sealed.chain([text("alias", false), text("name", true)]).collect::<Vec<_>>());
+        let schema =
+            Schema::new(sealed.chain([text("alias", false), text("name", true)]).collect::<Vec<_>>());
         Aliases { ledger, schema: Arc::new(schema) }
     }
 }
@@ -60,20 +61,43 @@ impl TableProvider for Aliases {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        let sealed = |filter: &&Expr| filter.column_refs().iter().all(|column| SEALED.contains(&column.name()));
-        Ok(filters.iter().map(|filter| if sealed(filter) { TableProviderFilterPushDown::Exact } else { TableProviderFilterPushDown::Unsupported }).collect())
+        let sealed =
+            |filter: &&Expr| filter.column_refs().iter().all(|column| SEALED.contains(&column.name()));
+        Ok(filters
+            .iter()
+            .map(|filter| {
+                if sealed(filter) {
+                    TableProviderFilterPushDown::Exact
+                } else {
+                    TableProviderFilterPushDown::Unsupported
+                }
+            })
+            .collect())
     }
 
-    async fn scan(&self, state: &dyn Session, projection: Option<&Vec<usize>>, filters: &[Expr], _: Option<usize>) -> Result<Arc<dyn ExecutionPlan>> {
-        let Some(state) = state.as_any().downcast_ref::<SessionState>() else { return plan_err!("`aliases` needs a session of its own") };
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let Some(state) = state.as_any().downcast_ref::<SessionState>() else {
+            return plan_err!("`aliases` needs a session of its own");
+        };
         // In the order of leaves: names of one pack are kept together.
         let accounts = "SELECT tenant, key AS account, key AS principal, last_leaf FROM principals";
         let mut accounts = DataFrame::new(state.clone(), state.create_logical_plan(accounts).await?);
         for filter in filters {
             accounts = accounts.filter(filter.clone())?;
         }
-        let accounts = accounts.sort_by(vec![datafusion::prelude::col("last_leaf")])?.create_physical_plan().await?;
-        let named = Arc::new(NamesExec::new(self.ledger.clone(), Arc::new(CoalescePartitionsExec::new(accounts)), self.schema.clone()));
+        let accounts =
+            accounts.sort_by(vec![datafusion::prelude::col("last_leaf")])?.create_physical_plan().await?;
+        let named = Arc::new(NamesExec::new(
+            self.ledger.clone(),
+            Arc::new(CoalescePartitionsExec::new(accounts)),
+            self.schema.clone(),
+        ));
         let Some(projection) = projection else { return Ok(named) };
         let kept = projection.iter().map(|at| {
             let name = self.schema.field(*at).name().clone();
@@ -127,16 +151,26 @@ impl ExecutionPlan for NamesExec {
         vec![&self.accounts]
     }
 
-    fn apply_expressions(&self, _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>) -> Result<TreeNodeRecursion> {
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    fn replace_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>, _: ReplaceChildrenOptions) -> Result<Arc<dyn ExecutionPlan>> {
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         let Some(accounts) = children.pop() else { return plan_err!("`NamesExec` needs accounts") };
         Ok(Arc::new(NamesExec { ledger: self.ledger.clone(), accounts, properties: self.properties.clone() }))
     }
 
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep))
     }
 
@@ -169,10 +203,17 @@ fn names(ledger: &Ledger, accounts: &RecordBatch, schema: SchemaRef) -> Result<R
         let leaf = leaves.value(row);
         if opened.as_ref().is_none_or(|(of, _)| *of != leaf) {
             let names = ledger.names(leaf.unsigned_abs()).map_err(storage)?;
-            opened = Some((leaf, names.into_iter().map(|(account, name)| (account.to_string(), name)).collect()));
+            opened =
+                Some((leaf, names.into_iter().map(|(account, name)| (account.to_string(), name)).collect()));
         }
         let Some(name) = opened.as_ref().and_then(|(_, names)| names.get(keys.value(row))) else { continue };
-        let values = [Some(tenants.value(row)), Some(keys.value(row)), Some(principals.value(row)), Some(name.key.as_str()), name.name.as_deref()];
+        let values = [
+            Some(tenants.value(row)),
+            Some(keys.value(row)),
+            Some(principals.value(row)),
+            Some(name.key.as_str()),
+            name.name.as_deref(),
+        ];
         for (column, value) in columns.iter_mut().zip(values) {
             column.append_option(value);
         }

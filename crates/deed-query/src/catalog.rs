@@ -8,8 +8,8 @@ use std::{
 use async_trait::async_trait;
 use datafusion::{
     catalog::{
-        CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, SchemaProvider, TableProvider,
-        information_schema::InformationSchemaProvider,
+        CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
+        SchemaProvider, TableProvider, information_schema::InformationSchemaProvider,
     },
     common::{DataFusionError, Result},
     datasource::ViewTable,
@@ -30,7 +30,12 @@ pub(crate) const CATALOG: &str = "deed";
 pub(crate) const SCHEMA: &str = "public";
 
 /// A session in which `tenant` sees what is in `view`.
-pub(crate) fn session(template: &SessionState, view: Arc<View>, ledger: Ledger, tenant: Option<String>) -> SessionState {
+pub(crate) fn session(
+    template: &SessionState,
+    view: Arc<View>,
+    ledger: Ledger,
+    tenant: Option<String>,
+) -> SessionState {
     let records = Arc::new(Records { view, tenant });
     of_records(template, records, ledger)
 }
@@ -65,7 +70,11 @@ impl fmt::Debug for Tables {
 #[async_trait]
 impl SchemaProvider for Tables {
     fn table_names(&self) -> Vec<String> {
-        ["records", "actions", "aliases"].into_iter().chain(VIEWS.iter().map(|view| view.name)).map(str::to_owned).collect()
+        ["records", "actions", "aliases"]
+            .into_iter()
+            .chain(VIEWS.iter().map(|view| view.name))
+            .map(str::to_owned)
+            .collect()
     }
 
     fn table_exist(&self, name: &str) -> bool {
@@ -107,7 +116,9 @@ impl SchemaProvider for Described {
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
         match self.0.upgrade() {
-            Some(catalogs) if self.table_exist(name) => InformationSchemaProvider::new(catalogs).table(name).await,
+            Some(catalogs) if self.table_exist(name) => {
+                InformationSchemaProvider::new(catalogs).table(name).await
+            }
             _ => Ok(None),
         }
     }

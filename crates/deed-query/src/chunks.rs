@@ -15,23 +15,31 @@ use crate::{
 };
 
 /// Sealed leaves that do not change.
-pub trait Leaves: Send + Sync {
+pub(crate) trait Leaves: Send + Sync {
     /// Calls `each` with the index and exact bytes of the leaves of `range`, in order, until it breaks.
     ///
     /// # Errors
     /// They cannot be read.
-    fn scan(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>) -> Result<(), LedgerError>;
+    fn scan(
+        &self,
+        range: Range<u64>,
+        each: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), LedgerError>;
 }
 
 impl Leaves for Snapshot {
-    fn scan(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>) -> Result<(), LedgerError> {
+    fn scan(
+        &self,
+        range: Range<u64>,
+        each: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), LedgerError> {
         Snapshot::scan(self, range, each)
     }
 }
 
 /// Why leaves did not become rows.
 #[derive(Debug, thiserror::Error)]
-pub enum RowsError {
+pub(crate) enum RowsError {
     /// A leaf is no record.
     #[error(transparent)]
     Leaf(#[from] BadLeaf),
@@ -106,7 +114,12 @@ impl Chunks {
     ///
     /// # Errors
     /// As [`rows`].
-    pub(crate) fn get(&self, leaves: &dyn Leaves, number: u64, count: usize) -> Result<Vec<RecordBatch>, RowsError> {
+    pub(crate) fn get(
+        &self,
+        leaves: &dyn Leaves,
+        number: u64,
+        count: usize,
+    ) -> Result<Vec<RecordBatch>, RowsError> {
         let first = number * CHUNK as u64;
         let chunk = self.entry(number);
         // Held while building, so that two who want the same rows build them once.
@@ -140,7 +153,8 @@ impl Chunks {
         let mut kept = lock(&self.kept);
         kept.uses += 1;
         let used = kept.uses;
-        let entry = kept.chunks.entry(number).or_insert_with(|| Entry { rows: Arc::default(), bytes: 0, used });
+        let entry =
+            kept.chunks.entry(number).or_insert_with(|| Entry { rows: Arc::default(), bytes: 0, used });
         entry.used = used;
         entry.rows.clone()
     }
@@ -148,7 +162,9 @@ impl Chunks {
     fn weigh(&self, number: u64, chunk: &Arc<Mutex<Grown>>, bytes: usize) {
         let kept = &mut *lock(&self.kept);
         // It may have been forgotten meanwhile.
-        let Some(entry) = kept.chunks.get_mut(&number).filter(|entry| Arc::ptr_eq(&entry.rows, chunk)) else { return };
+        let Some(entry) = kept.chunks.get_mut(&number).filter(|entry| Arc::ptr_eq(&entry.rows, chunk)) else {
+            return;
+        };
         let before = std::mem::replace(&mut entry.bytes, bytes);
         kept.bytes = kept.bytes - before + bytes;
         while kept.bytes > self.limit {

@@ -6,7 +6,10 @@
 
 mod build;
 
-use std::{ops::Deref, sync::{Arc, LazyLock}};
+use std::{
+    ops::Deref,
+    sync::{Arc, LazyLock},
+};
 
 use arrow::{
     array::{ArrayRef, RecordBatch},

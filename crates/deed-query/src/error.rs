@@ -2,7 +2,7 @@
 
 use datafusion::{arrow::error::ArrowError, common::DataFusionError, parquet::errors::ParquetError};
 
-use crate::RowsError;
+use crate::chunks::RowsError;
 
 /// Why a query was not answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,7 +26,9 @@ pub enum QueryError {
         seconds: u64,
     },
     /// It needs too much memory or disk.
-    #[error("the query needs more than the {megabytes} MiB of memory, or the disk, that queries have; narrow it down or select fewer columns")]
+    #[error(
+        "the query needs more than the {megabytes} MiB of memory, or the disk, that queries have; narrow it down or select fewer columns"
+    )]
     Memory {
         /// What all queries have together.
         megabytes: usize,
@@ -52,9 +54,13 @@ impl QueryError {
     pub(crate) fn from_engine(error: &DataFusionError, megabytes: usize) -> Self {
         match error.find_root() {
             DataFusionError::ResourcesExhausted(_) => QueryError::Memory { megabytes },
-            DataFusionError::SQL(error, _) => QueryError::Invalid(first_line(&error.to_string(), &["sql parser error: "])),
+            DataFusionError::SQL(error, _) => {
+                QueryError::Invalid(first_line(&error.to_string(), &["sql parser error: "]))
+            }
             DataFusionError::Plan(message) => QueryError::Invalid(first_line(message, &[])),
-            DataFusionError::SchemaError(error, _) => QueryError::Invalid(first_line(&error.to_string(), &[])),
+            DataFusionError::SchemaError(error, _) => {
+                QueryError::Invalid(first_line(&error.to_string(), &[]))
+            }
             DataFusionError::NotImplemented(message) => QueryError::Refused(first_line(message, &[])),
             DataFusionError::Execution(message) => QueryError::Invalid(first_line(message, &[])),
             DataFusionError::ArrowError(error, _) => match &**error {
@@ -66,10 +72,14 @@ impl QueryError {
             DataFusionError::ParquetError(error) => from_parquet(error, megabytes),
             DataFusionError::External(error) => from_storage(&**error, megabytes),
             DataFusionError::ObjectStore(error) => QueryError::Failed(first_line(&deepest(&**error), &[])),
-            DataFusionError::Collection(errors) => {
-                errors.first().map_or_else(|| QueryError::Failed("unknown".into()), |first| Self::from_engine(first, megabytes))
-            }
-            error => QueryError::Failed(first_line(&error.to_string(), &["Internal error: ", "Configuration error: "])),
+            DataFusionError::Collection(errors) => errors.first().map_or_else(
+                || QueryError::Failed("unknown".into()),
+                |first| Self::from_engine(first, megabytes),
+            ),
+            error => QueryError::Failed(first_line(
+                &error.to_string(),
+                &["Internal error: ", "Configuration error: "],
+            )),
         }
     }
 }
@@ -90,7 +100,10 @@ fn from_storage(error: &(dyn std::error::Error + Send + Sync + 'static), megabyt
 fn from_parquet(error: &ParquetError, megabytes: usize) -> QueryError {
     match error {
         ParquetError::External(error) => from_storage(&**error, megabytes),
-        error => QueryError::Failed(format!("a Parquet file is damaged ({}); find it with `deed verify`, mend it with `deed rebuild`", first_line(&error.to_string(), &["Parquet error: "]))),
+        error => QueryError::Failed(format!(
+            "a Parquet file is damaged ({}); find it with `deed verify`, mend it with `deed rebuild`",
+            first_line(&error.to_string(), &["Parquet error: "])
+        )),
     }
 }
 

@@ -6,13 +6,16 @@
 
 use std::{io::Read, ops::RangeInclusive, sync::Arc};
 
-use arrow::array::{RecordBatch, RecordBatchReader};
+use arrow::array::RecordBatch;
 use bytes::{Buf, Bytes};
 use deed_ledger::{PACK_LEAVES, store::Store};
 use parquet::{
     arrow::{
-        ArrowWriter,
-        arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
+        ArrowWriter, ProjectionMask,
+        arrow_reader::{
+            ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+            ParquetRecordBatchReaderBuilder,
+        },
         arrow_writer::ArrowWriterOptions,
     },
     basic::{Compression, Encoding, ZstdLevel},
@@ -37,9 +40,25 @@ const STEPPING: &[&str] = &["leaf_index", "outcome_leaf_index", "time", "recorde
 
 /// What people look for by its exact value, where the least and greatest of a row group tell nothing.
 const FILTERED: &[&str] = &[
-    "id", "kind", "tenant", "trace_id", "session", "task", "action", "source_system", "source_event_id",
-    "initiator", "executor", "vendor", "credential", "credential_id", "request", "grant_id", "tool_name",
-    "operation", "resource_uri",
+    "id",
+    "kind",
+    "tenant",
+    "trace_id",
+    "session",
+    "task",
+    "action",
+    "source_system",
+    "source_event_id",
+    "initiator",
+    "executor",
+    "vendor",
+    "credential",
+    "credential_id",
+    "request",
+    "grant_id",
+    "tool_name",
+    "operation",
+    "resource_uri",
 ];
 
 /// A file of one row group: the leaves of `pack`.
@@ -76,14 +95,17 @@ pub(crate) fn join(origin: &str, packs: RangeInclusive<u64>, files: &[StoredFile
         for (at, group) in metadata.row_groups().iter().enumerate() {
             let mut copy = writer.next_row_group()?;
             for (column, chunk) in group.columns().iter().enumerate() {
-                copy.append_column(file, ColumnCloseResult {
-                    bytes_written: chunk.compressed_size().unsigned_abs(),
-                    rows_written: group.num_rows().unsigned_abs(),
-                    metadata: chunk.clone(),
-                    bloom_filter: Sbbf::read_from_column_chunk(chunk, file)?,
-                    column_index: metadata.column_index().map(|index| index[at][column].clone()),
-                    offset_index: metadata.offset_index().map(|index| index[at][column].clone()),
-                })?;
+                copy.append_column(
+                    file,
+                    ColumnCloseResult {
+                        bytes_written: chunk.compressed_size().unsigned_abs(),
+                        rows_written: group.num_rows().unsigned_abs(),
+                        metadata: chunk.clone(),
+                        bloom_filter: Sbbf::read_from_column_chunk(chunk, file)?,
+                        column_index: metadata.column_index().map(|index| index[at][column].clone()),
+                        offset_index: metadata.offset_index().map(|index| index[at][column].clone()),
+                    },
+                )?;
             }
             copy.close()?;
         }
@@ -95,18 +117,28 @@ pub(crate) fn join(origin: &str, packs: RangeInclusive<u64>, files: &[StoredFile
 ///
 /// # Errors
 /// It is no Parquet file.
-pub(crate) fn read_metadata(file: &StoredFile) -> Result<ParquetMetaData> {
+pub(crate) fn read_metadata<R: ChunkReader>(file: &R) -> Result<ParquetMetaData> {
     ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Required).parse_and_finish(file)
 }
 
-/// The rows of row group `at`, in chunks of [`CHUNK`], with the types of [`schema`].
+/// The rows of row group `at`, in chunks of [`CHUNK`], with the types of [`schema`]; all columns, or one.
 ///
 /// # Errors
 /// The file has other columns.
-pub(crate) fn read_group(file: &StoredFile, metadata: &Arc<ParquetMetaData>, at: usize) -> Result<impl RecordBatchReader + use<>> {
+pub(crate) fn read_group(
+    file: &StoredFile,
+    metadata: &Arc<ParquetMetaData>,
+    at: usize,
+    column: Option<usize>,
+) -> Result<ParquetRecordBatchReader> {
     let options = ArrowReaderOptions::new().with_schema(schema());
-    let metadata = ArrowReaderMetadata::try_new(metadata.clone(), options)?;
-    ParquetRecordBatchReaderBuilder::new_with_metadata(file.clone(), metadata)
+    let described = ArrowReaderMetadata::try_new(metadata.clone(), options)?;
+    let mask = match column {
+        Some(column) => ProjectionMask::roots(metadata.file_metadata().schema_descr(), [column]),
+        None => ProjectionMask::all(),
+    };
+    ParquetRecordBatchReaderBuilder::new_with_metadata(file.clone(), described)
+        .with_projection(mask)
         .with_row_groups(vec![at])
         .with_batch_size(CHUNK)
         .build()
@@ -120,7 +152,11 @@ fn properties(origin: &str, packs: RangeInclusive<u64>) -> Result<WriterProperti
         .set_data_page_row_count_limit(CHUNK)
         .set_write_batch_size(CHUNK)
         .set_max_row_group_row_count(Some(PACK_LEAVES as usize))
-        .set_sorting_columns(Some(vec![SortingColumn { column_idx: 0, descending: false, nulls_first: false }]))
+        .set_sorting_columns(Some(vec![SortingColumn {
+            column_idx: 0,
+            descending: false,
+            nulls_first: false,
+        }]))
         .set_key_value_metadata(Some(vec![
             says("deed.origin", origin.to_owned()),
             says("deed.schema", SCHEMA_VERSION.to_string()),

@@ -16,10 +16,7 @@ use arrow::{
     compute::{max, min},
     datatypes::TimestampMicrosecondType,
 };
-use deed_ledger::{
-    PACK_LEAVES, Snapshot,
-    store::StoreError,
-};
+use deed_ledger::{PACK_LEAVES, Snapshot, store::StoreError};
 use deed_record::Timestamp;
 use parquet::errors::ParquetError;
 use sha2::{Digest, Sha256};
@@ -202,6 +199,32 @@ impl<'s> Writer<'s> {
         true
     }
 
+    /// Forgets and deletes every file. The caller holds `writing`.
+    pub(crate) fn start_over(&mut self) -> Result<(), DeriveError> {
+        let store = self.state.ledger.store();
+        self.state.publish(Manifest::empty(self.state.ledger.origin()))?;
+        for object in store.list(FOLDER)?.into_iter().filter(|object| object.path != PATH) {
+            store.delete(&object.path)?;
+        }
+        *lock(&self.state.trouble) = Trouble::default();
+        Ok(())
+    }
+
+    /// Derives every finished pack and joins what can be joined; how many packs. The caller holds
+    /// `writing`.
+    pub(crate) fn derive_all(&mut self) -> Result<u64, DeriveError> {
+        let snapshot = self.state.ledger.snapshot();
+        let mut packs = 0;
+        for pack in missing_packs(&self.state.live(), snapshot.packed() / PACK_LEAVES) {
+            self.derive(pack, &snapshot)?;
+            packs += 1;
+        }
+        for first in joinable(&self.state.live()) {
+            self.join(first)?;
+        }
+        Ok(packs)
+    }
+
     fn next(&self, snapshot: &Snapshot) -> Option<Work> {
         if !self.inspected && self.is_due(Work::Inspect) {
             return Some(Work::Inspect);
@@ -230,7 +253,8 @@ impl<'s> Writer<'s> {
     /// was left by a write that did not finish or by another version, what is damaged is reported.
     fn inspect(&mut self) -> Result<(), DeriveError> {
         let store = self.state.ledger.store();
-        let there: BTreeMap<String, u64> = store.list(FOLDER)?.into_iter().map(|object| (object.path, object.size)).collect();
+        let there: BTreeMap<String, u64> =
+            store.list(FOLDER)?.into_iter().map(|object| (object.path, object.size)).collect();
         let mut manifest = Manifest::clone(&self.state.live());
         let listed = manifest.files.len();
         manifest.files.retain(|file| there.contains_key(&file.path));
@@ -241,8 +265,13 @@ impl<'s> Writer<'s> {
             self.state.publish(manifest.clone())?;
         }
         let wrong = manifest.files.iter().filter(|file| there.get(&file.path) != Some(&file.bytes));
-        lock(&self.state.trouble).files = wrong.map(|file| format!("`{}` is not {} bytes long as listed", file.path, file.bytes)).collect();
-        let known = |path: &str| path == PATH || manifest.files.iter().any(|file| file.path == path) || manifest.retired.iter().any(|old| old.path == path);
+        lock(&self.state.trouble).files =
+            wrong.map(|file| format!("`{}` is not {} bytes long as listed", file.path, file.bytes)).collect();
+        let known = |path: &str| {
+            path == PATH
+                || manifest.files.iter().any(|file| file.path == path)
+                || manifest.retired.iter().any(|old| old.file.path == path)
+        };
         for path in there.keys().filter(|path| path.ends_with(".parquet") && !known(path)) {
             store.delete(path)?;
         }
@@ -264,14 +293,20 @@ impl<'s> Writer<'s> {
             }
         }
         let path = File::path_of(pack, pack);
-        let bytes = files::write_pack(self.state.ledger.origin(), pack, &batches).map_err(|source| DeriveError::Parquet { path: path.clone(), source })?;
+        let bytes = files::write_pack(self.state.ledger.origin(), pack, &batches)
+            .map_err(|source| DeriveError::Parquet { path: path.clone(), source })?;
         let count = |column: &str| batches.iter().map(|batch| present(batch, column)).sum::<usize>() as u64;
-        let file = self.store(path, &bytes, (pack, pack), Facts {
-            time: bounds(&batches, "time"),
-            recorded: bounds(&batches, "recorded"),
-            outcomes: count("action"),
-            corrections: count("supersedes"),
-        })?;
+        let file = self.store(
+            path,
+            &bytes,
+            (pack, pack),
+            Facts {
+                time: bounds(&batches, "time"),
+                recorded: bounds(&batches, "recorded"),
+                outcomes: count("action"),
+                corrections: count("supersedes"),
+            },
+        )?;
         self.list(file)?;
         self.state.chunks.forget(first..first + PACK_LEAVES);
         Ok(())
@@ -282,17 +317,30 @@ impl<'s> Writer<'s> {
         let live = self.state.live();
         let last = first + JOINED - 1;
         let path = File::path_of(first, last);
-        let old: Vec<_> = live.files.iter().filter(|file| (first..=last).contains(&file.first_pack)).collect();
+        let old: Vec<_> =
+            live.files.iter().filter(|file| (first..=last).contains(&file.first_pack)).collect();
         let store = self.state.ledger.store();
-        let readers: Vec<_> = old.iter().map(|file| StoredFile::new(store.clone(), &file.path, file.bytes)).collect();
-        let bytes = files::join(self.state.ledger.origin(), first..=last, &readers).map_err(|source| DeriveError::Parquet { path: path.clone(), source })?;
-        let all = |pick: fn(&File) -> [Timestamp; 2]| old.iter().map(|file| pick(file)).reduce(|[a, b], [c, d]| [a.min(c), b.max(d)]).unwrap_or_default();
-        let file = self.store(path, &bytes, (first, last), Facts {
-            time: all(|file| file.time),
-            recorded: all(|file| file.recorded),
-            outcomes: old.iter().map(|file| file.outcomes).sum(),
-            corrections: old.iter().map(|file| file.corrections).sum(),
-        })?;
+        let readers: Vec<_> =
+            old.iter().map(|file| StoredFile::new(store.clone(), &file.path, file.bytes)).collect();
+        let bytes = files::join(self.state.ledger.origin(), first..=last, &readers)
+            .map_err(|source| DeriveError::Parquet { path: path.clone(), source })?;
+        let all = |pick: fn(&File) -> [Timestamp; 2]| {
+            old.iter()
+                .map(|file| pick(file))
+                .reduce(|[a, b], [c, d]| [a.min(c), b.max(d)])
+                .unwrap_or_default()
+        };
+        let file = self.store(
+            path,
+            &bytes,
+            (first, last),
+            Facts {
+                time: all(|file| file.time),
+                recorded: all(|file| file.recorded),
+                outcomes: old.iter().map(|file| file.outcomes).sum(),
+                corrections: old.iter().map(|file| file.corrections).sum(),
+            },
+        )?;
         for file in &old {
             self.pins.insert(file.path.clone(), Arc::downgrade(file));
         }
@@ -303,7 +351,7 @@ impl<'s> Writer<'s> {
     fn sweep(&mut self) -> Result<(), DeriveError> {
         let mut manifest = Manifest::clone(&self.state.live());
         for retired in manifest.retired.iter().filter(|retired| self.is_stale(retired)) {
-            self.state.ledger.store().delete(&retired.path)?;
+            self.state.ledger.store().delete(&retired.file.path)?;
         }
         manifest.retired.retain(|retired| !self.is_stale(retired));
         self.state.publish(manifest)?;
@@ -312,12 +360,18 @@ impl<'s> Writer<'s> {
 
     fn is_stale(&self, retired: &Retired) -> bool {
         let grace = i64::try_from(self.state.options.grace.as_micros()).unwrap_or(i64::MAX);
-        let read = self.pins.get(&retired.path).is_some_and(|file| file.strong_count() > 0);
+        let read = self.pins.get(&retired.file.path).is_some_and(|file| file.strong_count() > 0);
         !read && retired.at.0.saturating_add(grace) <= now().0
     }
 
     /// Writes a file that no manifest lists yet.
-    fn store(&self, path: String, bytes: &[u8], (first_pack, last_pack): (u64, u64), facts: Facts) -> Result<File, DeriveError> {
+    fn store(
+        &self,
+        path: String,
+        bytes: &[u8],
+        (first_pack, last_pack): (u64, u64),
+        facts: Facts,
+    ) -> Result<File, DeriveError> {
         let store = self.state.ledger.store();
         match store.create(&path, &[bytes]) {
             // Left by an attempt that was not listed.
@@ -388,7 +442,11 @@ fn joinable(manifest: &Manifest) -> Vec<u64> {
         *files += 1;
         *bytes += file.bytes;
     }
-    single.into_iter().filter(|(_, (files, bytes))| *files == JOINED && *bytes <= LARGEST).map(|(group, _)| group * JOINED).collect()
+    single
+        .into_iter()
+        .filter(|(_, (files, bytes))| *files == JOINED && *bytes <= LARGEST)
+        .map(|(group, _)| group * JOINED)
+        .collect()
 }
 
 fn column<'b>(batch: &'b RecordBatch, name: &str) -> Option<&'b ArrayRef> {
@@ -400,7 +458,9 @@ fn present(batch: &RecordBatch, name: &str) -> usize {
 }
 
 fn bounds(batches: &[RecordBatch], name: &str) -> [Timestamp; 2] {
-    let columns = || batches.iter().filter_map(|batch| column(batch, name)?.as_primitive_opt::<TimestampMicrosecondType>());
+    let columns = || {
+        batches.iter().filter_map(|batch| column(batch, name)?.as_primitive_opt::<TimestampMicrosecondType>())
+    };
     let least = columns().filter_map(min).min();
     let greatest = columns().filter_map(max).max();
     [least, greatest].map(|time| Timestamp(time.unwrap_or_default()))

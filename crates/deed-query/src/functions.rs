@@ -15,8 +15,8 @@ use datafusion::{
     common::{DFSchema, Result, ScalarValue, config::ConfigOptions, exec_err, tree_node::Transformed},
     execution::SessionStateDefaults,
     logical_expr::{
-        BinaryExpr, ColumnarValue, Expr, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-        Volatility, expr::ScalarFunction, expr_rewriter::FunctionRewrite,
+        BinaryExpr, ColumnarValue, Expr, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
+        ScalarUDFImpl, Signature, Volatility, expr::ScalarFunction, expr_rewriter::FunctionRewrite,
     },
 };
 
@@ -41,11 +41,12 @@ enum Growth {
 
 fn growth(name: &str) -> Option<Growth> {
     Some(match name {
-        "concat" | "concat_ws" | "overlay" | "make_array" | "struct" | "named_struct" | "map" | "array_concat" | "array_append"
-        | "array_prepend" | "array_union" | "array_insert" => Growth::Sum,
+        "concat" | "concat_ws" | "overlay" | "make_array" | "struct" | "named_struct" | "map"
+        | "array_concat" | "array_append" | "array_prepend" | "array_union" | "array_insert" => Growth::Sum,
         "repeat" => Growth::Times,
         "lpad" | "rpad" => Growth::Width,
-        "replace" | "regexp_replace" | "array_to_string" | "array_replace" | "array_replace_n" | "array_replace_all" => Growth::Replaced,
+        "replace" | "regexp_replace" | "array_to_string" | "array_replace" | "array_replace_n"
+        | "array_replace_all" => Growth::Replaced,
         _ => return None,
     })
 }
@@ -75,8 +76,14 @@ impl FunctionRewrite for Guard {
                 _ => Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args })),
             },
             // `||` is an operator: its two sides are watched instead.
-            Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right }) if !(is_watched(&left) && is_watched(&right)) => {
-                Transformed::yes(Expr::BinaryExpr(BinaryExpr { left: watched(*left), op: Operator::StringConcat, right: watched(*right) }))
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right })
+                if !(is_watched(&left) && is_watched(&right)) =>
+            {
+                Transformed::yes(Expr::BinaryExpr(BinaryExpr {
+                    left: watched(*left),
+                    op: Operator::StringConcat,
+                    right: watched(*right),
+                }))
             }
             other => Transformed::no(other),
         })
@@ -93,7 +100,11 @@ fn is_watched(expr: &Expr) -> bool {
 
 fn watched(expr: Expr) -> Box<Expr> {
     let func = Arc::new(ScalarUDF::from(Watched { signature: Signature::any(1, Volatility::Immutable) }));
-    Box::new(if is_watched(&expr) { expr } else { Expr::ScalarFunction(ScalarFunction { func, args: vec![expr] }) })
+    Box::new(if is_watched(&expr) {
+        expr
+    } else {
+        Expr::ScalarFunction(ScalarFunction { func, args: vec![expr] })
+    })
 }
 
 /// A function that looks before it grows.
@@ -171,7 +182,11 @@ impl ScalarUDFImpl for Watched {
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
-        Ok(args.arg_fields.first().cloned().unwrap_or_else(|| Arc::new(Field::new("watched", DataType::Null, true))))
+        Ok(args
+            .arg_fields
+            .first()
+            .cloned()
+            .unwrap_or_else(|| Arc::new(Field::new("watched", DataType::Null, true))))
     }
 
     fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -183,7 +198,11 @@ impl ScalarUDFImpl for Watched {
 
 fn check(name: &str, size: u64) -> Result<()> {
     if size > LARGEST {
-        return exec_err!("`{name}` would make {} MiB out of one batch of rows; {} MiB is the most", size >> 20, LARGEST >> 20);
+        return exec_err!(
+            "`{name}` would make {} MiB out of one batch of rows; {} MiB is the most",
+            size >> 20,
+            LARGEST >> 20
+        );
     }
     Ok(())
 }
@@ -191,9 +210,11 @@ fn check(name: &str, size: u64) -> Result<()> {
 /// Bytes of a value for each of `rows`.
 fn bytes(value: &ColumnarValue, rows: u64) -> u64 {
     match value {
-        ColumnarValue::Scalar(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)) | ScalarValue::LargeUtf8(Some(text))) => {
-            (text.len() as u64).saturating_mul(rows)
-        }
+        ColumnarValue::Scalar(
+            ScalarValue::Utf8(Some(text))
+            | ScalarValue::Utf8View(Some(text))
+            | ScalarValue::LargeUtf8(Some(text)),
+        ) => (text.len() as u64).saturating_mul(rows),
         ColumnarValue::Scalar(scalar) => (scalar.size() as u64).saturating_mul(rows),
         ColumnarValue::Array(array) => match lengths(array) {
             Some(lengths) => lengths.iter().flatten().map(i64::unsigned_abs).sum(),
@@ -206,7 +227,9 @@ fn bytes(value: &ColumnarValue, rows: u64) -> u64 {
 fn longest(value: &ColumnarValue) -> u64 {
     match value {
         ColumnarValue::Scalar(_) => bytes(value, 1),
-        ColumnarValue::Array(array) => lengths(array).and_then(|lengths| max(&lengths)).map_or(8, i64::unsigned_abs),
+        ColumnarValue::Array(array) => {
+            lengths(array).and_then(|lengths| max(&lengths)).map_or(8, i64::unsigned_abs)
+        }
     }
 }
 
@@ -224,5 +247,7 @@ fn greatest(value: &ColumnarValue) -> u64 {
         ColumnarValue::Array(array) => Some(array.clone()),
     };
     let numbers = array.and_then(|array| cast(&array, &DataType::Int64).ok());
-    numbers.and_then(|numbers| max(numbers.as_primitive::<Int64Type>())).map_or(0, |number| number.max(0).unsigned_abs())
+    numbers
+        .and_then(|numbers| max(numbers.as_primitive::<Int64Type>()))
+        .map_or(0, |number| number.max(0).unsigned_abs())
 }

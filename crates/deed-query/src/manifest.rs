@@ -72,8 +72,8 @@ pub struct File {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retired {
-    /// Its name in the store.
-    pub path: String,
+    /// The file.
+    pub file: Arc<File>,
     /// When.
     pub at: Timestamp,
 }
@@ -92,7 +92,13 @@ pub enum ManifestError {
 impl Manifest {
     /// A list of nothing.
     pub(crate) fn empty(origin: &str) -> Self {
-        Manifest { origin: origin.to_owned(), schema: SCHEMA_VERSION, rows: 0, files: Vec::new(), retired: Vec::new() }
+        Manifest {
+            origin: origin.to_owned(),
+            schema: SCHEMA_VERSION,
+            rows: 0,
+            files: Vec::new(),
+            retired: Vec::new(),
+        }
     }
 
     /// The list in `store`; `None` if there is none, or one of another version of the table.
@@ -100,6 +106,20 @@ impl Manifest {
     /// # Errors
     /// It is damaged, or belongs to another log.
     pub fn load(store: &dyn Store, origin: &str) -> Result<Option<Self>, ManifestError> {
+        match Self::read(store)? {
+            Some(manifest) if manifest.origin != origin => Err(ManifestError::Damaged(format!(
+                "belongs to log `{}`, not to `{origin}`",
+                manifest.origin
+            ))),
+            manifest => Ok(manifest),
+        }
+    }
+
+    /// The list in `store`, whatever log it belongs to; `None` as in [`Manifest::load`].
+    ///
+    /// # Errors
+    /// It is damaged.
+    pub(crate) fn read(store: &dyn Store) -> Result<Option<Self>, ManifestError> {
         #[derive(Deserialize)]
         struct Version {
             schema: u32,
@@ -115,7 +135,7 @@ impl Manifest {
             return Ok(None);
         }
         let manifest: Manifest = serde_json::from_slice(&bytes).map_err(damaged)?;
-        manifest.check(origin).map_err(ManifestError::Damaged)?;
+        manifest.check().map_err(ManifestError::Damaged)?;
         Ok(Some(manifest))
     }
 
@@ -124,7 +144,8 @@ impl Manifest {
     /// # Errors
     /// The store failed: the old list is in force.
     pub(crate) fn publish(&self, store: &dyn Store) -> Result<(), ManifestError> {
-        let text = serde_json::to_vec_pretty(self).map_err(|error| ManifestError::Damaged(error.to_string()))?;
+        let text =
+            serde_json::to_vec_pretty(self).map_err(|error| ManifestError::Damaged(error.to_string()))?;
         Ok(store.replace(PATH, &text)?)
     }
 
@@ -135,23 +156,24 @@ impl Manifest {
 
     /// Adds `file` in place of the files it covers.
     pub(crate) fn add(&mut self, file: File, at: Timestamp) {
-        let covered = |other: &Arc<File>| file.first_pack <= other.first_pack && other.last_pack <= file.last_pack;
+        let covered =
+            |other: &Arc<File>| file.first_pack <= other.first_pack && other.last_pack <= file.last_pack;
         let replaced = self.files.extract_if(.., |other| covered(other));
-        self.retired.extend(replaced.map(|old| Retired { path: old.path.clone(), at }));
+        self.retired.extend(replaced.map(|file| Retired { file, at }));
         self.files.push(Arc::new(file));
         self.files.sort_by_key(|file| file.first_pack);
         self.rows = self.files.iter().map(|file| file.rows).sum();
     }
 
-    fn check(&self, origin: &str) -> Result<(), String> {
-        if self.origin != origin {
-            return Err(format!("belongs to log `{}`, not to `{origin}`", self.origin));
-        }
+    fn check(&self) -> Result<(), String> {
         let mut next = 0;
         for file in &self.files {
-            let leaves = (file.last_pack + 1).saturating_sub(file.first_pack) * PACK_LEAVES;
-            let whole = file.first_leaf == file.first_pack * PACK_LEAVES && file.last_leaf + 1 == file.first_leaf + leaves;
-            if file.first_pack < next || !whole || file.rows != leaves || !file.path.starts_with(FOLDER) {
+            // Names are made of pack numbers, which are small: a name that fits bounds the rest.
+            let whole = File::packs_of(&file.path) == Some((file.first_pack, file.last_pack))
+                && file.first_leaf == file.first_pack * PACK_LEAVES
+                && file.last_leaf == file.last_pack * PACK_LEAVES + PACK_LEAVES - 1
+                && file.rows == file.last_leaf + 1 - file.first_leaf;
+            if file.first_pack < next || !whole {
                 return Err(format!("`{}` is listed with leaves that do not fit", file.path));
             }
             next = file.last_pack + 1;
@@ -164,6 +186,15 @@ impl Manifest {
 }
 
 impl File {
+    /// The packs of a file of this version by its name.
+    pub(crate) fn packs_of(path: &str) -> Option<(u64, u64)> {
+        let name = path.strip_prefix(FOLDER)?.strip_suffix(&format!(".v{SCHEMA_VERSION}.parquet"))?;
+        let (first, last) = name.split_once('-')?;
+        let number = |digits: &str| digits.parse::<u32>().ok().map(u64::from);
+        let (first, last) = (number(first)?, number(last)?);
+        (first <= last && path == Self::path_of(first, last)).then_some((first, last))
+    }
+
     /// The name of the file of these packs.
     pub(crate) fn path_of(first_pack: u64, last_pack: u64) -> String {
         format!("{FOLDER}{first_pack:06}-{last_pack:06}.v{SCHEMA_VERSION}.parquet")

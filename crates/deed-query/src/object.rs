@@ -5,8 +5,9 @@ use std::{fmt, ops::Range, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 use datafusion::object_store::{
-    self, Attributes, CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
-    ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, path::Path,
+    self, Attributes, CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult,
+    MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+    path::Path,
 };
 use deed_ledger::store::{Store, StoreError};
 use futures::{StreamExt, stream, stream::BoxStream};
@@ -40,7 +41,11 @@ impl ObjectStore for ReadOnly {
             }
             let range = match options.range {
                 None => 0..size,
-                Some(range) => range.as_range(size).map_err(|_| StoreError::Short { path: path.to_string(), size, wanted: size })?,
+                Some(range) => range.as_range(size).map_err(|_| StoreError::Short {
+                    path: path.to_string(),
+                    size,
+                    wanted: size,
+                })?,
             };
             let bytes = store.read_range(path.as_ref(), range.clone())?;
             Ok((size, range, bytes.into()))
@@ -49,12 +54,20 @@ impl ObjectStore for ReadOnly {
             .await
             .map_err(|source| Error::JoinError { source })?
             .map_err(|source| match source {
-                StoreError::Missing(path) => Error::NotFound { path: path.clone(), source: Box::new(StoreError::Missing(path)) },
+                StoreError::Missing(path) => {
+                    Error::NotFound { path: path.clone(), source: Box::new(StoreError::Missing(path)) }
+                }
                 source => Error::Generic { store: NAME, source: Box::new(source) },
             })?;
         Ok(GetResult {
             payload: GetResultPayload::Stream(stream::once(async { Ok(bytes) }).boxed()),
-            meta: ObjectMeta { location: location.clone(), last_modified: Default::default(), size, e_tag: None, version: None },
+            meta: ObjectMeta {
+                location: location.clone(),
+                last_modified: Default::default(),
+                size,
+                e_tag: None,
+                version: None,
+            },
             range,
             attributes: Attributes::default(),
         })
@@ -64,11 +77,18 @@ impl ObjectStore for ReadOnly {
         Err(read_only("put"))
     }
 
-    async fn put_multipart_opts(&self, _: &Path, _: PutMultipartOptions) -> object_store::Result<Box<dyn MultipartUpload>> {
+    async fn put_multipart_opts(
+        &self,
+        _: &Path,
+        _: PutMultipartOptions,
+    ) -> object_store::Result<Box<dyn MultipartUpload>> {
         Err(read_only("put"))
     }
 
-    fn delete_stream(&self, _: BoxStream<'static, object_store::Result<Path>>) -> BoxStream<'static, object_store::Result<Path>> {
+    fn delete_stream(
+        &self,
+        _: BoxStream<'static, object_store::Result<Path>>,
+    ) -> BoxStream<'static, object_store::Result<Path>> {
         stream::once(async { Err(read_only("delete")) }).boxed()
     }
 

@@ -11,7 +11,8 @@ use datafusion::{
     execution::{SendableRecordBatchStream, TaskContext},
     physical_expr::{EquivalenceProperties, PhysicalExpr},
     physical_plan::{
-        DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties, execute_stream,
+        DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
+        execute_stream,
         execution_plan::{Boundedness, EmissionType, ReplaceChildrenOptions},
         stream::RecordBatchStreamAdapter,
     },
@@ -48,14 +49,23 @@ struct Inner {
 }
 
 impl OutcomesExec {
-    pub(crate) fn new(records: Arc<Records>, ledger: Ledger, few: Arc<dyn ExecutionPlan>, many: Arc<dyn ExecutionPlan>, wanted: SchemaRef) -> Self {
+    pub(crate) fn new(
+        records: Arc<Records>,
+        ledger: Ledger,
+        few: Arc<dyn ExecutionPlan>,
+        many: Arc<dyn ExecutionPlan>,
+        wanted: SchemaRef,
+    ) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(wanted.clone()),
             Partitioning::UnknownPartitioning(many.output_partitioning().partition_count()),
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        OutcomesExec { inner: Arc::new(Inner { records, ledger, few, many, wanted, found: OnceCell::new() }), properties: Arc::new(properties) }
+        OutcomesExec {
+            inner: Arc::new(Inner { records, ledger, few, many, wanted, found: OnceCell::new() }),
+            properties: Arc::new(properties),
+        }
     }
 }
 
@@ -85,11 +95,18 @@ impl ExecutionPlan for OutcomesExec {
         Vec::new()
     }
 
-    fn apply_expressions(&self, _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>) -> Result<TreeNodeRecursion> {
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    fn replace_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>, _: ReplaceChildrenOptions) -> Result<Arc<dyn ExecutionPlan>> {
+    fn replace_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(self)
     }
 
@@ -149,7 +166,8 @@ struct Ending {
 /// The actions of `batch` with their outcomes; `None` if that is better done by a join.
 fn join(ledger: &Ledger, size: u64, batch: &RecordBatch, wanted: &SchemaRef) -> Result<Option<RecordBatch>> {
     let damaged = |what: String| DataFusionError::Execution(what);
-    let column = |name: &str| batch.column_by_name(name).ok_or_else(|| damaged(format!("`actions` lacks `{name}`")));
+    let column =
+        |name: &str| batch.column_by_name(name).ok_or_else(|| damaged(format!("`actions` lacks `{name}`")));
     let ids = column("id")?.as_string_view();
     let tenants = column("tenant")?.as_string_view();
     let times = column("time")?.as_primitive::<TimestampMicrosecondType>();
@@ -157,14 +175,19 @@ fn join(ledger: &Ledger, size: u64, batch: &RecordBatch, wanted: &SchemaRef) -> 
     let mut endings = Vec::with_capacity(batch.num_rows());
     for row in 0..batch.num_rows() {
         let id: RecordId = ids.value(row).parse().map_err(damaged)?;
-        let own = (!statuses.is_null(row)).then(|| (statuses.value(row) != "unknown", false, Timestamp(times.value(row)), id));
+        let own = (!statuses.is_null(row))
+            .then(|| (statuses.value(row) != "unknown", false, Timestamp(times.value(row)), id));
         let Some(other) = latest(ledger, size, id, tenants.value(row))? else { return Ok(None) };
         endings.push(other.filter(|other| own.is_none_or(|own| other.weight > own)));
     }
     let mut columns = Vec::with_capacity(wanted.fields().len());
     for field in wanted.fields() {
         let own = column(field.name())?;
-        columns.push(if OUTCOME.contains(&field.name().as_str()) { ended(field.name(), own, &endings) } else { own.clone() });
+        columns.push(if OUTCOME.contains(&field.name().as_str()) {
+            ended(field.name(), own, &endings)
+        } else {
+            own.clone()
+        });
     }
     Ok(Some(RecordBatch::try_new(wanted.clone(), columns)?))
 }
@@ -180,7 +203,8 @@ fn latest(ledger: &Ledger, size: u64, id: RecordId, tenant: &str) -> Result<Opti
     let mut latest: Option<Ending> = None;
     for leaf in references {
         let sealed = ledger.leaf(leaf).map_err(storage)?;
-        let says = sealed.skeleton().map_err(|error| DataFusionError::Execution(format!("leaf {leaf}: {error}")))?;
+        let says =
+            sealed.skeleton().map_err(|error| DataFusionError::Execution(format!("leaf {leaf}: {error}")))?;
         if let Some(ending) = ending(leaf, &says, id, tenant)
             && latest.as_ref().is_none_or(|latest| ending.weight > latest.weight)
         {
@@ -191,7 +215,9 @@ fn latest(ledger: &Ledger, size: u64, id: RecordId, tenant: &str) -> Result<Opti
 }
 
 fn ending(leaf: u64, says: &Skeleton<'_>, action: RecordId, tenant: &str) -> Option<Ending> {
-    let about = says.action == Some(action) && &*says.tenant == tenant && matches!(says.kind, Kind::Outcome | Kind::Observation);
+    let about = says.action == Some(action)
+        && &*says.tenant == tenant
+        && matches!(says.kind, Kind::Outcome | Kind::Observation);
     let outcome = says.outcome.as_ref().filter(|_| about)?;
     Some(Ending {
         weight: (outcome.status != Status::Unknown, says.kind == Kind::Outcome, says.time, says.id),

@@ -9,7 +9,10 @@ use arrow::{
 use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
-    common::{ColumnStatistics, DataFusionError, Result, ScalarValue, Statistics, stats::Precision, tree_node::TreeNodeRecursion},
+    common::{
+        ColumnStatistics, DataFusionError, Result, ScalarValue, Statistics, stats::Precision,
+        tree_node::TreeNodeRecursion,
+    },
     datasource::{
         listing::PartitionedFile,
         physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource},
@@ -18,7 +21,10 @@ use datafusion::{
     execution::{SendableRecordBatchStream, TaskContext, object_store::ObjectStoreUrl},
     logical_expr::{Expr, Operator, TableType},
     object_store::ObjectMeta,
-    physical_expr::{EquivalenceProperties, PhysicalExpr, expressions::{binary, col, lit}},
+    physical_expr::{
+        EquivalenceProperties, PhysicalExpr,
+        expressions::{binary, col, lit},
+    },
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, StatisticsArgs,
         execution_plan::{Boundedness, EmissionType, ReplaceChildrenOptions},
@@ -93,7 +99,13 @@ impl TableProvider for Records {
         TableType::Base
     }
 
-    async fn scan(&self, state: &dyn Session, projection: Option<&Vec<usize>>, _: &[Expr], limit: Option<usize>) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         let asked = projection.cloned().unwrap_or_else(|| (0..schema().fields().len()).collect());
         let Some(tenant) = &self.tenant else { return self.scan_all(state, asked, limit) };
         // The filter is part of the table: no query text can get around it.
@@ -120,17 +132,28 @@ impl TableProvider for Records {
 
 impl Records {
     /// The newest rows come first: whoever asks for any few gets those.
-    fn scan_all(&self, state: &dyn Session, columns: Vec<usize>, limit: Option<usize>) -> Result<Arc<dyn ExecutionPlan>> {
+    fn scan_all(
+        &self,
+        state: &dyn Session,
+        columns: Vec<usize>,
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         let partitions = state.config().target_partitions();
         let mut inputs: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
         let uncovered = self.view.uncovered();
         if !uncovered.is_empty() || self.view.manifest.files.is_empty() {
-            inputs.push(Arc::new(LeavesExec::new(self.view.clone(), &uncovered, columns.clone(), partitions)?));
+            inputs.push(Arc::new(LeavesExec::new(
+                self.view.clone(),
+                &uncovered,
+                columns.clone(),
+                partitions,
+            )?));
         }
         if !self.view.manifest.files.is_empty() {
             let files: Vec<_> = self.view.manifest.files.iter().rev().map(|file| partitioned(file)).collect();
             let groups = FileGroup::new(files).split_files(partitions);
-            let source = ParquetSource::new(schema()).with_table_parquet_options(state.default_table_options().parquet);
+            let source = ParquetSource::new(schema())
+                .with_table_parquet_options(state.default_table_options().parquet);
             let url = ObjectStoreUrl::parse(STORE_URL)?;
             let config = FileScanConfigBuilder::new(url, Arc::new(source))
                 .with_file_groups(groups)
@@ -199,7 +222,11 @@ impl LeavesExec {
         for range in ranges.iter().rev() {
             // Files begin and end at packs, packs at chunks: only the end of the log is in mid-chunk.
             let chunks = range.start / CHUNK as u64..range.end.div_ceil(CHUNK as u64);
-            all.extend(chunks.rev().map(|chunk| (chunk, (range.end - chunk * CHUNK as u64).min(CHUNK as u64) as usize)));
+            all.extend(
+                chunks
+                    .rev()
+                    .map(|chunk| (chunk, (range.end - chunk * CHUNK as u64).min(CHUNK as u64) as usize)),
+            );
         }
         let partitions = partitions.clamp(1, all.len().max(1));
         let mut pieces = vec![Vec::new(); partitions];
@@ -237,11 +264,18 @@ impl ExecutionPlan for LeavesExec {
         Vec::new()
     }
 
-    fn apply_expressions(&self, _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>) -> Result<TreeNodeRecursion> {
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    fn replace_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>, _: ReplaceChildrenOptions) -> Result<Arc<dyn ExecutionPlan>> {
+    fn replace_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(self)
     }
 
@@ -249,7 +283,11 @@ impl ExecutionPlan for LeavesExec {
         Ok(self)
     }
 
-    fn statistics_from_inputs(&self, _: &[Arc<Statistics>], args: &StatisticsArgs) -> Result<Arc<Statistics>> {
+    fn statistics_from_inputs(
+        &self,
+        _: &[Arc<Statistics>],
+        args: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
         let rows = |pieces: &Vec<(u64, usize)>| pieces.iter().map(|(_, rows)| rows).sum::<usize>();
         let rows = match args.partition() {
             Some(partition) => self.pieces.get(partition).map_or(0, rows),
@@ -276,7 +314,13 @@ impl ExecutionPlan for LeavesExec {
     }
 }
 
-fn read(view: &View, chunk: u64, count: usize, columns: &[usize], projected: &SchemaRef) -> Result<Vec<RecordBatch>> {
+fn read(
+    view: &View,
+    chunk: u64,
+    count: usize,
+    columns: &[usize],
+    projected: &SchemaRef,
+) -> Result<Vec<RecordBatch>> {
     if columns.is_empty() {
         // Only counted.
         let options = RecordBatchOptions::new().with_row_count(Some(count));

@@ -76,7 +76,10 @@ impl Tables {
         let deadline = Instant::now() + options.timeout;
         let late = || QueryError::Timeout { seconds: options.timeout.as_secs() };
         if query.len() > LONGEST {
-            return Err(QueryError::Refused(format!("the query is {} bytes long; {LONGEST} is the most", query.len())));
+            return Err(QueryError::Refused(format!(
+                "the query is {} bytes long; {LONGEST} is the most",
+                query.len()
+            )));
         }
         let engine = &self.engine;
         let permit = timeout_at(deadline, engine.turns.clone().acquire_owned());
@@ -97,7 +100,13 @@ impl Tables {
             run.run(schema, batches).await;
             drop(permit);
         })?;
-        let mut rows = Rows { schema: Arc::new(arrow::datatypes::Schema::empty()), batches: rows, deadline: Box::pin(sleep_until(deadline)), seconds: options.timeout.as_secs(), task: task.clone() };
+        let mut rows = Rows {
+            schema: Arc::new(arrow::datatypes::Schema::empty()),
+            batches: rows,
+            deadline: Box::pin(sleep_until(deadline)),
+            seconds: options.timeout.as_secs(),
+            task: task.clone(),
+        };
         match timeout_at(deadline, answered).await {
             Err(_) => Err(late()),
             // The task ended without a word: it panicked, or the engine was closed.
@@ -209,7 +218,13 @@ impl Engine {
             .build()
             .map_err(|error| QueryError::Failed(format!("failed to start threads: {error}")))?;
         let concurrent = options.concurrent.max(1);
-        Ok(Engine { runtime: Mutex::new(Some(runtime)), state, turns: Arc::new(Semaphore::new(concurrent)), concurrent, megabytes })
+        Ok(Engine {
+            runtime: Mutex::new(Some(runtime)),
+            state,
+            turns: Arc::new(Semaphore::new(concurrent)),
+            concurrent,
+            megabytes,
+        })
     }
 
     /// Ends every query.
@@ -260,7 +275,11 @@ struct Run {
 }
 
 impl Run {
-    async fn run(self, schema: oneshot::Sender<Result<SchemaRef, QueryError>>, batches: mpsc::Sender<Result<RecordBatch, QueryError>>) {
+    async fn run(
+        self,
+        schema: oneshot::Sender<Result<SchemaRef, QueryError>>,
+        batches: mpsc::Sender<Result<RecordBatch, QueryError>>,
+    ) {
         let (limit, megabytes) = (self.rows, self.megabytes);
         let mut stream = match self.begin().await {
             Ok(stream) => stream,
@@ -298,12 +317,16 @@ impl Run {
 
     async fn begin(self) -> Result<datafusion::execution::SendableRecordBatchStream, QueryError> {
         let failed = |error: DataFusionError| QueryError::from_engine(&error, self.megabytes);
-        let statement = self.state.sql_to_statement(&self.query, &self.state.config_options().sql_parser.dialect).map_err(failed)?;
+        let statement = self
+            .state
+            .sql_to_statement(&self.query, &self.state.config_options().sql_parser.dialect)
+            .map_err(failed)?;
         check(&statement, self.tenant.is_some())?;
         let state = catalog::session(&self.state, self.view, self.ledger, self.tenant);
         let plan = state.statement_to_plan(statement).await.map_err(failed)?;
         // A second look, at what the statement became.
-        let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        let read_only =
+            SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         read_only.verify_plan(&plan).map_err(failed)?;
         let physical = state.create_physical_plan(&plan).await.map_err(failed)?;
         execute_stream(physical, state.task_ctx()).map_err(failed)
@@ -313,15 +336,22 @@ impl Run {
 /// Lets through what reads.
 fn check(statement: &AnyStatement, tenant: bool) -> Result<(), QueryError> {
     let refused = |what: &str| {
-        Err(QueryError::Refused(format!("{what} is not possible: the tables can only be read, with `SELECT`, `SHOW TABLES`, `DESCRIBE` or `EXPLAIN`")))
+        Err(QueryError::Refused(format!(
+            "{what} is not possible: the tables can only be read, with `SELECT`, `SHOW TABLES`, `DESCRIBE` or `EXPLAIN`"
+        )))
     };
     match statement {
         AnyStatement::Statement(statement) => match &**statement {
-            Statement::Query(_) | Statement::ShowTables { .. } | Statement::ShowColumns { .. } | Statement::ExplainTable { .. } => Ok(()),
+            Statement::Query(_)
+            | Statement::ShowTables { .. }
+            | Statement::ShowColumns { .. }
+            | Statement::ExplainTable { .. } => Ok(()),
             other => refused(&first_word(&other.to_string())),
         },
         // Plans show how much there is of what others may see.
-        AnyStatement::Explain(_) if tenant => Err(QueryError::Refused("`EXPLAIN` is for those who may see every tenant".into())),
+        AnyStatement::Explain(_) if tenant => {
+            Err(QueryError::Refused("`EXPLAIN` is for those who may see every tenant".into()))
+        }
         AnyStatement::Explain(explain) => check(&explain.statement, tenant),
         AnyStatement::CreateExternalTable(_) => refused("`CREATE EXTERNAL TABLE`"),
         AnyStatement::CopyTo(_) => refused("`COPY`"),

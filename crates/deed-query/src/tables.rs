@@ -11,7 +11,8 @@ use deed_ledger::{Check, Ledger, PACK_LEAVES};
 use crate::{
     QueryError,
     chunks::Chunks,
-    follow::{Follower, Trouble},
+    digest::digest,
+    follow::{Follower, Trouble, Writer},
     manifest::{Manifest, ManifestError},
     records::View,
     sql::Engine,
@@ -34,7 +35,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { memory: 256 << 20, spill: 4 << 30, concurrent: 4, recent_rows: 128 << 20, grace: Duration::from_secs(600) }
+        Options {
+            memory: 256 << 20,
+            spill: 4 << 30,
+            concurrent: 4,
+            recent_rows: 128 << 20,
+            grace: Duration::from_secs(600),
+        }
     }
 }
 
@@ -45,6 +52,22 @@ pub struct Lag {
     pub packs: u64,
     /// Those that Parquet does not hold yet.
     pub behind: u64,
+}
+
+/// What [`Tables::rebuild`] did.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Rebuilt {
+    /// Packs that were derived.
+    pub packs: u64,
+    /// Rows in Parquet now.
+    pub rows: u64,
+    /// SHA-256 over a canonical dump of the rows that were there before as well, in hex.
+    pub digest: String,
+    /// Whether it was the same before (D5).
+    pub same: bool,
+    /// Why the rows that were there before could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// SQL over one ledger. Clones share it.
@@ -76,8 +99,10 @@ impl Tables {
     /// # Errors
     /// Threads or the folder for temporary files cannot be made.
     pub fn open(ledger: Ledger, options: Options) -> Result<Self, QueryError> {
-        let failed = |what: &str, error: &dyn std::fmt::Display| QueryError::Failed(format!("{what}: {error}"));
-        let spill = spill_folder(ledger.dir()).map_err(|error| failed("`tmp/sql` in the data directory", &error))?;
+        let failed =
+            |what: &str, error: &dyn std::fmt::Display| QueryError::Failed(format!("{what}: {error}"));
+        let spill =
+            spill_folder(ledger.dir()).map_err(|error| failed("`tmp/sql` in the data directory", &error))?;
         let mut trouble = Trouble::default();
         let live = match Manifest::load(&**ledger.store(), ledger.origin()) {
             Ok(manifest) => manifest,
@@ -121,6 +146,32 @@ impl Tables {
     /// The Parquet files in force.
     pub fn manifest(&self) -> Arc<Manifest> {
         self.state.live()
+    }
+
+    /// Throws away every Parquet file and derives them again. Queries read leaves meanwhile; those that are
+    /// at a file just then end with an error.
+    ///
+    /// # Errors
+    /// It cannot be done; what is there is still right, and tried again.
+    pub fn rebuild(&self) -> Result<Rebuilt, QueryError> {
+        let failed = |error: &dyn std::fmt::Display| QueryError::Failed(error.to_string());
+        let store = self.state.ledger.store();
+        let _writing = lock(&self.state.writing);
+        let before = self.state.live();
+        // What could be compared: the packs from the first on that Parquet held.
+        let held = (0..).take_while(|pack| before.packs().contains(pack)).count() as u64 * PACK_LEAVES;
+        let damaged = lock(&self.state.trouble).manifest.clone();
+        let old = match damaged {
+            None => digest(store, &before, held).map_err(|error| error.to_string()),
+            Some(error) => Err(error),
+        };
+        let mut writer = Writer::new(&self.state);
+        writer.start_over().map_err(|error| failed(&error))?;
+        let derived = writer.derive_all().map_err(|error| failed(&error))?;
+        let live = self.state.live();
+        let new = digest(store, &live, held).map_err(|error| failed(&error))?;
+        let rows = live.rows;
+        Ok(Rebuilt { packs: derived, rows, same: old.as_ref() == Ok(&new), digest: new, problem: old.err() })
     }
 
     /// Stops deriving. Queries that run end with an error. Dropping the last clone does the same.

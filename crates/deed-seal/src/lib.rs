@@ -37,6 +37,7 @@
 
 pub mod checkpoint;
 pub mod hash;
+mod lanes;
 pub mod merkle;
 pub mod note;
 pub mod proof;

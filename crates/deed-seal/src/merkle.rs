@@ -6,6 +6,7 @@
 //! tree has, as a slice does. Verifiers take anything and never panic.
 
 use crate::hash::{Hash, node_hash};
+use crate::tile::tile_root;
 
 /// A growing tree, kept as the roots of its complete subtrees only: one hash for each bit set in its size.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,6 +28,21 @@ impl Frontier {
     /// If the tree already has 2^64 - 1 leaves.
     pub fn push(&mut self, leaf: Hash) {
         self.push_subtree(leaf, 0);
+    }
+
+    /// Appends many leaf hashes, faster than one by one.
+    ///
+    /// # Panics
+    /// If the tree would have 2^64 leaves.
+    pub fn extend(&mut self, leaves: &[Hash]) {
+        let mut rest = leaves;
+        while !rest.is_empty() {
+            // The largest complete subtree that fits here.
+            let fits = 1 << self.size.trailing_zeros().min(rest.len().ilog2());
+            let (subtree, after) = rest.split_at(fits);
+            self.push_full_tile(tile_root(subtree), fits as u64);
+            rest = after;
+        }
     }
 
     /// Appends a complete subtree of `leaves` leaves (a power of two) with root `tile_root`.

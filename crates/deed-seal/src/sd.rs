@@ -11,6 +11,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
+use crate::lanes::hash_all;
+
 /// The name of the claim that holds the digests of disclosable members.
 pub const SD: &str = "_sd";
 
@@ -62,6 +64,12 @@ pub fn digest_of_json(json: &[u8]) -> [u8; 32] {
         hasher.update(&text[..length]);
     }
     hasher.finalize().into()
+}
+
+/// As [`digest_of_json`] of each of `jsons`, faster for many of them at a time.
+pub fn digests_of_json<T: AsRef<[u8]>>(jsons: &[T]) -> Vec<[u8; 32]> {
+    let texts: Vec<String> = jsons.iter().map(|json| URL_SAFE_NO_PAD.encode(json)).collect();
+    hash_all(None, &texts).into_iter().map(|hash| hash.0).collect()
 }
 
 /// A digest as it stands in `_sd`: base64url without padding.

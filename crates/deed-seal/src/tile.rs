@@ -7,7 +7,7 @@ use std::collections::btree_map::Entry;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::hash::{Hash, node_hash};
+use crate::hash::{Hash, node_hashes};
 use crate::merkle::HashReader;
 
 /// Hashes in a full tile, entries in a full bundle.
@@ -158,17 +158,9 @@ pub fn tile_hashes(bytes: &[u8]) -> Result<Vec<Hash>, TileError> {
 /// If the number of hashes is not a power of two.
 pub fn tile_root(hashes: &[Hash]) -> Hash {
     assert!(hashes.len().is_power_of_two(), "{} hashes form no complete subtree", hashes.len());
-    if let [root] = hashes {
-        return *root;
-    }
-    let mut level: Vec<Hash> =
-        hashes.as_chunks().0.iter().map(|[left, right]| node_hash(left, right)).collect();
+    let mut level = hashes.to_vec();
     while level.len() > 1 {
-        let half = level.len() / 2;
-        for i in 0..half {
-            level[i] = node_hash(&level[2 * i], &level[2 * i + 1]);
-        }
-        level.truncate(half);
+        level = node_hashes(&level);
     }
     level[0]
 }

@@ -4,6 +4,7 @@ pub(crate) mod actions;
 pub(crate) mod health;
 pub(crate) mod log;
 pub(crate) mod records;
+#[cfg(feature = "sql")]
 pub(crate) mod sql;
 
 use axum::{
@@ -14,6 +15,19 @@ use http::{HeaderValue, header, request::Parts};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::problem::{Kind, Problem};
+
+/// What stands in for SQL where it was left out.
+#[cfg(not(feature = "sql"))]
+pub(crate) mod sql {
+    use crate::{
+        auth::Reading,
+        problem::{Kind, Problem},
+    };
+
+    pub(crate) async fn query(_: Reading) -> Problem {
+        Problem::new(Kind::NotBuilt, "SQL was left out of this build (feature `sql`)")
+    }
+}
 
 /// Answers with `value` as JSON.
 pub(crate) fn json<T: Serialize>(value: &T) -> Result<Response, Problem> {
@@ -72,5 +86,8 @@ pub(crate) async fn not_found(uri: http::Uri) -> Problem {
 /// Where something is, but not by that method.
 pub(crate) async fn method_not_allowed(method: http::Method) -> Problem {
     let method: String = method.as_str().chars().take(20).flat_map(char::escape_debug).collect();
-    Problem::new(Kind::Method, format!("`{method}` is not what is done with it; `/openapi.json` lists what is"))
+    Problem::new(
+        Kind::Method,
+        format!("`{method}` is not what is done with it; `/openapi.json` lists what is"),
+    )
 }

@@ -73,7 +73,12 @@ impl App {
         let started = Instant::now();
         let patience = self.limits.append;
         let recorded = timeout(patience, async {
-            let permit = self.sealing.clone().acquire_owned().await.map_err(|_| unavailable("the server is stopping"))?;
+            let permit = self
+                .sealing
+                .clone()
+                .acquire_owned()
+                .await
+                .map_err(|_| unavailable("the server is stopping"))?;
             let ledger = self.engine.ledger().clone();
             let sealed = spawn_blocking(move || {
                 let sealed = seal(&ledger);

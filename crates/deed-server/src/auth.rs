@@ -93,7 +93,10 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn new(tokens: &[Token], public_log: bool) -> Self {
-        Gate { callers: tokens.iter().map(|token| (token.hash, Caller::of_token(token))).collect(), public_log }
+        Gate {
+            callers: tokens.iter().map(|token| (token.hash, Caller::of_token(token))).collect(),
+            public_log,
+        }
     }
 
     pub(crate) fn has_public_log(&self) -> bool {
@@ -104,7 +107,13 @@ impl Gate {
     ///
     /// # Errors
     /// It must not be answered at all: another site's page sent it.
-    pub(crate) fn admit(&self, trust: &Trust, version: Version, uri: &Uri, headers: &HeaderMap) -> Result<Admission, Problem> {
+    pub(crate) fn admit(
+        &self,
+        trust: &Trust,
+        version: Version,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<Admission, Problem> {
         if let Trust::Loopback(_) = trust {
             refuse_foreign(version, uri, headers)?;
         }
@@ -112,9 +121,10 @@ impl Gate {
         Ok(Admission(match (headers.get(header::AUTHORIZATION), trust) {
             (Some(value), _) => self.by_token(value.as_bytes()),
             (None, Trust::Socket(caller) | Trust::Loopback(caller)) => Ok(caller.clone()),
-            (None, Trust::Token) => {
-                Err(Problem::new(Kind::Unauthenticated, "send `Authorization: Bearer` and a token of this server"))
-            }
+            (None, Trust::Token) => Err(Problem::new(
+                Kind::Unauthenticated,
+                "send `Authorization: Bearer` and a token of this server",
+            )),
         }))
     }
 
@@ -126,12 +136,15 @@ impl Gate {
         };
         let hash = Hash::of(token).0;
         // Every hash is looked at, whole: the time it takes tells nothing.
-        let known = self.callers.iter().filter(|(known, _)| is_same(known, &hash)).map(|(_, caller)| caller).last();
+        let known =
+            self.callers.iter().filter(|(known, _)| is_same(known, &hash)).map(|(_, caller)| caller).last();
         match known {
             Some(caller) if token.len() >= SHORTEST_TOKEN => Ok(caller.clone()),
             Some(_) => Err(Problem::new(
                 Kind::Unauthenticated,
-                format!("the token is shorter than {SHORTEST_TOKEN} characters and could be guessed; make another"),
+                format!(
+                    "the token is shorter than {SHORTEST_TOKEN} characters and could be guessed; make another"
+                ),
             )),
             None => Err(unknown()),
         }
@@ -147,16 +160,27 @@ fn is_same(a: &[u8; 32], b: &[u8; 32]) -> bool {
 fn refuse_foreign(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let misdirected = |found: &str| {
         let found: String = found.chars().take(80).flat_map(char::escape_debug).collect();
-        Problem::new(Kind::Misdirected, format!("this server answers to `localhost` and loopback addresses, not to `{found}`"))
+        Problem::new(
+            Kind::Misdirected,
+            format!("this server answers to `localhost` and loopback addresses, not to `{found}`"),
+        )
     };
     let named = headers.get(header::HOST).map(|host| host.to_str().unwrap_or("?"));
     let host = uri.authority().map(Authority::as_str).or(named);
     match host {
         Some(host) if !is_loopback_name(host) => return Err(misdirected(host)),
-        None if version == Version::HTTP_11 => return Err(misdirected("")),
+        // RFC 9112, section 3.2.
+        None if version == Version::HTTP_11 => {
+            return Err(Problem::new(Kind::BadRequest, "the header `Host` is missing"));
+        }
         _ => {}
     }
-    let foreign = || Problem::new(Kind::ForeignSite, "a page of another origin sent this; open Deed itself, or use a token");
+    let foreign = || {
+        Problem::new(
+            Kind::ForeignSite,
+            "a page of another origin sent this; open Deed itself, or use a token",
+        )
+    };
     if let Some(origin) = headers.get(header::ORIGIN) {
         let own = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://"));
         if own.is_none() || own != host {
@@ -239,7 +263,9 @@ impl FromRequestParts<Arc<crate::app::App>> for LogReading {
         let caller = with_right(parts, Right::Read)?;
         // The log holds every tenant's records.
         match caller.tenant() {
-            Some(tenant) => Err(Problem::new(Kind::Tenant, format!("the log holds more than tenant `{tenant}`"))),
+            Some(tenant) => {
+                Err(Problem::new(Kind::Tenant, format!("the log holds more than tenant `{tenant}`")))
+            }
             None => Ok(LogReading),
         }
     }
@@ -261,7 +287,15 @@ mod tests {
         for good in ["localhost", "LOCALHOST:7400", "127.0.0.1:7400", "127.3.4.5", "[::1]:7400", "[::1]"] {
             assert!(is_loopback_name(good), "{good}");
         }
-        for bad in ["evil.example", "localhost.evil.example:7400", "127.0.0.1.nip.io", "10.0.0.1:7400", "", "[::2]", "a b"] {
+        for bad in [
+            "evil.example",
+            "localhost.evil.example:7400",
+            "127.0.0.1.nip.io",
+            "10.0.0.1:7400",
+            "",
+            "[::2]",
+            "a b",
+        ] {
             assert!(!is_loopback_name(bad), "{bad}");
         }
     }

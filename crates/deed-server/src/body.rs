@@ -16,6 +16,9 @@ use crate::{
 /// A body that makes no progress for so long is given up.
 const STALLED: Duration = Duration::from_secs(20);
 
+/// Room for a body that does not say how large it is; more than this, and it gets room for the largest.
+const MODEST: usize = 4 << 20;
+
 /// A body as it came.
 pub(crate) struct Received {
     bytes: Vec<u8>,
@@ -38,14 +41,20 @@ impl Received {
             return Err(too_large(limit, "as sent"));
         }
         let announced = announced.and_then(|bytes| usize::try_from(bytes).ok());
-        let room = app.room(announced.unwrap_or(limit)).await?;
+        let mut reserved = announced.unwrap_or(MODEST.min(limit));
+        let mut room = app.room(reserved).await?;
         // One copy, into memory of the right size. What is announced is not believed before it comes.
         let mut bytes = Vec::with_capacity(announced.unwrap_or(0).min(1 << 20));
         while let Some(frame) = timeout(STALLED, body.frame()).await.map_err(|_| stalled())? {
-            let frame = frame.map_err(|error| Problem::new(Kind::BadRequest, format!("the body broke off: {error}")))?;
+            let frame = frame
+                .map_err(|error| Problem::new(Kind::BadRequest, format!("the body broke off: {error}")))?;
             let Ok(data) = frame.into_data() else { continue };
             if bytes.len() + data.len() > limit {
                 return Err(too_large(limit, "as sent"));
+            }
+            if bytes.len() + data.len() > reserved {
+                room.merge(app.room(limit - reserved).await?);
+                reserved = limit;
             }
             bytes.extend_from_slice(&data);
         }
@@ -81,7 +90,10 @@ fn is_gzip(headers: &HeaderMap) -> Result<bool, Problem> {
 }
 
 fn too_large(limit: usize, how: &str) -> Problem {
-    Problem::new(Kind::TooLarge, format!("the body is larger than {} MiB {how}; send it in parts", limit >> 20))
+    Problem::new(
+        Kind::TooLarge,
+        format!("the body is larger than {} MiB {how}; send it in parts", limit >> 20),
+    )
 }
 
 fn stalled() -> Problem {

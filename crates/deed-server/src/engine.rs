@@ -23,6 +23,9 @@ pub struct EngineOptions {
     pub ledger: deed_ledger::Options,
     /// Settings to use; `None` reads `deed.toml` in the data directory.
     pub settings: Option<Settings>,
+    /// How the tables are run.
+    #[cfg(feature = "sql")]
+    pub tables: deed_query::Options,
 }
 
 /// Why a store was not opened.
@@ -35,6 +38,10 @@ pub enum EngineError {
     /// The ledger is not to be had.
     #[error(transparent)]
     Ledger(#[from] OpenError),
+    /// The tables cannot be opened.
+    #[cfg(feature = "sql")]
+    #[error(transparent)]
+    Tables(#[from] deed_query::QueryError),
     /// The data directory cannot be looked at.
     #[error("failed to look at the data directory: {0}")]
     Folder(#[from] io::Error),
@@ -53,6 +60,8 @@ struct Inner {
     ledger: Ledger,
     origin: Arc<str>,
     settings: Settings,
+    #[cfg(feature = "sql")]
+    tables: deed_query::Tables,
     /// Device and number of the data directory: another one may be put in its place.
     folder: (u64, u64),
 }
@@ -69,14 +78,26 @@ impl Engine {
         };
         let ledger = Ledger::open(dir, options.ledger)?;
         let folder = std::fs::metadata(dir)?;
-        let inner =
-            Inner { origin: ledger.origin().into(), ledger, settings, folder: (folder.dev(), folder.ino()) };
+        let inner = Inner {
+            origin: ledger.origin().into(),
+            #[cfg(feature = "sql")]
+            tables: deed_query::Tables::open(ledger.clone(), options.tables)?,
+            ledger,
+            settings,
+            folder: (folder.dev(), folder.ino()),
+        };
         Ok(Engine { inner: Arc::new(inner) })
     }
 
     /// The ledger.
     pub fn ledger(&self) -> &Ledger {
         &self.inner.ledger
+    }
+
+    /// The tables, for SQL.
+    #[cfg(feature = "sql")]
+    pub fn tables(&self) -> &deed_query::Tables {
+        &self.inner.tables
     }
 
     /// The settings it was opened with.
@@ -127,6 +148,8 @@ impl Engine {
     /// Whether the store works, and if not, why.
     pub fn health(&self) -> Health {
         let Health { mut checks, .. } = self.ledger().health();
+        #[cfg(feature = "sql")]
+        checks.push(self.inner.tables.health());
         checks.push(self.folder_check());
         checks.push(self.disk_check());
         Health { ok: checks.iter().all(|check| check.ok), checks }
@@ -137,8 +160,17 @@ impl Engine {
         let dir = self.ledger().dir();
         let (ok, detail) = match std::fs::metadata(dir) {
             Ok(now) if (now.dev(), now.ino()) == self.inner.folder => (true, dir.display().to_string()),
-            Ok(_) => (false, format!("`{}` is not the folder that was opened; stop, and put it back", dir.display())),
-            Err(error) => (false, format!("`{}`: {error}; what is recorded now may be lost: stop, and put it back", dir.display())),
+            Ok(_) => (
+                false,
+                format!("`{}` is not the folder that was opened; stop, and put it back", dir.display()),
+            ),
+            Err(error) => (
+                false,
+                format!(
+                    "`{}`: {error}; what is recorded now may be lost: stop, and put it back",
+                    dir.display()
+                ),
+            ),
         };
         Check { name: "folder", ok, detail }
     }
@@ -159,6 +191,9 @@ impl Engine {
     /// # Errors
     /// The last checkpoint could not be signed; everything acknowledged is safe in the journal.
     pub fn close(&self) -> Result<(), LedgerError> {
+        // They write to the ledger's store.
+        #[cfg(feature = "sql")]
+        self.inner.tables.clone().close();
         self.ledger().clone().close()
     }
 }

@@ -44,7 +44,12 @@ impl<'l> LedgerEvidence<'l> {
     ///
     /// Where so many others stood between them that not all could be read, those fill the answer up to
     /// `limit`: it then counts as cut, as it is.
-    fn select(&self, key: &Key<'_>, limit: usize, wanted: impl Fn(&Skeleton<'_>) -> bool) -> Result<Vec<Found>, LedgerError> {
+    fn select(
+        &self,
+        key: &Key<'_>,
+        limit: usize,
+        wanted: impl Fn(&Skeleton<'_>) -> bool,
+    ) -> Result<Vec<Found>, LedgerError> {
         let mut selected = Vec::new();
         let mut others = Vec::new();
         let mut read = 0;
@@ -121,7 +126,10 @@ impl Evidence for LedgerEvidence<'_> {
 
     fn names(&self, found: &Found) -> Result<Vec<(Account, Name)>, LedgerError> {
         let names = self.ledger.names(found.sealed.index)?;
-        Ok(names.into_iter().map(|(account, name)| (account, Name { key: name.key, name: name.name })).collect())
+        Ok(names
+            .into_iter()
+            .map(|(account, name)| (account, Name { key: name.key, name: name.name }))
+            .collect())
     }
 
     fn disclosable(&self, found: &Found) -> Result<Vec<String>, LedgerError> {
@@ -151,5 +159,6 @@ fn merely_relies(record: &Skeleton<'_>, id: RecordId) -> bool {
 fn changes_credential(record: &Skeleton<'_>, name: &str) -> bool {
     let own = record.credential.iter().filter(|_| record.kind == Kind::Credential);
     let changed = record.effects.iter().flatten().filter(|effect| effect.kind == Kind::Credential);
-    own.chain(changed.filter_map(|effect| effect.credential.as_ref())).any(|credential| credential.names().any(|n| n == name))
+    own.chain(changed.filter_map(|effect| effect.credential.as_ref()))
+        .any(|credential| credential.names().any(|n| n == name))
 }

@@ -134,11 +134,19 @@ pub(crate) fn find(evidence: &LedgerEvidence<'_>, filter: &Filter) -> Result<Pag
         // The tenant never recorded anything, so nobody is called that.
         return Ok(search.page);
     }
-    if keys.is_empty() { search.scan()? } else { search.follow(&keys)? }
+    if keys.is_empty() {
+        search.scan()?
+    } else {
+        search.follow(&keys)?
+    }
     Ok(search.page)
 }
 
-fn account(evidence: &LedgerEvidence<'_>, filter: &Filter, key: &Option<String>) -> Result<Option<Account>, AskError> {
+fn account(
+    evidence: &LedgerEvidence<'_>,
+    filter: &Filter,
+    key: &Option<String>,
+) -> Result<Option<Account>, AskError> {
     let Some(key) = key else { return Ok(None) };
     evidence.ledger().account(filter.tenant().unwrap_or("default"), key).map_err(ExplainError::Evidence)
 }
@@ -198,7 +206,8 @@ impl<'s> Search<'s> {
             // A key that gave as many as were asked for may have more below its last one.
             let mut known_down_to = 0;
             for key in keys {
-                let found = self.evidence.ledger().lookup(key, STRIDE, before).map_err(ExplainError::Evidence)?;
+                let found =
+                    self.evidence.ledger().lookup(key, STRIDE, before).map_err(ExplainError::Evidence)?;
                 if found.len() == STRIDE {
                     known_down_to = found.last().copied().unwrap_or(0).max(known_down_to);
                 }
@@ -258,9 +267,13 @@ impl<'s> Search<'s> {
             return Ok(ControlFlow::Break(()));
         }
         self.page.searched += 1;
-        let record = Skeleton::parse(leaf)
-            .map_err(|e| ExplainError::Evidence(LedgerError::Broken(format!("leaf {index} is no record: {e}"))))?;
-        if !self.evidence.shows(&record) || !self.is_wanted(&record) || !self.is_action(&record).map_err(ExplainError::Evidence)? {
+        let record = Skeleton::parse(leaf).map_err(|e| {
+            ExplainError::Evidence(LedgerError::Broken(format!("leaf {index} is no record: {e}")))
+        })?;
+        if !self.evidence.shows(&record)
+            || !self.is_wanted(&record)
+            || !self.is_action(&record).map_err(ExplainError::Evidence)?
+        {
             return Ok(ControlFlow::Continue(()));
         }
         let found = self.evidence.found(index).map_err(ExplainError::Evidence)?;
@@ -280,12 +293,24 @@ impl<'s> Search<'s> {
             && filter.tenant().is_none_or(|tenant| *record.tenant == *tenant)
             && self.accounts.initiator.is_none_or(|account| account_of(initiator) == Some(account))
             && self.accounts.executor.is_none_or(|account| account_of(executor) == Some(account))
-            && self.accounts.principal.is_none_or(|account| record.parties().any(|party| party.account == Some(account)))
+            && self
+                .accounts
+                .principal
+                .is_none_or(|account| record.parties().any(|party| party.account == Some(account)))
             && filter.since.is_none_or(|since| record.time >= since)
             && filter.until.is_none_or(|until| record.time < until)
-            && filter.effect.is_none_or(|effect| record.decision.as_ref().is_some_and(|decision| decision.effect == effect))
-            && filter.tool.as_deref().is_none_or(|tool| record.tool.as_ref().is_some_and(|called| is_tool(called, tool)))
-            && filter.resource.as_deref().is_none_or(|uri| record.resource.as_ref().is_some_and(|about| *about.uri == *uri))
+            && filter.effect.is_none_or(|effect| {
+                record.decision.as_ref().is_some_and(|decision| decision.effect == effect)
+            })
+            && filter.status.is_none_or(|status| may_have_ended(record, status))
+            && filter
+                .tool
+                .as_deref()
+                .is_none_or(|tool| record.tool.as_ref().is_some_and(|called| is_tool(called, tool)))
+            && filter
+                .resource
+                .as_deref()
+                .is_none_or(|uri| record.resource.as_ref().is_some_and(|about| *about.uri == *uri))
             && filter.credential.as_deref().is_none_or(|name| uses(record, name))
             && self.needle.as_deref().is_none_or(|needle| holds(record, needle))
     }
@@ -324,6 +349,12 @@ fn is_tool(called: &deed_record::Tool<'_>, wanted: &str) -> bool {
     // Either part may hold a slash itself.
     let server = called.server.as_deref().unwrap_or_default();
     wanted.strip_prefix(server).and_then(|rest| rest.strip_prefix('/')) == Some(&*called.name)
+}
+
+/// Whether it ended like that, as far as the record alone tells.
+fn may_have_ended(record: &Skeleton<'_>, wanted: Status) -> bool {
+    let said = record.outcome.as_ref().map_or(Status::Unknown, |outcome| outcome.status);
+    said == wanted || said == Status::Unknown
 }
 
 /// Whether it was done with that credential, by whoever had a part in it.

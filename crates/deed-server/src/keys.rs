@@ -12,9 +12,13 @@ pub(crate) fn jwk(vkey: &str) -> Option<Value> {
     let id = format!("{}+{id}", key.name());
     match key.kind() {
         // RFC 8037.
-        KeyType::Ed25519 => Some(json!({ "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": id, "x": public })),
+        KeyType::Ed25519 => Some(
+            json!({ "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": id, "x": public }),
+        ),
         // The key type of ML-DSA in JOSE.
-        KeyType::MlDsa44 => Some(json!({ "kty": "AKP", "alg": "ML-DSA-44", "use": "sig", "kid": id, "pub": public })),
+        KeyType::MlDsa44 => {
+            Some(json!({ "kty": "AKP", "alg": "ML-DSA-44", "use": "sig", "kid": id, "pub": public }))
+        }
         _ => None,
     }
 }

@@ -29,5 +29,5 @@ pub mod settings;
 
 pub use engine::{AskError, Engine, EngineError, EngineOptions};
 pub use evidence::LedgerEvidence;
-pub use problem::{Kind, Problem};
+pub use problem::{Kind as ProblemKind, Problem};
 pub use serve::{Addresses, ServeError, ServeOptions, Server, serve};

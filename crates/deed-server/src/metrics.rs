@@ -1,12 +1,12 @@
 //! What the server counts, as OpenMetrics text (version 1.0.0).
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    collections::BTreeMap,
     time::Duration,
 };
 
@@ -17,8 +17,9 @@ use http::StatusCode;
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Upper bounds of the buckets of append times, in microseconds.
-const BUCKETS: [u64; 12] =
-    [1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 10_000_000];
+const BUCKETS: [u64; 12] = [
+    1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 10_000_000,
+];
 
 /// Counted since the server was started.
 #[derive(Default)]
@@ -63,14 +64,20 @@ impl Metrics {
         out.counter("deed_records", "Records that became leaves.", ledger.records);
         out.counter("deed_record_duplicates", "Records that were there before.", ledger.duplicates);
         out.counter("deed_records_refused", "Requests or records that were refused.", ledger.refused);
-        out.counter("deed_otlp_items_rejected", "Spans and log records that were refused.", self.rejected.load(Ordering::Relaxed));
+        out.counter(
+            "deed_otlp_items_rejected",
+            "Spans and log records that were refused.",
+            self.rejected.load(Ordering::Relaxed),
+        );
         out.counter("deed_journal_commits", "Journal commits, each one sync.", ledger.commits);
         out.counter("deed_checkpoints_signed", "Checkpoints signed.", ledger.checkpoints);
         out.counter("deed_packs_written", "Packs written.", ledger.packs);
         out.counter("deed_lookups", "Look-ups in the index.", ledger.lookups);
         self.histogram(&mut out);
         out.family("deed_http_requests", "counter", "Requests answered, by route and status.");
-        for ((method, route, status), count) in self.requests.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for ((method, route, status), count) in
+            self.requests.lock().unwrap_or_else(PoisonError::into_inner).iter()
+        {
             let labels = format_args!("method=\"{method}\",route=\"{route}\",status=\"{status}\"");
             out.line(format_args!("deed_http_requests_total{{{labels}}} {count}"));
         }
@@ -86,7 +93,9 @@ impl Metrics {
         for (at, bucket) in self.appends.iter().enumerate() {
             count += bucket.load(Ordering::Relaxed);
             match BUCKETS.get(at) {
-                Some(bound) => out.line(format_args!("{name}_bucket{{le=\"{}\"}} {count}", *bound as f64 / 1e6)),
+                Some(bound) => {
+                    out.line(format_args!("{name}_bucket{{le=\"{}\"}} {count}", *bound as f64 / 1e6))
+                }
                 None => out.line(format_args!("{name}_bucket{{le=\"+Inf\"}} {count}")),
             }
         }
@@ -133,7 +142,14 @@ mod tests {
         metrics.answered("post", "/v1/records", StatusCode::OK);
         let mut out = Text(String::new());
         metrics.histogram(&mut out);
-        for line in ["_bucket{le=\"0.001\"} 1", "_bucket{le=\"0.005\"} 2", "_bucket{le=\"10\"} 2", "_bucket{le=\"+Inf\"} 3", "_count 3", "_sum 60.004"] {
+        for line in [
+            "_bucket{le=\"0.001\"} 1",
+            "_bucket{le=\"0.005\"} 2",
+            "_bucket{le=\"10\"} 2",
+            "_bucket{le=\"+Inf\"} 3",
+            "_count 3",
+            "_sum 60.004",
+        ] {
             assert!(out.0.lines().any(|found| found.ends_with(line)), "{line} in {}", out.0);
         }
     }

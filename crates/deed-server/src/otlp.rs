@@ -68,7 +68,10 @@ pub(crate) async fn export<R: Export + Send + 'static>(
         }
     }
     app.metrics.rejected(refused.count);
-    Ok(Exported { rejected: i64::try_from(refused.count).unwrap_or(i64::MAX), message: refused.describe(R::ITEM, total) })
+    Ok(Exported {
+        rejected: i64::try_from(refused.count).unwrap_or(i64::MAX),
+        message: refused.describe(R::ITEM, total),
+    })
 }
 
 #[derive(Default)]
@@ -95,7 +98,8 @@ impl Refused {
 }
 
 /// The signals that Deed has no records for.
-const OTHER_SIGNALS: &str = "metrics are not recorded; set `OTEL_METRICS_EXPORTER=none`, or send them elsewhere";
+const OTHER_SIGNALS: &str =
+    "metrics are not recorded; set `OTEL_METRICS_EXPORTER=none`, or send them elsewhere";
 
 fn other_signal() -> Problem {
     Problem::new(Kind::NotFound, OTHER_SIGNALS)

@@ -107,10 +107,15 @@ mod tests {
             .as_object()
             .unwrap()
             .iter()
-            .flat_map(|(path, methods)| methods.as_object().unwrap().keys().map(|method| (path.clone(), method.clone())))
+            .flat_map(|(path, methods)| {
+                methods.as_object().unwrap().keys().map(|method| (path.clone(), method.clone()))
+            })
             .collect();
         // axum marks a path that goes on to the end, OpenAPI cannot.
-        let served = api().into_iter().chain(otlp()).map(|route| (route.path.replace("{*", "{"), route.method.to_owned()));
+        let served = api()
+            .into_iter()
+            .chain(otlp())
+            .map(|route| (route.path.replace("{*", "{"), route.method.to_owned()));
         assert_eq!(documented, served.collect());
     }
 }

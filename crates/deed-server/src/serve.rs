@@ -87,7 +87,9 @@ pub struct Addresses {
 #[non_exhaustive]
 pub enum ServeError {
     /// Anybody could reach it.
-    #[error("{address} can be reached from elsewhere, and `{FILE}` has no `[[token]]`, so that anybody could write and read; {HOW_TO_MAKE_A_TOKEN}")]
+    #[error(
+        "{address} can be reached from elsewhere, and `{FILE}` has no `[[token]]`, so that anybody could write and read; {HOW_TO_MAKE_A_TOKEN}"
+    )]
     NoToken {
         /// The address.
         address: SocketAddr,

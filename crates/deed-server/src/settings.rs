@@ -113,7 +113,9 @@ impl Settings {
     pub fn load(dir: &Path) -> Result<Self, SettingsError> {
         let path = dir.join(FILE);
         match fs::read_to_string(&path) {
-            Ok(text) => Settings::parse(&text).map_err(|(line, message)| SettingsError::Wrong { path, line, message }),
+            Ok(text) => {
+                Settings::parse(&text).map_err(|(line, message)| SettingsError::Wrong { path, line, message })
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Settings::default()),
             Err(source) => Err(SettingsError::Io { path, source }),
         }
@@ -125,8 +127,9 @@ impl Settings {
     /// The line, from 1, and what is wrong there.
     pub fn parse(text: &str) -> Result<Self, (usize, String)> {
         let line_of = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
-        let file: File = toml::from_str(text)
-            .map_err(|error| (error.span().map_or(1, |span| line_of(span.start)), error.message().to_owned()))?;
+        let file: File = toml::from_str(text).map_err(|error| {
+            (error.span().map_or(1, |span| line_of(span.start)), error.message().to_owned())
+        })?;
         file.check().map_err(|(at, message)| (line_of(at), message))
     }
 }
@@ -171,12 +174,19 @@ type Wrong = (usize, String);
 impl File {
     fn check(self) -> Result<Settings, Wrong> {
         let ListenTable { http, otlp_grpc, otlp_http, public_log } = self.listen;
-        let listen =
-            Listen { http: address(http)?, otlp_grpc: address(otlp_grpc)?, otlp_http: address(otlp_http)?, public_log };
+        let listen = Listen {
+            http: address(http)?,
+            otlp_grpc: address(otlp_grpc)?,
+            otlp_http: address(otlp_http)?,
+            public_log,
+        };
         let default = Limits::default();
         let LimitsTable { body_mib, append_seconds, read_seconds } = self.limits;
         let limits = Limits {
-            body_bytes: body_mib.map(|mib| within(&mib, 1..=1024)).transpose()?.map_or(default.body_bytes, |mib| mib << 20),
+            body_bytes: body_mib
+                .map(|mib| within(&mib, 1..=1024))
+                .transpose()?
+                .map_or(default.body_bytes, |mib| mib << 20),
             append: seconds(append_seconds, default.append)?,
             read: seconds(read_seconds, default.read)?,
         };
@@ -185,7 +195,10 @@ impl File {
             let at = token.span().start;
             let token = token.into_inner().check()?;
             if tokens.iter().any(|other| other.name == token.name || other.hash == token.hash) {
-                return Err((at, format!("there is another token `{}`, or one of the same hash", token.name)));
+                return Err((
+                    at,
+                    format!("there is another token `{}`, or one of the same hash", token.name),
+                ));
             }
             tokens.push(token);
         }
@@ -205,14 +218,22 @@ impl TokenTable {
         }
         // The value is not shown: somebody may have put the token itself there (D9).
         let hash = self.hash.get_ref().strip_prefix("sha256:").and_then(|hex| hex.parse::<Hash>().ok());
-        let hash = hash.ok_or_else(|| (self.hash.span().start, "expected `sha256:` and 64 lower-case hex digits".to_owned()))?;
+        let hash = hash.ok_or_else(|| {
+            (self.hash.span().start, "expected `sha256:` and 64 lower-case hex digits".to_owned())
+        })?;
         if let Some(tenant) = &self.tenant
             && !deed_record::is_label(tenant.get_ref())
         {
-            return Err((tenant.span().start, "a tenant: expected 1 to 64 letters, digits, `-`, `_` or `.`".to_owned()));
+            return Err((
+                tenant.span().start,
+                "a tenant: expected 1 to 64 letters, digits, `-`, `_` or `.`".to_owned(),
+            ));
         }
         if self.rights.get_ref().is_empty() {
-            return Err((self.rights.span().start, "expected one or more of `write`, `read`, `otlp`".to_owned()));
+            return Err((
+                self.rights.span().start,
+                "expected one or more of `write`, `read`, `otlp`".to_owned(),
+            ));
         }
         Ok(Token {
             name: self.name.into_inner(),
@@ -229,20 +250,32 @@ fn address(text: Option<Spanned<String>>) -> Result<Option<SocketAddr>, Wrong> {
         Ok(address) => Ok(Some(address)),
         Err(_) => {
             let found = text.get_ref().escape_debug();
-            Err((text.span().start, format!("expected an address and a port such as `127.0.0.1:7400`, found `{found}`")))
+            Err((
+                text.span().start,
+                format!("expected an address and a port such as `127.0.0.1:7400`, found `{found}`"),
+            ))
         }
     }
 }
 
 fn seconds(value: Option<Spanned<u64>>, default: Duration) -> Result<Duration, Wrong> {
-    value.map(|value| within(&value, 1..=3600)).transpose().map(|value| value.map_or(default, Duration::from_secs))
+    value
+        .map(|value| within(&value, 1..=3600))
+        .transpose()
+        .map(|value| value.map_or(default, Duration::from_secs))
 }
 
-fn within<T: Copy + PartialOrd + std::fmt::Display>(value: &Spanned<T>, range: std::ops::RangeInclusive<T>) -> Result<T, Wrong> {
+fn within<T: Copy + PartialOrd + std::fmt::Display>(
+    value: &Spanned<T>,
+    range: std::ops::RangeInclusive<T>,
+) -> Result<T, Wrong> {
     if range.contains(value.get_ref()) {
         return Ok(*value.get_ref());
     }
-    Err((value.span().start, format!("expected {} to {}, found {}", range.start(), range.end(), value.get_ref())))
+    Err((
+        value.span().start,
+        format!("expected {} to {}, found {}", range.start(), range.end(), value.get_ref()),
+    ))
 }
 
 #[cfg(test)]
@@ -260,7 +293,10 @@ mod tests {
         let settings = Settings::parse(&text).unwrap();
         assert_eq!(settings.listen.http, "0.0.0.0:7400".parse().ok());
         assert!(settings.listen.public_log);
-        assert_eq!(settings.limits, Limits { body_bytes: 8 << 20, append: Duration::from_secs(3), ..Limits::default() });
+        assert_eq!(
+            settings.limits,
+            Limits { body_bytes: 8 << 20, append: Duration::from_secs(3), ..Limits::default() }
+        );
         assert_eq!(settings.tokens[0].tenant.as_deref(), Some("acme"));
         assert_eq!(settings.tokens[0].rights, BTreeSet::from([Right::Write, Right::Otlp]));
         assert_eq!(Settings::parse("").unwrap(), Settings::default());

@@ -20,7 +20,8 @@ use crate::{
 };
 
 /// What to do where there is no store yet.
-pub(crate) const HOW_TO_BEGIN: &str = "make one by recording something: deed import auto PATH, deed append FILE, or deed serve";
+pub(crate) const HOW_TO_BEGIN: &str =
+    "make one by recording something: deed import auto PATH, deed append FILE, or deed serve";
 
 /// How long a store that changes hands is waited for, and a server that does not answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -52,7 +53,8 @@ pub(crate) fn place(global: &Global) -> Result<Place, Failure> {
     if let Some(dir) = &global.data {
         return Ok(Place::Store(dir.clone()));
     }
-    let url = global.server.clone().or_else(|| set("DEED_SERVER").map(|url| url.to_string_lossy().into_owned()));
+    let url =
+        global.server.clone().or_else(|| set("DEED_SERVER").map(|url| url.to_string_lossy().into_owned()));
     if let Some(url) = url {
         let endpoint = Endpoint::of_url(&url)?;
         return Ok(Place::Server(url, endpoint));
@@ -71,7 +73,8 @@ pub(crate) fn data_home() -> Result<PathBuf, Failure> {
     // A relative one is to be ignored, says the specification.
     let set = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local/share"))).ok_or_else(|| {
-        Failure::new("failed to find the data directory: neither $XDG_DATA_HOME nor $HOME is set").detail("say where it is: --data DIR")
+        Failure::new("failed to find the data directory: neither $XDG_DATA_HOME nor $HOME is set")
+            .detail("say where it is: --data DIR")
     })
 }
 
@@ -81,7 +84,8 @@ pub(crate) fn data_home() -> Result<PathBuf, Failure> {
 /// It holds what no header can.
 pub(crate) fn token() -> Result<Option<HeaderValue>, Failure> {
     let Some(token) = env::var_os("DEED_TOKEN").filter(|token| !token.is_empty()) else { return Ok(None) };
-    let value = token.to_str().and_then(|token| HeaderValue::try_from(format!("Bearer {}", token.trim())).ok());
+    let value =
+        token.to_str().and_then(|token| HeaderValue::try_from(format!("Bearer {}", token.trim())).ok());
     let mut value = value.ok_or_else(|| Failure::usage("$DEED_TOKEN holds characters that no token has"))?;
     value.set_sensitive(true);
     Ok(Some(value))
@@ -112,9 +116,12 @@ impl Access {
     /// There is no store and the command may not make one.
     pub(crate) fn open(global: &Global, need: Need) -> Result<Self, Failure> {
         let inner = match place(global)? {
-            Place::Server(url, endpoint) => {
-                Inner { client: Client::new(endpoint, token()?), store: None, name: url, held: Mutex::default() }
-            }
+            Place::Server(url, endpoint) => Inner {
+                client: Client::new(endpoint, token()?),
+                store: None,
+                name: url,
+                held: Mutex::default(),
+            },
             Place::Store(dir) => {
                 if need == Need::Existing && !is_store(&dir) {
                     return Err(Failure::new(format!("there is no store in `{}`", dir.display()))
@@ -211,7 +218,9 @@ impl Access {
     /// Makes it worth while to try again, or gives up.
     async fn recover(&self, patience: &mut Patience, error: CallError) -> Result<(), Failure> {
         let given_up = |why: String| {
-            let failure = Failure::new(format!("failed to reach `{}`", self.0.name)).code(Code::Unavailable).detail(why);
+            let failure = Failure::new(format!("failed to reach `{}`", self.0.name))
+                .code(Code::Unavailable)
+                .detail(why);
             match &self.0.store {
                 Some(_) => failure.detail("if its holder hangs, end that process; its records are safe"),
                 None => failure.detail("is `deed serve` running there?"),

@@ -386,6 +386,9 @@ pub(crate) struct Sql {
     /// How to print the rows
     #[arg(long, value_name = "FORMAT", value_parser = FORMATS, default_value = "table", conflicts_with = "json")]
     pub(crate) format: String,
+    /// Only rows of this tenant
+    #[arg(long, value_name = "TENANT")]
+    pub(crate) tenant: Option<String>,
 }
 
 /// Options of `deed verify`.

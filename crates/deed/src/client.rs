@@ -51,19 +51,24 @@ impl Endpoint {
     /// # Errors
     /// It is no such URL. What this program does not speak is said as that.
     pub(crate) fn of_url(url: &str) -> Result<Self, Failure> {
-        let wrong = |why: &str| Failure::usage(format!("cannot use the server `{url}`")).detail(why.to_owned());
-        let parsed: http::Uri = url.parse().map_err(|_| wrong("expected a URL such as http://127.0.0.1:7400"))?;
+        let wrong =
+            |why: &str| Failure::usage(format!("cannot use the server `{url}`")).detail(why.to_owned());
+        let parsed: http::Uri =
+            url.parse().map_err(|_| wrong("expected a URL such as http://127.0.0.1:7400"))?;
         match parsed.scheme_str() {
             Some("http") => {}
             Some("https") => {
-                return Err(wrong("TLS is not spoken here yet; put a TLS tunnel in front, or use http:// within a trusted network"));
+                return Err(wrong(
+                    "TLS is not spoken here yet; put a TLS tunnel in front, or use http:// within a trusted network",
+                ));
             }
             _ => return Err(wrong("expected a URL such as http://127.0.0.1:7400")),
         }
         if !matches!(parsed.path(), "" | "/") || parsed.query().is_some() {
             return Err(wrong("expected only host and port; paths are added here"));
         }
-        let host = parsed.host().filter(|host| !host.is_empty()).ok_or_else(|| wrong("the host is missing"))?;
+        let host =
+            parsed.host().filter(|host| !host.is_empty()).ok_or_else(|| wrong("the host is missing"))?;
         Ok(Endpoint::Tcp(host.trim_matches(['[', ']']).to_owned(), parsed.port_u16().unwrap_or(80)))
     }
 
@@ -98,7 +103,12 @@ impl Request {
 
     /// `POST path` with a body.
     pub(crate) fn post(path: impl Into<String>, content_type: &'static str, body: impl Into<Bytes>) -> Self {
-        Request { method: Method::POST, content_type: Some(content_type), body: body.into(), ..Request::get(path) }
+        Request {
+            method: Method::POST,
+            content_type: Some(content_type),
+            body: body.into(),
+            ..Request::get(path)
+        }
     }
 }
 
@@ -128,7 +138,8 @@ impl Response {
             kind: String,
         }
         self.status == StatusCode::SERVICE_UNAVAILABLE
-            && serde_json::from_slice::<Problem>(&self.body).is_ok_and(|problem| problem.kind.ends_with(":busy"))
+            && serde_json::from_slice::<Problem>(&self.body)
+                .is_ok_and(|problem| problem.kind.ends_with(":busy"))
     }
 
     /// The body of a good answer, read as JSON.
@@ -137,7 +148,9 @@ impl Response {
     /// As [`Response::good`]; or it is not what this program expects.
     pub(crate) fn json<T: DeserializeOwned>(self) -> Result<T, Failure> {
         serde_json::from_slice(&self.good()?).map_err(|error| {
-            Failure::new("the server's answer is not understood").detail(error.to_string()).detail("is it a Deed server, of this version?")
+            Failure::new("the server's answer is not understood")
+                .detail(error.to_string())
+                .detail("is it a Deed server, of this version?")
         })
     }
 }
@@ -221,7 +234,10 @@ impl Client {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    async fn begin(&self, request: &Request) -> Result<(http::Response<Incoming>, SendRequest<Full<Bytes>>), CallError> {
+    async fn begin(
+        &self,
+        request: &Request,
+    ) -> Result<(http::Response<Incoming>, SendRequest<Full<Bytes>>), CallError> {
         let mut connection = self.connection().await?;
         let mut builder = http::Request::builder()
             .method(&request.method)
@@ -235,8 +251,11 @@ impl Client {
         if let Some(token) = &self.token {
             builder = builder.header(AUTHORIZATION, token);
         }
-        let request = builder.body(Full::new(request.body.clone())).map_err(|error| CallError::Broken(error.to_string()))?;
-        let answer = timeout(ANSWERING, connection.send_request(request)).await.map_err(|_| CallError::Slow)?;
+        let request = builder
+            .body(Full::new(request.body.clone()))
+            .map_err(|error| CallError::Broken(error.to_string()))?;
+        let answer =
+            timeout(ANSWERING, connection.send_request(request)).await.map_err(|_| CallError::Slow)?;
         let answer = answer.map_err(|error| CallError::Broken(error.to_string()))?;
         Ok((answer, connection))
     }
@@ -252,7 +271,8 @@ impl Client {
         let slow = |_| CallError::Unreachable(io::ErrorKind::TimedOut.into());
         match &self.endpoint {
             Endpoint::Tcp(host, port) => {
-                let stream = timeout(CONNECTING, TcpStream::connect((host.as_str(), *port))).await.map_err(slow)?;
+                let stream =
+                    timeout(CONNECTING, TcpStream::connect((host.as_str(), *port))).await.map_err(slow)?;
                 let stream = stream.map_err(CallError::Unreachable)?;
                 // Only slower without it.
                 drop(stream.set_nodelay(true));
@@ -266,8 +286,11 @@ impl Client {
     }
 }
 
-async fn converse(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<SendRequest<Full<Bytes>>, CallError> {
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| CallError::Broken(error.to_string()))?;
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) -> Result<SendRequest<Full<Bytes>>, CallError> {
+    let (sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| CallError::Broken(error.to_string()))?;
     // How a connection ends is told to the request that needed it.
     tokio::spawn(async move { drop(connection.await) });
     Ok(sender)
@@ -292,8 +315,12 @@ mod tests {
 
     #[test]
     fn urls_are_http_host_and_port() {
-        assert!(matches!(Endpoint::of_url("http://127.0.0.1:7400"), Ok(Endpoint::Tcp(host, 7400)) if host == "127.0.0.1"));
-        assert!(matches!(Endpoint::of_url("http://[::1]:7400/"), Ok(Endpoint::Tcp(host, 7400)) if host == "::1"));
+        assert!(
+            matches!(Endpoint::of_url("http://127.0.0.1:7400"), Ok(Endpoint::Tcp(host, 7400)) if host == "127.0.0.1")
+        );
+        assert!(
+            matches!(Endpoint::of_url("http://[::1]:7400/"), Ok(Endpoint::Tcp(host, 7400)) if host == "::1")
+        );
         for bad in ["https://deed.example", "127.0.0.1:7400", "http://", "http://h/v1", "ftp://h", ""] {
             assert!(Endpoint::of_url(bad).is_err(), "{bad}");
         }

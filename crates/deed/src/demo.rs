@@ -51,7 +51,11 @@ pub(crate) async fn run(global: &Global, demo: Demo, output: Output, stop: &Stop
     }
     let verified = verify(&dir)?;
     let secrets = Secrets::look_for(&dir)?;
-    let damaged = Damaged::copy(&dir, env::temp_dir().join(format!("deed-demo-flipped-{}", std::process::id())), &told.sealed)?;
+    let damaged = Damaged::copy(
+        &dir,
+        env::temp_dir().join(format!("deed-demo-flipped-{}", std::process::id())),
+        &told.sealed,
+    )?;
     let caught = verify(&damaged.dir)?;
     if output.json {
         output.document(&json!({
@@ -63,7 +67,13 @@ pub(crate) async fn run(global: &Global, demo: Demo, output: Output, stop: &Stop
         output.print(&next(&dir, &told))?;
     }
     if verified.verified() != Some(true) || caught.verified() != Some(false) || secrets.found.is_some() {
-        return Err(Failure::new("the store did not verify as it must").code(Code::Violated).detail(format!("look at it: deed verify {}", shell_word(&dir.display().to_string()))));
+        let mut failure = Failure::new("the store did not verify as it must").code(Code::Violated);
+        for problem in &verified.problems {
+            failure = failure.detail(format!("{}: {}", problem.place, problem.what));
+        }
+        return Err(
+            failure.detail(format!("look at it: deed verify {}", shell_word(&dir.display().to_string())))
+        );
     }
     drop(damaged);
     if demo.serve { serve(&dir, stop).await } else { Ok(()) }
@@ -81,19 +91,30 @@ async fn play(access: &Access, addresses: &Addresses, output: Output) -> Result<
 
 /// An empty folder for the story: the one that was chosen, or one of its own, emptied of the last story.
 fn fresh_folder(global: &Global) -> Result<PathBuf, Failure> {
-    let failed = |dir: &Path, why: String| Failure::new(format!("failed to make a fresh store in `{}`", dir.display())).detail(why);
+    let failed = |dir: &Path, why: String| {
+        Failure::new(format!("failed to make a fresh store in `{}`", dir.display())).detail(why)
+    };
     let absolute = |dir: PathBuf| std::path::absolute(&dir).map_err(|error| failed(&dir, error.to_string()));
     if let Some(dir) = &global.data {
         let is_empty = fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none());
-        return if is_empty { absolute(dir.clone()) } else { Err(failed(dir, "it is not empty; choose a new or empty folder".to_owned())) };
+        return if is_empty {
+            absolute(dir.clone())
+        } else {
+            Err(failed(dir, "it is not empty; choose a new or empty folder".to_owned()))
+        };
     }
     let dir = access::data_home()?.join("deed-demo");
     let origin = fs::read_to_string(dir.join("keys/origin"));
     match origin {
         // Only what an earlier story left is taken away.
-        Ok(origin) if origin.trim_end() == ORIGIN => fs::remove_dir_all(&dir).map_err(|error| failed(&dir, error.to_string()))?,
+        Ok(origin) if origin.trim_end() == ORIGIN => {
+            fs::remove_dir_all(&dir).map_err(|error| failed(&dir, error.to_string()))?
+        }
         _ if fs::read_dir(&dir).is_ok_and(|mut entries| entries.next().is_some()) => {
-            return Err(failed(&dir, "it holds something else; choose another folder: deed demo --data DIR".to_owned()));
+            return Err(failed(
+                &dir,
+                "it holds something else; choose another folder: deed demo --data DIR".to_owned(),
+            ));
         }
         _ => {}
     }
@@ -113,10 +134,19 @@ fn print_story(told: &Told, output: Output) -> Outcome {
 }
 
 fn verify(dir: &Path) -> Result<StoreReport, Failure> {
-    verify_store(dir, &VerifyOptions::default()).map_err(|error| Failure::new(format!("failed to verify `{}`", dir.display())).detail(error.to_string()))
+    verify_store(dir, &VerifyOptions { rows: crate::commands::verify::rows(), ..VerifyOptions::default() })
+        .map_err(|error| {
+            Failure::new(format!("failed to verify `{}`", dir.display())).detail(error.to_string())
+        })
 }
 
-fn proof(verified: &StoreReport, secrets: &Secrets, caught: &StoreReport, damaged: &Damaged, output: Output) -> String {
+fn proof(
+    verified: &StoreReport,
+    secrets: &Secrets,
+    caught: &StoreReport,
+    damaged: &Damaged,
+    output: Output,
+) -> String {
     let checked = &verified.checked;
     let (verdict, all) = match verified.verified() {
         Some(true) => (output.good("verified"), "as they were signed"),
@@ -133,11 +163,26 @@ fn proof(verified: &StoreReport, secrets: &Secrets, caught: &StoreReport, damage
         None => output.good("kept out"),
         Some(_) => output.bad("LEAKED"),
     };
-    let place = secrets.found.as_ref().map_or("in no file of the store".to_owned(), |path| format!("one is in {}", path.display()));
-    text.push_str(&format!("  {where_found}    {} that the CloudTrail file holds in clear: {place}\n", count(secrets.looked_for, "session token")));
-    let found = caught.problems.iter().find(|problem| problem.kind == ProblemKind::Violated).map_or("nothing was found".to_owned(), |problem| format!("{}: {}", problem.place, problem.what));
-    let verdict = if caught.verified() == Some(false) { output.good("caught") } else { output.bad("NOT CAUGHT") };
-    text.push_str(&format!("  {verdict}      one bit flipped in a copy ({}, byte {})\n", clean(&damaged.file), grouped(damaged.byte as u64)));
+    let place = secrets
+        .found
+        .as_ref()
+        .map_or("in no file of the store".to_owned(), |path| format!("one is in {}", path.display()));
+    text.push_str(&format!(
+        "  {where_found}    {} that the CloudTrail file holds in clear: {place}\n",
+        count(secrets.looked_for, "session token")
+    ));
+    let found = caught
+        .problems
+        .iter()
+        .find(|problem| problem.kind == ProblemKind::Violated)
+        .map_or("nothing was found".to_owned(), |problem| format!("{}: {}", problem.place, problem.what));
+    let verdict =
+        if caught.verified() == Some(false) { output.good("caught") } else { output.bad("NOT CAUGHT") };
+    text.push_str(&format!(
+        "  {verdict}      one bit flipped in a copy ({}, byte {})\n",
+        clean(&damaged.file),
+        grouped(damaged.byte as u64)
+    ));
     for line in wrap(&clean(&found), 86) {
         text.push_str(&format!("              {line}\n"));
     }
@@ -156,7 +201,8 @@ impl Secrets {
         let text = String::from_utf8_lossy(samples::CLOUDTRAIL);
         for token in text.split("\"sessionToken\"").skip(1).filter_map(|rest| rest.split('"').nth(1)) {
             secrets.looked_for += 1;
-            let found = damage::holding(dir, token.as_bytes()).map_err(|error| Failure::new("failed to read the store").detail(error.to_string()))?;
+            let found = damage::holding(dir, token.as_bytes())
+                .map_err(|error| Failure::new("failed to read the store").detail(error.to_string()))?;
             secrets.found = secrets.found.or(found);
         }
         Ok(secrets)
@@ -179,7 +225,10 @@ fn next(dir: &Path, told: &Told) -> String {
     }
     commands.push((format!("{deed} verify"), "check everything again"));
     let widest = commands.iter().map(|(command, _)| command.chars().count()).max().unwrap_or(0);
-    let mut text = format!("\nLook around in this store\n\n  export DEED_DATA={}\n", shell_word(&dir.display().to_string()));
+    let mut text = format!(
+        "\nLook around in this store\n\n  export DEED_DATA={}\n",
+        shell_word(&dir.display().to_string())
+    );
     for (command, about) in commands {
         text.push_str(&format!("  {command:<widest$}  # {about}\n"));
     }
@@ -190,7 +239,8 @@ fn next(dir: &Path, told: &Told) -> String {
 /// How this program is called from here.
 fn own_name() -> String {
     let Ok(own) = env::current_exe() else { return "deed".to_owned() };
-    let on_path = env::var_os("PATH").into_iter().flat_map(|path| env::split_paths(&path).collect::<Vec<_>>());
+    let on_path =
+        env::var_os("PATH").into_iter().flat_map(|path| env::split_paths(&path).collect::<Vec<_>>());
     let mut found = on_path.map(|dir| dir.join("deed")).filter(|path| path.is_file());
     if found.next().and_then(|path| path.canonicalize().ok()) == own.canonicalize().ok() {
         return "deed".to_owned();
@@ -203,7 +253,8 @@ fn own_name() -> String {
 // === Serving on ===
 
 async fn serve(dir: &Path, stop: &Stop) -> Outcome {
-    let (access, addresses) = Access::hold(dir, ledger_options(), |settings| ServeOptions::of_settings(&settings.listen)).await?;
+    let (access, addresses) =
+        Access::hold(dir, ledger_options(), |settings| ServeOptions::of_settings(&settings.listen)).await?;
     note(&crate::commands::serve::listening(&addresses));
     note("Ctrl-C ends it");
     stop.asked().await;
@@ -212,5 +263,9 @@ async fn serve(dir: &Path, stop: &Stop) -> Outcome {
 
 fn ledger_options() -> deed_ledger::Options {
     // A small journal: the store is copied as a whole.
-    deed_ledger::Options { origin: Some(ORIGIN.to_owned()), journal_file_bytes: 1 << 20, ..deed_ledger::Options::default() }
+    deed_ledger::Options {
+        origin: Some(ORIGIN.to_owned()),
+        journal_file_bytes: 1 << 20,
+        ..deed_ledger::Options::default()
+    }
 }

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use deed_ledger::OpenError;
-use deed_server::{Addresses, Engine, EngineError, EngineOptions, ServeOptions, Server, serve, settings::Settings};
+use deed_server::{
+    Addresses, Engine, EngineError, EngineOptions, ServeOptions, Server, serve, settings::Settings,
+};
 
 use crate::exit::Failure;
 
@@ -50,15 +52,28 @@ impl Holder {
         options: impl FnOnce(&Settings) -> ServeOptions,
     ) -> Result<Self, TakeError> {
         let failed = |why: String| {
-            let look = format!("what is wrong with it: deed verify {}", crate::output::shell_word(&dir.display().to_string()));
-            TakeError::Failed(Failure::new(format!("failed to open the store in `{}`", dir.display())).detail(why).detail(look))
+            let look = format!(
+                "what is wrong with it: deed verify {}",
+                crate::output::shell_word(&dir.display().to_string())
+            );
+            TakeError::Failed(
+                Failure::new(format!("failed to open the store in `{}`", dir.display()))
+                    .detail(why)
+                    .detail(look),
+            )
         };
         let folder = dir.to_owned();
-        let opened = tokio::task::spawn_blocking(move || Engine::open(&folder, EngineOptions { ledger, ..EngineOptions::default() }));
+        let opened = tokio::task::spawn_blocking(move || {
+            Engine::open(&folder, EngineOptions { ledger, ..EngineOptions::default() })
+        });
         let engine = match opened.await {
             Ok(Ok(engine)) => engine,
             Ok(Err(EngineError::Ledger(OpenError::Held(by)))) => return Err(TakeError::Held(by)),
-            Ok(Err(EngineError::Settings(error))) => return Err(TakeError::Failed(Failure::new("the settings cannot be used").detail(error.to_string()))),
+            Ok(Err(EngineError::Settings(error))) => {
+                return Err(TakeError::Failed(
+                    Failure::new("the settings cannot be used").detail(error.to_string()),
+                ));
+            }
             Ok(Err(error)) => return Err(failed(error.to_string())),
             Err(died) => return Err(failed(died.to_string())),
         };

@@ -27,10 +27,20 @@ pub(crate) fn keys(given: &[String]) -> Result<Vec<VerifierKey>, Failure> {
 fn keys_in(path: &Path) -> Result<Vec<VerifierKey>, Failure> {
     let failed = || Failure::new(format!("failed to read the keys in `{}`", path.display()));
     let text = fs::read_to_string(path).map_err(|error| failed().detail(error.to_string()))?;
-    let lines = text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    let keys = lines.map(|(number, line)| line.parse().map_err(|error| failed().detail(format!("line {}: {error}", number + 1))));
+    let lines = text
+        .lines()
+        .map(str::trim)
+        .enumerate()
+        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    let keys = lines.map(|(number, line)| {
+        line.parse().map_err(|error| failed().detail(format!("line {}: {error}", number + 1)))
+    });
     let keys: Vec<VerifierKey> = keys.collect::<Result<_, _>>()?;
-    if keys.is_empty() { Err(failed().detail("it holds no key; `deed keys` prints those of a log")) } else { Ok(keys) }
+    if keys.is_empty() {
+        Err(failed().detail("it holds no key; `deed keys` prints those of a log"))
+    } else {
+        Ok(keys)
+    }
 }
 
 /// The checkpoints of `--since`, each of which is one.

@@ -82,7 +82,8 @@ impl Output {
     /// # Errors
     /// As [`Output::print`].
     pub(crate) fn document(self, value: &impl Serialize) -> Outcome {
-        let mut text = serde_json::to_string_pretty(value).map_err(|error| Failure::new(error.to_string()))?;
+        let mut text =
+            serde_json::to_string_pretty(value).map_err(|error| Failure::new(error.to_string()))?;
         text.push('\n');
         self.print(&text)
     }
@@ -121,7 +122,11 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     Cow::Owned(text.chars().fold(String::with_capacity(text.len() + 8), |mut out, c| {
-        if active(c) { out.extend(c.escape_default()) } else { out.push(c) }
+        if active(c) {
+            out.extend(c.escape_default())
+        } else {
+            out.push(c)
+        }
         out
     }))
 }
@@ -200,6 +205,9 @@ mod tests {
 
     #[test]
     fn digits_are_grouped() {
-        assert_eq!([0, 999, 1000, 70_112, 1_234_567].map(grouped), ["0", "999", "1,000", "70,112", "1,234,567"]);
+        assert_eq!(
+            [0, 999, 1000, 70_112, 1_234_567].map(grouped),
+            ["0", "999", "1,000", "70,112", "1,234,567"]
+        );
     }
 }

@@ -19,7 +19,9 @@ impl Progress {
     pub(crate) fn bar(end: u64, what: &'static str) -> Self {
         let bar = ProgressBar::new(end);
         // The template is right by the look of it; a wrong one only shows the default.
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {human_pos} of {human_len} {msg}, {eta} to go") {
+        if let Ok(style) =
+            ProgressStyle::with_template("{bar:30} {human_pos} of {human_len} {msg}, {eta} to go")
+        {
             bar.set_style(style);
         }
         bar.set_message(what);

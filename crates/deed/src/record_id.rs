@@ -35,7 +35,10 @@ pub(crate) fn of_text(record: &str) -> RecordId {
 ///
 /// # Errors
 /// Those of `make`.
-pub(crate) fn with_id(record: &str, make: impl FnOnce() -> Result<RecordId, Failure>) -> Result<Cow<'_, str>, Failure> {
+pub(crate) fn with_id(
+    record: &str,
+    make: impl FnOnce() -> Result<RecordId, Failure>,
+) -> Result<Cow<'_, str>, Failure> {
     let Ok(ids) = serde_json::from_str::<Ids<'_>>(record) else { return Ok(Cow::Borrowed(record)) };
     let said = |value: Option<&RawValue>| value.is_some_and(|value| value.get() != "null");
     if said(ids.id) || ids.source.is_some_and(|source| said(source.event_id)) {
@@ -50,7 +53,12 @@ pub(crate) fn with_id(record: &str, make: impl FnOnce() -> Result<RecordId, Fail
         None => {
             let at = record.find('{').map_or(0, |brace| brace + 1);
             let comma = if record[at..].trim_start().starts_with('}') { "" } else { "," };
-            return Ok(Cow::Owned(format!("{}\"id\":\"{}\"{comma}{}", &record[..at], make()?, &record[at..])));
+            return Ok(Cow::Owned(format!(
+                "{}\"id\":\"{}\"{comma}{}",
+                &record[..at],
+                make()?,
+                &record[at..]
+            )));
         }
     };
     Ok(Cow::Owned(format!("{before}{between}\"{}\"{after}", make()?)))
@@ -84,12 +92,17 @@ mod tests {
         assert_eq!(given(r#"{"kind":"task"}"#), format!(r#"{{"id":"{id}","kind":"task"}}"#));
         assert_eq!(given(" {\n}"), format!(" {{\"id\":\"{id}\"\n}}"));
         assert_eq!(given(r#"{"a":1,"id": null}"#), format!(r#"{{"a":1,"id": "{id}"}}"#));
-        assert_eq!(given(r#"{"source":{"system":"x","event_id":null}}"#), format!(r#"{{"id":"{id}","source":{{"system":"x","event_id":null}}}}"#));
+        assert_eq!(
+            given(r#"{"source":{"system":"x","event_id":null}}"#),
+            format!(r#"{{"id":"{id}","source":{{"system":"x","event_id":null}}}}"#)
+        );
     }
 
     #[test]
     fn others_stay_as_they_are() {
-        for record in [r#"{"id":"x"}"#, r#"{"source":{"event_id":"e-1"},"a":[]}"#, "[1]", "{broken", r#"{"source":7}"#] {
+        for record in
+            [r#"{"id":"x"}"#, r#"{"source":{"event_id":"e-1"},"a":[]}"#, "[1]", "{broken", r#"{"source":7}"#]
+        {
             assert_eq!(given(record), record);
         }
     }

@@ -20,7 +20,8 @@ impl Stop {
     /// # Errors
     /// The system does not let it listen.
     pub(crate) fn listen() -> Result<Self, Failure> {
-        let failed = |error: std::io::Error| Failure::new("failed to listen for signals").detail(error.to_string());
+        let failed =
+            |error: std::io::Error| Failure::new("failed to listen for signals").detail(error.to_string());
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let stop = Stop(Arc::new(watch::Sender::new(false)));

@@ -33,8 +33,10 @@ impl Folder {
     /// # Errors
     /// The folder cannot be listed.
     pub(crate) fn open(root: &Path) -> io::Result<Self> {
-        let mut folder = Folder { root: root.to_owned(), others: Vec::new(), kept: Vec::new(), foreign: Vec::new() };
-        let head = fs::read(root.join("checkpoint")).ok().and_then(|note| Checkpoint::open_unverified(&note).ok());
+        let mut folder =
+            Folder { root: root.to_owned(), others: Vec::new(), kept: Vec::new(), foreign: Vec::new() };
+        let head =
+            fs::read(root.join("checkpoint")).ok().and_then(|note| Checkpoint::open_unverified(&note).ok());
         folder.walk(root, "", head.map_or(0, |(checkpoint, _)| checkpoint.size))?;
         folder.others.sort_unstable();
         folder.foreign.sort_unstable_by(|a, b| a.place.cmp(&b.place));

@@ -38,7 +38,10 @@ pub(crate) fn source() -> impl TypedValueParser<Value = SourceChoice> {
 }
 
 /// Reads a word of a closed vocabulary.
-pub(crate) fn word<T: Copy + 'static>(all: &'static [T], as_str: fn(T) -> &'static str) -> PossibleValuesParser {
+pub(crate) fn word<T: Copy + 'static>(
+    all: &'static [T],
+    as_str: fn(T) -> &'static str,
+) -> PossibleValuesParser {
     PossibleValuesParser::new(all.iter().map(move |value| PossibleValue::new(as_str(*value))))
 }
 
@@ -64,11 +67,14 @@ pub(crate) fn listener(text: &str) -> Result<Listener, String> {
 /// Reads a time, a date (its beginning in UTC) or how long ago.
 pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
     if let Some(ago) = ago(text) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| "this machine's clock is before 1970".to_owned())?;
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_err(|_| "this machine's clock is before 1970".to_owned())?;
         return Ok(Timestamp((now.as_micros() as i64).saturating_sub(ago).max(0)));
     }
     text.parse().or_else(|_| format!("{text}T00:00:00Z").parse()).map_err(|_| {
-        "expected an RFC 3339 time such as 2026-11-20T10:00:00Z, a date, or how long ago: 90m, 24h, 7d".to_owned()
+        "expected an RFC 3339 time such as 2026-11-20T10:00:00Z, a date, or how long ago: 90m, 24h, 7d"
+            .to_owned()
     })
 }
 

@@ -1,6 +1,6 @@
 //! The attributes that mean something to a record, under every name they go by.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::LazyLock};
 
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 
@@ -56,7 +56,7 @@ pub(super) enum Slot {
 
 const SLOTS: usize = Slot::UserName as usize + 1;
 
-/// Attribute names in the order of bytes, what each says, and which to believe where several say it
+/// Attribute names in order, what each says, and which to believe where several say it
 /// (the lower number). `docs/collectors.md` lists the same.
 pub(super) const NAMES: &[(&str, Slot, u8)] = &[
     ("agent.name", Slot::AgentName, 1),
@@ -172,8 +172,7 @@ impl<'a> Seen<'a> {
             let Some(value) = attribute.value.as_ref().and_then(|value| value.value.as_ref()) else {
                 continue;
             };
-            let Ok(at) = NAMES.binary_search_by(|(name, ..)| (*name).cmp(&attribute.key)) else { continue };
-            let (_, slot, rank) = NAMES[at];
+            let Some((slot, rank)) = slot_of(&attribute.key) else { continue };
             let place = &mut self.slots[slot as usize];
             if place.is_none_or(|(known, _)| rank < known) {
                 *place = Some((rank, value));
@@ -212,6 +211,18 @@ impl<'a> Seen<'a> {
     pub(super) fn has(&self, slot: Slot) -> bool {
         self.slots[slot as usize].is_some()
     }
+}
+
+fn slot_of(name: &str) -> Option<(Slot, u8)> {
+    // Lengths differ more often than not, and cost nothing to compare.
+    static BY_LENGTH: LazyLock<Vec<(&str, Slot, u8)>> = LazyLock::new(|| {
+        let mut names = NAMES.to_vec();
+        names.sort_unstable_by_key(|(name, ..)| (name.len(), *name));
+        names
+    });
+    let order = |known: &str| known.len().cmp(&name.len()).then_with(|| known.cmp(name));
+    let at = BY_LENGTH.binary_search_by(|(known, ..)| order(known)).ok()?;
+    Some((BY_LENGTH[at].1, BY_LENGTH[at].2))
 }
 
 /// The string under `name`.

@@ -216,16 +216,26 @@ fn push_list<T>(
 }
 
 fn push_attributes(out: &mut Json, attributes: &[KeyValue]) -> Result<(), String> {
-    push_list(out, "attributes", attributes, |out, attribute| push_key_value(out, attribute, 0))
+    if attributes.is_empty() {
+        return Ok(());
+    }
+    out.name("attributes");
+    push_key_values(out, attributes, 0)
 }
 
-fn push_key_value(out: &mut Json, attribute: &KeyValue, depth: usize) -> Result<(), String> {
-    out.name("key");
-    out.string(&attribute.key);
-    if let Some(value) = &attribute.value {
-        out.name("value");
-        push_any(out, value.value.as_ref(), depth)?;
+fn push_key_values(out: &mut Json, attributes: &[KeyValue], depth: usize) -> Result<(), String> {
+    out.raw("[");
+    for attribute in attributes {
+        out.comma();
+        out.raw("{\"key\":");
+        out.string(&attribute.key);
+        if let Some(value) = &attribute.value {
+            out.raw(",\"value\":");
+            push_any(out, value.value.as_ref(), depth)?;
+        }
+        out.raw("}");
     }
+    out.raw("]");
     Ok(())
 }
 
@@ -233,28 +243,22 @@ fn push_any(out: &mut Json, value: Option<&Value>, depth: usize) -> Result<(), S
     if depth > DEEPEST {
         return Err(format!("field `attributes`: nested deeper than {DEEPEST}"));
     }
-    out.raw("{");
     match value {
-        None => {}
+        None => out.raw("{"),
         Some(Value::StringValue(text)) => {
-            out.name("stringValue");
+            out.raw("{\"stringValue\":");
             out.string(text);
         }
         Some(Value::BoolValue(flag)) => {
-            out.name("boolValue");
-            out.display(flag);
+            out.raw(if *flag { "{\"boolValue\":true" } else { "{\"boolValue\":false" });
         }
-        Some(Value::IntValue(number)) => {
-            out.name("intValue");
-            out.display(format_args!("\"{number}\""));
-        }
+        Some(Value::IntValue(number)) => out.display(format_args!("{{\"intValue\":\"{number}\"")),
         Some(Value::DoubleValue(number)) => {
-            out.name("doubleValue");
+            out.raw("{\"doubleValue\":");
             push_double(out, *number);
         }
         Some(Value::ArrayValue(list)) => {
-            out.name("arrayValue");
-            out.raw("{\"values\":[");
+            out.raw("{\"arrayValue\":{\"values\":[");
             for item in &list.values {
                 out.comma();
                 push_any(out, item.value.as_ref(), depth + 1)?;
@@ -262,24 +266,17 @@ fn push_any(out: &mut Json, value: Option<&Value>, depth: usize) -> Result<(), S
             out.raw("]}");
         }
         Some(Value::KvlistValue(list)) => {
-            out.name("kvlistValue");
-            out.raw("{\"values\":[");
-            for item in &list.values {
-                out.comma();
-                out.raw("{");
-                push_key_value(out, item, depth + 1)?;
-                out.raw("}");
-            }
-            out.raw("]}");
+            out.raw("{\"kvlistValue\":{\"values\":");
+            push_key_values(out, &list.values, depth + 1)?;
+            out.raw("}");
         }
         Some(Value::BytesValue(bytes)) => {
-            out.name("bytesValue");
+            out.raw("{\"bytesValue\":");
             out.string(&base64(bytes));
         }
         // Only in profiles, which are not read here.
         Some(Value::StringValueStrindex(index)) => {
-            out.name("stringValueStrindex");
-            out.display(index);
+            out.display(format_args!("{{\"stringValueStrindex\":{index}"))
         }
     }
     out.raw("}");

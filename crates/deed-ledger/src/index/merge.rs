@@ -32,7 +32,11 @@ struct Merged<'l> {
 
 impl<'l> Merged<'l> {
     fn new(lists: &'l [Vec<Entry>]) -> Self {
-        let next = lists.iter().enumerate().filter_map(|(list, entries)| Some(Reverse((*entries.first()?, list, 0)))).collect();
+        let next = lists
+            .iter()
+            .enumerate()
+            .filter_map(|(list, entries)| Some(Reverse((*entries.first()?, list, 0))))
+            .collect();
         Merged { lists, next }
     }
 }

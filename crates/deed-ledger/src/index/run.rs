@@ -62,7 +62,9 @@ pub(crate) fn encode(packs: Range<u64>, entries: impl Iterator<Item = Entry> + C
     let mut start = HEADER;
     let mut entries = entries.peekable();
     for bucket in 0_u64..1 << bucket_bits {
-        while let Some((hash, offset)) = entries.next_if(|(hash, _)| hash >> (HASH_BITS - bucket_bits) == bucket) {
+        while let Some((hash, offset)) =
+            entries.next_if(|(hash, _)| hash >> (HASH_BITS - bucket_bits) == bucket)
+        {
             out.extend_from_slice(&hash.to_be_bytes()[8 - suffix..]);
             let mut before = 0;
             let mut now = offset;
@@ -120,8 +122,10 @@ impl Run {
     }
 
     fn parse_header(path: &str, header: &[u8], size: u64) -> Option<Self> {
-        let u64_at = |at: usize| header.get(at..at + 8).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes);
-        let u32_at = |at: usize| header.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
+        let u64_at =
+            |at: usize| header.get(at..at + 8).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes);
+        let u32_at =
+            |at: usize| header.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
         if header.get(..8)? != MAGIC || u32_at(60)? != crc32c::crc32c(&header[..60]) {
             return None;
         }
@@ -143,7 +147,9 @@ impl Run {
         let bucket = hash >> (HASH_BITS - self.bucket_bits);
         let entry = self.directory + bucket * 8;
         let directory = store.read_range(&self.path, entry..entry + 12)?;
-        let u32_at = |at: usize| u32::from_le_bytes([directory[at], directory[at + 1], directory[at + 2], directory[at + 3]]);
+        let u32_at = |at: usize| {
+            u32::from_le_bytes([directory[at], directory[at + 1], directory[at + 2], directory[at + 3]])
+        };
         let (from, crc, to) = (u64::from(u32_at(0)), u32_at(4), u64::from(u32_at(8)));
         if from > to || to > self.directory {
             return Err(self.damaged(entry));
@@ -170,7 +176,9 @@ impl Run {
     pub(crate) fn each_entry(&self, bytes: &[u8], each: &mut dyn FnMut(Entry)) -> Result<(), IndexError> {
         let directory = usize::try_from(self.directory).map_err(|_| self.damaged(0))?;
         let header_and_directory = (bytes.get(..HEADER), bytes.get(directory..));
-        let (Some(header), Some(rest)) = header_and_directory else { return Err(self.damaged(bytes.len() as u64)) };
+        let (Some(header), Some(rest)) = header_and_directory else {
+            return Err(self.damaged(bytes.len() as u64));
+        };
         if Run::parse_header(&self.path, header, bytes.len() as u64).is_none() {
             return Err(self.damaged(0));
         }
@@ -178,11 +186,17 @@ impl Run {
         if crc != crc32c::crc32c(table).to_le_bytes() {
             return Err(self.damaged(self.directory));
         }
-        let u32_at = |at: usize| table.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(u32::MAX, u32::from_le_bytes);
+        let u32_at = |at: usize| {
+            table.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(u32::MAX, u32::from_le_bytes)
+        };
         let suffix_len = suffix_bytes(self.bucket_bits);
         for bucket in 0..1_usize << self.bucket_bits {
-            let (from, crc, to) = (u32_at(bucket * 8) as usize, u32_at(bucket * 8 + 4), u32_at(bucket * 8 + 8) as usize);
-            let data = bytes.get(from..to).filter(|data| crc32c::crc32c(data) == crc).ok_or_else(|| self.damaged(from as u64))?;
+            let (from, crc, to) =
+                (u32_at(bucket * 8) as usize, u32_at(bucket * 8 + 4), u32_at(bucket * 8 + 8) as usize);
+            let data = bytes
+                .get(from..to)
+                .filter(|data| crc32c::crc32c(data) == crc)
+                .ok_or_else(|| self.damaged(from as u64))?;
             let high = (bucket as u64) << (HASH_BITS - self.bucket_bits);
             let below = (1_u64 << (HASH_BITS - self.bucket_bits)) - 1;
             each_in_bucket(data, suffix_len, &mut |suffix, offset| {

@@ -152,7 +152,10 @@ fn payload_of(mut payload: &[u8], first: u64, leaves: u32, names: u32) -> Option
     let mut entries = Vec::new();
     for _ in 0..leaves {
         let (leaf, blob) = (length(&mut payload)?, length(&mut payload)?);
-        entries.push(Entry { leaf: take(&mut payload, leaf)?.to_vec(), blob: take(&mut payload, blob)?.to_vec() });
+        entries.push(Entry {
+            leaf: take(&mut payload, leaf)?.to_vec(),
+            blob: take(&mut payload, blob)?.to_vec(),
+        });
     }
     let mut named = Vec::new();
     for _ in 0..names {

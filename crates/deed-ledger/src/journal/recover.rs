@@ -25,7 +25,9 @@ pub enum JournalDamage {
         what: String,
     },
     /// Leaves are missing between frames.
-    #[error("journal `{file}` goes on at leaf {found}, but leaf {expected} is missing; keep this copy and compare with a backup")]
+    #[error(
+        "journal `{file}` goes on at leaf {found}, but leaf {expected} is missing; keep this copy and compare with a backup"
+    )]
     Hole {
         /// The file that goes on too late.
         file: String,
@@ -90,7 +92,11 @@ pub(super) fn read(folder: &Path, packed: u64, write: bool) -> Result<Found, Jou
                     continue;
                 }
                 if frame.first > next {
-                    return Err(JournalDamage::Hole { file: name(&file.path), expected: next, found: frame.first });
+                    return Err(JournalDamage::Hole {
+                        file: name(&file.path),
+                        expected: next,
+                        found: frame.first,
+                    });
                 }
                 next = frame.end();
                 found.frames.push(frame);
@@ -109,9 +115,14 @@ fn list(folder: &Path, write: bool) -> Result<Vec<FoundFile>, JournalDamage> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(JournalDamage::io(folder))? {
         let path = entry.map_err(JournalDamage::io(folder))?.path();
-        let slot = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_suffix(".journal")).and_then(|n| n.parse().ok());
+        let slot = path
+            .file_name()
+            .and_then(|n| n.to_str())
+            .and_then(|n| n.strip_suffix(".journal"))
+            .and_then(|n| n.parse().ok());
         let Some(slot) = slot else { continue };
-        let file = OpenOptions::new().read(true).write(write).open(&path).map_err(JournalDamage::io(&path))?;
+        let file =
+            OpenOptions::new().read(true).write(write).open(&path).map_err(JournalDamage::io(&path))?;
         let size = file.metadata().map_err(JournalDamage::io(&path))?.len();
         let generation = generation_of(&file, &path, size)?;
         files.push(FoundFile { file, path, slot, size, generation, end: 0 });
@@ -131,7 +142,11 @@ fn generation_of(file: &File, path: &Path, size: u64) -> Result<u64, JournalDama
     }
     let crc = u32::from_le_bytes([header[24], header[25], header[26], header[27]]);
     if &header[..8] != MAGIC || crc != crc32c::crc32c(&header[..24]) {
-        return Err(JournalDamage::Frame { file: name(path), at: 0, what: "the file's header does not match its checksum".into() });
+        return Err(JournalDamage::Frame {
+            file: name(path),
+            at: 0,
+            what: "the file's header does not match its checksum".into(),
+        });
     }
     let mut generation = [0; 8];
     generation.copy_from_slice(&header[8..16]);
@@ -140,13 +155,21 @@ fn generation_of(file: &File, path: &Path, size: u64) -> Result<u64, JournalDama
 
 /// All frames of one file. It may end in a frame cut short by a crash; anything else that is not a frame,
 /// with frames of the same generation behind it, is damage.
-fn frames_of(file: &mut FoundFile, newest: bool, torn: &mut Option<Torn>) -> Result<Vec<Frame>, JournalDamage> {
+fn frames_of(
+    file: &mut FoundFile,
+    newest: bool,
+    torn: &mut Option<Torn>,
+) -> Result<Vec<Frame>, JournalDamage> {
     let mut bytes = Vec::new();
     file.file.read_to_end(&mut bytes).map_err(JournalDamage::io(&file.path))?;
     let mut frames: Vec<Frame> = Vec::new();
     let mut at = (HEADER as usize).min(bytes.len());
     loop {
-        let damaged = |at: usize, what: &str| JournalDamage::Frame { file: name(&file.path), at: at as u64, what: what.to_owned() };
+        let damaged = |at: usize, what: &str| JournalDamage::Frame {
+            file: name(&file.path),
+            at: at as u64,
+            what: what.to_owned(),
+        };
         match frame::read(&bytes[at..], file.generation) {
             Read::Frame(frame, size) => {
                 if let Some(before) = frames.last()
@@ -159,7 +182,10 @@ fn frames_of(file: &mut FoundFile, newest: bool, torn: &mut Option<Torn>) -> Res
             }
             ending => {
                 if let Some(later) = later_frame(&bytes, at + 8, file.generation) {
-                    return Err(damaged(at, &format!("bytes between here and {later} are not what was written")));
+                    return Err(damaged(
+                        at,
+                        &format!("bytes between here and {later} are not what was written"),
+                    ));
                 }
                 // In an older file it is what an earlier crash left: the next file then goes on exactly
                 // where this one ends, or the leaves are missed there.

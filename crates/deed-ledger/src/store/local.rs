@@ -90,7 +90,9 @@ impl LocalStore {
     fn sync_folder(&self, path: &str) -> Result<(), StoreError> {
         let target = self.at(path);
         let folder = target.parent().unwrap_or(&self.root);
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(StoreError::io("sync the folder of", path))
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(StoreError::io("sync the folder of", path))
     }
 }
 
@@ -116,7 +118,9 @@ impl Store for LocalStore {
         fs::remove_file(&temporary).map_err(StoreError::io("finish", path))?;
         match linked {
             Ok(()) => self.sync_folder(path),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(StoreError::Exists(path.to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(StoreError::Exists(path.to_owned()))
+            }
             Err(source) => Err(StoreError::Io { doing: "write", path: path.to_owned(), source }),
         }
     }

@@ -46,7 +46,8 @@ impl Store for MemoryStore {
 
     fn read_range(&self, path: &str, range: Range<u64>) -> Result<Vec<u8>, StoreError> {
         let object = self.object(path)?;
-        let short = || StoreError::Short { path: path.to_owned(), size: object.len() as u64, wanted: range.end };
+        let short =
+            || StoreError::Short { path: path.to_owned(), size: object.len() as u64, wanted: range.end };
         let from = usize::try_from(range.start).map_err(|_| short())?;
         let to = usize::try_from(range.end).map_err(|_| short())?;
         object.get(from..to).map(<[u8]>::to_vec).ok_or_else(short)

@@ -104,7 +104,11 @@ fn verify_pack(leaves: &Leaves, keys: Option<&Keys>, number: u64, found: &mut Fo
     let vault = match Vault::open(store, number) {
         Ok(vault) => Some(vault),
         Err(vault::VaultError::Store(error)) if error.is_missing() => {
-            found.problems.push(problem(ProblemKind::Unverified, &path, "the disclosures of this pack are missing".to_owned()));
+            found.problems.push(problem(
+                ProblemKind::Unverified,
+                &path,
+                "the disclosures of this pack are missing".to_owned(),
+            ));
             None
         }
         Err(error) => {
@@ -115,7 +119,11 @@ fn verify_pack(leaves: &Leaves, keys: Option<&Keys>, number: u64, found: &mut Fo
     if let (Some(vault), Ok(size)) = (&vault, store.size(&path))
         && size != vault.size()
     {
-        found.problems.push(problem(ProblemKind::Violated, &path, format!("it has {size} bytes, its table says {}", vault.size())));
+        found.problems.push(problem(
+            ProblemKind::Violated,
+            &path,
+            format!("it has {size} bytes, its table says {}", vault.size()),
+        ));
     }
     let Some(bundles) = leaves.bundles(number) else { return };
     let mut sum = Sum::default();
@@ -124,7 +132,8 @@ fn verify_pack(leaves: &Leaves, keys: Option<&Keys>, number: u64, found: &mut Fo
         // A bundle that does not read was reported with the log.
         let Ok(bundle) = bundle else { continue };
         let Ok(entries) = bundle_entries(&bundle) else { continue };
-        let blobs = vault.as_ref().and_then(|vault| vault.blobs(store, at * 256, at * 256 + entries.len()).ok());
+        let blobs =
+            vault.as_ref().and_then(|vault| vault.blobs(store, at * 256, at * 256 + entries.len()).ok());
         for (offset, leaf) in (at * 256..).zip(entries) {
             let index = number * PACK_LEAVES + offset as u64;
             leaves_seen += 1;
@@ -134,10 +143,16 @@ fn verify_pack(leaves: &Leaves, keys: Option<&Keys>, number: u64, found: &mut Fo
                 _ => None,
             };
             match blob {
-                Some(blob) => verify_leaf(leaf, blob, index, &path, keys, found, &mut |hash| keys_of_leaf.push(hash)),
+                Some(blob) => {
+                    verify_leaf(leaf, blob, index, &path, keys, found, &mut |hash| keys_of_leaf.push(hash))
+                }
                 None => {
                     if vault.is_some() {
-                        found.problems.push(problem(ProblemKind::Violated, &path, format!("leaf {index}: its disclosures cannot be read")));
+                        found.problems.push(problem(
+                            ProblemKind::Violated,
+                            &path,
+                            format!("leaf {index}: its disclosures cannot be read"),
+                        ));
                     }
                     if let Ok(skeleton) = Skeleton::parse(leaf) {
                         each_key(&skeleton, &mut |key| keys_of_leaf.push(key.hash()));
@@ -155,7 +170,15 @@ fn verify_pack(leaves: &Leaves, keys: Option<&Keys>, number: u64, found: &mut Fo
     }
 }
 
-fn verify_leaf(leaf: &[u8], sealed: &[u8], index: u64, path: &str, keys: Option<&Keys>, found: &mut Found, each: &mut dyn FnMut(u64)) {
+fn verify_leaf(
+    leaf: &[u8],
+    sealed: &[u8],
+    index: u64,
+    path: &str,
+    keys: Option<&Keys>,
+    found: &mut Found,
+    each: &mut dyn FnMut(u64),
+) {
     let violated = |what: String| problem(ProblemKind::Violated, path, format!("leaf {index}: {what}"));
     let skeleton = match Skeleton::parse(leaf) {
         Ok(skeleton) => skeleton,
@@ -168,7 +191,11 @@ fn verify_leaf(leaf: &[u8], sealed: &[u8], index: u64, path: &str, keys: Option<
     let committed: usize = skeleton.disclose.0.values().map(|digests| digests.all().len()).sum();
     if sealed.is_empty() {
         if committed > 0 {
-            found.problems.push(problem(ProblemKind::Unverified, path, format!("leaf {index}: {committed} disclosures are missing")));
+            found.problems.push(problem(
+                ProblemKind::Unverified,
+                path,
+                format!("leaf {index}: {committed} disclosures are missing"),
+            ));
         }
         return;
     }
@@ -191,7 +218,11 @@ fn verify_leaf(leaf: &[u8], sealed: &[u8], index: u64, path: &str, keys: Option<
     let whole = blob::each_json(&plain, &mut |json| {
         opened += 1;
         let digest = sd::digest_text(&sd::digest_of_json(json));
-        let known = skeleton.disclose.0.values().any(|digests| digests.all().iter().any(|other| other.as_bytes() == digest));
+        let known = skeleton
+            .disclose
+            .0
+            .values()
+            .any(|digests| digests.all().iter().any(|other| other.as_bytes() == digest));
         if !known {
             found.problems.push(violated("a disclosure is not the one that was committed to".to_owned()));
         }
@@ -199,7 +230,11 @@ fn verify_leaf(leaf: &[u8], sealed: &[u8], index: u64, path: &str, keys: Option<
     if whole.is_none() {
         found.problems.push(violated("its disclosures make no sense".to_owned()));
     } else if opened < committed {
-        found.problems.push(problem(ProblemKind::Unverified, path, format!("leaf {index}: {} of {committed} disclosures are missing", committed - opened)));
+        found.problems.push(problem(
+            ProblemKind::Unverified,
+            path,
+            format!("leaf {index}: {} of {committed} disclosures are missing", committed - opened),
+        ));
     }
     found.disclosures += opened as u64;
 }
@@ -216,7 +251,11 @@ fn verify_runs(leaves: &Leaves, found: &mut Found, report: &mut StoreReport) {
         }
         covered = covered.max(packs.end);
         let mut expected = Sum::default();
-        let known = packs.clone().filter_map(|number| found.sums.get(&number)).map(|sum| expected.merge(*sum)).count() as u64;
+        let known = packs
+            .clone()
+            .filter_map(|number| found.sums.get(&number))
+            .map(|sum| expected.merge(*sum))
+            .count() as u64;
         if known < packs.end - packs.start {
             let why = "some of the leaves it is made of cannot be read".to_owned();
             report.unchecked.push(Unchecked { place: object.path, why });
@@ -238,17 +277,26 @@ fn verify_runs(leaves: &Leaves, found: &mut Found, report: &mut StoreReport) {
         match read() {
             // Merged away while we looked.
             Err(index::IndexError::Store(error)) if error.is_missing() => continue,
-            Err(error) => found.problems.push(problem(ProblemKind::Violated, &object.path, error.to_string())),
+            Err(error) => {
+                found.problems.push(problem(ProblemKind::Violated, &object.path, error.to_string()))
+            }
             Ok(()) if !sorted || sum != expected => found.problems.push(problem(
                 ProblemKind::Violated,
                 &object.path,
-                format!("it does not hold what leaves {first} to {} give; build it again with `deed rebuild`", packs.end * PACK_LEAVES - 1),
+                format!(
+                    "it does not hold what leaves {first} to {} give; build it again with `deed rebuild`",
+                    packs.end * PACK_LEAVES - 1
+                ),
             )),
             Ok(()) => {}
         }
         report.checked.runs += 1;
     }
     if covered < leaves.packs().len() as u64 {
-        found.problems.push(problem(ProblemKind::Unverified, index::FOLDER, format!("no index run covers packs {covered} and later; build it again with `deed rebuild`")));
+        found.problems.push(problem(
+            ProblemKind::Unverified,
+            index::FOLDER,
+            format!("no index run covers packs {covered} and later; build it again with `deed rebuild`"),
+        ));
     }
 }

@@ -29,11 +29,19 @@ pub(super) fn list(dir: &Path) -> io::Result<Vec<String>> {
 }
 
 /// Names what was not covered, with the reason; what has no business in a store is a problem.
-pub(super) fn account_for(present: &[String], leaves: &Leaves, covered: &[String], rows_checked: bool, report: &mut StoreReport) {
+pub(super) fn account_for(
+    present: &[String],
+    leaves: &Leaves,
+    covered: &[String],
+    rows_checked: bool,
+    report: &mut StoreReport,
+) {
     for path in present {
         match role(path, leaves, covered, rows_checked) {
             Role::Covered => {}
-            Role::Unchecked(why) => report.unchecked.push(Unchecked { place: path.clone(), why: why.to_owned() }),
+            Role::Unchecked(why) => {
+                report.unchecked.push(Unchecked { place: path.clone(), why: why.to_owned() })
+            }
             Role::Stranger(why) => report.violated(path, why.to_owned()),
         }
     }
@@ -56,7 +64,9 @@ fn role(path: &str, leaves: &Leaves, covered: &[String], rows_checked: bool) -> 
             _ => Role::Stranger("no part of Deed makes such a file; move it out of the store"),
         },
         "keys" => match name {
-            "origin" | "ed25519.seed" | "ml-dsa-44.seed" | "keys.redb" => Role::Unchecked("a secret key; only its use can be checked"),
+            "origin" | "ed25519.seed" | "ml-dsa-44.seed" | "keys.redb" => {
+                Role::Unchecked("a secret key; only its use can be checked")
+            }
             _ => Role::Stranger("no part of Deed makes such a file; move it out of the store"),
         },
         "journal" if name.ends_with(".journal") => {
@@ -64,7 +74,13 @@ fn role(path: &str, leaves: &Leaves, covered: &[String], rows_checked: bool) -> 
             Role::Covered
         }
         "log" if path == CHECKPOINT => Role::Covered,
-        "log" if path.strip_prefix(KEPT).is_some_and(|size| size.len() == 20 && size.bytes().all(|b| b.is_ascii_digit())) => Role::Covered,
+        "log"
+            if path
+                .strip_prefix(KEPT)
+                .is_some_and(|size| size.len() == 20 && size.bytes().all(|b| b.is_ascii_digit())) =>
+        {
+            Role::Covered
+        }
         pack::FOLDER if pack::number_of(path).is_some() => Role::Covered,
         vault::FOLDER => match vault::number_of(path) {
             Some(number) if leaves.packs().contains_key(&number) => Role::Covered,
@@ -77,7 +93,9 @@ fn role(path: &str, leaves: &Leaves, covered: &[String], rows_checked: bool) -> 
             None => Role::Stranger("no part of Deed makes such a file; move it out of the store"),
         },
         _ if covered.iter().any(|other| other == path) => Role::Covered,
-        "parquet" if !rows_checked => Role::Unchecked("rows were not checked: this program was built without SQL"),
+        "parquet" if !rows_checked => {
+            Role::Unchecked("rows were not checked: this program was built without SQL")
+        }
         "tmp" => Role::Unchecked("room for large queries; emptied at the next start"),
         _ if path.ends_with(".part") => Role::Unchecked("an unfinished write; swept at the next start"),
         _ => Role::Stranger("no part of Deed makes such a file; move it out of the store"),

@@ -88,7 +88,11 @@ impl StoreReport {
         self.origin = log.checkpoint.as_ref().map(|head| head.origin.clone());
         self.size = log.checkpoint.as_ref().map(|head| head.size);
         self.root = log.checkpoint.as_ref().map(|head| head.root.to_string());
-        self.problems.extend(log.problems.into_iter().map(|found| Problem { place: store_place(&found.place, leaves.packed()), ..found }));
+        self.problems.extend(
+            log.problems
+                .into_iter()
+                .map(|found| Problem { place: store_place(&found.place, leaves.packed()), ..found }),
+        );
         self.problems.extend(leaves.take_damaged());
         self.unchecked.extend(log.unchecked);
     }
@@ -102,7 +106,8 @@ impl StoreReport {
             };
             json!({ "where": place, "what": what, "kind": kind })
         });
-        let unchecked = self.unchecked.iter().map(|Unchecked { place, why }| json!({ "where": place, "why": why }));
+        let unchecked =
+            self.unchecked.iter().map(|Unchecked { place, why }| json!({ "where": place, "why": why }));
         json!({
             "verified": self.verified(),
             "self_consistent_only": !self.kept_elsewhere,
@@ -139,5 +144,9 @@ fn store_place(place: &str, packed: u64) -> String {
         _ if place == "checkpoint" => return crate::signing::CHECKPOINT.to_owned(),
         _ => return place.to_owned(),
     };
-    if leaf < packed { format!("{} ({place})", pack::path_of(leaf / PACK_LEAVES)) } else { format!("journal ({place})") }
+    if leaf < packed {
+        format!("{} ({place})", pack::path_of(leaf / PACK_LEAVES))
+    } else {
+        format!("journal ({place})")
+    }
 }

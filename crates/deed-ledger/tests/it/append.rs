@@ -28,14 +28,21 @@ fn receipts_count_up_and_leaves_come_back() {
 fn people_are_sealed_as_accounts_and_named_beside() {
     let dir = tempfile::tempdir().expect("folder");
     let ledger = open(dir.path());
-    append(&ledger, r#"{"kind":"observation","time":"2026-11-20T10:00:00Z","initiator":{"key":"okta:ann@example.com","type":"human","name":"Ann Example"},"executor":{"key":"bot","type":"agent"},"resource":{"uri":"mailbox:/ann@example.com/inbox"},"personal":{"address":"192.0.2.7"}}"#);
+    append(
+        &ledger,
+        r#"{"kind":"observation","time":"2026-11-20T10:00:00Z","initiator":{"key":"okta:ann@example.com","type":"human","name":"Ann Example"},"executor":{"key":"bot","type":"agent"},"resource":{"uri":"mailbox:/ann@example.com/inbox"},"personal":{"address":"192.0.2.7"}}"#,
+    );
     let sealed = ledger.leaf(0).expect("there");
     let text = std::str::from_utf8(&sealed.leaf).expect("text");
     for personal in ["ann@example.com", "Ann Example", "192.0.2.7"] {
         assert!(!text.contains(personal), "`{personal}` is in the skeleton: {text}");
     }
     let names = ledger.names(0).expect("names");
-    assert!(names.iter().any(|(_, name)| name.key == "okta:ann@example.com" && name.name.as_deref() == Some("Ann Example")));
+    assert!(
+        names.iter().any(
+            |(_, name)| name.key == "okta:ann@example.com" && name.name.as_deref() == Some("Ann Example")
+        )
+    );
     let ann = ledger.account("default", "okta:ann@example.com").expect("a key").expect("a tenant");
     assert_eq!(ledger.lookup(&Key::Initiator(ann), 10, None).expect("found"), [0]);
     assert_eq!(ledger.lookup(&Key::Executor(ann), 10, None).expect("looked"), [0_u64; 0]);
@@ -48,7 +55,10 @@ fn people_are_sealed_as_accounts_and_named_beside() {
 fn disclosures_keep_the_exact_bytes_and_match_their_digests() {
     let dir = tempfile::tempdir().expect("folder");
     let ledger = open(dir.path());
-    append(&ledger, r#"{"kind":"observation","time":"2026-11-20T10:00:00Z","executor":{"type":"unknown"},"disclose":{"arguments":{"x" : 1.50e0, "y":[1,  2]},"prompt":"hi","result":{}}}"#);
+    append(
+        &ledger,
+        r#"{"kind":"observation","time":"2026-11-20T10:00:00Z","executor":{"type":"unknown"},"disclose":{"arguments":{"x" : 1.50e0, "y":[1,  2]},"prompt":"hi","result":{}}}"#,
+    );
     let opened = ledger.disclosures(0).expect("open");
     let value = |name: &str| {
         let json = &opened.iter().find(|d| d.name == name).expect(name).json;
@@ -60,9 +70,15 @@ fn disclosures_keep_the_exact_bytes_and_match_their_digests() {
     assert_eq!(value("result"), "{}");
     let leaf = ledger.leaf(0).expect("there");
     let payload: Value = serde_json::from_slice(&leaf.leaf).expect("JSON");
-    let disclosures: Vec<_> = opened.iter().map(|d| deed_seal::sd::Disclosure::from_json(d.json.clone()).expect("a disclosure")).collect();
+    let disclosures: Vec<_> = opened
+        .iter()
+        .map(|d| deed_seal::sd::Disclosure::from_json(d.json.clone()).expect("a disclosure"))
+        .collect();
     let unpacked = deed_seal::sd::unpack(&payload, &disclosures).expect("RFC 9901 accepts every disclosure");
-    assert_eq!(unpacked["disclose"], json!({"arguments": {"x": 1.5, "y": [1, 2]}, "prompt": "hi", "result": {}}));
+    assert_eq!(
+        unpacked["disclose"],
+        json!({"arguments": {"x": 1.5, "y": [1, 2]}, "prompt": "hi", "result": {}})
+    );
 }
 
 #[test]
@@ -70,7 +86,11 @@ fn the_same_id_gives_the_same_receipt_and_other_content_a_conflict() {
     let dir = tempfile::tempdir().expect("folder");
     let ledger = open(dir.path());
     let id = "0193a7c0-0000-7000-8000-000000000001";
-    let record = |n: u32| format!(r#"{{"id":"{id}","kind":"observation","time":"2026-11-20T10:00:00Z","executor":{{"type":"unknown"}},"disclose":{{"arguments":{{"n":{n}}}}}}}"#);
+    let record = |n: u32| {
+        format!(
+            r#"{{"id":"{id}","kind":"observation","time":"2026-11-20T10:00:00Z","executor":{{"type":"unknown"}},"disclose":{{"arguments":{{"n":{n}}}}}}}"#
+        )
+    };
     let first = append(&ledger, &record(1));
     let again = append(&ledger, &record(1));
     assert_eq!((first[0].index, again[0].index, again[0].duplicate), (0, 0, true));
@@ -88,14 +108,18 @@ fn an_imported_event_is_known_by_its_original_bytes() {
     let dir = tempfile::tempdir().expect("folder");
     let ledger = open(dir.path());
     let record = |operation: &str, event: &str| {
-        format!(r#"{{"kind":"observation","basis":"imported","time":"2026-11-20T10:00:00Z","executor":{{"type":"unknown"}},"operation":"{operation}","source":{{"system":"cloudtrail:1","event_id":"e-1"}},"disclose":{{"event":{event}}}}}"#)
+        format!(
+            r#"{{"kind":"observation","basis":"imported","time":"2026-11-20T10:00:00Z","executor":{{"type":"unknown"}},"operation":"{operation}","source":{{"system":"cloudtrail:1","event_id":"e-1"}},"disclose":{{"event":{event}}}}}"#
+        )
     };
     let first = append(&ledger, &record("a", r#"{"x":1}"#));
     // A newer collector makes something else of the same bytes: nothing is added.
     let mapped_anew = append(&ledger, &record("b", r#"{"x":1}"#));
     assert_eq!((mapped_anew[0].id, mapped_anew[0].duplicate), (first[0].id, true));
     // Other bytes under the same event id are kept beside, once.
-    let each = |event: &str| ledger.append_each(record("a", event).as_bytes(), &sender()).expect("read")[0].clone().expect("kept");
+    let each = |event: &str| {
+        ledger.append_each(record("a", event).as_bytes(), &sender()).expect("read")[0].clone().expect("kept")
+    };
     let conflicting = each(r#"{"x":2}"#);
     assert_eq!((conflicting.index, conflicting.duplicate), (1, false));
     let sealed = ledger.leaf(1).expect("there");
@@ -109,7 +133,12 @@ fn secrets_leave_only_fingerprints() {
     let dir = tempfile::tempdir().expect("folder");
     let ledger = open(dir.path());
     let token = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
-    append(&ledger, &format!(r#"{{"kind":"observation","time":"2026-11-20T10:00:00Z","executor":{{"type":"unknown"}},"operation":"curl -H 'Authorization: Bearer {token}'","disclose":{{"arguments":{{"password":"hunter2!","text":"use {token} now"}}}}}}"#));
+    append(
+        &ledger,
+        &format!(
+            r#"{{"kind":"observation","time":"2026-11-20T10:00:00Z","executor":{{"type":"unknown"}},"operation":"curl -H 'Authorization: Bearer {token}'","disclose":{{"arguments":{{"password":"hunter2!","text":"use {token} now"}}}}}}"#
+        ),
+    );
     ledger.clone().close().expect("closed");
     for file in walk(dir.path()) {
         let bytes = std::fs::read(&file).expect("read");
@@ -118,7 +147,10 @@ fn secrets_leave_only_fingerprints() {
         }
     }
     let fingerprint = format!("sha256:{}", deed_seal::hash::Hash::of(token.as_bytes()));
-    assert_eq!(ledger.lookup(&Key::Credential { tenant: "default", name: &fingerprint }, 10, None).expect("found"), [0]);
+    assert_eq!(
+        ledger.lookup(&Key::Credential { tenant: "default", name: &fingerprint }, 10, None).expect("found"),
+        [0]
+    );
 }
 
 fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
@@ -139,7 +171,12 @@ fn memchr_find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 fn a_leaf_has_65_535_bytes_and_not_one_more() {
     let dir = tempfile::tempdir().expect("folder");
     let ledger = open(dir.path());
-    let record = |padding: usize| format!(r#"{{"kind":"observation","time":"2026-11-20T10:00:00Z","executor":{{"type":"unknown"}},"operation":"{}"}}"#, "x".repeat(padding));
+    let record = |padding: usize| {
+        format!(
+            r#"{{"kind":"observation","time":"2026-11-20T10:00:00Z","executor":{{"type":"unknown"}},"operation":"{}"}}"#,
+            "x".repeat(padding)
+        )
+    };
     append(&ledger, &record(0));
     let base = ledger.leaf(0).expect("there").leaf.len();
     append(&ledger, &record(65_535 - base));
@@ -154,10 +191,13 @@ fn refusals_name_the_record_and_nothing_is_recorded() {
     let dir = tempfile::tempdir().expect("folder");
     let ledger = open(dir.path());
     let good = observations(0, 2);
-    let error = ledger.append(format!("{good}{{\"kind\":\"intent\"}}").as_bytes(), &sender()).expect_err("bad");
+    let error =
+        ledger.append(format!("{good}{{\"kind\":\"intent\"}}").as_bytes(), &sender()).expect_err("bad");
     assert!(error.to_string().contains("record 2"), "{error}");
     assert_eq!(ledger.size(), 0);
-    let each = ledger.append_each(format!("{good}{{\"kind\":\"intent\"}}\n{}", observations(5, 1)).as_bytes(), &sender()).expect("read");
+    let each = ledger
+        .append_each(format!("{good}{{\"kind\":\"intent\"}}\n{}", observations(5, 1)).as_bytes(), &sender())
+        .expect("read");
     assert_eq!(each.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, true, false, true]);
     assert_eq!(ledger.size(), 3);
 }
@@ -167,17 +207,25 @@ fn a_token_binds_the_tenant() {
     let dir = tempfile::tempdir().expect("folder");
     let ledger = open(dir.path());
     let bound = Sender { tenant: Some("acme".into()), name: "token:ci".into(), ours: false };
-    let record = |tenant: &str| format!(r#"{{"kind":"observation","tenant":"{tenant}","time":"2026-11-20T10:00:00Z","executor":{{"key":"a","type":"agent"}}}}"#);
+    let record = |tenant: &str| {
+        format!(
+            r#"{{"kind":"observation","tenant":"{tenant}","time":"2026-11-20T10:00:00Z","executor":{{"key":"a","type":"agent"}}}}"#
+        )
+    };
     ledger.append(record("acme").as_bytes(), &bound).expect("its own");
     let error = ledger.append(record("other").as_bytes(), &bound).expect_err("another's");
     assert!(matches!(error, AppendError::Tenant { .. }), "{error}");
     // Hidden behind an escape, the parser still sees it.
-    let error = ledger.append(record("other").replace("tenant", "t\\u0065nant").as_bytes(), &bound).expect_err("another's");
+    let error = ledger
+        .append(record("other").replace("tenant", "t\\u0065nant").as_bytes(), &bound)
+        .expect_err("another's");
     assert!(matches!(error, AppendError::Tenant { .. }), "{error}");
     assert_eq!(ledger.size(), 1);
     // The same key is another account in another tenant.
     ledger.append(record("other").as_bytes(), &sender()).expect("free choice");
-    let account = |index: u64| ledger.leaf(index).expect("there").skeleton().expect("a record").executor.and_then(|p| p.account);
+    let account = |index: u64| {
+        ledger.leaf(index).expect("there").skeleton().expect("a record").executor.and_then(|p| p.account)
+    };
     assert_ne!(account(0), account(1));
 }
 
@@ -186,10 +234,18 @@ fn what_a_record_refers_to_is_found_from_both_ends() {
     let dir = tempfile::tempdir().expect("folder");
     let ledger = open(dir.path());
     let intent = append(&ledger, r#"{"kind":"intent","time":"2026-11-20T10:00:00Z","executor":{"key":"a","type":"agent"},"session":"s-1"}"#)[0].id;
-    append(&ledger, &format!(r#"{{"kind":"outcome","action":"{intent}","time":"2026-11-20T10:00:01Z","executor":{{"key":"a","type":"agent"}},"outcome":{{"status":"success"}}}}"#));
+    append(
+        &ledger,
+        &format!(
+            r#"{{"kind":"outcome","action":"{intent}","time":"2026-11-20T10:00:01Z","executor":{{"key":"a","type":"agent"}},"outcome":{{"status":"success"}}}}"#
+        ),
+    );
     assert_eq!(ledger.lookup(&Key::Id(intent), 10, None).expect("found"), [0]);
     assert_eq!(ledger.lookup(&Key::Ref(intent), 10, None).expect("found"), [1]);
-    assert_eq!(ledger.lookup(&Key::Session { tenant: "default", session: "s-1" }, 10, None).expect("found"), [0]);
+    assert_eq!(
+        ledger.lookup(&Key::Session { tenant: "default", session: "s-1" }, 10, None).expect("found"),
+        [0]
+    );
     let a = ledger.account("default", "a").expect("key").expect("tenant");
     assert_eq!(ledger.lookup(&Key::Executor(a), 10, None).expect("found"), [1, 0]);
     assert_eq!(ledger.lookup(&Key::Executor(a), 1, None).expect("found"), [1]);

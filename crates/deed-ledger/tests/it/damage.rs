@@ -24,7 +24,8 @@ fn journal(dir: &Path) -> std::path::PathBuf {
 }
 
 fn reopen(dir: &Path) -> Result<u64, OpenError> {
-    Ledger::open(dir, Options { journal_file_bytes: 16 << 20, ..Options::default() }).map(|ledger| ledger.size())
+    Ledger::open(dir, Options { journal_file_bytes: 16 << 20, ..Options::default() })
+        .map(|ledger| ledger.size())
 }
 
 #[test]
@@ -34,7 +35,12 @@ fn a_flipped_bit_in_the_journal_is_named() {
     let path = journal(dir.path());
     let good = fs::read(&path).expect("read");
     // First frame, its header, second frame, last frame.
-    let frames: Vec<usize> = good.windows(4).enumerate().filter(|(at, w)| at % 8 == 0 && *w == b"DFRM").map(|(at, _)| at).collect();
+    let frames: Vec<usize> = good
+        .windows(4)
+        .enumerate()
+        .filter(|(at, w)| at % 8 == 0 && *w == b"DFRM")
+        .map(|(at, _)| at)
+        .collect();
     assert_eq!(frames.len(), 3);
     for at in [frames[0] + 9, frames[0] + 200, frames[1] + 300, frames[2] + 30, frames[2] + 500] {
         let mut bad = good.clone();
@@ -84,7 +90,9 @@ fn a_deleted_store_takes_no_more_records() {
     append(&ledger, &observations(0, 5));
     // A file may be made in it while it is being removed.
     while fs::remove_dir_all(dir.path()).is_err() {}
-    let error = ledger.append(observations(5, 1).as_bytes(), &crate::support::sender()).expect_err("nobody could find it again");
+    let error = ledger
+        .append(observations(5, 1).as_bytes(), &crate::support::sender())
+        .expect_err("nobody could find it again");
     assert!(error.to_string().contains("recorder unavailable"), "{error}");
     assert!(!ledger.health().ok);
 }

@@ -21,7 +21,10 @@ fn a_crash_loses_nothing_acknowledged() {
         assert_eq!(again.size(), acknowledged.len() as u64, "round {round}");
         for receipt in acknowledged.iter().step_by(37) {
             assert_eq!(again.lookup(&Key::Id(receipt.id), 1, None).expect("looked"), [receipt.index]);
-            assert_eq!(again.leaf(receipt.index).expect("there").leaf, ledger.leaf(receipt.index).expect("there").leaf);
+            assert_eq!(
+                again.leaf(receipt.index).expect("there").leaf,
+                ledger.leaf(receipt.index).expect("there").leaf
+            );
         }
         // And it goes on from there.
         assert_eq!(append(&again, &observations(9000, 1))[0].index, acknowledged.len() as u64);
@@ -52,7 +55,13 @@ fn packs_are_written_and_everything_is_found_across_them() {
     assert_eq!(ledger.lookup(&Key::Trace(TraceId(trace)), 10, None).expect("looked").len(), 5);
     let ann = ledger.account("default", "h-3").expect("key").expect("tenant");
     let newest = ledger.lookup(&Key::Initiator(ann), 100, None).expect("looked");
-    assert!(newest.is_sorted_by(|a, b| a > b) && newest.len() == 100 && newest[0] > PACK_LEAVES && newest[99] < PACK_LEAVES, "{newest:?}");
+    assert!(
+        newest.is_sorted_by(|a, b| a > b)
+            && newest.len() == 100
+            && newest[0] > PACK_LEAVES
+            && newest[99] < PACK_LEAVES,
+        "{newest:?}"
+    );
     assert_eq!(ledger.disclosures(5).expect("open").len(), 1);
     assert_eq!(ledger.names(5).expect("names").len(), 2);
     ledger.clone().close().expect("closed");
@@ -77,7 +86,8 @@ fn packs_are_written_and_everything_is_found_across_them() {
 fn checkpoints_verify_with_both_keys_and_follow_each_other() {
     let dir = tempfile::tempdir().expect("folder");
     let ledger = open(dir.path());
-    let keys: Vec<VerifierKey> = ledger.verifier_keys().iter().map(|vkey| vkey.parse().expect("a vkey")).collect();
+    let keys: Vec<VerifierKey> =
+        ledger.verifier_keys().iter().map(|vkey| vkey.parse().expect("a vkey")).collect();
     assert_eq!(keys.len(), 2);
     let mut before: Option<Checkpoint> = None;
     for round in 0..5 {
@@ -85,14 +95,23 @@ fn checkpoints_verify_with_both_keys_and_follow_each_other() {
         assert!(ledger.wait_signed(receipts[9].index, Duration::from_secs(1)), "not signed within a second");
         let signed = ledger.checkpoint().expect("signed");
         for key in &keys {
-            let (checkpoint, _) = Checkpoint::open(signed.note.as_bytes(), std::slice::from_ref(key)).expect("verifies");
+            let (checkpoint, _) =
+                Checkpoint::open(signed.note.as_bytes(), std::slice::from_ref(key)).expect("verifies");
             if let Some(before) = &before {
                 let proof = ledger.consistency(before.size, checkpoint.size).expect("a proof");
-                deed_seal::merkle::verify_consistency(before.size, checkpoint.size, &proof, &before.root, &checkpoint.root).expect("consistent");
+                deed_seal::merkle::verify_consistency(
+                    before.size,
+                    checkpoint.size,
+                    &proof,
+                    &before.root,
+                    &checkpoint.root,
+                )
+                .expect("consistent");
             }
             let proof = ledger.inclusion(3, checkpoint.size).expect("a proof");
             let leaf = deed_seal::hash::leaf_hash(&ledger.leaf(3).expect("there").leaf);
-            deed_seal::merkle::verify_inclusion(&leaf, 3, checkpoint.size, &proof, &checkpoint.root).expect("included");
+            deed_seal::merkle::verify_inclusion(&leaf, 3, checkpoint.size, &proof, &checkpoint.root)
+                .expect("included");
             before = Some(checkpoint);
         }
     }

@@ -6,7 +6,8 @@ use deed_ledger::{Ledger, Options, Receipt, Sender};
 
 pub(crate) fn open(dir: &Path) -> Ledger {
     // Small journal files, so that tests meet their ends.
-    Ledger::open(dir, Options { journal_file_bytes: 16 << 20, ..Options::default() }).expect("the store opens")
+    Ledger::open(dir, Options { journal_file_bytes: 16 << 20, ..Options::default() })
+        .expect("the store opens")
 }
 
 pub(crate) fn sender() -> Sender {

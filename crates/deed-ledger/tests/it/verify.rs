@@ -57,7 +57,10 @@ fn a_good_store_verifies_and_every_file_is_accounted_for() {
     assert_eq!(report.signed_by.len(), 2, "both signatures: {:?}", report.signed_by);
     assert!(!report.kept_elsewhere);
     let unchecked: Vec<&str> = report.unchecked.iter().map(|u| u.place.as_str()).collect();
-    assert_eq!(unchecked, ["keys/ed25519.seed", "keys/keys.redb", "keys/ml-dsa-44.seed", "keys/origin", "lock"]);
+    assert_eq!(
+        unchecked,
+        ["keys/ed25519.seed", "keys/keys.redb", "keys/ml-dsa-44.seed", "keys/origin", "lock"]
+    );
 }
 
 #[test]
@@ -71,7 +74,12 @@ fn a_flipped_bit_in_any_file_of_evidence_is_found_there() {
         fs::write(&file, bytes).expect("written");
         check(dir.path())
     };
-    let kept = fs::read_dir(packed().join("log/checkpoints")).expect("listed").next().expect("one").expect("read").file_name();
+    let kept = fs::read_dir(packed().join("log/checkpoints"))
+        .expect("listed")
+        .next()
+        .expect("one")
+        .expect("read")
+        .file_name();
     let kept = format!("log/checkpoints/{}", kept.to_string_lossy());
     type Place = fn(usize) -> usize;
     let cases: &[(&str, Place)] = &[
@@ -150,15 +158,20 @@ fn a_checkpoint_kept_elsewhere_catches_a_rollback_of_everything() {
     let ledger = open(dir.path());
     append(&ledger, &observations(10, 10));
     ledger.clone().close().expect("closed");
-    let kept = Kept { name: "kept".into(), note: ledger.checkpoint().expect("signed").note.clone().into_bytes() };
-    let against = |dir: &Path| verify_store(dir, &VerifyOptions { since: vec![kept.clone()], ..VerifyOptions::default() }).expect("a store");
+    let kept =
+        Kept { name: "kept".into(), note: ledger.checkpoint().expect("signed").note.clone().into_bytes() };
+    let against = |dir: &Path| {
+        verify_store(dir, &VerifyOptions { since: vec![kept.clone()], ..VerifyOptions::default() })
+            .expect("a store")
+    };
     let report = against(dir.path());
     assert_eq!((report.verified(), report.kept_elsewhere), (Some(true), true), "{:?}", report.problems);
     assert_ne!(against(old.path()).verified(), Some(true), "a rolled back store passes");
     // Another key than the one that was kept.
     let stranger = open(tempfile::tempdir().expect("folder").path()).verifier_keys();
     let keys = stranger.iter().map(|vkey| vkey.parse().expect("a vkey")).collect();
-    let report = verify_store(dir.path(), &VerifyOptions { keys, ..VerifyOptions::default() }).expect("a store");
+    let report =
+        verify_store(dir.path(), &VerifyOptions { keys, ..VerifyOptions::default() }).expect("a store");
     assert_ne!(report.verified(), Some(true), "a stranger's key passes");
 }
 
@@ -189,7 +202,12 @@ fn a_flipped_bit_in_the_journal_is_a_violation_with_its_place() {
     ledger.close().expect("closed");
     let journal = dir.path().join("journal/0000.journal");
     let good = fs::read(&journal).expect("read");
-    let frames: Vec<usize> = good.windows(4).enumerate().filter(|(at, w)| at % 8 == 0 && *w == b"DFRM").map(|(at, _)| at).collect();
+    let frames: Vec<usize> = good
+        .windows(4)
+        .enumerate()
+        .filter(|(at, w)| at % 8 == 0 && *w == b"DFRM")
+        .map(|(at, _)| at)
+        .collect();
     for at in frames.iter().flat_map(|frame| [frame + 1, frame + 10, frame + 700]) {
         let mut bad = good.clone();
         bad[at] ^= 16;

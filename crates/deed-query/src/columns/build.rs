@@ -142,7 +142,8 @@ impl Written for RecordId {
     fn written<T>(self, with: impl FnOnce(&str) -> T) -> T {
         let digits = hex::<32>(&self.0);
         let mut text = [b'-'; 36];
-        for (to, from) in [(0..8, 0..8), (9..13, 8..12), (14..18, 12..16), (19..23, 16..20), (24..36, 20..32)] {
+        for (to, from) in [(0..8, 0..8), (9..13, 8..12), (14..18, 12..16), (19..23, 16..20), (24..36, 20..32)]
+        {
             text[to].copy_from_slice(&digits[from]);
         }
         with(ascii(&text))

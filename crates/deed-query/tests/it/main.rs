@@ -1,1 +1,6 @@
-//! Integration tests.
+//! SQL over a real ledger in a folder of its own.
+
+mod actions;
+mod exact;
+mod safety;
+mod support;

@@ -2,7 +2,11 @@
 
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use aho_corasick::{
+    Anchored,
+    automaton::{Automaton, StateID},
+    dfa::DFA,
+};
 
 use super::{
     name::{ENDINGS, class},
@@ -11,30 +15,59 @@ use super::{
 
 /// Whether `text`, plain or JSON, may hold a secret; false is certain.
 pub(super) fn may_hold_secret(text: &str) -> bool {
-    // Without the automaton every record takes the slow road: right, only slower.
-    HINTS.as_ref().is_none_or(|hints| {
-        hints.find_overlapping_iter(text).any(|hit| {
-            let (bytes, which) = (text.as_bytes(), hit.pattern().as_usize());
-            let rest = &bytes[hit.end()..];
-            if which < ENDINGS.len() {
-                ends_name(text, hit.end())
-            } else if which < ENDINGS.len() + PREFIXES.len() {
-                starts_word(bytes, hit.start()) && runs_on(rest, 16)
-            } else {
-                SIGNS[which - ENDINGS.len() - PREFIXES.len()].1(rest)
-            }
+    let Some(Hints { dfa, start, longest }) = &*HINTS else {
+        // Without the automaton every record takes the slow road: right, only slower.
+        return true;
+    };
+    // A step of the automaton waits for the one before. Two halves at once wait half as long; the first
+    // runs on into the second by the length of a hint.
+    let bytes = text.as_bytes();
+    let middle = bytes.len() / 2;
+    let next = |state, byte: &u8| dfa.next_state(Anchored::No, state, *byte);
+    let hit = |state, at| dfa.is_match(state) && is_hint(dfa, state, text, at + 1);
+    let (mut first, mut second) = (*start, *start);
+    for (at, (a, b)) in bytes[..middle].iter().zip(&bytes[middle..]).enumerate() {
+        (first, second) = (next(first, a), next(second, b));
+        let special = dfa.is_special(first) || dfa.is_special(second);
+        if special && (hit(first, at) || hit(second, middle + at)) {
+            return true;
+        }
+    }
+    let on = |state: &mut StateID, from: usize, to: usize| {
+        bytes[from..to].iter().zip(from..).any(|(byte, at)| {
+            *state = next(*state, byte);
+            hit(*state, at)
         })
+    };
+    on(&mut first, middle, bytes.len().min(middle + longest)) || on(&mut second, 2 * middle, bytes.len())
+}
+
+#[cold]
+fn is_hint(dfa: &DFA, state: StateID, text: &str, end: usize) -> bool {
+    let (bytes, rest) = (text.as_bytes(), &text.as_bytes()[end..]);
+    (0..dfa.match_len(state)).any(|at| {
+        let which = dfa.match_pattern(state, at).as_usize();
+        if which < ENDINGS.len() {
+            ends_name(text, end)
+        } else if which < ENDINGS.len() + PREFIXES.len() {
+            starts_word(bytes, end - PREFIXES[which - ENDINGS.len()].len()) && runs_on(rest, 16)
+        } else {
+            SIGNS[which - ENDINGS.len() - PREFIXES.len()].1(rest)
+        }
     })
 }
 
 /// Finds endings of names, prefixes of vendors and other signs, numbered in this order.
-static HINTS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
-    let signs = SIGNS.iter().map(|(sign, _)| *sign);
-    AhoCorasick::builder()
-        .ascii_case_insensitive(true)
-        .kind(Some(AhoCorasickKind::DFA))
-        .build(ENDINGS.into_iter().chain(PREFIXES).chain(signs))
-        .ok()
+struct Hints {
+    dfa: DFA,
+    start: StateID,
+    longest: usize,
+}
+
+static HINTS: LazyLock<Option<Hints>> = LazyLock::new(|| {
+    let words = ENDINGS.into_iter().chain(PREFIXES).chain(SIGNS.iter().map(|(sign, _)| *sign));
+    let dfa = DFA::builder().ascii_case_insensitive(true).build(words).ok()?;
+    Some(Hints { start: dfa.start_state(Anchored::No).ok()?, longest: dfa.max_pattern_len(), dfa })
 });
 
 /// What a secret may begin with, and whether what follows can be one.
@@ -116,8 +149,10 @@ fn ends_name(text: &str, end: usize) -> bool {
         (Some(b'\\'), Some(_)) => from + 1,
         _ => from,
     };
+    let starts = [long, short, escape(long), escape(short)];
     let names_secret = |from: usize| text.get(from..end).is_some_and(|name| class(name).is_some());
-    assigned && [long, short, escape(long), escape(short)].into_iter().any(names_secret)
+    assigned
+        && (0..starts.len()).any(|nth| !starts[..nth].contains(&starts[nth]) && names_secret(starts[nth]))
 }
 
 #[cfg(test)]

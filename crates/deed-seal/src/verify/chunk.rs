@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::hash::{Hash, leaf_hash};
+use crate::hash::{Hash, leaf_hashes};
 use crate::merkle::Frontier;
 use crate::tile::{self, TILE_WIDTH, TilePath};
 
@@ -252,8 +252,7 @@ impl<T: Tiles> Reader<'_, T> {
         let (bytes, file) = self.read_or_full(path)?;
         match tile::bundle_entries(&bytes) {
             Ok(entries) if entries.len() == usize::from(file.width()) => {
-                let hashes: Vec<Hash> =
-                    entries.into_iter().take(usize::from(path.width())).map(leaf_hash).collect();
+                let hashes = leaf_hashes(&entries[..usize::from(path.width())]);
                 self.report.leaves += hashes.len() as u64;
                 return Some(hashes);
             }
@@ -285,6 +284,6 @@ impl<T: Tiles> Reader<'_, T> {
 /// `tree`, which ends before leaf `first`, continued by `hashes` up to `size` leaves of the whole log.
 fn extend(tree: &Frontier, first: u64, hashes: &[Hash], size: u64) -> Frontier {
     let mut tree = tree.clone();
-    hashes.iter().take((size - first) as usize).for_each(|hash| tree.push(*hash));
+    tree.extend(&hashes[..hashes.len().min((size - first) as usize)]);
     tree
 }

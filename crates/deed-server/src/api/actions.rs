@@ -57,7 +57,11 @@ struct SealedRecord {
 }
 
 /// One action, by the id of any of its records.
-pub(crate) async fn one(State(app): State<Arc<App>>, Reading(caller): Reading, Named(id): Named<RecordId>) -> Result<Response, Problem> {
+pub(crate) async fn one(
+    State(app): State<Arc<App>>,
+    Reading(caller): Reading,
+    Named(id): Named<RecordId>,
+) -> Result<Response, Problem> {
     let answer = app.ask(move |engine| {
         let explanation = explained(engine, &caller, id)?;
         let evidence = engine.evidence(caller.tenant());
@@ -67,25 +71,43 @@ pub(crate) async fn one(State(app): State<Arc<App>>, Reading(caller): Reading, N
             let sealed = engine.ledger().leaf(record.index)?;
             let text = String::from_utf8(sealed.leaf.to_vec()).map_err(|_| broken("is not UTF-8"))?;
             let raw = RawValue::from_string(text).map_err(|_| broken("is not JSON"))?;
-            Ok(SealedRecord { log: record.log, index: record.index, leaf_hash: record.leaf_hash, record: raw })
+            Ok(SealedRecord {
+                log: record.log,
+                index: record.index,
+                leaf_hash: record.leaf_hash,
+                record: raw,
+            })
         });
-        Ok(OneAction { action: action_row(&evidence, &action)?, records: records.collect::<Result<_, Problem>>()? })
+        Ok(OneAction {
+            action: action_row(&evidence, &action)?,
+            records: records.collect::<Result<_, Problem>>()?,
+        })
     });
     json(&answer.await?)
 }
 
 /// The whole chain of one action.
-pub(crate) async fn explain(State(app): State<Arc<App>>, Reading(caller): Reading, Named(id): Named<RecordId>) -> Result<Response, Problem> {
+pub(crate) async fn explain(
+    State(app): State<Arc<App>>,
+    Reading(caller): Reading,
+    Named(id): Named<RecordId>,
+) -> Result<Response, Problem> {
     json(&app.ask(move |engine| explained(engine, &caller, id)).await?)
 }
 
 fn explained(engine: &Engine, caller: &Caller, id: RecordId) -> Result<Explanation, Problem> {
     let found = engine.explain(id, caller.tenant())?;
-    found.ok_or_else(|| Problem::new(Kind::NotFound, format!("no record `{id}`; `GET /v1/actions` lists actions")))
+    found.ok_or_else(|| {
+        Problem::new(Kind::NotFound, format!("no record `{id}`; `GET /v1/actions` lists actions"))
+    })
 }
 
 /// Every step of a trace.
-pub(crate) async fn trace(State(app): State<Arc<App>>, Reading(caller): Reading, Named(trace): Named<TraceId>) -> Result<Response, Problem> {
+pub(crate) async fn trace(
+    State(app): State<Arc<App>>,
+    Reading(caller): Reading,
+    Named(trace): Named<TraceId>,
+) -> Result<Response, Problem> {
     let found = app.ask(move |engine| Ok(engine.trace(trace, caller.tenant())?)).await?;
     json(&found.ok_or_else(|| Problem::new(Kind::NotFound, format!("no record of trace `{trace}`")))?)
 }

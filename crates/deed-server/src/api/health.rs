@@ -28,13 +28,17 @@ pub(crate) async fn live() -> Response {
 
 /// Whether records can be taken, and if not, why. Whoever shows no token where one is needed hears
 /// which check failed, and no more.
-pub(crate) async fn ready(State(app): State<Arc<App>>, Anybody(caller): Anybody) -> Result<Response, Problem> {
+pub(crate) async fn ready(
+    State(app): State<Arc<App>>,
+    Anybody(caller): Anybody,
+) -> Result<Response, Problem> {
     let health = app.ask(|engine| Ok(engine.health())).await?;
     let status = if health.ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = match caller {
         Some(_) => json(&health)?,
         None => {
-            let checks: Vec<_> = health.checks.iter().map(|check| object!({ "name": check.name, "ok": check.ok })).collect();
+            let checks: Vec<_> =
+                health.checks.iter().map(|check| object!({ "name": check.name, "ok": check.ok })).collect();
             json(&object!({ "ok": health.ok, "checks": checks }))?
         }
     };

@@ -16,7 +16,8 @@ use crate::{
 };
 
 /// What a body of records may be called. A body that is called nothing is taken for JSON.
-const MEDIA_TYPES: [&str; 4] = ["application/json", "application/x-ndjson", "application/ndjson", "application/jsonl"];
+const MEDIA_TYPES: [&str; 4] =
+    ["application/json", "application/x-ndjson", "application/ndjson", "application/jsonl"];
 
 /// Query string of `POST /v1/records`.
 #[derive(Deserialize)]

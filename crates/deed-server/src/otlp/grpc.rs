@@ -55,7 +55,10 @@ async fn final_if_too_large(mut response: Response) -> Response {
 struct Receiver(Arc<App>);
 
 impl Receiver {
-    async fn take<R: Export + Send + 'static>(&self, request: tonic::Request<R>) -> Result<Exported, tonic::Status> {
+    async fn take<R: Export + Send + 'static>(
+        &self,
+        request: tonic::Request<R>,
+    ) -> Result<Exported, tonic::Status> {
         let exported = async {
             let caller = caller(request.extensions())?;
             let request = request.into_inner();

@@ -50,12 +50,22 @@ impl Encoding {
 }
 
 /// `POST /v1/traces`.
-pub(crate) async fn traces(State(app): State<Arc<App>>, caller: Exporting, headers: HeaderMap, body: Body) -> Response {
+pub(crate) async fn traces(
+    State(app): State<Arc<App>>,
+    caller: Exporting,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     answer::<ExportTraceServiceRequest>(&app, caller, &headers, body).await
 }
 
 /// `POST /v1/logs`.
-pub(crate) async fn logs(State(app): State<Arc<App>>, caller: Exporting, headers: HeaderMap, body: Body) -> Response {
+pub(crate) async fn logs(
+    State(app): State<Arc<App>>,
+    caller: Exporting,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     answer::<ExportLogsServiceRequest>(&app, caller, &headers, body).await
 }
 
@@ -112,25 +122,31 @@ impl Signal for ExportLogsServiceRequest {
 /// The answer to exported spans; `partial_success` unset where all were taken.
 pub(super) fn trace_response(exported: Exported) -> ExportTraceServiceResponse {
     let Exported { rejected, message } = exported;
-    let partial = (rejected > 0).then_some(ExportTracePartialSuccess { rejected_spans: rejected, error_message: message });
+    let partial = (rejected > 0)
+        .then_some(ExportTracePartialSuccess { rejected_spans: rejected, error_message: message });
     ExportTraceServiceResponse { partial_success: partial }
 }
 
 /// The answer to exported log records.
 pub(super) fn logs_response(exported: Exported) -> ExportLogsServiceResponse {
     let Exported { rejected, message } = exported;
-    let partial = (rejected > 0).then_some(ExportLogsPartialSuccess { rejected_log_records: rejected, error_message: message });
+    let partial = (rejected > 0)
+        .then_some(ExportLogsPartialSuccess { rejected_log_records: rejected, error_message: message });
     ExportLogsServiceResponse { partial_success: partial }
 }
 
 async fn answer<R: Signal>(app: &App, caller: Exporting, headers: &HeaderMap, body: Body) -> Response {
     match take::<R>(app, caller, headers, body).await {
-        Ok((exported, Encoding::Protobuf)) => with_type(R::response(exported), Encoding::Protobuf.media_type()),
+        Ok((exported, Encoding::Protobuf)) => {
+            with_type(R::response(exported), Encoding::Protobuf.media_type())
+        }
         Ok((exported, Encoding::Json)) => {
             // Protobuf's JSON has 64-bit integers as strings.
             let answer = match exported.rejected {
                 0 => json!({}),
-                rejected => json!({ "partialSuccess": { R::REJECTED: rejected.to_string(), "errorMessage": exported.message } }),
+                rejected => {
+                    json!({ "partialSuccess": { R::REJECTED: rejected.to_string(), "errorMessage": exported.message } })
+                }
             };
             (StatusCode::OK, with_type(answer.to_string(), Encoding::Json.media_type())).into_response()
         }
@@ -138,10 +154,16 @@ async fn answer<R: Signal>(app: &App, caller: Exporting, headers: &HeaderMap, bo
     }
 }
 
-async fn take<R: Signal>(app: &App, caller: Exporting, headers: &HeaderMap, body: Body) -> Result<(Exported, Encoding), Problem> {
+async fn take<R: Signal>(
+    app: &App,
+    caller: Exporting,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(Exported, Encoding), Problem> {
     let caller = caller.0?;
-    let encoding = Encoding::of(headers)
-        .ok_or_else(|| Problem::new(Kind::MediaType, "expected `application/x-protobuf` or `application/json`"))?;
+    let encoding = Encoding::of(headers).ok_or_else(|| {
+        Problem::new(Kind::MediaType, "expected `application/x-protobuf` or `application/json`")
+    })?;
     let received = Received::read(app, headers, body).await?;
     let decode = move || {
         let body = received.plain()?;

@@ -63,7 +63,8 @@ impl From<&Problem> for Status {
     fn from(problem: &Problem) -> Self {
         let detail = match problem.kind() {
             Kind::NotJson | Kind::BadRequest => {
-                let violation = FieldViolation { field: String::new(), description: problem.detail().to_owned() };
+                let violation =
+                    FieldViolation { field: String::new(), description: problem.detail().to_owned() };
                 Some((BAD_REQUEST, BadRequest { field_violations: vec![violation] }.encode_to_vec()))
             }
             Kind::Unavailable | Kind::Busy => {
@@ -73,17 +74,25 @@ impl From<&Problem> for Status {
             _ => None,
         };
         let details = detail.map(|(url, value)| Any { type_url: url.to_owned(), value });
-        Status { code: code(problem.kind()) as i32, message: problem.detail().to_owned(), details: details.into_iter().collect() }
+        Status {
+            code: code(problem.kind()) as i32,
+            message: problem.detail().to_owned(),
+            details: details.into_iter().collect(),
+        }
     }
 }
 
 impl Status {
     /// In the JSON mapping of protobuf.
     pub(crate) fn to_json(&self) -> Value {
-        let details: Vec<Value> = self.details.iter().map(|detail| match &*detail.type_url {
-            RETRY_INFO => json!({ "@type": RETRY_INFO, "retryDelay": format!("{RETRY_AFTER}s") }),
-            other => json!({ "@type": other, "fieldViolations": [{ "description": self.message }] }),
-        }).collect();
+        let details: Vec<Value> = self
+            .details
+            .iter()
+            .map(|detail| match &*detail.type_url {
+                RETRY_INFO => json!({ "@type": RETRY_INFO, "retryDelay": format!("{RETRY_AFTER}s") }),
+                other => json!({ "@type": other, "fieldViolations": [{ "description": self.message }] }),
+            })
+            .collect();
         json!({ "code": self.code, "message": self.message, "details": details })
     }
 }
@@ -92,7 +101,9 @@ impl Status {
 fn code(kind: Kind) -> tonic::Code {
     match kind {
         Kind::Unauthenticated => tonic::Code::Unauthenticated,
-        Kind::Forbidden | Kind::Tenant | Kind::ForeignSite | Kind::Misdirected => tonic::Code::PermissionDenied,
+        Kind::Forbidden | Kind::Tenant | Kind::ForeignSite | Kind::Misdirected => {
+            tonic::Code::PermissionDenied
+        }
         // Without RetryInfo, which makes it final.
         Kind::TooLarge => tonic::Code::ResourceExhausted,
         Kind::Unavailable | Kind::Busy => tonic::Code::Unavailable,

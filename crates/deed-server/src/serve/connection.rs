@@ -58,7 +58,13 @@ pub(super) struct Hub {
 
 impl Hub {
     /// Accepts until the server stops.
-    pub(super) async fn accept_tcp(mut self, listener: TcpListener, router: Router, voice: Voice, trust: Trust) {
+    pub(super) async fn accept_tcp(
+        mut self,
+        listener: TcpListener,
+        router: Router,
+        voice: Voice,
+        trust: Trust,
+    ) {
         while let Some(permit) = self.permit().await {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,

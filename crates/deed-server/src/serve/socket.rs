@@ -40,7 +40,10 @@ pub(crate) fn bind(dir: &Path) -> Result<(UnixListener, Guard), ServeError> {
     let failed = |source| ServeError::Socket { path: path.clone(), source };
     match fs::symlink_metadata(&path) {
         Ok(there) if !there.file_type().is_socket() => {
-            return Err(failed(io::Error::new(io::ErrorKind::AlreadyExists, "something else has that name; move it away")));
+            return Err(failed(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "something else has that name; move it away",
+            )));
         }
         _ => {}
     }
@@ -48,7 +51,8 @@ pub(crate) fn bind(dir: &Path) -> Result<(UnixListener, Guard), ServeError> {
     let private = dir.join(format!(".{}", std::process::id()));
     remove_folder(&private).map_err(failed)?;
     fs::create_dir(&private).map_err(failed)?;
-    let made = fs::set_permissions(&private, fs::Permissions::from_mode(0o700)).and_then(|()| make(&private.join("s"), &path));
+    let made = fs::set_permissions(&private, fs::Permissions::from_mode(0o700))
+        .and_then(|()| make(&private.join("s"), &path));
     remove_folder(&private).map_err(failed)?;
     made.map_err(failed)
 }

@@ -9,7 +9,9 @@ use deed_server::{
 };
 use http::header;
 
-use crate::support::{Answer, Running, array, by, call, call_unix, engine, get, observation, open, options, post, with};
+use crate::support::{
+    Answer, Running, array, by, call, call_unix, engine, get, observation, open, options, post, with,
+};
 
 const ADMIN: &str = "admin-0123456789abcdef0123456789abcdef";
 const ACME: &str = "acme-0123456789abcdef0123456789abcdefg";
@@ -18,7 +20,12 @@ const SHORT: &str = "hunter2";
 
 fn token(name: &str, secret: &str, tenant: Option<&str>, rights: &[Right]) -> Token {
     let hash = Hash::of(secret.as_bytes()).0;
-    Token { name: name.into(), hash, tenant: tenant.map(Into::into), rights: rights.iter().copied().collect::<BTreeSet<_>>() }
+    Token {
+        name: name.into(),
+        hash,
+        tenant: tenant.map(Into::into),
+        rights: rights.iter().copied().collect::<BTreeSet<_>>(),
+    }
 }
 
 fn settings() -> Settings {
@@ -56,7 +63,9 @@ async fn nothing_is_served_to_the_world_without_a_token() {
         ServeOptions { otlp_http: Some("[::]:0".parse().unwrap()), ..options() },
     ] {
         match serve(engine.clone(), options).await {
-            Err(error @ ServeError::NoToken { .. }) => assert!(error.to_string().contains("sha256sum"), "{error}"),
+            Err(error @ ServeError::NoToken { .. }) => {
+                assert!(error.to_string().contains("sha256sum"), "{error}")
+            }
             _ => panic!("it was served"),
         }
     }
@@ -68,7 +77,10 @@ async fn every_endpoint_asks_for_a_token() {
     let (running, address) = exposed(settings()).await;
     let document: serde_json::Value = serde_json::from_str(include_str!("../../openapi.json")).unwrap();
     for (path, methods) in document["paths"].as_object().unwrap() {
-        let path = path.replace("{id}", "0193a7b0-0000-7000-8000-000000000001").replace("{trace_id}", &"1".repeat(32)).replace("{path}", "0/000");
+        let path = path
+            .replace("{id}", "0193a7b0-0000-7000-8000-000000000001")
+            .replace("{trace_id}", &"1".repeat(32))
+            .replace("{path}", "0/000");
         for method in methods.as_object().unwrap().keys() {
             let mut request = post(&path, "application/json", "{}");
             *request.method_mut() = method.to_uppercase().parse().unwrap();
@@ -98,7 +110,9 @@ async fn every_endpoint_asks_for_a_token() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_are_known_or_refused() {
     let (running, address) = exposed(settings()).await;
-    for (token, status) in [(ADMIN, 200), (SHORT, 401), ("", 401), ("admin-0123456789abcdef0123456789abcdee", 401)] {
+    for (token, status) in
+        [(ADMIN, 200), (SHORT, 401), ("", 401), ("admin-0123456789abcdef0123456789abcdee", 401)]
+    {
         assert_eq!(call(address, by(token, get("/v1/actions"))).await.status, status, "{token}");
     }
     for value in [format!("Basic {ADMIN}"), ADMIN.to_owned(), format!("bearer  {ADMIN} "), "Bearer".into()] {
@@ -130,14 +144,17 @@ async fn rights_are_kept_apart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_sees_and_writes_its_own_tenant_only() {
     let (running, address) = exposed(settings()).await;
-    let in_tenant = |trace, tenant: &str| observation(trace, "agent:a").replacen('{', &format!(r#"{{"tenant":"{tenant}","#), 1);
+    let in_tenant = |trace, tenant: &str| {
+        observation(trace, "agent:a").replacen('{', &format!(r#"{{"tenant":"{tenant}","#), 1)
+    };
     let id = |answer: Answer| answer.json()["receipts"][0]["id"].as_str().unwrap().to_owned();
     let other = id(call(address, by(ADMIN, append(in_tenant(1, "globex")))).await);
     // The tenant of the token is the record's, named or not.
     let own = id(call(address, by(ACME, append(observation(1, "agent:a")))).await);
     call(address, by(ACME, append(in_tenant(1, "acme")))).await;
 
-    let answer = call(address, by(ACME, append(array(&[observation(3, "agent:a"), in_tenant(3, "globex")])))).await;
+    let answer =
+        call(address, by(ACME, append(array(&[observation(3, "agent:a"), in_tenant(3, "globex")])))).await;
     assert_eq!((answer.status, answer.problem().as_str()), (403, "wrong-tenant"));
     assert_eq!((&answer.json()["index"], &answer.json()["field"]), (&1.into(), &"tenant".into()));
     assert_eq!(running.size(), 3);
@@ -148,7 +165,10 @@ async fn a_token_sees_and_writes_its_own_tenant_only() {
     };
     assert_eq!((count(ADMIN, "").await, count(ACME, "").await), (3, 2));
     assert_eq!((count(ACME, "executor=agent:a").await, count(ACME, "tenant=acme").await), (2, 2));
-    assert_eq!((count(ADMIN, "executor=agent:a").await, count(ADMIN, "executor=agent:a&tenant=globex").await), (0, 1));
+    assert_eq!(
+        (count(ADMIN, "executor=agent:a").await, count(ADMIN, "executor=agent:a&tenant=globex").await),
+        (0, 1)
+    );
     let answer = call(address, by(ACME, get("/v1/actions?tenant=globex"))).await;
     assert_eq!((answer.status, answer.problem().as_str()), (403, "wrong-tenant"));
     for path in [format!("/v1/actions/{other}"), format!("/v1/actions/{other}/explain")] {
@@ -157,7 +177,12 @@ async fn a_token_sees_and_writes_its_own_tenant_only() {
     }
     assert_eq!(call(address, by(ACME, get(&format!("/v1/actions/{own}")))).await.status, 200);
     // Both tenants used the same trace id.
-    let steps = async |token| call(address, by(token, get(&format!("/v1/traces/{:032x}", 1)))).await.json()["steps"].as_array().unwrap().len();
+    let steps = async |token| {
+        call(address, by(token, get(&format!("/v1/traces/{:032x}", 1)))).await.json()["steps"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
     assert_eq!((steps(ADMIN).await, steps(ACME).await), (3, 2));
     // The log holds everybody's.
     for path in ["/checkpoint", "/tile/0/000.p/1"] {

@@ -31,18 +31,27 @@ async fn what_is_no_json_is_another_error() {
     let running = Running::start().await;
     for body in ["{", "[{}", "hello", "{}{", "[1,2", "\u{1}"] {
         let answer = running.append(body).await;
-        assert_eq!((answer.status, answer.problem().as_str()), (400, "not-json"), "{body}: {}", answer.text());
+        assert_eq!(
+            (answer.status, answer.problem().as_str()),
+            (400, "not-json"),
+            "{body}: {}",
+            answer.text()
+        );
     }
     let answer = call(running.http(), post("/v1/records", "application/json", &b"[\"\xff\"]"[..])).await;
     assert_eq!(answer.problem(), "not-json");
-    let answer = call(running.http(), with(post("/v1/records", "application/json", "[]"), "content-encoding", "gzip")).await;
+    let answer =
+        call(running.http(), with(post("/v1/records", "application/json", "[]"), "content-encoding", "gzip"))
+            .await;
     assert_eq!((answer.status, answer.problem().as_str()), (400, "bad-request"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_id_with_other_content_is_a_conflict() {
     let running = Running::start().await;
-    let named = |trace| observation(trace, "agent:a").replacen('{', r#"{"id":"0193a7b0-0000-7000-8000-000000000001","#, 1);
+    let named = |trace| {
+        observation(trace, "agent:a").replacen('{', r#"{"id":"0193a7b0-0000-7000-8000-000000000001","#, 1)
+    };
     running.record(&observation(9, "agent:a")).await;
     running.record(&named(1)).await;
     let answer = running.append(&named(2)).await;
@@ -80,11 +89,19 @@ async fn bodies_have_a_limit_before_and_after_decompression() {
 async fn types_and_encodings_that_are_not_taken() {
     let running = Running::start().await;
     let body = observation(1, "agent:a");
-    for content_type in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/x-protobuf"] {
+    for content_type in
+        ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/x-protobuf"]
+    {
         let answer = call(running.http(), post("/v1/records", content_type, body.clone())).await;
-        assert_eq!((answer.status, answer.problem().as_str()), (415, "unsupported-media-type"), "{content_type}");
+        assert_eq!(
+            (answer.status, answer.problem().as_str()),
+            (415, "unsupported-media-type"),
+            "{content_type}"
+        );
     }
-    let answer = call(running.http(), with(post("/v1/records", "application/json", body), "content-encoding", "br")).await;
+    let answer =
+        call(running.http(), with(post("/v1/records", "application/json", body), "content-encoding", "br"))
+            .await;
     assert_eq!(answer.status, 415);
     assert_eq!(answer.header(header::ACCEPT_ENCODING), "gzip");
     assert_eq!(running.size(), 0);

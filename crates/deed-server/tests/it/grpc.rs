@@ -71,12 +71,15 @@ async fn too_large_is_final_and_unavailable_is_not() {
 async fn other_services_are_not_implemented() {
     let running = Running::start().await;
     let stream = TcpStream::connect(running.server.addresses().otlp_grpc.unwrap()).await.unwrap();
-    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let (mut sender, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
-    let request = http::Request::post("http://localhost/opentelemetry.proto.collector.metrics.v1.MetricsService/Export")
-        .header("content-type", "application/grpc")
-        .body(Full::new(Bytes::from_static(&[0; 5])))
-        .unwrap();
+    let request = http::Request::post(
+        "http://localhost/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+    )
+    .header("content-type", "application/grpc")
+    .body(Full::new(Bytes::from_static(&[0; 5])))
+    .unwrap();
     let answer = sender.send_request(request).await.unwrap();
     assert_eq!(answer.headers()["grpc-status"], (Code::Unimplemented as i32).to_string());
 }
@@ -101,7 +104,10 @@ async fn a_token_is_asked_for() {
         tenant: Some("acme".into()),
         rights: BTreeSet::from([right]),
     };
-    let settings = Settings { tokens: vec![token("otlp", OTLP, Right::Otlp), token("read", READ, Right::Read)], ..Settings::default() };
+    let settings = Settings {
+        tokens: vec![token("otlp", OTLP, Right::Otlp), token("read", READ, Right::Read)],
+        ..Settings::default()
+    };
     let dir = tempfile::tempdir().unwrap();
     let options = ServeOptions { otlp_http: Some("0.0.0.0:0".parse().unwrap()), ..options() };
     let running = Running { server: open(dir.path(), settings, options).await, dir };

@@ -15,7 +15,8 @@ async fn a_good_server_says_so() {
     running.record(&observation(1, "agent:a")).await;
     let health = running.get("/v1/health").await.json();
     assert_eq!((&health["ok"], &health["counters"]["records"]), (&true.into(), &1.into()));
-    let names: Vec<&str> = health["checks"].as_array().unwrap().iter().map(|check| check["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        health["checks"].as_array().unwrap().iter().map(|check| check["name"].as_str().unwrap()).collect();
     for name in ["journal", "packs", "checkpoint", "folder", "disk"] {
         assert!(names.contains(&name), "{names:?}");
     }
@@ -30,18 +31,31 @@ async fn a_store_that_was_taken_away_is_noticed() {
         assert_eq!(answer.status, 503);
         let checks = answer.json()["checks"].as_array().unwrap().clone();
         let bad = checks.iter().filter(|check| check["ok"] == false);
-        bad.map(|check| (check["name"].as_str().unwrap().to_owned(), check["detail"].as_str().unwrap().to_owned())).collect::<Vec<_>>()
+        bad.map(|check| {
+            (check["name"].as_str().unwrap().to_owned(), check["detail"].as_str().unwrap().to_owned())
+        })
+        .collect::<Vec<_>>()
     };
     let reasons = failing(running.get("/readyz").await);
-    assert!(reasons.iter().any(|(name, detail)| name == "folder" && detail.contains("put it back")), "{reasons:?}");
+    assert!(
+        reasons.iter().any(|(name, detail)| name == "folder" && detail.contains("put it back")),
+        "{reasons:?}"
+    );
 
     // Nothing is acknowledged that nobody could find again.
     let answer = running.append(&observation(2, "agent:a")).await;
     assert_eq!((answer.status, answer.problem().as_str()), (503, "recorder-unavailable"));
     assert_eq!(answer.header(header::RETRY_AFTER), "5");
-    assert!(answer.json()["detail"].as_str().unwrap().starts_with("recorder unavailable: "), "{}", answer.text());
+    assert!(
+        answer.json()["detail"].as_str().unwrap().starts_with("recorder unavailable: "),
+        "{}",
+        answer.text()
+    );
     let reasons = failing(running.get("/readyz").await);
-    assert!(reasons.iter().any(|(name, detail)| name == "journal" && detail.contains("was deleted")), "{reasons:?}");
+    assert!(
+        reasons.iter().any(|(name, detail)| name == "journal" && detail.contains("was deleted")),
+        "{reasons:?}"
+    );
 
     // OTLP clients are told to try again.
     let export = post("/v1/traces", "application/json", crate::otlp::SPAN);
@@ -58,7 +72,10 @@ async fn metrics_are_open_metrics() {
     running.record(&observation(1, "agent:a")).await;
     running.append("{").await;
     let answer = running.get("/metrics").await;
-    assert_eq!(answer.header(header::CONTENT_TYPE), "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert_eq!(
+        answer.header(header::CONTENT_TYPE),
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    );
     let text = answer.text();
     assert!(text.ends_with("# EOF\n"));
     for line in [
@@ -99,7 +116,7 @@ async fn the_server_describes_itself() {
 #[test]
 fn every_problem_is_in_the_documentation() {
     let documentation = include_str!("../../../../docs/api.md");
-    for kind in deed_server::Kind::ALL {
+    for kind in deed_server::ProblemKind::ALL {
         let name = kind.uri().rsplit(':').next().unwrap();
         let row = format!("| {} | `{name}` |", kind.status().as_u16());
         assert!(documentation.contains(&row), "docs/api.md lacks: {row}");

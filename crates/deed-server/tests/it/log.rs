@@ -30,7 +30,8 @@ async fn a_record_is_proved_from_checkpoint_and_tiles() {
         receipts.extend(answer.json()["receipts"].as_array().unwrap().clone());
     }
     let keys = running.get("/v1/keys").await.json();
-    let vkeys: Vec<VerifierKey> = keys["vkeys"].as_array().unwrap().iter().map(|key| key.as_str().unwrap().parse().unwrap()).collect();
+    let vkeys: Vec<VerifierKey> =
+        keys["vkeys"].as_array().unwrap().iter().map(|key| key.as_str().unwrap().parse().unwrap()).collect();
 
     let answer = signed(&running).await;
     assert_eq!(answer.header(header::CONTENT_TYPE), "text/plain; charset=utf-8");
@@ -43,7 +44,11 @@ async fn a_record_is_proved_from_checkpoint_and_tiles() {
         let answer = running.get(&format!("/{path}")).await;
         assert_eq!(answer.status, 200, "{path}");
         assert_eq!(answer.header(header::CONTENT_TYPE), "application/octet-stream");
-        let lifetime = if path.is_partial() { "private, max-age=60, immutable" } else { "private, max-age=31536000, immutable" };
+        let lifetime = if path.is_partial() {
+            "private, max-age=60, immutable"
+        } else {
+            "private, max-age=31536000, immutable"
+        };
         assert_eq!(answer.header(header::CACHE_CONTROL), lifetime);
         fetched.insert(path.to_string(), answer.body.to_vec());
     }
@@ -102,7 +107,14 @@ async fn what_is_not_there_is_not_served() {
         let expected = if path.ends_with("?x") { 200 } else { 404 };
         assert_eq!(answer.status, expected, "{path}");
     }
-    for path in ["tile/0/000", "tile/0/000.p/7", "tile/0/001.p/44", "tile/1/000.p/1", "tile/entries/001.p/44", "tile/entries/000.p/1"] {
+    for path in [
+        "tile/0/000",
+        "tile/0/000.p/7",
+        "tile/0/001.p/44",
+        "tile/1/000.p/1",
+        "tile/entries/001.p/44",
+        "tile/entries/000.p/1",
+    ] {
         assert_eq!(running.get(&format!("/{path}")).await.status, 200, "{path}");
     }
 }

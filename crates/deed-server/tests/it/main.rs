@@ -9,5 +9,8 @@ mod log;
 mod openapi;
 mod otlp;
 mod records;
+mod speed;
+#[cfg(feature = "sql")]
+mod sql;
 mod stop;
 mod support;

@@ -7,7 +7,8 @@ use deed_record::{RecordId, Timestamp};
 use http::{HeaderMap, Method, StatusCode, header};
 use serde_json::Value;
 
-static DOCUMENT: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(include_str!("../../openapi.json")).unwrap());
+static DOCUMENT: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(include_str!("../../openapi.json")).unwrap());
 
 /// Holds an answer to what the document says of `method path`. What is no endpoint is not looked at.
 pub(crate) fn check(method: &Method, path: &str, status: StatusCode, headers: &HeaderMap, body: &[u8]) {
@@ -15,7 +16,10 @@ pub(crate) fn check(method: &Method, path: &str, status: StatusCode, headers: &H
     let said = &operation["responses"];
     let response = match said.get(status.as_str()).or(said.get("default")) {
         Some(response) => resolve(response),
-        None => panic!("{method} {path} answered {status}, which is not documented: {}", String::from_utf8_lossy(body)),
+        None => panic!(
+            "{method} {path} answered {status}, which is not documented: {}",
+            String::from_utf8_lossy(body)
+        ),
     };
     let found = headers.get(header::CONTENT_TYPE).map_or("", |value| value.to_str().unwrap());
     let Some(content) = response["content"].get(found) else {
@@ -32,7 +36,10 @@ pub(crate) fn check(method: &Method, path: &str, status: StatusCode, headers: &H
 fn operation(method: &Method, path: &str) -> Option<&'static Value> {
     let path = path.split('?').next().unwrap_or_default();
     let paths = DOCUMENT["paths"].as_object().unwrap();
-    let found = paths.iter().filter(|(template, _)| is_of(template, path)).min_by_key(|(template, _)| template.contains('{'))?;
+    let found = paths
+        .iter()
+        .filter(|(template, _)| is_of(template, path))
+        .min_by_key(|(template, _)| template.contains('{'))?;
     found.1.get(method.as_str().to_lowercase())
 }
 
@@ -56,9 +63,13 @@ fn validate(schema: &'static Value, value: &Value) -> Result<(), String> {
         Some("#/components/schemas/Id") => return text(value)?.parse::<RecordId>().map(|_| ()),
         Some("#/components/schemas/Time") => {
             let text = text(value)?;
-            return text.parse::<Timestamp>().and_then(|time| (time.to_string() == text).then_some(()).ok_or("not as sealed".into()));
+            return text
+                .parse::<Timestamp>()
+                .and_then(|time| (time.to_string() == text).then_some(()).ok_or("not as sealed".into()));
         }
-        Some("#/components/schemas/Hash") => return text(value)?.parse::<deed_seal::hash::Hash>().map(|_| ()).map_err(|e| e.to_string()),
+        Some("#/components/schemas/Hash") => {
+            return text(value)?.parse::<deed_seal::hash::Hash>().map(|_| ()).map_err(|e| e.to_string());
+        }
         _ => {}
     }
     let schema = resolve(schema).as_object().unwrap();
@@ -111,7 +122,8 @@ fn validate(schema: &'static Value, value: &Value) -> Result<(), String> {
                 }
             }
             "oneOf" => {
-                let results: Vec<_> = says.as_array().unwrap().iter().map(|schema| validate(schema, value)).collect();
+                let results: Vec<_> =
+                    says.as_array().unwrap().iter().map(|schema| validate(schema, value)).collect();
                 if results.iter().filter(|result| result.is_ok()).count() != 1 {
                     return Err(format!("not one of: {results:?}"));
                 }
@@ -143,7 +155,9 @@ fn the_validator_finds_what_is_wrong() {
     let receipt = &DOCUMENT["components"]["schemas"]["Receipt"];
     let good = serde_json::json!({ "id": "0193a7b0-0000-7000-8000-000000000000", "log": "l", "index": 7 });
     assert_eq!(validate(receipt, &good), Ok(()));
-    for (name, wrong) in [("id", serde_json::json!("x")), ("index", serde_json::json!("7")), ("more", serde_json::json!(1))] {
+    for (name, wrong) in
+        [("id", serde_json::json!("x")), ("index", serde_json::json!("7")), ("more", serde_json::json!(1))]
+    {
         let mut bad = good.clone();
         bad[name] = wrong;
         assert!(validate(receipt, &bad).is_err(), "{name}");

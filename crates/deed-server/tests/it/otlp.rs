@@ -30,7 +30,9 @@ pub(crate) fn spans(count: u64) -> ExportTraceServiceRequest {
         ..Span::default()
     };
     let scope = ScopeSpans { spans: (0..count).map(span).collect(), ..ScopeSpans::default() };
-    ExportTraceServiceRequest { resource_spans: vec![ResourceSpans { scope_spans: vec![scope], ..ResourceSpans::default() }] }
+    ExportTraceServiceRequest {
+        resource_spans: vec![ResourceSpans { scope_spans: vec![scope], ..ResourceSpans::default() }],
+    }
 }
 
 /// One log record.
@@ -41,7 +43,9 @@ pub(crate) fn logs() -> ExportLogsServiceRequest {
         ..LogRecord::default()
     };
     let scope = ScopeLogs { log_records: vec![record], ..ScopeLogs::default() };
-    ExportLogsServiceRequest { resource_logs: vec![ResourceLogs { scope_logs: vec![scope], ..ResourceLogs::default() }] }
+    ExportLogsServiceRequest {
+        resource_logs: vec![ResourceLogs { scope_logs: vec![scope], ..ResourceLogs::default() }],
+    }
 }
 
 const PROTOBUF: &str = "application/x-protobuf";
@@ -62,18 +66,25 @@ async fn answers_come_in_kind_and_a_second_export_adds_nothing() {
     for (round, address) in [running.otlp(), running.http(), running.otlp()].into_iter().enumerate() {
         let answer = call(address, post("/v1/traces", PROTOBUF, protobuf.clone())).await;
         assert_eq!((answer.status, answer.header(header::CONTENT_TYPE)), (200, PROTOBUF), "{round}");
-        assert_eq!(ExportTraceServiceResponse::decode(answer.body).unwrap(), ExportTraceServiceResponse::default());
+        assert_eq!(
+            ExportTraceServiceResponse::decode(answer.body).unwrap(),
+            ExportTraceServiceResponse::default()
+        );
         assert_eq!(running.size(), 3);
     }
     for _ in 0..2 {
-        let packed = with(post("/v1/traces", "application/json", gzip(SPAN.as_bytes())), "content-encoding", "gzip");
+        let packed =
+            with(post("/v1/traces", "application/json", gzip(SPAN.as_bytes())), "content-encoding", "gzip");
         let answer = call(running.otlp(), packed).await;
         assert_eq!((answer.status, answer.text().as_str()), (200, "{}"));
         assert_eq!(running.size(), 4);
     }
     for _ in 0..2 {
         let answer = call(running.otlp(), post("/v1/logs", PROTOBUF, logs().encode_to_vec())).await;
-        assert_eq!(ExportLogsServiceResponse::decode(answer.body).unwrap(), ExportLogsServiceResponse::default());
+        assert_eq!(
+            ExportLogsServiceResponse::decode(answer.body).unwrap(),
+            ExportLogsServiceResponse::default()
+        );
         assert_eq!(running.size(), 5);
     }
     let trace = running.get("/v1/traces/5b8efff798038103d269b633813fc60c").await.json();
@@ -134,7 +145,10 @@ async fn errors_are_a_status_in_kind() {
     let answer = call(running.otlp(), post("/v1/traces", "application/json", "{\"resourceSpans\":7}")).await;
     assert_eq!((answer.status, answer.header(header::CONTENT_TYPE)), (400, "application/json"));
     let said = answer.json();
-    assert_eq!((&said["code"], &said["details"][0]["@type"]), (&json!(3), &json!("type.googleapis.com/google.rpc.BadRequest")));
+    assert_eq!(
+        (&said["code"], &said["details"][0]["@type"]),
+        (&json!(3), &json!("type.googleapis.com/google.rpc.BadRequest"))
+    );
     for content_type in ["text/plain", "application/protobuf"] {
         let answer = call(running.otlp(), post("/v1/traces", content_type, SPAN)).await;
         assert_eq!((answer.status, answer.header(header::CONTENT_TYPE)), (415, "application/json"));
@@ -173,6 +187,9 @@ async fn real_exports_are_taken_once() {
     let page = running.get("/v1/actions?limit=1000").await.json();
     assert!(!page["actions"].as_array().unwrap().is_empty());
     for row in page["actions"].as_array().unwrap() {
-        assert_eq!(running.get(&format!("/v1/actions/{}/explain", row["id"].as_str().unwrap())).await.status, 200);
+        assert_eq!(
+            running.get(&format!("/v1/actions/{}/explain", row["id"].as_str().unwrap())).await.status,
+            200
+        );
     }
 }

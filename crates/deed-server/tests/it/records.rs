@@ -22,7 +22,8 @@ async fn arrays_lines_and_gzip_are_taken() {
         assert_eq!(plain.status, 200, "{}", plain.text());
         let receipts = plain.json()["receipts"].as_array().unwrap().len() as u64;
         assert_eq!(running.size(), before + receipts, "{content_type}");
-        let packed = with(post("/v1/records", content_type, gzip(body.as_bytes())), "content-encoding", "gzip");
+        let packed =
+            with(post("/v1/records", content_type, gzip(body.as_bytes())), "content-encoding", "gzip");
         let packed = call(running.http(), packed).await;
         assert_eq!(packed.status, 200, "{}", packed.text());
         assert_eq!(running.size(), before + 2 * receipts);
@@ -39,10 +40,14 @@ async fn receipts_tell_where_each_stands() {
     assert_eq!(answer["receipts"][0]["log"], running.server.engine().ledger().origin());
     assert!(answer["receipts"][0].get("duplicate").is_none());
 
-    let named = observation(3, "agent:a").replacen('{', r#"{"id":"0193a7b0-0000-7000-8000-000000000001","#, 1);
+    let named =
+        observation(3, "agent:a").replacen('{', r#"{"id":"0193a7b0-0000-7000-8000-000000000001","#, 1);
     running.record(&named).await;
     let again = running.append(&named).await.json();
-    assert_eq!(again["receipts"], json!([{ "id": "0193a7b0-0000-7000-8000-000000000001", "log": answer["receipts"][0]["log"], "index": 2, "duplicate": true }]));
+    assert_eq!(
+        again["receipts"],
+        json!([{ "id": "0193a7b0-0000-7000-8000-000000000001", "log": answer["receipts"][0]["log"], "index": 2, "duplicate": true }])
+    );
     assert_eq!(running.size(), 3);
 }
 

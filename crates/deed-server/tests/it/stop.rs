@@ -25,11 +25,16 @@ async fn stopping_under_load_loses_nothing_that_was_acknowledged() {
                 let mut acknowledged = Vec::new();
                 let mut refused = 0;
                 for n in 0.. {
-                    let records: Vec<String> = (0..20).map(|k| observation(1 + sender * 1_000_000 + n * 20 + k, "agent:a")).collect();
+                    let records: Vec<String> = (0..20)
+                        .map(|k| observation(1 + sender * 1_000_000 + n * 20 + k, "agent:a"))
+                        .collect();
                     match try_call(address, post("/v1/records", "application/json", array(&records))).await {
                         Ok(answer) if answer.status == 200 => {
                             for receipt in answer.json()["receipts"].as_array().unwrap() {
-                                acknowledged.push((receipt["index"].as_u64().unwrap(), receipt["id"].as_str().unwrap().to_owned()));
+                                acknowledged.push((
+                                    receipt["index"].as_u64().unwrap(),
+                                    receipt["id"].as_str().unwrap().to_owned(),
+                                ));
                             }
                         }
                         // Refused in words, or nobody there any more: both are honest.
@@ -71,7 +76,8 @@ async fn the_socket_is_private_and_goes_with_the_server() {
     assert_eq!(call_unix(&socket, get("/v1/health")).await.status, 200);
     running.server.shutdown().await.unwrap();
     assert!(!socket.exists());
-    let left: Vec<_> = std::fs::read_dir(running.dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        std::fs::read_dir(running.dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(left.iter().all(|name| !name.to_string_lossy().starts_with('.')), "{left:?}");
 }
 
@@ -87,7 +93,9 @@ async fn a_stale_socket_is_replaced_and_anything_else_is_not() {
     std::fs::write(&path, "precious").unwrap();
     let engine = engine(dir.path(), Settings::default());
     match deed_server::serve(engine, options()).await {
-        Err(error @ ServeError::Socket { .. }) => assert!(error.to_string().contains("move it away"), "{error}"),
+        Err(error @ ServeError::Socket { .. }) => {
+            assert!(error.to_string().contains("move it away"), "{error}")
+        }
         _ => panic!("it was served"),
     }
     assert_eq!(std::fs::read(&path).unwrap(), b"precious");
@@ -109,7 +117,9 @@ async fn a_taken_address_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let taken = deed_server::ServeOptions { listen: Some(running.http()), ..options() };
     match deed_server::serve(engine(dir.path(), Settings::default()), taken).await {
-        Err(error @ ServeError::Listen { .. }) => assert!(error.to_string().contains(&running.http().to_string()), "{error}"),
+        Err(error @ ServeError::Listen { .. }) => {
+            assert!(error.to_string().contains(&running.http().to_string()), "{error}")
+        }
         _ => panic!("two servers on one address"),
     }
 }

@@ -140,7 +140,10 @@ pub(crate) async fn call(address: SocketAddr, request: Plain) -> Answer {
     try_call(address, request).await.expect("an answer")
 }
 
-pub(crate) async fn try_call(address: SocketAddr, mut request: Plain) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
+pub(crate) async fn try_call(
+    address: SocketAddr,
+    mut request: Plain,
+) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
     let stream = TcpStream::connect(address).await?;
     if !request.headers().contains_key(header::HOST) {
         request.headers_mut().insert(header::HOST, address.to_string().parse()?);

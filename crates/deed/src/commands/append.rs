@@ -51,7 +51,8 @@ impl Records {
         let body = read(path).map_err(|error| Failure::new(error.to_string()))?;
         let nothing = "nothing was recorded";
         let split = split_records(&body).map_err(|error| Failure::new(error.to_string()).detail(nothing))?;
-        let mut records = Records { texts: Vec::with_capacity(split.len()), lines: Vec::with_capacity(split.len()) };
+        let mut records =
+            Records { texts: Vec::with_capacity(split.len()), lines: Vec::with_capacity(split.len()) };
         // Where a record stands is known by where its text lies in the whole.
         let (mut line, mut counted) = (1, 0);
         for text in split {
@@ -60,7 +61,8 @@ impl Records {
             counted = at;
             let with_id = record_id::with_id(text, record_id::fresh)?;
             if let Err(error) = parse_one(&with_id, false) {
-                let field = if error.field.is_empty() { String::new() } else { format!(", field `{}`", error.field) };
+                let field =
+                    if error.field.is_empty() { String::new() } else { format!(", field `{}`", error.field) };
                 return Err(Failure::new(format!("line {line}{field}: {}", error.message)).detail(nothing));
             }
             records.texts.push(with_id.into_owned());
@@ -78,12 +80,26 @@ impl Records {
             let batch: Vec<&str> = batch.iter().map(String::as_str).collect();
             let kept = match from {
                 0 => "nothing was recorded".to_owned(),
-                from => format!("{} before it recorded; sending the file again records the rest", count(from as u64, "record")),
+                from => format!(
+                    "{} before it recorded; sending the file again records the rest",
+                    count(from as u64, "record")
+                ),
             };
             match send_all(access, &batch).await.map_err(|failure| failure.detail(kept.clone()))? {
                 Ok(taken) if taken.len() == batch.len() => receipts.extend(taken),
-                Ok(taken) => return Err(Failure::new(format!("the server answered for {} of {} records", taken.len(), batch.len()))),
+                Ok(taken) => {
+                    return Err(Failure::new(format!(
+                        "the server answered for {} of {} records",
+                        taken.len(),
+                        batch.len()
+                    )));
+                }
                 Err(refusal) => {
+                    let last = self.lines.get(from + batch.len() - 1).copied().unwrap_or(0);
+                    let kept = match refusal.is_conflict() {
+                        true if batch.len() > 1 => format!("the others up to line {last} are recorded"),
+                        _ => kept,
+                    };
                     let line = refusal.index.and_then(|index| self.lines.get(from + index));
                     return Err(match line {
                         Some(line) => Failure::new(format!("line {line}, {}", refusal.error)).detail(kept),
@@ -127,6 +143,9 @@ fn text(receipts: &[Receipt]) -> String {
     let duplicates = receipts.iter().filter(|receipt| receipt.duplicate).count();
     let recorded = count((receipts.len() - duplicates) as u64, "record");
     let before = if duplicates > 0 { format!(", {duplicates} there before") } else { String::new() };
-    text.push_str(&format!("{recorded} recorded in `{}`{before}\n", receipts.first().map_or("", |receipt| &receipt.log)));
+    text.push_str(&format!(
+        "{recorded} recorded in `{}`{before}\n",
+        receipts.first().map_or("", |receipt| &receipt.log)
+    ));
     text
 }

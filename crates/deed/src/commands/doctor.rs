@@ -32,8 +32,13 @@ pub(crate) async fn run(global: &Global, output: Output) -> Outcome {
         checks: Vec<Check>,
     }
     let access = Access::open(global, Need::Existing)?;
-    let answer = access.call(&Request::get("/v1/health")).await.and_then(|response| response.json::<Health>());
-    let mut checks = access.finish(answer).await.map_err(|failure| failure.doing("ask for the health of the store"))?.checks;
+    let answer =
+        access.call(&Request::get("/v1/health")).await.and_then(|response| response.json::<Health>());
+    let mut checks = access
+        .finish(answer)
+        .await
+        .map_err(|failure| failure.doing("ask for the health of the store"))?
+        .checks;
     if let Place::Store(dir) = access::place(global)? {
         checks.push(keys(&dir));
     }
@@ -65,7 +70,9 @@ fn text(checks: &[Check], output: Output) -> String {
 fn keys(dir: &Path) -> Check {
     let folder = dir.join("keys");
     let (ok, detail) = match fs::metadata(&folder) {
-        Ok(is) if is.permissions().mode() & 0o077 == 0 => (true, format!("only its owner can open `{}`", folder.display())),
+        Ok(is) if is.permissions().mode() & 0o077 == 0 => {
+            (true, format!("only its owner can open `{}`", folder.display()))
+        }
         Ok(_) => (false, format!("others can open `{0}`: chmod 700 {0}", folder.display())),
         Err(error) => (false, format!("`{}`: {error}", folder.display())),
     };
@@ -85,4 +92,3 @@ fn clock() -> Check {
     };
     Check { name: "clock".to_owned(), ok, detail }
 }
-

@@ -36,6 +36,8 @@ pub(crate) async fn answer(access: &Access, id: RecordId) -> Result<Value, Failu
 /// It is of another version of the API.
 pub(crate) fn read(answer: Value) -> Result<Explanation, Failure> {
     serde_json::from_value(answer).map_err(|error| {
-        Failure::new("the server's explanation is not understood").detail(error.to_string()).detail("--json prints it as it came")
+        Failure::new("the server's explanation is not understood")
+            .detail(error.to_string())
+            .detail("--json prints it as it came")
     })
 }

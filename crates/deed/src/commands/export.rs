@@ -24,7 +24,10 @@ const UNDER_WAY: usize = 8;
 
 pub(crate) async fn run(global: &Global, export: Export, output: Output) -> Outcome {
     let access = Access::open(global, Need::Existing)?;
-    let written = access.finish(write_log(&access, &export.tiles).await).await.map_err(|failure| failure.doing(format!("export the log to `{}`", export.tiles.display())))?;
+    let written = access
+        .finish(write_log(&access, &export.tiles).await)
+        .await
+        .map_err(|failure| failure.doing(format!("export the log to `{}`", export.tiles.display())))?;
     let dir = export.tiles.display().to_string();
     if output.json {
         return output.document(&json!({
@@ -65,7 +68,9 @@ async fn write_log(access: &Access, dir: &Path) -> Result<Written, Failure> {
                 let there = path.exists();
                 if !there {
                     let bytes = access.call(&Request::get(format!("/{tile}"))).await?.good()?;
-                    write(&path, &bytes).map_err(|error| Failure::new(format!("cannot write `{}`: {error}", path.display())))?;
+                    write(&path, &bytes).map_err(|error| {
+                        Failure::new(format!("cannot write `{}`: {error}", path.display()))
+                    })?;
                 }
                 progress.step(1);
                 Ok::<bool, Failure>(!there)
@@ -74,7 +79,8 @@ async fn write_log(access: &Access, dir: &Path) -> Result<Written, Failure> {
         .buffer_unordered(UNDER_WAY)
         .try_collect()
         .await?;
-    write(&dir.join("checkpoint"), &note).map_err(|error| Failure::new(format!("cannot write the checkpoint: {error}")))?;
+    write(&dir.join("checkpoint"), &note)
+        .map_err(|error| Failure::new(format!("cannot write the checkpoint: {error}")))?;
     let files = written.iter().filter(|written| **written).count() as u64;
     Ok(Written { head, files: files + 1, kept: written.len() as u64 - files })
 }
@@ -88,18 +94,28 @@ fn continues(dir: &Path, head: &Checkpoint) -> Result<(), Failure> {
         Err(error) => return Err(unusable(error)),
     };
     let there = match fs::read(dir.join("checkpoint")) {
-        Ok(note) => Checkpoint::open_unverified(&note).map_err(|error| Failure::new(format!("its checkpoint is none: {error}")))?.0,
+        Ok(note) => {
+            Checkpoint::open_unverified(&note)
+                .map_err(|error| Failure::new(format!("its checkpoint is none: {error}")))?
+                .0
+        }
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(error)),
         // What an interrupted export leaves.
         Err(_) if entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == "tile")) => return Ok(()),
-        Err(_) => return Err(Failure::new("the folder holds something else").detail("choose a new or empty folder")),
+        Err(_) => {
+            return Err(Failure::new("the folder holds something else").detail("choose a new or empty folder"));
+        }
     };
     if there.origin != head.origin {
-        return Err(Failure::new(format!("the folder holds another log, `{}`", there.origin)).detail("choose a new or empty folder"));
+        return Err(Failure::new(format!("the folder holds another log, `{}`", there.origin))
+            .detail("choose a new or empty folder"));
     }
     if there.size > head.size {
-        return Err(Failure::new(format!("the folder holds {} leaves, more than the {} of the log", there.size, head.size))
-            .detail("the log was rolled back, or this is an old copy: compare with `deed verify --since`"));
+        return Err(Failure::new(format!(
+            "the folder holds {} leaves, more than the {} of the log",
+            there.size, head.size
+        ))
+        .detail("the log was rolled back, or this is an old copy: compare with `deed verify --since`"));
     }
     Ok(())
 }

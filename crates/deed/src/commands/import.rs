@@ -40,8 +40,11 @@ async fn import_all(access: &Access, import: Import, output: Output, stop: &Stop
     let failure = result.err();
     summary.finish(started.elapsed(), &import.paths, failure.is_some() || stop.is_asked())?;
     match failure {
-        Some(failure) => Err(failure.doing("import").detail("what was recorded stays; run it again to go on, nothing is recorded twice")),
-        None if stop.is_asked() => Err(Failure::new("interrupted").detail("what was recorded stays; run it again to go on, nothing is recorded twice")),
+        Some(failure) => Err(failure
+            .doing("import")
+            .detail("what was recorded stays; run it again to go on, nothing is recorded twice")),
+        None if stop.is_asked() => Err(Failure::new("interrupted")
+            .detail("what was recorded stays; run it again to go on, nothing is recorded twice")),
         None if summary.accepted() == 0 => Err(Failure::silent(Code::Failed)),
         None => Ok(()),
     }

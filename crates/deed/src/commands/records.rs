@@ -44,11 +44,21 @@ pub(crate) struct Refusal {
     status: StatusCode,
 }
 
+impl Refusal {
+    /// Whether the id of a record stands for another one: then the others of its request are recorded.
+    pub(crate) fn is_conflict(&self) -> bool {
+        self.status == StatusCode::CONFLICT
+    }
+}
+
 /// Sends `records`, all of them or none.
 ///
 /// # Errors
 /// The outer: no answer. The inner: why none was taken.
-pub(crate) async fn send_all(access: &Access, records: &[&str]) -> Result<Result<Vec<Receipt>, Refusal>, Failure> {
+pub(crate) async fn send_all(
+    access: &Access,
+    records: &[&str],
+) -> Result<Result<Vec<Receipt>, Refusal>, Failure> {
     #[derive(Deserialize)]
     struct Receipts {
         receipts: Vec<Receipt>,
@@ -76,7 +86,11 @@ pub(crate) async fn send_each(access: &Access, records: &[&str]) -> Result<Vec<S
         if response.status.is_success() {
             let answers = response.json::<Answers>()?.receipts;
             if answers.len() != records.len() {
-                return Err(Failure::new(format!("the server answered for {} of {} records", answers.len(), records.len())));
+                return Err(Failure::new(format!(
+                    "the server answered for {} of {} records",
+                    answers.len(),
+                    records.len()
+                )));
             }
             for answer in answers {
                 sent.push(answer.into_sent()?);
@@ -86,7 +100,10 @@ pub(crate) async fn send_each(access: &Access, records: &[&str]) -> Result<Vec<S
         let refusal = refusal(&response);
         let of_records = matches!(
             refusal.status,
-            StatusCode::BAD_REQUEST | StatusCode::CONFLICT | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY
+            StatusCode::BAD_REQUEST
+                | StatusCode::CONFLICT
+                | StatusCode::PAYLOAD_TOO_LARGE
+                | StatusCode::UNPROCESSABLE_ENTITY
         );
         match records {
             _ if !of_records => return Err(refusal.failure),

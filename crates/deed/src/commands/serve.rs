@@ -21,15 +21,21 @@ pub(crate) async fn run(global: &Global, serve: Serve, output: Output, stop: &St
     let dir = match access::place(global)? {
         Place::Store(dir) => dir,
         Place::Server(url, _) => {
-            return Err(Failure::usage(format!("`{url}` is a server already; `deed serve` needs a data directory: --data DIR")));
+            return Err(Failure::usage(format!(
+                "`{url}` is a server already; `deed serve` needs a data directory: --data DIR"
+            )));
         }
     };
     let until = Instant::now() + PATIENCE;
     let holder = loop {
-        let options = |settings: &deed_server::settings::Settings| listeners(&serve, ServeOptions::of_settings(&settings.listen));
+        let options = |settings: &deed_server::settings::Settings| {
+            listeners(&serve, ServeOptions::of_settings(&settings.listen))
+        };
         match Holder::take_with(&dir, deed_ledger::Options::default(), options).await {
             Ok(holder) => break holder,
-            Err(TakeError::Held(_)) if Instant::now() < until && !stop.is_asked() => tokio::time::sleep(Duration::from_millis(50)).await,
+            Err(TakeError::Held(_)) if Instant::now() < until && !stop.is_asked() => {
+                tokio::time::sleep(Duration::from_millis(50)).await
+            }
             Err(error) => return Err(error.into_failure().doing("serve")),
         }
     };
@@ -47,8 +53,10 @@ pub(crate) async fn run(global: &Global, serve: Serve, output: Output, stop: &St
 
 /// What is listened on, a line each.
 pub(crate) fn listening(addresses: &Addresses) -> String {
-    let ports = [("http", addresses.http), ("otlp-grpc", addresses.otlp_grpc), ("otlp-http", addresses.otlp_http)];
-    let mut lines: Vec<String> = ports.iter().filter_map(|(name, at)| Some(format!("{name} {}", (*at)?))).collect();
+    let ports =
+        [("http", addresses.http), ("otlp-grpc", addresses.otlp_grpc), ("otlp-http", addresses.otlp_http)];
+    let mut lines: Vec<String> =
+        ports.iter().filter_map(|(name, at)| Some(format!("{name} {}", (*at)?))).collect();
     lines.extend(addresses.socket.iter().map(|path| format!("socket {}", path.display())));
     lines.join("\n")
 }

@@ -36,6 +36,8 @@ pub(crate) async fn answer(access: &Access, id: TraceId) -> Result<Value, Failur
 /// It is of another version of the API.
 pub(crate) fn read(answer: Value) -> Result<deed_review::Trace, Failure> {
     serde_json::from_value(answer).map_err(|error| {
-        Failure::new("the server's trace is not understood").detail(error.to_string()).detail("--json prints it as it came")
+        Failure::new("the server's trace is not understood")
+            .detail(error.to_string())
+            .detail("--json prints it as it came")
     })
 }

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use deed_ledger::verify::{VerifyError, VerifyOptions, verify_store};
+use deed_ledger::verify::{Rows, VerifyError, VerifyOptions, verify_store};
 use deed_seal::{
     note::VerifierKey,
     verify::{Against, Kept, Problem, ProblemKind, Unchecked},
@@ -32,7 +32,9 @@ pub(crate) async fn run(global: &Global, verify: Verify, output: Output) -> Outc
     let answer = match Target::of(global, verify.target.as_deref())? {
         Target::Server(url, endpoint) => {
             let client = Arc::new(Client::new(endpoint, access::token()?));
-            let remote = Remote::open(client).await.map_err(|error| Failure::new("failed to read the log").detail(format!("{url}: {error}")))?;
+            let remote = Remote::open(client)
+                .await
+                .map_err(|error| Failure::new("failed to read the log").detail(format!("{url}: {error}")))?;
             aside(move || Answer::of_log(url, &remote, &against, &[], Vec::new(), Vec::new())).await?
         }
         Target::Store(dir) => aside(move || of_store(&dir, against)).await??,
@@ -67,7 +69,9 @@ enum Target {
 impl Target {
     fn of(global: &Global, given: Option<&str>) -> Result<Self, Failure> {
         let dir = match given {
-            Some(url) if url.contains("://") => return Ok(Target::Server(url.to_owned(), Endpoint::of_url(url)?)),
+            Some(url) if url.contains("://") => {
+                return Ok(Target::Server(url.to_owned(), Endpoint::of_url(url)?));
+            }
             Some(dir) => PathBuf::from(dir),
             None => match access::place(global)? {
                 Place::Server(url, endpoint) => return Ok(Target::Server(url, endpoint)),
@@ -75,7 +79,9 @@ impl Target {
             },
         };
         if !dir.is_dir() {
-            let failure = Failure::new(format!("failed to verify `{}`: there is no such folder", dir.display())).code(Code::NotFound);
+            let failure =
+                Failure::new(format!("failed to verify `{}`: there is no such folder", dir.display()))
+                    .code(Code::NotFound);
             return Err(if given.is_none() { failure.detail(access::HOW_TO_BEGIN) } else { failure });
         }
         let is_tiles = dir.join("checkpoint").exists() || dir.join("tile").is_dir();
@@ -86,7 +92,8 @@ impl Target {
 fn of_store(dir: &Path, against: Elsewhere) -> Result<Answer, Failure> {
     let progress = Counted::new();
     let count = |leaves| progress.add(leaves);
-    let options = VerifyOptions { keys: against.keys, since: against.since, progress: Some(&count), ..VerifyOptions::default() };
+    let options =
+        VerifyOptions { keys: against.keys, since: against.since, rows: rows(), progress: Some(&count) };
     let place = dir.display().to_string();
     let report = verify_store(dir, &options).map_err(|error| {
         let code = if matches!(error, VerifyError::NoStore(_)) { Code::Unverified } else { Code::Failed };
@@ -97,7 +104,11 @@ fn of_store(dir: &Path, against: Elsewhere) -> Result<Answer, Failure> {
         verified: report.verified(),
         json: report.to_json(),
         self_consistent_only: !report.kept_elsewhere,
-        log: report.origin.clone().zip(report.size).map(|(origin, size)| (origin, size, report.root.clone().unwrap_or_default())),
+        log: report
+            .origin
+            .clone()
+            .zip(report.size)
+            .map(|(origin, size)| (origin, size, report.root.clone().unwrap_or_default())),
         checked: vec![
             count_of(checked.leaves, "leaf", "leaves"),
             count_of(checked.packs, "pack", "packs"),
@@ -113,9 +124,22 @@ fn of_store(dir: &Path, against: Elsewhere) -> Result<Answer, Failure> {
     })
 }
 
+/// What checks the rows that SQL reads.
+#[cfg(feature = "sql")]
+pub(crate) fn rows() -> Option<&'static dyn Rows> {
+    Some(&deed_query::VerifyRows)
+}
+
+/// A build without SQL reads no rows and checks none.
+#[cfg(not(feature = "sql"))]
+pub(crate) fn rows() -> Option<&'static dyn Rows> {
+    None
+}
+
 fn of_folder(dir: &Path, against: &Elsewhere) -> Result<Answer, Failure> {
     let place = dir.display().to_string();
-    let folder = Folder::open(dir).map_err(|error| Failure::new(format!("failed to read `{place}`")).detail(error.to_string()))?;
+    let folder = Folder::open(dir)
+        .map_err(|error| Failure::new(format!("failed to read `{place}`")).detail(error.to_string()))?;
     Ok(Answer::of_log(place, &folder, against, &folder.others, folder.kept.clone(), folder.foreign.clone()))
 }
 
@@ -146,14 +170,23 @@ impl Answer {
         let progress = Counted::new();
         let count = |leaves| progress.add(leaves);
         let since: Vec<Kept> = against.since.iter().cloned().chain(kept).collect();
-        let against = Against { keys: &against.keys, since: &since, also, progress: Some(&count), ..Against::default() };
+        let against = Against {
+            keys: &against.keys,
+            since: &since,
+            also,
+            progress: Some(&count),
+            ..Against::default()
+        };
         let mut report = deed_seal::verify::verify(tiles, &against);
         report.unchecked.extend(foreign);
         Answer {
             verified: report.verified(),
             json: report.to_json(),
             self_consistent_only: report.is_self_consistent_only(),
-            log: report.checkpoint.as_ref().map(|head| (head.origin.clone(), head.size, head.root.to_string())),
+            log: report
+                .checkpoint
+                .as_ref()
+                .map(|head| (head.origin.clone(), head.size, head.root.to_string())),
             checked: vec![
                 count_of(report.leaves, "leaf", "leaves"),
                 count_of(report.files, "file", "files"),
@@ -189,11 +222,19 @@ impl Answer {
         let of = |kind| self.problems.iter().filter(|problem| problem.kind == kind).count() as u64;
         let (violated, unverified) = (of(ProblemKind::Violated), of(ProblemKind::Unverified));
         row(&mut text, "checked", &self.checked.join(", "));
-        row(&mut text, "found", &format!("{} violated, {} unverified", grouped(violated), grouped(unverified)));
+        row(
+            &mut text,
+            "found",
+            &format!("{} violated, {} unverified", grouped(violated), grouped(unverified)),
+        );
         // A log signs with keys of several sorts under its one name.
         let signed_by: BTreeSet<&str> = self.signed_by.iter().map(String::as_str).collect();
         let signed_by: Vec<&str> = signed_by.into_iter().collect();
-        row(&mut text, "signed by", &if signed_by.is_empty() { "no key that is known here".to_owned() } else { signed_by.join(", ") });
+        row(
+            &mut text,
+            "signed by",
+            &if signed_by.is_empty() { "no key that is known here".to_owned() } else { signed_by.join(", ") },
+        );
         lines(&mut text, "unchecked", &self.unchecked());
         if let Some(next) = self.next() {
             row(&mut text, "what now", &next);
@@ -209,7 +250,12 @@ impl Answer {
             places.entry(why).or_default().push(place);
         }
         let line = |(why, places): (&str, Vec<&str>)| {
-            let more = places.len().checked_sub(NAMED).filter(|more| *more > 0).map(|more| format!(" and {more} more")).unwrap_or_default();
+            let more = places
+                .len()
+                .checked_sub(NAMED)
+                .filter(|more| *more > 0)
+                .map(|more| format!(" and {more} more"))
+                .unwrap_or_default();
             format!("{}{more}: {why}", places.iter().take(NAMED).copied().collect::<Vec<_>>().join(", "))
         };
         places.into_iter().map(line).collect()
@@ -262,7 +308,11 @@ fn lines(text: &mut String, label: &str, items: &[String]) {
 }
 
 fn count_of(number: u64, one: &str, many: &str) -> String {
-    if many == format!("{one}s") { count(number, one) } else { format!("{} {}", grouped(number), if number == 1 { one } else { many }) }
+    if many == format!("{one}s") {
+        count(number, one)
+    } else {
+        format!("{} {}", grouped(number), if number == 1 { one } else { many })
+    }
 }
 
 /// Progress in leaves.

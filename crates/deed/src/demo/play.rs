@@ -18,7 +18,8 @@ use crate::{
 pub(super) async fn export_traces(receiver: SocketAddr) -> Outcome {
     let client = Client::new(Endpoint::Tcp(receiver.ip().to_string(), receiver.port()), None);
     for (agent, export) in samples::TRACES {
-        let failed = |why: String| Failure::new(format!("failed to export the traces of {agent}")).detail(why);
+        let failed =
+            |why: String| Failure::new(format!("failed to export the traces of {agent}")).detail(why);
         let request = Request::post("/v1/traces", "application/x-protobuf", export);
         let response = client.send(&request).await.map_err(|error: CallError| failed(error.to_string()))?;
         // A whole success is a message of which no member is set; a partial one says how many were rejected.
@@ -47,7 +48,9 @@ pub(super) async fn import_cloudtrail(access: &Access) -> Outcome {
 pub(super) async fn append_migration(access: &Access) -> Outcome {
     let records = split_records(samples::MIGRATION).map_err(|error| Failure::new(error.to_string()))?;
     match send_all(access, &records).await? {
-        Ok(receipts) => signed(access, receipts.iter().map(|receipt| receipt.index + 1).max().unwrap_or(0)).await,
+        Ok(receipts) => {
+            signed(access, receipts.iter().map(|receipt| receipt.index + 1).max().unwrap_or(0)).await
+        }
         Err(refusal) => Err(refusal.failure.doing("append the records of the migration")),
     }
 }

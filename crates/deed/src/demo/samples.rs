@@ -7,7 +7,8 @@ pub(super) const TRACES: [(&str, &[u8]); 2] = [
 ];
 
 /// A real CloudTrail file, anonymised.
-pub(super) const CLOUDTRAIL: &[u8] = include_bytes!("../../../../examples/cloudtrail/leave-organization.json");
+pub(super) const CLOUDTRAIL: &[u8] =
+    include_bytes!("../../../../examples/cloudtrail/leave-organization.json");
 
 /// A service account asks for database access, gets a scoped role and uses it.
 pub(super) const MIGRATION: &[u8] = include_bytes!("../../../../examples/i9.ndjson");

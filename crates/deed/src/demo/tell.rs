@@ -60,7 +60,12 @@ fn missing(what: &str) -> Failure {
 
 // === A real agent ===
 
-async fn agents(access: &Access, actions: &[ActionRow], output: Output, lines: &mut Vec<String>) -> Result<Story, Failure> {
+async fn agents(
+    access: &Access,
+    actions: &[ActionRow],
+    output: Output,
+    lines: &mut Vec<String>,
+) -> Result<Story, Failure> {
     lines.push(format!("{}  real agents, received over OTLP", output.strong("1")));
     let mut traces: BTreeMap<TraceId, Vec<&ActionRow>> = BTreeMap::new();
     for row in actions.iter().filter(|row| row.tool.is_some()) {
@@ -74,30 +79,58 @@ async fn agents(access: &Access, actions: &[ActionRow], output: Output, lines: &
         let mut tools: Vec<&str> = rows.iter().filter_map(|row| row.tool.as_deref()).collect();
         tools.sort_unstable();
         tools.dedup();
-        let mut agents: Vec<String> = trace.steps.iter().filter_map(|step| step.executor.as_ref()).map(|who| short(&called(who))).collect();
+        let mut agents: Vec<String> = trace
+            .steps
+            .iter()
+            .filter_map(|step| step.executor.as_ref())
+            .map(|who| short(&called(who)))
+            .collect();
         agents.sort_unstable();
         agents.dedup();
-        let gaps = if trace.gaps.is_empty() { String::new() } else { format!(", {}", count(trace.gaps.len() as u64, "gap")) };
+        let gaps = if trace.gaps.is_empty() {
+            String::new()
+        } else {
+            format!(", {}", count(trace.gaps.len() as u64, "gap"))
+        };
         lines.push(format!(
             "   {} called {}: {}{gaps}",
             clean(&agents.join(" with ")),
             clean(&tools.join(", ")),
             count(trace.steps.len() as u64, "step")
         ));
-        story = rows.last().map(|row| Story { name: "agent", about: "an agent, step by step", trace_id: Some(id), action_id: row.id }).or(story);
+        story = rows
+            .last()
+            .map(|row| Story {
+                name: "agent",
+                about: "an agent, step by step",
+                trace_id: Some(id),
+                action_id: row.id,
+            })
+            .or(story);
     }
     story.ok_or_else(|| missing("agent's trace"))
 }
 
 // === A real cloud ===
 
-async fn cloud(access: &Access, actions: &[ActionRow], output: Output, lines: &mut Vec<String>) -> Result<Story, Failure> {
+async fn cloud(
+    access: &Access,
+    actions: &[ActionRow],
+    output: Output,
+    lines: &mut Vec<String>,
+) -> Result<Story, Failure> {
     let imported: Vec<&ActionRow> = actions.iter().filter(|row| row.trace_id.is_none()).collect();
-    lines.push(format!("{}  a real CloudTrail file: {}", output.strong("2"), count(imported.len() as u64, "event")));
+    lines.push(format!(
+        "{}  a real CloudTrail file: {}",
+        output.strong("2"),
+        count(imported.len() as u64, "event")
+    ));
     let telling = imported.iter().find(|row| row.status == Some(Status::Denied)).or(imported.first());
     let row = telling.ok_or_else(|| missing("CloudTrail event"))?;
     let answer = explain::read(explain::answer(access, row.id).await?)?;
-    let who = |name: &Option<String>, key: &Option<String>| name.clone().or(key.clone()).unwrap_or_else(|| "nobody known".to_owned());
+    let who = |name: &Option<String>, key: &Option<String>| {
+        name.clone().or(key.clone()).unwrap_or_else(|| "nobody known".to_owned())
+    };
     lines.push(format!(
         "   {} by {}: {}",
         clean(answer.action.operation.as_deref().unwrap_or("something")),
@@ -120,12 +153,21 @@ fn short(name: &str) -> String {
 
 // === Request, approval, grant, commands ===
 
-async fn migration(access: &Access, actions: &[ActionRow], output: Output, lines: &mut Vec<String>) -> Result<(Story, Explanation), Failure> {
+async fn migration(
+    access: &Access,
+    actions: &[ActionRow],
+    output: Output,
+    lines: &mut Vec<String>,
+) -> Result<(Story, Explanation), Failure> {
     lines.push(format!("{}  a database migration, from request to last command", output.strong("3")));
     let mut odd = None;
     let mut steps = Vec::new();
     // Newest first: read from its end.
-    for row in actions.iter().rev().filter(|row| row.trace_id.is_some() && row.operation.is_some() && row.tool.is_none()) {
+    for row in actions
+        .iter()
+        .rev()
+        .filter(|row| row.trace_id.is_some() && row.operation.is_some() && row.tool.is_none())
+    {
         let answer = explain::read(explain::answer(access, row.id).await?)?;
         if answer.grant.is_none() {
             continue;
@@ -139,7 +181,10 @@ async fn migration(access: &Access, actions: &[ActionRow], output: Output, lines
     lines.extend(rights(&odd));
     lines.extend(steps.iter().map(|step| command(step, output)));
     let trace_id = odd.action.trace_id;
-    Ok((Story { name: "migration", about: "the migration, step by step", trace_id, action_id: odd.action.id }, odd))
+    Ok((
+        Story { name: "migration", about: "the migration, step by step", trace_id, action_id: odd.action.id },
+        odd,
+    ))
 }
 
 fn rights(answer: &Explanation) -> Vec<String> {
@@ -147,11 +192,19 @@ fn rights(answer: &Explanation) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(request) = &answer.request {
         let asks = request.by.as_ref().or(request.subject.as_ref()).map_or("somebody".to_owned(), called);
-        lines.push(format!("   {}  {asks} asks for role {}", clock(request.time), request.role.as_deref().unwrap_or("-")));
+        lines.push(format!(
+            "   {}  {asks} asks for role {}",
+            clock(request.time),
+            request.role.as_deref().unwrap_or("-")
+        ));
     }
     for Approval { time, by, answer, .. } in &answer.approvals {
         let said = answer.map_or("answers", |answer| answer.as_str());
-        lines.push(format!("   {}  {}: {said}", clock(*time), by.as_ref().map_or("somebody".to_owned(), called)));
+        lines.push(format!(
+            "   {}  {}: {said}",
+            clock(*time),
+            by.as_ref().map_or("somebody".to_owned(), called)
+        ));
     }
     if let Some(Grant { time, subject, scopes, expires, .. }) = &answer.grant {
         let until = expires.map_or("for good".to_owned(), |end| format!("until {}", clock(end)));
@@ -160,8 +213,17 @@ fn rights(answer: &Explanation) -> Vec<String> {
     }
     if let Some(with) = &answer.credential {
         for event in &with.lifecycle {
-            let name = with.id.as_deref().or(with.jti.as_deref()).or(with.fingerprint.as_deref()).unwrap_or("a credential");
-            lines.push(format!("   {}  {name} {}", clock(event.time), event.change.map_or("described", |change| change.as_str())));
+            let name = with
+                .id
+                .as_deref()
+                .or(with.jti.as_deref())
+                .or(with.fingerprint.as_deref())
+                .unwrap_or("a credential");
+            lines.push(format!(
+                "   {}  {name} {}",
+                clock(event.time),
+                event.change.map_or("described", |change| change.as_str())
+            ));
         }
     }
     lines.into_iter().map(|line| clean(&line).into_owned()).collect()
@@ -179,9 +241,16 @@ fn command(answer: &Explanation, output: Output) -> String {
     let verdict = match answer.verdict.class {
         Class::Authorised => output.good(&class),
         Class::Unverified => output.doubtful(&class),
-        Class::ControlFailure | Class::Abuse => output.bad(&format!("{}  < does not add up", class.to_uppercase())),
+        Class::ControlFailure | Class::Abuse => {
+            output.bad(&format!("{}  < does not add up", class.to_uppercase()))
+        }
     };
-    format!("   {}  {:<26} {:<9} {verdict}", &action.time.to_string()[11..19], clean(&what), answer.outcome.status.as_str())
+    format!(
+        "   {}  {:<26} {:<9} {verdict}",
+        &action.time.to_string()[11..19],
+        clean(&what),
+        answer.outcome.status.as_str()
+    )
 }
 
 // === The sealed record ===
@@ -202,7 +271,7 @@ async fn sealed(access: &Access, id: RecordId) -> Result<Vec<u8>, Failure> {
     }
     let one: One = access.call(&Request::get(format!("/v1/actions/{id}"))).await?.json()?;
     let texts = one.records.iter().map(|sealed| sealed.record.get());
-    let own = texts.into_iter().find(|text| serde_json::from_str::<Id>(text).is_ok_and(|record| record.id == id));
+    let own =
+        texts.into_iter().find(|text| serde_json::from_str::<Id>(text).is_ok_and(|record| record.id == id));
     own.map(|text| text.as_bytes().to_vec()).ok_or_else(|| missing("such record"))
 }
-

@@ -27,9 +27,18 @@ fn the_same_id_again_is_the_same_record() {
     let with_id = record(1).replacen('{', &format!("{{\"id\":\"{id}\","), 1);
     home.run_with_input(["append", "-"], with_id.as_bytes()).good();
     let again = home.run_with_input(["append", "--json", "-"], with_id.as_bytes()).good().json();
-    assert_eq!(again, json!({ "receipts": [{ "id": id, "log": again["receipts"][0]["log"], "index": 0, "duplicate": true }] }));
+    assert_eq!(
+        again,
+        json!({ "receipts": [{ "id": id, "log": again["receipts"][0]["log"], "index": 0, "duplicate": true }] })
+    );
     let other = record(2).replacen('{', &format!("{{\"id\":\"{id}\","), 1);
-    home.run_with_input(["append", "-"], other.as_bytes()).bad(1, &["failed to append `standard input`", id, "leaf 0", "nothing was recorded"]);
+    home.run_with_input(["append", "-"], other.as_bytes())
+        .bad(1, &["failed to append `standard input`", id, "leaf 0", "nothing was recorded"]);
+    // Beside it the others are taken: what is said is what happened.
+    let both = format!("{}\n{other}\n", record(3));
+    home.run_with_input(["append", "-"], both.as_bytes())
+        .bad(1, &["line 2", id, "the others up to line 2 are recorded"]);
+    assert_eq!(home.run(["find", "--json"]).good().json_lines().len(), 2);
 }
 
 #[test]
@@ -37,7 +46,10 @@ fn one_bad_record_and_nothing_is_recorded() {
     let home = Home::new();
     let bad = r#"{"kind":"observation","time":"yesterday","executor":{"type":"agent"}}"#;
     let file = home.write("records.json", format!("[\n{},\n{bad}\n]", record(1)));
-    home.run(["append", file.to_str().unwrap()]).bad(1, &["failed to append", "records.json", "line 3, field `time`", "`yesterday`", "nothing was recorded"]);
+    home.run(["append", file.to_str().unwrap()]).bad(
+        1,
+        &["failed to append", "records.json", "line 3, field `time`", "`yesterday`", "nothing was recorded"],
+    );
     home.run_with_input(["append", "-"], b"{\"kind\":").bad(1, &["not JSON", "nothing was recorded"]);
     home.run_with_input(["append", "-"], b"").bad(1, &["holds no record"]);
     let enforced = record(1).replacen('{', "{\"basis\":\"enforced\",", 1);

@@ -31,7 +31,9 @@ fn nothing_acknowledged_is_lost_however_often_the_server_is_killed() {
         let serving = home.serve(&[]);
         keep_checkpoint(&home, &serving);
         let over = Arc::new(AtomicBool::new(false));
-        let senders: Vec<_> = (0..3).map(|_| sender(home.clone(), serving.url(), receipts.clone(), sent.clone(), over.clone())).collect();
+        let senders: Vec<_> = (0..3)
+            .map(|_| sender(home.clone(), serving.url(), receipts.clone(), sent.clone(), over.clone()))
+            .collect();
         // Anywhere between the first append and some hundred of them.
         thread::sleep(Duration::from_millis(20 + random() % 900));
         keep_checkpoint(&home, &serving);
@@ -48,22 +50,34 @@ fn nothing_acknowledged_is_lost_however_often_the_server_is_killed() {
 fn a_store_is_made_however_often_its_maker_is_killed() {
     let home = Home::new();
     let file = home.write("r.ndjson", record(1));
-    for _ in 0..12 {
-        let mut maker = home.command(["append", "--json", file.to_str().unwrap()]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        thread::sleep(Duration::from_millis(random() % 60));
+    for _ in 0..30 {
+        let mut maker = home
+            .command(["append", "--json", file.to_str().unwrap()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        while !home.store().join("keys/keys.redb").exists() && maker.try_wait().unwrap().is_none() {
+            thread::sleep(Duration::from_micros(200));
+        }
+        thread::sleep(Duration::from_micros(random() % 12_000));
         // It may have been done before.
         drop(maker.kill());
         drop(maker.wait_with_output().unwrap());
-        if random() % 2 == 0 {
-            home.run(["append", file.to_str().unwrap()]).good();
-            home.run(["verify"]).good();
-            fs::remove_dir_all(home.store()).unwrap();
-        }
+        home.run(["append", file.to_str().unwrap()]).good();
+        home.run(["verify"]).good();
+        fs::remove_dir_all(home.store()).unwrap();
     }
 }
 
 /// Appends small batches until the server is gone, and notes every receipt.
-fn sender(home: Arc<Home>, url: String, receipts: Arc<Receipts>, sent: Arc<AtomicU64>, over: Arc<AtomicBool>) -> thread::JoinHandle<()> {
+fn sender(
+    home: Arc<Home>,
+    url: String,
+    receipts: Arc<Receipts>,
+    sent: Arc<AtomicU64>,
+    over: Arc<AtomicBool>,
+) -> thread::JoinHandle<()> {
     thread::spawn(move || {
         while !over.load(Ordering::Relaxed) {
             let from = sent.fetch_add(20, Ordering::Relaxed);
@@ -95,7 +109,8 @@ fn sender(home: Arc<Home>, url: String, receipts: Arc<Receipts>, sent: Arc<Atomi
 fn note(receipts: &Receipts, answer: &Value) {
     let mut receipts = receipts.lock().unwrap();
     for receipt in answer.as_array().unwrap() {
-        let before = receipts.insert(receipt["id"].as_str().unwrap().to_owned(), receipt["index"].as_u64().unwrap());
+        let before =
+            receipts.insert(receipt["id"].as_str().unwrap().to_owned(), receipt["index"].as_u64().unwrap());
         assert_eq!(before, None, "two receipts for one record: {receipt}");
     }
 }
@@ -110,7 +125,10 @@ fn keep_checkpoint(home: &Home, serving: &Serving) {
 
 /// Everything acknowledged is there with its receipt, once; the log continues every checkpoint ever seen.
 fn check(home: &Home, receipts: &Receipts, round: u64) {
-    let kept: Vec<String> = fs::read_dir(home.path("kept")).unwrap().map(|entry| entry.unwrap().path().display().to_string()).collect();
+    let kept: Vec<String> = fs::read_dir(home.path("kept"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path().display().to_string())
+        .collect();
     // Opens the store, which recovers it, and signs what is there.
     let found = home.run(["find", "--json", "--limit", "1000000"]).good().json_lines();
     let mut arguments = vec!["verify".to_owned(), "--json".to_owned()];

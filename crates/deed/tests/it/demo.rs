@@ -6,14 +6,30 @@ use crate::support::Home;
 fn plays_to_the_end_and_leaves_a_good_store() {
     let home = Home::new();
     let ran = home.run(["demo"]).good();
-    for word in ["triage", "LeaveOrganization", "christophe", "Ann Meyer", "Dana Okafor", "ALTER TABLE", "does not add up", "ABUSE", "verified", "kept out", "caught"] {
+    for word in [
+        "triage",
+        "LeaveOrganization",
+        "christophe",
+        "Ann Meyer",
+        "Dana Okafor",
+        "ALTER TABLE",
+        "does not add up",
+        "ABUSE",
+        "verified",
+        "kept out",
+        "caught",
+    ] {
         assert!(ran.out.contains(word), "`{word}` is not told: {}", ran.out);
     }
     assert!(ran.out.lines().all(|line| line.chars().count() <= 120), "{}", ran.out);
     assert!(ran.err.is_empty(), "{}", ran.err);
     // What it says to try next works on this very store.
     let next = ran.out.split("Look around in this store").nth(1).unwrap();
-    let tried: Vec<&str> = next.lines().map(str::trim).filter(|line| line.starts_with("/") || line.starts_with("deed ")).collect();
+    let tried: Vec<&str> = next
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.starts_with("/") || line.starts_with("deed "))
+        .collect();
     assert!(tried.len() >= 5, "{}", ran.out);
     let store = home.path("share/deed-demo");
     for line in tried {
@@ -38,7 +54,10 @@ fn tells_programs_what_it_played() {
     let stories = answer["stories"].as_array().unwrap();
     assert_eq!(stories.len(), 3);
     for story in stories {
-        assert!(story["name"].is_string() && story["action_id"].is_string() && story.get("trace_id").is_some(), "{story}");
+        assert!(
+            story["name"].is_string() && story["action_id"].is_string() && story.get("trace_id").is_some(),
+            "{story}"
+        );
         home.run(["explain", "--data", data.to_str().unwrap(), story["action_id"].as_str().unwrap()]).good();
     }
     // Never over something else.

@@ -6,8 +6,14 @@ use crate::help::{commands, page};
 
 /// Long flags among the words of `text`.
 fn flags(text: &str) -> BTreeSet<String> {
-    let words = text.split(|c: char| c.is_whitespace() || matches!(c, '`' | ',' | '|' | '[' | ']' | '(' | ')'));
-    words.filter(|word| word.strip_prefix("--").is_some_and(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))).map(|word| word.trim_end_matches(['.', ';', ':']).to_owned()).collect()
+    let words =
+        text.split(|c: char| c.is_whitespace() || matches!(c, '`' | ',' | '|' | '[' | ']' | '(' | ')'));
+    words
+        .filter(|word| {
+            word.strip_prefix("--").is_some_and(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))
+        })
+        .map(|word| word.trim_end_matches(['.', ';', ':']).to_owned())
+        .collect()
 }
 
 /// The flags that a page of help offers.
@@ -20,7 +26,20 @@ fn offered(help: &str) -> BTreeSet<String> {
 fn documented() -> BTreeMap<String, String> {
     let manual = include_str!("../../../../docs/cli.md");
     let sections = manual.split("\n## ").skip(1).map(|section| section.split_once('\n').unwrap());
-    sections.map(|(title, text)| (title.trim_matches('`').trim_start_matches("deed ").split([' ', '`']).next().unwrap().to_owned(), format!("{title}\n{text}"))).collect()
+    sections
+        .map(|(title, text)| {
+            (
+                title
+                    .trim_matches('`')
+                    .trim_start_matches("deed ")
+                    .split([' ', '`'])
+                    .next()
+                    .unwrap()
+                    .to_owned(),
+                format!("{title}\n{text}"),
+            )
+        })
+        .collect()
 }
 
 #[test]
@@ -32,13 +51,18 @@ fn every_command_and_flag_is_documented_and_the_reverse() {
     assert_eq!(manual.keys().cloned().collect::<BTreeSet<_>>(), known);
     assert_eq!(offered(&page(&["--help"])), everywhere);
     for command in known {
-        let offered: BTreeSet<String> = offered(&page(&[&command, "--help"])).difference(&everywhere).cloned().collect();
-        let table = manual[&command].lines().filter(|line| line.starts_with('|')).map(|line| line.split('|').nth(1).unwrap_or_default());
+        let offered: BTreeSet<String> =
+            offered(&page(&[&command, "--help"])).difference(&everywhere).cloned().collect();
+        let table = manual[&command]
+            .lines()
+            .filter(|line| line.starts_with('|'))
+            .map(|line| line.split('|').nth(1).unwrap_or_default());
         let documented: BTreeSet<String> = table.flat_map(flags).collect();
         assert_eq!(documented, offered, "flags of `deed {command}`: documented, offered");
         // Flags that the text only mentions exist too.
         let mentioned: BTreeSet<String> = flags(&manual[&command]);
-        let strange: Vec<_> = mentioned.iter().filter(|flag| !offered.contains(*flag) && !everywhere.contains(*flag)).collect();
+        let strange: Vec<_> =
+            mentioned.iter().filter(|flag| !offered.contains(*flag) && !everywhere.contains(*flag)).collect();
         assert!(strange.is_empty(), "`deed {command}` has no {strange:?}");
     }
 }

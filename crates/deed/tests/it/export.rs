@@ -36,7 +36,8 @@ fn keys_are_printed_for_people_and_programs() {
     home.run_with_input(["append", "-"], record(1).as_bytes()).good();
     let keys = home.run(["keys", "--json"]).good().json();
     assert!(keys["origin"].as_str().unwrap().starts_with("deed-"));
-    let vkeys: Vec<&str> = keys["vkeys"].as_array().unwrap().iter().map(|key| key.as_str().unwrap()).collect();
+    let vkeys: Vec<&str> =
+        keys["vkeys"].as_array().unwrap().iter().map(|key| key.as_str().unwrap()).collect();
     assert_eq!(vkeys.len(), 2);
     assert!(keys["jwks"]["keys"].as_array().unwrap().iter().any(|key| key["crv"] == "Ed25519"));
     assert_eq!(home.run(["keys"]).good().out.lines().collect::<Vec<_>>(), vkeys);
@@ -55,7 +56,8 @@ fn the_doctor_says_what_needs_attention() {
     home.run_with_input(["append", "-"], record(1).as_bytes()).good();
     let health = home.run(["doctor", "--json"]).good().json();
     assert_eq!(health["ok"], true);
-    let names: Vec<&str> = health["checks"].as_array().unwrap().iter().map(|check| check["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        health["checks"].as_array().unwrap().iter().map(|check| check["name"].as_str().unwrap()).collect();
     for name in ["journal", "checkpoint", "disk", "keys", "clock"] {
         assert!(names.contains(&name), "{names:?}");
     }

@@ -39,7 +39,10 @@ fn finds_by_every_filter() {
     assert_eq!(row["operation"], "COPY TO");
     let text = home.run(["find"]).good();
     assert!(text.out.contains("orders-migrator") && text.out.contains(ODD), "{text:?}");
-    assert!(home.run(["find", "--status", "denied"]).good().err.contains("no action"), "says that there is none");
+    assert!(
+        home.run(["find", "--status", "denied"]).good().err.contains("no action"),
+        "says that there is none"
+    );
 }
 
 #[test]
@@ -56,8 +59,20 @@ fn explains_with_every_member() {
     let home = migration();
     let answer = home.run(["explain", "--json", ODD]).good().json();
     for member in [
-        "action", "initiator", "executor", "chain", "request", "approvals", "grant", "credential", "decision", "outcome", "verdict",
-        "findings", "disclosable", "evidence",
+        "action",
+        "initiator",
+        "executor",
+        "chain",
+        "request",
+        "approvals",
+        "grant",
+        "credential",
+        "decision",
+        "outcome",
+        "verdict",
+        "findings",
+        "disclosable",
+        "evidence",
     ] {
         assert!(answer.get(member).is_some(), "{member}");
     }
@@ -79,7 +94,8 @@ fn says_what_is_not_there() {
     let home = migration();
     let unknown = "019f92a4-7c00-7000-8000-00000000ffff";
     home.run(["explain", unknown]).bad(3, &["failed to explain", unknown, "no record"]);
-    home.run(["trace", "00000000000000000000000000000001"]).bad(3, &["failed to show trace", "00000000000000000000000000000001"]);
+    home.run(["trace", "00000000000000000000000000000001"])
+        .bad(3, &["failed to show trace", "00000000000000000000000000000001"]);
     // A request is no action.
     home.run(["explain", "019f92a4-7c00-7000-8000-000000000001"]).bad(3, &["request"]);
 }

@@ -8,7 +8,11 @@ use crate::support::{deed, finish};
 pub(crate) fn commands() -> Vec<String> {
     let overview = finish(deed().arg("--help").output().unwrap()).good().out;
     let list = overview.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap().to_owned();
-    list.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with(' ')).map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+    list.lines()
+        .filter_map(|line| line.strip_prefix("  "))
+        .filter(|line| !line.starts_with(' '))
+        .map(|line| line.split(' ').next().unwrap().to_owned())
+        .collect()
 }
 
 pub(crate) fn page(arguments: &[&str]) -> String {
@@ -31,8 +35,16 @@ fn every_page_is_as_it_was_reviewed() {
             fs::write(&path, text).unwrap();
         }
         let expected = fs::read_to_string(&path).unwrap_or_default();
-        assert_eq!(*text, expected, "`deed {name}` differs from {}; review it, then DEED_BLESS=1", path.display());
+        assert_eq!(
+            *text,
+            expected,
+            "`deed {name}` differs from {}; review it, then DEED_BLESS=1",
+            path.display()
+        );
     }
-    let known: Vec<String> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let known: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     assert_eq!(known.len(), pages.len(), "a page of a command that is no more: {known:?}");
 }

@@ -30,8 +30,12 @@ fn importing_twice_adds_nothing() {
     assert_eq!(answer["files"], 1);
     assert_eq!(answer["complete"], true);
     assert!(answer["seconds"].is_number());
-    let skipped: Vec<&str> = answer["skipped"].as_array().unwrap().iter().filter_map(|skipped| skipped["file"].as_str()).collect();
-    assert!(skipped.len() == 2 && skipped[0].ends_with("LICENSE") && skipped[1].ends_with("NOTICE"), "{answer}");
+    let skipped: Vec<&str> =
+        answer["skipped"].as_array().unwrap().iter().filter_map(|skipped| skipped["file"].as_str()).collect();
+    assert!(
+        skipped.len() == 2 && skipped[0].ends_with("LICENSE") && skipped[1].ends_with("NOTICE"),
+        "{answer}"
+    );
     assert_eq!(numbers(&import()), [3, 0, 3, 0]);
     // What Deed's own records say is known by its text, where they have no id.
     let file = home.write("own.ndjson", format!("{}\n{}\n", record(1), record(2)));
@@ -62,7 +66,10 @@ fn bad_events_keep_no_other_out() {
     let broken = r#"{"kind":"observation","time":"2026-11-20T10:00:00Z","executor":{"type":"agent"},"#;
     let wrong = record(3).replace("observation", "obsevation");
     let nested = record(4).replacen("{", r#"{"unknown":1,"#, 1);
-    let file = home.write("mixed.ndjson", format!("{}\n{broken}\n{wrong}\n{}\n{nested}\nnoise\n{}\n", record(1), record(2), record(5)));
+    let file = home.write(
+        "mixed.ndjson",
+        format!("{}\n{broken}\n{wrong}\n{}\n{nested}\nnoise\n{}\n", record(1), record(2), record(5)),
+    );
     let ran = home.run(["import", "--json", "deed", file.to_str().unwrap(), "nowhere"]).good();
     assert_eq!(numbers(&ran), [8, 3, 0, 5]);
     let rejected = ran.json()["rejected"].clone();
@@ -76,7 +83,10 @@ fn bad_events_keep_no_other_out() {
     let missing = rejected.as_array().unwrap().iter().find(|rejected| rejected["file"] == "nowhere").unwrap();
     assert_eq!(missing["line"], Value::Null);
     let text = home.run(["import", "deed", file.to_str().unwrap()]).good().out;
-    assert!(text.contains("rejected") && text.contains("line 3: field `kind`") && text.contains("jq .rejected"), "{text}");
+    assert!(
+        text.contains("rejected") && text.contains("line 3: field `kind`") && text.contains("jq .rejected"),
+        "{text}"
+    );
     // Nothing at all.
     let ran = home.run(["import", "--json", "deed", "nowhere"]);
     assert_eq!((ran.code, numbers(&ran)), (1, [1, 0, 0, 1]), "{ran:?}");
@@ -86,7 +96,11 @@ fn bad_events_keep_no_other_out() {
 fn text_that_is_no_json_spoils_no_batch() {
     let home = Home::new();
     // Whole as far as braces tell, and yet no JSON: it is found among the records that it was sent with.
-    let all: String = (0..40).map(|number| if number == 23 { "{\"kind\":observation}\n".to_owned() } else { record(number) + "\n" }).collect();
+    let all: String = (0..40)
+        .map(
+            |number| if number == 23 { "{\"kind\":observation}\n".to_owned() } else { record(number) + "\n" },
+        )
+        .collect();
     let ran = home.run_with_input(["import", "--json", "deed", "-"], all.as_bytes()).good();
     assert_eq!(numbers(&ran), [40, 39, 0, 1]);
     assert_eq!(ran.json()["rejected"][0]["line"], 24);
@@ -101,7 +115,10 @@ fn reads_standard_input_and_gzip() {
     let zipped = Command::new("gzip").arg("-k").arg(&plain).status();
     if zipped.is_ok_and(|status| status.success()) {
         std::fs::remove_file(plain).unwrap();
-        assert_eq!(numbers(&home.run(["import", "--json", "cloudtrail", "trail.json.gz"]).good()), [3, 0, 3, 0]);
+        assert_eq!(
+            numbers(&home.run(["import", "--json", "cloudtrail", "trail.json.gz"]).good()),
+            [3, 0, 3, 0]
+        );
     } else {
         println!("skipped: there is no gzip here");
     }
@@ -110,7 +127,13 @@ fn reads_standard_input_and_gzip() {
 #[test]
 fn ctrl_c_leaves_a_clean_state() {
     let home = Home::new();
-    let mut child = home.command(["import", "--json", "deed", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = home
+        .command(["import", "--json", "deed", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut stdin = child.stdin.take().unwrap();
     // Two batches and a part of one, and then the input hangs.
     for number in 0..1200 {

@@ -15,7 +15,11 @@ const RECORDS: u64 = 200;
 fn append(home: &Home, number: u64) -> Child {
     let all: String = (0..RECORDS).map(|at| record(number * RECORDS + at) + "\n").collect();
     let file = home.write(&format!("{number}.ndjson"), all);
-    home.command(["append", "--json", file.to_str().unwrap()]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    home.command(["append", "--json", file.to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
 }
 
 /// Ten processes append at once; whoever holds the store is killed.
@@ -38,7 +42,8 @@ fn ten_processes_share_a_store_and_survive_its_holder() {
         }
         done += 1;
         for receipt in ran.json()["receipts"].as_array().unwrap() {
-            let new = acknowledged.insert((receipt["id"].as_str().unwrap().to_owned(), receipt["index"].as_u64().unwrap()));
+            let new = acknowledged
+                .insert((receipt["id"].as_str().unwrap().to_owned(), receipt["index"].as_u64().unwrap()));
             assert!(new, "two receipts for one record: {receipt}");
         }
     }

@@ -46,9 +46,16 @@ impl Home {
     }
 
     /// The program with `arguments`, its data directory in this folder and nothing of the caller's settings.
-    pub(crate) fn command<A: AsRef<std::ffi::OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+    pub(crate) fn command<A: AsRef<std::ffi::OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Command {
         let mut command = deed();
-        command.args(arguments).env("DEED_DATA", self.store()).env("XDG_DATA_HOME", self.path("share")).current_dir(self.folder.path());
+        command
+            .args(arguments)
+            .env("DEED_DATA", self.store())
+            .env("XDG_DATA_HOME", self.path("share"))
+            .current_dir(self.folder.path());
         command
     }
 
@@ -56,9 +63,18 @@ impl Home {
         finish(self.command(arguments).output().unwrap())
     }
 
-    pub(crate) fn run_with_input<A: AsRef<std::ffi::OsStr>>(&self, arguments: impl IntoIterator<Item = A>, input: &[u8]) -> Ran {
-        let mut child =
-            self.command(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    pub(crate) fn run_with_input<A: AsRef<std::ffi::OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+        input: &[u8],
+    ) -> Ran {
+        let mut child = self
+            .command(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(input).unwrap();
         drop(stdin);
@@ -67,7 +83,19 @@ impl Home {
 
     /// Starts `deed serve` on ports that are free, and waits until it serves.
     pub(crate) fn serve(&self, more: &[&str]) -> Serving {
-        serve(self.command(["serve", "--json", "--listen", "127.0.0.1:0", "--otlp-grpc", "off", "--otlp-http", "127.0.0.1:0"]).args(more))
+        serve(
+            self.command([
+                "serve",
+                "--json",
+                "--listen",
+                "127.0.0.1:0",
+                "--otlp-grpc",
+                "off",
+                "--otlp-http",
+                "127.0.0.1:0",
+            ])
+            .args(more),
+        )
     }
 }
 
@@ -115,7 +143,10 @@ impl Ran {
     /// One document a line.
     #[track_caller]
     pub(crate) fn json_lines(&self) -> Vec<Value> {
-        self.out.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {self:#?}"))).collect()
+        self.out
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {self:#?}")))
+            .collect()
     }
 }
 

@@ -38,7 +38,10 @@ fn what_was_kept_elsewhere_is_held_against_it() {
     home.run_with_input(["append", "-"], crate::support::record(1).as_bytes()).good();
     let (keys, kept) = (keys.to_str().unwrap(), kept.to_str().unwrap());
     let report = home.run(["verify", "--json", "--vkey", keys, "--since", kept]).good().json();
-    assert_eq!((&report["verified"], &report["self_consistent_only"], &report["size"]), (&true.into(), &false.into(), &10.into()));
+    assert_eq!(
+        (&report["verified"], &report["self_consistent_only"], &report["size"]),
+        (&true.into(), &false.into(), &10.into())
+    );
     assert!(home.run(["verify", "--vkey", keys]).good().out.starts_with("VERIFIED"));
     // A log made anew has other keys and another history.
     let other = filled();
@@ -60,7 +63,11 @@ fn a_flipped_byte_is_caught_wherever_it_is() {
     let home = filled();
     // In a leaf, in a disclosure, in the checkpoint.
     let leaf = b"schema:alter".as_slice();
-    let journal = fs::read_dir(home.store().join("journal")).unwrap().map(|entry| entry.unwrap().path()).find(|path| has(path, leaf)).unwrap();
+    let journal = fs::read_dir(home.store().join("journal"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| has(path, leaf))
+        .unwrap();
     for (path, needle) in [(journal, leaf), (home.store().join("log/checkpoint"), b"9\n".as_slice())] {
         let good = fs::read(&path).unwrap();
         let at = good.windows(needle.len()).position(|window| window == needle).unwrap();
@@ -73,7 +80,10 @@ fn a_flipped_byte_is_caught_wherever_it_is() {
         assert_eq!(report["verified"], false);
         assert!(!report["problems"].as_array().unwrap().is_empty(), "{report}");
         let text = home.run(["verify"]);
-        assert!(text.out.starts_with("VIOLATED") && text.out.contains("keep this copy untouched"), "{text:?}");
+        assert!(
+            text.out.starts_with("VIOLATED") && text.out.contains("keep this copy untouched"),
+            "{text:?}"
+        );
         fs::write(&path, good).unwrap();
     }
     home.run(["verify"]).good();
@@ -105,8 +115,12 @@ fn servers_and_folders_of_tiles_are_verified_too() {
     let home = filled();
     let keys = home.write("deed.vkey", home.run(["keys"]).good().out);
     let serving = home.serve(&[]);
-    let report = home.run(["verify", "--json", &serving.url(), "--vkey", keys.to_str().unwrap()]).good().json();
-    assert_eq!((&report["verified"], &report["size"], &report["self_consistent_only"]), (&true.into(), &9.into(), &false.into()));
+    let report =
+        home.run(["verify", "--json", &serving.url(), "--vkey", keys.to_str().unwrap()]).good().json();
+    assert_eq!(
+        (&report["verified"], &report["size"], &report["self_consistent_only"]),
+        (&true.into(), &9.into(), &false.into())
+    );
     home.run(["verify", "--server", &serving.url()]).good();
     assert_eq!(serving.stop(), 0);
     home.run(["verify", "http://127.0.0.1:1"]).bad(1, &["failed to read the log", "127.0.0.1:1"]);

@@ -81,7 +81,10 @@ impl Reader<'_> {
         let name: Arc<str> = inputs::name_of(path).into();
         let (head, whole) = match inputs::open(path) {
             Ok(opened) => opened,
-            Err(error) => return self.say(Read::File(None)) && self.reject(&name, 0, format!("cannot be read: {error}")),
+            Err(error) => {
+                return self.say(Read::File(None))
+                    && self.reject(&name, 0, format!("cannot be read: {error}"));
+            }
         };
         let source = match self.choice {
             SourceChoice::Named(source) => Some(source),
@@ -93,11 +96,18 @@ impl Reader<'_> {
         let Some(source) = source else {
             // An empty file holds no event that could be missed.
             let empty = head.is_empty();
-            return empty || self.reject(&name, 0, "nothing tells which system wrote it; name the source instead of `auto`".to_owned());
+            return empty
+                || self.reject(
+                    &name,
+                    0,
+                    "nothing tells which system wrote it; name the source instead of `auto`".to_owned(),
+                );
         };
         for event in records(source, whole) {
             let going = match event {
-                Ok(mapped) => self.record(source, Place { file: name.clone(), line: mapped.line }, mapped.record),
+                Ok(mapped) => {
+                    self.record(source, Place { file: name.clone(), line: mapped.line }, mapped.record)
+                }
                 Err(rejected) => self.reject(&name, rejected.line, rejected.error),
             };
             if !going || self.stop.is_asked() {

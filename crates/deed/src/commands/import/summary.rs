@@ -73,7 +73,9 @@ impl Summary {
             match sent {
                 Sent::Recorded(receipt) if receipt.duplicate => self.duplicates += 1,
                 Sent::Recorded(_) => self.recorded += 1,
-                Sent::Refused(error) => self.rejected(RejectedEvent { place: record.place.clone(), error })?,
+                Sent::Refused(error) => {
+                    self.rejected(RejectedEvent { place: record.place.clone(), error })?
+                }
             }
         }
         Ok(())
@@ -86,7 +88,10 @@ impl Summary {
         if self.output.json {
             let comma = if self.rejected > 1 { "," } else { "" };
             let line = (place.line > 0).then_some(place.line);
-            return self.output.print(&format!("{comma}\n  {}", json!({ "file": &*place.file, "line": line, "error": error })));
+            return self.output.print(&format!(
+                "{comma}\n  {}",
+                json!({ "file": &*place.file, "line": line, "error": error })
+            ));
         }
         if self.first_rejected.len() < SHOWN {
             let line = if place.line > 0 { format!(", line {}", place.line) } else { String::new() };
@@ -106,7 +111,12 @@ impl Summary {
 
     /// Where it has got to.
     pub(super) fn line(&self) -> String {
-        format!("{} from {}, {} rejected", count(self.events(), "event"), count(self.files, "file"), grouped(self.rejected))
+        format!(
+            "{} from {}, {} rejected",
+            count(self.events(), "event"),
+            count(self.files, "file"),
+            grouped(self.rejected)
+        )
     }
 
     /// Ends the answer. `cut` says that not everything was read.
@@ -115,7 +125,8 @@ impl Summary {
     }
 
     fn finish_json(&self, took: Duration, cut: bool) -> Outcome {
-        let skipped: Vec<_> = self.skipped.iter().map(|(path, why)| json!({ "file": name_of(path), "why": why })).collect();
+        let skipped: Vec<_> =
+            self.skipped.iter().map(|(path, why)| json!({ "file": name_of(path), "why": why })).collect();
         let rest = json!({
             "files": self.files,
             "sources": self.sources,
@@ -154,9 +165,18 @@ impl Summary {
             }
         };
         lines(&mut text, "rejected", self.rejected, &mut self.first_rejected.iter().cloned());
-        lines(&mut text, "skipped", self.skipped.len() as u64, &mut self.skipped.iter().map(|(path, why)| format!("{}: {why}", path.display())));
+        lines(
+            &mut text,
+            "skipped",
+            self.skipped.len() as u64,
+            &mut self.skipped.iter().map(|(path, why)| format!("{}: {why}", path.display())),
+        );
         if self.rejected > 0 {
-            let all = format!("deed import {} {} --json | jq .rejected", self.source, shell_word(&name_of_first(paths)));
+            let all = format!(
+                "deed import {} {} --json | jq .rejected",
+                self.source,
+                shell_word(&name_of_first(paths))
+            );
             text.push_str(&format!("  {:<10}{all}\n", "all of it"));
         } else if self.accepted() > 0 {
             text.push_str(&format!("  {:<10}deed find    deed verify\n", "next"));

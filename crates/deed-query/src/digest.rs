@@ -1,0 +1,85 @@
+//! A digest of what rows say, whatever bytes they are kept in.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray},
+    datatypes::{DataType, Int64Type, TimestampMicrosecondType},
+};
+use deed_ledger::{PACK_LEAVES, store::Store};
+use parquet::errors::ParquetError;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    columns::{COLUMNS, SCHEMA_VERSION},
+    files::{self, StoredFile},
+    manifest::Manifest,
+};
+
+/// SHA-256 over the rows of the leaves before `end`, column by column within each pack, in hex. Equal for
+/// equal rows, however they were encoded, compressed and cut into files (D5).
+///
+/// # Errors
+/// A file cannot be read, or a pack before `end` is in none.
+pub(crate) fn digest(store: &Arc<dyn Store>, manifest: &Manifest, end: u64) -> Result<String, ParquetError> {
+    let mut all = Sha256::new();
+    all.update(SCHEMA_VERSION.to_le_bytes());
+    let mut next = 0;
+    for file in manifest.files.iter().filter(|file| file.first_leaf < end) {
+        let stored = StoredFile::new(store.clone(), &file.path, file.bytes);
+        let metadata = Arc::new(files::read_metadata(&stored)?);
+        for (at, pack) in
+            (file.first_pack..=file.last_pack).enumerate().filter(|(_, pack)| pack * PACK_LEAVES < end)
+        {
+            if pack * PACK_LEAVES != next {
+                break;
+            }
+            let mut columns = vec![Sha256::new(); COLUMNS.len()];
+            for batch in files::read_group(&stored, &metadata, at, None)? {
+                let batch =
+                    batch.map_err(|error| ParquetError::General(format!("`{}`: {error}", file.path)))?;
+                columns.iter_mut().zip(batch.columns()).for_each(|(column, array)| feed(column, array));
+            }
+            all.update(pack.to_le_bytes());
+            columns.into_iter().for_each(|column| all.update(column.finalize()));
+            next += PACK_LEAVES;
+        }
+    }
+    if next != end {
+        return Err(ParquetError::General(format!("leaf {next} is in no Parquet file")));
+    }
+    Ok(all.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Adds each value: 0 for none, else 1 and the value, texts and lists after their length.
+fn feed(into: &mut Sha256, array: &ArrayRef) {
+    for row in 0..array.len() {
+        if array.is_null(row) {
+            into.update([0]);
+            continue;
+        }
+        into.update([1]);
+        match array.data_type() {
+            DataType::Utf8View => text(into, array.as_string_view().value(row)),
+            DataType::Utf8 => text(into, array.as_string::<i32>().value(row)),
+            DataType::Int64 => into.update(array.as_primitive::<Int64Type>().value(row).to_le_bytes()),
+            DataType::Timestamp(..) => {
+                into.update(array.as_primitive::<TimestampMicrosecondType>().value(row).to_le_bytes())
+            }
+            DataType::List(_) => {
+                let items = array.as_list::<i32>().value(row);
+                into.update((items.len() as u64).to_le_bytes());
+                feed(into, &items);
+            }
+            DataType::Struct(_) => {
+                array.as_struct().columns().iter().for_each(|member| feed(into, &member.slice(row, 1)))
+            }
+            other => unreachable!("no column of `records` is a {other}"),
+        }
+    }
+}
+
+fn text(into: &mut Sha256, value: &str) {
+    into.update((value.len() as u64).to_le_bytes());
+    into.update(value);
+}
