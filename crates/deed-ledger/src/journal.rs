@@ -135,7 +135,9 @@ impl Journal {
             Ok(meta) if meta.nlink() > 0 => {}
             Ok(_) => return Err(self.breaks(format!("`{}` was deleted", self.current.path.display()))),
             Err(error) => {
-                return Err(self.breaks(format!("failed to check `{}`: {error}", self.current.path.display())));
+                return Err(
+                    self.breaks(format!("failed to check `{}`: {error}", self.current.path.display()))
+                );
             }
         }
         self.at += length;

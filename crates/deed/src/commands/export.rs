@@ -103,7 +103,9 @@ fn continues(dir: &Path, head: &Checkpoint) -> Result<(), Failure> {
         // What an interrupted export leaves.
         Err(_) if entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == "tile")) => return Ok(()),
         Err(_) => {
-            return Err(Failure::new("the folder holds something else").detail("choose a new or empty folder"));
+            return Err(
+                Failure::new("the folder holds something else").detail("choose a new or empty folder")
+            );
         }
     };
     if there.origin != head.origin {
