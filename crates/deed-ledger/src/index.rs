@@ -11,12 +11,17 @@ mod run;
 use std::{
     collections::BTreeMap,
     ops::Range,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
+
+use deed_seal::hash::Hash;
 
 pub(crate) use run::{Entry, Run, encode, packs_of};
 
-use crate::store::{Store, StoreError};
+use crate::{
+    LedgerError, PACK_LEAVES,
+    store::{Store, StoreError},
+};
 
 /// The runs of so many packs are merged into one.
 const FAN_IN: u64 = 16;
@@ -43,6 +48,21 @@ pub(crate) struct Index {
     store: Arc<dyn Store>,
     /// By first pack; together they cover packs from 0 on without gap or overlap.
     runs: RwLock<BTreeMap<u64, Arc<Run>>>,
+    /// Held while runs are written or deleted.
+    writing: Mutex<()>,
+}
+
+/// What [`Ledger::rebuild_index`](crate::Ledger::rebuild_index) did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RebuiltIndex {
+    /// Packs whose leaves were read again.
+    pub packs: u64,
+    /// Runs that were written.
+    pub runs: u64,
+    /// SHA-256 over all runs, in hex: the same leaves give the same.
+    pub digest: String,
+    /// Whether every run was there before, byte for byte (D5).
+    pub same: bool,
 }
 
 impl Index {
@@ -79,22 +99,58 @@ impl Index {
             }
         }
         missing.extend(covered..packs);
-        Ok((Index { store, runs: RwLock::new(runs) }, missing))
+        Ok((Index { store, runs: RwLock::new(runs), writing: Mutex::default() }, missing))
     }
 
     /// Adds the run of one pack; `entries` are sorted here. The same entries give the same bytes.
     pub(crate) fn add(&self, pack: u64, entries: &mut [Entry]) -> Result<(), IndexError> {
         entries.sort_unstable();
-        let bytes = encode(pack..pack + 1, entries.iter().copied());
-        let path = run::path_of(&(pack..pack + 1));
-        self.store.replace(&path, &bytes)?;
+        let packs = pack..pack + 1;
+        let bytes = encode(packs.clone(), entries.iter().copied());
+        let _writing = self.writing();
+        self.put(&packs, &bytes)
+    }
+
+    /// Writes every run again from what `entries` gives for each pack.
+    pub(crate) fn rebuild(
+        &self,
+        entries: &dyn Fn(u64) -> Result<Vec<Entry>, LedgerError>,
+    ) -> Result<RebuiltIndex, LedgerError> {
+        let _writing = self.writing();
+        let (mut digests, mut packs, mut same) = (Vec::new(), 0, true);
+        let runs = self.all();
+        for run in &runs {
+            let mut all = Vec::new();
+            for pack in run.packs.clone() {
+                let shift = ((pack - run.packs.start) * PACK_LEAVES) as u32;
+                all.extend(entries(pack)?.into_iter().map(|(hash, offset)| (hash, offset + shift)));
+                packs += 1;
+            }
+            all.sort_unstable();
+            let bytes = encode(run.packs.clone(), all.into_iter());
+            // What cannot be read is not what it should be.
+            same &= self.store.read(&run.path).is_ok_and(|before| before == bytes);
+            digests.extend_from_slice(&Hash::of(&bytes).0);
+            self.put(&run.packs, &bytes)?;
+        }
+        Ok(RebuiltIndex { packs, runs: runs.len() as u64, digest: Hash::of(&digests).to_string(), same })
+    }
+
+    fn writing(&self) -> impl Drop + '_ {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, packs: &Range<u64>, bytes: &[u8]) -> Result<(), IndexError> {
+        let path = run::path_of(packs);
+        self.store.replace(&path, bytes)?;
         let run = Arc::new(Run::open(&*self.store, &path)?);
-        self.runs.write().unwrap_or_else(PoisonError::into_inner).insert(pack, run);
+        self.runs.write().unwrap_or_else(PoisonError::into_inner).insert(packs.start, run);
         Ok(())
     }
 
     /// Merges where sixteen runs of one size stand side by side, until nothing is left to merge.
     pub(crate) fn merge(&self) -> Result<(), IndexError> {
+        let _writing = self.writing();
         while let Some(group) = self.next_group() {
             let range = group[0].packs.start..group[group.len() - 1].packs.end;
             let path = run::path_of(&range);
@@ -139,7 +195,7 @@ impl Index {
         each: &mut dyn FnMut(u64) -> bool,
     ) -> Result<(), IndexError> {
         for run in self.all().into_iter().rev() {
-            let first = run.packs.start * crate::PACK_LEAVES;
+            let first = run.packs.start * PACK_LEAVES;
             if first >= before {
                 continue;
             }

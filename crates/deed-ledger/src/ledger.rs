@@ -15,7 +15,7 @@ use futures::channel::oneshot;
 
 use crate::{
     AppendError, BlobError, IndexError, Key, KeyError, Name, OpenError, Opened, Options, PACK_LEAVES,
-    PackError, Receipt, Sender, SignedCheckpoint, VaultError,
+    PackError, RebuiltIndex, Receipt, Sender, SignedCheckpoint, VaultError,
     append::{Placed, Placing},
     background, blob,
     lock::Lock,
@@ -394,6 +394,15 @@ impl Ledger {
     /// Where packs and everything derived are.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.shared().log.store
+    }
+
+    /// Throws the index away, run by run, and builds it again from the packs. Look-ups go on meanwhile.
+    ///
+    /// # Errors
+    /// A pack cannot be read, or the store failed; runs that were not reached are as they were.
+    pub fn rebuild_index(&self) -> Result<RebuiltIndex, LedgerError> {
+        let shared = self.shared();
+        shared.index.rebuild(&|number| open::entries_of(&shared.log, &*shared.log.pack(number)?, number))
     }
 
     /// Waits until a checkpoint covers leaf `index`; whether one does within `patience`.

@@ -21,6 +21,8 @@
 mod append;
 mod background;
 mod blob;
+#[doc(hidden)]
+pub mod fuzzing;
 mod health;
 mod index;
 mod journal;
@@ -43,7 +45,7 @@ pub mod verify;
 pub use append::{AppendError, Receipt, Sender};
 pub use blob::{BlobError, Opened};
 pub use health::{Check, Counters, Health};
-pub use index::IndexError;
+pub use index::{IndexError, RebuiltIndex};
 pub use journal::{JournalDamage, JournalError};
 pub use key::Key;
 pub use keys::KeyError;

@@ -3,6 +3,7 @@
 pub(crate) mod actions;
 pub(crate) mod health;
 pub(crate) mod log;
+pub(crate) mod rebuild;
 pub(crate) mod records;
 #[cfg(feature = "sql")]
 pub(crate) mod sql;

@@ -207,6 +207,9 @@ fn is_loopback_name(host: &str) -> bool {
 /// A caller that may append records.
 pub(crate) struct Writing(pub(crate) Arc<Caller>);
 
+/// Somebody on this machine: no token gives that right.
+pub(crate) struct Operating;
+
 /// A caller that may ask.
 pub(crate) struct Reading(pub(crate) Arc<Caller>);
 
@@ -237,6 +240,19 @@ impl<S: Sync> FromRequestParts<S> for Writing {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         with_right(parts, Right::Write).map(Writing)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Operating {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        match &admission(parts)?.token {
+            None => Ok(Operating),
+            Some(token) => Err(Problem::new(
+                Kind::Forbidden,
+                format!("token `{}` allows no upkeep of the store: that is done on its machine", token.name),
+            )),
+        }
     }
 }
 

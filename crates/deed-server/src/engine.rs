@@ -47,6 +47,37 @@ pub enum EngineError {
     Folder(#[from] io::Error),
 }
 
+/// One thing that was derived again.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Rebuilt {
+    /// `index` or `records`.
+    pub name: &'static str,
+    /// Packs whose leaves were read for it.
+    pub packs: u64,
+    /// Index runs, or rows in Parquet, that there are now.
+    pub items: u64,
+    /// SHA-256 over a canonical dump, in hex.
+    pub digest: String,
+    /// Whether the dump was the same before (D5).
+    pub same: bool,
+    /// Why what was there before could not be compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// Why something was not derived again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RebuildError {
+    /// The index.
+    #[error("the index: {0}")]
+    Index(LedgerError),
+    /// Parquet.
+    #[cfg(feature = "sql")]
+    #[error("the rows: {0}")]
+    Rows(deed_query::QueryError),
+}
+
 /// Why there is no explanation.
 pub type AskError = ExplainError<LedgerError>;
 
@@ -136,6 +167,36 @@ impl Engine {
     /// The store cannot be read.
     pub fn find(&self, filter: &Filter, tenant: Option<&str>) -> Result<Page, AskError> {
         find::find(&self.evidence(tenant), filter)
+    }
+
+    /// Throws away what is derived from the packs, and derives it again. Questions are answered meanwhile.
+    ///
+    /// # Errors
+    /// See [`RebuildError`]; nothing that is sealed was touched.
+    pub fn rebuild(&self) -> Result<Vec<Rebuilt>, RebuildError> {
+        let index = self.ledger().rebuild_index().map_err(RebuildError::Index)?;
+        let rebuilt = vec![Rebuilt {
+            name: "index",
+            packs: index.packs,
+            items: index.runs,
+            digest: index.digest,
+            same: index.same,
+            problem: None,
+        }];
+        #[cfg(feature = "sql")]
+        let rebuilt = {
+            let rows = self.tables().rebuild().map_err(RebuildError::Rows)?;
+            let rows = Rebuilt {
+                name: "records",
+                packs: rows.packs,
+                items: rows.rows,
+                digest: rows.digest,
+                same: rows.same,
+                problem: rows.problem,
+            };
+            [rebuilt, vec![rows]].concat()
+        };
+        Ok(rebuilt)
     }
 
     /// The public keys of the log: `origin`, `vkeys` (C2SP signed-note) and `jwks` (RFC 7517).

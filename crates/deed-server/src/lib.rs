@@ -27,7 +27,7 @@ mod routes;
 mod serve;
 pub mod settings;
 
-pub use engine::{AskError, Engine, EngineError, EngineOptions};
+pub use engine::{AskError, Engine, EngineError, EngineOptions, RebuildError, Rebuilt};
 pub use evidence::LedgerEvidence;
 pub use problem::{Kind as ProblemKind, Problem};
 pub use serve::{Addresses, ServeError, ServeOptions, Server, serve};

@@ -12,7 +12,7 @@ use axum::{
 };
 
 use crate::{
-    api::{self, actions, health, log, records, sql},
+    api::{self, actions, health, log, rebuild, records, sql},
     app::App,
     otlp,
 };
@@ -43,6 +43,7 @@ pub(crate) fn api() -> Vec<Route> {
         gets("/v1/actions/{id}/explain", actions::explain),
         gets("/v1/traces/{trace_id}", actions::trace),
         posts("/v1/sql", sql::query),
+        posts("/v1/rebuild", rebuild::rebuild),
         gets("/v1/keys", log::keys),
         gets("/v1/schema", health::schema),
         gets("/v1/health", health::health),

@@ -196,6 +196,19 @@ Exit code 0 verified, 4 violated: something is wrong, 5 unverified: something is
     )]
     Verify(Verify),
 
+    /// Throw away what is derived and derive it again
+    #[command(
+        help_template = PAGE,
+        before_help = "The look-up index and the rows that SQL reads are derived from the sealed records. This derives \
+            them again, compares them with what was there, and says whether that was the same. Nothing that is \
+            sealed is touched, and questions are answered meanwhile.",
+        after_help = "\
+Examples:
+  deed rebuild
+  deed rebuild --json | jq .same"
+    )]
+    Rebuild,
+
     /// Print the public keys of the log
     #[command(
         help_template = PAGE,

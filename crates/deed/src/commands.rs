@@ -8,6 +8,7 @@ pub(crate) mod export;
 pub(crate) mod find;
 pub(crate) mod import;
 pub(crate) mod keys;
+pub(crate) mod rebuild;
 pub(crate) mod records;
 pub(crate) mod schema;
 pub(crate) mod serve;

@@ -86,6 +86,7 @@ async fn dispatch(global: &Global, command: Command, output: Output, stop: &Stop
         Command::Trace(trace) => commands::trace::run(global, trace, output).await,
         Command::Sql(sql) => commands::sql::run(global, sql, output).await,
         Command::Verify(verify) => commands::verify::run(global, verify, output).await,
+        Command::Rebuild => commands::rebuild::run(global, output).await,
         Command::Keys => commands::keys::run(global, output).await,
         Command::Doctor => commands::doctor::run(global, output).await,
         Command::Export(export) => commands::export::run(global, export, output).await,

@@ -7,7 +7,7 @@ use std::{
 
 use deed_record::RecordId;
 use deed_seal::hash::Hash;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::exit::Failure;
@@ -66,7 +66,7 @@ pub(crate) fn with_id(
 
 #[derive(Deserialize)]
 struct Ids<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "even_null")]
     id: Option<&'a RawValue>,
     #[serde(borrow, default)]
     source: Option<SourceIds<'a>>,
@@ -74,8 +74,13 @@ struct Ids<'a> {
 
 #[derive(Deserialize)]
 struct SourceIds<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "even_null")]
     event_id: Option<&'a RawValue>,
+}
+
+/// The value as it stands, where an `Option` alone would take `null` for no member at all.
+fn even_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! SQL over a real ledger in a folder of its own.
 
 mod actions;
+mod derived;
 mod exact;
 mod safety;
 mod support;

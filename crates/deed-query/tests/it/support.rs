@@ -15,33 +15,33 @@ use deed_query::{Options, QueryError, SqlOptions, Tables};
 use tokio::runtime::Runtime;
 
 /// A ledger and its tables, in a folder that goes when this does.
-pub struct House {
-    pub ledger: Ledger,
-    pub tables: Tables,
-    pub runtime: Runtime,
-    pub dir: tempfile::TempDir,
+pub(crate) struct House {
+    pub(crate) ledger: Ledger,
+    pub(crate) tables: Tables,
+    pub(crate) runtime: Runtime,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 impl House {
     /// A new one.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(Options::default())
     }
 
     /// A new one whose tables are run with `options`.
-    pub fn with(options: Options) -> Self {
+    pub(crate) fn with(options: Options) -> Self {
         Self::at(tempfile::tempdir().expect("a folder"), options)
     }
 
     /// One over what is in `dir`.
-    pub fn at(dir: tempfile::TempDir, options: Options) -> Self {
+    pub(crate) fn at(dir: tempfile::TempDir, options: Options) -> Self {
         let ledger = Ledger::open(dir.path(), deed_ledger::Options::default()).expect("opens");
         let tables = Tables::open(ledger.clone(), options).expect("opens");
         House { ledger, tables, runtime: Runtime::new().expect("a runtime"), dir }
     }
 
     /// Closes it and opens it again.
-    pub fn again(self, options: Options) -> Self {
+    pub(crate) fn again(self, options: Options) -> Self {
         let House { ledger, tables, runtime, dir } = self;
         tables.close();
         ledger.close().expect("closes");
@@ -50,19 +50,19 @@ impl House {
     }
 
     /// Closes it; what is in its folder stays as long as that is kept.
-    pub fn close(self) -> tempfile::TempDir {
+    pub(crate) fn close(self) -> tempfile::TempDir {
         self.tables.close();
         self.ledger.close().expect("closes");
         self.dir
     }
 
     /// Appends records.
-    pub fn append(&self, records: &str) -> Vec<Receipt> {
+    pub(crate) fn append(&self, records: &str) -> Vec<Receipt> {
         self.ledger.append(records.as_bytes(), &sender()).expect("appended")
     }
 
     /// Appends `count` small records, the first numbered `from`.
-    pub fn fill(&self, from: u64, count: u64) {
+    pub(crate) fn fill(&self, from: u64, count: u64) {
         const BATCH: u64 = 2048;
         let batches: Vec<_> = (from..from + count)
             .step_by(BATCH as usize)
@@ -82,29 +82,29 @@ impl House {
     }
 
     /// Answers a query as rows of text.
-    pub fn ask(&self, query: &str) -> Vec<Vec<String>> {
+    pub(crate) fn ask(&self, query: &str) -> Vec<Vec<String>> {
         self.ask_as(query, &SqlOptions::default()).unwrap_or_else(|error| panic!("{query}\n{error}"))
     }
 
     /// Answers a query with options.
-    pub fn ask_as(&self, query: &str, options: &SqlOptions) -> Result<Vec<Vec<String>>, QueryError> {
+    pub(crate) fn ask_as(&self, query: &str, options: &SqlOptions) -> Result<Vec<Vec<String>>, QueryError> {
         Ok(texts(&self.batches(query, options)?))
     }
 
     /// Answers a query.
-    pub fn batches(&self, query: &str, options: &SqlOptions) -> Result<Vec<RecordBatch>, QueryError> {
+    pub(crate) fn batches(&self, query: &str, options: &SqlOptions) -> Result<Vec<RecordBatch>, QueryError> {
         self.runtime.block_on(async { self.tables.sql(query, options).await?.collect().await })
     }
 
     /// Answers a query that gives one number.
-    pub fn number(&self, query: &str) -> i64 {
+    pub(crate) fn number(&self, query: &str) -> i64 {
         let batches =
             self.batches(query, &SqlOptions::default()).unwrap_or_else(|error| panic!("{query}\n{error}"));
         batches[0].column(0).as_primitive::<Int64Type>().value(0)
     }
 
     /// Waits until Parquet holds every finished pack of `packs`.
-    pub fn wait_for_parquet(&self, packs: u64) {
+    pub(crate) fn wait_for_parquet(&self, packs: u64) {
         let patience = Instant::now() + Duration::from_secs(300);
         while self.tables.lag().packs < packs || self.tables.lag().behind > 0 {
             assert!(Instant::now() < patience, "{:?} {}", self.tables.lag(), self.tables.health().detail);
@@ -114,12 +114,12 @@ impl House {
 }
 
 /// Deed itself.
-pub fn sender() -> Sender {
+pub(crate) fn sender() -> Sender {
     Sender { tenant: None, name: "test".into(), ours: true }
 }
 
 /// A small observation.
-pub fn small(number: u64) -> String {
+pub(crate) fn small(number: u64) -> String {
     format!(
         r#"{{"kind":"observation","time":"2026-11-20T10:00:00.{:06}Z","executor":{{"type":"agent","key":"agent-{}"}},"operation":"op-{}","outcome":{{"status":"success","duration_ms":{number}}}}}"#,
         number % 1_000_000,
@@ -129,7 +129,7 @@ pub fn small(number: u64) -> String {
 }
 
 /// Rows of text; nulls are empty.
-pub fn texts(batches: &[RecordBatch]) -> Vec<Vec<String>> {
+pub(crate) fn texts(batches: &[RecordBatch]) -> Vec<Vec<String>> {
     let options = FormatOptions::default();
     let mut rows = Vec::new();
     for batch in batches {
@@ -147,7 +147,7 @@ pub fn texts(batches: &[RecordBatch]) -> Vec<Vec<String>> {
 }
 
 /// Files in a folder below `dir`.
-pub fn files(dir: &Path, folder: &str) -> Vec<String> {
+pub(crate) fn files(dir: &Path, folder: &str) -> Vec<String> {
     let mut files: Vec<_> = std::fs::read_dir(dir.join(folder))
         .into_iter()
         .flatten()

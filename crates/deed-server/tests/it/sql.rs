@@ -97,3 +97,14 @@ async fn health_tells_of_the_tables() {
     assert_eq!(health["sql"], true);
     assert!(health["checks"].as_array().unwrap().iter().any(|check| check["name"] == "tables"), "{health}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_derived_is_derived_again() {
+    let running = Running::start().await;
+    running.record(&observation(1, "agent:a")).await;
+    let answer = call(running.http(), post("/v1/rebuild", "application/json", String::new())).await.json();
+    assert_eq!(answer["same"], true, "{answer}");
+    let names: Vec<_> = answer["rebuilt"].as_array().unwrap().iter().map(|part| &part["name"]).collect();
+    assert_eq!(names, ["index", "records"]);
+    assert_eq!(ask(&running, "SELECT count(*) AS n FROM records").await.json(), json!([{ "n": 1 }]));
+}

@@ -77,7 +77,8 @@ pub(crate) fn options() -> ServeOptions {
 
 pub(crate) fn engine(dir: &Path, settings: Settings) -> Engine {
     let ledger = deed_ledger::Options { journal_file_bytes: 16 << 20, ..deed_ledger::Options::default() };
-    Engine::open(dir, EngineOptions { ledger, settings: Some(settings) }).expect("the store opens")
+    Engine::open(dir, EngineOptions { ledger, settings: Some(settings), ..EngineOptions::default() })
+        .expect("the store opens")
 }
 
 pub(crate) async fn open(dir: &Path, settings: Settings, options: ServeOptions) -> Server {
