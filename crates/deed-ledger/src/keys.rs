@@ -115,15 +115,11 @@ impl Keys {
         crate::store::make_folder(&folder).map_err(failed(&folder))?;
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).map_err(failed(&folder))?;
         let path = folder.join("keys.redb");
-        let database = Database::create(&path).map_err(|e| KeyError::Database(e.to_string()))?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(failed(&path))?;
-        let keys = Keys { folder, database, tenants: RwLock::default(), data_keys: RwLock::default() };
-        keys.write(|transaction| {
-            transaction.open_table(TENANTS)?;
-            transaction.open_table(DATA_KEYS)?;
-            Ok(())
-        })?;
-        Ok(keys)
+        if !path.try_exists().map_err(failed(&path))? {
+            make_database(&folder, &path)?;
+        }
+        let database = Database::open(&path).map_err(|e| KeyError::Database(e.to_string()))?;
+        Ok(Keys { folder, database, tenants: RwLock::default(), data_keys: RwLock::default() })
     }
 
     /// Opens the keys of a store that is there already, making nothing; a holder may be using them.
@@ -279,6 +275,25 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], KeyError> {
     let mut bytes = [0; N];
     rand::fill(&mut bytes).map_err(|_| KeyError::Random)?;
     Ok(bytes)
+}
+
+/// Makes an empty database: it has its name when it is whole, however often its maker is killed.
+fn make_database(folder: &Path, path: &Path) -> Result<(), KeyError> {
+    let part = folder.join("keys.redb.part");
+    match fs::remove_file(&part) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(&part)(error)),
+        _ => {}
+    }
+    let make = || -> Result<(), redb::Error> {
+        let transaction = Database::create(&part)?.begin_write()?;
+        transaction.open_table(TENANTS)?;
+        transaction.open_table(DATA_KEYS)?;
+        Ok(transaction.commit()?)
+    };
+    make().map_err(|e| KeyError::Database(e.to_string()))?;
+    fs::set_permissions(&part, fs::Permissions::from_mode(0o600)).map_err(failed(&part))?;
+    fs::rename(&part, path).map_err(failed(path))?;
+    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed(folder))
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> KeyError {

@@ -57,7 +57,11 @@ impl QueryError {
             DataFusionError::SQL(error, _) => {
                 QueryError::Invalid(first_line(&error.to_string(), &["sql parser error: "]))
             }
-            DataFusionError::Plan(message) => QueryError::Invalid(first_line(message, &[])),
+            DataFusionError::Plan(message) => {
+                // What follows are the attempts, each with its own error.
+                let message = message.split(", errors: ").next().unwrap_or(message);
+                QueryError::Invalid(first_line(message, &["Internal error: "]))
+            }
             DataFusionError::SchemaError(error, _) => {
                 QueryError::Invalid(first_line(&error.to_string(), &[]))
             }

@@ -65,11 +65,11 @@ const APPROVALS: &str = "
     FROM authority WHERE kind = 'approval'";
 
 const DELEGATIONS: &str = "
-    SELECT leaf_index, h['hop'] AS hop, chain_depth, record, action, time, recorded, tenant, basis,
+    SELECT leaf_index, h['hop'] AS hop, chain_depth, record, of_action AS action, time, recorded, tenant, basis,
            initiator, executor,
            h['principal'] AS principal, h['type'] AS type, h['instance'] AS instance, h['vendor'] AS vendor,
            h['credential'] AS credential, h['delegation'] AS delegation, h['scopes'] AS scopes
-    FROM (SELECT leaf_index, chain_depth, id AS record, coalesce(action, id) AS action, time, recorded, tenant, basis,
+    FROM (SELECT leaf_index, chain_depth, id AS record, coalesce(action, id) AS of_action, time, recorded, tenant, basis,
                  initiator, executor, unnest(chain) AS h
           FROM records WHERE chain_depth > 0)";
 

@@ -40,7 +40,8 @@ fn rows_are_held_against_the_leaves() {
     let report = check(dir);
     assert_eq!((problems(&report).as_str(), report.verified()), ("", Some(true)));
     assert_eq!(report.checked.rows, PACK);
-    assert!(report.unchecked.is_empty(), "{:?}", report.unchecked);
+    let uncovered = report.unchecked.iter().find(|file| file.place.starts_with("parquet"));
+    assert!(uncovered.is_none(), "{uncovered:?}");
 
     // A flipped bit anywhere in the file.
     let good = fs::read(dir.join(FILE)).expect("read");

@@ -79,7 +79,7 @@ fn a_query_sees_one_size_while_others_append() {
             let row = &house.ask("SELECT count(*), count(DISTINCT leaf_index), coalesce(max(leaf_index) + 1, 0) FROM records a")[0];
             assert_eq!(row[0], row[1]);
             assert_eq!(row[0], row[2]);
-            let twice = house.ask("SELECT (SELECT count(*) FROM records), (SELECT count(id) FROM records), (SELECT count(*) FROM actions)");
+            let twice = house.ask("SELECT (SELECT count(*) FROM records) AS a, (SELECT count(id) FROM records) AS b, (SELECT count(*) FROM actions) AS c");
             assert_eq!(twice[0][0], twice[0][1]);
             assert_eq!(twice[0][0], twice[0][2]);
             let size = row[0].parse::<u64>().expect("a number");
