@@ -46,11 +46,12 @@ pub(crate) fn found(text: &str) -> String {
 
 /// A member's name as errors show it: what is no plain name is cut short or left out (D9).
 pub(crate) fn shown_name(name: &str) -> String {
+    if is_plain_name(name) { format!("`{name}`") } else { format!("of {} characters", name.chars().count()) }
+}
+
+/// Whether a member's name can hardly be a secret.
+pub(crate) fn is_plain_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':');
     let digits = name.bytes().filter(u8::is_ascii_digit).count();
-    if (1..=40).contains(&name.len()) && digits < 4 && name.chars().all(plain) {
-        format!("`{name}`")
-    } else {
-        format!("of {} characters", name.chars().count())
-    }
+    (1..=40).contains(&name.len()) && digits < 4 && name.chars().all(plain)
 }

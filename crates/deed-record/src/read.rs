@@ -5,8 +5,12 @@ use serde::{
     de::{SeqAccess, Visitor},
 };
 use serde_json::{error::Category, value::RawValue};
+use serde_path_to_error::Segment;
 
-use crate::{RecordError, Submission, error::shown_name};
+use crate::{
+    RecordError, Submission,
+    error::{is_plain_name, shown_name},
+};
 
 /// The records of a request body: a JSON array, or one record after another (NDJSON).
 ///
@@ -84,18 +88,33 @@ fn explain_record(text: &str, first: &serde_json::Error) -> RecordError {
     let mut reader = serde_json::Deserializer::from_str(text);
     match serde_path_to_error::deserialize::<_, Submission<'_>>(&mut reader) {
         Err(error) => {
-            let path = error.path().to_string();
-            let inner = error.inner();
-            let parent = if path == "." { "" } else { &path };
+            let (path, inner) = (shown_path(error.path()), error.inner());
             match missing_member(inner) {
-                Some(member) if parent.is_empty() => RecordError::new(member, "missing"),
-                Some(member) => RecordError::new(format!("{parent}.{member}"), "missing"),
-                None => RecordError::new(without_unknown(parent, inner), reason(inner)),
+                Some(member) if path.is_empty() => RecordError::new(member, "missing"),
+                Some(member) => RecordError::new(format!("{path}.{member}"), "missing"),
+                None => RecordError::new(without_unknown(&path, inner), reason(inner)),
             }
         }
         // What follows the record.
         Ok(_) => RecordError::new("", reason(first)),
     }
+}
+
+/// A place as `a.b[0]`. Names under `disclose` are the sender's: one that is no plain name is `*` (D9).
+fn shown_path(path: &serde_path_to_error::Path) -> String {
+    let mut shown = String::new();
+    for segment in path.iter() {
+        if !shown.is_empty() && !matches!(segment, Segment::Seq { .. }) {
+            shown.push('.');
+        }
+        match segment {
+            Segment::Seq { index } => shown.push_str(&format!("[{index}]")),
+            Segment::Map { key } if is_plain_name(key) => shown.push_str(key),
+            Segment::Enum { variant } => shown.push_str(variant),
+            Segment::Map { .. } | Segment::Unknown => shown.push('*'),
+        }
+    }
+    shown
 }
 
 /// The place of an unknown member is the object it stands in: its name may be anything.

@@ -314,9 +314,9 @@ objects! { Skeleton<'a>, Party<'a>, Hop<'a>, Personal, Terms<'a>, Effect<'a> }
 ///
 /// `_sd` holds the digests of members that were committed to whole; every other member is an object
 /// that holds only the `_sd` of its first-level members. Hash algorithm: SHA-256, the default.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 #[serde(transparent)]
-pub struct Commitments<'a>(#[serde(borrow)] pub BTreeMap<Utf16Ordered<'a>, Digests<'a>>);
+pub struct Commitments<'a>(pub BTreeMap<Utf16Ordered<'a>, Digests<'a>>);
 
 pub use commitments::{Digests, Utf16Ordered};
 
@@ -328,15 +328,42 @@ impl Commitments<'_> {
 }
 
 mod commitments {
-    use std::cmp::Ordering;
+    use std::{cmp::Ordering, collections::BTreeMap};
 
     use serde::{
         Deserialize, Deserializer, Serialize, Serializer,
-        de::{MapAccess, SeqAccess, Visitor},
+        de::{Error, MapAccess, SeqAccess, Visitor},
         ser::SerializeMap,
     };
 
-    use crate::Text;
+    use super::Commitments;
+    use crate::{Text, error::shown_name};
+
+    impl<'de: 'a, 'a> Deserialize<'de> for Commitments<'a> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Members;
+            impl<'de> Visitor<'de> for Members {
+                type Value = Commitments<'de>;
+                fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    f.write_str("an object")
+                }
+                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                    let mut members = BTreeMap::new();
+                    while let Some((name, digests)) = map.next_entry::<Utf16Ordered<'de>, _>()? {
+                        // INVARIANT D13: a map would keep the last of two members of one name, other
+                        // readers the first.
+                        if members.contains_key(&name) {
+                            let name = shown_name(&name.0);
+                            return Err(A::Error::custom(format!("the member {name} stands twice")));
+                        }
+                        members.insert(name, digests);
+                    }
+                    Ok(Commitments(members))
+                }
+            }
+            deserializer.deserialize_map(Members)
+        }
+    }
 
     /// A name, ordered by UTF-16 code units (RFC 8785, section 3.2.3).
     #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -405,11 +432,11 @@ mod commitments {
                     let mut digests = None;
                     while let Some(name) = map.next_key::<Text<'de>>()? {
                         if &*name != "_sd" || digests.is_some() {
-                            return Err(serde::de::Error::custom("expected exactly one member `_sd`"));
+                            return Err(A::Error::custom("expected exactly one member `_sd`"));
                         }
                         digests = Some(map.next_value()?);
                     }
-                    digests.map(Digests::Members).ok_or_else(|| serde::de::Error::missing_field("_sd"))
+                    digests.map(Digests::Members).ok_or_else(|| A::Error::missing_field("_sd"))
                 }
             }
             deserializer.deserialize_any(Either)

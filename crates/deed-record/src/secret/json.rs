@@ -8,7 +8,7 @@ use super::{
     name::{Class, class},
     shape::Found,
     text,
-    value::{is_guessable, is_secret},
+    value::{fingerprint_length, is_guessable, is_secret},
 };
 use crate::{RecordError, disclose::DEEPEST};
 
@@ -174,9 +174,14 @@ impl<'j, 'w> Walk<'j, 'w> {
             return Ok(());
         }
         let found = if found.is_empty() { text::find(&value.text) } else { found };
-        // `Authorization: Bearer …` is a token, and keeps its scheme.
+        // `Authorization: Bearer …` is a token, and keeps its scheme: what is left besides decides
+        // whether all of it is the secret.
         let found = match place.class {
-            Some(class) if found.is_empty() => whole(&value.text, class),
+            Some(class @ (Class::Token | Class::Header))
+                if !whole(&left_over(&value.text, &found), class).is_empty() =>
+            {
+                vec![all_of(&value.text, class)]
+            }
             _ => found,
         };
         self.take_out(place, found, &value, from);
@@ -355,12 +360,33 @@ impl<'j, 'w> Walk<'j, 'w> {
 
 /// The value itself, where it is a secret.
 fn whole(value: &str, class: Class) -> Vec<Found> {
+    let found = all_of(value, class);
+    if is_secret(&value[found.range.clone()], class) { vec![found] } else { Vec::new() }
+}
+
+/// The value itself, without the name of a scheme.
+fn all_of(value: &str, class: Class) -> Found {
     let (start, secret) = if class == Class::Header { text::without_scheme(0, value) } else { (0, value) };
-    if is_secret(secret, class) {
-        vec![Found { range: start..value.len(), guessable: is_guessable(secret, class) }]
-    } else {
-        Vec::new()
+    Found { range: start..value.len(), guessable: is_guessable(secret, class) }
+}
+
+/// `value` without what was found in it and without fingerprints: the same before secrets are taken out
+/// and after.
+fn left_over(value: &str, found: &[Found]) -> String {
+    let mut left = String::new();
+    let mut at = 0;
+    let mut found = found.iter().peekable();
+    while let Some(next) = value[at..].chars().next() {
+        let secret = found.next_if(|found| found.range.start <= at).map_or(0, |found| found.range.len());
+        match secret.max(fingerprint_length(&value[at..])) {
+            0 => {
+                left.push(next);
+                at += next.len_utf8();
+            }
+            length => at += length,
+        }
     }
+    left
 }
 
 fn is_one_of(name: &str, names: &[&str]) -> bool {

@@ -190,7 +190,7 @@ fn no_error_shows_a_value_that_may_be_secret() {
                 format!(r#"{{"disclose":{{"a":{{"{token}":1,"{token}":{value}}}}}}}"#),
             ] {
                 let Err(error) = parse_records(record.as_bytes(), false) else { continue };
-                let shown = error.message.replace("2026-11-20T10:00:00Z", "");
+                let shown = error.to_string().replace("2026-11-20T10:00:00Z", "");
                 for hidden in [secret, &token, "73512846"] {
                     assert!(!shown.contains(hidden), "{record}: {error}");
                 }

@@ -86,6 +86,24 @@ fn what_one_leaf_says_is_said_in_one_way() {
     assert_eq!(leaf, serde_json_canonicalizer::to_vec(&full::skeleton()).expect("canonical"));
 }
 
+#[test]
+fn a_leaf_in_which_a_member_stands_twice_is_none() {
+    let mut leaf = Vec::new();
+    full::skeleton().write_canonical(&mut leaf);
+    let leaf = String::from_utf8(leaf).expect("UTF-8");
+    for (place, member) in [
+        ("{", r#""task":"t""#),
+        (r#""disclose":{"#, r#""_sd":["a"]"#),
+        (r#""disclose":{"#, r#""result":{"_sd":["a"]}"#),
+        (r#""disclose":{"#, r#""r":{"_sd":["a"],"_sd":["b"]}"#),
+    ] {
+        let twice = leaf.replacen(place, &format!("{place}{member},{member},"), 1);
+        assert_ne!(leaf, twice);
+        let error = Skeleton::parse(twice.as_bytes()).expect_err("it is refused").to_string();
+        assert!(error.contains("stands twice") || error.contains("exactly one member"), "{error}");
+    }
+}
+
 /// Values for the members of a record, drawn one after another.
 #[derive(Debug)]
 struct Drawn {

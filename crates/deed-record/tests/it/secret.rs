@@ -118,6 +118,12 @@ fn table() -> Vec<(String, Vec<(String, bool)>)> {
         (r#"{"Authorization":"Basic cm9vdDpodW50ZXIy"}"#.into(), vec![secret("cm9vdDpodW50ZXIy")]),
         (r#"{"authorization":"Token 9944b09199c62bcf9418"}"#.into(), vec![secret("9944b09199c62bcf9418")]),
         (r#"{"Cookie":"session=abc; theme=dark"}"#.into(), vec![secret("session=abc; theme=dark")]),
+        // One secret in it is not all of it.
+        (
+            r#"{"Cookie":"token=abc12345678; session=xyz789"}"#.into(),
+            vec![secret("token=abc12345678; session=xyz789")],
+        ),
+        (r#"{"token":"password:secret"}"#.into(), vec![secret("secret")]),
         (
             r#"{"cmd":"curl -H 'Authorization: Token 9944b09199c62bcf9418' https://x"}"#.into(),
             vec![secret("9944b09199c62bcf9418")],
