@@ -252,6 +252,11 @@ pub enum SdError {
     /// A disclosed name that its object already has.
     #[error("a disclosure has the name `{0}`, which its object already has")]
     NameTaken(String),
+    /// A value that is JSON but cannot be held: nested too deep, a number out of range, half a surrogate pair.
+    #[error(
+        "the value of the disclosure with digest `{0}` nests too deep, or holds a number or a character that cannot be represented"
+    )]
+    Unreadable(String),
     /// Nested over [`MAX_DEPTH`] deep.
     #[error("the payload nests more than {MAX_DEPTH} deep")]
     TooDeep,
@@ -346,7 +351,8 @@ impl<'a> Unpacking<'a> {
 }
 
 fn read_value(disclosure: &Disclosure) -> Result<Value, SdError> {
-    serde_json::from_str(disclosure.value_json()).map_err(|_| SdError::TooDeep) // it was read before, so depth is what fails
+    // It was read before, as text: what fails now is not its form.
+    serde_json::from_str(disclosure.value_json()).map_err(|_| SdError::Unreadable(show(&disclosure.digest())))
 }
 
 fn show(digest: &[u8; 32]) -> String {

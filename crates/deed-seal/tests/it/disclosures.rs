@@ -145,8 +145,12 @@ fn chains_of_disclosures_do_not_exhaust_the_stack() {
     }
     assert_eq!(unpack(&inner, &disclosures), Err(SdError::TooDeep));
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
-    let disclosure = Disclosure::from_json(disclosure_json("c2FsdA", "deep", deep.as_bytes())).unwrap();
-    assert_eq!(unpack(&json!({ "_sd": [text(&disclosure)] }), &[disclosure]), Err(SdError::TooDeep));
+    for value in [deep.as_str(), "1e999", r#""\ud800""#] {
+        let disclosure = Disclosure::from_json(disclosure_json("c2FsdA", "claim", value.as_bytes())).unwrap();
+        let digest = text(&disclosure);
+        let unpacked = unpack(&json!({ "_sd": [digest] }), &[disclosure]);
+        assert_eq!(unpacked, Err(SdError::Unreadable(digest)), "{value}");
+    }
 }
 
 #[test]
