@@ -71,11 +71,13 @@ fn store_pack(shared: &Shared, full: &PackInMemory) -> Result<(), LedgerError> {
     match store.create(&pack::path_of(full.number), &parts) {
         Ok(()) => {}
         Err(StoreError::Exists(path)) => {
-            // The link was made, but its success did not reach us. Anything else of that name is an
-            // enemy's, or another writer's.
-            if store.read(&path)? != parts.concat() {
+            // An attempt before this one made it, but may have failed to make it durable. Anything else
+            // of that name is an enemy's, or another writer's.
+            let bytes = parts.concat();
+            if store.read(&path)? != bytes {
                 return Err(LedgerError::Broken(format!("`{path}` exists with other content")));
             }
+            store.replace(&path, &bytes)?;
         }
         Err(error) => return Err(error.into()),
     }

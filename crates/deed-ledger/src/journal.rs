@@ -6,18 +6,21 @@
 //! and every checksum covers it, so that valid frames of an earlier use are never taken for new ones.
 //!
 //! After a failed write or sync the state of the disk is unknown: the journal refuses everything from
-//! then on ([`JournalError::Broken`]). It is never retried as if it had not happened (D2).
+//! then on ([`JournalError::Broken`]). It is never retried as if it had not happened (D2): a second sync
+//! would succeed although the system has dropped what it could not write.
 
+mod disk;
 mod frame;
 mod recover;
 
-use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::{FileExt, MetadataExt},
-    path::{Path, PathBuf},
-};
+#[cfg(test)]
+pub(crate) mod crashes;
+#[cfg(test)]
+pub(crate) mod sim;
 
+use std::{io, path::Path, sync::Arc};
+
+pub(crate) use disk::{Disk, DiskFile, Folder};
 pub(crate) use frame::{Entry, Frame, FrameBuilder};
 pub use recover::JournalDamage;
 pub(crate) use recover::Torn;
@@ -29,12 +32,10 @@ const FOLDER: &str = "journal";
 
 /// Appends frames, one at a time, from one thread.
 pub(crate) struct Journal {
-    folder: PathBuf,
+    disk: Arc<dyn Disk>,
     file_bytes: u64,
-    /// The file that frames go to now.
-    current: Slot,
-    /// Where in it the next frame goes.
-    at: u64,
+    /// The file that frames go to now; none before the first commit.
+    current: Option<Current>,
     /// Files whose leaves are not all in packs yet, oldest first.
     full: Vec<Slot>,
     /// Files ready to be used again.
@@ -44,9 +45,17 @@ pub(crate) struct Journal {
     broken: Option<String>,
 }
 
+struct Current {
+    slot: Slot,
+    /// Of this use of the file.
+    generation: u64,
+    /// Where in it the next frame goes.
+    at: u64,
+}
+
 struct Slot {
-    file: File,
-    path: PathBuf,
+    file: Box<dyn DiskFile>,
+    name: String,
     /// One past the last leaf in it.
     end: u64,
 }
@@ -71,34 +80,40 @@ pub(crate) struct Recovered {
     pub(crate) torn: Option<Torn>,
 }
 
+/// The journal's folder in the store `dir`, made if it is not there.
+///
+/// # Errors
+/// It cannot be made.
+pub(crate) fn folder(dir: &Path) -> Result<Folder, JournalDamage> {
+    let path = dir.join(FOLDER);
+    crate::store::make_folder(&path).map_err(JournalDamage::io(FOLDER))?;
+    Ok(Folder(path))
+}
+
 impl Journal {
-    /// Opens the journal of the store in `dir` and reads what is not in packs yet: leaves from `packed` on.
+    /// Opens the journal on `disk` and reads what is not in packs yet: leaves from `packed` on.
     ///
     /// # Errors
     /// Damage that a crash cannot explain, or a folder that cannot be read or written.
-    pub(crate) fn open(dir: &Path, file_bytes: u64, packed: u64) -> Result<Recovered, JournalDamage> {
-        let folder = dir.join(FOLDER);
-        crate::store::make_folder(&folder).map_err(JournalDamage::io(&folder))?;
-        let found = recover::read(&folder, packed, true)?;
-        let generation = found.files.iter().map(|file| file.generation).max().unwrap_or(0);
-        let next_slot = found.files.iter().map(|file| file.slot + 1).max().unwrap_or(0);
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        file_bytes: u64,
+        packed: u64,
+    ) -> Result<Recovered, JournalDamage> {
+        let found = recover::read(&*disk, packed, true)?;
+        recover::make_durable(&*disk, &found)?;
         let mut journal = Journal {
-            current: Slot {
-                file: File::open(&folder).map_err(JournalDamage::io(&folder))?,
-                path: folder.clone(),
-                end: 0,
-            },
-            folder,
+            disk,
             file_bytes,
-            at: u64::MAX, // nothing fits: the first commit takes a fresh file
+            current: None,
             full: Vec::new(),
             spare: Vec::new(),
-            generation,
-            next_slot,
+            generation: found.files.iter().map(|file| file.generation).max().unwrap_or(0),
+            next_slot: found.files.iter().map(|file| file.slot.saturating_add(1)).max().unwrap_or(0),
             broken: None,
         };
         for file in found.files {
-            let slot = Slot { file: file.file, path: file.path, end: file.end };
+            let slot = Slot { file: file.file, name: file.name, end: file.end };
             // A file of another size was made under another setting, or cut short: `release` removes it
             // once nothing needs it, and not before what was signed has been found whole.
             if slot.end > packed || file.size != file_bytes {
@@ -120,43 +135,44 @@ impl Journal {
             return Err(JournalError::Broken(why.clone()));
         }
         let length = frame.len() as u64;
-        if self.at.saturating_add(length) > self.file_bytes {
-            self.advance(frame.first(), length)?;
-        }
-        let bytes = frame.finish(self.generation);
+        let bytes_of_file = self.file_bytes;
+        let current = match &mut self.current {
+            Some(current) if current.at.saturating_add(length) <= bytes_of_file => current,
+            _ => self.advance(frame.first(), length)?,
+        };
+        let Slot { file, name, end } = &mut current.slot;
         // INVARIANT D2: acknowledged only after this returned.
-        let written =
-            self.current.file.write_all_at(bytes, self.at).and_then(|()| self.current.file.sync_data());
-        if let Err(error) = written {
-            return Err(self.breaks(format!("failed to sync `{}`: {error}", self.current.path.display())));
-        }
-        // A synced file that nobody can find again is no record (the folder was deleted under us).
-        match self.current.file.metadata() {
-            Ok(meta) if meta.nlink() > 0 => {}
-            Ok(_) => return Err(self.breaks(format!("`{}` was deleted", self.current.path.display()))),
-            Err(error) => {
-                return Err(
-                    self.breaks(format!("failed to check `{}`: {error}", self.current.path.display()))
-                );
+        let bytes = frame.finish(current.generation);
+        let written = file.write_all_at(bytes, current.at).and_then(|()| file.sync());
+        let problem = match written.and_then(|()| file.has_name()) {
+            Ok(true) => {
+                current.at += length;
+                *end = frame.end();
+                return Ok(());
             }
-        }
-        self.at += length;
-        self.current.end = frame.end();
-        Ok(())
+            // A synced file that nobody can find again is no record (the folder was deleted under us).
+            Ok(false) => format!("`{FOLDER}/{name}` was deleted"),
+            Err(error) => format!("failed to sync `{FOLDER}/{name}`: {error}"),
+        };
+        Err(self.breaks(problem))
     }
 
     /// Whether a spare file should be made ready, so that no commit has to wait for one.
-    pub(crate) fn wants_spare(&self) -> Option<SpareMaker> {
-        (self.spare.is_empty() && self.broken.is_none()).then(|| SpareMaker {
-            path: self.folder.join(format!("{:04}.journal", self.next_slot)),
-            bytes: self.file_bytes,
-        })
+    pub(crate) fn wants_spare(&self) -> bool {
+        self.spare.is_empty() && self.broken.is_none()
+    }
+
+    /// What makes a spare file. Each has a name of its own: one may be at work while a commit that
+    /// could not wait makes another.
+    pub(crate) fn spare_maker(&mut self) -> SpareMaker {
+        let name = format!("{:04}.journal", self.next_slot);
+        self.next_slot += 1;
+        SpareMaker { disk: self.disk.clone(), name, bytes: self.file_bytes }
     }
 
     /// Takes a file that [`SpareMaker::make`] made.
     pub(crate) fn add_spare(&mut self, spare: Spare) {
-        self.next_slot += 1;
-        self.spare.push(Slot { file: spare.file, path: spare.path, end: 0 });
+        self.spare.push(Slot { file: spare.file, name: spare.name, end: 0 });
     }
 
     /// Frees files all of whose leaves are below `packed`.
@@ -165,44 +181,36 @@ impl Journal {
             std::mem::take(&mut self.full).into_iter().partition(|slot| slot.end <= packed);
         self.full = full;
         for slot in free {
-            let right_size = slot.file.metadata().is_ok_and(|meta| meta.len() == self.file_bytes);
+            let right_size = slot.file.size().is_ok_and(|size| size == self.file_bytes);
             // Two are enough for the steady state; a backlog that made more gives its space back.
             if right_size && self.spare.len() < 2 {
                 self.spare.push(slot);
-            } else if let Err(error) = fs::remove_file(&slot.path) {
-                tracing::warn!(path = %slot.path.display(), %error, "a journal file that is not needed stays behind");
+            } else if let Err(error) = self.disk.remove(&slot.name) {
+                tracing::warn!(file = slot.name, %error, "a journal file that is not needed stays behind");
             }
         }
     }
 
     /// Goes on in a fresh file. Nothing of the old one changes, so that a failure here loses nothing.
-    fn advance(&mut self, first: u64, length: u64) -> Result<(), JournalError> {
+    fn advance(&mut self, first: u64, length: u64) -> Result<&mut Current, JournalError> {
         if HEADER + length > self.file_bytes {
             return Err(JournalError::NoRoom(io::Error::other("one commit is larger than a journal file")));
         }
-        let slot = match self.spare.pop() {
-            Some(slot) => slot,
-            None => {
-                let maker = SpareMaker {
-                    path: self.folder.join(format!("{:04}.journal", self.next_slot)),
-                    bytes: self.file_bytes,
-                };
-                let spare = maker.make().map_err(JournalError::NoRoom)?;
-                self.next_slot += 1;
-                Slot { file: spare.file, path: spare.path, end: 0 }
-            }
+        if self.spare.is_empty() {
+            let spare = self.spare_maker().make().map_err(JournalError::NoRoom)?;
+            self.add_spare(spare);
+        }
+        let Some(slot) = self.spare.pop() else {
+            return Err(JournalError::NoRoom(io::Error::other("there is no journal file to go on in")));
         };
-        let header = header(self.generation + 1, first);
-        if let Err(error) = slot.file.write_all_at(&header, 0).and_then(|()| slot.file.sync_data()) {
-            return Err(self.breaks(format!("failed to sync `{}`: {error}", slot.path.display())));
+        let written =
+            slot.file.write_all_at(&header(self.generation + 1, first), 0).and_then(|()| slot.file.sync());
+        if let Err(error) = written {
+            return Err(self.breaks(format!("failed to sync `{FOLDER}/{}`: {error}", slot.name)));
         }
         self.generation += 1;
-        let old = std::mem::replace(&mut self.current, slot);
-        if self.at != u64::MAX {
-            self.full.push(old);
-        }
-        self.at = HEADER;
-        Ok(())
+        self.full.extend(self.current.take().map(|old| old.slot));
+        Ok(self.current.insert(Current { slot, generation: self.generation, at: HEADER }))
     }
 
     fn breaks(&mut self, why: String) -> JournalError {
@@ -213,11 +221,11 @@ impl Journal {
 
 /// The frames with leaves at or above `packed` of the journal in `dir`, and where they end, touching nothing.
 pub(crate) fn read_only(dir: &Path, packed: u64) -> Result<(Vec<Frame>, Option<Torn>), JournalDamage> {
-    let folder = dir.join(FOLDER);
-    if !folder.is_dir() {
+    let path = dir.join(FOLDER);
+    if !path.is_dir() {
         return Ok((Vec::new(), None));
     }
-    let found = recover::read(&folder, packed, false)?;
+    let found = recover::read(&Folder(path), packed, false)?;
     Ok((found.frames, found.torn))
 }
 
@@ -233,41 +241,40 @@ fn header(generation: u64, first: u64) -> [u8; 28] {
 
 /// Makes a zero-filled file, away from the thread that commits.
 pub(crate) struct SpareMaker {
-    path: PathBuf,
+    disk: Arc<dyn Disk>,
+    name: String,
     bytes: u64,
 }
 
 /// A zero-filled, synced file.
 pub(crate) struct Spare {
-    file: File,
-    path: PathBuf,
+    file: Box<dyn DiskFile>,
+    name: String,
 }
 
 impl SpareMaker {
     /// Writes every block: space only reserved would cost a metadata update at each sync.
     pub(crate) fn make(self) -> io::Result<Spare> {
-        let make = || -> io::Result<File> {
-            let mut file =
-                OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&self.path)?;
-            let zeros = vec![0; 1 << 20];
-            let mut left = self.bytes;
-            while left > 0 {
-                let now = left.min(zeros.len() as u64);
-                file.write_all(&zeros[..now as usize])?;
-                left -= now;
+        let file = self.disk.create(&self.name)?;
+        let fill = || -> io::Result<()> {
+            // Where there is no room, this says so before the last of it is taken.
+            file.allocate(self.bytes)?;
+            let zeros = vec![0; self.bytes.min(1 << 20) as usize];
+            let mut at = 0;
+            while at < self.bytes {
+                let now = zeros.len().min((self.bytes - at) as usize);
+                file.write_all_at(&zeros[..now], at)?;
+                at += now as u64;
             }
-            file.sync_all()?;
-            if let Some(folder) = self.path.parent() {
-                File::open(folder)?.sync_all()?;
-            }
-            Ok(file)
+            file.sync()?;
+            self.disk.sync()
         };
-        match make() {
-            Ok(file) => Ok(Spare { file, path: self.path }),
+        match fill() {
+            Ok(()) => Ok(Spare { file, name: self.name }),
             Err(error) => {
                 // Half a file on a full disk only keeps it full.
-                if let Err(left) = fs::remove_file(&self.path) {
-                    tracing::warn!(path = %self.path.display(), error = %left, "an unfinished journal file stays behind");
+                if let Err(left) = self.disk.remove(&self.name) {
+                    tracing::warn!(file = self.name, error = %left, "an unfinished journal file stays behind");
                 }
                 Err(error)
             }

@@ -7,6 +7,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     task::{Context, Poll},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use deed_record::{Account, Alias, Pseudonyms, RecordId, Sealed, Skeleton};
@@ -82,9 +83,13 @@ impl Ledger {
     /// # Errors
     /// [`OpenError::Held`] if another process holds it; otherwise what is wrong with it, and where.
     pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
-        let open::Opened { shared, journal, lock } = open::open(dir, &options)?;
+        Ledger::start(dir, open::open(dir, &options)?, options.checkpoint_interval)
+    }
+
+    /// Starts the threads of an opened store.
+    pub(crate) fn start(dir: &Path, opened: open::Opened, interval: Duration) -> Result<Self, OpenError> {
+        let open::Opened { shared, journal, lock } = opened;
         let shared = Arc::new(shared);
-        let interval = options.checkpoint_interval;
         let sequencer = Sequencer::new(shared.clone(), journal);
         let (for_packer, for_signer) = (shared.clone(), shared.clone());
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
@@ -406,7 +411,7 @@ impl Ledger {
     }
 
     /// Waits until a checkpoint covers leaf `index`; whether one does within `patience`.
-    pub fn wait_signed(&self, index: u64, patience: std::time::Duration) -> bool {
+    pub fn wait_signed(&self, index: u64, patience: Duration) -> bool {
         self.shared().wait_until(patience, || self.checkpoint().is_some_and(|signed| signed.size > index))
     }
 

@@ -16,7 +16,7 @@ use deed_seal::{
 use crate::{
     LedgerError, PACK_LEAVES, PackError,
     index::{self, Index},
-    journal::{Frame, Journal, JournalDamage},
+    journal::{self, Disk, Frame, Journal, JournalDamage},
     key::each_key,
     keys::{KeyError, Keys, random},
     lock::{Lock, LockError},
@@ -114,6 +114,21 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
         LockError::Io(source) => folder(source),
     })?;
     let keys = Keys::open(dir)?;
+    for name in FOLDERS {
+        make_folder(&std::path::absolute(dir.join(name)).map_err(folder)?).map_err(folder)?;
+    }
+    let store = Arc::new(LocalStore::open(dir, FOLDERS).map_err(folder)?);
+    let (shared, journal) = open_on(keys, store, Arc::new(journal::folder(dir)?), options)?;
+    Ok(Opened { shared, journal, lock })
+}
+
+/// Opens what is in `store` and goes on with the journal on `disk`.
+pub(crate) fn open_on(
+    keys: Keys,
+    store: Arc<dyn Store>,
+    disk: Arc<dyn Disk>,
+    options: &Options,
+) -> Result<(Shared, Journal), OpenError> {
     let origin: Arc<str> = keys
         .text("origin", || match &options.origin {
             Some(origin) => Ok(origin.clone()),
@@ -121,16 +136,12 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
         })?
         .into();
     let signer = CheckpointSigner::open(&keys, &origin)?;
-    for name in FOLDERS {
-        make_folder(&std::path::absolute(dir.join(name)).map_err(folder)?).map_err(folder)?;
-    }
-    let store: Arc<dyn Store> = Arc::new(LocalStore::open(dir, FOLDERS).map_err(folder)?);
 
     let roots = pack_roots(&*store, &origin)?;
     let packs = roots.len() as u64;
     let mut frontier = Frontier::new();
     roots.iter().for_each(|root| frontier.push_full_tile(*root, PACK_LEAVES));
-    let recovered = Journal::open(dir, options.journal_file_bytes, packs * PACK_LEAVES)?;
+    let recovered = Journal::open(disk, options.journal_file_bytes, packs * PACK_LEAVES)?;
     if let Some(torn) = recovered.torn.as_ref().filter(|torn| torn.begun) {
         let (file, at) = (&torn.file, torn.at);
         tracing::warn!(
@@ -165,7 +176,7 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
         derive_run(&shared, number)?;
     }
     shared.index.merge().map_err(LedgerError::from)?;
-    Ok(Opened { shared, journal: recovered.journal, lock })
+    Ok((shared, recovered.journal))
 }
 
 fn pack_roots(store: &dyn Store, origin: &str) -> Result<Vec<Hash>, OpenError> {

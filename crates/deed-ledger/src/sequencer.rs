@@ -7,12 +7,16 @@ use std::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 use deed_record::{RecordId, Timestamp};
 use deed_seal::hash::{Hash, leaf_hash};
 use futures::channel::oneshot;
+
+#[cfg(test)]
+mod crashes;
 
 use crate::{
     LedgerError, PACK_LEAVES,
@@ -56,7 +60,6 @@ struct QueueState {
     jobs: VecDeque<Job>,
     bytes: usize,
     closed: Option<String>,
-    spare: Option<std::io::Result<Spare>>,
 }
 
 impl Queue {
@@ -97,10 +100,6 @@ impl Queue {
         self.room.notify_all();
     }
 
-    fn give_spare(&self, spare: std::io::Result<Spare>) {
-        self.lock().spare = Some(spare);
-    }
-
     /// Closes, and forgets what waits: its senders hear that recording is unavailable.
     fn abandon(&self, why: &str) {
         self.close(why);
@@ -108,7 +107,7 @@ impl Queue {
     }
 
     /// The next batches, up to a frame's worth; `None` when closed and empty.
-    fn take(&self) -> Option<(Vec<Job>, Option<std::io::Result<Spare>>)> {
+    fn take(&self) -> Option<Vec<Job>> {
         let mut state = self.lock();
         while state.jobs.is_empty() {
             if state.closed.is_some() {
@@ -126,10 +125,9 @@ impl Queue {
         }
         state.bytes = state.bytes.saturating_sub(bytes);
         self.depth.store(state.jobs.len() as u64, Ordering::Relaxed);
-        let spare = state.spare.take();
         drop(state);
         self.room.notify_all();
-        Some((jobs, spare))
+        Some(jobs)
     }
 }
 
@@ -138,6 +136,8 @@ pub(crate) struct Sequencer {
     shared: Arc<Shared>,
     journal: Journal,
     frame: FrameBuilder,
+    /// At work on the journal file after the next.
+    making: Option<JoinHandle<std::io::Result<Spare>>>,
     spare_asked: bool,
 }
 
@@ -151,26 +151,21 @@ struct Group {
 }
 
 impl Drop for Sequencer {
-    /// However the thread ends, nobody waits for it in vain.
+    /// However the thread ends, nobody waits for it in vain, and nothing of it writes on.
     fn drop(&mut self) {
         self.shared.queue.abandon("the sequencer has stopped");
+        drop(self.making.take().map(JoinHandle::join));
     }
 }
 
 impl Sequencer {
     pub(crate) fn new(shared: Arc<Shared>, journal: Journal) -> Self {
-        Sequencer { shared, journal, frame: FrameBuilder::new(), spare_asked: false }
+        Sequencer { shared, journal, frame: FrameBuilder::new(), making: None, spare_asked: false }
     }
 
     pub(crate) fn run(mut self) {
-        while let Some((mut jobs, spare)) = self.shared.queue.take() {
-            match spare {
-                Some(Ok(spare)) => self.journal.add_spare(spare),
-                Some(Err(error)) => tracing::warn!(%error, "failed to make a journal file ahead of need"),
-                None => {}
-            }
-            self.spare_asked &= self.journal.wants_spare().is_some();
-            self.prepare_spare();
+        while let Some(mut jobs) = self.shared.queue.take() {
+            self.take_spare();
             self.journal.release(self.shared.log.with_tail(|tail| tail.first()));
 
             let answers = self.place(&mut jobs);
@@ -180,18 +175,26 @@ impl Sequencer {
                     self.shared.counters.unheard.fetch_add(1, Ordering::Relaxed);
                 }
             }
+            self.prepare_spare();
         }
+    }
+
+    fn take_spare(&mut self) {
+        if let Some(Ok(made)) = self.making.take_if(|making| making.is_finished()).map(JoinHandle::join) {
+            match made {
+                Ok(spare) => self.journal.add_spare(spare),
+                Err(error) => tracing::warn!(%error, "failed to make a journal file ahead of need"),
+            }
+        }
+        self.spare_asked &= self.journal.wants_spare();
     }
 
     /// Has the next journal file made while this thread goes on.
     fn prepare_spare(&mut self) {
-        if self.spare_asked {
-            return;
-        }
-        if let Some(maker) = self.journal.wants_spare() {
+        if !self.spare_asked && self.journal.wants_spare() {
             self.spare_asked = true;
-            let shared = self.shared.clone();
-            std::thread::spawn(move || shared.queue.give_spare(maker.make()));
+            let maker = self.journal.spare_maker();
+            self.making = Some(std::thread::spawn(move || maker.make()));
         }
     }
 
@@ -199,7 +202,7 @@ impl Sequencer {
     fn place(&mut self, jobs: &mut [Job]) -> Vec<Result<Vec<Placed>, AppendError>> {
         let mut answers: Vec<Result<Vec<Placed>, AppendError>> =
             jobs.iter().map(|job| Ok(Vec::with_capacity(job.batch.items.len()))).collect();
-        if let Err(error) = self.wait_for_room() {
+        if let Err(error) = self.may_write() {
             answers.iter_mut().for_each(|answer| *answer = Err(error.clone()));
             return answers;
         }
@@ -325,9 +328,11 @@ impl Sequencer {
         Ok(found.map(|earlier| judge(earlier.index, earlier.content)))
     }
 
-    /// Waits while too many packs wait for the store: memory is bounded (D2 holds, for nothing is
-    /// acknowledged meanwhile).
-    fn wait_for_room(&self) -> Result<(), AppendError> {
+    /// Nothing is taken once writing has stopped; while too many packs wait for the store, this waits.
+    fn may_write(&self) -> Result<(), AppendError> {
+        if let Some(why) = self.shared.failure() {
+            return Err(AppendError::Unavailable(why.to_owned()));
+        }
         let waited = self
             .shared
             .wait_until(PATIENCE, || self.shared.log.with_tail(|tail| tail.waiting()) < MOST_WAITING);
@@ -380,9 +385,7 @@ impl Shared {
         }
         Ok(None)
     }
-}
 
-impl Shared {
     /// Whether a record of that id is in a pack, below leaf `packed`.
     pub(crate) fn find_packed(&self, id: RecordId, packed: u64) -> Result<bool, LedgerError> {
         let mut found = false;

@@ -3,6 +3,8 @@
 mod local;
 pub(crate) use local::make_folder;
 mod memory;
+#[cfg(test)]
+pub(crate) mod sim;
 
 use std::{io, ops::Range};
 

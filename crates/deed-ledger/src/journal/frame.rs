@@ -140,6 +140,15 @@ pub(super) fn read(bytes: &[u8], generation: u64) -> Read {
     }
 }
 
+/// The whole frame, of whatever generation, that stands at the beginning of `bytes`.
+pub(super) fn read_any(bytes: &[u8]) -> Option<Frame> {
+    let generation = u64::from_le_bytes(bytes.get(24..32)?.try_into().ok()?);
+    match read(bytes, generation) {
+        Read::Frame(frame, _) => Some(frame),
+        Read::Torn | Read::Nothing => None,
+    }
+}
+
 fn payload_of(mut payload: &[u8], first: u64, leaves: u32, names: u32) -> Option<Frame> {
     fn take<'a>(from: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = from.split_at_checked(length)?;

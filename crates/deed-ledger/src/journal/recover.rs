@@ -1,13 +1,9 @@
 //! Reading a journal after a stop of any kind.
 
-use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Read as _},
-    path::{Path, PathBuf},
-};
+use std::io;
 
 use super::{
-    HEADER, MAGIC,
+    Disk, DiskFile, FOLDER, HEADER, MAGIC,
     frame::{self, FRAME_HEADER, Frame, Read},
 };
 
@@ -47,8 +43,8 @@ pub enum JournalDamage {
 }
 
 impl JournalDamage {
-    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let file = path.display().to_string();
+    pub(crate) fn io(file: &str) -> impl FnOnce(io::Error) -> Self {
+        let file = file.to_owned();
         move |source| JournalDamage::Io { file, source }
     }
 }
@@ -69,33 +65,44 @@ pub(crate) struct Torn {
 }
 
 pub(super) struct FoundFile {
-    pub(super) file: File,
-    pub(super) path: PathBuf,
+    pub(super) file: Box<dyn DiskFile>,
+    pub(super) name: String,
     pub(super) slot: u32,
     pub(super) size: u64,
+    /// 0 if it was made but not used yet.
     pub(super) generation: u64,
+    /// The first leaf this use of it was begun for.
+    first: u64,
     pub(super) end: u64,
+    /// Its last frame: where, and the bytes of it.
+    last: Option<(u64, Vec<u8>)>,
 }
 
-pub(super) fn read(folder: &Path, packed: u64, write: bool) -> Result<Found, JournalDamage> {
-    let mut files = list(folder, write)?;
+/// Reads every file of the journal: frames with leaves from `packed` on, in order.
+pub(super) fn read(disk: &dyn Disk, packed: u64, write: bool) -> Result<Found, JournalDamage> {
+    let mut files = list(disk, packed, write)?;
     files.sort_by_key(|file| file.generation);
     let mut found = Found { files: Vec::new(), frames: Vec::new(), torn: None };
-    let last = files.iter().rposition(|file| file.generation > 0);
+    let newest = files.iter().rposition(|file| file.generation > 0);
     let mut next = packed;
     for (at, mut file) in files.into_iter().enumerate() {
         if file.generation > 0 {
-            let frames = frames_of(&mut file, Some(at) == last, &mut found.torn)?;
-            file.end = frames.last().map_or(0, Frame::end);
-            for frame in frames {
+            // A file is begun only when every leaf before is durable.
+            if file.first > next {
+                return Err(JournalDamage::Hole { file: file.name, expected: next, found: file.first });
+            }
+            for frame in frames_of(&mut file, Some(at) == newest, &mut found.torn)? {
                 if frame.end() <= packed {
                     continue;
                 }
                 if frame.first > next {
-                    return Err(JournalDamage::Hole {
-                        file: name(&file.path),
-                        expected: next,
-                        found: frame.first,
+                    return Err(JournalDamage::Hole { file: file.name, expected: next, found: frame.first });
+                }
+                if frame.first < next && next > packed {
+                    return Err(JournalDamage::Frame {
+                        file: file.name,
+                        at: HEADER,
+                        what: format!("leaf {} was in the file before already", frame.first),
                     });
                 }
                 next = frame.end();
@@ -107,50 +114,55 @@ pub(super) fn read(folder: &Path, packed: u64, write: bool) -> Result<Found, Jou
     Ok(found)
 }
 
-fn name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+/// Makes durable what was read. A process that was killed between a write and its sync, or after a sync
+/// that failed, left its last frame where we see it and a power cut loses it; from now on it counts.
+pub(super) fn make_durable(disk: &dyn Disk, found: &Found) -> Result<(), JournalDamage> {
+    disk.sync().map_err(JournalDamage::io(FOLDER))?;
+    let newest = found.files.iter().max_by_key(|file| file.generation);
+    if let Some(FoundFile { file, name, last: Some((at, bytes)), .. }) = newest {
+        // Written again, for after a failed sync the system takes what it dropped for written. Every
+        // frame before was synced, or the next one had not been begun.
+        file.write_all_at(bytes, *at).and_then(|()| file.sync()).map_err(JournalDamage::io(name))?;
+    }
+    Ok(())
 }
 
-fn list(folder: &Path, write: bool) -> Result<Vec<FoundFile>, JournalDamage> {
+fn list(disk: &dyn Disk, packed: u64, write: bool) -> Result<Vec<FoundFile>, JournalDamage> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(folder).map_err(JournalDamage::io(folder))? {
-        let path = entry.map_err(JournalDamage::io(folder))?.path();
-        let slot = path
-            .file_name()
-            .and_then(|n| n.to_str())
-            .and_then(|n| n.strip_suffix(".journal"))
-            .and_then(|n| n.parse().ok());
-        let Some(slot) = slot else { continue };
-        let file =
-            OpenOptions::new().read(true).write(write).open(&path).map_err(JournalDamage::io(&path))?;
-        let size = file.metadata().map_err(JournalDamage::io(&path))?.len();
-        let generation = generation_of(&file, &path, size)?;
-        files.push(FoundFile { file, path, slot, size, generation, end: 0 });
+    for name in disk.list().map_err(JournalDamage::io(FOLDER))? {
+        let Some(slot) = name.strip_suffix(".journal").and_then(|n| n.parse::<u32>().ok()) else { continue };
+        let file = disk.open(&name, write).map_err(JournalDamage::io(&name))?;
+        let size = file.size().map_err(JournalDamage::io(&name))?;
+        let (generation, first) = header_of(&*file, &name, packed)?;
+        files.push(FoundFile { file, name, slot, size, generation, first, end: 0, last: None });
     }
     Ok(files)
 }
 
-/// 0 for a file that was made but not used yet.
-fn generation_of(file: &File, path: &Path, size: u64) -> Result<u64, JournalDamage> {
-    let mut header = [0; 28];
-    if size < 28 {
-        return Ok(0);
-    }
-    std::os::unix::fs::FileExt::read_exact_at(file, &mut header, 0).map_err(JournalDamage::io(path))?;
-    if header == [0; 28] {
-        return Ok(0);
-    }
+/// Generation and first leaf of a file; 0 for one that was made but not used yet.
+fn header_of(file: &dyn DiskFile, name: &str, packed: u64) -> Result<(u64, u64), JournalDamage> {
+    let io = || JournalDamage::io(name);
+    let start = file.read_first(HEADER + FRAME_HEADER as u64).map_err(io())?;
+    let Some(header) = start.get(..28) else { return Ok((0, 0)) };
+    let u64_at = |at: usize| (0..8).fold(0, |all, byte| all | u64::from(header[at + byte]) << (8 * byte));
     let crc = u32::from_le_bytes([header[24], header[25], header[26], header[27]]);
-    if &header[..8] != MAGIC || crc != crc32c::crc32c(&header[..24]) {
+    if &header[..8] == MAGIC && crc == crc32c::crc32c(&header[..24]) {
+        return Ok((u64_at(8), u64_at(16)));
+    }
+    if start.iter().all(|byte| *byte == 0) {
+        return Ok((0, 0));
+    }
+    // A crash may cut the header short when a file is taken into use: then all that it held is in packs.
+    let bytes = file.read_first(u64::MAX).map_err(io())?;
+    let needed = |at: usize| frame::read_any(&bytes[at..]).is_some_and(|frame| frame.end() > packed);
+    if frames_in(&bytes, HEADER as usize).any(needed) {
         return Err(JournalDamage::Frame {
-            file: name(path),
+            file: name.to_owned(),
             at: 0,
             what: "the file's header does not match its checksum".into(),
         });
     }
-    let mut generation = [0; 8];
-    generation.copy_from_slice(&header[8..16]);
-    Ok(u64::from_le_bytes(generation))
+    Ok((0, 0))
 }
 
 /// All frames of one file. It may end in a frame cut short by a crash; anything else that is not a frame,
@@ -160,13 +172,13 @@ fn frames_of(
     newest: bool,
     torn: &mut Option<Torn>,
 ) -> Result<Vec<Frame>, JournalDamage> {
-    let mut bytes = Vec::new();
-    file.file.read_to_end(&mut bytes).map_err(JournalDamage::io(&file.path))?;
+    let bytes = file.file.read_first(u64::MAX).map_err(JournalDamage::io(&file.name))?;
     let mut frames: Vec<Frame> = Vec::new();
     let mut at = (HEADER as usize).min(bytes.len());
+    let mut last = at;
     loop {
         let damaged = |at: usize, what: &str| JournalDamage::Frame {
-            file: name(&file.path),
+            file: file.name.clone(),
             at: at as u64,
             what: what.to_owned(),
         };
@@ -178,10 +190,13 @@ fn frames_of(
                     return Err(damaged(at, "a frame does not follow the one before it"));
                 }
                 frames.push(frame);
+                last = at;
                 at += size;
             }
             ending => {
-                if let Some(later) = later_frame(&bytes, at + 8, file.generation) {
+                let later = frames_in(&bytes, at + 8)
+                    .find(|at| !matches!(frame::read(&bytes[*at..], file.generation), Read::Nothing));
+                if let Some(later) = later {
                     return Err(damaged(
                         at,
                         &format!("bytes between here and {later} are not what was written"),
@@ -192,7 +207,11 @@ fn frames_of(
                 let begun = matches!(ending, Read::Torn);
                 let something = bytes[at..].iter().take(FRAME_HEADER).any(|byte| *byte != 0);
                 if newest && (begun || something) {
-                    *torn = Some(Torn { file: name(&file.path), at: at as u64, begun });
+                    *torn = Some(Torn { file: file.name.clone(), at: at as u64, begun });
+                }
+                file.end = frames.last().map_or(0, Frame::end);
+                if newest && !frames.is_empty() {
+                    file.last = Some((last as u64, bytes[last..at].to_vec()));
                 }
                 return Ok(frames);
             }
@@ -200,10 +219,9 @@ fn frames_of(
     }
 }
 
-/// Where, from `from` on, another frame of this generation begins.
-fn later_frame(bytes: &[u8], from: usize, generation: u64) -> Option<usize> {
-    memchr::memmem::find_iter(bytes.get(from..)?, b"DFRM")
-        .map(|at| from + at)
+/// Where, from `from` on, something stands that begins like a frame.
+fn frames_in(bytes: &[u8], from: usize) -> impl Iterator<Item = usize> {
+    memchr::memmem::find_iter(bytes.get(from..).unwrap_or_default(), b"DFRM")
+        .map(move |at| from + at)
         .filter(|at| at % 8 == 0 && bytes.len() - at >= FRAME_HEADER)
-        .find(|at| !matches!(frame::read(&bytes[*at..], generation), Read::Nothing))
 }

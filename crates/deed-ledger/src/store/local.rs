@@ -26,7 +26,8 @@ pub struct LocalStore {
 }
 
 impl LocalStore {
-    /// The store in `root`, which must exist. Sweeps what unfinished writes left in `folders`.
+    /// The store in `root`, which must exist. Sweeps what unfinished writes left in `folders`, and makes
+    /// durable what is seen in them: a process that was killed may not have come to that.
     ///
     /// # Errors
     /// A folder cannot be read.
@@ -42,10 +43,12 @@ impl LocalStore {
                         }
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             }
+            File::open(folder)?.sync_all()?;
         }
+        File::open(root)?.sync_all()?;
         Ok(LocalStore { root: root.to_owned(), parts: AtomicU64::new(0) })
     }
 
