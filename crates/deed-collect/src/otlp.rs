@@ -55,21 +55,47 @@ mod sealed {
     impl Sealed for super::ExportLogsServiceRequest {}
 }
 
+/// The records of one request hold no more than this together, in bytes. Each holds the resource it came
+/// from, so that a large one with many items would otherwise become more than any memory holds.
+pub const LARGEST_RECORDS: usize = 512 * 1024 * 1024;
+
+/// What is left of [`LARGEST_RECORDS`].
+struct Room(usize);
+
+impl Room {
+    /// The record that `make` gives, which holds `frame` bytes that others hold too.
+    fn take(
+        &mut self,
+        frame: usize,
+        make: impl FnOnce() -> Result<String, String>,
+    ) -> Result<String, String> {
+        if self.0 == 0 {
+            return Err(format!(
+                "the records before it, each with its resource, hold more than {LARGEST_RECORDS} bytes; send fewer at a time"
+            ));
+        }
+        let record = make();
+        self.0 = self.0.saturating_sub(record.as_ref().map_or(frame, String::len));
+        record
+    }
+}
+
 /// One result for each span of `request`, in order: its record, or why it has none.
 ///
 /// A span is refused whose ids have the wrong length or are all zero, which has no start or ends before
-/// it, or whose attributes nest deeper than a record may. The error names the span and the field; the
+/// it, whose attributes nest deeper than a record may, or for whose record there is no room left
+/// ([`LARGEST_RECORDS`]). The error names the span and the field; the
 /// number of errors is the `rejected_spans` of a partial success.
 pub fn spans(request: &ExportTraceServiceRequest) -> Vec<Result<String, String>> {
-    span::records(request)
+    span::records(request, Room(LARGEST_RECORDS))
 }
 
 /// One result for each log record of `request`, in order: its record, or why it has none.
 ///
-/// A log record is refused that has no time, whose ids have the wrong length, or whose attributes nest
-/// deeper than a record may.
+/// A log record is refused that has no time, whose ids have the wrong length, whose attributes nest
+/// deeper than a record may, or for whose record there is no room left ([`LARGEST_RECORDS`]).
 pub fn logs(request: &ExportLogsServiceRequest) -> Vec<Result<String, String>> {
-    log::records(request)
+    log::records(request, Room(LARGEST_RECORDS))
 }
 
 /// Reads a request in protobuf (`application/x-protobuf`).
@@ -100,4 +126,30 @@ pub fn decode_json<R: Export>(body: &[u8]) -> Result<R, String> {
             format!("not an OTLP export of {}s in JSON: {}", R::ITEM, json::error_text(&error))
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_resource_is_not_multiplied_without_end() {
+        let span_list = r#"{"traceId":"4bf92f3577b34da6a3ce929d0e0e4736","spanId":"00f067aa0ba902b7","startTimeUnixNano":"1"},"#.repeat(50);
+        let log_list = r#"{"timeUnixNano":"1"},"#.repeat(50);
+        let resource =
+            format!(r#"{{"attributes":[{{"key":"a","value":{{"stringValue":"{}"}}}}]}}"#, "a".repeat(10_000));
+        let body = format!(
+            r#"{{"resourceSpans":[{{"resource":{resource},"scopeSpans":[{{"spans":[{}]}}]}}],"resourceLogs":[{{"resource":{resource},"scopeLogs":[{{"logRecords":[{}]}}]}}]}}"#,
+            span_list.trim_end_matches(','),
+            log_list.trim_end_matches(','),
+        );
+        let traces = decode_json::<ExportTraceServiceRequest>(body.as_bytes()).expect("reads");
+        let logs = decode_json::<ExportLogsServiceRequest>(body.as_bytes()).expect("reads");
+        for found in [span::records(&traces, Room(100_000)), log::records(&logs, Room(100_000))] {
+            let (good, bad): (Vec<_>, Vec<_>) = found.into_iter().partition(Result::is_ok);
+            assert_eq!((good.len(), bad.len()), (10, 40), "the last of them may go beyond");
+            assert!(bad.iter().flat_map(|bad| bad.as_ref().err()).all(|error| error.contains("send fewer")));
+        }
+        assert!(spans(&traces).iter().all(Result::is_ok));
+    }
 }

@@ -57,10 +57,10 @@ pub(crate) fn path_of(number: u64) -> String {
     format!("{FOLDER}/{number:06}.pack")
 }
 
-/// The number of the pack at `path`.
+/// The number of the pack at `path`; a file whose leaves would have no index is none.
 pub(crate) fn number_of(path: &str) -> Option<u64> {
-    let number = path.strip_prefix(FOLDER)?.strip_prefix('/')?.strip_suffix(".pack")?.parse().ok()?;
-    (path_of(number) == path).then_some(number)
+    let number: u64 = path.strip_prefix(FOLDER)?.strip_prefix('/')?.strip_suffix(".pack")?.parse().ok()?;
+    (path_of(number) == path && number < u64::MAX / PACK_LEAVES).then_some(number)
 }
 
 /// A pack's bytes, in parts to be written one after another.
@@ -294,5 +294,23 @@ impl Bundle {
 
     pub(crate) fn leaves(&self) -> impl Iterator<Item = &[u8]> {
         (0..self.len()).filter_map(|at| self.leaf(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_pack_gives_its_number() {
+        for number in [0, 7, 999_999, 1_000_000, u64::MAX / PACK_LEAVES - 1] {
+            assert_eq!(number_of(&path_of(number)), Some(number));
+        }
+        for name in ["packs/7.pack", "packs/0000007.pack", "packs/+00007.pack", "packs/000007", "000007.pack"]
+        {
+            assert_eq!(number_of(name), None, "{name}");
+        }
+        assert_eq!(number_of(&path_of(u64::MAX / PACK_LEAVES)), None);
+        assert_eq!(number_of(&path_of(u64::MAX)), None);
     }
 }

@@ -77,6 +77,11 @@ impl Frame {
         Ok(Frame { begin: out })
     }
 
+    /// What it adds to every document, in bytes.
+    pub(super) fn len(&self) -> usize {
+        self.begin.as_bytes().len()
+    }
+
     /// Appends the document of one span.
     ///
     /// # Errors

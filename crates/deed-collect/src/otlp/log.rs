@@ -14,6 +14,7 @@ use opentelemetry_proto::tonic::{
 use sha2::{Digest, Sha256};
 
 use super::{
+    Room,
     attributes::{Seen, Slot},
     convention::{self, Deed},
     event::{Frame, LOGS},
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::json::{self, Json};
 
-pub(super) fn records(request: &ExportLogsServiceRequest) -> Vec<Result<String, String>> {
+pub(super) fn records(request: &ExportLogsServiceRequest, mut room: Room) -> Vec<Result<String, String>> {
     let mut records = Vec::new();
     for resource in &request.resource_logs {
         let attributes = resource.resource.as_ref().map_or(&[][..], |resource| &resource.attributes);
@@ -35,7 +36,7 @@ pub(super) fn records(request: &ExportLogsServiceRequest) -> Vec<Result<String, 
             );
             for log in &scope.log_records {
                 let record = match &frame {
-                    Ok(frame) => record(log, attributes, schema_url, frame),
+                    Ok(frame) => room.take(frame.len(), || record(log, attributes, schema_url, frame)),
                     Err(error) => Err(error.clone()),
                 };
                 records.push(record.map_err(|error| format!("log record {}, {error}", records.len())));

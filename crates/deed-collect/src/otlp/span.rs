@@ -13,6 +13,7 @@ use opentelemetry_proto::tonic::{
 };
 
 use super::{
+    Room,
     attributes::{Seen, Slot, text_of},
     convention::{self, Deed},
     event::{Frame, SPANS},
@@ -20,7 +21,7 @@ use super::{
 };
 use crate::json::{self, Json};
 
-pub(super) fn records(request: &ExportTraceServiceRequest) -> Vec<Result<String, String>> {
+pub(super) fn records(request: &ExportTraceServiceRequest, mut room: Room) -> Vec<Result<String, String>> {
     let scopes = || {
         request
             .resource_spans
@@ -40,7 +41,8 @@ pub(super) fn records(request: &ExportTraceServiceRequest) -> Vec<Result<String,
         );
         for span in &scope.spans {
             let record = match &frame {
-                Ok(frame) => record(span, attributes, schema_url, frame, &calls, &mut disclose),
+                Ok(frame) => room
+                    .take(frame.len(), || record(span, attributes, schema_url, frame, &calls, &mut disclose)),
                 Err(error) => Err(error.clone()),
             };
             records.push(record.map_err(|error| format!("span {}, {error}", records.len())));

@@ -15,7 +15,8 @@ pub(super) fn merge(store: &dyn Store, runs: &[Arc<Run>]) -> Result<Vec<u8>, Ind
     for run in runs {
         let bytes = store.read(&run.path)?;
         let shift = ((run.packs.start - first) * PACK_LEAVES) as u32;
-        let mut list = Vec::with_capacity(run.entries as usize);
+        // An entry takes a byte at least: a wrong number must not ask for more memory than there is.
+        let mut list = Vec::with_capacity(bytes.len().min(run.entries as usize));
         run.each_entry(&bytes, &mut |(hash, offset)| list.push((hash, offset + shift)))?;
         lists.push(list);
     }

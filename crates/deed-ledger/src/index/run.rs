@@ -13,7 +13,7 @@
 use std::ops::Range;
 
 use super::{FOLDER, IndexError};
-use crate::{key::HASH_BITS, store::Store};
+use crate::{PACK_LEAVES, key::HASH_BITS, store::Store};
 
 const MAGIC: &[u8; 8] = b"deedrun1";
 const HEADER: usize = 64;
@@ -169,7 +169,8 @@ impl Run {
         Ok(found)
     }
 
-    /// Every entry, in order, with `bytes` the whole object: for merging and verifying.
+    /// Every entry, in order, with `bytes` the whole object: for merging and verifying. They rise, and
+    /// their leaves are those of the run's packs.
     ///
     /// # Errors
     /// Any byte that is not what was written.
@@ -190,6 +191,10 @@ impl Run {
             table.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(u32::MAX, u32::from_le_bytes)
         };
         let suffix_len = suffix_bytes(self.bucket_bits);
+        let leaves = (self.packs.end - self.packs.start).saturating_mul(PACK_LEAVES);
+        // Checksums say that these are the bytes that were written, not that they were written well.
+        let mut last = None;
+        let mut sound = true;
         for bucket in 0..1_usize << self.bucket_bits {
             let (from, crc, to) =
                 (u32_at(bucket * 8) as usize, u32_at(bucket * 8 + 4), u32_at(bucket * 8 + 8) as usize);
@@ -201,8 +206,14 @@ impl Run {
             let below = (1_u64 << (HASH_BITS - self.bucket_bits)) - 1;
             each_in_bucket(data, suffix_len, &mut |suffix, offset| {
                 let low = suffix.iter().fold(0_u64, |all, byte| all << 8 | u64::from(*byte));
-                each((high | low & below, offset));
+                let entry = (high | low & below, offset);
+                sound &= last.is_none_or(|last| last < entry) && u64::from(offset) < leaves;
+                last = Some(entry);
+                if sound {
+                    each(entry);
+                }
             })
+            .filter(|()| sound)
             .ok_or_else(|| self.damaged(from as u64))?;
         }
         Ok(())
@@ -258,9 +269,41 @@ mod tests {
     use crate::store::MemoryStore;
     use proptest::prelude::*;
 
+    #[test]
+    fn entries_rise_and_stay_in_their_packs() {
+        for bad in [&[(7, 5), (7, 5)][..], &[(7, 5), (7, 70_000)], &[(7, u32::MAX)]] {
+            let store = MemoryStore::default();
+            let path = path_of(&(0..1));
+            // What `encode` would not write, for it writes an entry once.
+            let mut bytes = encode(0..1, [(7, 5), (7, 6)].into_iter());
+            let (mut bucket, mut before) = (bytes[HEADER..HEADER + 6].to_vec(), 0);
+            for (at, (_, leaf)) in bad.iter().enumerate() {
+                put_varint(&mut bucket, u64::from(leaf - before) << 1 | u64::from(at + 1 < bad.len()));
+                before = *leaf;
+            }
+            let directory = HEADER + bucket.len();
+            bytes.truncate(HEADER);
+            bytes.extend_from_slice(&bucket);
+            bytes.extend_from_slice(&(HEADER as u32).to_le_bytes());
+            bytes.extend_from_slice(&crc32c::crc32c(&bucket).to_le_bytes());
+            bytes.extend_from_slice(&(directory as u32).to_le_bytes());
+            let crc = crc32c::crc32c(&bytes[directory..]);
+            bytes.extend_from_slice(&crc.to_le_bytes());
+            bytes[48..56].copy_from_slice(&(directory as u64).to_le_bytes());
+            let crc = crc32c::crc32c(&bytes[..60]);
+            bytes[60..64].copy_from_slice(&crc.to_le_bytes());
+            store.replace(&path, &bytes).expect("stored");
+            let run = Run::open(&store, &path).expect("opens");
+            assert!(
+                matches!(run.each_entry(&bytes, &mut |_| {}), Err(IndexError::Damaged { .. })),
+                "{bad:?}"
+            );
+        }
+    }
+
     proptest! {
         #[test]
-        fn a_run_gives_back_its_entries(mut entries in prop::collection::vec((0_u64..1 << 48, 0_u32..1 << 20), 0..2000), twins in 0_usize..50) {
+        fn a_run_gives_back_its_entries(mut entries in prop::collection::vec((0_u64..1 << 48, 0_u32..1 << 17), 0..2000), twins in 0_usize..50) {
             for at in 0..twins.min(entries.len()) {
                 let other = entries[(at * 7) % entries.len()].0;
                 entries[at].0 = other;
