@@ -2,7 +2,7 @@
 
 use std::hash::Hasher;
 
-use deed_record::{Account, Credential, RecordId, Skeleton, Terms, TraceId};
+use deed_record::{Account, Credential, Kind, RecordId, Skeleton, Terms, TraceId};
 use siphasher::sip::SipHasher13;
 
 /// Something to look records up by.
@@ -25,6 +25,13 @@ pub enum Key<'a> {
         /// Fingerprint, id or jti.
         name: &'a str,
     },
+    /// Records that say something about a credential, rather than using it: few, where uses are many.
+    CredentialChange {
+        /// Whose.
+        tenant: &'a str,
+        /// Fingerprint, id or jti.
+        name: &'a str,
+    },
     /// Records about a resource.
     Resource {
         /// Whose.
@@ -32,8 +39,11 @@ pub enum Key<'a> {
         /// Its URI, as sealed.
         uri: &'a str,
     },
-    /// Records that name another record: its outcome, its approvals, what relies on it.
+    /// Records that belong to another record or change what it says: its outcome, its approvals, grants made
+    /// on request, corrections.
     Ref(RecordId),
+    /// Actions that name another record only as the right they rely on: a grant may have millions.
+    Reliance(RecordId),
     /// Records of a session.
     Session {
         /// Whose.
@@ -60,6 +70,8 @@ impl Key<'_> {
             Key::Resource { tenant, uri } => (6, tenant, uri.as_bytes()),
             Key::Ref(id) => (7, "", &id.0),
             Key::Session { tenant, session } => (8, tenant, session.as_bytes()),
+            Key::CredentialChange { tenant, name } => (9, tenant, name.as_bytes()),
+            Key::Reliance(id) => (10, "", &id.0),
         };
         let mut hasher =
             SipHasher13::new_with_keys(0x6465_6564_2d69_6e64, 0x6578_2f31_0000_0000 | u64::from(sort));
@@ -95,6 +107,9 @@ pub(crate) fn each_key<'r>(record: &'r Skeleton<'_>, each: &mut dyn FnMut(Key<'r
     }
     if let Some(credential) = &record.credential {
         credential_keys(tenant, credential, each);
+        if record.kind == Kind::Credential {
+            credential.names().for_each(|name| each(Key::CredentialChange { tenant, name }));
+        }
     }
     if let Some(resource) = &record.resource {
         each(Key::Resource { tenant, uri: &resource.uri });
@@ -110,6 +125,9 @@ pub(crate) fn each_key<'r>(record: &'r Skeleton<'_>, each: &mut dyn FnMut(Key<'r
     for effect in record.effects.iter().flatten() {
         if let Some(credential) = &effect.credential {
             credential_keys(tenant, credential, each);
+            if effect.kind == Kind::Credential {
+                credential.names().for_each(|name| each(Key::CredentialChange { tenant, name }));
+            }
         }
         if let Some(resource) = &effect.resource {
             each(Key::Resource { tenant, uri: &resource.uri });
@@ -121,13 +139,17 @@ pub(crate) fn each_key<'r>(record: &'r Skeleton<'_>, each: &mut dyn FnMut(Key<'r
     for seen in record.secrets.iter().flatten() {
         each(Key::Credential { tenant, name: &seen.fingerprint });
     }
+    let belongs_to = [record.action, record.supersedes, record.conflicts_with];
+    belongs_to.into_iter().flatten().for_each(|id| each(Key::Ref(id)));
+    // What an action names besides it relies on, unless it changes somebody's rights itself.
+    let merely_acts = record.kind.is_action() && record.effects.iter().flatten().next().is_none();
     let outcome = record.outcome.iter().flat_map(|outcome| [outcome.compensates, outcome.retry_of]);
-    [record.action, record.request, record.grant, record.exception, record.supersedes, record.conflicts_with]
+    [record.request, record.grant, record.exception]
         .into_iter()
         .chain(outcome)
         .flatten()
         .chain(record.approvals.iter().flatten().copied())
-        .for_each(|id| each(Key::Ref(id)));
+        .for_each(|id| each(if merely_acts { Key::Reliance(id) } else { Key::Ref(id) }));
 }
 
 fn credential_keys<'r>(tenant: &'r str, credential: &'r Credential<'_>, each: &mut dyn FnMut(Key<'r>)) {

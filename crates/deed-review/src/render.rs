@@ -1,6 +1,7 @@
 //! Answers as text for people.
 //!
-//! Lines are at most [`WIDTH`] columns wide, except where one word is longer. Colour only repeats what
+//! Lines are at most [`WIDTH`] columns wide, except where one word is longer, and in lists, whose lines are
+//! one for each thing. Colour only repeats what
 //! words say. Whatever comes from a record is written with its control characters escaped, so that no
 //! record can move the cursor of the one who reads it.
 

@@ -3,12 +3,9 @@
 use std::sync::Arc;
 
 use deed_ledger::{BlobError, Key, Ledger, LedgerError};
-use deed_record::{Account, Kind, RecordId, Sealed, Skeleton, TraceId};
+use deed_record::{Account, RecordId, Sealed, Skeleton, TraceId};
 use deed_review::{Evidence, Found, Name};
 use deed_seal::hash::leaf_hash;
-
-/// Most leaves that one look-up reads to find the few that change something among the many that use it.
-const MOST_READ: usize = 512;
 
 /// What one caller may see of a ledger.
 #[derive(Clone, Copy)]
@@ -40,47 +37,25 @@ impl<'l> LedgerEvidence<'l> {
         self.tenant.is_none_or(|tenant| tenant == &*record.tenant)
     }
 
-    /// The newest leaves of `key` that `wanted` holds of, at most `limit`.
-    ///
-    /// Where so many others stood between them that not all could be read, those fill the answer up to
-    /// `limit`: it then counts as cut, as it is.
-    fn select(
-        &self,
-        key: &Key<'_>,
-        limit: usize,
-        wanted: impl Fn(&Skeleton<'_>) -> bool,
-    ) -> Result<Vec<Found>, LedgerError> {
-        let mut selected = Vec::new();
-        let mut others = Vec::new();
-        let mut read = 0;
+    /// The newest leaves of `key` that may be shown, at most `limit`.
+    fn shown(&self, key: &Key<'_>, limit: usize) -> Result<Vec<Found>, LedgerError> {
+        let mut shown = Vec::new();
         let mut before = None;
         loop {
-            let batch = self.ledger.lookup(key, limit.min(MOST_READ), before)?;
-            let last = batch.len() < limit.min(MOST_READ);
+            let batch = self.ledger.lookup(key, limit, before)?;
+            let last = batch.len() < limit;
             before = batch.last().copied();
             for index in batch {
                 let found = self.found(index)?;
-                let record = parse(&found.sealed)?;
-                if !self.shows(&record) {
-                    continue;
+                if self.shows(&parse(&found.sealed)?) {
+                    shown.push(found);
                 }
-                if wanted(&record) {
-                    selected.push(found);
-                } else if others.len() < limit {
-                    others.push(found);
+                if shown.len() == limit {
+                    return Ok(shown);
                 }
-                if selected.len() == limit {
-                    return Ok(selected);
-                }
-                read += 1;
             }
             if last {
-                return Ok(selected);
-            }
-            if read >= MOST_READ {
-                selected.extend(others);
-                selected.truncate(limit);
-                return Ok(selected);
+                return Ok(shown);
             }
         }
     }
@@ -105,23 +80,15 @@ impl Evidence for LedgerEvidence<'_> {
     }
 
     fn by_ref(&self, id: RecordId, limit: usize) -> Result<Vec<Found>, LedgerError> {
-        self.select(&Key::Ref(id), limit, |record| !merely_relies(record, id))
+        self.shown(&Key::Ref(id), limit)
     }
 
     fn by_credential(&self, tenant: &str, name: &str, limit: usize) -> Result<Vec<Found>, LedgerError> {
-        self.select(&Key::Credential { tenant, name }, limit, |record| changes_credential(record, name))
+        self.shown(&Key::CredentialChange { tenant, name }, limit)
     }
 
     fn by_trace(&self, trace: TraceId, limit: usize) -> Result<Vec<Found>, LedgerError> {
-        let indexes = self.ledger.lookup(&Key::Trace(trace), limit, None)?;
-        let mut all = Vec::with_capacity(indexes.len());
-        for index in indexes {
-            let found = self.found(index)?;
-            if self.shows(&parse(&found.sealed)?) {
-                all.push(found);
-            }
-        }
-        Ok(all)
+        self.shown(&Key::Trace(trace), limit)
     }
 
     fn names(&self, found: &Found) -> Result<Vec<(Account, Name)>, LedgerError> {
@@ -145,20 +112,4 @@ impl Evidence for LedgerEvidence<'_> {
         };
         Ok(opened.into_iter().map(|opened| full_name(opened.group, opened.name)).collect())
     }
-}
-
-/// Whether an action names `id` only as the right it relies on.
-fn merely_relies(record: &Skeleton<'_>, id: RecordId) -> bool {
-    let belongs = [record.action, record.supersedes, record.conflicts_with].contains(&Some(id));
-    let delegated = record.chain.iter().flatten().any(|hop| hop.delegation == Some(id));
-    let changes = record.effects.iter().flatten().next().is_some();
-    record.kind.is_action() && !belongs && !delegated && !changes
-}
-
-/// Whether a record says something about the credential called `name`, rather than using it.
-fn changes_credential(record: &Skeleton<'_>, name: &str) -> bool {
-    let own = record.credential.iter().filter(|_| record.kind == Kind::Credential);
-    let changed = record.effects.iter().flatten().filter(|effect| effect.kind == Kind::Credential);
-    own.chain(changed.filter_map(|effect| effect.credential.as_ref()))
-        .any(|credential| credential.names().any(|n| n == name))
 }

@@ -95,6 +95,7 @@ fn iam_credential(event: &Event) -> Option<EffectSent<'static>> {
         "DeleteAccessKey" => (Change::Revoked, key(event.asked("accessKeyId"))),
         "UpdateAccessKey" => match event.asked("status") {
             Some("Inactive" | "Expired") => (Change::Revoked, key(event.asked("accessKeyId"))),
+            Some("Active") => (Change::Renewed, key(event.asked("accessKeyId"))),
             _ => (Change::Altered, key(event.asked("accessKeyId"))),
         },
         "CreateLoginProfile" => (Change::Issued, new(other("password", None))),

@@ -184,7 +184,7 @@ fn a_key_is_taken_away_from_whom_the_request_names_or_who_asks() {
     );
     assert_eq!(
         delete(json!({"accessKeyId": "AKIA1", "status": "Active"})),
-        (Change::Altered, "aws:arn:aws:iam::111122223333:user/ann".to_owned())
+        (Change::Renewed, "aws:arn:aws:iam::111122223333:user/ann".to_owned())
     );
 }
 

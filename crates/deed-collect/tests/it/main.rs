@@ -8,7 +8,6 @@ mod logs;
 mod otlp;
 mod samples;
 mod secrets;
-mod speed;
 mod total;
 
 use std::path::PathBuf;

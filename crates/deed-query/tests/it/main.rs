@@ -2,6 +2,7 @@
 
 mod actions;
 mod derived;
+mod docs;
 mod exact;
 mod safety;
 mod support;

@@ -170,10 +170,16 @@ impl Page {
 
     /// A line as it stands, cut to the width.
     pub(crate) fn line(&mut self, indent: usize, cells: &[(&str, usize, Paint)]) {
+        self.entry(indent, cells, ("", Paint::Plain));
+    }
+
+    /// Cells cut to their columns, and text behind them that is as long as it is.
+    pub(crate) fn entry(&mut self, indent: usize, cells: &[(&str, usize, Paint)], last: (&str, Paint)) {
         self.spaces(indent);
         for (text, width, paint) in cells {
             self.cell(text, *width, *paint);
         }
+        self.put(&clean(last.0), last.1);
         self.end_line();
     }
 

@@ -1,7 +1,7 @@
 //! Actions in a list, by day.
 
 use super::{
-    Style, WIDTH,
+    Style,
     page::{Page, Paint},
     phrases::spoken,
     text::{clean, width},
@@ -9,23 +9,23 @@ use super::{
 use crate::ActionRow;
 use deed_record::{Account, Status};
 
-/// A table of actions in the order given; the id that other commands take stands at the end of each line.
+/// A table of actions in the order given, each with the id that other commands take. What was done stands
+/// at the end and is never cut.
 pub fn rows(rows: &[ActionRow], style: Style) -> String {
     const TIME: usize = 10;
     const STATUS: usize = 13;
-    const ID: usize = 36;
+    const ID: usize = 38;
     const INDENT: usize = 2;
+    const MOST_WHO: usize = 40;
     let mut page = Page::new(style);
-    // Who and what share the columns that are left, who taking no more than it needs.
-    let shared = WIDTH - INDENT - TIME - STATUS - ID;
     let widest = rows.iter().map(|row| width(&clean(&who(row)))).max().unwrap_or(0);
-    let who_columns = (widest + 2).min(shared / 2);
+    let who_columns = (widest + 2).min(MOST_WHO);
     let mut day = String::new();
     for row in rows {
         let time = row.time.to_string();
         if time[..10] != day {
             day = time[..10].to_owned();
-            page.line(0, &[(&day, WIDTH, Paint::Faint)]);
+            page.entry(0, &[], (&day, Paint::Faint));
         }
         let status = row.status.map_or("-".to_owned(), |status| spoken(status.as_str()));
         let paint = match row.status {
@@ -33,16 +33,15 @@ pub fn rows(rows: &[ActionRow], style: Style) -> String {
             Some(Status::Unknown) | None => Paint::Doubtful,
             Some(_) => Paint::Bad,
         };
-        page.line(
+        page.entry(
             INDENT,
             &[
                 (&time[11..19], TIME, Paint::Plain),
                 (&status, STATUS, paint),
+                (&row.id.to_string(), ID, Paint::Faint),
                 (&who(row), who_columns, Paint::Plain),
-                (&what(row), shared - who_columns, Paint::Strong),
-                // One more column: a cell leaves its last one free.
-                (&row.id.to_string(), ID + 1, Paint::Faint),
             ],
+            (&what(row), Paint::Strong),
         );
     }
     page.finish()

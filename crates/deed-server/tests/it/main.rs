@@ -9,7 +9,6 @@ mod log;
 mod openapi;
 mod otlp;
 mod records;
-mod speed;
 #[cfg(feature = "sql")]
 mod sql;
 mod stop;

@@ -31,7 +31,7 @@ fn importing_twice_adds_nothing() {
     assert_eq!(answer["complete"], true);
     assert!(answer["seconds"].is_number());
     let skipped: Vec<&str> =
-        answer["skipped"].as_array().unwrap().iter().filter_map(|skipped| skipped["file"].as_str()).collect();
+        answer["skipped"].as_array().unwrap().iter().filter_map(|skipped| skipped.as_str()).collect();
     assert!(
         skipped.len() == 2 && skipped[0].ends_with("LICENSE") && skipped[1].ends_with("NOTICE"),
         "{answer}"

@@ -11,5 +11,6 @@ mod import;
 mod places;
 mod processes;
 mod serve;
+mod sql;
 mod support;
 mod verify;

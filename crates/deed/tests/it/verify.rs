@@ -138,3 +138,14 @@ fn servers_and_folders_of_tiles_are_verified_too() {
     fs::remove_file(bundle).unwrap();
     assert_eq!(home.run(["verify", "tiles"]).code, 5);
 }
+
+#[test]
+fn what_is_derived_is_derived_again() {
+    let home = filled();
+    let answer = home.run(["rebuild", "--json"]).good().json();
+    assert_eq!(answer["same"], true, "{answer}");
+    assert!(answer["rebuilt"].as_array().unwrap().iter().any(|part| part["name"] == "index"));
+    assert!(home.run(["rebuild"]).good().out.starts_with("same"));
+    home.run(["verify"]).good();
+    home.run(["rebuild", "--data", "nowhere"]).bad(3, &["there is no store"]);
+}

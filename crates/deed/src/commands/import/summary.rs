@@ -125,8 +125,7 @@ impl Summary {
     }
 
     fn finish_json(&self, took: Duration, cut: bool) -> Outcome {
-        let skipped: Vec<_> =
-            self.skipped.iter().map(|(path, why)| json!({ "file": name_of(path), "why": why })).collect();
+        let skipped: Vec<_> = self.skipped.iter().map(|(path, _)| name_of(path)).collect();
         let rest = json!({
             "files": self.files,
             "sources": self.sources,

@@ -1,0 +1,30 @@
+//! `deed sql`.
+
+use crate::support::{Home, examples};
+
+#[test]
+fn asks_in_every_format() {
+    let home = Home::new();
+    home.run(["append", examples().join("i9.ndjson").to_str().unwrap()]).good();
+    let query = "SELECT operation, outcome_status FROM actions WHERE operation = 'COPY TO'";
+    assert_eq!(
+        home.run(["sql", "--json", query]).good().json_lines(),
+        [serde_json::json!({ "operation": "COPY TO", "outcome_status": "success" })]
+    );
+    assert!(home.run(["sql", query]).good().out.contains("COPY TO"));
+    assert_eq!(
+        home.run(["sql", "--format", "csv", query]).good().out,
+        "operation,outcome_status\nCOPY TO,success\n"
+    );
+    assert_eq!(home.run_with_input(["sql", "--json", "-"], b"SELECT 1 AS one").good().out, "{\"one\":1}\n");
+    // Every table that there is can be asked, and says who is meant.
+    for table in
+        ["records", "principals", "aliases", "credentials", "grants", "approvals", "delegations", "findings"]
+    {
+        home.run(["sql", "--json", &format!("SELECT * FROM {table}")]).good();
+    }
+    let named = "SELECT DISTINCT l.name FROM actions a JOIN aliases l ON l.account = a.executor";
+    assert!(home.run(["sql", named]).good().out.contains("orders-migrator"));
+    home.run(["sql", "DELETE FROM records"]).bad(1, &["can only be read"]);
+    home.run(["sql", "SELECT nothing FROM records"]).bad(1, &["nothing"]);
+}
