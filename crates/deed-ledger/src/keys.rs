@@ -118,6 +118,8 @@ impl Keys {
         if !path.try_exists().map_err(failed(&path))? {
             make_database(&folder, &path)?;
         }
+        // A process that was killed may have made a key file and not its name durable.
+        fs::File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed(&folder))?;
         let database = Database::open(&path).map_err(|e| KeyError::Database(e.to_string()))?;
         Ok(Keys { folder, database, tenants: RwLock::default(), data_keys: RwLock::default() })
     }
@@ -131,9 +133,11 @@ impl Keys {
         let backend = redb::backends::InMemoryBackend::new();
         redb::StorageBackend::set_len(&backend, bytes.len() as u64).map_err(failed(&path))?;
         redb::StorageBackend::write(&backend, 0, &bytes).map_err(failed(&path))?;
-        let database = Database::builder()
-            .create_with_backend(backend)
-            .map_err(|e| KeyError::Database(e.to_string()))?;
+        let failed = |e: redb::DatabaseError| KeyError::Database(e.to_string());
+        let mut database = Database::builder().create_with_backend(backend).map_err(failed)?;
+        if !database.check_integrity().map_err(failed)? {
+            return Err(KeyError::Database("its pages do not match their checksums".into()));
+        }
         Ok(Keys { folder, database, tenants: RwLock::default(), data_keys: RwLock::default() })
     }
 
@@ -155,6 +159,9 @@ impl Keys {
     ) -> Result<String, KeyError> {
         let path = self.folder.join(name);
         match fs::read_to_string(&path) {
+            Ok(text) if text.trim().is_empty() => {
+                Err(KeyError::Malformed { file: name.to_owned(), expected: "a line of text" })
+            }
             Ok(text) => Ok(text.trim_end().to_owned()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let text = make()?;

@@ -92,8 +92,16 @@ impl CheckpointSigner {
             Err(error) if error.is_missing() => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let (checkpoint, note) = Checkpoint::open(&bytes, &self.verifier_keys())
-            .map_err(|e| LedgerError::Broken(format!("`{CHECKPOINT}` does not verify: {e}")))?;
+        let keys = self.verifier_keys();
+        let open = |keys: &[VerifierKey]| {
+            Checkpoint::open(&bytes, keys)
+                .map_err(|e| LedgerError::Broken(format!("`{CHECKPOINT}` does not verify: {e}")))
+        };
+        let (checkpoint, note) = open(&keys)?;
+        // To others one good signature is enough; here a key that was changed must not sign on unnoticed.
+        for key in &keys {
+            open(std::slice::from_ref(key))?;
+        }
         let text = note.to_string();
         Ok(Some(SignedCheckpoint { note: text, size: checkpoint.size, root: checkpoint.root, time: now() }))
     }

@@ -91,6 +91,11 @@ pub fn verify_store(dir: &Path, options: &VerifyOptions<'_>) -> Result<StoreRepo
     let store: Arc<dyn Store> = Arc::new(LocalStore::read_only(dir));
     let keys = Keys::open_existing(dir);
     let mut report = StoreReport::default();
+    if let Err(error) = &keys
+        && dir.join("keys").is_dir()
+    {
+        report.unverified("keys/keys.redb", error.to_string());
+    }
     let started = Instant::now();
 
     let own_keys = own_verifier_keys(keys.as_ref().ok());

@@ -92,7 +92,7 @@ fn when_packs_cannot_be_written_appends_wait_and_are_refused_until_they_can() {
     assert!(!running.is_well("packs"));
     running.disk.set_faults(Faults::default());
     let all = MOST_WAITING as u64 * PACK_LEAVES;
-    assert!(shared.wait_until(Duration::from_secs(60), || running.ledger.snapshot().packed() == all));
+    assert!(shared.wait_until(Duration::from_secs(600), || running.ledger.snapshot().packed() == all));
     assert_eq!(running.append(2), Ok(all));
     assert!(running.is_well("packs"));
 }
