@@ -218,7 +218,7 @@ fn sender() -> Sender {
 
 /// Every other record is named by its sender.
 fn text_of(record: usize) -> String {
-    let id = if record % 2 == 0 {
+    let id = if record.is_multiple_of(2) {
         format!(r#""id":"0193a7c0-0000-7000-8000-{record:012x}","#)
     } else {
         String::new()
