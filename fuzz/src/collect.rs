@@ -1,0 +1,105 @@
+//! Other systems' logs and OTLP.
+
+use std::io::{BufReader, Read as _};
+
+use deed_collect::{Mapped, Rejected, Source, input, otlp, records, source};
+use deed_record::parse_one;
+use opentelemetry_proto::tonic::collector::{
+    logs::v1::ExportLogsServiceRequest, trace::v1::ExportTraceServiceRequest,
+};
+
+use crate::secret::{holds_any, is_clean_once_sealed, long_words};
+
+/// So much of what a compressed input expands to is looked at.
+const EXPANDED: u64 = 1 << 18;
+
+/// A file of CloudTrail events in any shape, compressed or not.
+pub fn cloudtrail(data: &[u8]) {
+    let _guess = source::guess(data, "x");
+    let mut plain = Vec::new();
+    let mut reader = input::open(data).take(EXPANDED);
+    // What came before compressed data broke off is read all the same.
+    let _broken = reader.read_to_end(&mut plain).is_err();
+    let events: Vec<_> = input::json_events(&plain[..]).collect();
+    let sum: usize = events.iter().flatten().map(|(_, text)| text.len()).sum();
+    assert!(sum <= plain.len(), "events are cut out of the input");
+    assert!(events.len() <= plain.len() + 1, "what is said of the input is bounded by it");
+    for (_, text) in events.iter().flatten() {
+        assert!(text.starts_with('{') && text.ends_with('}'), "{text}");
+    }
+    let in_pieces: Vec<_> = input::json_events(BufReader::with_capacity(7, &plain[..])).collect();
+    assert!(events == in_pieces, "however the input is cut into pieces, the same comes out");
+    each_is_a_record(&plain, records(Source::CloudTrail, &plain[..]));
+}
+
+/// A request, or a file, of OTLP/JSON.
+pub fn otlp_json(data: &[u8]) {
+    each_is_a_record(data, records(Source::Otlp, data));
+    if let Ok(request) = otlp::decode_json::<ExportTraceServiceRequest>(data) {
+        spans(data, &request);
+    }
+    if let Ok(request) = otlp::decode_json::<ExportLogsServiceRequest>(data) {
+        logs(data, &request);
+    }
+}
+
+/// A request of OTLP in protobuf, which is also read in JSON where it can be written so.
+pub fn otlp_protobuf(data: &[u8]) {
+    each_is_a_record(data, records(Source::Otlp, data));
+    if let Ok(request) = otlp::decode_protobuf::<ExportTraceServiceRequest>(data) {
+        spans(data, &request);
+        let json = serde_json::to_vec(&request).expect("a request serialises");
+        if let Ok(other) = otlp::decode_json::<ExportTraceServiceRequest>(&json)
+            && other == request
+        {
+            assert_eq!(otlp::spans(&other), otlp::spans(&request), "both forms give the same records");
+        }
+    }
+    if let Ok(request) = otlp::decode_protobuf::<ExportLogsServiceRequest>(data) {
+        logs(data, &request);
+    }
+}
+
+fn spans(data: &[u8], request: &ExportTraceServiceRequest) {
+    let scopes = request.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
+    let count = scopes.map(|scope| scope.spans.len()).sum();
+    items(data, count, otlp::spans(request));
+}
+
+fn logs(data: &[u8], request: &ExportLogsServiceRequest) {
+    let scopes = request.resource_logs.iter().flat_map(|resource| &resource.scope_logs);
+    let count = scopes.map(|scope| scope.log_records.len()).sum();
+    items(data, count, otlp::logs(request));
+}
+
+fn items(data: &[u8], count: usize, items: Vec<Result<String, String>>) {
+    assert_eq!(items.len(), count, "one answer for each item");
+    let lined = items.into_iter().map(|item| match item {
+        Ok(record) => Ok(Mapped { record, line: 0 }),
+        Err(error) => Err(Rejected { line: 0, error }),
+    });
+    each_is_a_record(data, lined);
+}
+
+/// What a collector makes is a record that the ledger takes, and what it refuses it does not quote.
+fn each_is_a_record(data: &[u8], found: impl Iterator<Item = Result<Mapped, Rejected>>) {
+    let words = long_words(data);
+    let mut line = 0;
+    for result in found {
+        match result {
+            Ok(mapped) => {
+                assert!(mapped.line >= line, "lines rise");
+                line = mapped.line;
+                let record = &mapped.record;
+                parse_one(record, false).unwrap_or_else(|error| panic!("{error}: {record}"));
+                // An escape takes six bytes for one, and a span stands in its record up to three times.
+                assert!(record.len() <= 20 * data.len() + 4096, "{} from {}", record.len(), data.len());
+                is_clean_once_sealed(record);
+            }
+            // INVARIANT D9
+            Err(rejected) => {
+                assert!(rejected.error.len() < 1000 && !holds_any(&rejected.error, &words), "{rejected:?}");
+            }
+        }
+    }
+}
