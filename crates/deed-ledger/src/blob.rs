@@ -10,7 +10,7 @@
 
 use aws_lc_rs::aead::{Aad, Nonce};
 
-use crate::keys::{DataKeyId, KeyError, Keys, random};
+use crate::keys::{DataKeyId, KeyError, Keys, random_from_pool};
 
 const NONCE: usize = 12;
 const TAG: usize = 16;
@@ -97,7 +97,7 @@ pub(crate) fn seal(
     let key = keys
         .data_key(id)?
         .ok_or_else(|| KeyError::Database("a data key that was just made is not there".into()))?;
-    let nonce = random::<NONCE>()?;
+    let nonce = random_from_pool::<NONCE>()?;
     let tag = key
         .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(bound_to), plain)
         .map_err(|_| KeyError::Database("sealing failed".into()))?;

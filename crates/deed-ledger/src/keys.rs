@@ -9,8 +9,11 @@
 //! Destroying a data key makes every disclosure sealed under it unreadable, in backups too.
 
 use std::{
+    borrow::Borrow,
+    cell::RefCell,
     collections::HashMap,
     fs::{self, OpenOptions},
+    hash::Hash,
     io::{self, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
@@ -21,15 +24,19 @@ use aws_lc_rs::{
     aead::{AES_256_GCM_SIV, LessSafeKey, UnboundKey},
     hmac, rand,
 };
-use deed_record::Pseudonyms;
+use deed_record::{Account, Alias, Pseudonyms};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use zeroize::Zeroizing;
+
+use crate::{append::AppendError, sealer::Name};
 
 const TENANTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("tenants");
 const DATA_KEYS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("data_keys");
 
 /// Data keys kept at hand; the rest is read again when needed.
 const CACHED: usize = 65_536;
+/// Retention classes whose data keys are known at hand.
+const MOST_CLASSES: usize = 256;
 
 /// Names a data key: keyed hash of tenant, person concerned and retention class.
 pub(crate) type DataKeyId = [u8; 16];
@@ -73,11 +80,84 @@ pub(crate) struct Keys {
 pub(crate) struct TenantKey {
     pub(crate) name: String,
     key: hmac::Key,
+    /// Derived once for each of those who keep coming.
+    accounts: Remembered<Box<str>, Account>,
+    data_keys: RwLock<HashMap<Box<str>, Remembered<Vec<u8>, DataKeyId>>>,
+    /// What accounts are called, sealed. Whoever destroys a data key forgets these too.
+    names: RwLock<HashMap<Account, (Name, Arc<[u8]>)>>,
+}
+
+/// Values by key, all forgotten when there are too many.
+struct Remembered<K, V>(RwLock<HashMap<K, V>>);
+
+impl<K, V> Default for Remembered<K, V> {
+    fn default() -> Self {
+        Remembered(RwLock::default())
+    }
+}
+
+impl<K: Eq + Hash, V: Copy> Remembered<K, V> {
+    fn get_or<Q>(&self, key: &Q, make: impl FnOnce() -> V) -> V
+    where
+        K: Borrow<Q> + for<'q> From<&'q Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        if let Some(value) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(key) {
+            return *value;
+        }
+        let value = make();
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= CACHED {
+            all.clear();
+        }
+        all.insert(K::from(key), value);
+        value
+    }
 }
 
 impl TenantKey {
     /// The data key for what concerns `person` (empty: nobody in particular) in retention class `class`.
     pub(crate) fn data_key_id(&self, person: &[u8], class: &str) -> DataKeyId {
+        let derive = || self.derive_data_key_id(person, class);
+        let classes = self.data_keys.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = classes.get(class) {
+            return known.get_or(person, derive);
+        }
+        drop(classes);
+        let mut classes = self.data_keys.write().unwrap_or_else(PoisonError::into_inner);
+        if classes.len() >= MOST_CLASSES {
+            classes.clear();
+        }
+        classes.entry(class.into()).or_default().get_or(person, derive)
+    }
+
+    /// The account of whoever is called `key`.
+    pub(crate) fn account_of(&self, key: &str) -> Account {
+        self.accounts.get_or(key, || self.account(Alias::parse(key)))
+    }
+
+    /// `name` of `account` as it was sealed before, or as `seal` does it.
+    pub(crate) fn sealed_name(
+        &self,
+        account: Account,
+        name: &Name,
+        seal: impl FnOnce() -> Result<Vec<u8>, AppendError>,
+    ) -> Result<Arc<[u8]>, AppendError> {
+        if let Some((known, blob)) = self.names.read().unwrap_or_else(PoisonError::into_inner).get(&account)
+            && known == name
+        {
+            return Ok(blob.clone());
+        }
+        let blob: Arc<[u8]> = seal()?.into();
+        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
+        if names.len() >= CACHED {
+            names.clear();
+        }
+        names.insert(account, (name.clone(), blob.clone()));
+        Ok(blob)
+    }
+
+    fn derive_data_key_id(&self, person: &[u8], class: &str) -> DataKeyId {
         let digest = self.keyed(&[b"data-key", person, class.as_bytes()]);
         let mut id = [0; 16];
         id.copy_from_slice(&digest[..16]);
@@ -204,8 +284,13 @@ impl Keys {
             return Ok(Some(key.clone()));
         }
         let Some(bytes) = self.read(TENANTS, tenant)? else { return Ok(None) };
-        let key =
-            Arc::new(TenantKey { name: tenant.to_owned(), key: hmac::Key::new(hmac::HMAC_SHA256, &bytes) });
+        let key = Arc::new(TenantKey {
+            name: tenant.to_owned(),
+            key: hmac::Key::new(hmac::HMAC_SHA256, &bytes),
+            accounts: Remembered::default(),
+            data_keys: RwLock::default(),
+            names: RwLock::default(),
+        });
         self.tenants.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.to_owned(), key.clone());
         Ok(Some(key))
     }
@@ -275,6 +360,28 @@ impl Keys {
         };
         run().map_err(|e| KeyError::Database(e.to_string()))
     }
+}
+
+/// Random bytes for what is no key (salts, nonces, ids), drawn from the system many at a time.
+pub(crate) fn random_from_pool<const N: usize>() -> Result<[u8; N], KeyError> {
+    const POOL: usize = 4096;
+    thread_local! {
+        static LEFT: RefCell<Zeroizing<Vec<u8>>> = RefCell::default();
+    }
+    LEFT.with_borrow_mut(|left| {
+        if left.len() < N {
+            left.resize(POOL, 0);
+            if rand::fill(left).is_err() {
+                left.clear();
+                return Err(KeyError::Random);
+            }
+        }
+        let rest = left.len() - N;
+        let mut bytes = [0; N];
+        bytes.copy_from_slice(&left[rest..]);
+        left.truncate(rest);
+        Ok(bytes)
+    })
 }
 
 /// Random bytes from the system's generator.

@@ -8,10 +8,7 @@ use std::{
 };
 
 use deed_record::{Skeleton, Timestamp};
-use deed_seal::{
-    hash::{Hash, leaf_hash},
-    merkle::Frontier,
-};
+use deed_seal::hash::{Hash, leaf_hashes};
 
 use crate::{
     LedgerError, PACK_LEAVES, PackError,
@@ -139,8 +136,6 @@ pub(crate) fn open_on(
 
     let roots = pack_roots(&*store, &origin)?;
     let packs = roots.len() as u64;
-    let mut frontier = Frontier::new();
-    roots.iter().for_each(|root| frontier.push_full_tile(*root, PACK_LEAVES));
     let recovered = Journal::open(disk, options.journal_file_bytes, packs * PACK_LEAVES)?;
     if let Some(torn) = recovered.torn.as_ref().filter(|torn| torn.begun) {
         let (file, at) = (&torn.file, torn.at);
@@ -150,7 +145,7 @@ pub(crate) fn open_on(
             "dropped the end of the journal: a stop cut it short before it was acknowledged"
         );
     }
-    let log = Log::new(store.clone(), origin, Tail::new(packs, frontier, 0), roots);
+    let log = Log::new(store.clone(), origin, Tail::new(packs, 0), roots);
     let last_recorded = last_recorded(&log, packs)?;
     fill_tail(&log, recovered.frames, last_recorded)?;
 
@@ -224,13 +219,15 @@ fn fill_tail(log: &Log, frames: Vec<Frame>, last_recorded: i64) -> Result<(), Op
         for (account, blob) in frame.names.iter().map(|name| (name.account, &name.blob)) {
             tail.name(account, blob);
         }
-        for entry in frame.entries.iter().skip(skip) {
+        let new = frame.entries.get(skip..).unwrap_or_default();
+        let leaf_hashes = leaf_hashes(&new.iter().map(|entry| &entry.leaf).collect::<Vec<_>>());
+        for (entry, leaf_hash) in new.iter().zip(leaf_hashes) {
             let index = tail.size();
             let skeleton = Skeleton::parse(&entry.leaf).map_err(|e| not_a_record(index, &e))?;
             hashes.clear();
             each_key(&skeleton, &mut |key| hashes.push(key.hash()));
             tail.last_recorded = tail.last_recorded.max(skeleton.recorded.0);
-            tail.push(&entry.leaf, leaf_hash(&entry.leaf), &entry.blob, &hashes)
+            tail.push(&entry.leaf, leaf_hash, &entry.blob, &hashes)
                 .map_err(|e| LedgerError::Broken(e.to_string()))?;
         }
     }

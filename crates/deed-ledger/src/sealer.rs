@@ -26,7 +26,7 @@ use crate::{
     append::{AppendError, Sender},
     blob::{self, BlobBuilder},
     key::each_key,
-    keys::{DataKeyId, Keys, TenantKey, random},
+    keys::{DataKeyId, Keys, TenantKey, random_from_pool},
 };
 
 /// The longest leaf (C2SP tlog-tiles: a u16 length).
@@ -72,7 +72,7 @@ pub(crate) struct Named {
 /// What an account is called, sealed.
 pub(crate) struct SealedName {
     pub(crate) account: Account,
-    pub(crate) blob: Vec<u8>,
+    pub(crate) blob: Arc<[u8]>,
 }
 
 impl Batch {
@@ -118,9 +118,9 @@ impl<'k> Sealer<'k> {
             .collect::<Result<Vec<_>, _>>()?;
         self.keys.ensure(&drafts.iter().flat_map(Draft::data_keys).collect::<Vec<_>>())?;
         let mut batch = Batch::default();
-        let mut scratch = Scratch::default();
+        let mut payloads = BlobBuilder::default();
         for (index, draft) in drafts.into_iter().enumerate() {
-            self.seal(draft, None, &mut batch, &mut scratch).map_err(|e| e.at(index))?;
+            self.seal(draft, None, &mut batch, &mut payloads).map_err(|e| e.at(index))?;
         }
         Ok(batch)
     }
@@ -139,13 +139,13 @@ impl<'k> Sealer<'k> {
             .collect();
         self.keys.ensure(&drafts.iter().flatten().flat_map(Draft::data_keys).collect::<Vec<_>>())?;
         let mut batch = Batch::default();
-        let mut scratch = Scratch::default();
+        let mut payloads = BlobBuilder::default();
         let results = drafts
             .into_iter()
             .enumerate()
             .map(|(index, draft)| {
                 draft
-                    .and_then(|draft| self.seal(draft, None, &mut batch, &mut scratch))
+                    .and_then(|draft| self.seal(draft, None, &mut batch, &mut payloads))
                     .map_err(|e| e.at(index))
             })
             .collect();
@@ -166,7 +166,7 @@ impl<'k> Sealer<'k> {
         let draft = self.read(&prepared)?;
         self.keys.ensure(&draft.data_keys())?;
         let mut batch = Batch::default();
-        self.seal(draft, Some(first), &mut batch, &mut Scratch::default())?;
+        self.seal(draft, Some(first), &mut batch, &mut BlobBuilder::default())?;
         Ok(batch)
     }
 
@@ -206,7 +206,7 @@ impl<'k> Sealer<'k> {
             .flatten()
             .find(|p| p.kind == PrincipalType::Human && p.key.is_some())
             .and_then(|p| p.key.as_deref())
-            .map(|key| tenant.account(Alias::parse(key)));
+            .map(|key| tenant.account_of(key));
         submission.retention = submission.retention.take().filter(|class| &**class != NO_RETENTION);
         let class = submission.retention.as_deref().unwrap_or(NO_RETENTION);
         let data_key = tenant.data_key_id(person.as_ref().map_or(&[], |a| &a.0), class);
@@ -288,7 +288,7 @@ impl<'k> Sealer<'k> {
         draft: Draft<'_>,
         conflicts_with: Option<RecordId>,
         batch: &mut Batch,
-        scratch: &mut Scratch,
+        payloads: &mut BlobBuilder,
     ) -> Result<(), AppendError> {
         let Draft { submission, tenant, named, data_key, seen } = draft;
         let id = match (submission.id, &submission.source) {
@@ -303,8 +303,8 @@ impl<'k> Sealer<'k> {
         let mut people = People { tenant: &tenant, named: Vec::new() };
         let personal = submission.personal.as_ref().map(|sent| personal(sent, &tenant));
 
-        scratch.blob.clear();
-        let disclose = self.commit(&submission, scratch)?;
+        payloads.clear();
+        let disclose = self.commit(&submission, payloads)?;
         let initiator = submission.initiator.map(|p| people.party(p));
         let executor = submission.executor.map(|p| people.party(p));
         let chain = submission.chain.map(|chain| chain.into_iter().map(|hop| people.hop(hop)).collect());
@@ -387,18 +387,21 @@ impl<'k> Sealer<'k> {
         let hashes_from = batch.hashes.len();
         each_key(&skeleton, &mut |key| batch.hashes.push(key.hash()));
         let blob_from = batch.blobs.len();
-        if !scratch.blob.is_empty() {
-            scratch.blob.seal(self.keys, &data_key, &id.0, &mut batch.blobs)?;
+        if !payloads.is_empty() {
+            payloads.seal(self.keys, &data_key, &id.0, &mut batch.blobs)?;
         }
         for (account, person, name) in people.named {
             if batch.names.iter().any(|known| known.account == account) {
                 continue;
             }
-            let key = name_key(&tenant, &account, person);
-            let mut plain = serde_json::to_vec(&name).map_err(|e| RecordError::new("", e.to_string()))?;
-            let mut sealed = Vec::new();
-            blob::seal(self.keys, &key, &account.0, &mut plain, &mut sealed)?;
-            batch.names.push(SealedName { account, blob: sealed });
+            let blob = tenant.sealed_name(account, &name, || {
+                let key = name_key(&tenant, &account, person);
+                let mut plain = serde_json::to_vec(&name).map_err(|e| RecordError::new("", e.to_string()))?;
+                let mut sealed = Vec::new();
+                blob::seal(self.keys, &key, &account.0, &mut plain, &mut sealed)?;
+                Ok(sealed)
+            })?;
+            batch.names.push(SealedName { account, blob });
         }
         batch.items.push(Item {
             leaf,
@@ -415,18 +418,18 @@ impl<'k> Sealer<'k> {
     fn commit(
         &self,
         submission: &Submission<'_>,
-        scratch: &mut Scratch,
+        payloads: &mut BlobBuilder,
     ) -> Result<Commitments<'static>, AppendError> {
         let mut tree: BTreeMap<Utf16Ordered<'static>, Digests<'static>> = BTreeMap::new();
         let mut whole: Vec<[u8; 43]> = Vec::new();
         let mut one = |group: Option<&str>, name: &str, value: &str| -> Result<[u8; 43], AppendError> {
             let mut salt = [0; 22];
             URL_SAFE_NO_PAD
-                .encode_slice(scratch.salt()?, &mut salt)
+                .encode_slice(random_from_pool::<16>()?, &mut salt)
                 .map_err(|e| RecordError::new("", e.to_string()))?;
             let salt = std::str::from_utf8(&salt).unwrap_or_default();
             let json = sd::disclosure_json(salt, name, value.as_bytes());
-            scratch.blob.add(group, &json);
+            payloads.add(group, &json);
             Ok(sd::digest_text(&sd::digest_of_json(&json)))
         };
         for (group, value) in &submission.disclose.0 {
@@ -498,7 +501,7 @@ impl Draft<'_> {
             if let Some(key) = &principal.key {
                 keys.push(name_key(
                     &self.tenant,
-                    &self.tenant.account(Alias::parse(key)),
+                    &self.tenant.account_of(key),
                     principal.kind == PrincipalType::Human,
                 ));
             }
@@ -509,28 +512,6 @@ impl Draft<'_> {
 
 fn name_key(tenant: &TenantKey, account: &Account, person: bool) -> DataKeyId {
     tenant.data_key_id(if person { &account.0 } else { &[] }, NAME_CLASS)
-}
-
-/// Salts, drawn many at a time.
-#[derive(Default)]
-struct Scratch {
-    blob: BlobBuilder,
-    salts: Vec<[u8; 16]>,
-}
-
-impl Scratch {
-    fn salt(&mut self) -> Result<[u8; 16], AppendError> {
-        if let Some(salt) = self.salts.pop() {
-            return Ok(salt);
-        }
-        let many = random::<2048>()?;
-        self.salts.extend(many.chunks_exact(16).map(|chunk| {
-            let mut salt = [0; 16];
-            salt.copy_from_slice(chunk);
-            salt
-        }));
-        self.salts.pop().ok_or(AppendError::from(crate::keys::KeyError::Random))
-    }
 }
 
 /// Turns people in clear into accounts, and remembers what they are called.
@@ -555,7 +536,7 @@ pub struct Name {
 impl People<'_> {
     fn party<'a>(&mut self, sent: Principal<'a>) -> Party<'a> {
         let account = sent.key.as_deref().map(|key| {
-            let account = self.tenant.account(Alias::parse(key));
+            let account = self.tenant.account_of(key);
             if !self.named.iter().any(|(known, ..)| *known == account) {
                 self.named.push((
                     account,
@@ -641,5 +622,5 @@ fn derived_id(tenant: &str, system: &str, event_id: &str, content: Option<&[u8; 
 
 fn fresh_id() -> Result<RecordId, AppendError> {
     let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
-    Ok(RecordId::v7(millis, random::<10>()?))
+    Ok(RecordId::v7(millis, random_from_pool::<10>()?))
 }

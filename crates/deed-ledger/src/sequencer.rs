@@ -12,7 +12,7 @@ use std::{
 };
 
 use deed_record::{RecordId, Timestamp};
-use deed_seal::hash::{Hash, leaf_hash};
+use deed_seal::hash::{Hash, leaf_hashes};
 use futures::channel::oneshot;
 
 #[cfg(test)]
@@ -144,8 +144,8 @@ pub(crate) struct Sequencer {
 /// What one frame will add to the log.
 #[derive(Default)]
 struct Group {
-    /// Job, item, leaf hash.
-    leaves: Vec<(usize, usize, Hash)>,
+    /// Job and item.
+    leaves: Vec<(usize, usize)>,
     /// Named records of this frame: where they will be, and their content.
     ids: HashMap<RecordId, (u64, [u8; 32])>,
 }
@@ -249,7 +249,7 @@ impl Sequencer {
                         let leaf = batch.leaf(&batch.items[item]);
                         self.frame.leaf(leaf, batch.blob(&batch.items[item]));
                         let index = first + group.leaves.len() as u64;
-                        group.leaves.push((job, item, leaf_hash(leaf)));
+                        group.leaves.push((job, item));
                         if let Some(named) = &batch.items[item].named {
                             group.ids.insert(batch.items[item].id, (index, named.content));
                         }
@@ -294,16 +294,20 @@ impl Sequencer {
         named: std::ops::Range<usize>,
         recorded: i64,
     ) -> Result<(), LedgerError> {
+        let placed: Vec<(&Batch, &Item)> = group
+            .leaves
+            .iter()
+            .map(|(job, item)| (&jobs[*job].batch, &jobs[*job].batch.items[*item]))
+            .collect();
+        let hashes = leaf_hashes(&placed.iter().map(|(batch, item)| batch.leaf(item)).collect::<Vec<_>>());
         let mut tail = self.shared.log.tail.write().unwrap_or_else(PoisonError::into_inner);
         for job in &jobs[named] {
             for name in &job.batch.names {
                 tail.name(name.account.0, &name.blob);
             }
         }
-        for (job, item, hash) in &group.leaves {
-            let batch = &jobs[*job].batch;
-            let item = &batch.items[*item];
-            tail.push(batch.leaf(item), *hash, batch.blob(item), batch.hashes(item))
+        for ((batch, item), hash) in placed.iter().zip(hashes) {
+            tail.push(batch.leaf(item), hash, batch.blob(item), batch.hashes(item))
                 .map_err(|e| LedgerError::Broken(e.to_string()))?;
         }
         tail.last_recorded = recorded;

@@ -6,7 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use deed_seal::{hash::Hash, merkle::Frontier, tile::TILE_WIDTH};
+use deed_seal::{
+    hash::Hash,
+    tile::{TILE_WIDTH, tile_root},
+};
 
 use crate::{PACK_LEAVES, index, pack::Bundle};
 
@@ -17,6 +20,8 @@ pub(crate) struct PackInMemory {
     pub(crate) bundles: Vec<Arc<Bundle>>,
     open: Bundle,
     pub(crate) hashes: Vec<Hash>,
+    /// The root over each full tile of `hashes`.
+    pub(crate) tile_roots: Vec<Hash>,
     blobs: Vec<u8>,
     blob_ends: Vec<usize>,
     pub(crate) names: Vec<([u8; 16], Vec<u8>)>,
@@ -53,6 +58,7 @@ impl PackInMemory {
             bundles: Vec::new(),
             open: Bundle::new(),
             hashes: Vec::new(),
+            tile_roots: Vec::new(),
             blobs: Vec::new(),
             blob_ends: Vec::new(),
             names: Vec::new(),
@@ -86,6 +92,7 @@ impl PackInMemory {
         }
         if self.open.len() as u64 == TILE_WIDTH {
             self.bundles.push(Arc::new(std::mem::replace(&mut self.open, Bundle::new())));
+            self.tile_roots.push(tile_root(&self.hashes[self.hashes.len() - TILE_WIDTH as usize..]));
         }
         Ok(())
     }
@@ -118,20 +125,19 @@ impl PackInMemory {
     }
 }
 
-/// The tail, and the tree over the whole log.
+/// Every durable leaf that is not in a pack.
 pub(crate) struct Tail {
     /// Packs that are complete but not in the store yet, oldest first.
     full: VecDeque<Arc<PackInMemory>>,
     open: PackInMemory,
-    frontier: Frontier,
     /// Microseconds; `recorded` of the last leaf.
     pub(crate) last_recorded: i64,
 }
 
 impl Tail {
-    /// A tail that goes on after `packs` packs with the tree `frontier` over them.
-    pub(crate) fn new(packs: u64, frontier: Frontier, last_recorded: i64) -> Self {
-        Tail { full: VecDeque::new(), open: PackInMemory::new(packs), frontier, last_recorded }
+    /// A tail that goes on after `packs` packs.
+    pub(crate) fn new(packs: u64, last_recorded: i64) -> Self {
+        Tail { full: VecDeque::new(), open: PackInMemory::new(packs), last_recorded }
     }
 
     /// Index of its first leaf: those below are in packs.
@@ -141,7 +147,7 @@ impl Tail {
 
     /// Leaves in the log.
     pub(crate) fn size(&self) -> u64 {
-        self.frontier.size()
+        self.open.number * PACK_LEAVES + self.open.len()
     }
 
     pub(crate) fn waiting(&self) -> usize {
@@ -157,7 +163,6 @@ impl Tail {
         keys: &[u64],
     ) -> Result<(), deed_seal::tile::EntryTooLong> {
         self.open.push(leaf, hash, blob, keys)?;
-        self.frontier.push(hash);
         if self.open.len() == PACK_LEAVES {
             let next = PackInMemory::new(self.open.number + 1);
             self.full.push_back(Arc::new(std::mem::replace(&mut self.open, next)));
@@ -197,6 +202,11 @@ impl Tail {
     /// Leaf hashes of pack `number`, as many as there are.
     pub(crate) fn hashes(&self, number: u64) -> Option<&[Hash]> {
         self.pack(number).map(|pack| pack.hashes.as_slice())
+    }
+
+    /// Roots of the full tiles of pack `number`.
+    pub(crate) fn tile_roots(&self, number: u64) -> Option<&[Hash]> {
+        self.pack(number).map(|pack| pack.tile_roots.as_slice())
     }
 
     /// The sealed disclosures of leaf `index`.

@@ -116,10 +116,7 @@ impl Log {
                 }
             }
             1 => {
-                let in_tail = self.with_tail(|tail| {
-                    let hashes = tail.hashes(index)?;
-                    Some(hashes.chunks_exact(TILE_WIDTH as usize).map(tile_root).collect())
-                });
+                let in_tail = self.with_tail(|tail| tail.tile_roots(index).map(<[Hash]>::to_vec));
                 match in_tail {
                     Some(hashes) => Ok(Arc::new(hashes)),
                     None => self.packed_tile(1, index, index, |pack| pack.tile_1(&*self.store)),

@@ -184,7 +184,7 @@ impl Leaves {
                 (Vec::new(), None)
             }
         };
-        let hashes = tail.iter().map(|entry| deed_seal::hash::leaf_hash(&entry.leaf)).collect();
+        let hashes = deed_seal::hash::leaf_hashes(&tail.iter().map(|entry| &entry.leaf).collect::<Vec<_>>());
         Ok(Leaves { store, packs, tail, torn, hashes, damaged: Mutex::default() })
     }
 
