@@ -41,21 +41,40 @@ impl Client {
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
         let status = line.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(|| bad(&line))?;
-        let mut length = None;
+        let (mut length, mut chunked) = (None, false);
         loop {
             line.clear();
             self.stream.read_line(&mut line)?;
             if line.trim_end().is_empty() {
                 break;
             }
-            if let Some((name, value)) = line.split_once(':')
-                && name.eq_ignore_ascii_case("content-length")
-            {
+            let Some((name, value)) = line.split_once(':') else { continue };
+            if name.eq_ignore_ascii_case("content-length") {
                 length = value.trim().parse::<usize>().ok();
+            } else if name.eq_ignore_ascii_case("transfer-encoding") {
+                chunked = value.trim().eq_ignore_ascii_case("chunked");
             }
         }
-        let mut body = vec![0; length.ok_or_else(|| bad("no length"))?];
-        self.stream.read_exact(&mut body)?;
+        let mut body = Vec::new();
+        if chunked {
+            while self.chunk(&mut body)? {}
+        } else {
+            body.resize(length.ok_or_else(|| bad("no length"))?, 0);
+            self.stream.read_exact(&mut body)?;
+        }
         Ok((status, body))
+    }
+
+    /// Reads one chunk of an answer (RFC 9112, section 7.1); whether more follow.
+    fn chunk(&mut self, body: &mut Vec<u8>) -> io::Result<bool> {
+        let mut line = String::new();
+        self.stream.read_line(&mut line)?;
+        let size = usize::from_str_radix(line.trim_end(), 16).map_err(io::Error::other)?;
+        let start = body.len();
+        body.resize(start + size, 0);
+        self.stream.read_exact(&mut body[start..])?;
+        line.clear();
+        self.stream.read_line(&mut line)?;
+        Ok(size > 0)
     }
 }

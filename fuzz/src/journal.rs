@@ -58,8 +58,6 @@ fn read(older: &[u8], newer: &[u8], packed: u64) -> Result<Vec<Frame>, deed_ledg
 fn file(frames: &[u8], generation: u64, mode: u8, packed: u64) -> Vec<u8> {
     let mut bytes = header(generation, packed);
     bytes.extend_from_slice(frames);
-    // Files are made of whole blocks.
-    bytes.resize(bytes.len().next_multiple_of(8), 0);
     if mode & 1 != 0 {
         repair(&mut bytes, generation);
     }

@@ -13,7 +13,7 @@ use datafusion::{
     dataframe::DataFrame,
     execution::{SendableRecordBatchStream, SessionState, TaskContext},
     logical_expr::{Expr, TableProviderFilterPushDown, TableType},
-    physical_expr::{EquivalenceProperties, PhysicalExpr, expressions::col},
+    physical_expr::{Distribution, EquivalenceProperties, PhysicalExpr, expressions::col},
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
         coalesce_partitions::CoalescePartitionsExec,
@@ -149,6 +149,11 @@ impl ExecutionPlan for NamesExec {
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
         vec![&self.accounts]
+    }
+
+    // Otherwise an optimiser takes the coalescing away, and all but the first partition with it.
+    fn required_input_distribution(&self) -> Vec<Distribution> {
+        vec![Distribution::SinglePartition]
     }
 
     fn apply_expressions(

@@ -290,27 +290,19 @@ impl Run {
             }
         };
         let _unheard = schema.send(Ok(stream.schema()));
-        let mut sent = 0;
+        let mut left = limit;
         while let Some(batch) = stream.next().await {
-            let batch = match batch {
-                Ok(batch) if sent + batch.num_rows() <= limit => Ok(batch),
-                Ok(batch) => Ok(batch.slice(0, limit - sent)),
+            let answer = match batch {
+                Ok(batch) if batch.num_rows() <= left => {
+                    left -= batch.num_rows();
+                    Ok(batch)
+                }
+                Ok(_) => Err(QueryError::TooManyRows { limit }),
                 Err(error) => Err(QueryError::from_engine(&error, megabytes)),
             };
-            let (failed, rows) = (batch.is_err(), batch.as_ref().map_or(0, RecordBatch::num_rows));
-            if batches.send(batch).await.is_err() || failed {
+            let failed = answer.is_err();
+            if batches.send(answer).await.is_err() || failed {
                 return;
-            }
-            let full = sent + rows == limit;
-            sent += rows;
-            if full {
-                // One more row, and the answer is too long.
-                while let Some(Ok(batch)) = stream.next().await {
-                    if batch.num_rows() > 0 {
-                        let _unheard = batches.send(Err(QueryError::TooManyRows { limit })).await;
-                        return;
-                    }
-                }
             }
         }
     }

@@ -130,8 +130,11 @@ pub(super) fn read(bytes: &[u8], generation: u64) -> Read {
     }
     let length = u32_at(4) as usize;
     let size = (FRAME_HEADER + length).next_multiple_of(8);
-    let Some(payload) = bytes.get(FRAME_HEADER..FRAME_HEADER + length) else { return Read::Torn };
-    if crc32c::crc32c(payload) != u32_at(32) {
+    // With its padding: a file may end within that too.
+    let Some(payload) = bytes.get(..size).map(|frame| &frame[FRAME_HEADER..FRAME_HEADER + length]) else {
+        return Read::Torn;
+    };
+    if crc32c::crc32c(payload) != u32_at(32) || u64_at(8).checked_add(u64::from(u32_at(16))).is_none() {
         return Read::Torn;
     }
     match payload_of(payload, u64_at(8), u32_at(16), u32_at(20)) {
