@@ -53,7 +53,7 @@ pub(crate) fn write(n: u64, out: &mut String) {
         mixed(3 + r % CREDENTIALS),
         ["create", "update", "close", "comment"][(r >> 20) as usize % 4],
         (r >> 24) % RESOURCES,
-        if r % 50 == 0 { "failure" } else { "success" },
+        if r.is_multiple_of(50) { "failure" } else { "success" },
         (r >> 40) % 900,
         (r >> 30) % 10_000,
         r % 5,

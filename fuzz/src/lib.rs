@@ -31,8 +31,11 @@ pub use record::{record, skeleton};
 pub use secret::secret;
 pub use tile::tile;
 
+/// A target: panics where something does not hold of these bytes.
+pub type Target = fn(&[u8]);
+
 /// Every target by name, which is also that of its corpus.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Target)] = &[
     ("cloudtrail", cloudtrail),
     ("disclosure", disclosure),
     ("index", index),

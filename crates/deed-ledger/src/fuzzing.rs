@@ -50,6 +50,9 @@ pub fn encode_frame(frame: &Frame, generation: u64) -> Vec<u8> {
     builder.finish(generation).to_vec()
 }
 
+/// The leaves of one entry bundle.
+pub type BundleLeaves = Vec<Vec<u8>>;
+
 /// Opens pack `number` and reads its first `most` entry bundles, each as the leaves in it; then tiles.
 ///
 /// # Errors
@@ -58,7 +61,7 @@ pub fn pack(
     store: &dyn Store,
     number: u64,
     most: usize,
-) -> Result<Vec<Result<Vec<Vec<u8>>, PackError>>, PackError> {
+) -> Result<Vec<Result<BundleLeaves, PackError>>, PackError> {
     let pack = Pack::open_any_origin(store, number)?;
     let bundles = (0..most).map(|at| {
         let leaves = |bytes| {

@@ -82,10 +82,13 @@ pub(crate) struct TenantKey {
     key: hmac::Key,
     /// Derived once for each of those who keep coming.
     accounts: Remembered<Box<str>, Account>,
-    data_keys: RwLock<HashMap<Box<str>, Remembered<Vec<u8>, DataKeyId>>>,
+    data_keys: RwLock<HashMap<Box<str>, KeysByPerson>>,
     /// What accounts are called, sealed. Whoever destroys a data key forgets these too.
-    names: RwLock<HashMap<Account, (Name, Arc<[u8]>)>>,
+    names: RwLock<HashMap<Account, SealedName>>,
 }
+
+type KeysByPerson = Remembered<Vec<u8>, DataKeyId>;
+type SealedName = (Name, Arc<[u8]>);
 
 /// Values by key, all forgotten when there are too many.
 struct Remembered<K, V>(RwLock<HashMap<K, V>>);

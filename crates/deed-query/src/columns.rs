@@ -65,6 +65,7 @@ macro_rules! columns {
         struct Builders { $($name: build::Column<$kind>),* }
 
         impl Builders {
+            #[expect(clippy::redundant_closure_call, reason = "a `?` in a column ends that column, not the row")]
             fn push(&mut self, row: Row<'_, '_>) {
                 $({ let $row = row; self.$name.push((|| $value)()); })*
             }

@@ -70,6 +70,9 @@ impl QueryError {
             DataFusionError::ArrowError(error, _) => match &**error {
                 ArrowError::ExternalError(error) => from_storage(&**error, megabytes),
                 ArrowError::MemoryError(_) => QueryError::Memory { megabytes },
+                ArrowError::IoError(message, _) if message.contains("spilling") => {
+                    QueryError::Memory { megabytes }
+                }
                 // A cast or a calculation that a value does not allow.
                 error => QueryError::Invalid(first_line(&error.to_string(), &[])),
             },

@@ -108,7 +108,7 @@ enum To<W: io::Write + Send> {
     Table(Table<W>),
     Json(json::ArrayWriter<W>),
     Ndjson(json::LineDelimitedWriter<W>),
-    Csv(csv::Writer<W>),
+    Csv(Box<csv::Writer<W>>),
     Parquet(Box<ArrowWriter<W>>),
 }
 
@@ -135,7 +135,7 @@ impl<W: io::Write + Send> Formatter<W> {
                 let empty =
                     flat(&RecordBatch::new_empty(schema.clone())).and_then(|batch| writer.write(&batch));
                 empty.map_err(|error| value_error(format, error))?;
-                To::Csv(writer)
+                To::Csv(Box::new(writer))
             }
             Format::Parquet => {
                 let zstd = ZstdLevel::try_new(1)

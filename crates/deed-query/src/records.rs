@@ -150,7 +150,7 @@ impl Records {
             )?));
         }
         if !self.view.manifest.files.is_empty() {
-            let files: Vec<_> = self.view.manifest.files.iter().rev().map(|file| partitioned(file)).collect();
+            let files: Vec<_> = self.view.manifest.files.iter().rev().map(partitioned).collect();
             let groups = FileGroup::new(files).split_files(partitions);
             let source = ParquetSource::new(schema())
                 .with_table_parquet_options(state.default_table_options().parquet);

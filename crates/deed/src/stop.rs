@@ -26,17 +26,18 @@ impl Stop {
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let stop = Stop(Arc::new(watch::Sender::new(false)));
         let told = stop.clone();
-        tokio::spawn(async move {
+        let ask = async move {
             loop {
                 tokio::select! {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
                 }
                 if told.0.send_replace(true) {
-                    std::process::exit(crate::exit::Code::Failed as i32);
+                    exit_at_once();
                 }
             }
-        });
+        };
+        tokio::spawn(ask);
         Ok(stop)
     }
 
@@ -50,4 +51,9 @@ impl Stop {
         // The sender lives in `self`, so that this ends only when it is asked for.
         drop(self.0.subscribe().wait_for(|asked| *asked).await);
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "whoever asks twice does not want to wait; stores survive it")]
+fn exit_at_once() -> ! {
+    std::process::exit(crate::exit::Code::Failed as i32);
 }

@@ -351,6 +351,7 @@ macro_rules! structures {
             fn nulls(&mut self, rows: usize) {
                 self.ends.nulls(rows);
             }
+            #[expect(clippy::redundant_closure_call, reason = "a `?` in a column ends that column, not the row")]
             fn value(&mut self, items: &[$item<'_>]) {
                 self.ends.push(items.len());
                 for (number, item) in (1..).zip(items) {

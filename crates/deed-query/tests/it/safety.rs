@@ -95,7 +95,7 @@ fn values_do_not_grow_without_bounds() {
         "SELECT length(repeat('abc', 10000000000))".into(),
         "SELECT length(lpad('abc', 2000000000))".into(),
         "SELECT length(rpad('abc', 2000000000, 'xy'))".into(),
-        format!("SELECT concat({})", vec!["repeat('x', 10000000)"; 200].join(", ")),
+        format!("SELECT concat({})", ["repeat('x', 10000000)"; 8].join(", ")),
     ] {
         let error = refusal(&house, &query).to_string();
         assert!(error.contains("MiB is the most"), "{error}");

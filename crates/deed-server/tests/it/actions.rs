@@ -165,7 +165,7 @@ async fn a_corrected_reading_replaces_the_one_before() {
         )
     };
     let first = running.record(&event("x", "", "read wrongly")).await.remove(0);
-    assert_eq!(ids(&running, "").await, [first.clone()]);
+    assert_eq!(ids(&running, "").await, std::slice::from_ref(&first));
     let correction = event("x", &format!(r#","id":"{INTENT}","supersedes":"{first}""#), "read well");
     running.record(&correction).await;
     assert_eq!(ids(&running, "").await, [INTENT]);

@@ -28,6 +28,9 @@ use summary::Summary;
 /// Batches that are on their way at a time.
 const UNDER_WAY: usize = 3;
 
+/// A batch and what became of each of its records.
+type Answered = (Arc<Batch>, Vec<Sent>);
+
 pub(crate) async fn run(global: &Global, import: Import, output: Output, stop: &Stop) -> Outcome {
     let access = Access::open(global, Need::Make)?;
     access.finish(import_all(&access, import, output, stop).await).await
@@ -56,7 +59,7 @@ async fn pump(access: &Access, import: &Import, summary: &mut Summary, stop: &St
     let (source, paths, asked) = (import.source, import.paths.clone(), stop.clone());
     let reader = std::thread::spawn(move || reading::read_all(source, &paths, &asked, &found));
     let progress = Progress::spinner();
-    let mut under_way: JoinSet<Result<(Arc<Batch>, Vec<Sent>), Failure>> = JoinSet::new();
+    let mut under_way: JoinSet<Result<Answered, Failure>> = JoinSet::new();
     loop {
         let read = tokio::select! {
             // What was sent is looked at first, so that no more is read than is taken.
@@ -90,7 +93,7 @@ async fn pump(access: &Access, import: &Import, summary: &mut Summary, stop: &St
     if stop.is_asked() { Ok(()) } else { reader.join().map_err(|_| Failure::new("the reading thread died")) }
 }
 
-type Done = Result<Result<(Arc<Batch>, Vec<Sent>), Failure>, JoinError>;
+type Done = Result<Result<Answered, Failure>, JoinError>;
 
 fn take(summary: &mut Summary, done: Done) -> Outcome {
     let (batch, sent) = done.map_err(|error| Failure::new(error.to_string()))??;

@@ -1,5 +1,7 @@
 //! The real program, spawned.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod append;
 mod crash;
 mod demo;

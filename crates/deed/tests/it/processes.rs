@@ -32,7 +32,7 @@ fn ten_processes_share_a_store_and_survive_its_holder() {
     if let Some(at) = holder {
         children[at].kill().unwrap();
     }
-    let ran: Vec<_> = children.into_iter().map(|child| finish_any(child)).collect();
+    let ran: Vec<_> = children.into_iter().map(finish_any).collect();
     let mut acknowledged = BTreeSet::new();
     let mut done = 0;
     for (at, ran) in ran.into_iter().enumerate() {
