@@ -18,6 +18,7 @@ use std::{
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
+    time::{Duration, Instant},
 };
 
 use aws_lc_rs::{
@@ -25,7 +26,7 @@ use aws_lc_rs::{
     hmac, rand,
 };
 use deed_record::{Account, Alias, Pseudonyms};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 use zeroize::Zeroizing;
 
 use crate::{append::AppendError, sealer::Name};
@@ -203,7 +204,7 @@ impl Keys {
         }
         // A process that was killed may have made a key file and not its name durable.
         fs::File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed(&folder))?;
-        let database = Database::open(&path).map_err(|e| KeyError::Database(e.to_string()))?;
+        let database = open_database(&path)?;
         Ok(Keys { folder, database, tenants: RwLock::default(), data_keys: RwLock::default() })
     }
 
@@ -392,6 +393,20 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], KeyError> {
     let mut bytes = [0; N];
     rand::fill(&mut bytes).map_err(|_| KeyError::Random)?;
     Ok(bytes)
+}
+
+/// Opens the database. Whoever held the store before lets go of its lock first and of this a moment later.
+fn open_database(path: &Path) -> Result<Database, KeyError> {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match Database::open(path) {
+            Err(DatabaseError::DatabaseAlreadyOpen) if Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            result => return result.map_err(|e| KeyError::Database(e.to_string())),
+        }
+    }
 }
 
 /// Makes an empty database: it has its name when it is whole, however often its maker is killed.

@@ -67,6 +67,9 @@ fn role(path: &str, leaves: &Leaves, covered: &[String], rows_checked: bool) -> 
             "origin" | "ed25519.seed" | "ml-dsa-44.seed" | "keys.redb" => {
                 Role::Unchecked("a secret key; only its use can be checked")
             }
+            _ if name.ends_with(".part") => {
+                Role::Unchecked("a key whose making was cut short; made again at the next start")
+            }
             _ => Role::Stranger("no part of Deed makes such a file; move it out of the store"),
         },
         "journal" if name.ends_with(".journal") => {
@@ -96,7 +99,7 @@ fn role(path: &str, leaves: &Leaves, covered: &[String], rows_checked: bool) -> 
         "parquet" if !rows_checked => {
             Role::Unchecked("rows were not checked: this program was built without SQL")
         }
-        "tmp" => Role::Unchecked("room for large queries; emptied at the next start"),
+        "tmp" => Role::Unchecked("room for what lasts no longer than a process; emptied at the next start"),
         _ if path.ends_with(".part") => Role::Unchecked("an unfinished write; swept at the next start"),
         _ => Role::Stranger("no part of Deed makes such a file; move it out of the store"),
     }

@@ -48,9 +48,10 @@ pub(crate) fn bind(dir: &Path) -> Result<(UnixListener, Guard), ServeError> {
         _ => {}
     }
     // In a folder that nobody else can enter, so that there is no moment in which others could connect.
-    let private = dir.join(format!(".{}", std::process::id()));
+    // Its name is short: the names of sockets are bounded.
+    let private = dir.join("tmp/s");
     remove_folder(&private).map_err(failed)?;
-    fs::create_dir(&private).map_err(failed)?;
+    fs::create_dir_all(&private).map_err(failed)?;
     let made = fs::set_permissions(&private, fs::Permissions::from_mode(0o700))
         .and_then(|()| make(&private.join("s"), &path));
     remove_folder(&private).map_err(failed)?;
