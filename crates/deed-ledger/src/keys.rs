@@ -85,11 +85,11 @@ pub(crate) struct TenantKey {
     accounts: Remembered<Box<str>, Account>,
     data_keys: RwLock<HashMap<Box<str>, KeysByPerson>>,
     /// What accounts are called, sealed. Whoever destroys a data key forgets these too.
-    names: RwLock<HashMap<Account, SealedName>>,
+    names: RwLock<HashMap<Account, NameAndBlob>>,
 }
 
 type KeysByPerson = Remembered<Vec<u8>, DataKeyId>;
-type SealedName = (Name, Arc<[u8]>);
+type NameAndBlob = (Name, Arc<[u8]>);
 
 /// Values by key, all forgotten when there are too many.
 struct Remembered<K, V>(RwLock<HashMap<K, V>>);
@@ -202,7 +202,7 @@ impl Keys {
         if !path.try_exists().map_err(failed(&path))? {
             make_database(&folder, &path)?;
         }
-        // A process that was killed may have made a key file and not its name durable.
+        // Ours, or that of a process that was killed after it made a key file and before its name was durable.
         fs::File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed(&folder))?;
         let database = open_database(&path)?;
         Ok(Keys { folder, database, tenants: RwLock::default(), data_keys: RwLock::default() })
@@ -424,8 +424,7 @@ fn make_database(folder: &Path, path: &Path) -> Result<(), KeyError> {
     };
     make().map_err(|e| KeyError::Database(e.to_string()))?;
     fs::set_permissions(&part, fs::Permissions::from_mode(0o600)).map_err(failed(&part))?;
-    fs::rename(&part, path).map_err(failed(path))?;
-    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed(folder))
+    fs::rename(&part, path).map_err(failed(path))
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> KeyError {
