@@ -8,6 +8,8 @@
 //! without disclosures has an empty blob. The JSON is the exact text whose base64url form RFC 9901
 //! digests; base64url without padding has one spelling, so that keeping the JSON keeps the disclosure.
 
+use std::ops::Range;
+
 use aws_lc_rs::aead::{Aad, Nonce};
 
 use crate::keys::{DataKeyId, KeyError, Keys, random_from_pool};
@@ -41,49 +43,31 @@ pub enum BlobError {
     Key(#[from] KeyError),
 }
 
-/// Collects the disclosures of one record before they are sealed.
-#[derive(Default)]
-pub(crate) struct BlobBuilder {
-    plain: Vec<u8>,
-}
-
-impl BlobBuilder {
-    pub(crate) fn clear(&mut self) {
-        self.plain.clear();
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.plain.is_empty()
-    }
-
-    /// Adds a disclosure. Groups are at most 254 bytes long (longer ones are cut: the commitment is in
-    /// the skeleton, this is only where the name is shown from).
-    pub(crate) fn add(&mut self, group: Option<&str>, json: &[u8]) {
-        match group {
-            None => self.plain.push(WHOLE),
-            Some(group) => {
-                let mut end = group.len().min(254);
-                while !group.is_char_boundary(end) {
-                    end -= 1;
-                }
-                self.plain.push(end as u8);
-                self.plain.extend_from_slice(&group.as_bytes()[..end]);
+/// Appends a disclosure to those of its record; where in `plain` the JSON stands that `write` appends.
+/// Groups are at most 254 bytes long (longer ones are cut: the commitment is in the skeleton, this is only
+/// where the name is shown from).
+pub(crate) fn push(
+    plain: &mut Vec<u8>,
+    group: Option<&str>,
+    write: impl FnOnce(&mut Vec<u8>),
+) -> Range<usize> {
+    match group {
+        None => plain.push(WHOLE),
+        Some(group) => {
+            let mut end = group.len().min(254);
+            while !group.is_char_boundary(end) {
+                end -= 1;
             }
+            plain.push(end as u8);
+            plain.extend_from_slice(&group.as_bytes()[..end]);
         }
-        self.plain.extend_from_slice(&(json.len() as u32).to_le_bytes());
-        self.plain.extend_from_slice(json);
     }
-
-    /// Seals what was added and appends it to `out`.
-    pub(crate) fn seal(
-        &mut self,
-        keys: &Keys,
-        key: &DataKeyId,
-        bound_to: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<(), KeyError> {
-        seal(keys, key, bound_to, &mut self.plain, out)
-    }
+    let start = plain.len() + 4;
+    plain.extend_from_slice(&[0; 4]);
+    write(plain);
+    let length = (plain.len() - start) as u32;
+    plain[start - 4..start].copy_from_slice(&length.to_le_bytes());
+    start..plain.len()
 }
 
 /// Seals `plain` (which is overwritten) and appends it to `out`.

@@ -299,14 +299,20 @@ impl Keys {
         Ok(Some(key))
     }
 
-    /// Makes those of `ids` that are not there yet, in one durable step.
-    pub(crate) fn ensure(&self, ids: &[DataKeyId]) -> Result<(), KeyError> {
+    /// Those of `ids` that are not there, each once.
+    pub(crate) fn missing(&self, ids: &[DataKeyId]) -> Result<Vec<DataKeyId>, KeyError> {
         let mut missing = Vec::new();
         for id in ids {
             if !missing.contains(id) && self.data_key(id)?.is_none() {
                 missing.push(*id);
             }
         }
+        Ok(missing)
+    }
+
+    /// Makes those of `ids` that are not there yet, in one durable step.
+    pub(crate) fn ensure(&self, ids: &[DataKeyId]) -> Result<(), KeyError> {
+        let missing = self.missing(ids)?;
         if missing.is_empty() {
             return Ok(());
         }

@@ -21,7 +21,7 @@ use crate::{
     background, blob,
     lock::Lock,
     open,
-    sealer::{Batch, Sealer},
+    sealer::{Batch, Sealer, Wait},
     sequencer::{Job, Sequencer},
     shared::Shared,
     store::{Store, StoreError},
@@ -124,32 +124,63 @@ impl Ledger {
     /// # Errors
     /// Nothing of `body` was recorded.
     pub fn begin(&self, body: &[u8], sender: &Sender, each: bool) -> Result<Pending, AppendError> {
-        let shared = self.shared();
-        if let Some(why) = shared.failure() {
-            return Err(AppendError::Unavailable(why.to_owned()));
+        if !each {
+            let begun = self.begin_all(body, sender, Wait::Yes)?;
+            return begun.ok_or_else(|| AppendError::Unavailable("nothing was sealed".into()));
         }
-        let sealer = Sealer { keys: &shared.keys, sender };
-        let sealed = if each {
-            sealer.seal_each(body)
-        } else {
-            sealer.seal_all(body).map(|batch| {
-                let good = batch.items.iter().map(|_| Ok(())).collect();
-                (batch, good)
-            })
-        };
-        let (batch, results) = sealed.inspect_err(|_| {
-            shared.counters.refused.fetch_add(1, Ordering::Relaxed);
-        })?;
+        let sealer = self.sealer(sender)?;
+        let (batch, results) = self.counting(sealer.seal_each(body))?;
         let refused = results.iter().filter(|result| result.is_err()).count() as u64;
-        shared.counters.refused.fetch_add(refused, Ordering::Relaxed);
+        self.shared().counters.refused.fetch_add(refused, Ordering::Relaxed);
+        // Kept where a record may have to be sealed again, as a conflicting observation.
+        self.hand_over(batch, results, Some((body.to_vec(), sender.clone())))
+    }
+
+    /// As [`Ledger::begin`] without `each`, for threads that must not wait; `None` where sealing would have to, for
+    /// the disk or for room.
+    ///
+    /// # Errors
+    /// Nothing of `body` was recorded.
+    pub fn begin_at_once(&self, body: &[u8], sender: &Sender) -> Result<Option<Pending>, AppendError> {
+        if !self.shared().queue.has_room() {
+            return Ok(None);
+        }
+        self.begin_all(body, sender, Wait::No)
+    }
+
+    fn begin_all(&self, body: &[u8], sender: &Sender, wait: Wait) -> Result<Option<Pending>, AppendError> {
+        let sealer = self.sealer(sender)?;
+        let Some(batch) = self.counting(sealer.seal_all(body, wait))? else { return Ok(None) };
+        let results = batch.items.iter().map(|_| Ok(())).collect();
+        self.hand_over(batch, results, None).map(Some)
+    }
+
+    fn sealer<'s>(&'s self, sender: &'s Sender) -> Result<Sealer<'s>, AppendError> {
+        let shared = self.shared();
+        match shared.failure() {
+            Some(why) => Err(AppendError::Unavailable(why.to_owned())),
+            None => Ok(Sealer { keys: &shared.keys, sender }),
+        }
+    }
+
+    fn counting<T>(&self, sealed: Result<T, AppendError>) -> Result<T, AppendError> {
+        sealed.inspect_err(|_| {
+            self.shared().counters.refused.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    fn hand_over(
+        &self,
+        batch: Batch,
+        results: Vec<Result<(), AppendError>>,
+        again: Option<(Vec<u8>, Sender)>,
+    ) -> Result<Pending, AppendError> {
         let ids = batch
             .items
             .iter()
             .map(|item| (item.id, item.named.is_some_and(|named| named.imported)))
             .collect();
-        let placing = place(shared, batch)?;
-        // Kept where a record may have to be sealed again, as a conflicting observation.
-        let again = each.then(|| (body.to_vec(), sender.clone()));
+        let placing = place(self.shared(), batch)?;
         Ok(Pending(Box::pin(self.clone().finish(placing, ids, results, again))))
     }
 

@@ -4,30 +4,34 @@
 //! taken out, names become accounts, payloads become commitments. Only `recorded` is left open, for
 //! the sequencer to stamp.
 
+mod batch;
+mod payloads;
+mod people;
+
 use std::{
     borrow::Cow,
-    collections::BTreeMap,
-    ops::Range,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use deed_record::{
-    Account, Alias, Basis, ChainHop, Commitments, Digests, Disclosable, Effect, EffectSent, Hop, Party,
-    Personal, PersonalSent, Principal, PrincipalType, Pseudonyms, RECORDED_PLACEHOLDER, RecordError,
-    RecordId, SecretSeen, Skeleton, Submission, Terms, TermsSent, Text, Utf16Ordered, V, WHOLE, parse_one,
-    secret, split_records,
+    Basis, Disclosable, PrincipalType, Pseudonyms, RECORDED_PLACEHOLDER, RecordError, RecordId, SecretSeen,
+    Skeleton, Submission, Text, V, WHOLE, parse_one, secret, split_records,
 };
-use deed_seal::sd;
 use serde::Serialize;
+
+pub(crate) use batch::{Batch, Item};
+pub use people::Name;
 
 use crate::{
     append::{AppendError, Sender},
-    blob::{self, BlobBuilder},
+    blob,
     key::each_key,
     keys::{DataKeyId, Keys, TenantKey, random_from_pool},
 };
+use batch::{Named, SealedName};
+use payloads::{Committed, Disclosed, Payloads};
+use people::{People, name_key, personal};
 
 /// The longest leaf (C2SP tlog-tiles: a u16 length).
 pub(crate) const LONGEST_LEAF: usize = 65_535;
@@ -35,94 +39,43 @@ pub(crate) const LONGEST_LEAF: usize = 65_535;
 const MOST_SECRETS: usize = 64;
 /// What `retention` is where it is not said.
 const NO_RETENTION: &str = "default";
-/// Retention class of names.
-const NAME_CLASS: &str = "name";
-
-/// Records sealed but for their time, in one arena.
-#[derive(Default)]
-pub(crate) struct Batch {
-    leaves: Vec<u8>,
-    blobs: Vec<u8>,
-    hashes: Vec<u64>,
-    pub(crate) items: Vec<Item>,
-    pub(crate) names: Vec<SealedName>,
-}
-
-/// One record of a batch.
-pub(crate) struct Item {
-    leaf: Range<usize>,
-    /// Where in the leaf the time goes.
-    stamp: usize,
-    blob: Range<usize>,
-    hashes: Range<usize>,
-    pub(crate) id: RecordId,
-    /// Set where the sender or the source named the record, so that it may have come before.
-    pub(crate) named: Option<Named>,
-}
-
-/// What tells a record that came before from another of the same name.
-#[derive(Clone, Copy)]
-pub(crate) struct Named {
-    /// Keyed digest of what was sent, as sealed in `content`.
-    pub(crate) content: [u8; 32],
-    /// Whether the source named it: other content is then kept beside, not refused.
-    pub(crate) imported: bool,
-}
-
-/// What an account is called, sealed.
-pub(crate) struct SealedName {
-    pub(crate) account: Account,
-    pub(crate) blob: Arc<[u8]>,
-}
-
-impl Batch {
-    pub(crate) fn leaf(&self, item: &Item) -> &[u8] {
-        &self.leaves[item.leaf.clone()]
-    }
-
-    pub(crate) fn blob(&self, item: &Item) -> &[u8] {
-        &self.blobs[item.blob.clone()]
-    }
-
-    pub(crate) fn hashes(&self, item: &Item) -> &[u64] {
-        &self.hashes[item.hashes.clone()]
-    }
-
-    /// Writes the time it was recorded into the leaf at `at` of the batch.
-    pub(crate) fn stamp(&mut self, at: usize, recorded: &[u8; 27]) {
-        let item = &self.items[at];
-        let from = item.leaf.start + item.stamp;
-        self.leaves[from..from + recorded.len()].copy_from_slice(recorded);
-    }
-
-    /// Bytes it will take in the journal, roughly.
-    pub(crate) fn weight(&self) -> usize {
-        self.leaves.len() + self.blobs.len() + self.items.len() * 8
-    }
-}
-
 /// Turns what `sender` sent into sealed records.
 pub(crate) struct Sealer<'k> {
     pub(crate) keys: &'k Keys,
     pub(crate) sender: &'k Sender,
 }
 
+/// Whether the disk may be waited for while sealing: a new data key is durable before it is used.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    Yes,
+    No,
+}
+
 impl<'k> Sealer<'k> {
-    /// Seals every record of `body`, or says which cannot be taken.
-    pub(crate) fn seal_all(&self, body: &[u8]) -> Result<Batch, AppendError> {
+    /// Seals every record of `body`, or says which cannot be taken; `None` where that needs data keys to
+    /// be made and `wait` forbids it.
+    pub(crate) fn seal_all(&self, body: &[u8], wait: Wait) -> Result<Option<Batch>, AppendError> {
         let prepared = self.prepare(body)?.into_iter().collect::<Result<Vec<_>, _>>()?;
         let drafts = prepared
             .iter()
             .enumerate()
             .map(|(index, prepared)| self.read(prepared).map_err(|e| e.at(index)))
             .collect::<Result<Vec<_>, _>>()?;
-        self.keys.ensure(&drafts.iter().flat_map(Draft::data_keys).collect::<Vec<_>>())?;
-        let mut batch = Batch::default();
-        let mut payloads = BlobBuilder::default();
-        for (index, draft) in drafts.into_iter().enumerate() {
-            self.seal(draft, None, &mut batch, &mut payloads).map_err(|e| e.at(index))?;
+        let needed: Vec<DataKeyId> = drafts.iter().flat_map(Draft::data_keys).collect();
+        match wait {
+            Wait::Yes => self.keys.ensure(&needed)?,
+            Wait::No if !self.keys.missing(&needed)?.is_empty() => return Ok(None),
+            Wait::No => {}
         }
-        Ok(batch)
+        let (drafts, mut payloads) = disclose_all(drafts.into_iter().map(Ok).collect());
+        let mut batch = Batch::default();
+        for (index, draft) in drafts.into_iter().enumerate() {
+            draft
+                .and_then(|draft| self.seal(draft, None, &mut batch, &mut payloads))
+                .map_err(|e| e.at(index))?;
+        }
+        Ok(Some(batch))
     }
 
     /// Seals what can be taken of `body`, and says of each of the rest why not.
@@ -138,8 +91,8 @@ impl<'k> Sealer<'k> {
             })
             .collect();
         self.keys.ensure(&drafts.iter().flatten().flat_map(Draft::data_keys).collect::<Vec<_>>())?;
+        let (drafts, mut payloads) = disclose_all(drafts);
         let mut batch = Batch::default();
-        let mut payloads = BlobBuilder::default();
         let results = drafts
             .into_iter()
             .enumerate()
@@ -165,8 +118,11 @@ impl<'k> Sealer<'k> {
         let prepared = self.prepare_one(text)?;
         let draft = self.read(&prepared)?;
         self.keys.ensure(&draft.data_keys())?;
+        let (drafts, mut payloads) = disclose_all(vec![Ok(draft)]);
         let mut batch = Batch::default();
-        self.seal(draft, Some(first), &mut batch, &mut BlobBuilder::default())?;
+        for draft in drafts {
+            self.seal(draft?, Some(first), &mut batch, &mut payloads)?;
+        }
         Ok(batch)
     }
 
@@ -200,7 +156,7 @@ impl<'k> Sealer<'k> {
                 asked: named.to_string(),
             });
         }
-        let named = self.named(original, &submission, tenant)?;
+        let named = self.named(original, clean, &submission, tenant)?;
         let person = [&submission.initiator, &submission.executor]
             .into_iter()
             .flatten()
@@ -246,6 +202,7 @@ impl<'k> Sealer<'k> {
     fn named(
         &self,
         text: &str,
+        clean: &Cow<'_, str>,
         submission: &Submission<'_>,
         tenant: &TenantKey,
     ) -> Result<Option<Named>, AppendError> {
@@ -266,10 +223,12 @@ impl<'k> Sealer<'k> {
                 #[serde(borrow)]
                 event: &'a serde_json::value::RawValue,
             }
-            let content = match serde_json::from_str::<Original<'_>>(text) {
-                Ok(original) => tenant.keyed(&[b"event", original.disclose.event.get().as_bytes()]),
-                Err(_) => tenant.keyed(&[b"event", event.as_bytes()]),
+            let original = match clean {
+                Cow::Borrowed(_) => None,
+                Cow::Owned(_) => serde_json::from_str::<Original<'_>>(text).ok(),
             };
+            let event = original.as_ref().map_or(&**event, |original| original.disclose.event.get());
+            let content = tenant.keyed(&[b"event", event.as_bytes()]);
             return Ok(Some(Named { content, imported: true }));
         }
         let from_source = submission.source.as_ref().is_some_and(|source| source.event_id.is_some());
@@ -285,10 +244,10 @@ impl<'k> Sealer<'k> {
 
     fn seal(
         &self,
-        draft: Draft<'_>,
+        (draft, disclosed): (Draft<'_>, Disclosed),
         conflicts_with: Option<RecordId>,
         batch: &mut Batch,
-        payloads: &mut BlobBuilder,
+        payloads: &mut Committed,
     ) -> Result<(), AppendError> {
         let Draft { submission, tenant, named, data_key, seen } = draft;
         let id = match (submission.id, &submission.source) {
@@ -303,8 +262,7 @@ impl<'k> Sealer<'k> {
         let mut people = People { tenant: &tenant, named: Vec::new() };
         let personal = submission.personal.as_ref().map(|sent| personal(sent, &tenant));
 
-        payloads.clear();
-        let disclose = self.commit(&submission, payloads)?;
+        let disclose = payloads.commitments(&disclosed);
         let initiator = submission.initiator.map(|p| people.party(p));
         let executor = submission.executor.map(|p| people.party(p));
         let chain = submission.chain.map(|chain| chain.into_iter().map(|hop| people.hop(hop)).collect());
@@ -387,8 +345,9 @@ impl<'k> Sealer<'k> {
         let hashes_from = batch.hashes.len();
         each_key(&skeleton, &mut |key| batch.hashes.push(key.hash()));
         let blob_from = batch.blobs.len();
-        if !payloads.is_empty() {
-            payloads.seal(self.keys, &data_key, &id.0, &mut batch.blobs)?;
+        let plain = payloads.plain_mut(&disclosed);
+        if !plain.is_empty() {
+            blob::seal(self.keys, &data_key, &id.0, plain, &mut batch.blobs)?;
         }
         for (account, person, name) in people.named {
             if batch.names.iter().any(|known| known.account == account) {
@@ -413,67 +372,23 @@ impl<'k> Sealer<'k> {
         });
         Ok(())
     }
-
-    /// Commits to the payloads (RFC 9901): fresh salts, digests in random order.
-    fn commit(
-        &self,
-        submission: &Submission<'_>,
-        payloads: &mut BlobBuilder,
-    ) -> Result<Commitments<'static>, AppendError> {
-        let mut tree: BTreeMap<Utf16Ordered<'static>, Digests<'static>> = BTreeMap::new();
-        let mut whole: Vec<[u8; 43]> = Vec::new();
-        let mut one = |group: Option<&str>, name: &str, value: &str| -> Result<[u8; 43], AppendError> {
-            let mut salt = [0; 22];
-            URL_SAFE_NO_PAD
-                .encode_slice(random_from_pool::<16>()?, &mut salt)
-                .map_err(|e| RecordError::new("", e.to_string()))?;
-            let salt = std::str::from_utf8(&salt).unwrap_or_default();
-            let json = sd::disclosure_json(salt, name, value.as_bytes());
-            payloads.add(group, &json);
-            Ok(sd::digest_text(&sd::digest_of_json(&json)))
-        };
-        for (group, value) in &submission.disclose.0 {
-            match value {
-                Disclosable::Whole(value) => whole.push(one(None, group, value)?),
-                Disclosable::Members(members) => {
-                    let digests = members
-                        .iter()
-                        .map(|(name, value)| one(Some(group), name, value))
-                        .collect::<Result<Vec<_>, _>>()?;
-                    tree.insert(
-                        Utf16Ordered(Text::from(group.to_string())),
-                        Digests::Members(shuffled(digests)),
-                    );
-                }
-            }
-        }
-        let json_text = |text: &str| serde_json::Value::from(text).to_string();
-        for (prefix, principal) in submission.principals() {
-            // What people call somebody is personal: it is disclosed, never sealed.
-            if let Some(name) = &principal.name {
-                whole.push(one(None, &format!("{prefix}.name"), &json_text(name))?);
-            }
-        }
-        if let Some(personal) = &submission.personal {
-            for (name, value) in
-                [("personal.address", &personal.address), ("personal.device", &personal.device)]
-            {
-                if let Some(value) = value {
-                    whole.push(one(None, name, &json_text(value))?);
-                }
-            }
-        }
-        if !whole.is_empty() {
-            tree.insert(Utf16Ordered(Text::from("_sd")), Digests::Whole(shuffled(whole)));
-        }
-        Ok(Commitments(tree))
-    }
 }
 
-/// Digests are as good as random: their own order tells nothing about that of the members.
-fn shuffled(mut digests: Vec<[u8; 43]>) -> Vec<Text<'static>> {
-    digests.sort_unstable();
-    digests.iter().map(|digest| Text::from(String::from_utf8_lossy(digest).into_owned())).collect()
+/// Writes the disclosures of all `drafts` and commits to them.
+#[expect(clippy::type_complexity, reason = "a draft with its disclosures, or why there is none")]
+fn disclose_all(
+    drafts: Vec<Result<Draft<'_>, AppendError>>,
+) -> (Vec<Result<(Draft<'_>, Disclosed), AppendError>>, Committed) {
+    let mut payloads = Payloads::default();
+    let drafts = drafts
+        .into_iter()
+        .map(|draft| {
+            let draft = draft?;
+            let disclosed = payloads.add(&draft.submission)?;
+            Ok((draft, disclosed))
+        })
+        .collect();
+    (drafts, payloads.commit())
 }
 
 /// A record's text without its secrets.
@@ -507,104 +422,6 @@ impl Draft<'_> {
             }
         }
         keys
-    }
-}
-
-fn name_key(tenant: &TenantKey, account: &Account, person: bool) -> DataKeyId {
-    tenant.data_key_id(if person { &account.0 } else { &[] }, NAME_CLASS)
-}
-
-/// Turns people in clear into accounts, and remembers what they are called.
-struct People<'t> {
-    tenant: &'t TenantKey,
-    named: Vec<(Account, bool, Name)>,
-}
-
-/// What an account is called.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Name {
-    /// The key as it was sent: `system:native-id`.
-    pub key: String,
-    /// What people call it, where that was said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// What it was said to be.
-    #[serde(rename = "type")]
-    pub kind: PrincipalType,
-}
-
-impl People<'_> {
-    fn party<'a>(&mut self, sent: Principal<'a>) -> Party<'a> {
-        let account = sent.key.as_deref().map(|key| {
-            let account = self.tenant.account_of(key);
-            if !self.named.iter().any(|(known, ..)| *known == account) {
-                self.named.push((
-                    account,
-                    sent.kind == PrincipalType::Human,
-                    Name {
-                        key: key.to_owned(),
-                        name: sent.name.as_deref().map(str::to_owned),
-                        kind: sent.kind,
-                    },
-                ));
-            }
-            account
-        });
-        Party { account, instance: sent.instance, kind: sent.kind, vendor: sent.vendor }
-    }
-
-    fn hop<'a>(&mut self, sent: ChainHop<'a>) -> Hop<'a> {
-        Hop {
-            credential: sent.credential,
-            delegation: sent.delegation,
-            principal: self.party(sent.principal),
-            scope: sent.scope,
-        }
-    }
-
-    fn terms<'a>(&mut self, sent: TermsSent<'a>) -> Terms<'a> {
-        Terms {
-            answer: sent.answer,
-            by: sent.by.map(|p| self.party(p)),
-            change: sent.change,
-            expires: sent.expires,
-            not_before: sent.not_before,
-            role: sent.role,
-            scopes: sent.scopes,
-            subject: sent.subject.map(|p| self.party(p)),
-        }
-    }
-
-    fn effect<'a>(&mut self, sent: EffectSent<'a>) -> Effect<'a> {
-        Effect {
-            credential: sent.credential,
-            kind: sent.kind,
-            resource: sent.resource,
-            terms: sent.terms.map(|terms| self.terms(terms)),
-        }
-    }
-
-    /// `uri` with every person this record names replaced by their account; `None` where it names none.
-    fn without_people(&self, uri: &str) -> Option<String> {
-        let mut out: Option<String> = None;
-        for (account, person, name) in &self.named {
-            let native = Alias::parse(&name.key).native;
-            if !person || native.len() < 3 {
-                continue;
-            }
-            let text = out.as_deref().unwrap_or(uri);
-            if text.contains(native) {
-                out = Some(text.replace(native, &account.to_string()));
-            }
-        }
-        out
-    }
-}
-
-fn personal(sent: &PersonalSent<'_>, tenant: &TenantKey) -> Personal {
-    Personal {
-        address: sent.address.as_deref().map(|value| tenant.pseudonym("address", value)),
-        device: sent.device.as_deref().map(|value| tenant.pseudonym("device", value)),
     }
 }
 

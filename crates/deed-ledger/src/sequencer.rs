@@ -67,6 +67,12 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether [`Queue::push`] would not wait, if nobody else pushes first.
+    pub(crate) fn has_room(&self) -> bool {
+        let state = self.lock();
+        state.closed.is_some() || state.bytes < QUEUE_BYTES
+    }
+
     /// Hands `job` over, waiting for room if need be.
     pub(crate) fn push(&self, job: Job) -> Result<(), AppendError> {
         let deadline = Instant::now() + PATIENCE;

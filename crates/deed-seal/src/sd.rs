@@ -31,14 +31,19 @@ pub const MAX_DEPTH: usize = 128;
 /// `value_json` must be one JSON value.
 pub fn disclosure_json(salt_b64url: &str, name: &str, value_json: &[u8]) -> Vec<u8> {
     let mut json = Vec::with_capacity(salt_b64url.len() + name.len() + value_json.len() + 8);
+    write_disclosure_json(&mut json, salt_b64url, name, value_json);
+    json
+}
+
+/// Appends what [`disclosure_json`] returns to `json`.
+pub fn write_disclosure_json(json: &mut Vec<u8>, salt_b64url: &str, name: &str, value_json: &[u8]) {
     json.push(b'[');
-    push_json_string(&mut json, salt_b64url);
+    push_json_string(json, salt_b64url);
     json.push(b',');
-    push_json_string(&mut json, name);
+    push_json_string(json, name);
     json.push(b',');
     json.extend_from_slice(value_json);
     json.push(b']');
-    json
 }
 
 /// The JSON of the disclosure of an array element, `["salt",value]`; see [`disclosure_json`].
@@ -68,7 +73,16 @@ pub fn digest_of_json(json: &[u8]) -> [u8; 32] {
 
 /// As [`digest_of_json`] of each of `jsons`, faster for many of them at a time.
 pub fn digests_of_json<T: AsRef<[u8]>>(jsons: &[T]) -> Vec<[u8; 32]> {
-    let texts: Vec<String> = jsons.iter().map(|json| URL_SAFE_NO_PAD.encode(json)).collect();
+    let mut text = String::with_capacity(jsons.iter().map(|json| json.as_ref().len() * 4 / 3 + 3).sum());
+    let ends: Vec<usize> = jsons
+        .iter()
+        .map(|json| {
+            URL_SAFE_NO_PAD.encode_string(json, &mut text);
+            text.len()
+        })
+        .collect();
+    let starts = std::iter::once(0).chain(ends.iter().copied());
+    let texts: Vec<&str> = starts.zip(&ends).map(|(start, end)| &text[start..*end]).collect();
     hash_all(None, &texts).into_iter().map(|hash| hash.0).collect()
 }
 

@@ -56,36 +56,20 @@ impl App {
         }
     }
 
-    /// Has `seal` run on the blocking pool and waits until what it handed to the ledger is durable.
-    /// Requests that wait together share one commit.
+    /// Waits until what `begun` hands to the ledger is durable. Requests that wait together share one
+    /// commit.
     ///
     /// # Errors
-    /// Those of `seal`; [`AppendError::Unavailable`] when the time is up. What was handed over may then
+    /// Those of `begun`; [`AppendError::Unavailable`] when the time is up. What was handed over may then
     /// still be recorded.
-    pub(crate) async fn record<T, E>(
+    pub(crate) async fn record<T, E: From<AppendError>>(
         &self,
-        seal: impl FnOnce(&Ledger) -> Result<(Pending, T), E> + Send + 'static,
-    ) -> Result<(Answers, T), E>
-    where
-        T: Send + 'static,
-        E: From<AppendError> + Send + 'static,
-    {
+        begun: impl Future<Output = Result<(Pending, T), E>>,
+    ) -> Result<(Answers, T), E> {
         let started = Instant::now();
         let patience = self.limits.append;
         let recorded = timeout(patience, async {
-            let permit = self
-                .sealing
-                .clone()
-                .acquire_owned()
-                .await
-                .map_err(|_| unavailable("the server is stopping"))?;
-            let ledger = self.engine.ledger().clone();
-            let sealed = spawn_blocking(move || {
-                let sealed = seal(&ledger);
-                drop(permit);
-                sealed
-            });
-            let (pending, with) = sealed.await.map_err(|error| unavailable(&died(&error)))??;
+            let (pending, with) = begun.await?;
             Ok((pending.await?, with))
         });
         let answer = match recorded.await {
@@ -100,6 +84,29 @@ impl App {
             self.metrics.recorded(started.elapsed());
         }
         answer
+    }
+
+    /// Has `seal` run on the blocking pool.
+    ///
+    /// # Errors
+    /// Those of `seal`; [`AppendError::Unavailable`] when the server stops.
+    pub(crate) async fn seal<T, E>(
+        &self,
+        seal: impl FnOnce(&Ledger) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<AppendError> + Send + 'static,
+    {
+        let stopping = |_| unavailable("the server is stopping");
+        let permit = self.sealing.clone().acquire_owned().await.map_err(stopping)?;
+        let ledger = self.engine.ledger().clone();
+        let sealed = spawn_blocking(move || {
+            let sealed = seal(&ledger);
+            drop(permit);
+            sealed
+        });
+        sealed.await.map_err(|error| unavailable(&died(&error)))?
     }
 
     /// Has `ask` run on the blocking pool.

@@ -61,6 +61,12 @@ impl Received {
         Ok(Received { bytes, gzip, limit, _room: room })
     }
 
+    /// The body, where it is so small that it is dealt with sooner than handed to another thread.
+    pub(crate) fn small(&self) -> Option<&[u8]> {
+        const SMALL: usize = 8 << 10;
+        (!self.gzip && self.bytes.len() <= SMALL).then_some(&self.bytes)
+    }
+
     /// The body, decompressed. For the blocking pool.
     ///
     /// # Errors

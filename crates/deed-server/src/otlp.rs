@@ -41,7 +41,7 @@ pub(crate) async fn export<R: Export + Send + 'static>(
     caller: Arc<Caller>,
     decode: impl FnOnce() -> Result<R, Problem> + Send + 'static,
 ) -> Result<Exported, Problem> {
-    let recorded = app.record(move |ledger| {
+    let recorded = app.record(app.seal(move |ledger| {
         let items = decode()?.records();
         let total = items.len();
         let mut body = String::with_capacity(items.iter().flatten().map(|record| record.len() + 1).sum());
@@ -57,7 +57,7 @@ pub(crate) async fn export<R: Export + Send + 'static>(
         }
         let pending = ledger.begin(body.as_bytes(), &caller.sender, true).map_err(Problem::from)?;
         Ok::<_, Problem>((pending, (refused, total)))
-    });
+    }));
     let (answers, (mut refused, total)) = recorded.await?;
     for answer in answers {
         match answer {

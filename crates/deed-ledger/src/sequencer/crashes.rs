@@ -26,7 +26,7 @@ use crate::{
     keys::Keys,
     lock::Lock,
     open::{self, open_on},
-    sealer::Sealer,
+    sealer::{Sealer, Wait},
     shared::Shared,
     store::sim::SimStore,
 };
@@ -232,7 +232,10 @@ fn text_of(record: usize) -> String {
 
 fn job_of(shared: &Shared, records: &[usize]) -> Job {
     let body: String = records.iter().map(|record| text_of(*record)).collect();
-    let batch = Sealer { keys: &shared.keys, sender: &sender() }.seal_all(body.as_bytes()).expect("sealed");
+    let batch = Sealer { keys: &shared.keys, sender: &sender() }
+        .seal_all(body.as_bytes(), Wait::Yes)
+        .expect("sealed")
+        .expect("waited");
     Job { batch, searched: 0, reply: oneshot::channel().0 }
 }
 

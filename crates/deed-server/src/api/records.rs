@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::{body::Body, extract::State, response::Response};
-use deed_ledger::{AppendError, Receipt};
+use deed_ledger::{AppendError, Ledger, Pending, Receipt};
 use http::HeaderMap;
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use crate::{
     api::{Params, json},
     app::App,
-    auth::Writing,
+    auth::{Caller, Writing},
     body::{Received, media_type},
     problem::{Kind, Problem},
 };
@@ -42,17 +42,35 @@ pub(crate) async fn append(
         return Err(Problem::new(Kind::MediaType, format!("expected one of `{}`", MEDIA_TYPES.join("`, `"))));
     }
     let received = Received::read(&app, &headers, body).await?;
-    let recorded = app.record(move |ledger| {
-        let body = received.plain()?;
-        let begun = ledger.begin(&body, &caller.sender, how.each);
-        Ok::<_, Problem>((begun.map_err(|error| refused(error, &body))?, ()))
-    });
-    let (answers, ()) = recorded.await?;
+    let (answers, ()) = app.record(begin(&app, &caller, received, how.each)).await?;
     if how.each {
         return json(&Receipts { receipts: answers.into_iter().map(Answer::from).collect() });
     }
     let receipts: Vec<Receipt> = answers.into_iter().collect::<Result<_, _>>()?;
     json(&Receipts { receipts })
+}
+
+/// Seals what was received and hands it to the ledger.
+async fn begin(
+    app: &App,
+    caller: &Arc<Caller>,
+    received: Received,
+    each: bool,
+) -> Result<(Pending, ()), Problem> {
+    if !each
+        && let Some(body) = received.small()
+        && let Some(pending) =
+            app.engine.ledger().begin_at_once(body, &caller.sender).map_err(|error| refused(error, body))?
+    {
+        return Ok((pending, ()));
+    }
+    let caller = caller.clone();
+    let seal = move |ledger: &Ledger| {
+        let body = received.plain()?;
+        let pending = ledger.begin(&body, &caller.sender, each).map_err(|error| refused(error, &body))?;
+        Ok::<_, Problem>((pending, ()))
+    };
+    app.seal(seal).await
 }
 
 #[derive(Serialize)]

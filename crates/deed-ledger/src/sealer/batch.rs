@@ -1,0 +1,68 @@
+//! What sealing makes: leaves, disclosures and look-up hashes, side by side.
+
+use std::{ops::Range, sync::Arc};
+
+use deed_record::{Account, RecordId};
+
+/// Records sealed but for their time, in one arena.
+#[derive(Default)]
+pub(crate) struct Batch {
+    pub(super) leaves: Vec<u8>,
+    pub(super) blobs: Vec<u8>,
+    pub(super) hashes: Vec<u64>,
+    pub(crate) items: Vec<Item>,
+    pub(crate) names: Vec<SealedName>,
+}
+
+/// One record of a batch.
+pub(crate) struct Item {
+    pub(super) leaf: Range<usize>,
+    /// Where in the leaf the time goes.
+    pub(super) stamp: usize,
+    pub(super) blob: Range<usize>,
+    pub(super) hashes: Range<usize>,
+    pub(crate) id: RecordId,
+    /// Set where the sender or the source named the record, so that it may have come before.
+    pub(crate) named: Option<Named>,
+}
+
+/// What tells a record that came before from another of the same name.
+#[derive(Clone, Copy)]
+pub(crate) struct Named {
+    /// Keyed digest of what was sent, as sealed in `content`.
+    pub(crate) content: [u8; 32],
+    /// Whether the source named it: other content is then kept beside, not refused.
+    pub(crate) imported: bool,
+}
+
+/// What an account is called, sealed.
+pub(crate) struct SealedName {
+    pub(crate) account: Account,
+    pub(crate) blob: Arc<[u8]>,
+}
+
+impl Batch {
+    pub(crate) fn leaf(&self, item: &Item) -> &[u8] {
+        &self.leaves[item.leaf.clone()]
+    }
+
+    pub(crate) fn blob(&self, item: &Item) -> &[u8] {
+        &self.blobs[item.blob.clone()]
+    }
+
+    pub(crate) fn hashes(&self, item: &Item) -> &[u64] {
+        &self.hashes[item.hashes.clone()]
+    }
+
+    /// Writes the time it was recorded into the leaf at `at` of the batch.
+    pub(crate) fn stamp(&mut self, at: usize, recorded: &[u8; 27]) {
+        let item = &self.items[at];
+        let from = item.leaf.start + item.stamp;
+        self.leaves[from..from + recorded.len()].copy_from_slice(recorded);
+    }
+
+    /// Bytes it will take in the journal, roughly.
+    pub(crate) fn weight(&self) -> usize {
+        self.leaves.len() + self.blobs.len() + self.items.len() * 8
+    }
+}
