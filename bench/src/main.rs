@@ -53,6 +53,10 @@ enum Part {
     Otlp,
 }
 
+/// That of the program, for what is measured as library calls.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Outcome {
     let arguments = Arguments::parse();
     std::fs::create_dir_all(&arguments.dir)?;

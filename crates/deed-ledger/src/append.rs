@@ -10,7 +10,7 @@ use deed_record::{RecordError, RecordId};
 use futures::channel::oneshot;
 use serde::Serialize;
 
-use crate::keys::KeyError;
+use crate::{keys::KeyError, sequencer::Placements};
 
 /// Who sends: authenticated before anything is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,13 +106,16 @@ pub(crate) enum Placed {
 }
 
 /// An append under way: resolves when it is durable.
-pub(crate) struct Placing(pub(crate) oneshot::Receiver<Result<Vec<Placed>, AppendError>>);
+pub(crate) struct Placing(pub(crate) oneshot::Receiver<Placements>);
 
 impl Future for Placing {
-    type Output = Result<Vec<Placed>, AppendError>;
+    type Output = Placements;
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0).poll(context).map(|answer| {
-            answer.unwrap_or_else(|_| Err(AppendError::Unavailable("the ledger was closed".into())))
+            answer.unwrap_or_else(|_| Placements {
+                placed: Vec::new(),
+                then: Some(AppendError::Unavailable("the ledger was closed".into())),
+            })
         })
     }
 }

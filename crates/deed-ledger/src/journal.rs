@@ -60,6 +60,12 @@ struct Slot {
     end: u64,
 }
 
+impl Slot {
+    fn of(spare: Spare) -> Self {
+        Slot { file: spare.file, name: spare.name, end: 0 }
+    }
+}
+
 /// Why a commit did not happen.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
@@ -172,7 +178,7 @@ impl Journal {
 
     /// Takes a file that [`SpareMaker::make`] made.
     pub(crate) fn add_spare(&mut self, spare: Spare) {
-        self.spare.push(Slot { file: spare.file, name: spare.name, end: 0 });
+        self.spare.push(Slot::of(spare));
     }
 
     /// Frees files all of whose leaves are below `packed`.
@@ -193,15 +199,16 @@ impl Journal {
 
     /// Goes on in a fresh file. Nothing of the old one changes, so that a failure here loses nothing.
     fn advance(&mut self, first: u64, length: u64) -> Result<&mut Current, JournalError> {
-        if HEADER + length > self.file_bytes {
-            return Err(JournalError::NoRoom(io::Error::other("one commit is larger than a journal file")));
-        }
-        if self.spare.is_empty() {
-            let spare = self.spare_maker().make().map_err(JournalError::NoRoom)?;
-            self.add_spare(spare);
-        }
-        let Some(slot) = self.spare.pop() else {
-            return Err(JournalError::NoRoom(io::Error::other("there is no journal file to go on in")));
+        let needed = HEADER + length;
+        let spare = self.spare.pop_if(|_| needed <= self.file_bytes);
+        let slot = match spare {
+            Some(slot) => slot,
+            None => {
+                // A frame larger than a file gets one for itself.
+                let mut maker = self.spare_maker();
+                maker.bytes = needed.max(maker.bytes);
+                Slot::of(maker.make().map_err(JournalError::NoRoom)?)
+            }
         };
         let written =
             slot.file.write_all_at(&header(self.generation + 1, first), 0).and_then(|()| slot.file.sync());

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use deed_record::{Account, Alias, Pseudonyms, RecordId, Sealed, Skeleton};
+use deed_record::{Account, Alias, Pseudonyms, RecordId, Sealed, Skeleton, split_records};
 use deed_seal::{hash::Hash, merkle, tile::TilePath};
 use futures::channel::oneshot;
 
@@ -22,7 +22,7 @@ use crate::{
     lock::Lock,
     open,
     sealer::{Batch, Sealer, Wait},
-    sequencer::{Job, Sequencer},
+    sequencer::{Job, Placements, Sequencer},
     shared::Shared,
     store::{Store, StoreError},
 };
@@ -128,12 +128,21 @@ impl Ledger {
             let begun = self.begin_all(body, sender, Wait::Yes)?;
             return begun.ok_or_else(|| AppendError::Unavailable("nothing was sealed".into()));
         }
+        let records = self.counting(split_records(body).map_err(AppendError::from))?;
+        self.begin_each(records.into_iter().map(str::to_owned).collect(), sender)
+    }
+
+    /// As [`Ledger::begin`] with `each`; every one of `records` is the text of one.
+    ///
+    /// # Errors
+    /// Nothing was recorded.
+    pub fn begin_each(&self, records: Vec<String>, sender: &Sender) -> Result<Pending, AppendError> {
         let sealer = self.sealer(sender)?;
-        let (batch, results) = self.counting(sealer.seal_each(body))?;
+        let (batch, results) = self.counting(sealer.seal_each(&records))?;
         let refused = results.iter().filter(|result| result.is_err()).count() as u64;
         self.shared().counters.refused.fetch_add(refused, Ordering::Relaxed);
         // Kept where a record may have to be sealed again, as a conflicting observation.
-        self.hand_over(batch, results, Some((body.to_vec(), sender.clone())))
+        self.hand_over(batch, results, Some((records, sender.clone())))
     }
 
     /// As [`Ledger::begin`] without `each`, for threads that must not wait; `None` where sealing would have to, for
@@ -173,14 +182,14 @@ impl Ledger {
         &self,
         batch: Batch,
         results: Vec<Result<(), AppendError>>,
-        again: Option<(Vec<u8>, Sender)>,
+        again: Option<(Vec<String>, Sender)>,
     ) -> Result<Pending, AppendError> {
         let ids = batch
             .items
             .iter()
             .map(|item| (item.id, item.named.is_some_and(|named| named.imported)))
             .collect();
-        let placing = place(self.shared(), batch)?;
+        let placing = place(self.shared(), batch, again.is_none())?;
         Ok(Pending(Box::pin(self.clone().finish(placing, ids, results, again))))
     }
 
@@ -190,21 +199,24 @@ impl Ledger {
         placing: Placing,
         ids: Vec<(RecordId, bool)>,
         results: Vec<Result<(), AppendError>>,
-        again: Option<(Vec<u8>, Sender)>,
+        again: Option<(Vec<String>, Sender)>,
     ) -> Appended {
         let shared = self.shared();
-        let placed = placing.await?;
+        let Placements { placed, then } = placing.await;
+        if let Some(error) = then.clone().filter(|_| placed.is_empty()) {
+            return Err(error);
+        }
         let mut placed = placed.into_iter().zip(ids);
         let mut answers = Vec::with_capacity(results.len());
         for (position, result) in results.into_iter().enumerate() {
             let answer = match result {
                 Err(error) => Err(error),
                 Ok(()) => match (placed.next(), &again) {
-                    (Some((Placed::Conflict(_), (first, true))), Some((body, sender))) => {
-                        self.append_conflicting(body, sender, position, first).await
+                    (Some((Placed::Conflict(_), (first, true))), Some((records, sender))) => {
+                        self.append_conflicting(&records[position], sender, position, first).await
                     }
                     (Some((placed, (id, _))), _) => shared.receipt(position, id, placed),
-                    (None, _) => Err(AppendError::Unavailable("the sequencer gave no answer".into())),
+                    (None, _) => Err(then.clone().unwrap_or_else(no_answer)),
                 },
             };
             answers.push(answer);
@@ -212,24 +224,24 @@ impl Ledger {
         Ok(answers)
     }
 
-    /// Records the event at `position` of `body` again, beside the first record of it, `first`, whose
-    /// original bytes were others.
+    /// Records the event in `record`, at `position` of what was sent, again, beside the first record of it,
+    /// `first`, whose original bytes were others.
     async fn append_conflicting(
         &self,
-        body: &[u8],
+        record: &str,
         sender: &Sender,
         position: usize,
         first: RecordId,
     ) -> Result<Receipt, AppendError> {
         let shared = self.shared();
         let batch = Sealer { keys: &shared.keys, sender }
-            .seal_conflicting(body, position, first)
+            .seal_conflicting(record, first)
             .map_err(|e| e.at(position))?;
         let id = batch.items.first().map_or(first, |item| item.id);
-        let placed = place(shared, batch)?.await?;
+        let Placements { placed, then } = place(shared, batch, true)?.await;
         match placed.first() {
             Some(placed) => shared.receipt(position, id, *placed),
-            None => Err(AppendError::Unavailable("the sequencer gave no answer".into())),
+            None => Err(then.unwrap_or_else(no_answer)),
         }
     }
 
@@ -485,8 +497,12 @@ impl Inner {
     }
 }
 
+fn no_answer() -> AppendError {
+    AppendError::Unavailable("the sequencer gave no answer".into())
+}
+
 /// Looks for named records among what is in packs, then hands the batch over.
-fn place(shared: &Shared, batch: Batch) -> Result<Placing, AppendError> {
+fn place(shared: &Shared, batch: Batch, whole: bool) -> Result<Placing, AppendError> {
     let searched = shared.log.with_tail(|tail| tail.first());
     let unavailable = |error: LedgerError| AppendError::Unavailable(error.to_string());
     // A record found in a pack is known for good; the sequencer then looks only at what came since. A
@@ -499,7 +515,7 @@ fn place(shared: &Shared, batch: Batch) -> Result<Placing, AppendError> {
         }
     }
     let (reply, answer) = oneshot::channel();
-    shared.queue.push(Job { batch, searched: if found { 0 } else { searched }, reply })?;
+    shared.queue.push(Job { batch, searched: if found { 0 } else { searched }, whole, reply })?;
     Ok(Placing(answer))
 }
 

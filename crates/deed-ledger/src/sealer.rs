@@ -35,6 +35,8 @@ use people::{People, name_key, personal};
 
 /// The longest leaf (C2SP tlog-tiles: a u16 length).
 pub(crate) const LONGEST_LEAF: usize = 65_535;
+/// So many records at most are recorded together or not at all: they are one write to the journal.
+const MOST_TOGETHER: usize = 65_536;
 /// Fingerprints kept in a record; a longer list says nothing more.
 const MOST_SECRETS: usize = 64;
 /// What `retention` is where it is not said.
@@ -56,7 +58,14 @@ impl<'k> Sealer<'k> {
     /// Seals every record of `body`, or says which cannot be taken; `None` where that needs data keys to
     /// be made and `wait` forbids it.
     pub(crate) fn seal_all(&self, body: &[u8], wait: Wait) -> Result<Option<Batch>, AppendError> {
-        let prepared = self.prepare(body)?.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let records = split_records(body)?;
+        if records.len() > MOST_TOGETHER {
+            let what = format!(
+                "more than {MOST_TOGETHER} records that are to be recorded together; send them in parts"
+            );
+            return Err(RecordError::new("", what).at(MOST_TOGETHER).into());
+        }
+        let prepared = self.prepare(records).into_iter().collect::<Result<Vec<_>, _>>()?;
         let drafts = prepared
             .iter()
             .enumerate()
@@ -78,12 +87,12 @@ impl<'k> Sealer<'k> {
         Ok(Some(batch))
     }
 
-    /// Seals what can be taken of `body`, and says of each of the rest why not.
+    /// Seals what can be taken of `records`, and says of each of the rest why not.
     pub(crate) fn seal_each(
         &self,
-        body: &[u8],
+        records: &[String],
     ) -> Result<(Batch, Vec<Result<(), AppendError>>), AppendError> {
-        let prepared = self.prepare(body)?;
+        let prepared = self.prepare(records.iter().map(String::as_str));
         let drafts: Vec<_> = prepared
             .iter()
             .map(|prepared| {
@@ -105,17 +114,10 @@ impl<'k> Sealer<'k> {
         Ok((batch, results))
     }
 
-    /// Seals the record at `index` of `body` as a further observation of an event whose first one,
-    /// `first`, had other original bytes.
-    pub(crate) fn seal_conflicting(
-        &self,
-        body: &[u8],
-        index: usize,
-        first: RecordId,
-    ) -> Result<Batch, AppendError> {
-        let text =
-            *split_records(body)?.get(index).ok_or_else(|| RecordError::new("", "the record is gone"))?;
-        let prepared = self.prepare_one(text)?;
+    /// Seals `record` as a further observation of an event whose first one, `first`, had other original
+    /// bytes.
+    pub(crate) fn seal_conflicting(&self, record: &str, first: RecordId) -> Result<Batch, AppendError> {
+        let prepared = self.prepare_one(record)?;
         let draft = self.read(&prepared)?;
         self.keys.ensure(&draft.data_keys())?;
         let (drafts, mut payloads) = disclose_all(vec![Ok(draft)]);
@@ -126,14 +128,16 @@ impl<'k> Sealer<'k> {
         Ok(batch)
     }
 
-    /// Cuts `body` into records and takes their secrets out.
-    fn prepare<'t>(&self, body: &'t [u8]) -> Result<Vec<Result<Prepared<'t>, AppendError>>, AppendError> {
-        let texts = split_records(body)?;
-        Ok(texts
+    /// Takes the secrets out of each of `records`.
+    fn prepare<'t>(
+        &self,
+        records: impl IntoIterator<Item = &'t str>,
+    ) -> Vec<Result<Prepared<'t>, AppendError>> {
+        records
             .into_iter()
             .enumerate()
             .map(|(index, text)| self.prepare_one(text).map_err(|e| e.at(index)))
-            .collect())
+            .collect()
     }
 
     fn prepare_one<'t>(&self, text: &'t str) -> Result<Prepared<'t>, AppendError> {

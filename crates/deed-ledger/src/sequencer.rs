@@ -28,7 +28,7 @@ use crate::{
     signing::now,
 };
 
-/// One frame holds no more bytes than this, so that any frame fits any journal file.
+/// One frame holds no more bytes than this, unless a batch that must not be parted is larger.
 const FRAME_BYTES: usize = 8 << 20;
 /// Sealed batches that wait for the sequencer take no more memory than this.
 const QUEUE_BYTES: usize = 64 << 20;
@@ -42,7 +42,16 @@ pub(crate) struct Job {
     pub(crate) batch: Batch,
     /// Named records were looked for in all leaves below this already, and not found.
     pub(crate) searched: u64,
-    pub(crate) reply: oneshot::Sender<Result<Vec<Placed>, AppendError>>,
+    /// All of it becomes durable together, or nothing.
+    pub(crate) whole: bool,
+    pub(crate) reply: oneshot::Sender<Placements>,
+}
+
+/// What became of a batch: where its records are, in order, and why the rest, if any, was not taken.
+#[derive(Default)]
+pub(crate) struct Placements {
+    pub(crate) placed: Vec<Placed>,
+    pub(crate) then: Option<AppendError>,
 }
 
 /// Where batches wait. Senders block here, with a deadline, when the log cannot keep up.
@@ -205,21 +214,22 @@ impl Sequencer {
     }
 
     /// Places every record of `jobs`, frame by frame.
-    fn place(&mut self, jobs: &mut [Job]) -> Vec<Result<Vec<Placed>, AppendError>> {
-        let mut answers: Vec<Result<Vec<Placed>, AppendError>> =
-            jobs.iter().map(|job| Ok(Vec::with_capacity(job.batch.items.len()))).collect();
-        if let Err(error) = self.may_write() {
-            answers.iter_mut().for_each(|answer| *answer = Err(error.clone()));
-            return answers;
-        }
+    fn place(&mut self, jobs: &mut [Job]) -> Vec<Placements> {
+        let mut answers: Vec<Placements> = jobs.iter().map(|_| Placements::default()).collect();
         let mut at = (0, 0);
-        while at.0 < jobs.len() {
-            let from = at.0;
-            if let Err(error) = self.place_frame(jobs, &mut at, &mut answers) {
-                // Nothing of this frame is in the log; whoever had a record in it or behind it hears so.
-                answers[from..].iter_mut().for_each(|answer| *answer = Err(error.clone()));
-                break;
+        let mut done = self.may_write();
+        while at.0 < jobs.len() && done.is_ok() {
+            let from = at;
+            done = self.place_frame(jobs, &mut at, &mut answers);
+            if done.is_err() {
+                // Nothing of this frame is in the log.
+                at = from;
+                answers[from.0].placed.truncate(from.1);
             }
+        }
+        if let Err(error) = done {
+            answers[at.0..].iter_mut().for_each(|answer| answer.then = Some(error.clone()));
+            answers[at.0 + 1..].iter_mut().for_each(|answer| answer.placed.clear());
         }
         answers
     }
@@ -229,7 +239,7 @@ impl Sequencer {
         &mut self,
         jobs: &mut [Job],
         at: &mut (usize, usize),
-        answers: &mut [Result<Vec<Placed>, AppendError>],
+        answers: &mut [Placements],
     ) -> Result<(), AppendError> {
         let (first, last_recorded) = self.shared.log.with_tail(|tail| (tail.size(), tail.last_recorded));
         // A clock that was set back must not make `recorded` go back.
@@ -239,8 +249,12 @@ impl Sequencer {
         self.frame.start(first);
         let started = *at;
         'frame: while at.0 < jobs.len() {
+            let Job { whole, batch, .. } = &jobs[at.0];
+            if *whole && !self.frame.is_empty() && self.frame.len() + batch.weight() > FRAME_BYTES {
+                break;
+            }
             while at.1 < jobs[at.0].batch.items.len() {
-                if self.frame.len() > FRAME_BYTES {
+                if self.frame.len() > FRAME_BYTES && !jobs[at.0].whole {
                     break 'frame;
                 }
                 let (job, item) = *at;
@@ -262,9 +276,7 @@ impl Sequencer {
                         Placed::New(index)
                     }
                 };
-                if let Ok(placed_so_far) = &mut answers[job] {
-                    placed_so_far.push(placed);
-                }
+                answers[job].placed.push(placed);
                 at.1 += 1;
             }
             *at = (at.0 + 1, 0);

@@ -44,18 +44,15 @@ pub(crate) async fn export<R: Export + Send + 'static>(
     let recorded = app.record(app.seal(move |ledger| {
         let items = decode()?.records();
         let total = items.len();
-        let mut body = String::with_capacity(items.iter().flatten().map(|record| record.len() + 1).sum());
+        let mut records = Vec::with_capacity(total);
         let mut refused = Refused::default();
         for item in items {
             match item {
-                Ok(record) => {
-                    body.push_str(&record);
-                    body.push('\n');
-                }
+                Ok(record) => records.push(record),
                 Err(error) => refused.add(error),
             }
         }
-        let pending = ledger.begin(body.as_bytes(), &caller.sender, true).map_err(Problem::from)?;
+        let pending = ledger.begin_each(records, &caller.sender).map_err(Problem::from)?;
         Ok::<_, Problem>((pending, (refused, total)))
     }));
     let (answers, (mut refused, total)) = recorded.await?;

@@ -5,12 +5,16 @@
 //! unfinished write ends in `.part` and is swept at the next [`LocalStore::open`].
 
 use std::{
+    collections::HashMap,
     fs::{self, File, OpenOptions},
     io::{self, Write},
     ops::Range,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use super::{Object, Store, StoreError};
@@ -18,11 +22,25 @@ use super::{Object, Store, StoreError};
 /// What unfinished writes end in.
 pub(crate) const PART: &str = ".part";
 
+/// Files that stay open because parts of them are read again and again.
+const MOST_OPEN: usize = 128;
+/// More than this is not asked for before the file is known to have it.
+const MODEST: usize = 1 << 20;
+
 /// A folder of the local file system.
 #[derive(Debug)]
 pub struct LocalStore {
     root: PathBuf,
     parts: AtomicU64,
+    opened: Mutex<Opened>,
+}
+
+/// Open files by name.
+#[derive(Debug, Default)]
+struct Opened {
+    files: HashMap<String, Arc<File>>,
+    /// How often a name came to mean another file, or none.
+    changes: u64,
 }
 
 impl LocalStore {
@@ -49,16 +67,45 @@ impl LocalStore {
             File::open(folder)?.sync_all()?;
         }
         File::open(root)?.sync_all()?;
-        Ok(LocalStore { root: root.to_owned(), parts: AtomicU64::new(0) })
+        Ok(LocalStore::read_only(root))
     }
 
     /// The store in `root`, for reading: nothing is swept or made.
     pub fn read_only(root: &Path) -> Self {
-        LocalStore { root: root.to_owned(), parts: AtomicU64::new(0) }
+        LocalStore { root: root.to_owned(), parts: AtomicU64::new(0), opened: Mutex::default() }
     }
 
     fn at(&self, path: &str) -> PathBuf {
         self.root.join(path)
+    }
+
+    fn opened(&self) -> MutexGuard<'_, Opened> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn file(&self, path: &str) -> Result<Arc<File>, StoreError> {
+        let opened = self.opened();
+        if let Some(file) = opened.files.get(path) {
+            return Ok(file.clone());
+        }
+        let changes = opened.changes;
+        drop(opened);
+        let file = Arc::new(File::open(self.at(path)).map_err(|source| failed("open", path, source))?);
+        let mut opened = self.opened();
+        if opened.files.len() >= MOST_OPEN {
+            opened.files.clear();
+        }
+        // What was opened may have been replaced since.
+        if opened.changes == changes {
+            opened.files.insert(path.to_owned(), file.clone());
+        }
+        Ok(file)
+    }
+
+    fn changed(&self, path: &str) {
+        let mut opened = self.opened();
+        opened.files.remove(path);
+        opened.changes += 1;
     }
 
     /// Writes `parts` to a temporary file beside `path` and syncs it.
@@ -131,6 +178,7 @@ impl Store for LocalStore {
     fn replace(&self, path: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let temporary = self.write_part(path, &[bytes])?;
         fs::rename(&temporary, self.at(path)).map_err(StoreError::io("write", path))?;
+        self.changed(path);
         self.sync_folder(path)
     }
 
@@ -139,16 +187,27 @@ impl Store for LocalStore {
     }
 
     fn read_range(&self, path: &str, range: Range<u64>) -> Result<Vec<u8>, StoreError> {
-        let file = File::open(self.at(path)).map_err(|source| failed("open", path, source))?;
+        let file = self.file(path)?;
         let wanted = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
+        let short = || -> Result<(), StoreError> {
+            let size = file.metadata().map_err(StoreError::io("read", path))?.len();
+            if range.end > size {
+                return Err(StoreError::Short { path: path.to_owned(), size, wanted: range.end });
+            }
+            Ok(())
+        };
         // A damaged offset must not make us ask for more memory than the object has.
-        let size = file.metadata().map_err(StoreError::io("read", path))?.len();
-        if range.end > size {
-            return Err(StoreError::Short { path: path.to_owned(), size, wanted: range.end });
+        if wanted > MODEST {
+            short()?;
         }
         let mut bytes = vec![0; wanted];
-        file.read_exact_at(&mut bytes, range.start).map_err(StoreError::io("read", path))?;
-        Ok(bytes)
+        match file.read_exact_at(&mut bytes, range.start) {
+            Ok(()) => Ok(bytes),
+            Err(error) => {
+                short()?;
+                Err(StoreError::io("read", path)(error))
+            }
+        }
     }
 
     fn size(&self, path: &str) -> Result<u64, StoreError> {
@@ -166,7 +225,9 @@ impl Store for LocalStore {
     }
 
     fn delete(&self, path: &str) -> Result<(), StoreError> {
-        match fs::remove_file(self.at(path)) {
+        let removed = fs::remove_file(self.at(path));
+        self.changed(path);
+        match removed {
             Ok(()) => self.sync_folder(path),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(source) => Err(StoreError::Io { doing: "delete", path: path.to_owned(), source }),
