@@ -21,7 +21,7 @@ use crate::{
     background, blob,
     lock::Lock,
     open,
-    sealer::{Batch, Sealer, Wait},
+    sealer::{Batch, Item, Sealer, Wait},
     sequencer::{Job, Placements, Sequencer},
     shared::Shared,
     store::{Store, StoreError},
@@ -141,8 +141,8 @@ impl Ledger {
         let (batch, results) = self.counting(sealer.seal_each(&records))?;
         let refused = results.iter().filter(|result| result.is_err()).count() as u64;
         self.shared().counters.refused.fetch_add(refused, Ordering::Relaxed);
-        // Kept where a record may have to be sealed again, as a conflicting observation.
-        self.hand_over(batch, results, Some((records, sender.clone())))
+        let again = Again { records, sender: sender.clone() };
+        self.hand_over(batch, results, false, Some(again))
     }
 
     /// As [`Ledger::begin`] without `each`, for threads that must not wait; `None` where sealing would have to, for
@@ -161,7 +161,14 @@ impl Ledger {
         let sealer = self.sealer(sender)?;
         let Some(batch) = self.counting(sealer.seal_all(body, wait))? else { return Ok(None) };
         let results = batch.items.iter().map(|_| Ok(())).collect();
-        self.hand_over(batch, results, None).map(Some)
+        let again = match batch.items.iter().any(Item::is_imported) {
+            true => Some(Again {
+                records: split_records(body)?.into_iter().map(str::to_owned).collect(),
+                sender: sender.clone(),
+            }),
+            false => None,
+        };
+        self.hand_over(batch, results, true, again).map(Some)
     }
 
     fn sealer<'s>(&'s self, sender: &'s Sender) -> Result<Sealer<'s>, AppendError> {
@@ -182,14 +189,11 @@ impl Ledger {
         &self,
         batch: Batch,
         results: Vec<Result<(), AppendError>>,
-        again: Option<(Vec<String>, Sender)>,
+        whole: bool,
+        again: Option<Again>,
     ) -> Result<Pending, AppendError> {
-        let ids = batch
-            .items
-            .iter()
-            .map(|item| (item.id, item.named.is_some_and(|named| named.imported)))
-            .collect();
-        let placing = place(self.shared(), batch, again.is_none())?;
+        let ids = batch.items.iter().map(|item| (item.id, item.is_imported())).collect();
+        let placing = place(self.shared(), batch, whole)?;
         Ok(Pending(Box::pin(self.clone().finish(placing, ids, results, again))))
     }
 
@@ -199,7 +203,7 @@ impl Ledger {
         placing: Placing,
         ids: Vec<(RecordId, bool)>,
         results: Vec<Result<(), AppendError>>,
-        again: Option<(Vec<String>, Sender)>,
+        again: Option<Again>,
     ) -> Appended {
         let shared = self.shared();
         let Placements { placed, then } = placing.await;
@@ -212,7 +216,7 @@ impl Ledger {
             let answer = match result {
                 Err(error) => Err(error),
                 Ok(()) => match (placed.next(), &again) {
-                    (Some((Placed::Conflict(_), (first, true))), Some((records, sender))) => {
+                    (Some((Placed::Conflict(_), (first, true))), Some(Again { records, sender })) => {
                         self.append_conflicting(&records[position], sender, position, first).await
                     }
                     (Some((placed, (id, _))), _) => shared.receipt(position, id, placed),
@@ -495,6 +499,12 @@ impl Inner {
             None => Ok(()),
         }
     }
+}
+
+/// What was sent, for an event that has to be sealed again as a conflicting observation.
+struct Again {
+    records: Vec<String>,
+    sender: Sender,
 }
 
 fn no_answer() -> AppendError {

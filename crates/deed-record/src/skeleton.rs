@@ -153,7 +153,10 @@ impl<'a> Skeleton<'a> {
     /// They are not a record of a version this program knows.
     pub fn parse(leaf: &'a [u8]) -> Result<Self, RecordError> {
         let version = |v: i64| RecordError::new("v", format!("sealed format {v}; this program reads {V}"));
-        match serde_json::from_slice::<Skeleton<'a>>(leaf) {
+        // Checked once, and not for each string in it.
+        let text = std::str::from_utf8(leaf)
+            .map_err(|error| RecordError::new("", format!("byte {} is not UTF-8", error.valid_up_to())))?;
+        match serde_json::from_str::<Skeleton<'a>>(text) {
             Ok(skeleton) if skeleton.v == V => Ok(skeleton),
             Ok(skeleton) => Err(version(skeleton.v.into())),
             // A member that a later version added is not the trouble.

@@ -26,6 +26,13 @@ pub(crate) struct Item {
     pub(crate) named: Option<Named>,
 }
 
+impl Item {
+    /// Whether a source named it, and not its sender.
+    pub(crate) fn is_imported(&self) -> bool {
+        self.named.is_some_and(|named| named.imported)
+    }
+}
+
 /// What tells a record that came before from another of the same name.
 #[derive(Clone, Copy)]
 pub(crate) struct Named {

@@ -126,6 +126,46 @@ fn an_imported_event_is_known_by_its_original_bytes() {
     assert_eq!(sealed.skeleton().expect("a record").conflicts_with, Some(first[0].id));
     assert_eq!((each(r#"{"x":2}"#).index, each(r#"{"x":2}"#).duplicate), (1, true));
     assert_eq!(ledger.size(), 2);
+    // And no less where all of a body is to be recorded or nothing.
+    let third = append(&ledger, &record("a", r#"{"x":3}"#));
+    assert_eq!((third[0].index, third[0].duplicate, ledger.size()), (2, false, 3));
+}
+
+#[test]
+fn a_body_larger_than_a_journal_file_is_recorded_whole() {
+    let dir = tempfile::tempdir().expect("folder");
+    let options = || deed_ledger::Options { journal_file_bytes: 1 << 20, ..deed_ledger::Options::default() };
+    let record = |n: usize| {
+        format!(
+            r#"{{"kind":"observation","time":"2026-11-20T10:00:00Z","executor":{{"type":"unknown"}},"operation":"n{n}","disclose":{{"result":["{}"]}}}}"#,
+            "x".repeat(60_000)
+        )
+    };
+    let body: String = (0..200).map(|n| record(n) + "\n").collect();
+    let ledger = deed_ledger::Ledger::open(dir.path(), options()).expect("opens");
+    let receipts = append(&ledger, &body);
+    assert_eq!(
+        receipts.iter().map(|receipt| receipt.index).collect::<Vec<_>>(),
+        (0..200).collect::<Vec<_>>()
+    );
+    assert_eq!(ledger.counters().commits, 1, "one write to the journal");
+    append(&ledger, &record(200));
+    ledger.close().expect("closed");
+    let again = deed_ledger::Ledger::open(dir.path(), options()).expect("opens again");
+    assert_eq!(again.size(), 201);
+    for index in [0, 199, 200] {
+        assert_eq!(again.disclosures(index).expect("open").len(), 1, "leaf {index}");
+    }
+}
+
+#[test]
+fn more_records_than_one_write_takes_are_refused_together() {
+    let dir = tempfile::tempdir().expect("folder");
+    let ledger = open(dir.path());
+    let one = r#"{"kind":"step","time":"2026-11-20T10:00:00Z"}"#;
+    let error = ledger.append(one.repeat(65_537).as_bytes(), &sender()).expect_err("too many");
+    assert!(error.to_string().contains("send them in parts"), "{error}");
+    assert_eq!(ledger.size(), 0);
 }
 
 #[test]
