@@ -53,10 +53,6 @@ enum Part {
     Otlp,
 }
 
-/// That of the program, for what is measured as library calls.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> Outcome {
     let arguments = Arguments::parse();
     std::fs::create_dir_all(&arguments.dir)?;

@@ -17,7 +17,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -75,6 +75,10 @@ pub(crate) struct Keys {
     database: Database,
     tenants: RwLock<HashMap<String, Arc<TenantKey>>>,
     data_keys: RwLock<HashMap<DataKeyId, Arc<LessSafeKey>>>,
+    /// Data keys that are asked for and not made yet.
+    wanted: Mutex<Vec<DataKeyId>>,
+    /// Held while data keys are being made.
+    writing: Mutex<()>,
 }
 
 /// A tenant's pseudonym key, and its name.
@@ -205,7 +209,18 @@ impl Keys {
         // Ours, or that of a process that was killed after it made a key file and before its name was durable.
         fs::File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed(&folder))?;
         let database = open_database(&path)?;
-        Ok(Keys { folder, database, tenants: RwLock::default(), data_keys: RwLock::default() })
+        Ok(Keys::of(folder, database))
+    }
+
+    fn of(folder: PathBuf, database: Database) -> Self {
+        Keys {
+            folder,
+            database,
+            tenants: RwLock::default(),
+            data_keys: RwLock::default(),
+            wanted: Mutex::default(),
+            writing: Mutex::default(),
+        }
     }
 
     /// Opens the keys of a store that is there already, making nothing; a holder may be using them.
@@ -222,7 +237,7 @@ impl Keys {
         if !database.check_integrity().map_err(failed)? {
             return Err(KeyError::Database("its pages do not match their checksums".into()));
         }
-        Ok(Keys { folder, database, tenants: RwLock::default(), data_keys: RwLock::default() })
+        Ok(Keys::of(folder, database))
     }
 
     /// A 32-byte seed kept in `name`, made on first use.
@@ -299,28 +314,39 @@ impl Keys {
         Ok(Some(key))
     }
 
-    /// Those of `ids` that are not there, each once.
+    /// Those of `ids` that are not there.
     pub(crate) fn missing(&self, ids: &[DataKeyId]) -> Result<Vec<DataKeyId>, KeyError> {
         let mut missing = Vec::new();
         for id in ids {
-            if !missing.contains(id) && self.data_key(id)?.is_none() {
+            if self.data_key(id)?.is_none() {
                 missing.push(*id);
             }
         }
         Ok(missing)
     }
 
-    /// Makes those of `ids` that are not there yet, in one durable step.
+    /// Makes those of `ids` that are not there yet, durably. Those who ask while others' keys are being
+    /// written share the next step.
     pub(crate) fn ensure(&self, ids: &[DataKeyId]) -> Result<(), KeyError> {
         let missing = self.missing(ids)?;
         if missing.is_empty() {
             return Ok(());
         }
-        let mut fresh = Zeroizing::new(vec![0_u8; missing.len() * 32]);
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&missing);
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wanted = std::mem::take(&mut *self.wanted.lock().unwrap_or_else(PoisonError::into_inner));
+        // Whoever wrote before may have written ours: or may have failed to.
+        wanted.extend_from_slice(&self.missing(&missing)?);
+        wanted.sort_unstable();
+        wanted.dedup();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let mut fresh = Zeroizing::new(vec![0_u8; wanted.len() * 32]);
         rand::fill(&mut fresh).map_err(|_| KeyError::Random)?;
         self.write(|transaction| {
             let mut table = transaction.open_table(DATA_KEYS)?;
-            for (id, key) in missing.iter().zip(fresh.chunks_exact(32)) {
+            for (id, key) in wanted.iter().zip(fresh.chunks_exact(32)) {
                 if table.get(id.as_slice())?.is_none() {
                     table.insert(id.as_slice(), key)?;
                 }

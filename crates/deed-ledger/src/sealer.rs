@@ -66,23 +66,21 @@ impl<'k> Sealer<'k> {
             return Err(RecordError::new("", what).at(MOST_TOGETHER).into());
         }
         let prepared = self.prepare(records).into_iter().collect::<Result<Vec<_>, _>>()?;
-        let drafts = prepared
+        let mut drafts = prepared
             .iter()
             .enumerate()
             .map(|(index, prepared)| self.read(prepared).map_err(|e| e.at(index)))
             .collect::<Result<Vec<_>, _>>()?;
-        let needed: Vec<DataKeyId> = drafts.iter().flat_map(Draft::data_keys).collect();
+        let needed = data_keys(drafts.iter());
         match wait {
             Wait::Yes => self.keys.ensure(&needed)?,
             Wait::No if !self.keys.missing(&needed)?.is_empty() => return Ok(None),
             Wait::No => {}
         }
-        let (drafts, mut payloads) = disclose_all(drafts.into_iter().map(Ok).collect());
-        let mut batch = Batch::default();
+        let mut payloads = disclose_all(drafts.iter_mut())?;
+        let mut batch = Batch::with_capacity(body.len());
         for (index, draft) in drafts.into_iter().enumerate() {
-            draft
-                .and_then(|draft| self.seal(draft, None, &mut batch, &mut payloads))
-                .map_err(|e| e.at(index))?;
+            self.seal(draft, None, &mut batch, &mut payloads).map_err(|e| e.at(index))?;
         }
         Ok(Some(batch))
     }
@@ -93,15 +91,15 @@ impl<'k> Sealer<'k> {
         records: &[String],
     ) -> Result<(Batch, Vec<Result<(), AppendError>>), AppendError> {
         let prepared = self.prepare(records.iter().map(String::as_str));
-        let drafts: Vec<_> = prepared
+        let mut drafts: Vec<_> = prepared
             .iter()
             .map(|prepared| {
                 prepared.as_ref().map_err(AppendError::clone).and_then(|prepared| self.read(prepared))
             })
             .collect();
-        self.keys.ensure(&drafts.iter().flatten().flat_map(Draft::data_keys).collect::<Vec<_>>())?;
-        let (drafts, mut payloads) = disclose_all(drafts);
-        let mut batch = Batch::default();
+        self.keys.ensure(&data_keys(drafts.iter().flatten()))?;
+        let mut payloads = disclose_all(drafts.iter_mut().flatten())?;
+        let mut batch = Batch::with_capacity(records.iter().map(String::len).sum());
         let results = drafts
             .into_iter()
             .enumerate()
@@ -118,13 +116,11 @@ impl<'k> Sealer<'k> {
     /// bytes.
     pub(crate) fn seal_conflicting(&self, record: &str, first: RecordId) -> Result<Batch, AppendError> {
         let prepared = self.prepare_one(record)?;
-        let draft = self.read(&prepared)?;
-        self.keys.ensure(&draft.data_keys())?;
-        let (drafts, mut payloads) = disclose_all(vec![Ok(draft)]);
+        let mut draft = self.read(&prepared)?;
+        self.keys.ensure(&data_keys(std::iter::once(&draft)))?;
+        let mut payloads = disclose_all(std::iter::once(&mut draft))?;
         let mut batch = Batch::default();
-        for draft in drafts {
-            self.seal(draft?, Some(first), &mut batch, &mut payloads)?;
-        }
+        self.seal(draft, Some(first), &mut batch, &mut payloads)?;
         Ok(batch)
     }
 
@@ -170,7 +166,14 @@ impl<'k> Sealer<'k> {
         submission.retention = submission.retention.take().filter(|class| &**class != NO_RETENTION);
         let class = submission.retention.as_deref().unwrap_or(NO_RETENTION);
         let data_key = tenant.data_key_id(person.as_ref().map_or(&[], |a| &a.0), class);
-        Ok(Draft { submission, tenant: tenant.clone(), named, data_key, seen })
+        Ok(Draft {
+            submission,
+            tenant: tenant.clone(),
+            named,
+            data_key,
+            seen,
+            disclosed: Disclosed::default(),
+        })
     }
 
     /// Whose record it is: the sender's tenant, else the one the record names, else `default`.
@@ -248,12 +251,12 @@ impl<'k> Sealer<'k> {
 
     fn seal(
         &self,
-        (draft, disclosed): (Draft<'_>, Disclosed),
+        draft: Draft<'_>,
         conflicts_with: Option<RecordId>,
         batch: &mut Batch,
         payloads: &mut Committed,
     ) -> Result<(), AppendError> {
-        let Draft { submission, tenant, named, data_key, seen } = draft;
+        let Draft { submission, tenant, named, data_key, seen, disclosed } = draft;
         let id = match (submission.id, &submission.source) {
             (Some(id), _) => id,
             (None, Some(source)) if source.event_id.is_some() => {
@@ -378,21 +381,15 @@ impl<'k> Sealer<'k> {
     }
 }
 
-/// Writes the disclosures of all `drafts` and commits to them.
-#[expect(clippy::type_complexity, reason = "a draft with its disclosures, or why there is none")]
-fn disclose_all(
-    drafts: Vec<Result<Draft<'_>, AppendError>>,
-) -> (Vec<Result<(Draft<'_>, Disclosed), AppendError>>, Committed) {
+/// Writes the disclosures of all `drafts`, where they stand, and commits to them.
+fn disclose_all<'d, 't: 'd>(
+    drafts: impl Iterator<Item = &'d mut Draft<'t>>,
+) -> Result<Committed, AppendError> {
     let mut payloads = Payloads::default();
-    let drafts = drafts
-        .into_iter()
-        .map(|draft| {
-            let draft = draft?;
-            let disclosed = payloads.add(&draft.submission)?;
-            Ok((draft, disclosed))
-        })
-        .collect();
-    (drafts, payloads.commit())
+    for draft in drafts {
+        draft.disclosed = payloads.add(&draft.submission)?;
+    }
+    Ok(payloads.commit())
 }
 
 /// A record's text without its secrets.
@@ -410,23 +407,30 @@ struct Draft<'t> {
     named: Option<Named>,
     data_key: DataKeyId,
     seen: &'t [(String, String)],
+    /// Set once all records of a batch were read.
+    disclosed: Disclosed,
 }
 
 impl Draft<'_> {
-    /// The data keys that sealing it needs.
-    fn data_keys(&self) -> Vec<DataKeyId> {
-        let mut keys = vec![self.data_key];
-        for (_, principal) in self.submission.principals() {
+    /// Adds the data keys that sealing it needs to `keys`.
+    fn data_keys(&self, keys: &mut Vec<DataKeyId>) {
+        keys.push(self.data_key);
+        self.submission.each_principal(&mut |_, principal| {
             if let Some(key) = &principal.key {
-                keys.push(name_key(
-                    &self.tenant,
-                    &self.tenant.account_of(key),
-                    principal.kind == PrincipalType::Human,
-                ));
+                let person = principal.kind == PrincipalType::Human;
+                keys.push(name_key(&self.tenant, &self.tenant.account_of(key), person));
             }
-        }
-        keys
+        });
     }
+}
+
+/// The data keys that sealing `drafts` needs, each once.
+fn data_keys<'d, 't: 'd>(drafts: impl Iterator<Item = &'d Draft<'t>>) -> Vec<DataKeyId> {
+    let mut keys = Vec::new();
+    drafts.for_each(|draft| draft.data_keys(&mut keys));
+    keys.sort_unstable();
+    keys.dedup();
+    keys
 }
 
 /// INVARIANT D12: the same event of the same source gets the same id, whatever a collector makes of it.

@@ -321,14 +321,8 @@ impl<'a> Submission<'a> {
         check_credential(self.credential.as_ref(), format_args!("credential"))
     }
 
-    /// Everybody it names, with where.
-    pub fn principals(&self) -> Vec<(String, &Principal<'a>)> {
-        let mut all = Vec::new();
-        self.each_principal(&mut |at, principal| all.push((at.to_string(), principal)));
-        all
-    }
-
-    fn each_principal<'s>(&'s self, each: &mut dyn FnMut(fmt::Arguments<'_>, &'s Principal<'a>)) {
+    /// Calls `each` with everybody it names, and where.
+    pub fn each_principal<'s>(&'s self, each: &mut dyn FnMut(fmt::Arguments<'_>, &'s Principal<'a>)) {
         if let Some(initiator) = &self.initiator {
             each(format_args!("initiator"), initiator);
         }

@@ -23,6 +23,8 @@ use crate::{
 /// Request bodies that are being received take no more memory than this together, in bytes, unless one
 /// alone may be larger.
 const BODIES: usize = 256 << 20;
+/// Small requests that wait for their keys at a time.
+const MOST_WAITING: usize = 64;
 /// What memory for bodies is counted in.
 const BODY_UNIT: usize = 64 << 10;
 
@@ -37,6 +39,8 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     /// Requests that are being parsed and sealed: more at a time than cores only costs memory.
     sealing: Arc<Semaphore>,
+    /// Small requests for which keys have to be made first: they wait for the disk, and share one sync.
+    waiting: Arc<Semaphore>,
     asking: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
 }
@@ -50,6 +54,7 @@ impl App {
             limits,
             metrics: Metrics::default(),
             sealing: Arc::new(Semaphore::new(cores * 2)),
+            waiting: Arc::new(Semaphore::new(MOST_WAITING)),
             asking: Arc::new(Semaphore::new(cores * 4)),
             bodies: Arc::new(Semaphore::new(BODIES.max(limits.body_bytes) / BODY_UNIT)),
             engine,
@@ -86,12 +91,13 @@ impl App {
         answer
     }
 
-    /// Has `seal` run on the blocking pool.
+    /// Has `seal` run on the blocking pool; `small` is what would not be there but for the waiting.
     ///
     /// # Errors
     /// Those of `seal`; [`AppendError::Unavailable`] when the server stops.
     pub(crate) async fn seal<T, E>(
         &self,
+        small: bool,
         seal: impl FnOnce(&Ledger) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
@@ -99,7 +105,8 @@ impl App {
         E: From<AppendError> + Send + 'static,
     {
         let stopping = |_| unavailable("the server is stopping");
-        let permit = self.sealing.clone().acquire_owned().await.map_err(stopping)?;
+        let turns = if small { &self.waiting } else { &self.sealing };
+        let permit = turns.clone().acquire_owned().await.map_err(stopping)?;
         let ledger = self.engine.ledger().clone();
         let sealed = spawn_blocking(move || {
             let sealed = seal(&ledger);

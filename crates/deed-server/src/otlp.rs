@@ -41,7 +41,7 @@ pub(crate) async fn export<R: Export + Send + 'static>(
     caller: Arc<Caller>,
     decode: impl FnOnce() -> Result<R, Problem> + Send + 'static,
 ) -> Result<Exported, Problem> {
-    let recorded = app.record(app.seal(move |ledger| {
+    let recorded = app.record(app.seal(false, move |ledger| {
         let items = decode()?.records();
         let total = items.len();
         let mut records = Vec::with_capacity(total);

@@ -27,10 +27,6 @@ use exit::{Failure, Outcome};
 use output::Output;
 use stop::Stop;
 
-/// Sealing makes many small pieces and lets go of them again.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
     log(matches!(cli.command, Command::Serve(_)));

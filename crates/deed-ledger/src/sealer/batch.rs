@@ -49,6 +49,15 @@ pub(crate) struct SealedName {
 }
 
 impl Batch {
+    /// Room for what `bytes` of records become, about.
+    pub(super) fn with_capacity(bytes: usize) -> Self {
+        Batch {
+            leaves: Vec::with_capacity(bytes + bytes / 2),
+            blobs: Vec::with_capacity(bytes / 2),
+            ..Batch::default()
+        }
+    }
+
     pub(crate) fn leaf(&self, item: &Item) -> &[u8] {
         &self.leaves[item.leaf.clone()]
     }

@@ -21,6 +21,7 @@ pub(super) struct Payloads {
 }
 
 /// The disclosures of one record: where they stand in [`Payloads`].
+#[derive(Default)]
 pub(super) struct Disclosed {
     pub(super) plain: Range<usize>,
     /// Numbers of its disclosures, with the member of `disclose` they stand under.
@@ -53,11 +54,13 @@ impl Payloads {
             }
         }
         let json_text = |text: &str| serde_json::Value::from(text).to_string();
-        for (prefix, principal) in submission.principals() {
-            // What people call somebody is personal: it is disclosed, never sealed.
-            if let Some(name) = &principal.name {
-                self.push(None, &format!("{prefix}.name"), &json_text(name))?;
-            }
+        // What people call somebody is personal: it is disclosed, never sealed.
+        let mut names = Vec::new();
+        submission.each_principal(&mut |at, principal| {
+            names.extend(principal.name.as_ref().map(|name| (format!("{at}.name"), name)));
+        });
+        for (at, name) in names {
+            self.push(None, &at, &json_text(name))?;
         }
         if let Some(personal) = &submission.personal {
             for (name, value) in

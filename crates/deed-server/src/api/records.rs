@@ -65,12 +65,13 @@ async fn begin(
         return Ok((pending, ()));
     }
     let caller = caller.clone();
+    let small = received.small().is_some();
     let seal = move |ledger: &Ledger| {
         let body = received.plain()?;
         let pending = ledger.begin(&body, &caller.sender, each).map_err(|error| refused(error, &body))?;
         Ok::<_, Problem>((pending, ()))
     };
-    app.seal(seal).await
+    app.seal(small, seal).await
 }
 
 #[derive(Serialize)]
