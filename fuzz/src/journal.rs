@@ -56,7 +56,12 @@ fn read(older: &[u8], newer: &[u8], packed: u64) -> Result<Vec<Frame>, deed_ledg
 }
 
 fn file(frames: &[u8], generation: u64, mode: u8, packed: u64) -> Vec<u8> {
-    let mut bytes = header(generation, packed);
+    // The second file goes on where its first frame does: files before one that begins in packs are not read.
+    let first = match frames.get(8..16).map(|bytes| bytes.try_into().map(u64::from_le_bytes)) {
+        Some(Ok(first)) if generation > 1 => first,
+        _ => packed,
+    };
+    let mut bytes = header(generation, first);
     bytes.extend_from_slice(frames);
     if mode & 1 != 0 {
         repair(&mut bytes, generation);

@@ -5,6 +5,11 @@
 //! writes one frame and syncs it. A frame belongs to a *generation*: each use of a file has a new one,
 //! and every checksum covers it, so that valid frames of an earlier use are never taken for new ones.
 //!
+//! A journal that is opened again goes on in its newest file, behind the last whole frame. At most one
+//! frame of the same generation can stand there: one that was cut short, for nothing is written behind a
+//! frame that was not synced. Zeros are made durable in its place before another frame is written. The
+//! first files of a store are small, each four times the one before, up to the full size.
+//!
 //! After a failed write or sync the state of the disk is unknown: the journal refuses everything from
 //! then on ([`JournalError::Broken`]). It is never retried as if it had not happened (D2): a second sync
 //! would succeed although the system has dropped what it could not write.
@@ -22,19 +27,22 @@ use std::{io, path::Path, sync::Arc};
 
 pub(crate) use disk::{Disk, DiskFile, Folder};
 pub(crate) use frame::{Entry, Frame, FrameBuilder};
+use recover::FoundFile;
 pub use recover::JournalDamage;
 pub(crate) use recover::Torn;
 
 /// Where frames begin; the header has the first block for itself.
 pub(crate) const HEADER: u64 = 4096;
 const MAGIC: &[u8; 8] = b"deedjrn1";
-const FOLDER: &str = "journal";
+pub(crate) const FOLDER: &str = "journal";
+/// The first file of a store has this size, if full ones are larger.
+const FIRST_BYTES: u64 = 4 << 20;
 
 /// Appends frames, one at a time, from one thread.
 pub(crate) struct Journal {
     disk: Arc<dyn Disk>,
     file_bytes: u64,
-    /// The file that frames go to now; none before the first commit.
+    /// The file that frames go to now; none before the first commit of all, and when all is in packs.
     current: Option<Current>,
     /// Files whose leaves are not all in packs yet, oldest first.
     full: Vec<Slot>,
@@ -51,18 +59,35 @@ struct Current {
     generation: u64,
     /// Where in it the next frame goes.
     at: u64,
+    /// What a frame cut short left there ends here; below `at` if there is nothing.
+    torn_to: u64,
+    /// The last frame that was found in it, until it is known to be durable.
+    unsure: Option<(u64, Vec<u8>)>,
+}
+
+impl Current {
+    /// Makes durable that nothing stands where the next frame goes.
+    fn clear(&mut self) -> io::Result<()> {
+        if let Some(length) = self.torn_to.checked_sub(self.at).filter(|length| *length > 0) {
+            fill(&*self.slot.file, self.at, length)?;
+            self.slot.file.sync()?;
+            self.torn_to = 0;
+        }
+        Ok(())
+    }
 }
 
 struct Slot {
     file: Box<dyn DiskFile>,
     name: String,
+    bytes: u64,
     /// One past the last leaf in it.
     end: u64,
 }
 
 impl Slot {
     fn of(spare: Spare) -> Self {
-        Slot { file: spare.file, name: spare.name, end: 0 }
+        Slot { file: spare.file, name: spare.name, bytes: spare.bytes, end: 0 }
     }
 }
 
@@ -97,7 +122,8 @@ pub(crate) fn folder(dir: &Path) -> Result<Folder, JournalDamage> {
 }
 
 impl Journal {
-    /// Opens the journal on `disk` and reads what is not in packs yet: leaves from `packed` on.
+    /// Opens the journal on `disk` and reads what is not in packs yet: leaves from `packed` on. Nothing is
+    /// written: the first thing to do with what was found good is [`Journal::settle`].
     ///
     /// # Errors
     /// Damage that a crash cannot explain, or a folder that cannot be read or written.
@@ -107,7 +133,6 @@ impl Journal {
         packed: u64,
     ) -> Result<Recovered, JournalDamage> {
         let found = recover::read(&*disk, packed, true)?;
-        recover::make_durable(&*disk, &found)?;
         let mut journal = Journal {
             disk,
             file_bytes,
@@ -119,17 +144,45 @@ impl Journal {
             broken: None,
         };
         for file in found.files {
-            let slot = Slot { file: file.file, name: file.name, end: file.end };
-            // A file of another size was made under another setting, or cut short: `release` removes it
-            // once nothing needs it, and not before what was signed has been found whole.
-            if slot.end > packed || file.size != file_bytes {
-                journal.full.push(slot)
+            let FoundFile { generation, at, torn_to, last: unsure, size: bytes, .. } = file;
+            // A file of another size was made under another setting, or cut short.
+            let usual = bytes == file_bytes || file.end == 0 && bytes == journal.bytes_of(file.slot);
+            let slot = Slot { file: file.file, name: file.name, bytes, end: file.end };
+            // Where there is no frame, the header may not be durable: such a file is begun anew.
+            if generation == journal.generation && slot.end > packed {
+                journal.current = Some(Current { slot, generation, at, torn_to, unsure });
+            } else if slot.end > packed || !usual {
+                // `release` removes it once nothing needs it, and not before what was signed has been
+                // found whole.
+                journal.full.push(slot);
             } else {
-                journal.spare.push(slot)
+                journal.spare.push(slot);
             }
         }
         journal.full.sort_by_key(|slot| slot.end);
         Ok(Recovered { journal, frames: found.frames, torn: found.torn })
+    }
+
+    /// Whether there is no file of it yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.current.is_none() && self.full.is_empty() && self.spare.is_empty()
+    }
+
+    /// Makes durable what was read. A process that was killed between a write and its sync, or after a sync
+    /// that failed, left its last frame where we see it and a power cut loses it; from now on it counts.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub(crate) fn settle(&mut self) -> Result<(), JournalDamage> {
+        self.disk.sync().map_err(JournalDamage::io(FOLDER))?;
+        let Some(current) = &mut self.current else { return Ok(()) };
+        if let Some((at, bytes)) = current.unsure.take() {
+            // Written again, for after a failed sync the system takes what it dropped for written. Every
+            // frame before was synced, or the next one had not been begun.
+            let Slot { file, name, .. } = &current.slot;
+            file.write_all_at(&bytes, at).and_then(|()| file.sync()).map_err(JournalDamage::io(name))?;
+        }
+        Ok(())
     }
 
     /// Makes `frame` durable. When this returns `Ok`, it survives anything but the loss of the disk.
@@ -141,15 +194,16 @@ impl Journal {
             return Err(JournalError::Broken(why.clone()));
         }
         let length = frame.len() as u64;
-        let bytes_of_file = self.file_bytes;
         let current = match &mut self.current {
-            Some(current) if current.at.saturating_add(length) <= bytes_of_file => current,
+            Some(current) if current.at.saturating_add(length) <= current.slot.bytes => current,
             _ => self.advance(frame.first(), length)?,
         };
-        let Slot { file, name, end } = &mut current.slot;
+        debug_assert!(current.unsure.is_none(), "what was found is made durable first");
+        let cleared = current.clear();
+        let Slot { file, name, end, .. } = &mut current.slot;
         // INVARIANT D2: acknowledged only after this returned.
         let bytes = frame.finish(current.generation);
-        let written = file.write_all_at(bytes, current.at).and_then(|()| file.sync());
+        let written = cleared.and_then(|()| file.write_all_at(bytes, current.at)).and_then(|()| file.sync());
         let problem = match written.and_then(|()| file.has_name()) {
             Ok(true) => {
                 current.at += length;
@@ -163,17 +217,24 @@ impl Journal {
         Err(self.breaks(problem))
     }
 
-    /// Whether a spare file should be made ready, so that no commit has to wait for one.
+    /// Whether a spare file should be made ready, so that no commit has to wait for one. Not before it is
+    /// likely to be used: a process that appends little has no use for it.
     pub(crate) fn wants_spare(&self) -> bool {
-        self.spare.is_empty() && self.broken.is_none()
+        let half_full = |current: &Current| current.at > current.slot.bytes / 2;
+        self.spare.is_empty() && self.broken.is_none() && self.current.as_ref().is_some_and(half_full)
     }
 
     /// What makes a spare file. Each has a name of its own: one may be at work while a commit that
     /// could not wait makes another.
     pub(crate) fn spare_maker(&mut self) -> SpareMaker {
-        let name = format!("{:04}.journal", self.next_slot);
+        let slot = self.next_slot;
         self.next_slot += 1;
-        SpareMaker { disk: self.disk.clone(), name, bytes: self.file_bytes }
+        SpareMaker { disk: self.disk.clone(), name: format!("{slot:04}.journal"), bytes: self.bytes_of(slot) }
+    }
+
+    /// The size of the file numbered `slot`.
+    fn bytes_of(&self, slot: u32) -> u64 {
+        self.file_bytes.min(FIRST_BYTES << (2 * slot.min(16)))
     }
 
     /// Takes a file that [`SpareMaker::make`] made.
@@ -187,9 +248,8 @@ impl Journal {
             std::mem::take(&mut self.full).into_iter().partition(|slot| slot.end <= packed);
         self.full = full;
         for slot in free {
-            let right_size = slot.file.size().is_ok_and(|size| size == self.file_bytes);
             // Two are enough for the steady state; a backlog that made more gives its space back.
-            if right_size && self.spare.len() < 2 {
+            if slot.bytes == self.file_bytes && self.spare.len() < 2 {
                 self.spare.push(slot);
             } else if let Err(error) = self.disk.remove(&slot.name) {
                 tracing::warn!(file = slot.name, %error, "a journal file that is not needed stays behind");
@@ -200,7 +260,7 @@ impl Journal {
     /// Goes on in a fresh file. Nothing of the old one changes, so that a failure here loses nothing.
     fn advance(&mut self, first: u64, length: u64) -> Result<&mut Current, JournalError> {
         let needed = HEADER + length;
-        let spare = self.spare.pop_if(|_| needed <= self.file_bytes);
+        let spare = self.spare.pop_if(|spare| needed <= spare.bytes);
         let slot = match spare {
             Some(slot) => slot,
             None => {
@@ -217,7 +277,8 @@ impl Journal {
         }
         self.generation += 1;
         self.full.extend(self.current.take().map(|old| old.slot));
-        Ok(self.current.insert(Current { slot, generation: self.generation, at: HEADER }))
+        let generation = self.generation;
+        Ok(self.current.insert(Current { slot, generation, at: HEADER, torn_to: 0, unsure: None }))
     }
 
     fn breaks(&mut self, why: String) -> JournalError {
@@ -257,27 +318,22 @@ pub(crate) struct SpareMaker {
 pub(crate) struct Spare {
     file: Box<dyn DiskFile>,
     name: String,
+    bytes: u64,
 }
 
 impl SpareMaker {
     /// Writes every block: space only reserved would cost a metadata update at each sync.
     pub(crate) fn make(self) -> io::Result<Spare> {
         let file = self.disk.create(&self.name)?;
-        let fill = || -> io::Result<()> {
+        let make = || -> io::Result<()> {
             // Where there is no room, this says so before the last of it is taken.
             file.allocate(self.bytes)?;
-            let zeros = vec![0; self.bytes.min(1 << 20) as usize];
-            let mut at = 0;
-            while at < self.bytes {
-                let now = zeros.len().min((self.bytes - at) as usize);
-                file.write_all_at(&zeros[..now], at)?;
-                at += now as u64;
-            }
+            fill(&*file, 0, self.bytes)?;
             file.sync()?;
             self.disk.sync()
         };
-        match fill() {
-            Ok(()) => Ok(Spare { file, name: self.name }),
+        match make() {
+            Ok(()) => Ok(Spare { file, name: self.name, bytes: self.bytes }),
             Err(error) => {
                 // Half a file on a full disk only keeps it full.
                 if let Err(left) = self.disk.remove(&self.name) {
@@ -287,4 +343,16 @@ impl SpareMaker {
             }
         }
     }
+}
+
+/// Writes `length` zeros from `at` on.
+fn fill(file: &dyn DiskFile, at: u64, length: u64) -> io::Result<()> {
+    let zeros = vec![0; length.min(1 << 20) as usize];
+    let mut written = 0;
+    while written < length {
+        let now = zeros.len().min((length - written) as usize);
+        file.write_all_at(&zeros[..now], at + written)?;
+        written += now as u64;
+    }
+    Ok(())
 }

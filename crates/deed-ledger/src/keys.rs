@@ -7,17 +7,20 @@
 //! | `keys.redb` | a pseudonym key per tenant; a data key per tenant, person concerned and retention class |
 //!
 //! Destroying a data key makes every disclosure sealed under it unreadable, in backups too.
+//!
+//! They are made with the store, and never again: other keys in the place of lost ones would go unnoticed.
 
 use std::{
     borrow::Borrow,
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::HashMap,
     fs::{self, OpenOptions},
     hash::Hash,
-    io::{self, Write},
+    io::{self, Read, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    panic,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, Once, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -26,13 +29,25 @@ use aws_lc_rs::{
     hmac, rand,
 };
 use deed_record::{Account, Alias, Pseudonyms};
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{
+    Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageBackend,
+    TableDefinition, backends::InMemoryBackend,
+};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 use zeroize::Zeroizing;
 
 use crate::{append::AppendError, sealer::Name};
 
 const TENANTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("tenants");
 const DATA_KEYS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("data_keys");
+
+const DATABASE: &str = "keys.redb";
+pub(crate) const ED25519: &str = "ed25519.seed";
+pub(crate) const ML_DSA: &str = "ml-dsa-44.seed";
+pub(crate) const ORIGIN: &str = "origin";
 
 /// Data keys kept at hand; the rest is read again when needed.
 const CACHED: usize = 65_536;
@@ -53,6 +68,11 @@ pub enum KeyError {
         /// What the system said.
         source: io::Error,
     },
+    /// A store that was made lacks a key file.
+    #[error(
+        "key file `keys/{0}` is missing, and no other can take its place; restore it from your backup of `keys/`"
+    )]
+    Missing(&'static str),
     /// A key file does not hold what it should.
     #[error("key file `{file}` does not hold {expected}; restore it from your backup of `keys/`")]
     Malformed {
@@ -61,6 +81,9 @@ pub enum KeyError {
         /// What it should hold.
         expected: &'static str,
     },
+    /// The key database is not what was written.
+    #[error("`keys/keys.redb` is damaged: {0}; restore it from your backup of `keys/`")]
+    Damaged(String),
     /// The key database failed.
     #[error("failed to use `keys/keys.redb`: {0}")]
     Database(String),
@@ -73,6 +96,8 @@ pub enum KeyError {
 pub(crate) struct Keys {
     folder: PathBuf,
     database: Database,
+    /// Key files that are not there are made.
+    making: bool,
     tenants: RwLock<HashMap<String, Arc<TenantKey>>>,
     data_keys: RwLock<HashMap<DataKeyId, Arc<LessSafeKey>>>,
     /// Data keys that are asked for and not made yet.
@@ -197,25 +222,54 @@ impl deed_record::secret::Fingerprints for TenantKey {
 }
 
 impl Keys {
-    /// Opens the keys of the store in `dir`, making them on first use.
-    pub(crate) fn open(dir: &Path) -> Result<Self, KeyError> {
+    /// Makes the keys of a store in `dir` that nothing was recorded in yet. What a maker that was killed
+    /// left is used.
+    pub(crate) fn make(dir: &Path) -> Result<Self, KeyError> {
         let folder = dir.join("keys");
         crate::store::make_folder(&folder).map_err(failed(&folder))?;
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).map_err(failed(&folder))?;
-        let path = folder.join("keys.redb");
+        let path = folder.join(DATABASE);
         if !path.try_exists().map_err(failed(&path))? {
             make_database(&folder, &path)?;
         }
-        // Ours, or that of a process that was killed after it made a key file and before its name was durable.
-        fs::File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed(&folder))?;
-        let database = open_database(&path)?;
-        Ok(Keys::of(folder, database))
+        Keys::open_in(folder, true)
     }
 
-    fn of(folder: PathBuf, database: Database) -> Self {
+    /// Opens the keys of a store that was made. Nothing is written before all of them are known to be there
+    /// and the database to be whole.
+    pub(crate) fn open(dir: &Path) -> Result<Self, KeyError> {
+        let folder = dir.join("keys");
+        for file in [ORIGIN, ED25519, ML_DSA, DATABASE] {
+            let path = folder.join(file);
+            if !path.try_exists().map_err(failed(&path))? {
+                return Err(KeyError::Missing(file));
+            }
+        }
+        Keys::open_in(folder, false)
+    }
+
+    fn open_in(folder: PathBuf, making: bool) -> Result<Self, KeyError> {
+        let path = folder.join(DATABASE);
+        wait_for(&path)?;
+        drop(copy_of(&path)?);
+        // Ours, or that of a process that was killed after it made a key file and before its name was durable.
+        fs::File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed(&folder))?;
+        let database = Database::open(&path).map_err(|e| KeyError::Database(e.to_string()))?;
+        Ok(Keys::with(folder, database, making))
+    }
+
+    /// Opens the keys of a store that is there already, making nothing; a holder may be using them.
+    pub(crate) fn open_existing(dir: &Path) -> Result<Self, KeyError> {
+        let folder = dir.join("keys");
+        let database = copy_of(&folder.join(DATABASE))?;
+        Ok(Keys::with(folder, database, false))
+    }
+
+    fn with(folder: PathBuf, database: Database, making: bool) -> Self {
         Keys {
             folder,
             database,
+            making,
             tenants: RwLock::default(),
             data_keys: RwLock::default(),
             wanted: Mutex::default(),
@@ -223,25 +277,8 @@ impl Keys {
         }
     }
 
-    /// Opens the keys of a store that is there already, making nothing; a holder may be using them.
-    pub(crate) fn open_existing(dir: &Path) -> Result<Self, KeyError> {
-        let folder = dir.join("keys");
-        let path = folder.join("keys.redb");
-        // A database in use is locked by its holder: a copy of it reads as well.
-        let bytes = fs::read(&path).map_err(failed(&path))?;
-        let backend = redb::backends::InMemoryBackend::new();
-        redb::StorageBackend::set_len(&backend, bytes.len() as u64).map_err(failed(&path))?;
-        redb::StorageBackend::write(&backend, 0, &bytes).map_err(failed(&path))?;
-        let failed = |e: redb::DatabaseError| KeyError::Database(e.to_string());
-        let mut database = Database::builder().create_with_backend(backend).map_err(failed)?;
-        if !database.check_integrity().map_err(failed)? {
-            return Err(KeyError::Database("its pages do not match their checksums".into()));
-        }
-        Ok(Keys::of(folder, database))
-    }
-
-    /// A 32-byte seed kept in `name`, made on first use.
-    pub(crate) fn seed(&self, name: &str) -> Result<Zeroizing<[u8; 32]>, KeyError> {
+    /// A 32-byte seed kept in `name`.
+    pub(crate) fn seed(&self, name: &'static str) -> Result<Zeroizing<[u8; 32]>, KeyError> {
         let malformed = || KeyError::Malformed { file: name.to_owned(), expected: "64 hex digits" };
         let text = Zeroizing::new(self.text(name, || {
             let seed = Zeroizing::new(random::<32>()?);
@@ -250,10 +287,10 @@ impl Keys {
         text.parse::<deed_seal::hash::Hash>().map(|hash| Zeroizing::new(hash.0)).map_err(|_| malformed())
     }
 
-    /// The one line kept in `name`, made on first use.
+    /// The one line kept in `name`; where a store is being made, what `make` gives if there is none.
     pub(crate) fn text(
         &self,
-        name: &str,
+        name: &'static str,
         make: impl FnOnce() -> Result<String, KeyError>,
     ) -> Result<String, KeyError> {
         let path = self.folder.join(name);
@@ -262,6 +299,9 @@ impl Keys {
                 Err(KeyError::Malformed { file: name.to_owned(), expected: "a line of text" })
             }
             Ok(text) => Ok(text.trim_end().to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.making => {
+                Err(KeyError::Missing(name))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let text = make()?;
                 let write = || -> io::Result<()> {
@@ -398,6 +438,24 @@ impl Keys {
     }
 }
 
+/// Whether the store in `dir` has a key of a tenant or a person: something may have been recorded with it.
+/// Nothing is written.
+pub(crate) fn are_used(dir: &Path) -> Result<bool, KeyError> {
+    let path = dir.join("keys").join(DATABASE);
+    if !path.try_exists().map_err(failed(&path))? {
+        return Ok(false);
+    }
+    wait_for(&path)?;
+    let database = copy_of(&path)?;
+    let look = || -> Result<_, redb::Error> {
+        let transaction = database.begin_read()?;
+        let none =
+            transaction.open_table(TENANTS)?.is_empty()? && transaction.open_table(DATA_KEYS)?.is_empty()?;
+        Ok(!none)
+    };
+    look().map_err(|e| KeyError::Database(e.to_string()))
+}
+
 /// Random bytes for what is no key (salts, nonces, ids), drawn from the system many at a time.
 pub(crate) fn random_from_pool<const N: usize>() -> Result<[u8; N], KeyError> {
     const POOL: usize = 4096;
@@ -427,17 +485,67 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], KeyError> {
     Ok(bytes)
 }
 
-/// Opens the database. Whoever held the store before lets go of its lock first and of this a moment later.
-fn open_database(path: &Path) -> Result<Database, KeyError> {
+/// Whoever held the store before lets go of its lock first and of the database a moment later.
+fn wait_for(path: &Path) -> Result<(), KeyError> {
     const PATIENCE: Duration = Duration::from_secs(10);
     let until = Instant::now() + PATIENCE;
+    let file = fs::File::open(path).map_err(failed(path))?;
     loop {
-        match Database::open(path) {
-            Err(DatabaseError::DatabaseAlreadyOpen) if Instant::now() < until => {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) if Instant::now() < until => {
                 std::thread::sleep(Duration::from_millis(5));
             }
-            result => return result.map_err(|e| KeyError::Database(e.to_string())),
+            result => return result.map_err(|e| failed(path)(e.into())),
         }
+    }
+}
+
+/// A copy in memory of the database, after every page that is in use was held against its checksum: what
+/// reads a page later takes it for good, and a database in use can be read in no other way.
+fn copy_of(path: &Path) -> Result<Database, KeyError> {
+    let mut file = fs::File::open(path).map_err(failed(path))?;
+    let copy = InMemoryBackend::new();
+    copy.set_len(file.metadata().map_err(failed(path))?.len()).map_err(failed(path))?;
+    let mut piece = Zeroizing::new(vec![0; 1 << 20]);
+    let mut at = 0;
+    loop {
+        match file.read(&mut piece).map_err(failed(path))? {
+            0 => break,
+            length => {
+                copy.write(at, &piece[..length]).map_err(failed(path))?;
+                at += length as u64;
+            }
+        }
+    }
+    checked(move || {
+        let mut database = Database::builder().create_with_backend(copy)?;
+        let whole = database.check_integrity()?;
+        Ok(whole.then_some(database))
+    })
+}
+
+/// What `check` gives. At some pages that are not what they were the library panics: here that is an
+/// answer like any other, and nobody is to be frightened by it.
+fn checked(check: impl FnOnce() -> Result<Option<Database>, DatabaseError>) -> Result<Database, KeyError> {
+    thread_local! {
+        static QUIET: Cell<bool> = const { Cell::new(false) };
+    }
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let others = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            if !QUIET.get() {
+                others(panic);
+            }
+        }));
+    });
+    QUIET.set(true);
+    let result = panic::catch_unwind(panic::AssertUnwindSafe(check));
+    QUIET.set(false);
+    match result {
+        Ok(Ok(Some(database))) => Ok(database),
+        Ok(Err(error)) => Err(KeyError::Damaged(error.to_string())),
+        Ok(Ok(None)) | Err(_) => Err(KeyError::Damaged("its pages do not match their checksums".into())),
     }
 }
 

@@ -403,7 +403,7 @@ impl Ledger {
         Ok(blob::disclosures(&plain)?)
     }
 
-    /// The latest signed checkpoint; `None` before the first.
+    /// The latest signed checkpoint. The first, over no leaves, is signed when the store is made.
     pub fn checkpoint(&self) -> Option<Arc<SignedCheckpoint>> {
         self.shared().checkpoint.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -1,7 +1,12 @@
 //! Opening a store: what is on the disk must continue what was signed, or nothing is served.
+//!
+//! A store is made in one order: the keys, the folders, and last the checkpoint over no leaves, signed and
+//! durable before anything is recorded. So a store without `log/checkpoint` was never used, or has lost it;
+//! and one with it has had all of its keys. Nothing that is missing is made again, and nothing is written
+//! before what is there was found whole.
 
 use std::{
-    io,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -13,13 +18,13 @@ use deed_seal::hash::{Hash, leaf_hashes};
 use crate::{
     LedgerError, PACK_LEAVES, PackError,
     index::{self, Index},
-    journal::{self, Disk, Frame, Journal, JournalDamage},
+    journal::{self, Disk, Frame, Journal, JournalDamage, Recovered, Torn},
     key::each_key,
-    keys::{KeyError, Keys, random},
+    keys::{self, KeyError, Keys, random},
     lock::{Lock, LockError},
     pack::{self, Pack},
     shared::Shared,
-    signing::CheckpointSigner,
+    signing::{CHECKPOINT, CheckpointSigner, KEPT, SignedCheckpoint},
     store::{LocalStore, Store, make_folder},
     tail::Tail,
     tree::Log,
@@ -67,15 +72,22 @@ pub enum OpenError {
     /// The journal is damaged.
     #[error(transparent)]
     Journal(#[from] JournalDamage),
+    /// Something was recorded, or signed, and the checkpoint is gone.
+    #[error(
+        "`{CHECKPOINT}` is missing, but the store has been used, for there is `{0}`; keep this copy, and restore the checkpoint from a backup"
+    )]
+    NoCheckpoint(String),
     /// Leaves that a signed checkpoint covers are gone.
     #[error(
-        "the store holds {have} leaves, but a checkpoint over {signed} was signed: it was rolled back or lost its end; keep this copy and compare with a backup"
+        "the store holds {have} leaves, but a checkpoint over {signed} was signed{place}: it was rolled back or lost its end; keep this copy and compare with a backup"
     )]
     RolledBack {
         /// Leaves there are.
         have: u64,
         /// Leaves that were signed.
         signed: u64,
+        /// Where what was read ends, and something else stands; else empty.
+        place: String,
     },
     /// Leaves are not those that were signed.
     #[error(
@@ -91,6 +103,37 @@ pub enum OpenError {
     /// Anything else.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+}
+
+impl OpenError {
+    /// Whether what is there was checked and is wrong.
+    pub fn is_violation(&self) -> bool {
+        match self {
+            OpenError::Journal(error) => !matches!(error, JournalDamage::Io { .. }),
+            OpenError::RolledBack { .. } | OpenError::Changed { .. } => true,
+            OpenError::Keys(error) | OpenError::Ledger(LedgerError::Key(error)) => {
+                matches!(error, KeyError::Damaged(_) | KeyError::Malformed { .. })
+            }
+            OpenError::Ledger(error) => {
+                matches!(error, LedgerError::Broken(_) | LedgerError::Pack(PackError::Damaged { .. }))
+            }
+            OpenError::NoCheckpoint(_)
+            | OpenError::MissingPack(_)
+            | OpenError::Held(_)
+            | OpenError::Folder { .. } => false,
+        }
+    }
+
+    /// Whether something is missing without which the rest cannot be checked.
+    pub fn is_missing(&self) -> bool {
+        match self {
+            OpenError::NoCheckpoint(_) | OpenError::MissingPack(_) => true,
+            OpenError::Keys(error) | OpenError::Ledger(LedgerError::Key(error)) => {
+                matches!(error, KeyError::Missing(_))
+            }
+            _ => false,
+        }
+    }
 }
 
 /// A store that was opened, its threads not running yet.
@@ -110,13 +153,37 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
         LockError::Held(holder) => OpenError::Held(holder),
         LockError::Io(source) => folder(source),
     })?;
-    let keys = Keys::open(dir)?;
+    let keys = if was_made(dir)? { Keys::open(dir)? } else { Keys::make(dir)? };
     for name in FOLDERS {
         make_folder(&std::path::absolute(dir.join(name)).map_err(folder)?).map_err(folder)?;
     }
     let store = Arc::new(LocalStore::open(dir, FOLDERS).map_err(folder)?);
     let (shared, journal) = open_on(keys, store, Arc::new(journal::folder(dir)?), options)?;
     Ok(Opened { shared, journal, lock })
+}
+
+/// Whether the store in `dir` was made, to the end.
+fn was_made(dir: &Path) -> Result<bool, OpenError> {
+    let folder = |source| OpenError::Folder { dir: dir.to_owned(), source };
+    if dir.join(CHECKPOINT).try_exists().map_err(folder)? {
+        return Ok(true);
+    }
+    for name in [pack::FOLDER, vault::FOLDER, index::FOLDER, KEPT.trim_end_matches('/'), journal::FOLDER] {
+        let mut entries = match fs::read_dir(dir.join(name)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(folder(error)),
+        };
+        if let Some(entry) = entries.next() {
+            let file = entry.map_err(folder)?.file_name();
+            return Err(OpenError::NoCheckpoint(format!("{name}/{}", file.to_string_lossy())));
+        }
+    }
+    // A key in it was made to record something with.
+    if keys::are_used(dir)? {
+        return Err(OpenError::NoCheckpoint("keys/keys.redb".into()));
+    }
+    Ok(false)
 }
 
 /// Opens what is in `store` and goes on with the journal on `disk`.
@@ -127,7 +194,7 @@ pub(crate) fn open_on(
     options: &Options,
 ) -> Result<(Shared, Journal), OpenError> {
     let origin: Arc<str> = keys
-        .text("origin", || match &options.origin {
+        .text(keys::ORIGIN, || match &options.origin {
             Some(origin) => Ok(origin.clone()),
             None => Ok(format!("deed-{}", &Hash(random::<32>()?).to_string()[..12])),
         })?
@@ -136,42 +203,54 @@ pub(crate) fn open_on(
 
     let roots = pack_roots(&*store, &origin)?;
     let packs = roots.len() as u64;
-    let recovered = Journal::open(disk, options.journal_file_bytes, packs * PACK_LEAVES)?;
-    if let Some(torn) = recovered.torn.as_ref().filter(|torn| torn.begun) {
-        let (file, at) = (&torn.file, torn.at);
+    let Recovered { mut journal, frames, torn } =
+        Journal::open(disk, options.journal_file_bytes, packs * PACK_LEAVES)?;
+    let log = Log::new(store.clone(), origin, Tail::new(packs, 0), roots);
+    let last_recorded = last_recorded(&log, packs)?;
+    fill_tail(&log, frames, last_recorded)?;
+
+    let signed = match signer.stored(&*store)? {
+        Some(signed) => signed,
+        None if packs > 0 => return Err(OpenError::NoCheckpoint(pack::path_of(packs - 1))),
+        None if !journal.is_new() => return Err(OpenError::NoCheckpoint(journal::FOLDER.into())),
+        None => signer.sign(&log, 0, None)?,
+    };
+    // INVARIANT D2, D3: what was signed is there, as it was signed.
+    still_holds(&log, &signed, torn.as_ref())?;
+    if let Some(kept) = signer.last_kept(&*store)?.filter(|kept| kept.size > signed.size) {
+        still_holds(&log, &kept, torn.as_ref())?;
+    }
+    journal.settle()?;
+    if let Some(Torn { file, at, .. }) = torn.as_ref().filter(|torn| torn.begun) {
+        let leaves = log.size();
         tracing::warn!(
             file,
             at,
-            "dropped the end of the journal: a stop cut it short before it was acknowledged"
+            leaves,
+            "the journal ends in a frame that is not whole, as a stop in the middle of a write leaves it; it is dropped: no checkpoint covers it"
         );
     }
-    let log = Log::new(store.clone(), origin, Tail::new(packs, 0), roots);
-    let last_recorded = last_recorded(&log, packs)?;
-    fill_tail(&log, recovered.frames, last_recorded)?;
-
-    let stored = signer.stored(&*store)?;
-    if let Some(signed) = &stored {
-        // INVARIANT D2, D3: what was signed is there, as it was signed.
-        if signed.size > log.size() {
-            return Err(OpenError::RolledBack { have: log.size(), signed: signed.size });
-        }
-        if log.root(signed.size)? != signed.root {
-            return Err(OpenError::Changed { size: signed.size });
-        }
-    } else if log.size() > 0 && packs > 0 {
-        // A pack is always signed soon after: a log with packs and no checkpoint has lost it.
-        return Err(LedgerError::Broken(
-            "the store has packs but no `log/checkpoint`; restore it from a backup".into(),
-        )
-        .into());
-    }
     let (index, missing) = Index::open(store, packs).map_err(LedgerError::from)?;
-    let shared = Shared::new(log, index, keys, signer, stored);
+    let shared = Shared::new(log, index, keys, signer, Some(signed));
     for number in missing {
         derive_run(&shared, number)?;
     }
     shared.index.merge().map_err(LedgerError::from)?;
-    Ok((shared, recovered.journal))
+    Ok((shared, journal))
+}
+
+/// Whether `log` goes on from `signed`.
+fn still_holds(log: &Log, signed: &SignedCheckpoint, torn: Option<&Torn>) -> Result<(), OpenError> {
+    if signed.size > log.size() {
+        let place = torn.map_or_else(String::new, |Torn { file, at, .. }| {
+            format!(", and what stands at byte {at} of `journal/{file}` is not what was written")
+        });
+        return Err(OpenError::RolledBack { have: log.size(), signed: signed.size, place });
+    }
+    if log.root(signed.size)? != signed.root {
+        return Err(OpenError::Changed { size: signed.size });
+    }
+    Ok(())
 }
 
 fn pack_roots(store: &dyn Store, origin: &str) -> Result<Vec<Hash>, OpenError> {

@@ -15,7 +15,12 @@ use deed_seal::{
     note::{Ed25519Signer, KeyType, Note, Signer, VerifierKey, timestamped},
 };
 
-use crate::{LedgerError, keys::Keys, store::Store, tree::Log};
+use crate::{
+    LedgerError,
+    keys::{self, Keys},
+    store::Store,
+    tree::Log,
+};
 
 /// The latest checkpoint of a log.
 pub(crate) const CHECKPOINT: &str = "log/checkpoint";
@@ -45,9 +50,9 @@ pub(crate) struct CheckpointSigner {
 impl CheckpointSigner {
     pub(crate) fn open(keys: &Keys, origin: &Arc<str>) -> Result<Self, LedgerError> {
         let broken = |what: &str| LedgerError::Broken(format!("the signing keys cannot be used: {what}"));
-        let seed = keys.seed("ed25519.seed")?;
+        let seed = keys.seed(keys::ED25519)?;
         let ed25519 = Ed25519Signer::new(origin, &seed).map_err(|e| broken(&e.to_string()))?;
-        let seed = keys.seed("ml-dsa-44.seed")?;
+        let seed = keys.seed(keys::ML_DSA)?;
         let key = PqdsaKeyPair::from_seed(&ML_DSA_44_SIGNING, &*seed)
             .map_err(|_| broken("ML-DSA-44 seed refused"))?;
         let verifier = VerifierKey::new(origin, KeyType::MlDsa44, key.public_key().as_ref())
@@ -87,7 +92,20 @@ impl CheckpointSigner {
 
     /// The checkpoint in the store, if its signatures hold.
     pub(crate) fn stored(&self, store: &dyn Store) -> Result<Option<SignedCheckpoint>, LedgerError> {
-        let bytes = match store.read(CHECKPOINT) {
+        self.read(store, CHECKPOINT)
+    }
+
+    /// The checkpoint over most leaves of those that are kept for good, if its signatures hold.
+    pub(crate) fn last_kept(&self, store: &dyn Store) -> Result<Option<SignedCheckpoint>, LedgerError> {
+        // Their names are of one length: the last has the largest number.
+        match store.list(KEPT)?.pop() {
+            Some(object) => self.read(store, &object.path),
+            None => Ok(None),
+        }
+    }
+
+    fn read(&self, store: &dyn Store, path: &str) -> Result<Option<SignedCheckpoint>, LedgerError> {
+        let bytes = match store.read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.is_missing() => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -95,7 +113,7 @@ impl CheckpointSigner {
         let keys = self.verifier_keys();
         let open = |keys: &[VerifierKey]| {
             Checkpoint::open(&bytes, keys)
-                .map_err(|e| LedgerError::Broken(format!("`{CHECKPOINT}` does not verify: {e}")))
+                .map_err(|e| LedgerError::Broken(format!("`{path}` does not verify: {e}")))
         };
         let (checkpoint, note) = open(&keys)?;
         // To others one good signature is enough; here a key that was changed must not sign on unnoticed.

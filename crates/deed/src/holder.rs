@@ -7,7 +7,7 @@ use deed_server::{
     Addresses, Engine, EngineError, EngineOptions, ServeOptions, Server, serve, settings::Settings,
 };
 
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 
 /// A store that this process holds and serves.
 pub(crate) struct Holder {
@@ -74,6 +74,13 @@ impl Holder {
                     Failure::new("the settings cannot be used").detail(error.to_string()),
                 ));
             }
+            Ok(Err(EngineError::Ledger(error))) => {
+                let code = code_of(&error);
+                return Err(match failed(error.to_string()) {
+                    TakeError::Failed(failure) => TakeError::Failed(failure.code(code)),
+                    held => held,
+                });
+            }
             Ok(Err(error)) => return Err(failed(error.to_string())),
             Err(died) => return Err(failed(died.to_string())),
         };
@@ -99,5 +106,16 @@ impl Holder {
     /// The last checkpoint could not be signed.
     pub(crate) async fn close(self) -> Result<(), Failure> {
         self.server.shutdown().await.map_err(|error| Failure::new(error.to_string()))
+    }
+}
+
+/// What is wrong with a store that was refused.
+fn code_of(error: &OpenError) -> Code {
+    if error.is_violation() {
+        Code::Violated
+    } else if error.is_missing() {
+        Code::Unverified
+    } else {
+        Code::Failed
     }
 }

@@ -115,8 +115,8 @@ impl FrameBuilder {
 pub(super) enum Read {
     /// A whole frame and the bytes it takes.
     Frame(Frame, usize),
-    /// A header of this generation whose payload is not what it was.
-    Torn,
+    /// A header of this generation whose payload is not what it was, and the bytes it was to take.
+    Torn(usize),
     /// No frame of this generation.
     Nothing,
 }
@@ -132,14 +132,14 @@ pub(super) fn read(bytes: &[u8], generation: u64) -> Read {
     let size = (FRAME_HEADER + length).next_multiple_of(8);
     // With its padding: a file may end within that too.
     let Some(payload) = bytes.get(..size).map(|frame| &frame[FRAME_HEADER..FRAME_HEADER + length]) else {
-        return Read::Torn;
+        return Read::Torn(size);
     };
     if crc32c::crc32c(payload) != u32_at(32) || u64_at(8).checked_add(u64::from(u32_at(16))).is_none() {
-        return Read::Torn;
+        return Read::Torn(size);
     }
     match payload_of(payload, u64_at(8), u32_at(16), u32_at(20)) {
         Some(frame) => Read::Frame(frame, size),
-        None => Read::Torn,
+        None => Read::Torn(size),
     }
 }
 
@@ -148,7 +148,7 @@ pub(super) fn read_any(bytes: &[u8]) -> Option<Frame> {
     let generation = u64::from_le_bytes(bytes.get(24..32)?.try_into().ok()?);
     match read(bytes, generation) {
         Read::Frame(frame, _) => Some(frame),
-        Read::Torn | Read::Nothing => None,
+        Read::Torn(_) | Read::Nothing => None,
     }
 }
 

@@ -74,8 +74,12 @@ pub(super) struct FoundFile {
     /// The first leaf this use of it was begun for.
     first: u64,
     pub(super) end: u64,
-    /// Its last frame: where, and the bytes of it.
-    last: Option<(u64, Vec<u8>)>,
+    /// Where its last whole frame ends.
+    pub(super) at: u64,
+    /// A frame cut short begins there, and takes the bytes to here.
+    pub(super) torn_to: u64,
+    /// The last frame of the newest file: where, and the bytes of it.
+    pub(super) last: Option<(u64, Vec<u8>)>,
 }
 
 /// Reads every file of the journal: frames with leaves from `packed` on, in order.
@@ -84,9 +88,12 @@ pub(super) fn read(disk: &dyn Disk, packed: u64, write: bool) -> Result<Found, J
     files.sort_by_key(|file| file.generation);
     let mut found = Found { files: Vec::new(), frames: Vec::new(), torn: None };
     let newest = files.iter().rposition(|file| file.generation > 0);
+    // Where the file after goes on, each leaf of this one is durable: one that went on within the packs
+    // has no file before it that is needed.
+    let needed = files.iter().rposition(|file| file.generation > 0 && file.first <= packed).unwrap_or(0);
     let mut next = packed;
     for (at, mut file) in files.into_iter().enumerate() {
-        if file.generation > 0 {
+        if file.generation > 0 && at >= needed {
             // A file is begun only when every leaf before is durable.
             if file.first > next {
                 return Err(JournalDamage::Hole { file: file.name, expected: next, found: file.first });
@@ -114,19 +121,6 @@ pub(super) fn read(disk: &dyn Disk, packed: u64, write: bool) -> Result<Found, J
     Ok(found)
 }
 
-/// Makes durable what was read. A process that was killed between a write and its sync, or after a sync
-/// that failed, left its last frame where we see it and a power cut loses it; from now on it counts.
-pub(super) fn make_durable(disk: &dyn Disk, found: &Found) -> Result<(), JournalDamage> {
-    disk.sync().map_err(JournalDamage::io(FOLDER))?;
-    let newest = found.files.iter().max_by_key(|file| file.generation);
-    if let Some(FoundFile { file, name, last: Some((at, bytes)), .. }) = newest {
-        // Written again, for after a failed sync the system takes what it dropped for written. Every
-        // frame before was synced, or the next one had not been begun.
-        file.write_all_at(bytes, *at).and_then(|()| file.sync()).map_err(JournalDamage::io(name))?;
-    }
-    Ok(())
-}
-
 fn list(disk: &dyn Disk, packed: u64, write: bool) -> Result<Vec<FoundFile>, JournalDamage> {
     let mut files = Vec::new();
     for name in disk.list().map_err(JournalDamage::io(FOLDER))? {
@@ -134,7 +128,18 @@ fn list(disk: &dyn Disk, packed: u64, write: bool) -> Result<Vec<FoundFile>, Jou
         let file = disk.open(&name, write).map_err(JournalDamage::io(&name))?;
         let size = file.size().map_err(JournalDamage::io(&name))?;
         let (generation, first) = header_of(&*file, &name, packed)?;
-        files.push(FoundFile { file, name, slot, size, generation, first, end: 0, last: None });
+        files.push(FoundFile {
+            file,
+            name,
+            slot,
+            size,
+            generation,
+            first,
+            end: 0,
+            at: HEADER,
+            torn_to: 0,
+            last: None,
+        });
     }
     Ok(files)
 }
@@ -204,12 +209,16 @@ fn frames_of(
                 }
                 // In an older file it is what an earlier crash left: the next file then goes on exactly
                 // where this one ends, or the leaves are missed there.
-                let begun = matches!(ending, Read::Torn);
+                let begun = matches!(ending, Read::Torn(_));
                 let something = bytes[at..].iter().take(FRAME_HEADER).any(|byte| *byte != 0);
                 if newest && (begun || something) {
                     *torn = Some(Torn { file: file.name.clone(), at: at as u64, begun });
                 }
                 file.end = frames.last().map_or(0, Frame::end);
+                file.at = at as u64;
+                if let Read::Torn(size) = ending {
+                    file.torn_to = at.saturating_add(size).min(bytes.len()) as u64;
+                }
                 if newest && !frames.is_empty() {
                     file.last = Some((last as u64, bytes[last..at].to_vec()));
                 }

@@ -64,9 +64,12 @@ fn role(path: &str, leaves: &Leaves, covered: &[String], rows_checked: bool) -> 
             _ => Role::Stranger("no part of Deed makes such a file; move it out of the store"),
         },
         "keys" => match name {
-            "origin" | "ed25519.seed" | "ml-dsa-44.seed" | "keys.redb" => {
+            "origin" | "ed25519.seed" | "ml-dsa-44.seed" => {
                 Role::Unchecked("a secret key; only its use can be checked")
             }
+            "keys.redb" => Role::Unchecked(
+                "secret keys; only their use can be checked, and the checksums of pages that hold any",
+            ),
             _ if name.ends_with(".part") => {
                 Role::Unchecked("a key whose making was cut short; made again at the next start")
             }

@@ -66,7 +66,59 @@ fn a_truncated_or_emptied_journal_is_a_rollback() {
         assert!(matches!(error, OpenError::RolledBack { signed: 150, .. }), "{length}: {error}");
     }
     fs::remove_file(&path).expect("removed");
-    assert!(matches!(reopen(dir.path()), Err(OpenError::RolledBack { have: 0, signed: 150 })));
+    assert!(matches!(reopen(dir.path()), Err(OpenError::RolledBack { have: 0, signed: 150, .. })));
+}
+
+#[test]
+fn leaves_that_were_signed_and_cannot_be_read_are_named_with_their_place() {
+    let dir = tempfile::tempdir().expect("folder");
+    filled(dir.path());
+    let path = journal(dir.path());
+    let mut bytes = fs::read(&path).expect("read");
+    let last = memchr_last(&bytes, b"DFRM");
+    bytes[last + 500] ^= 4;
+    fs::write(&path, &bytes).expect("written");
+    let refused = reopen(dir.path()).expect_err("signed leaves are gone");
+    assert!(refused.is_violation() && !refused.is_missing(), "{refused}");
+    let said = refused.to_string();
+    assert!(said.contains("100 leaves") && said.contains(&format!("byte {last} of `journal/")), "{said}");
+    assert!(fs::read(&path).expect("read") == bytes, "what is left of them was written over");
+}
+
+fn memchr_last(bytes: &[u8], what: &[u8]) -> usize {
+    bytes.windows(what.len()).rposition(|window| window == what).expect("there")
+}
+
+/// What no checkpoint covers may be a frame that was cut short. The next goes where it began.
+#[test]
+fn a_frame_cut_short_is_written_over_and_nothing_of_it_comes_back() {
+    let dir = tempfile::tempdir().expect("folder");
+    filled(dir.path());
+    let checkpoint = dir.path().join("log/checkpoint");
+    let signed = fs::read(&checkpoint).expect("read");
+    let ledger = open(dir.path());
+    append(&ledger, &observations(150, 40));
+    ledger.close().expect("closed");
+    let path = journal(dir.path());
+    let mut bytes = fs::read(&path).expect("read");
+    let last = memchr_last(&bytes, b"DFRM");
+    bytes[last + 9_000] ^= 1;
+    fs::write(&path, &bytes).expect("written");
+    fs::write(&checkpoint, signed).expect("written");
+
+    // Who only looks changes nothing.
+    assert_eq!(reopen(dir.path()).expect("opens"), 150);
+    assert!(fs::read(&path).expect("read") == bytes, "changed by a look");
+    let ledger = open(dir.path());
+    assert_eq!(append(&ledger, &observations(500, 1))[0].index, 150);
+    ledger.close().expect("closed");
+    let now = fs::read(&path).expect("read");
+    let next = memchr_last(&now, b"DFRM");
+    assert_eq!(next, last, "it goes on in the same file");
+    let end = next + 40 + u32::from_le_bytes(now[next + 4..next + 8].try_into().expect("four")) as usize;
+    assert!(now[end..].iter().all(|byte| *byte == 0), "something is left behind it");
+    assert_eq!(reopen(dir.path()).expect("opens"), 151);
+    assert_eq!(fs::read_dir(dir.path().join("journal")).expect("listed").count(), 1);
 }
 
 #[test]

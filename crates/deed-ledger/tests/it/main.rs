@@ -3,6 +3,7 @@
 mod append;
 mod damage;
 mod faults;
+mod lost;
 mod recovery;
 mod support;
 mod verify;

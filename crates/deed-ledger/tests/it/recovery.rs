@@ -31,6 +31,44 @@ fn a_crash_loses_nothing_acknowledged() {
     }
 }
 
+/// A command opens the store, appends a record and lets go, again and again.
+#[test]
+fn many_short_processes_need_one_small_journal_file() {
+    let dir = tempfile::tempdir().expect("folder");
+    for round in 0..22 {
+        let ledger = Ledger::open(dir.path(), Options::default()).expect("opens");
+        assert_eq!(append(&ledger, &observations(round, 1))[0].index, round);
+        ledger.close().expect("closed");
+    }
+    let files = std::fs::read_dir(dir.path().join("journal")).expect("listed");
+    let sizes: Vec<u64> = files.map(|file| file.expect("read").metadata().expect("measured").len()).collect();
+    assert_eq!(sizes, [4 << 20]);
+    let report = deed_ledger::verify::verify_store(dir.path(), &Default::default()).expect("a store");
+    assert_eq!((report.verified(), report.checked.leaves), (Some(true), 22), "{:?}", report.problems);
+}
+
+/// Across the ends of files, the small first ones and those that are used again.
+#[test]
+fn processes_go_on_across_the_ends_of_files() {
+    let dir = tempfile::tempdir().expect("folder");
+    let mut size = 0;
+    for round in 0..26 {
+        let ledger = open(dir.path());
+        assert_eq!(ledger.size(), size, "round {round}");
+        append(&ledger, &observations(size, 3000));
+        size += 3000;
+        while ledger.snapshot().packed() + PACK_LEAVES <= size {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        ledger.close().expect("closed");
+    }
+    let files = std::fs::read_dir(dir.path().join("journal")).expect("listed").count();
+    // Of 65,536 leaves at most, the one in use and two spare ones.
+    assert!(files <= 9, "{files} files");
+    let report = deed_ledger::verify::verify_store(dir.path(), &Default::default()).expect("a store");
+    assert_eq!((report.verified(), report.checked.leaves), (Some(true), size), "{:?}", report.problems);
+}
+
 #[test]
 fn packs_are_written_and_everything_is_found_across_them() {
     let dir = tempfile::tempdir().expect("folder");

@@ -10,6 +10,7 @@ mod export;
 mod find;
 mod help;
 mod import;
+mod lost;
 mod places;
 mod processes;
 mod serve;
