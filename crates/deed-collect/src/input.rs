@@ -5,11 +5,13 @@
 //! a line that somebody's disk has eaten. [`json_events`] gives every event that is there, one at a
 //! time, and says on which line one was not.
 
+mod gzip;
 mod scan;
 
 use std::io::{self, BufRead, BufReader, Read};
 
 use crate::Rejected;
+use gzip::Gzip;
 use scan::{Fed, Scan};
 
 /// An event larger than this, in bytes, is rejected.
@@ -40,11 +42,16 @@ pub fn open<'a>(mut reader: impl Read + 'a) -> Box<dyn BufRead + 'a> {
     let is_gzip = head.starts_with(&[0x1f, 0x8b]);
     let whole = io::Cursor::new(head).chain(reader);
     if is_gzip {
-        let plain = flate2::read::MultiGzDecoder::new(BufReader::with_capacity(BUFFER, whole));
+        let plain = Gzip::new(BufReader::with_capacity(BUFFER, whole));
         Box::new(BufReader::with_capacity(BUFFER, plain))
     } else {
         Box::new(BufReader::with_capacity(BUFFER, whole))
     }
+}
+
+/// A reader that fails with `error`: what stands for the rest of an input of which the beginning was read.
+pub fn failing(error: io::Error) -> impl Read {
+    Failed(Some(error))
 }
 
 /// The events of `reader`, each with the line it starts on and its exact text, which is an object.
@@ -260,21 +267,22 @@ impl<R: BufRead> JsonEvents<R> {
         }
     }
 
-    /// What is no JSON: passes over it up to a line that begins like JSON.
+    /// What is no JSON: passes over the rest of its line.
     fn skip_junk(&mut self, byte: u8) -> Result<Rejected, Rejected> {
         let line = self.line;
         self.place = Place::Top;
         if matches!(byte, 0xfe | 0xff | 0) {
             self.over = true;
-            return Ok(rejected(line, "not UTF-8 text (UTF-16 or binary); convert it to UTF-8"));
+            return Ok(rejected(line, "expected JSON in UTF-8, found UTF-16 or binary data"));
         }
-        loop {
-            self.skip_until(|byte| byte == b'\n')?;
-            if matches!(self.skip_spaces()?, None | Some(b'{' | b'[')) {
-                let found = char::from(byte).escape_default();
-                return Ok(rejected(line, format!("expected a JSON object, found `{found}`")));
-            }
-        }
+        self.skip_until(|byte| byte == b'\n')?;
+        let found = match byte {
+            b'-' | b'0'..=b'9' => "a number".to_owned(),
+            b'"' => "a string".to_owned(),
+            b'!'..=b'~' => format!("`{}`", char::from(byte)),
+            _ => format!("the byte 0x{byte:02x}"),
+        };
+        Ok(rejected(line, format!("expected a JSON object, found {found}")))
     }
 
     /// Passes over a value, or the rest of one.

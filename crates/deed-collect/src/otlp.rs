@@ -9,6 +9,7 @@ mod attributes;
 mod convention;
 mod event;
 mod log;
+mod metrics;
 mod payload;
 mod relaxed;
 mod span;
@@ -20,9 +21,38 @@ use opentelemetry_proto::tonic::collector::{
 use serde::de::DeserializeOwned;
 
 use crate::json;
+pub(crate) use metrics::is_metrics;
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
 pub const MAPPING: &str = "otlp/1";
+
+/// A request, with what could not be read of it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Request<R> {
+    /// What could be read. An empty item stands for each that could not.
+    pub message: R,
+    /// Numbers of the items that could not be read, rising, and why.
+    refused: Vec<(usize, String)>,
+}
+
+impl<R> From<R> for Request<R> {
+    fn from(message: R) -> Self {
+        Request { message, refused: Vec::new() }
+    }
+}
+
+impl<R: Export> Request<R> {
+    /// One result for each item, in order: its record, or why it has none.
+    pub fn records(&self) -> Vec<Result<String, String>> {
+        let mut records = self.message.records();
+        for (number, why) in &self.refused {
+            if let Some(record) = records.get_mut(*number) {
+                *record = Err(format!("{} {number}, {why}", R::ITEM));
+            }
+        }
+        records
+    }
+}
 
 /// An export request of one of the signals that are recorded.
 pub trait Export: prost::Message + DeserializeOwned + Default + sealed::Sealed {
@@ -50,9 +80,35 @@ impl Export for ExportLogsServiceRequest {
 }
 
 mod sealed {
-    pub trait Sealed {}
-    impl Sealed for super::ExportTraceServiceRequest {}
-    impl Sealed for super::ExportLogsServiceRequest {}
+    use opentelemetry_proto::tonic::{
+        logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
+        trace::v1::{ResourceSpans, ScopeSpans, Span},
+    };
+    use serde::de::DeserializeOwned;
+
+    use super::event::{LOGS, Names, SPANS};
+
+    /// What the parts of a request are made of.
+    pub trait Sealed {
+        const NAMES: &Names;
+        type Resource: DeserializeOwned;
+        type Scope: DeserializeOwned;
+        type Item: DeserializeOwned;
+    }
+
+    impl Sealed for super::ExportTraceServiceRequest {
+        const NAMES: &Names = &SPANS;
+        type Resource = ResourceSpans;
+        type Scope = ScopeSpans;
+        type Item = Span;
+    }
+
+    impl Sealed for super::ExportLogsServiceRequest {
+        const NAMES: &Names = &LOGS;
+        type Resource = ResourceLogs;
+        type Scope = ScopeLogs;
+        type Item = LogRecord;
+    }
 }
 
 /// The records of one request hold no more than this together, in bytes. Each holds the resource it came
@@ -109,20 +165,21 @@ pub fn decode_protobuf<R: Export>(body: &[u8]) -> Result<R, String> {
 /// Reads a request in OTLP/JSON (`application/json`).
 ///
 /// Besides the exact form, what well-known exporters write is read: empty lists left out, enum values
-/// by name, `null` for what is absent, `NaN` as a string.
+/// by name, `null` for what is absent, `NaN` as a string. An item with something of the wrong form costs
+/// itself only, one whose resource or scope has costs all that it holds.
 ///
 /// # Errors
 /// Not JSON, or not a request of this sort. The error names the place but no content (D9).
-pub fn decode_json<R: Export>(body: &[u8]) -> Result<R, String> {
+pub fn decode_json<R: Export>(body: &[u8]) -> Result<Request<R>, String> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     // A list would be read as the fields in order.
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(format!("not an OTLP export of {}s in JSON: expected an object", R::ITEM));
     }
-    serde_json::from_slice(body).or_else(|error| {
+    serde_json::from_slice::<R>(body).map(Request::from).or_else(|error| {
         // Reading again with care costs several times as much, and only where it is needed.
         let repaired = if error.is_data() { relaxed::repair(body) } else { None };
-        repaired.and_then(|value| serde_json::from_value(value).ok()).ok_or_else(|| {
+        repaired.and_then(relaxed::read).ok_or_else(|| {
             format!("not an OTLP export of {}s in JSON: {}", R::ITEM, json::error_text(&error))
         })
     })
@@ -145,6 +202,7 @@ mod tests {
         );
         let traces = decode_json::<ExportTraceServiceRequest>(body.as_bytes()).expect("reads");
         let logs = decode_json::<ExportLogsServiceRequest>(body.as_bytes()).expect("reads");
+        let (traces, logs) = (traces.message, logs.message);
         for found in [span::records(&traces, Room(100_000)), log::records(&logs, Room(100_000))] {
             let (good, bad): (Vec<_>, Vec<_>) = found.into_iter().partition(Result::is_ok);
             assert_eq!((good.len(), bad.len()), (10, 40), "the last of them may go beyond");

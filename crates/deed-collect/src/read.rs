@@ -17,8 +17,8 @@ pub const LARGEST_EXPORT: usize = 64 * 1024 * 1024;
 ///
 /// Memory is bounded by one event (of OTLP, by one export of at most [`LARGEST_EXPORT`] bytes).
 /// CloudTrail and Deed's own records are read in any of the shapes of [`input`]. OTLP is read as one
-/// request in protobuf, or as requests in JSON: one, several in a row, or one a line as the file
-/// exporter of the OpenTelemetry Collector writes them.
+/// request in protobuf, or as requests in JSON: one, several in a row, or one a line; and as the file
+/// exporter of the OpenTelemetry Collector writes either.
 pub fn records<'a>(
     source: Source,
     reader: impl Read + 'a,
@@ -36,6 +36,9 @@ pub fn records<'a>(
         ),
         Source::Otlp => match reader.fill_buf() {
             Ok(head) if source::is_otlp_protobuf(head) => Box::new(protobuf(reader).into_iter()),
+            Ok(head) if source::is_otlp_framed(head) => {
+                Box::new(Framed { reader, number: 0, over: false }.flatten())
+            }
             // An error of the reader comes again from where it is read.
             _ => Box::new(input::json_events_up_to(reader, LARGEST_EXPORT).flat_map(
                 |document| match document {
@@ -56,13 +59,74 @@ fn protobuf(reader: impl BufRead) -> Vec<Result<Mapped, Rejected>> {
     if body.len() > LARGEST_EXPORT {
         return refuse(format!("the export is larger than {LARGEST_EXPORT} bytes"));
     }
-    // Both signals begin alike; what is one signal's record is no record of the other.
-    match otlp::decode_protobuf::<ExportTraceServiceRequest>(&body) {
-        Ok(request) => lined(0, otlp::spans(&request)),
-        Err(error) => match otlp::decode_protobuf::<ExportLogsServiceRequest>(&body) {
-            Ok(request) => lined(0, otlp::logs(&request)),
-            Err(_) => refuse(error),
+    lined(0, export(&body))
+}
+
+/// The records of one request in protobuf.
+fn export(body: &[u8]) -> Vec<Result<String, String>> {
+    // The signals begin alike; what is one signal's record is no record of the other.
+    let records = match otlp::decode_protobuf::<ExportTraceServiceRequest>(body) {
+        Ok(request) => otlp::spans(&request),
+        Err(error) => match otlp::decode_protobuf::<ExportLogsServiceRequest>(body) {
+            Ok(request) => otlp::logs(&request),
+            Err(_) => vec![Err(error)],
         },
+    };
+    let none = !records.is_empty() && records.iter().all(Result::is_err);
+    if none && otlp::is_metrics(body) { vec![Err(METRICS.to_owned())] } else { records }
+}
+
+const METRICS: &str = "metrics are no events and are not recorded";
+
+/// What the file exporter of the OpenTelemetry Collector writes in protobuf: each request behind its length
+/// in four bytes, the highest first.
+struct Framed<R> {
+    reader: R,
+    /// Of the last request that was begun, from 1.
+    number: u64,
+    over: bool,
+}
+
+impl<R: BufRead> Framed<R> {
+    /// The next request; `None` at the end.
+    fn request(&mut self) -> Result<Option<Vec<u8>>, String> {
+        let mut length = Vec::new();
+        let unreadable = |error: std::io::Error| format!("cannot be read on: {error}");
+        self.reader.by_ref().take(4).read_to_end(&mut length).map_err(unreadable)?;
+        let Ok(bytes) = <[u8; 4]>::try_from(&*length) else {
+            return if length.is_empty() { Ok(None) } else { Err("the file ends in its length".to_owned()) };
+        };
+        let length = u64::from(u32::from_be_bytes(bytes));
+        if length > LARGEST_EXPORT as u64 {
+            return Err(format!("it is larger than {LARGEST_EXPORT} bytes, or what is before it is damaged"));
+        }
+        let mut body = Vec::new();
+        self.reader.by_ref().take(length).read_to_end(&mut body).map_err(unreadable)?;
+        if (body.len() as u64) < length { Err("the file ends in it".to_owned()) } else { Ok(Some(body)) }
+    }
+}
+
+impl<R: BufRead> Iterator for Framed<R> {
+    type Item = Vec<Result<Mapped, Rejected>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.over {
+            return None;
+        }
+        self.number += 1;
+        let records = match self.request() {
+            Ok(Some(body)) => export(&body),
+            Ok(None) => return None,
+            Err(error) => {
+                self.over = true;
+                vec![Err(error)]
+            }
+        };
+        let number = self.number;
+        Some(lined(
+            0,
+            records.into_iter().map(|r| r.map_err(|error| format!("export {number}, {error}"))).collect(),
+        ))
     }
 }
 
@@ -84,19 +148,18 @@ fn json(line: u64, text: &str) -> Vec<Result<Mapped, Rejected>> {
     let mut records = Vec::new();
     if signals.resource_spans.is_some() {
         match otlp::decode_json::<ExportTraceServiceRequest>(text.as_bytes()) {
-            Ok(request) => records.extend(lined(line, otlp::spans(&request))),
+            Ok(request) => records.extend(lined(line, request.records())),
             Err(error) => records.extend(refuse(error)),
         }
     }
     if signals.resource_logs.is_some() {
         match otlp::decode_json::<ExportLogsServiceRequest>(text.as_bytes()) {
-            Ok(request) => records.extend(lined(line, otlp::logs(&request))),
+            Ok(request) => records.extend(lined(line, request.records())),
             Err(error) => records.extend(refuse(error)),
         }
     }
     if signals.resource_metrics.is_some() {
-        records
-            .extend(refuse("field `resourceMetrics`: metrics are no events and are not recorded".to_owned()));
+        records.extend(refuse(format!("field `resourceMetrics`: {METRICS}")));
     }
     if signals.resource_spans.is_none()
         && signals.resource_logs.is_none()

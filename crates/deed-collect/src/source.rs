@@ -68,7 +68,7 @@ pub fn guess(head: &[u8], file_name: &str) -> Option<Source> {
     if has("time") && holds_kind_of_record(head) {
         return Some(Source::Deed);
     }
-    if is_otlp_protobuf(head) {
+    if is_otlp_protobuf(head) || is_otlp_framed(head) {
         return Some(Source::Otlp);
     }
     let name = base_name(file_name);
@@ -146,6 +146,14 @@ pub(crate) fn is_otlp_protobuf(head: &[u8]) -> bool {
     matches!(inside.first(), Some(0x0a | 0x12)) && inside.contains(&0x12)
 }
 
+/// Whether `head` begins with the length of an export request in protobuf, and with the request: what the
+/// Collector's file exporter writes.
+pub(crate) fn is_otlp_framed(head: &[u8]) -> bool {
+    let Some((length, request)) = head.split_first_chunk() else { return false };
+    let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+    length <= crate::LARGEST_EXPORT && is_otlp_protobuf(&request[..request.len().min(length)])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +175,8 @@ mod tests {
             Some(Source::CloudTrail)
         );
         assert_eq!(guess(b"\x0a\x90\x03\x0a\x20\x12", "x.pb"), Some(Source::Otlp));
+        assert_eq!(guess(b"\0\0\x01\x93\x0a\x90\x03\x0a\x20\x12", "x.pb"), Some(Source::Otlp));
+        assert_eq!(guess(b"\0\0\x01\x93abc", "x.pb"), None);
         assert_eq!(guess(b"hello\n", "x.log"), None);
     }
 

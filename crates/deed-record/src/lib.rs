@@ -8,6 +8,7 @@
 //! Nothing here does I/O, reads a clock or draws randomness.
 
 mod account;
+mod digest;
 mod disclose;
 mod error;
 mod id;

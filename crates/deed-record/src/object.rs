@@ -79,6 +79,14 @@ pub(crate) fn small_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
         fn visit_u64<E: Error>(self, value: u64) -> Result<i64, E> {
             self.visit_i64(i64::try_from(value).unwrap_or(i64::MAX))
         }
+        // `41.0` is an integer to JSON Schema, and what some writers make of one.
+        fn visit_f64<E: Error>(self, value: f64) -> Result<i64, E> {
+            if value.fract() == 0.0 && value.abs() <= (1_i64 << 53) as f64 {
+                self.visit_i64(value as i64)
+            } else {
+                Err(E::invalid_value(serde::de::Unexpected::Float(value), &self))
+            }
+        }
     }
     struct SmallOrNull;
     impl<'de> Visitor<'de> for SmallOrNull {

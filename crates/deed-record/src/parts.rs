@@ -90,7 +90,7 @@ pub struct Credential<'a> {
     /// When it stops being valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
-    /// Digest of the secret, `sha256:` and 64 hex digits where Deed made it.
+    /// Digest of the secret with the name of the hash, `sha256:` and 64 hex digits where Deed made it.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<Text<'a>>,
     /// The issuing system's own identifier where that is no secret (an access key id).

@@ -89,11 +89,27 @@ fn explain_record(text: &str, first: &serde_json::Error) -> RecordError {
     match serde_path_to_error::deserialize::<_, Submission<'_>>(&mut reader) {
         Err(error) => {
             let (path, inner) = (shown_path(error.path()), error.inner());
-            match missing_member(inner) {
-                Some(member) if path.is_empty() => RecordError::new(member, "missing"),
-                Some(member) => RecordError::new(format!("{path}.{member}"), "missing"),
-                None => RecordError::new(without_unknown(&path, inner), reason(inner)),
+            let message = without_position(inner);
+            let quoted = |what: &str| Some(message.strip_prefix(what)?.split_once('`')?.0);
+            if let Some(member) = quoted("missing field `") {
+                return RecordError::new(member_of(&path, member), missing(&path, member));
             }
+            if let Some(member) = quoted("duplicate field `") {
+                return RecordError::new(member_of(&path, member), "stands twice");
+            }
+            if let Some((name, known)) = unknown(&message) {
+                let (parent, what) = match is_plain_name(name) {
+                    true => (path.as_str(), String::new()),
+                    false => {
+                        (path.rsplit_once('.').map_or("", |path| path.0), format!(" {}", shown_name(name)))
+                    }
+                };
+                return RecordError::new(
+                    parent,
+                    format!("unknown member{what}; {}", suggestion(name, known)),
+                );
+            }
+            RecordError::new(path, reason(inner))
         }
         // What follows the record.
         Ok(_) => RecordError::new("", reason(first)),
@@ -117,18 +133,31 @@ fn shown_path(path: &serde_path_to_error::Path) -> String {
     shown
 }
 
-/// The place of an unknown member is the object it stands in: its name may be anything.
-fn without_unknown<'p>(path: &'p str, error: &serde_json::Error) -> &'p str {
-    if error.to_string().starts_with("unknown field `") {
-        path.rsplit_once('.').map_or("", |(parent, _)| parent)
-    } else {
-        path
-    }
+fn member_of(path: &str, member: &str) -> String {
+    if path.is_empty() { member.to_owned() } else { format!("{path}.{member}") }
 }
 
-fn missing_member(error: &serde_json::Error) -> Option<String> {
-    let message = without_position(error);
-    message.strip_prefix("missing field `")?.strip_suffix('`').map(str::to_owned)
+/// What a member that is missing from the object at `path` says, and what to send.
+fn missing(path: &str, member: &str) -> String {
+    let says = match member {
+        "kind" if path.is_empty() => "every record says what it is about, such as `observation`",
+        "kind" => "an effect says what was changed, such as `grant`",
+        "time" => "every record says when it happened, such as 2026-11-20T10:00:00Z",
+        "type" => "everybody has one, `unknown` where nobody knows",
+        "principal" => "a hop says who, `{\"type\":\"unknown\"}` where nobody knows",
+        "status" => "an outcome has one, `unknown` where nobody knows",
+        "effect" => "a decision is `allow`, `deny` or `step_up`",
+        "system" => "a source says which system it is, such as `cloudtrail:111122223333`",
+        "uri" => "a resource has one, such as `db:orders/invoices`",
+        "name" => "a tool or an artifact is known by it",
+        _ => "`deed schema` says what belongs there",
+    };
+    format!("missing; {says}")
+}
+
+/// The name of an unknown member, and serde's list of those that are known.
+fn unknown(message: &str) -> Option<(&str, &str)> {
+    message.strip_prefix("unknown field `")?.rsplit_once("`, expected ")
 }
 
 /// serde's message in the words of somebody who reads JSON, and without the value it stumbled over:
@@ -144,9 +173,7 @@ pub(crate) fn reason(error: &serde_json::Error) -> String {
         let expected = if expected == "a sequence" { "an array" } else { expected };
         return format!("expected {expected}, found {}", sort_of(value));
     }
-    if let Some(rest) = message.strip_prefix("unknown field `")
-        && let Some((name, known)) = rest.rsplit_once("`, expected ")
-    {
+    if let Some((name, known)) = unknown(&message) {
         return format!("unknown member {}; {}", shown_name(name), suggestion(name, known));
     }
     if let Some(name) = message.strip_prefix("duplicate field `") {
@@ -178,9 +205,15 @@ fn sort_of(value: &str) -> &'static str {
 /// The member that `name` may have been meant for. `known` is serde's list: names between backticks.
 fn suggestion(name: &str, known: &str) -> String {
     let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+    // Nearly any two short words are alike.
+    let most = match name.len() {
+        0..=2 => 0,
+        3..=5 => 1,
+        _ => 2,
+    };
     let nearest = known.iter().map(|k| (distance(name, k), *k)).min();
     match nearest {
-        Some((1..=2, near)) => format!("did you mean `{near}`?"),
+        Some((far, near)) if far <= most => format!("did you mean `{near}`?"),
         _ if known.len() <= 12 => format!("known are `{}`", known.join("`, `")),
         _ => "payloads belong under `disclose`, and `deed schema` lists the members".to_owned(),
     }

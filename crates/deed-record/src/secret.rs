@@ -7,8 +7,8 @@
 //! hash keyed by the tenant.
 //!
 //! Looked through are the strings and names of JSON at any depth, strings that hold JSON themselves,
-//! `name`/`value` pairs, command lines, headers, URLs, and text behind JSON escapes. What is neither
-//! named nor shaped like a secret is not found.
+//! `name`/`value` pairs, command lines, headers, URLs, SQL, Kubernetes manifests, and text behind JSON
+//! escapes. What is neither named nor shaped like a secret is not found.
 //!
 //! What is taken out cannot be had back, so a rule that catches too much destroys evidence: access
 //! key ids, paging tokens, fingerprints and references to secrets stay.
@@ -17,6 +17,7 @@ mod decoded;
 mod excise;
 mod hint;
 mod json;
+mod kubernetes;
 mod name;
 mod shape;
 mod text;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Answer, Artifact, Basis, Change, Credential, Decision, Disclose, Kind, Outcome, PrincipalType,
-    RecordError, RecordId, Resource, Source, SpanId, StepType, Text, Timestamp, Tool, TraceId,
+    RecordError, RecordId, Resource, Source, SpanId, StepType, Text, Timestamp, Tool, TraceId, digest,
     object::{list, objects},
 };
 
@@ -279,12 +279,31 @@ impl<'a> Submission<'a> {
             Kind::Credential if self.credential.is_none() => {
                 refuse("credential", "missing; a credential record says which")
             }
+            Kind::Credential if self.credential.as_ref().is_some_and(|with| !names_one(with)) => refuse(
+                "credential",
+                "names none; send its `fingerprint`, `id` or `jti`, or at least its `type`",
+            ),
             Kind::Tool if self.tool.is_none() => refuse("tool", "missing; a tool record says which"),
             _ => Ok(()),
         }
     }
 
     fn check_values(&self) -> Result<(), RecordError> {
+        if !self.time.is_of_event() {
+            return refuse("time", &format!("expected a time from 1970 to 2199, found `{}`", self.time));
+        }
+        self.check_itself()?;
+        if self.outcome.as_ref().and_then(|outcome| outcome.duration_ms).is_some_and(|ms| ms < 0) {
+            return refuse("outcome.duration_ms", "expected 0 or more, found a negative number");
+        }
+        for (field, digest) in [
+            ("artifact.digest", self.artifact.as_ref().and_then(|artifact| artifact.digest.as_deref())),
+            ("tool.digest", self.tool.as_ref().and_then(|tool| tool.digest.as_deref())),
+        ] {
+            if digest.is_some_and(|digest| !digest::is_digest(digest)) {
+                return refuse(field, digest::FORM);
+            }
+        }
         for (field, label) in [("tenant", &self.tenant), ("retention", &self.retention)] {
             if label.as_deref().is_some_and(|label| !is_label(label)) {
                 return refuse(field, LABEL);
@@ -319,6 +338,21 @@ impl<'a> Submission<'a> {
             check_credential(effect.credential.as_ref(), format_args!("effects[{at}].credential"))?;
         }
         check_credential(self.credential.as_ref(), format_args!("credential"))
+    }
+
+    /// Nothing corrects, repeats or undoes itself.
+    fn check_itself(&self) -> Result<(), RecordError> {
+        let outcome = self.outcome.as_ref();
+        for (field, other) in [
+            ("supersedes", self.supersedes),
+            ("outcome.retry_of", outcome.and_then(|outcome| outcome.retry_of)),
+            ("outcome.compensates", outcome.and_then(|outcome| outcome.compensates)),
+        ] {
+            if self.id.is_some() && self.id == other {
+                return refuse(field, "the record itself; expected the id of an earlier one");
+            }
+        }
+        Ok(())
     }
 
     /// Calls `each` with everybody it names, and where.
@@ -373,7 +407,16 @@ fn check_credential(credential: Option<&Credential<'_>>, at: fmt::Arguments<'_>)
             return refuse(&format!("{at}.{name}"), "empty; leave it out where nobody knows");
         }
     }
+    // INVARIANT D9: what is no digest may be the credential itself.
+    if credential.fingerprint.as_deref().is_some_and(|fingerprint| !digest::is_digest(fingerprint)) {
+        return refuse(&format!("{at}.fingerprint"), &format!("{}, never the secret itself", digest::FORM));
+    }
     Ok(())
+}
+
+/// Whether a credential record says which credential it is about.
+fn names_one(credential: &Credential<'_>) -> bool {
+    credential.names().next().is_some() || credential.kind.is_some()
 }
 
 fn refuse(field: &str, message: &str) -> Result<(), RecordError> {

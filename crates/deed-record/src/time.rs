@@ -24,6 +24,15 @@ impl Timestamp {
         (MIN..=MAX).contains(&micros).then_some(Timestamp(micros))
     }
 
+    /// Whether something that is recorded may have happened then: in the years 1970 to 2199.
+    ///
+    /// Anything else is a clock that was never set, or a date that stands for none. It would also stand in
+    /// the way of all other records: what counts nanoseconds in 64 bits ends in 2262.
+    pub const fn is_of_event(self) -> bool {
+        const YEAR_2200: i64 = 7_258_118_400_000_000;
+        0 <= self.0 && self.0 < YEAR_2200
+    }
+
     /// The text form, without allocation.
     pub fn to_text(self) -> [u8; 27] {
         let mut out = *b"0000-00-00T00:00:00.000000Z";
@@ -180,6 +189,20 @@ mod tests {
             ("1969-12-31T23:59:59.999999Z", "1969-12-31T23:59:59.999999Z"),
         ] {
             assert_eq!(text.parse::<Timestamp>().map(|t| t.to_string()), Ok(expected.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn events_happen_within_the_lives_of_computers() {
+        for (text, expected) in [
+            ("0001-01-01T00:00:00Z", false),
+            ("1969-12-31T23:59:59.999999Z", false),
+            ("1970-01-01T00:00:00Z", true),
+            ("2199-12-31T23:59:59.999999Z", true),
+            ("2200-01-01T00:00:00Z", false),
+            ("9999-12-31T23:59:59Z", false),
+        ] {
+            assert_eq!(text.parse::<Timestamp>().map(Timestamp::is_of_event), Ok(expected), "{text}");
         }
     }
 

@@ -11,7 +11,7 @@ pub(crate) use status::Status;
 
 use std::sync::Arc;
 
-use deed_collect::otlp::Export;
+use deed_collect::otlp::{Export, Request};
 use deed_ledger::AppendError;
 
 use crate::{
@@ -39,7 +39,7 @@ pub(crate) struct Exported {
 pub(crate) async fn export<R: Export + Send + 'static>(
     app: &App,
     caller: Arc<Caller>,
-    decode: impl FnOnce() -> Result<R, Problem> + Send + 'static,
+    decode: impl FnOnce() -> Result<Request<R>, Problem> + Send + 'static,
 ) -> Result<Exported, Problem> {
     let recorded = app.record(app.seal(false, move |ledger| {
         let items = decode()?.records();

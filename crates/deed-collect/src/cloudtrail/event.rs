@@ -30,7 +30,13 @@ impl Event {
         let time = match value.get("eventTime") {
             None => return Err("field `eventTime`: missing".to_owned()),
             Some(Value::String(text)) => {
-                time::of_event(text).map_err(|error| format!("field `eventTime`: {error}"))?
+                let time = time::of_event(text).map_err(|error| format!("field `eventTime`: {error}"))?;
+                if !time.is_of_event() {
+                    return Err(format!(
+                        "field `eventTime`: expected a time from 1970 to 2199, found `{time}`"
+                    ));
+                }
+                time
             }
             Some(other) => {
                 return Err(format!(

@@ -24,7 +24,8 @@ pub(super) struct Frame {
 }
 
 /// How the parts of one signal are called.
-pub(super) struct Names {
+#[derive(Debug)]
+pub struct Names {
     pub(super) resources: &'static str,
     pub(super) scopes: &'static str,
     pub(super) items: &'static str,

@@ -98,11 +98,13 @@ fn record(log: &LogRecord, resource: &[KeyValue], schema_url: &str, frame: &Fram
 fn time(log: &LogRecord, seen: &Seen<'_>) -> Result<Timestamp, String> {
     let nanos = if log.time_unix_nano == 0 { log.observed_time_unix_nano } else { log.time_unix_nano };
     if nanos != 0 {
-        return Timestamp::from_unix_nanos(i128::from(nanos))
-            .ok_or("field `timeUnixNano`: out of range".to_owned());
+        return Timestamp::from_unix_nanos(i128::from(nanos)).filter(|time| time.is_of_event()).ok_or(
+            "field `timeUnixNano`: expected a time before 2200, in nanoseconds since 1970".to_owned(),
+        );
     }
     seen.text(Slot::Time)
         .and_then(|text| text.parse().ok())
+        .filter(|time: &Timestamp| time.is_of_event())
         .ok_or("field `timeUnixNano`: missing, and `observedTimeUnixNano` too".to_owned())
 }
 

@@ -1,12 +1,92 @@
 //! OTLP/JSON that strict readers refuse and exporters write.
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+use super::{Export, Request, sealed::Sealed};
 
 /// The request with what is known to be written differently put right; `None` where it is no JSON.
 pub(super) fn repair(body: &[u8]) -> Option<Value> {
     let mut value = serde_json::from_slice(body).ok()?;
     walk(&mut value);
     Some(value)
+}
+
+/// The request in `value`, without the items that cannot be read; `None` where that is none.
+pub(super) fn read<R: Export>(mut value: Value) -> Option<Request<R>> {
+    if let Ok(message) = R::deserialize(&value) {
+        return Some(Request::from(message));
+    }
+    let refused = take_out::<R>(&mut value);
+    let message = R::deserialize(&value).ok()?;
+    Some(Request { message, refused })
+}
+
+/// Empties each item that cannot be read, so that the others keep their numbers; these, and why.
+fn take_out<R: Sealed>(request: &mut Value) -> Vec<(usize, String)> {
+    let names = R::NAMES;
+    let mut refused = Vec::new();
+    let mut number = 0;
+    for resource in list(request, names.resources) {
+        let of_resource = fault_around::<R::Resource>(resource, names.scopes);
+        for scope in list(resource, names.scopes) {
+            let of_scope = fault_around::<R::Scope>(scope, names.items);
+            let around = of_resource.as_ref().or(of_scope.as_ref());
+            for item in list(scope, names.items) {
+                if let Some(why) = around.cloned().or_else(|| fault::<R::Item>(item)) {
+                    refused.push((number, why));
+                    *item = Value::Object(serde_json::Map::new());
+                }
+                number += 1;
+            }
+        }
+    }
+    refused
+}
+
+/// The items of the list under `name`.
+fn list<'v>(value: &'v mut Value, name: &str) -> impl Iterator<Item = &'v mut Value> + use<'v> {
+    value.get_mut(name).and_then(Value::as_array_mut).into_iter().flatten()
+}
+
+/// Why what stands around the list under `name` cannot be read; it is then taken away.
+fn fault_around<T: DeserializeOwned>(value: &mut Value, name: &str) -> Option<String> {
+    let list = value.as_object_mut()?.remove(name);
+    let fault = fault::<T>(value);
+    let members = value.as_object_mut()?;
+    if fault.is_some() {
+        members.clear();
+    }
+    if let Some(list) = list {
+        members.insert(name.to_owned(), list);
+    }
+    fault
+}
+
+/// Why `value` is no `T`: the field and what belongs there, and nothing of what stands there (D9).
+fn fault<T: DeserializeOwned>(value: &Value) -> Option<String> {
+    let error = serde_path_to_error::deserialize::<_, T>(value).err()?;
+    let path = error.path().to_string();
+    let message = error.inner().to_string();
+    let field = path.rsplit('.').next().unwrap_or_default();
+    let expected = match field {
+        "traceId" => "32 hex digits",
+        "spanId" | "parentSpanId" => "16 hex digits",
+        _ if field.ends_with("UnixNano") => "nanoseconds since 1970, in digits",
+        _ if message.starts_with("invalid type: ") => {
+            match message.rsplit_once(", expected ").map(|(_, expected)| expected) {
+                Some("a sequence") => "a list",
+                Some(expected) if !expected.starts_with("struct ") => expected,
+                _ => "an object",
+            }
+        }
+        _ => "another form",
+    };
+    Some(if path == "." {
+        format!("expected {expected}")
+    } else {
+        format!("field `{path}`: expected {expected}")
+    })
 }
 
 /// Names of enum values (protobuf's own JSON mapping) and their numbers (OTLP's).

@@ -206,8 +206,9 @@ fn times(span: &Span) -> Result<(Timestamp, Option<i64>), String> {
     if end != 0 && end < start {
         return Err("field `endTimeUnixNano`: before the start".to_owned());
     }
-    let time =
-        Timestamp::from_unix_nanos(i128::from(start)).ok_or("field `startTimeUnixNano`: out of range")?;
+    let time = Timestamp::from_unix_nanos(i128::from(start))
+        .filter(|time| time.is_of_event())
+        .ok_or("field `startTimeUnixNano`: expected a time before 2200, in nanoseconds since 1970")?;
     let duration = (end != 0).then(|| i64::try_from((end - start) / 1_000_000).unwrap_or(i64::MAX));
     Ok((time, duration))
 }

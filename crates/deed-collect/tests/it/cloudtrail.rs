@@ -344,6 +344,14 @@ fn what_is_no_event_is_refused_by_field() {
             r#"{"eventID":"1","eventTime":1722518997}"#,
             "field `eventTime`: expected an RFC 3339 time, found a number",
         ),
+        (
+            r#"{"eventID":"1","eventTime":"9999-12-31T23:59:59Z"}"#,
+            "field `eventTime`: expected a time from 1970 to 2199, found `9999-12-31T23:59:59.000000Z`",
+        ),
+        (
+            r#"{"eventID":"1","eventTime":"0001-01-01T00:00:00Z"}"#,
+            "field `eventTime`: expected a time from 1970 to 2199, found `0001-01-01T00:00:00.000000Z`",
+        ),
         ("[1]", "expected an object, found a list"),
         ("\"x\"", "expected an object, found a string"),
     ] {

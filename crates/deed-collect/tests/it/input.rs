@@ -73,9 +73,14 @@ fn a_broken_line_costs_itself_only() {
     }
     // What only the parser sees is left to it.
     assert_eq!(events(b"{\"a\":}\n{}\n"), [at(1, "{\"a\":}"), at(2, "{}")]);
-    let found = read(b"{\"a\":1}\nwhat is this\nand this\n{\"b\":2}\n");
-    assert_eq!(found.len(), 3);
-    assert!(matches!(&found[1], Err((2, error)) if error.contains("expected a JSON object, found `w`")));
+    let found = read(b"{\"a\":1}\nwhat is this\nand this\n\n42\n \"x\"\n\xc3\xa9\n{\"b\":2}\n");
+    let refusals: Vec<_> = found.iter().filter_map(|found| found.as_ref().err().cloned()).collect();
+    assert_eq!((found.len(), refusals.len()), (7, 5), "{found:?}");
+    for ((line, error), (expected, what)) in
+        refusals.iter().zip([(2, "`w`"), (3, "`a`"), (5, "a number"), (6, "a string"), (7, "the byte 0xc3")])
+    {
+        assert_eq!((*line, &**error), (expected, &*format!("expected a JSON object, found {what}")));
+    }
 }
 
 #[test]
@@ -194,8 +199,47 @@ fn compressed_input_is_known_by_its_first_bytes() {
     let end = flipped.len() - 6;
     flipped[end] ^= 1;
     let found = all(&flipped);
-    assert_eq!(found.iter().filter(|f| f.is_err()).count(), 1);
-    assert!(found.len() > 1);
+    assert_eq!(found.len(), 5001, "the checksum stands behind everything");
+    let told = found.last().and_then(|found| found.as_ref().err()).expect("a rejection");
+    assert!(told.error.contains("checksum is wrong: any of what was read"), "{told:?}");
+}
+
+#[test]
+fn every_event_before_the_damage_is_given() {
+    let all = |bytes: &[u8]| input::json_events(input::open(bytes)).collect::<Vec<_>>();
+    let text: Vec<u8> =
+        (0..900).flat_map(|n| format!("{{\"n\":{n},\"of\":\"900\"}}\n").into_bytes()).collect();
+    let packed = gzip(&text);
+    for end in (packed.len() / 8..packed.len()).step_by(97) {
+        // As much as a patient reader can have, one byte at a time.
+        let mut plain = Vec::new();
+        let mut reader = flate2::read::GzDecoder::new(&packed[..end]);
+        let mut byte = [0];
+        while let Ok(1) = reader.read(&mut byte) {
+            plain.push(byte[0]);
+        }
+        let whole = plain.iter().filter(|byte| **byte == b'\n').count();
+        let found = all(&packed[..end]);
+        assert_eq!(found.iter().filter(|found| found.is_ok()).count(), whole, "cut at {end}");
+        assert_eq!(found.len(), whole + 1);
+        let told = found.last().and_then(|found| found.as_ref().err()).expect("a rejection");
+        assert_eq!(told.error, "cannot be read on: the compressed data is cut off");
+    }
+    // Damage in the middle: a stored block whose length is not what its complement says.
+    let mut stored = GzEncoder::new(Vec::new(), Compression::none());
+    stored.write_all(&text).expect("in memory");
+    stored.flush().expect("in memory");
+    let good = stored.get_ref().len();
+    stored.write_all(&text).expect("in memory");
+    let mut damaged = stored.finish().expect("in memory");
+    damaged[good + 2] ^= 0x55;
+    let found = all(&damaged);
+    assert_eq!(found.iter().filter(|found| found.is_ok()).count(), 900);
+    let told = found.last().and_then(|found| found.as_ref().err()).expect("a rejection");
+    assert_eq!(told.error, "cannot be read on: compressed data: it is damaged here");
+    // What is no member behind a member.
+    let found = all(&[gzip(b"{\"n\":1}\n"), b"what is this?".to_vec()].concat());
+    assert!(matches!(&found[..], [Ok(_), Err(_)]), "{found:?}");
 }
 
 #[test]

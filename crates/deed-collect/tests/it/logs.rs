@@ -13,9 +13,8 @@ use crate::{
 /// The records of log records of service `claude-code`.
 fn logs(logs: Vec<Value>) -> Vec<Result<String, String>> {
     let request = json!({"resourceLogs": [{"resource": {"attributes": attributes(&json!({"service.name": "claude-code"}))}, "scopeLogs": [{"logRecords": logs}]}]});
-    let request: ExportLogsServiceRequest =
-        otlp::decode_json(request.to_string().as_bytes()).expect("a request");
-    otlp::logs(&request)
+    let request = otlp::decode_json::<ExportLogsServiceRequest>(request.to_string().as_bytes());
+    request.expect("a request").records()
 }
 
 #[test]

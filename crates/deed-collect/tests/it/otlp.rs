@@ -42,9 +42,8 @@ fn export(resource: Value, schema_url: &str, spans: Vec<Value>) -> Vec<Result<St
         "resource": {"attributes": attributes(&resource)},
         "scopeSpans": [{"scope": {"name": "test"}, "schemaUrl": schema_url, "spans": spans}],
     }]});
-    let request: ExportTraceServiceRequest =
-        otlp::decode_json(request.to_string().as_bytes()).expect("a request");
-    otlp::spans(&request)
+    let request = otlp::decode_json::<ExportTraceServiceRequest>(request.to_string().as_bytes());
+    request.expect("a request").records()
 }
 
 /// The record of one span of service `shop`.
@@ -73,9 +72,9 @@ pub(crate) fn members<'a>(record: &'a Submission<'_>, name: &str) -> Vec<(&'a st
 
 #[test]
 fn the_fixture_gives_the_same_from_both_forms() {
-    let from_json: ExportTraceServiceRequest = otlp::decode_json(AGENTS_JSON.as_bytes()).expect("JSON");
+    let from_json = otlp::decode_json::<ExportTraceServiceRequest>(AGENTS_JSON.as_bytes()).expect("JSON");
     let from_pb: ExportTraceServiceRequest = otlp::decode_protobuf(AGENTS_PB).expect("protobuf");
-    assert_eq!(otlp::spans(&from_json), otlp::spans(&from_pb));
+    assert_eq!(from_json.records(), otlp::spans(&from_pb));
     let texts: Vec<String> = otlp::spans(&from_pb).into_iter().map(|r| r.expect("maps")).collect();
     let records: Vec<_> = texts.iter().map(|text| parse(text)).collect();
     let seen: Vec<_> =
@@ -439,6 +438,13 @@ fn a_span_that_cannot_be_one_is_refused_alone() {
             span("00f067aa0ba902b7", "", "x", json!({}), json!({"startTimeUnixNano": "0"})),
             span("00f067aa0ba902b7", "", "x", json!({}), json!({"endTimeUnixNano": "5"})),
             good(),
+            span(
+                "00f067aa0ba902b7",
+                "",
+                "x",
+                json!({}),
+                json!({"startTimeUnixNano": u64::MAX.to_string(), "endTimeUnixNano": "0"}),
+            ),
         ],
     );
     let errors: Vec<_> =
@@ -452,6 +458,7 @@ fn a_span_that_cannot_be_one_is_refused_alone() {
             (4, "span 4, field `parentSpanId`: expected 8 bytes, found 2"),
             (6, "span 6, field `startTimeUnixNano`: missing"),
             (7, "span 7, field `endTimeUnixNano`: before the start"),
+            (9, "span 9, field `startTimeUnixNano`: expected a time before 2200, in nanoseconds since 1970"),
         ]
     );
     // Deeper than JSON readers go, as protobuf may carry it.
@@ -462,8 +469,8 @@ fn a_span_that_cannot_be_one_is_refused_alone() {
     );
     parse(&text);
     let request = json!({"resourceSpans": [{"scopeSpans": [{"spans": [span("00f067aa0ba902b7", "", "x", json!({"a": deep}), json!({}))]}]}]});
-    let error = otlp::decode_json::<ExportTraceServiceRequest>(request.to_string().as_bytes())
-        .map(|r| otlp::spans(&r));
+    let error =
+        otlp::decode_json::<ExportTraceServiceRequest>(request.to_string().as_bytes()).map(|r| r.records());
     assert!(
         error.is_err()
             || error.is_ok_and(|spans| spans[0].as_ref().is_err_and(|e| e.contains("nested deeper")))

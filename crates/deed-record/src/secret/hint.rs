@@ -9,6 +9,7 @@ use aho_corasick::{
 };
 
 use super::{
+    kubernetes::is_secret_kind,
     name::{ENDINGS, class},
     shape::{PREFIXES, is_base64, is_word},
 };
@@ -85,6 +86,11 @@ const SIGNS: &[Sign] = &[
     ("?sig=", |_| true),
     ("&sig=", |_| true),
     ("\\u0026sig=", |_| true),
+    ("%3a%2f%2f", has_encoded_userinfo),
+    (":aa", |rest| runs_on(rest, 33)),
+    ("q~", |rest| runs_on(rest, 31)),
+    ("identified", goes_on_as_sql),
+    ("kind:", is_secret_kind),
     ("\\u00", hides_letter),
     // Vendors' prefixes that have a slash, as some writers escape it.
     ("hooks.slack.com", |_| true),
@@ -107,7 +113,25 @@ fn runs_on(rest: &[u8], least: usize) -> bool {
 /// `user:password@` before the path.
 fn has_userinfo(rest: &[u8]) -> bool {
     let authority = rest.split(|b| matches!(b, b'/' | b'?' | b'#' | b' ' | b'"' | b'\'' | b'\n')).next();
-    authority.is_some_and(|authority| authority.contains(&b'@') && authority.contains(&b':'))
+    authority.is_some_and(|authority| {
+        let has = |sign: &[u8]| authority.windows(sign.len()).any(|part| part.eq_ignore_ascii_case(sign));
+        (authority.contains(&b'@') && authority.contains(&b':'))
+            || (has(b"%40") && (authority.contains(&b':') || has(b"%3a")))
+    })
+}
+
+/// `user%3Apassword%40`, perhaps.
+fn has_encoded_userinfo(rest: &[u8]) -> bool {
+    rest[..rest.len().min(1024)].windows(3).any(|part| part == b"%40")
+}
+
+/// `identified by`, `IDENTIFIED WITH mysql_native_password BY`.
+fn goes_on_as_sql(rest: &[u8]) -> bool {
+    let word = rest.trim_ascii_start();
+    ["by", "with", "as"]
+        .iter()
+        .any(|known| word.len() >= known.len() && word[..known.len()].eq_ignore_ascii_case(known.as_bytes()))
+        || word.first() == Some(&b'\\')
 }
 
 /// A letter, digit, or sign of a name may hide in an escape: `\u0070assword`. Quotes, `<`, `>` and `&`
@@ -123,6 +147,15 @@ fn hides_letter(rest: &[u8]) -> bool {
     }
 }
 
+/// What [`text`](super::text) looks at before a name, each of its bytes behind an escape.
+const FURTHEST: usize = 6 * super::text::BEFORE;
+
+/// Whether what stands before a name may say that a value follows it.
+fn may_be_command(before: &[u8]) -> bool {
+    let has = |word: &[u8]| before.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));
+    has(b"env") || has(b"set") || has(b"login") || has(b"account")
+}
+
 /// Whether a secret's name ends at `end`, with a value behind it.
 fn ends_name(text: &str, end: usize) -> bool {
     const LONGEST: usize = 64;
@@ -136,10 +169,12 @@ fn ends_name(text: &str, end: usize) -> bool {
     let (long, short) = (starts(|b| is_word(b) || matches!(b, b'.' | b' ')), starts(is_word));
     let assigned = match bytes.get(behind) {
         Some(b'"' | b'\'' | b'\\' | b'=' | b':' | b']' | b'>' | b'\n') => true,
-        // `name = value`, `name \n value: …`, `--name value`
+        // `name = value`, `name \n value: …`, `--name value`, `ENV NAME value`
         Some(b' ') => {
             let next = bytes[behind..].iter().find(|b| **b != b' ');
-            matches!(next, Some(b'=' | b':' | b'\n' | b'\\')) || bytes[short..end].contains(&b'-')
+            matches!(next, Some(b'=' | b':' | b'\n' | b'\\' | b'\'' | b'"'))
+                || bytes[short..end].contains(&b'-')
+                || may_be_command(&bytes[short.saturating_sub(FURTHEST)..short])
         }
         _ => false,
     };
@@ -190,6 +225,17 @@ mod tests {
             "eyJhbGciOiJIUzI1NiJ9.eyJhbGciOiJIUzI1NiJ9.",
             "user:hunter2@host",
             "-----BEGIN ",
+            "user%3Ahunter2%40host",
+            "https%3A%2F%2F",
+            "123456789:AAhunter2-hunter2_hunter2hunter2hun",
+            "abc8Q~hunter2hunter2.hunter2hunter2hunter2",
+            "ENV ",
+            "aws configure set ",
+            "login ann ",
+            "machine x ",
+            "ALTER USER ann WITH ",
+            " IDENTIFIED BY '",
+            "kind: Secret\nstringData:\n  a: b\n",
             "\n",
             "\t",
             "\n  value: ",

@@ -5,7 +5,7 @@ use std::fmt;
 use super::{
     decoded::Decoded,
     excise::{Edit, Fingerprints},
-    name::{Class, class},
+    name::{Class, class, class_within, describes},
     shape::Found,
     text,
     value::{fingerprint_length, is_guessable, is_secret},
@@ -25,7 +25,7 @@ const LABELS: &[&str] = &[
     "attribute",
 ];
 /// … and of those that hold it.
-const HOLDERS: &[&str] = &["value", "parametervalue", "headervalue", "val"];
+const HOLDERS: &[&str] = &["value", "parametervalue", "headervalue", "stringvalue", "val"];
 
 /// One reading of one JSON text.
 pub(super) struct Walk<'j, 'w> {
@@ -48,6 +48,8 @@ struct Place<'p> {
     class: Option<Class>,
     /// Whether that goes for everything in it.
     all: bool,
+    /// What its name says of the members of an object there, but for those that describe it.
+    within: Option<Class>,
 }
 
 #[derive(Clone, Copy)]
@@ -91,7 +93,7 @@ impl<'j, 'w> Walk<'j, 'w> {
         self.at += 1;
         let start = self.at;
         // What looking ahead found, once it was needed.
-        let (mut label, mut kubernetes) = (None, None);
+        let (mut labelled, mut kubernetes) = (None, None);
         self.spaces();
         if self.eat(b'}') {
             return Ok(());
@@ -106,13 +108,19 @@ impl<'j, 'w> Walk<'j, 'w> {
             if !self.eat(b':') {
                 return self.refuse(place, "expected `:`");
             }
+            let holds = is_one_of(&name.text, HOLDERS);
+            let label = if holds { *labelled.get_or_insert_with(|| self.label(start)) } else { None };
             if let Some(class) = class(&name.text) {
-                inner = Place { class: Some(class), all: false, ..inner };
-            } else if is_one_of(&name.text, HOLDERS) {
-                let label = *label.get_or_insert_with(|| self.label(start));
-                if label.is_some() {
-                    inner = Place { class: label, all: true, ..inner };
-                }
+                let within = class_within(&name.text, class);
+                inner = Place { class: Some(class), all: false, within, ..inner };
+            } else if label.is_some() {
+                inner = Place { class: label, all: true, ..inner };
+            } else if holds && place.class.is_some() {
+                // `{"token":{"value":"…"}}`
+                inner = Place { class: place.within.or(place.class), all: true, ..inner };
+            } else if place.within.is_some() && !describes(&name.text) && self.holds_text() {
+                // `{"secret":{"db":"…"}}`, `{"Cookie":{"sid":"…"}}`
+                inner = Place { class: place.within, within: place.within, ..inner };
             } else if matches!(&*name.text, "data" | "stringData")
                 && *kubernetes
                     .get_or_insert_with(|| self.member(start, &["kind"]).as_deref() == Some("Secret"))
@@ -145,6 +153,7 @@ impl<'j, 'w> Walk<'j, 'w> {
             let from = self.at;
             let mut inner = place.inside(Step::Index(index));
             inner.all = place.all;
+            inner.within = place.within;
             inner.class = place.class.or(before);
             self.value(&inner)?;
             before = self.json[from..self.at].strip_prefix('"').and_then(|item| {
@@ -260,6 +269,15 @@ impl<'j, 'w> Walk<'j, 'w> {
     /// What the name in the object that starts at `start` says of the value beside it.
     fn label(&self, start: usize) -> Option<Class> {
         class(&self.member(start, LABELS)?)
+    }
+
+    /// Whether a string, an object, or a list of those comes next.
+    fn holds_text(&self) -> bool {
+        let mut next = self.json[self.at..].bytes().filter(|b| !matches!(b, b' ' | b'\n' | b'\r' | b'\t'));
+        match next.next() {
+            Some(b'[') => matches!(next.next(), Some(b'"' | b'{')),
+            first => matches!(first, Some(b'"' | b'{')),
+        }
     }
 
     /// The string under the first member called one of `names`, of the object whose inside starts at
@@ -400,11 +418,11 @@ fn escaped(text: &str) -> String {
 }
 
 impl<'p> Place<'p> {
-    const ROOT: Place<'static> = Place { parent: None, depth: 0, class: None, all: false };
+    const ROOT: Place<'static> = Place { parent: None, depth: 0, class: None, all: false, within: None };
 
     fn inside(&'p self, step: Step<'p>) -> Place<'p> {
         let class = if self.all { self.class } else { None };
-        Place { parent: Some((self, step)), depth: self.depth + 1, class, all: self.all }
+        Place { parent: Some((self, step)), depth: self.depth + 1, class, all: self.all, within: None }
     }
 }
 

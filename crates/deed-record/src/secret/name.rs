@@ -13,6 +13,8 @@ pub(super) enum Class {
     Token,
     /// `Authorization`, `Cookie`: credentials, perhaps behind the name of a scheme.
     Header,
+    /// The words from which a key is made: `mnemonic`, `seed_phrase`.
+    Phrase,
 }
 
 /// What stands before `…Token` where it is none that anybody could use: paging, retries, language
@@ -97,31 +99,174 @@ const SECRET_KEY: &[&str] = &[
 /// What stands before `…Secret` where only its name is meant.
 const NO_SECRET: &[&str] = &["existing", "pull", "tls"];
 
+/// What stands before `…pass` and `…pwd` in one word; `compass` and `OLDPWD` are none.
+const WHOSE_PASS: &[&str] = &[
+    "admin", "app", "db", "ftp", "key", "ldap", "login", "mail", "master", "my", "mysql", "pg", "proxy",
+    "redis", "require", "root", "smtp", "sql", "ssh", "store", "sudo", "user", "vpn", "wifi",
+];
+
 /// Two words that make the name of a secret only together.
 const PAIRS: &[(&str, &str, Class)] = &[
     ("access", "signature", Class::Token),
     ("amz", "signature", Class::Token),
     ("backup", "code", Class::Code),
+    ("backup", "phrase", Class::Phrase),
     ("connection", "string", Class::Password),
     ("goog", "signature", Class::Token),
     ("key", "material", Class::Token),
     ("mfa", "code", Class::Code),
+    ("mnemonic", "phrase", Class::Phrase),
     ("otp", "code", Class::Code),
     ("password", "data", Class::Password),
     ("password", "hash", Class::Password),
     ("recovery", "code", Class::Code),
+    ("recovery", "phrase", Class::Phrase),
     ("saml", "response", Class::Token),
+    ("secret", "answer", Class::Password),
     ("secret", "binary", Class::Password),
+    ("secret", "phrase", Class::Phrase),
     ("secret", "string", Class::Password),
     ("secret", "text", Class::Password),
     ("secret", "value", Class::Password),
+    ("security", "answer", Class::Password),
     ("security", "code", Class::Code),
+    ("seed", "phrase", Class::Phrase),
     ("token", "code", Class::Code),
+    ("token", "value", Class::Token),
     ("verification", "code", Class::Code),
 ];
 
+/// How the name of what only describes a secret ends: what is kept of `{"password":{"type":"string"}}`.
+const DESCRIPTION: &[&str] = &[
+    "account",
+    "action",
+    "age",
+    "alg",
+    "algorithm",
+    "annotations",
+    "arn",
+    "at",
+    "attributes",
+    "audience",
+    "backend",
+    "by",
+    "changed",
+    "class",
+    "code",
+    "comment",
+    "count",
+    "created",
+    "date",
+    "desc",
+    "description",
+    "directory",
+    "domain",
+    "email",
+    "encoding",
+    "engine",
+    "enum",
+    "env",
+    "environment",
+    "error",
+    "errors",
+    "etag",
+    "example",
+    "examples",
+    "expiration",
+    "expired",
+    "expires",
+    "expiry",
+    "field",
+    "file",
+    "filename",
+    "format",
+    "from",
+    "help",
+    "hint",
+    "host",
+    "hostname",
+    "href",
+    "id",
+    "ids",
+    "interval",
+    "issuer",
+    "key",
+    "kind",
+    "label",
+    "labels",
+    "length",
+    "level",
+    "link",
+    "locale",
+    "login",
+    "manager",
+    "max",
+    "message",
+    "metadata",
+    "method",
+    "min",
+    "mode",
+    "modified",
+    "name",
+    "namespace",
+    "note",
+    "owner",
+    "path",
+    "pattern",
+    "period",
+    "placeholder",
+    "plugin",
+    "policies",
+    "policy",
+    "principal",
+    "protocol",
+    "provider",
+    "realm",
+    "reason",
+    "ref",
+    "reference",
+    "refs",
+    "region",
+    "replication",
+    "required",
+    "resource",
+    "rotation",
+    "rule",
+    "rules",
+    "scheme",
+    "scope",
+    "scopes",
+    "sensitive",
+    "size",
+    "source",
+    "state",
+    "status",
+    "store",
+    "subject",
+    "summary",
+    "tags",
+    "time",
+    "timestamp",
+    "title",
+    "topics",
+    "ttl",
+    "type",
+    "uid",
+    "until",
+    "updated",
+    "uri",
+    "url",
+    "usage",
+    "user",
+    "username",
+    "uuid",
+    "version",
+    "versions",
+    "widget",
+];
+
 /// How every name of a secret ends, but for digits; [`class`] knows no other.
-pub(super) const ENDINGS: [&str; 32] = [
+pub(super) const ENDINGS: [&str; 36] = [
     "password",
     "passwords",
     "passwd",
@@ -154,6 +299,10 @@ pub(super) const ENDINGS: [&str; 32] = [
     "text",
     "value",
     "totp",
+    "answer",
+    "phrase",
+    "mnemonic",
+    "pem",
 ];
 
 /// What `name` says of the value under it; `None` where it says nothing.
@@ -173,7 +322,9 @@ pub(super) fn class<'n>(name: &'n str) -> Option<Class> {
     if ["password", "passwd", "passphrase", "passcode"].iter().any(|ending| ends(last, ending)) {
         return Some(Class::Password);
     }
-    if is_one_of(last, &["pass", "pwd"]) {
+    if let Some(whose) = without(last, "pass").or_else(|| without(last, "pwd"))
+        && (whose.is_empty() || is_one_of(whose, WHOSE_PASS))
+    {
         return Some(Class::Short);
     }
     if is_one_of(last, &["pin", "otp", "totp", "cvv", "cvc"]) {
@@ -181,6 +332,17 @@ pub(super) fn class<'n>(name: &'n str) -> Option<Class> {
     }
     if is_one_of(last, &["auth", "plaintext"]) || ends(last, "assertion") {
         return Some(Class::Token);
+    }
+    if is_one_of(last, &["mnemonic"]) {
+        return Some(Class::Phrase);
+    }
+    // `privateKeyPem` is a key, `publicKeyPem` and `certificatePem` are none.
+    if let Some(rest) = without(last, "pem") {
+        let key = name[..before.len() + rest.len()].trim_end_matches(is_separator);
+        let (before, last) = last_word(key);
+        let qualifier =
+            without(last, "key").map(|rest| if rest.is_empty() { last_word(before).1 } else { rest });
+        return qualifier.filter(|word| ends(word, "private")).map(|_| Class::Token);
     }
     if let Some(rest) = without(last, "secret") {
         return (!is_one_of(qualifier(rest), NO_SECRET)).then_some(Class::Password);
@@ -201,6 +363,18 @@ pub(super) fn class<'n>(name: &'n str) -> Option<Class> {
         .iter()
         .find(|(first, second, _)| without(last, second).is_some_and(|rest| ends(qualifier(rest), first)));
     pair.map(|pair| pair.2)
+}
+
+/// What the name of a secret says of the members of an object under it, whatever they are called.
+pub(super) fn class_within(name: &str, class: Class) -> Option<Class> {
+    let is_cookie = || ends(last_word(name).1, "cookie");
+    (class == Class::Password || (class == Class::Header && is_cookie())).then_some(Class::Password)
+}
+
+/// Whether what stands under `name` beside or in place of a secret says something about it.
+pub(super) fn describes(name: &str) -> bool {
+    let last = last_word(name).1;
+    name.contains(['$', ':', '/']) || DESCRIPTION.iter().any(|word| last.eq_ignore_ascii_case(word))
 }
 
 /// `word` without `ending`, in whatever case.
@@ -257,6 +431,18 @@ mod tests {
             ("pwd", Class::Short),
             ("smtp_pass", Class::Short),
             ("smtpPass", Class::Short),
+            ("dbpass", Class::Short),
+            ("DBPWD", Class::Short),
+            ("requirepass", Class::Short),
+            ("securityAnswer", Class::Password),
+            ("security_answer_2", Class::Password),
+            ("privateKeyPem", Class::Token),
+            ("PRIVATE_KEY_PEM", Class::Token),
+            ("seed_phrase", Class::Phrase),
+            ("recoveryPhrase", Class::Phrase),
+            ("mnemonic", Class::Phrase),
+            ("tokenValue", Class::Token),
+            ("_authToken", Class::Token),
             ("pin", Class::Code),
             ("tokenCode", Class::Code),
             ("MFA_CODE", Class::Code),
@@ -285,6 +471,18 @@ mod tests {
             ("proxyAuthorization", Class::Header),
         ] {
             assert_eq!(class(name), Some(expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_of_descriptions() {
+        for name in
+            ["type", "secretName", "created_at", "ARN", "$ref", "Fn::GetAtt", "valueFrom", "kms_key_id"]
+        {
+            assert!(describes(name), "{name}");
+        }
+        for name in ["value", "k", "sid", "plain", "data", ""] {
+            assert!(!describes(name), "{name}");
         }
     }
 
@@ -328,6 +526,13 @@ mod tests {
             "shipping",
             "compass",
             "bypass",
+            "oldpwd",
+            "publicKeyPem",
+            "certificatePem",
+            "keyPem",
+            "answer",
+            "phrase",
+            "searchPhrase",
             "cwd",
             "code",
             "value",

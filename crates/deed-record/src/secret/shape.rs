@@ -64,6 +64,15 @@ const VENDORS: &[Vendor] = &[
     Vendor("npm_", 34, Plain),
     Vendor("pypi-", 40, Url),
     Vendor("rubygems_", 40, Plain),
+    Vendor("xai-", 40, Plain),
+    Vendor("ntn_", 40, Plain),
+    Vendor("figd_", 36, Url),
+    Vendor("pplx-", 40, Plain),
+    Vendor("PMAK-", 50, Url),
+    Vendor("NRAK-", 24, Plain),
+    Vendor("glc_", 40, Base64),
+    Vendor("sb_secret_", 24, Url),
+    Vendor("HRKU-", 30, Url),
     Vendor("dckr_pat_", 20, Url),
     Vendor("dop_v1_", 40, Plain),
     Vendor("doo_v1_", 40, Plain),
@@ -107,13 +116,16 @@ pub(super) fn at(text: &str, at: usize) -> Option<Found> {
     let rest = &text[at..];
     let starts_word = at == 0 || !is_word(text.as_bytes()[at - 1]);
     let found = match rest.as_bytes().first()? {
-        b':' => return password_in_url(text, at),
+        b':' => return password_in_url(text, at).or_else(|| telegram(text, at)),
+        b'%' => return password_in_encoded_url(text, at),
         b'-' => private_key(rest).map(certain),
         b'B' | b'b' if starts_word => scheme(rest),
         b'e' if starts_word => jwt(rest),
         _ => None,
     };
-    let found = found.or_else(|| if starts_word { vendor(rest).map(certain) } else { None })?;
+    let found = found
+        .or_else(|| if starts_word { vendor(rest).map(certain) } else { None })
+        .or_else(|| azure(text, at).map(certain))?;
     Some(Found { range: at + found.range.start..at + found.range.end, guessable: found.guessable })
 }
 
@@ -185,14 +197,75 @@ fn password_in_url(text: &str, at: usize) -> Option<Found> {
     let authority = text[at..].strip_prefix("://")?;
     let authority =
         &authority[..run(authority, |b| !matches!(b, b'/' | b'?' | b'#' | b' ' | b'"' | b'\'' | b'\n'))];
-    let userinfo = &authority[..authority.rfind('@')?];
-    let start = at + 3 + userinfo.find(':')? + 1;
-    let range = start..at + 3 + userinfo.len();
+    let (colon, end) = match authority.rfind('@') {
+        Some(end) => (authority[..end].find(':')? + 1, end),
+        // `user%3Apassword%40host`, by those who encode too much.
+        None => {
+            let end = last_encoded(authority, "%40")?;
+            let colon = first_encoded(&authority[..end], "%3A").map(|colon| colon + 3);
+            (colon.or_else(|| Some(authority[..end].find(':')? + 1))?, end)
+        }
+    };
+    password(text, at + 3 + colon..at + 3 + end)
+}
+
+/// The password of `scheme%3A%2F%2Fuser%3Apassword%40host`, from the first `%`: a URL inside another.
+fn password_in_encoded_url(text: &str, at: usize) -> Option<Found> {
+    const COLON_SLASHES: &str = "%3A%2F%2F";
+    const LONGEST: usize = 1024;
+    let rest = text.get(at + COLON_SLASHES.len()..)?;
+    if first_encoded(text.get(at..at + COLON_SLASHES.len())?, COLON_SLASHES).is_none() {
+        return None;
+    }
+    let member = |b: &u8| (is_base64(*b) && *b != b'/') || matches!(b, b'%' | b'*' | b'!');
+    let authority = &rest[..rest.bytes().take(LONGEST).take_while(member).count()];
+    let authority = &authority[..first_encoded(authority, "%2F").unwrap_or(authority.len())];
+    let end = last_encoded(authority, "%40")?;
+    let colon = first_encoded(&authority[..end], "%3A")? + 3;
+    let start = at + COLON_SLASHES.len();
+    password(text, start + colon..start + end)
+}
+
+/// The password of `user:password@host` at `range`, unless something else stands for it.
+fn password(text: &str, range: Range<usize>) -> Option<Found> {
     let password = &text[range.clone()];
     if password.is_empty() || fingerprint_length(password) > 0 || password.starts_with(['$', '{', '<', '*']) {
         return None;
     }
     Some(Found { range, guessable: !is_token(password) })
+}
+
+fn first_encoded(text: &str, sign: &str) -> Option<usize> {
+    text.as_bytes().windows(sign.len()).position(|part| part.eq_ignore_ascii_case(sign.as_bytes()))
+}
+
+fn last_encoded(text: &str, sign: &str) -> Option<usize> {
+    text.as_bytes().windows(sign.len()).rposition(|part| part.eq_ignore_ascii_case(sign.as_bytes()))
+}
+
+/// The token of a bot of Telegram, `123456789:AA…`, from its colon: the number is the bot's name.
+fn telegram(text: &str, at: usize) -> Option<Found> {
+    const LENGTH: usize = 35;
+    let token = text[at..].strip_prefix(":AA").map(|_| &text.as_bytes()[at + 1..])?;
+    let number = text.as_bytes()[..at].iter().rev().take(11).take_while(|b| b.is_ascii_digit()).count();
+    let length = token.iter().take(LENGTH + 1).take_while(|b| is_word(**b)).count();
+    let is_token = (8..=10).contains(&number) && length == LENGTH;
+    is_token.then_some(Found { range: at + 1..at + 1 + LENGTH, guessable: false })
+}
+
+/// The secret of an application of Azure (Entra ID): three characters, a digit, `Q~`, and 31 to 34 more.
+fn azure(text: &str, at: usize) -> Option<usize> {
+    let bytes = &text.as_bytes()[at..];
+    let member = |b: u8| is_word(b) || matches!(b, b'.' | b'~');
+    if bytes.get(4..6) != Some(b"Q~") || !bytes[3].is_ascii_digit() || !bytes[..3].iter().all(|b| member(*b))
+    {
+        return None;
+    }
+    if at.checked_sub(1).is_some_and(|before| member(text.as_bytes()[before])) {
+        return None;
+    }
+    let length = bytes.iter().take(41).take_while(|b| member(**b)).count();
+    (37..=40).contains(&length).then_some(length)
 }
 
 /// A JWT or JWE in compact form (RFC 7519): three to five parts of base64url.

@@ -1,10 +1,10 @@
 //! Secrets in a plain text: command lines, environments, headers, logs, code.
 
 use super::{
-    hint,
+    hint, kubernetes,
     name::{Class, class},
     shape::{self, Found, is_word, run},
-    value::{fingerprint_length, is_guessable, is_secret},
+    value::{fingerprint_length, is_guessable, is_secret, without_fingerprints},
 };
 
 /// Where in `text` secrets stand, in order, not overlapping.
@@ -16,14 +16,19 @@ pub(super) fn find(text: &str) -> Vec<Found> {
 pub(super) fn search(text: &str) -> Vec<Found> {
     let mut found = Vec::new();
     let curl = text.find("curl");
+    let mut manifests = kubernetes::values(text).into_iter().peekable();
     let mut at = 0;
     while at < text.len() {
         if !text.is_char_boundary(at) {
             at += 1;
             continue;
         }
-        let secret = shape::at(text, at)
+        while manifests.next_if(|value| value.range.start < at).is_some() {}
+        let secret = manifests
+            .next_if(|value| value.range.start == at)
+            .or_else(|| shape::at(text, at))
             .or_else(|| assigned(text, at))
+            .or_else(|| identified(text, at))
             .or_else(|| curl.filter(|curl| *curl < at).and_then(|_| curl_user(text, at)));
         match secret {
             Some(secret) => {
@@ -39,11 +44,11 @@ pub(super) fn search(text: &str) -> Vec<Found> {
 /// So much of a value decides whether it is a secret: a text full of names must not cost its square.
 const EXAMINED: usize = 512;
 
-/// The secret of `NAME=value`, `"name": 'value'`, `--name value` or `<name>value</name>`, where a name
-/// of a secret begins at byte `at`.
+/// The secret of `NAME=value`, `"name": 'value'`, `--name value`, `<name>value</name>` and what else
+/// gives a name its value, where a name of a secret begins at byte `at`.
 fn assigned(text: &str, at: usize) -> Option<Found> {
     let bytes = text.as_bytes();
-    if !bytes[at].is_ascii_alphabetic() || !starts_name(bytes, at) {
+    if !(bytes[at].is_ascii_alphabetic() || bytes[at] == b'_') || !starts_name(bytes, at) {
         return None;
     }
     let name = &text[at..at + run(&text[at..], is_word)];
@@ -63,14 +68,19 @@ fn assigned(text: &str, at: usize) -> Option<Found> {
         _ => (start, examined),
     };
     // The token behind `Bearer` is found on its own, and keeps its scheme.
-    if fingerprint_length(value) > 0 || shape::is_scheme(examined) || !is_secret(value, class) {
+    if fingerprint_length(value) > 0
+        || shape::is_scheme(examined)
+        || !is_secret(&without_fingerprints(value), class)
+    {
         return None;
     }
-    let quoted = matches!(end, End::Quote(_) | End::Tag);
+    let quoted = matches!(end, End::Quote(_) | End::Sql(_) | End::Tag);
     let believed = quoted
         || match class {
             Class::Short | Class::Code if colon => false,
             Class::Password if colon && is_prose(value, &text[start + value.len()..]) => false,
+            // A sentence about a mnemonic is none.
+            Class::Phrase if colon => value.split(' ').count() >= 11 && value.bytes().all(is_phrase),
             Class::Header => true,
             _ => !is_code(value, name),
         };
@@ -78,6 +88,11 @@ fn assigned(text: &str, at: usize) -> Option<Found> {
         let stop = text.len() - rest.len() + end.find(rest).len();
         Found { range: start..stop, guessable: is_guessable(&text[start..stop], class) }
     })
+}
+
+/// Letters of a phrase, and what is between its words.
+fn is_phrase(byte: u8) -> bool {
+    byte == b' ' || byte.is_ascii_lowercase() || !byte.is_ascii()
 }
 
 /// A name begins here: at a word's start, or behind the dashes of a flag.
@@ -114,23 +129,137 @@ fn assignment(text: &str, at: usize, name: &str, class: Class) -> Option<Assignm
             let value = skip(mark, b" \n");
             text[value..].starts_with("value:").then_some(value + 6)?
         }
-        next if before == Some(b'-') && mark > closed && *next != b'-' => mark,
+        next if before == Some(b'-') && mark > closed && *next != b'-' => {
+            // `pulumi config set --secret dbPassword x`: a name, and the value is behind it.
+            let word = &text[mark..mark + run(&text[mark..], is_word)];
+            let names =
+                self::class(word).is_some() && matches!(command(text, mark, word), Some(Command::Word));
+            (!names).then_some(mark)?
+        }
+        quote @ (b'\'' | b'"') if mark > closed && class == Class::Password && is_account(text, at) => {
+            return Some(Assignment { start: mark + 1, end: End::Sql(*quote), colon: false });
+        }
+        next if mark > closed && !matches!(next, b'-' | b'\n') => match command(text, at, name)? {
+            Command::Rest if class == Class::Password && !matches!(next, b'"' | b'\'') => {
+                return Some(Assignment { start: mark, end: End::Line, colon: false });
+            }
+            Command::Rest | Command::Word => mark,
+            Command::Entry => {
+                let value = End::Bare.find(&text[mark..]);
+                let made = |b: u8| !b.is_ascii_alphabetic();
+                (value.bytes().any(made) || is_netrc(text, at)).then_some(mark)?
+            }
+        },
         _ => return None,
     };
     let opening = skip(behind, b" ");
     let start = skip(opening, b"\"'`\\");
     let end = match bytes[opening..start].last() {
-        Some(b'\\') | None if class == Class::Header => End::Line,
+        Some(b'\\') | None if matches!(class, Class::Header | Class::Phrase) => End::Line,
         Some(b'\\') | None => End::Bare,
         Some(quote) => End::Quote(*quote),
     };
     Some(Assignment { start, end, colon: bytes[mark] == b':' })
 }
 
+/// So much of what stands before a name says whether a value follows it. [`hint`] looks as far.
+pub(super) const BEFORE: usize = 96;
+
+fn before(text: &str, at: usize) -> &str {
+    &text[text.ceil_char_boundary(at.saturating_sub(BEFORE))..at]
+}
+
+/// What stands before a name that has its value behind nothing but a space.
+enum Command {
+    /// `ENV DB_PASSWORD the rest of the line` of a Dockerfile.
+    Rest,
+    /// `aws configure set aws_secret_access_key x`, `setx TOKEN x`.
+    Word,
+    /// `login ann password x` of a `.netrc`.
+    Entry,
+}
+
+fn command(text: &str, at: usize, name: &str) -> Option<Command> {
+    // What the name is the end of belongs to it: `//registry.npmjs.org/:_authToken`.
+    let before = before(text, at).trim_end_matches(|c: char| !c.is_ascii_whitespace());
+    let mut words = before.split_ascii_whitespace().rev();
+    let nearest = words.next()?;
+    if nearest == "ENV" {
+        return Some(Command::Rest);
+    }
+    if name == "password" && matches!(words.clone().next(), Some("login" | "account")) {
+        return Some(Command::Entry);
+    }
+    let mut words = std::iter::once(nearest).chain(words).skip_while(|word| word.starts_with('-'));
+    let sets = match words.next()? {
+        "set" => matches!(words.next(), Some("configure" | "config")),
+        word => matches!(word, "setx" | "config:set" | "SETX"),
+    };
+    sets.then_some(Command::Word)
+}
+
+/// Whether the `password` at byte `at` is the one of a `.netrc`.
+fn is_netrc(text: &str, at: usize) -> bool {
+    before(text, at).split_ascii_whitespace().any(|word| matches!(word, "machine" | "default"))
+}
+
+/// Whether SQL about an account goes on at byte `at`: `ALTER USER ann WITH`, `CREATE ROLE app`.
+fn is_account(text: &str, at: usize) -> bool {
+    let words =
+        || before(text, at).split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let any = |known: &[&str]| words().any(|word| known.iter().any(|known| word.eq_ignore_ascii_case(known)));
+    let nearest = words().next_back().unwrap_or_default();
+    ["with", "encrypted"].iter().any(|word| nearest.eq_ignore_ascii_case(word))
+        || any(&["grant"])
+        || (any(&["create", "alter"]) && any(&["user", "role", "login", "group"]))
+}
+
+/// The password of `CREATE USER ann IDENTIFIED BY '…'`, at its keyword.
+fn identified(text: &str, at: usize) -> Option<Found> {
+    const KEYWORD: &str = "identified";
+    let keyword = text.get(at..at + KEYWORD.len()).filter(|word| word.eq_ignore_ascii_case(KEYWORD))?;
+    let starts_word = at == 0 || !is_word(text.as_bytes()[at - 1]);
+    if !starts_word || !(keyword == "IDENTIFIED" || is_account(text, at)) {
+        return None;
+    }
+    let mut end = at + KEYWORD.len();
+    let mut next = || {
+        let start = end + run(&text[end..], |b| b.is_ascii_whitespace());
+        end = start + run(&text[start..], |b| b.is_ascii_alphanumeric() || b == b'_');
+        (start, text[start..end].to_ascii_lowercase())
+    };
+    let mut word = next().1;
+    if word == "with" {
+        // What checks it: `mysql_native_password`.
+        next();
+        word = next().1;
+    }
+    if !matches!(&*word, "by" | "as") {
+        return None;
+    }
+    let (mut start, word) = next();
+    if matches!(&*word, "password" | "values") {
+        start = next().0;
+    }
+    let end = match text.as_bytes().get(start)? {
+        quote @ (b'\'' | b'"') => {
+            start += 1;
+            End::Sql(*quote)
+        }
+        _ if word == "random" => return None,
+        _ => End::Bare,
+    };
+    let value = end.find(&text[start..]);
+    (!value.is_empty() && is_secret(value, Class::Password))
+        .then(|| Found { range: start..start + value.len(), guessable: is_guessable(value, Class::Password) })
+}
+
 /// What ends a value.
 #[derive(Clone, Copy)]
 enum End {
     Quote(u8),
+    /// A quote that is no two: `'it''s'`.
+    Sql(u8),
     Line,
     Tag,
     Bare,
@@ -142,6 +271,18 @@ impl End {
         let until = |ends: &[u8]| &rest[..run(rest, |b| !ends.contains(&b))];
         match self {
             End::Quote(quote) => until(&[quote, b'\n']).trim_end_matches('\\'),
+            End::Sql(quote) => {
+                let bytes = rest.as_bytes();
+                let mut end = 0;
+                while let Some(byte) = bytes.get(end) {
+                    match byte {
+                        b if *b == quote && bytes.get(end + 1) == Some(&quote) => end += 2,
+                        b if *b == quote || *b == b'\n' => break,
+                        _ => end += 1,
+                    }
+                }
+                rest[..end].trim_end_matches('\\')
+            }
             End::Line => until(b"\"'\n\r").trim_end_matches(['\\', ' ']),
             End::Tag => until(b"<"),
             End::Bare => {

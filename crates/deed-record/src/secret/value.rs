@@ -1,5 +1,7 @@
 //! Whether a value is a secret, and whether somebody could find it by trying.
 
+use std::borrow::Cow;
+
 use super::{name::Class, shape};
 
 /// Whether `value`, under a name of `class`, is a secret.
@@ -15,6 +17,8 @@ pub(super) fn is_secret(value: &str, class: Class) -> bool {
         }
         Class::Token => looks_made(value) || is_basic(value),
         Class::Header => value.len() >= 8 && (digits(value) > 0 || value.contains('=')),
+        // The word `MOV` is a mnemonic too.
+        Class::Phrase => value.split_whitespace().count() >= 3,
     }
 }
 
@@ -62,6 +66,25 @@ pub(super) fn fingerprint_length(text: &str) -> usize {
         }
     }
     0
+}
+
+/// `value` as it would be without the secrets that were taken out of it: what is left is judged.
+pub(super) fn without_fingerprints(value: &str) -> Cow<'_, str> {
+    if !value.contains("sha256:") {
+        return Cow::Borrowed(value);
+    }
+    let mut left = String::new();
+    let mut at = 0;
+    while let Some(next) = value[at..].chars().next() {
+        match fingerprint_length(&value[at..]) {
+            0 => {
+                left.push(next);
+                at += next.len_utf8();
+            }
+            length => at += length,
+        }
+    }
+    Cow::Owned(left)
 }
 
 /// Nothing, or what systems write where a secret was.

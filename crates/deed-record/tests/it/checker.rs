@@ -50,7 +50,10 @@ impl Checker<'_> {
             "if" => true,
             "minLength" => value.as_str().is_none_or(|text| text.chars().count() as i64 >= number()),
             "minimum" => value.as_f64().is_none_or(|value| value >= number() as f64),
-            "maximum" => value.as_u64().is_none_or(|value| value <= number() as u64),
+            "maximum" => match value.as_u64() {
+                Some(value) => value <= number() as u64,
+                None => value.as_f64().is_none_or(|value| value <= number() as f64),
+            },
             "pattern" => {
                 let pattern = regex::Regex::new(argument.as_str().expect("a text")).expect("a pattern");
                 value.as_str().is_none_or(|text| pattern.is_match(text))
@@ -106,7 +109,9 @@ fn is_of_type(name: &Value, value: &Value) -> bool {
         "object" => value.is_object(),
         "array" => value.is_array(),
         "string" => value.is_string(),
-        "integer" => value.is_i64() || value.is_u64(),
+        "integer" => {
+            value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|value| value.fract() == 0.0)
+        }
         "null" => value.is_null(),
         other => panic!("type `{other}`"),
     }

@@ -65,7 +65,11 @@ fn terms_sent() -> Option<TermsSent<'static>> {
 }
 
 fn artifact() -> Option<Artifact<'static>> {
-    Some(Artifact { digest: text("sha256:ab"), name: "release.tar".into(), signer: text("ci@acme.example") })
+    Some(Artifact {
+        digest: text("sha256:cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd"),
+        name: "release.tar".into(),
+        signer: text("ci@acme.example"),
+    })
 }
 
 fn decision() -> Option<Decision<'static>> {
@@ -99,7 +103,7 @@ fn source() -> Option<Source<'static>> {
 
 fn tool() -> Option<Tool<'static>> {
     Some(Tool {
-        digest: text("sha256:cd"),
+        digest: text("sha256:abababababababababababababababababababababababababababababababab"),
         name: "create".into(),
         server: text("tickets"),
         version: text("1.4.0"),

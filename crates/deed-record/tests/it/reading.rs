@@ -20,8 +20,14 @@ fn with(members: &str) -> String {
 fn errors_read_well_and_name_the_place() {
     for (body, expected) in [
         ("nonsense".to_owned(), "record 0, not JSON: expected ident at line 1 column 2"),
-        ("{}".to_owned(), "record 0, field `kind`: missing"),
-        (r#"{"kind":"task"}"#.to_owned(), "record 0, field `time`: missing"),
+        (
+            "{}".to_owned(),
+            "record 0, field `kind`: missing; every record says what it is about, such as `observation`",
+        ),
+        (
+            r#"{"kind":"task"}"#.to_owned(),
+            "record 0, field `time`: missing; every record says when it happened, such as 2026-11-20T10:00:00Z",
+        ),
         ("5".to_owned(), "record 0, expected an object, found a number"),
         ("null".to_owned(), "record 0, expected an object, found null"),
         (r#"[["task"]]"#.to_owned(), "record 0, expected an object, found an array"),
@@ -38,20 +44,40 @@ fn errors_read_well_and_name_the_place() {
         (format!("[{GOOD},]"), "record 1, not JSON: trailing comma at line 1 column 85"),
         (format!("{GOOD}\n{GOOD},"), "record 2, not JSON: expected value at line 2 column 83"),
         (format!("[{GOOD}] []"), "record 1, not JSON: trailing characters at line 1 column 86"),
-        (with(r#""executor":{"type":"human"}"#), "record 0, the member `executor` stands twice"),
+        (with(r#""executor":{"type":"human"}"#), "record 0, field `executor`: stands twice"),
+        (
+            with(r#""chain":[{"principal":{"type":"human","key":"a","key":"b"}}]"#),
+            "record 0, field `chain[0].principal.key`: stands twice",
+        ),
         (
             with(r#""initator":{"type":"human"}"#),
-            "record 0, unknown member `initator`; did you mean `initiator`?",
+            "record 0, field `initator`: unknown member; did you mean `initiator`?",
         ),
         (
             with(r#""colour":"red""#),
-            "record 0, unknown member `colour`; payloads belong under `disclose`, and `deed schema` lists the members",
+            "record 0, field `colour`: unknown member; payloads belong under `disclose`, and `deed schema` lists the members",
+        ),
+        (
+            with(r#""v":1"#),
+            "record 0, field `v`: unknown member; payloads belong under `disclose`, and `deed schema` lists the members",
+        ),
+        (with(r#""kin":1"#), "record 0, field `kin`: unknown member; did you mean `kind`?"),
+        (
+            with(&format!(r#""initiator":{{"type":"human","{}":1}}"#, "1234".repeat(8))),
+            "record 0, field `initiator`: unknown member of 32 characters; known are `instance`, `key`, `name`, `type`, `vendor`",
         ),
         (
             with(r#""initiator":{"type":"human","color":"red"}"#),
-            "record 0, field `initiator`: unknown member `color`; known are `instance`, `key`, `name`, `type`, `vendor`",
+            "record 0, field `initiator.color`: unknown member; known are `instance`, `key`, `name`, `type`, `vendor`",
         ),
-        (with(r#""initiator":{"key":"ann"}"#), "record 0, field `initiator.type`: missing"),
+        (
+            with(r#""initiator":{"key":"ann"}"#),
+            "record 0, field `initiator.type`: missing; everybody has one, `unknown` where nobody knows",
+        ),
+        (
+            with(r#""effects":[{}]"#),
+            "record 0, field `effects[0].kind`: missing; an effect says what was changed, such as `grant`",
+        ),
         (
             with(r#""initiator":{"type":"robot"}"#),
             "record 0, field `initiator.type`: expected one of `human`, `agent`, `workload`, `service_account`, `third_party`, `unknown`, found `robot`",
@@ -77,7 +103,7 @@ fn errors_read_well_and_name_the_place() {
         (with(r#""approvals":{}"#), "record 0, field `approvals`: expected an array, found an object"),
         (
             with(r#""source":{"system":"x","time":"yesterday"}"#),
-            "record 0, field `source`: unknown member `time`; known are `collector`, `event_id`, `system`",
+            "record 0, field `source.time`: unknown member; known are `collector`, `event_id`, `system`",
         ),
         (
             with(r#""terms":{"expires":"tomorrow"}"#),
@@ -136,6 +162,36 @@ fn errors_read_well_and_name_the_place() {
         (
             r#"{"kind":"gap","time":"2026-11-20T10:00:00Z"}"#.to_owned(),
             "record 0, field `kind`: only Deed itself records `gap`",
+        ),
+        (
+            with(r#""credential":{"fingerprint":"hunter2hunter2"}"#),
+            "record 0, field `credential.fingerprint`: expected the name of a hash and its digest, such as `sha256:` and the 64 hex digits of SHA-256, never the secret itself",
+        ),
+        (
+            with(r#""effects":[{"kind":"credential","credential":{"fingerprint":"sha256:xyz"}}]"#),
+            "record 0, field `effects[0].credential.fingerprint`: expected the name of a hash and its digest, such as `sha256:` and the 64 hex digits of SHA-256, never the secret itself",
+        ),
+        (
+            r#"{"kind":"credential","time":"2026-11-20T10:00:00Z","credential":{}}"#.to_owned(),
+            "record 0, field `credential`: names none; send its `fingerprint`, `id` or `jti`, or at least its `type`",
+        ),
+        (
+            r#"{"kind":"request","time":"9999-12-31T23:59:59Z"}"#.to_owned(),
+            "record 0, field `time`: expected a time from 1970 to 2199, found `9999-12-31T23:59:59.000000Z`",
+        ),
+        (
+            with(r#""outcome":{"status":"success","duration_ms":-1}"#),
+            "record 0, field `outcome.duration_ms`: expected 0 or more, found a negative number",
+        ),
+        (
+            with(
+                r#""id":"0193a700-0001-7000-8000-000000000001","supersedes":"0193A700-0001-7000-8000-000000000001""#,
+            ),
+            "record 0, field `supersedes`: the record itself; expected the id of an earlier one",
+        ),
+        (
+            with(r#""artifact":{"name":"x","digest":"zz"}"#),
+            "record 0, field `artifact.digest`: expected the name of a hash and its digest, such as `sha256:` and the 64 hex digits of SHA-256",
         ),
         (
             with(r#""tenant":".acme""#),

@@ -183,6 +183,68 @@ fn table() -> Vec<(String, Vec<(String, bool)>)> {
             r#"{"SecretString":"{\"user\":\"ann\",\"password\":\"hunter2\"}"}"#.into(),
             vec![secret(r#"{\"user\":\"ann\",\"password\":\"hunter2\"}"#)],
         ),
+        // Objects under the name of a secret.
+        (r#"{"password":{"value":"abc","type":"plain"}}"#.into(), vec![secret("abc")]),
+        (r#"{"token":{"value":"abc12345"},"pin":{"val":"1234"}}"#.into(), vec![secret("abc12345"), secret("1234")]),
+        (r#"{"secret":{"k":"abc","name":"db","createdAt":"2026"}}"#.into(), vec![secret("abc")]),
+        (r#"{"Cookie":{"sid":"abc"}}"#.into(), vec![secret("abc")]),
+        (r#"{"password":{"hash":{"algorithm":"BCRYPT","value":"abc"}}}"#.into(), vec![secret("abc")]),
+        (r#"{"secret":{"data":[{"a":"abc"}]}}"#.into(), vec![secret("abc")]),
+        (r#"{"securityAnswer":"Rex","dbpass":"hunter2"}"#.into(), vec![secret("Rex"), secret("hunter2")]),
+        (r#"{"privateKeyPem":"MIIEowIBAAKCAQEA"}"#.into(), vec![secret("MIIEowIBAAKCAQEA")]),
+        (r#"{"seed_phrase":"abandon ability able"}"#.into(), vec![secret("abandon ability able")]),
+        (r#"{"responseElements":{"tokenValue":"AAEAAe8WfC9h4bGq5dHm"}}"#.into(), vec![secret("AAEAAe8WfC9h4bGq5dHm")]),
+        // Names with their value behind a space, and the like.
+        (
+            r#"{"text":"//registry.npmjs.org/:_authToken=0f1e2d3c4b5a"}"#.into(),
+            vec![secret("0f1e2d3c4b5a")],
+        ),
+        (
+            r#"{"text":"npm config set //registry.npmjs.org/:_authToken 0f1e2d3c4b5a"}"#.into(),
+            vec![secret("0f1e2d3c4b5a")],
+        ),
+        (r#"{"text":"FROM x\nENV DB_PASSWORD correct horse\nRUN y"}"#.into(), vec![secret("correct horse")]),
+        (r#"{"text":"machine h login u password hunter"}"#.into(), vec![secret("hunter")]),
+        (r#"{"text":"machine h\n  login u\n  password hunter\n"}"#.into(), vec![secret("hunter")]),
+        (
+            format!(r#"{{"text":"aws configure set aws_secret_access_key {aws} --profile x"}}"#),
+            vec![token(&aws)],
+        ),
+        (r#"{"text":"pulumi config set --secret dbPassword hunter2"}"#.into(), vec![secret("hunter2")]),
+        (r#"{"text":"ALTER USER x WITH PASSWORD 'it''s'; COMMIT"}"#.into(), vec![secret("it''s")]),
+        (r#"{"text":"create role app login password 'hunter2'"}"#.into(), vec![secret("hunter2")]),
+        (r#"{"text":"CREATE USER x IDENTIFIED BY 'hunter2'"}"#.into(), vec![secret("hunter2")]),
+        (
+            r#"{"text":"alter user x identified with mysql_native_password by \"hunter2\""}"#.into(),
+            vec![secret("hunter2")],
+        ),
+        (r#"{"text":"ALTER USER scott IDENTIFIED BY tiger;"}"#.into(), vec![secret("tiger")]),
+        (
+            r#"{"text":"apiVersion: v1\nkind: Secret\nmetadata:\n  name: db\nstringData:\n  user: app\n  url: \"a b\"\n  many: |\n    one\n    two\ntype: Opaque\n---\nkind: ConfigMap\ndata:\n  a: b\n"}"#
+                .into(),
+            vec![secret("app"), secret("a b"), secret("one"), secret("two")],
+        ),
+        // Shapes.
+        (
+            r#"{"url":"https://x/login?to=https%3A%2F%2Fann%3Ahunter2%40host%2Fpath"}"#.into(),
+            vec![secret("hunter2")],
+        ),
+        (r#"{"url":"postgres://ann%3Ahunter2%40host/db"}"#.into(), vec![secret("hunter2")]),
+        (format!(r#"{{"text":"key xai-{}"}}"#, "aB3".repeat(26)), vec![token(&format!("xai-{}", "aB3".repeat(26)))]),
+        (format!(r#"{{"text":"ntn_{}"}}"#, "12aB".repeat(11)), vec![token(&format!("ntn_{}", "12aB".repeat(11)))]),
+        (format!(r#"{{"text":"figd_{}"}}"#, "a_-9".repeat(10)), vec![token(&format!("figd_{}", "a_-9".repeat(10)))]),
+        (
+            format!(r#"{{"url":"https://api.telegram.org/bot123456789:AA{}/getMe"}}"#, "h-Gx9".repeat(6) + "abc"),
+            vec![token(&format!("AA{}abc", "h-Gx9".repeat(6)))],
+        ),
+        (
+            format!(r#"{{"text":"use gx~8Q~{}."}}"#, "aB3-_".repeat(6) + "abcd"),
+            vec![],
+        ),
+        (
+            format!(r#"{{"text":"use gxP8Q~{} now"}}"#, "aB3-_".repeat(6) + "abcd"),
+            vec![token(&format!("gxP8Q~{}abcd", "aB3-_".repeat(6)))],
+        ),
         // Behind escapes, and beside broken ones.
         (r#"{"text":"\ud800 pass\u0077ord=hunter2"}"#.into(), vec![secret("hunter2")]),
         (
@@ -254,6 +316,18 @@ fn what_is_no_secret_stays() {
         r#"{"kind":"ConfigMap","data":{"a":"b"}}"#,
         r#"{"name":"token","description":"what the caller got"}"#,
         r#"{"text":"caf\u00e9 \u003cb\u003e \ud83d\ude00"}"#,
+        // What only describes a secret.
+        r#"{"secret":{"name":"db","arn":"arn:aws:x","secretName":"db","defaultMode":420,"createdAt":"2026","rotation":{"period":"x"}}}"#,
+        r#"{"password":{"type":"string","minLength":12345,"title":"Password","description":"of the user"}}"#,
+        r#"{"password":{"valueFrom":{"secretKeyRef":{"name":"db","key":"x"}}},"secret":{"Ref":"Db","Fn::GetAtt":["a","b"]}}"#,
+        r#"{"authorization":{"action":"Microsoft.Compute/delete","scope":"/subscriptions/1234"}}"#,
+        r#"{"token":{"symbol":"ETH","address":"0x52908400098527886E0F7030069857D2E4169EE7"}}"#,
+        r#"{"auth":{"type":"userpass","method":"oidc"},"mnemonic":"MOV","publicKeyPem":"MIIBIjANBgkqhkiG9w0BAQEFAAOC"}"#,
+        r#"{"text":"login and password required; to set password policy, set TOKEN value; the password 'must have 8'"}"#,
+        r#"{"text":"The resource identified by 'prod/db' was not found; resources identified by name"}"#,
+        r#"{"text":"kind: SecretStore\ndata:\n  a: b\n---\nkind: ConfigMap\ndata:\n  c: d\n"}"#,
+        r#"{"url":"https://x/?to=https%3A%2F%2Fhost%2Fpath%3Fmail%3Dann%40example.com","t":"10:00:00:AA"}"#,
+        r#"{"text":"sha256:AAf86d081884c7d659a2feaa0c55ad015a3 8Q~ short, Q~ and :AA"}"#,
         r#"{"imagePullSecrets":[{"name":"regcred"}],"secretName":"db"}"#,
         r#"{"executor":{"key":"aws:arn:aws:iam::111122223333:role/release","type":"workload"},"credential":{"id":"ASIAIOSFODNN7EXAMPLE","jti":"550e8400"}}"#,
         "[]",

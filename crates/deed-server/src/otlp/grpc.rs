@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Router, middleware::map_response, response::Response};
-use deed_collect::otlp::Export;
+use deed_collect::otlp::{Export, Request};
 use http::{HeaderName, HeaderValue};
 use opentelemetry_proto::tonic::collector::{
     logs::v1::{
@@ -62,7 +62,7 @@ impl Receiver {
         let exported = async {
             let caller = caller(request.extensions())?;
             let request = request.into_inner();
-            export(&self.0, caller, move || Ok(request)).await
+            export(&self.0, caller, move || Ok(Request::from(request))).await
         };
         exported.await.map_err(|problem| tonic::Status::from(&problem))
     }

@@ -7,7 +7,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use deed_collect::otlp::{Export, decode_json, decode_protobuf};
+use deed_collect::otlp::{Export, Request, decode_json, decode_protobuf};
 use http::{HeaderMap, StatusCode};
 use opentelemetry_proto::tonic::collector::{
     logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse},
@@ -168,7 +168,7 @@ async fn take<R: Signal>(
     let decode = move || {
         let body = received.plain()?;
         let (decoded, wrong) = match encoding {
-            Encoding::Protobuf => (decode_protobuf::<R>(&body), Kind::BadRequest),
+            Encoding::Protobuf => (decode_protobuf::<R>(&body).map(Request::from), Kind::BadRequest),
             Encoding::Json => (decode_json::<R>(&body), Kind::NotJson),
         };
         decoded.map_err(|error| Problem::new(wrong, error))

@@ -117,6 +117,18 @@ async fn what_cannot_be_a_record_is_counted() {
     let answer = call(running.otlp(), post("/v1/traces", "application/json", json)).await.json();
     assert_eq!(answer["partialSuccess"]["rejectedSpans"], "1");
     assert!(running.get("/metrics").await.text().contains("\ndeed_otlp_items_rejected_total 2\n"));
+
+    // What protobuf could not even hold costs no other span either.
+    let mut two: serde_json::Value = serde_json::from_str(SPAN).unwrap();
+    let spans = two["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array_mut().unwrap();
+    let mut bad = spans[0].clone();
+    bad["traceId"] = json!("zz");
+    spans.insert(0, bad);
+    let answer = call(running.otlp(), post("/v1/traces", "application/json", two.to_string())).await.json();
+    assert_eq!(answer["partialSuccess"]["rejectedSpans"], "1", "{answer}");
+    let told = answer["partialSuccess"]["errorMessage"].as_str().unwrap();
+    assert!(told.contains("span 0, field `traceId`: expected 32 hex digits"), "{told}");
+    assert_eq!(running.size(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -119,6 +119,12 @@ fn reads_standard_input_and_gzip() {
             numbers(&home.run(["import", "--json", "cloudtrail", "trail.json.gz"]).good()),
             [3, 0, 3, 0]
         );
+        // Cut off before its end: what came before is not lost, however little it is.
+        let whole = std::fs::read(home.path("trail.json.gz")).unwrap();
+        home.write("cut.json.gz", &whole[..whole.len() - 8]);
+        let cut = home.run(["import", "--json", "auto", "cut.json.gz"]).good();
+        assert_eq!(numbers(&cut), [4, 0, 3, 1]);
+        assert!(cut.json()["rejected"][0]["error"].as_str().unwrap().contains("cut off"), "{cut:?}");
     } else {
         println!("skipped: there is no gzip here");
     }
