@@ -258,7 +258,7 @@ fn read_kept<'a>(
     kept
 }
 
-/// The keys that signed `note`; with no keys there is nothing to check.
+/// The keys that signed `note`. With no keys nothing can be checked, and that is said.
 fn check_signatures<'k>(
     place: &str,
     note: &Note,
@@ -266,6 +266,13 @@ fn check_signatures<'k>(
     report: &mut Report,
 ) -> Vec<&'k VerifierKey> {
     if keys.is_empty() {
+        let names: BTreeSet<_> = note.signatures.iter().map(|signature| signature.name.as_str()).collect();
+        let names: Vec<_> = names.into_iter().collect();
+        let why = format!(
+            "its signatures were not checked, for no key was given: nothing vouches that `{}` signed it",
+            names.join("`, `")
+        );
+        report.unchecked.push(Unchecked { place: place.to_owned(), why });
         return Vec::new();
     }
     match note.verify(keys) {

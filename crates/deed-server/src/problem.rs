@@ -108,6 +108,21 @@ impl Problem {
         Problem { kind, detail: detail.into(), place: Place::default() }
     }
 
+    /// The same about the record at `index`.
+    pub(crate) fn at(mut self, index: usize) -> Self {
+        self.place.index = Some(index);
+        self
+    }
+
+    /// The id of the record at `index` stands for something that its sender may not know of.
+    pub(crate) fn taken(index: usize, id: RecordId) -> Self {
+        Problem {
+            kind: Kind::Conflict,
+            detail: format!("record {index}: id `{id}` cannot be used; send it under another id"),
+            place: Place { index: Some(index), id: Some(id), ..Place::default() },
+        }
+    }
+
     /// What sort it is.
     pub fn kind(&self) -> Kind {
         self.kind

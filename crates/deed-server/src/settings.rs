@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     fs, io,
     net::SocketAddr,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -128,7 +129,9 @@ impl Settings {
     pub fn parse(text: &str) -> Result<Self, (usize, String)> {
         let line_of = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
         let file: File = toml::from_str(text).map_err(|error| {
-            (error.span().map_or(1, |span| line_of(span.start)), error.message().to_owned())
+            // Names of types are those of this program, not of the one who writes settings.
+            let message = error.message().replace("expected i64", "expected a whole number");
+            (error.span().map_or(1, |span| line_of(span.start)), message)
         })?;
         file.check().map_err(|(at, message)| (line_of(at), message))
     }
@@ -154,9 +157,9 @@ struct ListenTable {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct LimitsTable {
-    body_mib: Option<Spanned<usize>>,
-    append_seconds: Option<Spanned<u64>>,
-    read_seconds: Option<Spanned<u64>>,
+    body_mib: Option<Spanned<i64>>,
+    append_seconds: Option<Spanned<i64>>,
+    read_seconds: Option<Spanned<i64>>,
 }
 
 #[derive(Deserialize)]
@@ -183,10 +186,7 @@ impl File {
         let default = Limits::default();
         let LimitsTable { body_mib, append_seconds, read_seconds } = self.limits;
         let limits = Limits {
-            body_bytes: body_mib
-                .map(|mib| within(&mib, 1..=1024))
-                .transpose()?
-                .map_or(default.body_bytes, |mib| mib << 20),
+            body_bytes: within(body_mib, 1..=1024)?.map_or(default.body_bytes, |mib| (mib as usize) << 20),
             append: seconds(append_seconds, default.append)?,
             read: seconds(read_seconds, default.read)?,
         };
@@ -258,24 +258,20 @@ fn address(text: Option<Spanned<String>>) -> Result<Option<SocketAddr>, Wrong> {
     }
 }
 
-fn seconds(value: Option<Spanned<u64>>, default: Duration) -> Result<Duration, Wrong> {
-    value
-        .map(|value| within(&value, 1..=3600))
-        .transpose()
-        .map(|value| value.map_or(default, Duration::from_secs))
+fn seconds(value: Option<Spanned<i64>>, default: Duration) -> Result<Duration, Wrong> {
+    Ok(within(value, 1..=3600)?.map_or(default, Duration::from_secs))
 }
 
-fn within<T: Copy + PartialOrd + std::fmt::Display>(
-    value: &Spanned<T>,
-    range: std::ops::RangeInclusive<T>,
-) -> Result<T, Wrong> {
-    if range.contains(value.get_ref()) {
-        return Ok(*value.get_ref());
+/// A whole number of `range`, which has no negative ones.
+fn within(value: Option<Spanned<i64>>, range: RangeInclusive<u64>) -> Result<Option<u64>, Wrong> {
+    let Some(value) = value else { return Ok(None) };
+    let found = *value.get_ref();
+    match u64::try_from(found).ok().filter(|number| range.contains(number)) {
+        Some(number) => Ok(Some(number)),
+        None => {
+            Err((value.span().start, format!("expected {} to {}, found {found}", range.start(), range.end())))
+        }
     }
-    Err((
-        value.span().start,
-        format!("expected {} to {}, found {}", range.start(), range.end(), value.get_ref()),
-    ))
 }
 
 #[cfg(test)]
@@ -313,6 +309,8 @@ mod tests {
             ("\n\n[lisen]\n", 3, "lisen"),
             ("[listen]\nport = 7\n", 2, "port"),
             ("[limits]\nbody_mib = 0\n", 2, "expected 1 to 1024"),
+            ("[limits]\nbody_mib = -1\n", 2, "expected 1 to 1024, found -1"),
+            ("[limits]\nread_seconds = 1.5\n", 2, "expected a whole number"),
             ("[listen\n", 1, ""),
             (&token("local:uid-0", HASH, "[\"read\"]"), 3, "local"),
             (&token("a", "hunter2hunter2", "[\"read\"]"), 4, "sha256:"),

@@ -1,6 +1,7 @@
 //! The answer, for people and for programs.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use deed_seal::verify::{ProblemKind, Report};
 
@@ -18,7 +19,16 @@ pub(crate) fn json(report: &Report) -> String {
 pub(crate) fn text(report: &Report, arguments: &Arguments) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
-    write(&mut text, report, arguments).map_or_else(|error| error.to_string(), |()| text)
+    let text = write(&mut text, report, arguments).map_or_else(|error| error.to_string(), |()| text);
+    // Names of files may hold what a terminal would act upon.
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        if c.is_control() && c != '\n' {
+            out.extend(c.escape_default())
+        } else {
+            out.push(c)
+        }
+        out
+    })
 }
 
 fn write(text: &mut String, report: &Report, arguments: &Arguments) -> std::fmt::Result {
@@ -28,7 +38,7 @@ fn write(text: &mut String, report: &Report, arguments: &Arguments) -> std::fmt:
         Some(false) => "VIOLATED",
         None => "UNVERIFIED",
     };
-    let folder = arguments.folder.display();
+    let folder = shell_word(&arguments.folder);
     writeln!(text, "{verdict}  {folder}")?;
     let problems = report.problems.iter().map(|problem| {
         let missing = if problem.kind == ProblemKind::Unverified { "unverified: " } else { "" };
@@ -50,7 +60,7 @@ fn write(text: &mut String, report: &Report, arguments: &Arguments) -> std::fmt:
     if report.is_self_consistent_only() {
         writeln!(
             text,
-            "  signed by  self-consistent only: no key kept elsewhere vouches for the checkpoint"
+            "  signed by  nobody that is known here: self-consistent only, no key kept elsewhere vouches for it"
         )?;
     } else {
         writeln!(text, "  signed by  {}", report.signed_by.join(", "))?;
@@ -72,6 +82,16 @@ fn write(text: &mut String, report: &Report, arguments: &Arguments) -> std::fmt:
         None => "fetch what is missing again, from another copy if need be".to_owned(),
     };
     writeln!(text, "  what now   {next}")
+}
+
+/// A path as a word of a POSIX shell.
+fn shell_word(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !path.is_empty() && path.chars().all(plain) {
+        return path;
+    }
+    format!("'{}'", path.replace('\'', "'\\''"))
 }
 
 fn count(number: u64, one: &str, many: &str) -> String {

@@ -16,12 +16,9 @@ use crate::{
     cli::Global,
     client::{CallError, Client, Endpoint, Request, Response},
     exit::{Code, Failure},
+    hint::Hint,
     holder::{Holder, TakeError},
 };
-
-/// What to do where there is no store yet.
-pub(crate) const HOW_TO_BEGIN: &str =
-    "make one by recording something: deed import auto PATH, deed append FILE, or deed serve";
 
 /// How long a store that changes hands is waited for, and a server that does not answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -126,7 +123,7 @@ impl Access {
                 if need == Need::Existing && !is_store(&dir) {
                     return Err(Failure::new(format!("there is no store in `{}`", dir.display()))
                         .code(Code::NotFound)
-                        .detail(HOW_TO_BEGIN));
+                        .detail(Hint::of(global).begin()));
                 }
                 Inner {
                     client: Client::new(Endpoint::of_store(&dir), None),

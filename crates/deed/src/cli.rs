@@ -70,9 +70,9 @@ pub(crate) enum Command {
             verified, and a byte is flipped in a copy to see that it is caught.",
         after_help = "\
 Examples:
-  deed demo                          in a folder of its own beside your data directory
-  deed demo --data /tmp/deed-demo    in a folder that you choose, which must be empty or new
-  deed demo --serve                  keep serving it afterwards"
+  deed demo                          # in a folder of its own beside your data directory
+  deed demo --data /tmp/deed-demo    # in a folder that you choose, which must be empty or new
+  deed demo --serve                  # keep serving it afterwards"
     )]
     Demo(Demo),
 
@@ -99,11 +99,11 @@ Examples:
             (digests, licences, pictures) are passed over and named.",
         after_help = "\
 Examples:
-  deed import auto ~/logs                              guess what each file is
+  deed import auto ~/logs                              # guess what each file is
   deed import cloudtrail s3-sync/AWSLogs
   zcat trail.json.gz | deed import cloudtrail -
   deed import otlp traces.pb
-  deed import cloudtrail logs --json | jq .rejected    what was not taken, and why
+  deed import cloudtrail logs --json | jq .rejected    # what was not taken, and why
 
 Exit code 0 unless nothing at all was accepted."
     )]
@@ -118,8 +118,9 @@ Exit code 0 unless nothing at all was accepted."
         after_help = "\
 Examples:
   deed append records.json
-  echo '{\"kind\":\"task\",\"time\":\"2026-11-20T10:00:00Z\",\"executor\":{\"type\":\"agent\",\"key\":\"agent:triage\"}}' \\
-    | deed append -
+  echo '{ \"kind\": \"task\", \"time\": \"2026-11-20T10:00:00Z\",
+    \"executor\": { \"type\": \"agent\", \"key\": \"agent:triage\" } }' |
+    deed append -
 
 `deed schema` prints what a record may hold. Files that do not fit into memory: deed import deed FILE"
     )]
@@ -147,7 +148,7 @@ Examples:
         after_help = "\
 Examples:
   deed explain 0193a7c2-5e1f-7b43-9c1d-2f6a8e90b1c4
-  deed explain -v 0193a7c2-5e1f-7b43-9c1d-2f6a8e90b1c4             with the records behind each line
+  deed explain -v 0193a7c2-5e1f-7b43-9c1d-2f6a8e90b1c4    # with the records behind each line
   deed explain 0193a7c2-5e1f-7b43-9c1d-2f6a8e90b1c4 --json | jq .verdict"
     )]
     Explain(Explain),
@@ -308,6 +309,9 @@ pub(crate) struct Import {
     /// Files and folders; `-` is standard input
     #[arg(value_name = "PATH", required = true)]
     pub(crate) paths: Vec<PathBuf>,
+    /// Correct what an older mapping made of the same events: a new record supersedes the earlier one
+    #[arg(long)]
+    pub(crate) again: bool,
 }
 
 /// Options of `deed append`.

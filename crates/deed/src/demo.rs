@@ -12,7 +12,7 @@ use std::{
 };
 
 use deed_ledger::verify::{StoreReport, VerifyOptions, verify_store};
-use deed_review::render;
+use deed_review::render::{self, Style, WIDTH};
 use deed_seal::verify::ProblemKind;
 use deed_server::{Addresses, ServeOptions};
 use serde_json::json;
@@ -21,7 +21,8 @@ use crate::{
     access::{self, Access},
     cli::{Demo, Global},
     exit::{Code, Failure, Outcome},
-    output::{Output, clean, count, grouped, note, shell_word, wrap},
+    hint::{Hint, program},
+    output::{Output, clean, count, fold, grouped, note, shell_word, wrap},
     stop::Stop,
 };
 use damage::Damaged;
@@ -33,7 +34,7 @@ pub(crate) async fn run(global: &Global, demo: Demo, output: Output, stop: &Stop
     }
     let dir = fresh_folder(global)?;
     if !output.json {
-        output.print(&format!("A story in a store of its own, {}\n\n", clean(&dir.display().to_string())))?;
+        output.print(&format!("A story in a store of its own, {}\n\n", beginning(&dir, output)))?;
     }
     let (access, addresses) = Access::hold(&dir, ledger_options(), |_| ServeOptions {
         otlp_http: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
@@ -64,16 +65,14 @@ pub(crate) async fn run(global: &Global, demo: Demo, output: Output, stop: &Stop
         }))?;
     } else {
         output.print(&proof(&verified, &secrets, &caught, &damaged, output))?;
-        output.print(&next(&dir, &told))?;
+        output.print(&next(&dir, &told, output))?;
     }
     if verified.verified() != Some(true) || caught.verified() != Some(false) || secrets.found.is_some() {
         let mut failure = Failure::new("the store did not verify as it must").code(Code::Violated);
         for problem in &verified.problems {
             failure = failure.detail(format!("{}: {}", problem.place, problem.what));
         }
-        return Err(
-            failure.detail(format!("look at it: deed verify {}", shell_word(&dir.display().to_string())))
-        );
+        return Err(failure.detail(format!("look at it: {}", Hint::of_store(&dir).deed("verify"))));
     }
     drop(damaged);
     if demo.serve { serve(&dir, stop).await } else { Ok(()) }
@@ -113,7 +112,7 @@ fn fresh_folder(global: &Global) -> Result<PathBuf, Failure> {
         _ if fs::read_dir(&dir).is_ok_and(|mut entries| entries.next().is_some()) => {
             return Err(failed(
                 &dir,
-                "it holds something else; choose another folder: deed demo --data DIR".to_owned(),
+                format!("it holds something else; choose another folder: {} demo --data DIR", program()),
             ));
         }
         _ => {}
@@ -126,11 +125,24 @@ const ORIGIN: &str = "deed-demo";
 
 // === The page ===
 
+/// The folder, on a line of its own where it is long.
+fn beginning(dir: &Path, output: Output) -> String {
+    let dir = clean(&dir.display().to_string()).into_owned();
+    let apart = if 31 + dir.chars().count() > output.width { "\n  " } else { "" };
+    format!("{apart}{dir}")
+}
+
 fn print_story(told: &Told, output: Output) -> Outcome {
-    let mut page = told.lines.join("\n");
+    let lines: Vec<String> = told.lines.iter().map(|line| fold(line, output.width.min(WIDTH))).collect();
+    let mut page = lines.join("\n");
     page.push_str(&format!("\n\n{}\n\n", output.strong(&format!("$ deed explain {}", told.odd.action.id))));
-    page.push_str(&render::explain(&told.odd, output.style(false)));
+    page.push_str(&render::explain(&told.odd, without_next(output)));
     output.print(&page)
+}
+
+/// What to do next is said once, at the end.
+fn without_next(output: Output) -> Style<'static> {
+    Style { program: "", ..output.style() }
 }
 
 fn verify(dir: &Path) -> Result<StoreReport, Failure> {
@@ -147,6 +159,7 @@ fn proof(
     damaged: &Damaged,
     output: Output,
 ) -> String {
+    let most = output.width.min(WIDTH);
     let checked = &verified.checked;
     let (verdict, all) = match verified.verified() {
         Some(true) => (output.good("verified"), "as they were signed"),
@@ -183,7 +196,9 @@ fn proof(
         clean(&damaged.file),
         grouped(damaged.byte as u64)
     ));
-    for line in wrap(&clean(&found), 86) {
+    let text = text.lines().map(|line| fold(line, most) + "\n");
+    let mut text: String = text.collect();
+    for line in wrap(&clean(&found), most - 14) {
         text.push_str(&format!("              {line}\n"));
     }
     text
@@ -214,8 +229,8 @@ fn count_leaves(leaves: u64) -> String {
 }
 
 /// What to try on this very store.
-fn next(dir: &Path, told: &Told) -> String {
-    let deed = own_name();
+fn next(dir: &Path, told: &Told, output: Output) -> String {
+    let deed = program();
     let mut commands = vec![(format!("{deed} find"), "every action")];
     for story in told.stories.iter().rev() {
         commands.push(match story.trace_id {
@@ -230,24 +245,14 @@ fn next(dir: &Path, told: &Told) -> String {
         shell_word(&dir.display().to_string())
     );
     for (command, about) in commands {
-        text.push_str(&format!("  {command:<widest$}  # {about}\n"));
+        if widest + 6 + about.chars().count() > output.width {
+            text.push_str(&format!("  # {about}\n  {command}\n"));
+        } else {
+            text.push_str(&format!("  {command:<widest$}  # {about}\n"));
+        }
     }
     text.push_str(&format!("\nTry it on your own logs\n\n  unset DEED_DATA; {deed} import auto PATH\n"));
     text
-}
-
-/// How this program is called from here.
-fn own_name() -> String {
-    let Ok(own) = env::current_exe() else { return "deed".to_owned() };
-    let on_path =
-        env::var_os("PATH").into_iter().flat_map(|path| env::split_paths(&path).collect::<Vec<_>>());
-    let mut found = on_path.map(|dir| dir.join("deed")).filter(|path| path.is_file());
-    if found.next().and_then(|path| path.canonicalize().ok()) == own.canonicalize().ok() {
-        return "deed".to_owned();
-    }
-    let here = env::current_dir().ok();
-    let near = here.and_then(|here| own.strip_prefix(here).ok().map(Path::to_owned));
-    shell_word(&near.unwrap_or(own).display().to_string())
 }
 
 // === Serving on ===

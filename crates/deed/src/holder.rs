@@ -7,7 +7,11 @@ use deed_server::{
     Addresses, Engine, EngineError, EngineOptions, ServeOptions, Server, serve, settings::Settings,
 };
 
-use crate::exit::{Code, Failure};
+use crate::{
+    exit::{Code, Failure},
+    hint::Hint,
+    output::shell_word,
+};
 
 /// A store that this process holds and serves.
 pub(crate) struct Holder {
@@ -52,10 +56,9 @@ impl Holder {
         options: impl FnOnce(&Settings) -> ServeOptions,
     ) -> Result<Self, TakeError> {
         let failed = |why: String| {
-            let look = format!(
-                "what is wrong with it: deed verify {}",
-                crate::output::shell_word(&dir.display().to_string())
-            );
+            let dir_word = shell_word(&dir.display().to_string());
+            let verify = Hint::of_store(dir).anywhere(&format!("verify {dir_word}"));
+            let look = format!("what is wrong with it: {verify}");
             TakeError::Failed(
                 Failure::new(format!("failed to open the store in `{}`", dir.display()))
                     .detail(why)

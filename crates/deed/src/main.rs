@@ -7,6 +7,7 @@ mod client;
 mod commands;
 mod demo;
 mod exit;
+mod hint;
 mod holder;
 mod inputs;
 mod kept;

@@ -16,6 +16,8 @@ pub(crate) struct Output {
     /// For programs: JSON instead of text.
     pub(crate) json: bool,
     colour: bool,
+    /// Columns of the screen.
+    pub(crate) width: usize,
 }
 
 impl Output {
@@ -23,12 +25,12 @@ impl Output {
     pub(crate) fn new(json: bool) -> Self {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
             || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Output { json, colour: !refused && io::stdout().is_terminal() }
+        Output { json, colour: !refused && io::stdout().is_terminal(), width: columns() }
     }
 
     /// How `deed_review::render` is to write.
-    pub(crate) fn style(self, verbose: bool) -> Style {
-        Style { colour: self.colour, verbose }
+    pub(crate) fn style(self) -> Style<'static> {
+        Style { colour: self.colour, width: self.width, ..Style::default() }
     }
 
     /// `text` in bold, where there is colour.
@@ -99,6 +101,19 @@ impl Output {
     }
 }
 
+/// Columns of the screen: what `$COLUMNS` says, else the terminal, else as many as a screen is taken to have.
+fn columns() -> usize {
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse::<usize>().ok());
+    let shown = || {
+        let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+        Some(usize::from(size.ws_col))
+    };
+    said.filter(|columns| *columns > 0)
+        .or_else(|| shown().filter(|columns| *columns > 0))
+        .unwrap_or(deed_review::render::WIDTH)
+        .clamp(40, 400)
+}
+
 /// Tells the user something beside the answer, on standard error.
 pub(crate) fn note(text: &str) {
     // That nobody listens on standard error is no reason to stop.
@@ -155,6 +170,15 @@ pub(crate) fn shell_word(word: &str) -> String {
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
     }
+    if matches!(clean(word), Cow::Owned(_)) {
+        // What a terminal would act upon is written as its bytes.
+        let byte = |byte: u8| match byte {
+            b'\'' | b'\\' => format!("\\{}", char::from(byte)),
+            b' '..=b'~' => char::from(byte).to_string(),
+            _ => format!("\\x{byte:02x}"),
+        };
+        return format!("$'{}'", word.bytes().map(byte).collect::<String>());
+    }
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
@@ -173,6 +197,40 @@ pub(crate) fn wrap(text: &str, most: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// A line of at most `most` columns, colours not counted; what does not fit goes on below, indented.
+pub(crate) fn fold(line: &str, most: usize) -> String {
+    const INDENT: usize = 5;
+    let mut out = String::with_capacity(line.len() + 8);
+    let mut at = 0;
+    for (number, word) in line.split(' ').enumerate() {
+        let columns = shown_columns(word);
+        if number > 0 && at > INDENT && at + 1 + columns > most {
+            out.truncate(out.trim_end_matches(' ').len());
+            out.push('\n');
+            out.extend(std::iter::repeat_n(' ', INDENT));
+            at = INDENT;
+        } else if number > 0 {
+            out.push(' ');
+            at += 1;
+        }
+        out.push_str(word);
+        at += columns;
+    }
+    out
+}
+
+/// Characters of `text` that are seen: all but ANSI colours.
+fn shown_columns(text: &str) -> usize {
+    let mut hidden = false;
+    let seen = text.chars().filter(|c| {
+        hidden |= *c == '\u{1b}';
+        let seen = !hidden;
+        hidden &= *c != 'm';
+        seen
+    });
+    seen.count()
 }
 
 /// `bytes` as lower-case hex.
@@ -201,6 +259,21 @@ mod tests {
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
         assert_eq!(wrap("", 7), [""]);
         assert_eq!(wrap("a much-too-long-word b", 5), ["a", "much-too-long-word", "b"]);
+    }
+
+    #[test]
+    fn lines_are_folded_and_colours_take_no_room() {
+        assert_eq!(fold("   one   two three", 18), "   one   two three");
+        assert_eq!(fold("   one   two three", 14), "   one   two\n     three");
+        assert_eq!(fold("   one \u{1b}[31mtwo\u{1b}[0m", 10), "   one \u{1b}[31mtwo\u{1b}[0m");
+    }
+
+    #[test]
+    fn shell_words_stay_one_word_and_harmless() {
+        assert_eq!(shell_word("hint/s"), "hint/s");
+        assert_eq!(shell_word("my store"), "'my store'");
+        assert_eq!(shell_word("it's"), "'it'\\''s'");
+        assert_eq!(shell_word("a\u{1b}'b"), "$'a\\x1b\\'b'");
     }
 
     #[test]

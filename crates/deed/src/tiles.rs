@@ -150,6 +150,9 @@ async fn fetch(client: &Client, path: &str) -> Result<Option<Vec<u8>>, String> {
         match client.send(&request).await {
             Ok(response) if response.status == StatusCode::NOT_FOUND => return Ok(None),
             Ok(response) if response.status.is_success() => return Ok(Some(response.body.to_vec())),
+            Ok(response) if response.status.is_client_error() => {
+                return Err(crate::client::refusal(response.status, &response.body).to_string());
+            }
             Ok(response) => last = format!("the server answered {}", response.status),
             Err(error) => last = error.to_string(),
         }

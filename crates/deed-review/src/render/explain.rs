@@ -19,7 +19,7 @@ const MOST_APPROVALS: usize = 5;
 
 /// The answer about one action: what, the verdict, each link and how it is known, what is missing as
 /// plainly as what is there, the proof, and what to ask next.
-pub fn explain(answer: &Explanation, style: Style) -> String {
+pub fn explain(answer: &Explanation, style: Style<'_>) -> String {
     let mut page = Page::new(style);
     let action = &answer.action;
     page.headline(&title(action), &format!("{}   {}", moment(action.time), ending(&answer.outcome)));
@@ -31,14 +31,14 @@ pub fn explain(answer: &Explanation, style: Style) -> String {
     };
     page.sentence(word, paint, &answer.verdict.class_reason);
     page.blank();
-    Sheet { answer, page: &mut page, verbose: style.verbose }.write();
+    Sheet { answer, page: &mut page, style }.write();
     page.finish()
 }
 
 struct Sheet<'a> {
     answer: &'a Explanation,
     page: &'a mut Page,
-    verbose: bool,
+    style: Style<'a>,
 }
 
 impl Sheet<'_> {
@@ -58,7 +58,7 @@ impl Sheet<'_> {
 
     /// What the headline leaves out.
     fn context(&mut self) {
-        if !self.verbose {
+        if !self.style.verbose {
             return;
         }
         let action = &self.answer.action;
@@ -226,7 +226,7 @@ impl Sheet<'_> {
         let undone = undone.into_iter().filter_map(|(word, id)| Some(format!("; {word} {}", id?)));
         let before = outcome.said.iter().filter(|said| said.status != outcome.status).count();
         let undone: String = undone.collect();
-        if before == 0 && undone.is_empty() && !self.verbose {
+        if before == 0 && undone.is_empty() && !self.style.verbose {
             return;
         }
         let mut note = format!("{}{undone}", outcome.how);
@@ -312,24 +312,32 @@ impl Sheet<'_> {
             )
         };
         self.page.free("proof", &proof);
-        if self.verbose {
+        if self.style.verbose {
             self.page.behind(&format!("leaf hash {} in {}", evidence.leaf_hash, evidence.log));
         }
     }
 
     fn next(&mut self) {
-        let answer = self.answer;
+        let (answer, style) = (self.answer, self.style);
+        if style.program.is_empty() {
+            return;
+        }
         let mut next = Vec::new();
         if let Some(trace) = answer.action.trace_id {
-            next.push(format!("deed trace {trace}"));
+            next.push(style.suggest(&format!("trace {trace}")));
         }
+        // Names mean something only within a tenant.
+        let tenant = match &*answer.action.tenant {
+            "default" => String::new(),
+            tenant => format!(" --tenant {tenant}"),
+        };
         let names = answer.credential.iter().flat_map(|with| [&with.id, &with.jti, &with.fingerprint]);
         if let Some(name) = names.flatten().next().and_then(|name| shell_word(name)) {
-            next.push(format!("deed find --credential {name}"));
+            next.push(style.suggest(&format!("find{tenant} --credential {name}")));
         } else if let Some(key) = answer.executor.key.as_deref().and_then(shell_word) {
-            next.push(format!("deed find --executor {key}"));
+            next.push(style.suggest(&format!("find{tenant} --executor {key}")));
         }
-        next.push("deed verify".to_owned());
+        next.push(style.suggest("verify"));
         self.page.words("next", &next);
     }
 
@@ -341,13 +349,13 @@ impl Sheet<'_> {
 
     /// The key, where the row shows only what people call it.
     fn key_behind(&mut self, name: Option<&str>, key: Option<&str>) {
-        if let (true, Some(_), Some(key)) = (self.verbose, name, key) {
+        if let (true, Some(_), Some(key)) = (self.style.verbose, name, key) {
             self.page.behind(&format!("key {key}"));
         }
     }
 
     fn records(&mut self, ids: &[RecordId]) {
-        if !self.verbose {
+        if !self.style.verbose {
             return;
         }
         let evidence = &self.answer.evidence.records;

@@ -2,6 +2,7 @@
 
 use deed_record::{Status, Timestamp};
 
+use super::text::{fit, width};
 use crate::{
     explanation::{Action, Outcome, Who},
     words::beside,
@@ -20,6 +21,22 @@ pub(super) fn title(action: &Action) -> String {
         Some(resource) => format!("{what}  {}", resource.uri),
         None => what,
     }
+}
+
+/// What was done and to what, both clean, in at most `room` columns: each is cut in its middle only where
+/// it takes more than its half.
+pub(super) fn done_to(what: &str, about: &str, room: usize) -> String {
+    const LEAST: usize = 4;
+    let (long, wide) = (width(what), width(about));
+    let both = room.saturating_sub(1);
+    if long + wide <= both {
+        return format!("{what} {about}");
+    }
+    let kept = if wide <= both / 2 { both - wide } else { long.min(both - both / 2) };
+    if both - kept < LEAST {
+        return fit(what, room).into_owned();
+    }
+    format!("{} {}", fit(what, kept), fit(about, both - kept))
 }
 
 /// How it ended, in a few words.

@@ -3,48 +3,75 @@
 use super::{
     Style,
     page::{Page, Paint},
-    phrases::spoken,
-    text::{clean, width},
+    phrases::{done_to, spoken},
+    text::{clean, fit, width},
 };
 use crate::ActionRow;
 use deed_record::{Account, Status};
 
-/// A table of actions in the order given, each with the id that other commands take. What was done stands
-/// at the end and is never cut.
-pub fn rows(rows: &[ActionRow], style: Style) -> String {
-    const TIME: usize = 10;
-    const STATUS: usize = 13;
-    const ID: usize = 38;
-    const INDENT: usize = 2;
-    const MOST_WHO: usize = 40;
-    let mut page = Page::new(style);
-    let widest = rows.iter().map(|row| width(&clean(&who(row)))).max().unwrap_or(0);
-    let who_columns = (widest + 2).min(MOST_WHO);
+const INDENT: usize = 2;
+const TIME: usize = 10;
+const ID: usize = 38;
+/// What was done has at least so many columns behind the others; else it stands on a line of its own.
+const LEAST_WHAT: usize = 20;
+
+/// Actions in the order given, each with the id that other commands take, whole. What was done, by whom
+/// and to what is shortened to fit.
+pub fn rows(rows: &[ActionRow], style: Style<'_>) -> String {
+    let mut page = Page::wide(style);
+    let statuses = rows.iter().map(|row| status(row).0.len()).max().unwrap_or(0) + 2;
+    let widest = rows.iter().map(|row| width(&clean(&who(row)))).max().unwrap_or(0) + 2;
+    let left = page.width().saturating_sub(INDENT + TIME + statuses + ID);
+    // Who did it takes two fifths of what is left, and more only where it costs nothing.
+    let longest = rows.iter().map(|row| width(&what(row, usize::MAX))).max().unwrap_or(0);
+    let who_columns = widest.min((left * 2 / 5).max(left.saturating_sub(longest)));
+    let is_one_line = left >= who_columns + LEAST_WHAT;
+    let id_fits = INDENT + TIME + statuses + ID - 2 <= page.width();
     let mut day = String::new();
     for row in rows {
         let time = row.time.to_string();
         if time[..10] != day {
             day = time[..10].to_owned();
-            page.entry(0, &[], (&day, Paint::Faint));
+            page.line(0, &[(&day, 11, Paint::Faint)]);
         }
-        let status = row.status.map_or("-".to_owned(), |status| spoken(status.as_str()));
-        let paint = match row.status {
-            Some(Status::Success) => Paint::Good,
-            Some(Status::Unknown) | None => Paint::Doubtful,
-            Some(_) => Paint::Bad,
-        };
-        page.entry(
-            INDENT,
-            &[
-                (&time[11..19], TIME, Paint::Plain),
-                (&status, STATUS, paint),
-                (&row.id.to_string(), ID, Paint::Faint),
-                (&who(row), who_columns, Paint::Plain),
-            ],
-            (&what(row), Paint::Strong),
-        );
+        let (status, paint) = status(row);
+        let id = row.id.to_string();
+        let mut cells = vec![(&time[11..19], TIME, Paint::Plain), (&*status, statuses, paint)];
+        if is_one_line {
+            cells.push((&id, ID, Paint::Faint));
+            let who = who(row);
+            let room = left - who_columns;
+            let what = what(row, room);
+            cells.push((&who, who_columns, Paint::Plain));
+            cells.push((&what, room + 1, Paint::Strong));
+            page.line(INDENT, &cells);
+            continue;
+        }
+        if id_fits {
+            cells.push((&id, ID, Paint::Faint));
+            page.line(INDENT, &cells);
+        } else {
+            page.line(INDENT, &cells);
+            page.line(INDENT * 2, &[(&id, ID, Paint::Faint)]);
+        }
+        let room = page.width() - INDENT * 2;
+        let who = clean(&who(row)).into_owned();
+        let who = fit(&who, room / 3);
+        let behind = width(&who) + 2;
+        let what = what(row, room - behind);
+        page.line(INDENT * 2, &[(&who, behind, Paint::Plain), (&what, room - behind + 1, Paint::Strong)]);
     }
     page.finish()
+}
+
+/// How it ended, as a word.
+fn status(row: &ActionRow) -> (String, Paint) {
+    match row.status {
+        Some(status @ Status::Success) => (spoken(status.as_str()), Paint::Good),
+        Some(status @ Status::Unknown) => (spoken(status.as_str()), Paint::Doubtful),
+        Some(status) => (spoken(status.as_str()), Paint::Bad),
+        None => ("-".to_owned(), Paint::Doubtful),
+    }
 }
 
 fn who(row: &ActionRow) -> String {
@@ -63,11 +90,12 @@ fn short(key: &str) -> &str {
     }
 }
 
-fn what(row: &ActionRow) -> String {
+/// What was done and to what, clean, in at most `room` columns.
+fn what(row: &ActionRow, room: usize) -> String {
     let what =
         row.tool.as_deref().or(row.operation.as_deref()).or(row.task.as_deref()).unwrap_or(row.kind.as_str());
     match &row.resource {
-        Some(resource) => format!("{what} {resource}"),
-        None => what.to_owned(),
+        Some(resource) => done_to(&clean(what), &clean(resource), room),
+        None => clean(what).into_owned(),
     }
 }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use deed_record::{RecordId, Ruling, Status};
 
 use super::{
-    Style, WIDTH,
+    Style,
     page::{Page, Paint},
-    phrases::{spoken, who},
+    phrases::{done_to, spoken, who},
+    text::{clean, width},
 };
 use crate::{
     Step, Trace,
@@ -18,8 +19,8 @@ use crate::{
 const DEEPEST: usize = 12;
 
 /// Every step below the one it is part of, in the order of time, then what is missing.
-pub fn trace(trace: &Trace, style: Style) -> String {
-    let mut page = Page::new(style);
+pub fn trace(trace: &Trace, style: Style<'_>) -> String {
+    let mut page = Page::wide(style);
     let (Some(first), Some(last)) = (trace.steps.first(), trace.steps.last()) else {
         return page.finish();
     };
@@ -46,7 +47,7 @@ pub fn trace(trace: &Trace, style: Style) -> String {
     for tenant in &tenants {
         page.blank();
         if tenants.len() > 1 {
-            page.line(0, &[(&format!("tenant {tenant}"), WIDTH, Paint::Strong)]);
+            page.line(0, &[(&format!("tenant {tenant}"), page.width(), Paint::Strong)]);
         }
         let roots: Vec<&Step> =
             below.get(&None).into_iter().flatten().copied().filter(|step| step.tenant == **tenant).collect();
@@ -60,20 +61,29 @@ pub fn trace(trace: &Trace, style: Style) -> String {
             page.free(if at == 0 { "missing" } else { "" }, &format!("{when}{}{step}", gap.reason));
         }
     }
+    if style.program.is_empty() {
+        return page.finish();
+    }
     page.blank();
     // What most deserves a look: the last thing that did not simply succeed, else the last.
     let done = |step: &&Step| step.outcome.as_ref().is_some_and(|outcome| outcome.status == Status::Success);
     let acts = || trace.steps.iter().filter(|step| step.kind.is_action());
     let telling =
         acts().rev().find(|step| !done(step) && step.outcome.is_some()).or_else(|| acts().next_back());
-    let mut next: Vec<String> = telling.map(|step| format!("deed explain {}", step.id)).into_iter().collect();
-    next.push(format!("deed find --trace {}", trace.trace_id));
+    let mut next: Vec<String> =
+        telling.map(|step| style.suggest(&format!("explain {}", step.id))).into_iter().collect();
+    next.push(style.suggest(&format!("find --trace {}", trace.trace_id)));
     page.words("next", &next);
     page.finish()
 }
 
 /// Draws `roots` and everything below them, without recursion: a trace may be deep.
-fn branch(page: &mut Page, below: &BTreeMap<Option<RecordId>, Vec<&Step>>, roots: &[&Step], style: Style) {
+fn branch(
+    page: &mut Page,
+    below: &BTreeMap<Option<RecordId>, Vec<&Step>>,
+    roots: &[&Step],
+    style: Style<'_>,
+) {
     let mut todo: Vec<(&Step, Vec<bool>)> = roots.iter().rev().map(|step| (*step, Vec::new())).collect();
     while let Some((step, open)) = todo.pop() {
         line(page, step, &rails(&open), style);
@@ -97,21 +107,21 @@ fn rails(open: &[bool]) -> String {
     above + if *last { "├ " } else { "└ " }
 }
 
-fn line(page: &mut Page, step: &Step, rails: &str, style: Style) {
-    const TIME: usize = 13;
-    const SORT: usize = 14;
-    const WHAT: usize = 39;
-    const WHO: usize = 14;
+fn line(page: &mut Page, step: &Step, rails: &str, style: Style<'_>) {
+    let Columns { time, sort: sorts, what: whats, who: whos, end: ends } = Columns::of(page.width());
     let sort = step.step_type.map_or(step.kind.as_str(), |sort| sort.as_str());
     let (end, paint) = ending(step);
+    // Where there is no room for both, how it ended says more than what was decided.
+    let end = if end.len() > ends { end.rsplit(", ").next().unwrap_or(&end) } else { &end };
     page.line(
         0,
         &[
-            (&step.time.to_string()[11..23], TIME, Paint::Faint),
-            (&spoken(sort), SORT, Paint::Plain),
-            (&format!("{rails}{}", what(step)), WHAT, Paint::Strong),
-            (&step.executor.as_ref().map_or("-".to_owned(), who), WHO, Paint::Plain),
-            (&end, WIDTH - TIME - SORT - WHAT - WHO + 1, paint),
+            (&step.time.to_string()[11..10 + time], time, Paint::Faint),
+            (&spoken(sort), sorts, Paint::Plain),
+            (&what(step, rails, whats), whats, Paint::Strong),
+            (&step.executor.as_ref().map_or("-".to_owned(), who), whos, Paint::Plain),
+            // The last one needs no space behind it.
+            (end, ends + 1, paint),
         ],
     );
     if style.verbose {
@@ -121,7 +131,32 @@ fn line(page: &mut Page, step: &Step, rails: &str, style: Style) {
     }
 }
 
-fn what(step: &Step) -> String {
+/// How wide the columns of a step are.
+struct Columns {
+    time: usize,
+    sort: usize,
+    what: usize,
+    who: usize,
+    end: usize,
+}
+
+impl Columns {
+    /// What a narrow screen has no room for is left out, the least telling first.
+    fn of(width: usize) -> Self {
+        let time = if width >= 90 { 13 } else { 9 };
+        let sort = if width >= 80 { 14 } else { 0 };
+        let end = if width >= 80 { 20 } else { 10 };
+        let who = match width {
+            100.. => 14 + (width - 100) / 3,
+            60.. => 14,
+            _ => 0,
+        };
+        Columns { time, sort, what: width - time - sort - who - end, who, end }
+    }
+}
+
+/// What was done, to what, behind the lines that join it to those above.
+fn what(step: &Step, rails: &str, columns: usize) -> String {
     let tool = step.tool.as_ref().map(|tool| match &tool.server {
         Some(server) => format!("{server}/{}", tool.name),
         None => tool.name.clone(),
@@ -129,8 +164,11 @@ fn what(step: &Step) -> String {
     let what = tool.or_else(|| step.operation.clone()).or_else(|| step.task.clone());
     let what = what.unwrap_or_else(|| spoken(step.kind.as_str()));
     match &step.resource {
-        Some(resource) => format!("{what} {}", resource.uri),
-        None => what,
+        Some(resource) => {
+            let room = columns.saturating_sub(1 + width(rails));
+            format!("{rails}{}", done_to(&clean(&what), &clean(&resource.uri), room))
+        }
+        None => format!("{rails}{what}"),
     }
 }
 

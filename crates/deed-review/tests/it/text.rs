@@ -19,11 +19,6 @@ fn expect(name: &str, text: &str) {
     for line in text.lines() {
         assert!(line.chars().count() <= WIDTH, "too wide: {line}");
     }
-    expect_lines(name, text);
-}
-
-/// As [`expect`], of lines as long as they are.
-fn expect_lines(name: &str, text: &str) {
     for line in text.lines() {
         assert_eq!(line.trim_end(), line);
     }
@@ -35,11 +30,11 @@ fn expect_lines(name: &str, text: &str) {
     assert_eq!(text, expected, "{} differs; see the head of this file", path.display());
 }
 
-fn explained(name: &str, records: &[Value], style: Style) {
+fn explained(name: &str, records: &[Value], style: Style<'_>) {
     expect(name, &render::explain(&Store::of(records).explain(ACTION), style));
 }
 
-const PLAIN: Style = Style { colour: false, verbose: false };
+const PLAIN: Style<'_> = Style { colour: false, verbose: false, width: WIDTH, program: "deed", place: "" };
 
 #[test]
 fn authorised() {
@@ -133,7 +128,7 @@ fn hostile_text_moves_no_cursor() {
     let texts = [
         (render::explain(&answer, Style { verbose: true, ..PLAIN }), WIDTH),
         (render::trace(&store.trace(None), Style { verbose: true, ..PLAIN }), WIDTH),
-        (render::rows(&[row], PLAIN), usize::MAX),
+        (render::rows(&[row], PLAIN), WIDTH),
     ];
     for (text, widest) in texts {
         assert!(
@@ -184,6 +179,60 @@ fn a_list() {
         .iter()
         .map(|n| action_row(&store, &store.found(*n)).expect("readable"))
         .collect();
-    expect_lines("find", &render::rows(&rows, PLAIN));
+    expect("find", &render::rows(&rows, PLAIN));
+    expect("find-narrow", &render::rows(&rows, Style { width: 60, ..PLAIN }));
     assert_eq!(render::rows(&[], PLAIN), "");
+}
+
+/// The longest thing of each sort: an ARN, a key with a path, an operation with a long name.
+fn wide() -> Store {
+    let role =
+        "aws:arn:aws:iam::111122223333:role/aws-reserved/sso.amazonaws.com/eu-central-1/release-manager";
+    let act = with(
+        &story()[4],
+        json!({
+            "executor": { "key": role, "type": "service_account", "name": "a-name-that-nobody-would-give-to-a-role" },
+            "operation": "organizations:EnableAWSServiceAccessForOrganization",
+            "resource": { "uri": "arn:aws:dynamodb:eu-central-1:111122223333:table/orders/index/by-customer" },
+            "trace_id": TRACE,
+        }),
+    );
+    let mut records = story();
+    records[4] = act;
+    Store::of(&records)
+}
+
+#[test]
+fn every_screen_fits_its_width_and_cuts_no_id() {
+    let store = wide();
+    let (answer, trace) = (store.explain(ACTION), store.trace(None));
+    let row = action_row(&store, &store.found(ACTION)).expect("readable");
+    for width in [40, 60, 80, 100, 140, 200] {
+        let style = Style { width, ..PLAIN };
+        let list = render::rows(std::slice::from_ref(&row), style);
+        assert!(list.contains(&row.id.to_string()), "{list}");
+        for text in [list, render::explain(&answer, style), render::trace(&trace, style)] {
+            for line in text.lines().filter(|line| !line.contains("deed ")) {
+                assert!(line.chars().count() <= width, "{width}: {line}\n{text}");
+            }
+        }
+    }
+    // Where there is room, nothing is cut.
+    let list = render::rows(std::slice::from_ref(&row), Style { width: 240, ..PLAIN });
+    assert!(list.contains("by-customer") && !list.contains('…'), "{list}");
+    // What tells most is left: the operation, and the end of what it was done to.
+    let list = render::rows(&[row], PLAIN);
+    assert!(list.contains("organi") && list.contains("customer"), "{list}");
+}
+
+#[test]
+fn what_is_suggested_leads_to_the_same_store() {
+    let store = Store::of(&story());
+    let style = Style { place: " --data 'my store'", ..PLAIN };
+    let text = render::explain(&store.explain(ACTION), style);
+    let suggested: Vec<&str> =
+        text.split("deed ").skip(1).map(|rest| rest.lines().next().unwrap_or("")).collect();
+    assert!(!suggested.is_empty(), "{text}");
+    assert!(suggested.iter().all(|command| command.trim_end().ends_with(" --data 'my store'")), "{text}");
+    assert!(!render::explain(&store.explain(ACTION), Style { program: "", ..PLAIN }).contains("next"));
 }

@@ -13,7 +13,7 @@ use crate::{
     app::App,
     auth::{Caller, Reading},
     engine::{AskError, Engine},
-    find::Filter,
+    find::{Filter, MOST_ACTIONS},
     problem::{Kind, Problem},
 };
 
@@ -24,6 +24,10 @@ pub(crate) async fn list(
     Params(mut filter): Params<Filter>,
 ) -> Result<Response, Problem> {
     filter.tenant = tenant_of(&caller, filter.tenant)?;
+    if let Some(limit) = filter.limit.filter(|limit| !(1..=MOST_ACTIONS).contains(limit)) {
+        let detail = format!("query string: limit: expected 1 to {MOST_ACTIONS}, found {limit}");
+        return Err(Problem::new(Kind::BadRequest, detail));
+    }
     let page = app.ask(move |engine| Ok(engine.find(&filter, caller.tenant())?)).await?;
     json(&page)
 }

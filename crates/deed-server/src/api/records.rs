@@ -1,5 +1,7 @@
 //! `POST /v1/records`.
 
+mod each;
+
 use std::sync::Arc;
 
 use axum::{body::Body, extract::State, response::Response};
@@ -26,6 +28,9 @@ pub(crate) struct How {
     /// A record that cannot be taken does not keep the others out.
     #[serde(default)]
     each: bool,
+    /// As `each`; and an event that is there already is corrected where its mapping is newer.
+    #[serde(default)]
+    again: bool,
 }
 
 /// Seals records and answers when they are durable.
@@ -42,23 +47,41 @@ pub(crate) async fn append(
         return Err(Problem::new(Kind::MediaType, format!("expected one of `{}`", MEDIA_TYPES.join("`, `"))));
     }
     let received = Received::read(&app, &headers, body).await?;
-    let (answers, ()) = app.record(begin(&app, &caller, received, how.each)).await?;
-    if how.each {
-        return json(&Receipts { receipts: answers.into_iter().map(Answer::from).collect() });
+    if how.each || how.again {
+        return json(&Receipts { receipts: each::append(&app, &caller, received, how.again).await? });
     }
-    let receipts: Vec<Receipt> = answers.into_iter().collect::<Result<_, _>>()?;
+    let (answers, ()) = app.record(begin(&app, &caller, received)).await?;
+    let mut receipts = Vec::with_capacity(answers.len());
+    for answer in answers {
+        match answer {
+            Ok(receipt) => receipts.push(receipt),
+            Err(error) => return Err(told(&app, &caller, error).await),
+        }
+    }
     json(&Receipts { receipts })
 }
 
+/// `error` as `caller` may know it: another tenant's record is nothing to it, and so is where that stands.
+async fn told(app: &App, caller: &Caller, error: AppendError) -> Problem {
+    let (AppendError::Conflict { index, id, first }, Some(tenant)) = (&error, caller.tenant()) else {
+        return error.into();
+    };
+    let (index, id, first, tenant) = (*index, *id, *first, tenant.to_owned());
+    let is_own = app.ask(move |engine| {
+        let leaf = engine.ledger().leaf(first)?;
+        let is_own = *crate::evidence::parse(&leaf)?.tenant == *tenant;
+        Ok(is_own)
+    });
+    match is_own.await {
+        Ok(true) => error.into(),
+        Ok(false) => Problem::taken(index, id),
+        Err(problem) => problem,
+    }
+}
+
 /// Seals what was received and hands it to the ledger.
-async fn begin(
-    app: &App,
-    caller: &Arc<Caller>,
-    received: Received,
-    each: bool,
-) -> Result<(Pending, ()), Problem> {
-    if !each
-        && let Some(body) = received.small()
+async fn begin(app: &App, caller: &Arc<Caller>, received: Received) -> Result<(Pending, ()), Problem> {
+    if let Some(body) = received.small()
         && let Some(pending) =
             app.engine.ledger().begin_at_once(body, &caller.sender).map_err(|error| refused(error, body))?
     {
@@ -68,7 +91,7 @@ async fn begin(
     let small = received.small().is_some();
     let seal = move |ledger: &Ledger| {
         let body = received.plain()?;
-        let pending = ledger.begin(&body, &caller.sender, each).map_err(|error| refused(error, &body))?;
+        let pending = ledger.begin(&body, &caller.sender, false).map_err(|error| refused(error, &body))?;
         Ok::<_, Problem>((pending, ()))
     };
     app.seal(small, seal).await
@@ -79,35 +102,7 @@ struct Receipts<T> {
     receipts: Vec<T>,
 }
 
-/// What became of one record: its receipt, or an object with the member `error`.
-enum Answer {
-    Recorded(Receipt),
-    Refused(Box<Problem>),
-}
-
-impl From<Result<Receipt, AppendError>> for Answer {
-    fn from(result: Result<Receipt, AppendError>) -> Self {
-        match result {
-            Ok(receipt) => Answer::Recorded(receipt),
-            Err(error) => Answer::Refused(Box::new(error.into())),
-        }
-    }
-}
-
-impl Serialize for Answer {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Refused<'a> {
-            error: &'a Problem,
-        }
-        match self {
-            Answer::Recorded(receipt) => receipt.serialize(serializer),
-            Answer::Refused(error) => Refused { error }.serialize(serializer),
-        }
-    }
-}
-
-/// A body that is no JSON at all is another error than a record that is wrong.
+/// Text that is no JSON at all is another error than a record that is wrong.
 fn refused(error: AppendError, body: &[u8]) -> Problem {
     match error {
         AppendError::Refused(record) if !is_json(body) => Problem::new(Kind::NotJson, record.to_string()),

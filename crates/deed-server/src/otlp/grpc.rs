@@ -29,6 +29,7 @@ use crate::{
 };
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 
 /// The services of an OTLP/gRPC listener. Any other answers `UNIMPLEMENTED`.
 pub(crate) fn router(app: &Arc<App>) -> Router {
@@ -39,15 +40,23 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
     let logs = LogsServiceServer::new(Receiver(app.clone()))
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(limit);
-    Routes::new(traces).add_service(logs).into_axum_router().layer(map_response(final_if_too_large))
+    Routes::new(traces).add_service(logs).into_axum_router().layer(map_response(as_otlp_has_it))
 }
 
-/// tonic says `OUT_OF_RANGE` of a message over the limit, which OTLP would have tried again for ever.
-async fn final_if_too_large(mut response: Response) -> Response {
-    let status = response.headers().get(GRPC_STATUS);
-    if status.is_some_and(|status| *status == HeaderValue::from(Code::OutOfRange as i32)) {
-        response.headers_mut().insert(GRPC_STATUS, HeaderValue::from(Code::ResourceExhausted as i32));
-    }
+/// tonic says `OUT_OF_RANGE` of a message over the limit, which OTLP would have tried again for ever, and
+/// `INTERNAL` of one that it cannot decode, which is the sender's fault. What fails here has details.
+async fn as_otlp_has_it(mut response: Response) -> Response {
+    let is = |code: Code| {
+        response.headers().get(GRPC_STATUS).is_some_and(|status| *status == HeaderValue::from(code as i32))
+    };
+    let code = if is(Code::OutOfRange) {
+        Code::ResourceExhausted
+    } else if is(Code::Internal) && !response.headers().contains_key(GRPC_DETAILS) {
+        Code::InvalidArgument
+    } else {
+        return response;
+    };
+    response.headers_mut().insert(GRPC_STATUS, HeaderValue::from(code as i32));
     response
 }
 

@@ -125,7 +125,8 @@ impl Hub {
                         Err(problem) => voice.refuse(problem, request.headers()),
                     };
                     if response.status().is_client_error() || response.status().is_server_error() {
-                        rest.drain().await;
+                        // Beside the answer, not before it: whoever announced too much waits for one.
+                        tokio::spawn(rest.drain());
                     }
                     Ok::<_, Infallible>(response)
                 }

@@ -119,6 +119,9 @@ async fn paths_methods_and_parameters_that_do_not_exist() {
     assert_eq!(answer.header(header::ALLOW), "POST");
     for path in [
         "/v1/actions?limit=many",
+        "/v1/actions?limit=0",
+        "/v1/actions?limit=1001",
+        "/v1/actions?limit=-1",
         "/v1/actions?colour=red",
         "/v1/actions?since=yesterday",
         "/v1/actions?trace=0",
@@ -140,6 +143,28 @@ async fn paths_methods_and_parameters_that_do_not_exist() {
         let answer = running.get(path).await;
         assert_eq!((answer.status, answer.problem().as_str()), (404, "not-found"), "{path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_announced_too_large_is_refused_at_once() {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+    let running = Running::start().await;
+    let mut stream = TcpStream::connect(running.http()).await.unwrap();
+    let head = format!(
+        "POST /v1/records HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n",
+        running.http()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // Nothing of the body is sent, and nothing more will be: what is answered is answered to the head.
+    let mut answer = [0; 12];
+    let answered = std::time::Instant::now();
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
+    // The rest of the body is waited for five seconds, beside the answer.
+    assert!(answered.elapsed() < std::time::Duration::from_secs(5), "{:?}", answered.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -86,6 +86,27 @@ async fn other_services_are_not_implemented() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_message_is_the_sender_s_fault() {
+    let running = Running::start().await;
+    // Whole frames of which the messages are no protobuf, and one that is said to be compressed and is not.
+    for frame in [&[0, 0, 0, 0, 3, 0xff, 0xff, 0xff][..], &[0, 0, 0, 0, 2, 0x0a, 0x7f]] {
+        let stream = TcpStream::connect(running.server.addresses().otlp_grpc.unwrap()).await.unwrap();
+        let (mut sender, connection) =
+            http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let request = http::Request::post(
+            "http://localhost/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+        )
+        .header("content-type", "application/grpc")
+        .body(Full::new(Bytes::copy_from_slice(frame)))
+        .unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        assert_eq!(answer.headers()["grpc-status"], (Code::InvalidArgument as i32).to_string(), "{answer:?}");
+    }
+    assert_eq!(running.size(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_asked_for() {
     use std::collections::BTreeSet;
 

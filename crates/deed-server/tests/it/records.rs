@@ -72,6 +72,128 @@ async fn each_on_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_is_no_json_stands_alone_too() {
+    let running = Running::start().await;
+    let mut body =
+        [observation(1, "agent:a"), "{oops".into(), observation(2, "agent:a")].join("\n").into_bytes();
+    body.extend_from_slice(b"\n{\"a\":\"\xff\"}\n");
+    body.extend_from_slice(observation(3, "agent:a").as_bytes());
+    let answer = call(running.http(), post("/v1/records?each=true", "application/x-ndjson", body)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let receipts = answer.json()["receipts"].as_array().unwrap().clone();
+    let indexes: Vec<_> = receipts.iter().map(|receipt| receipt["index"].as_u64()).collect();
+    assert_eq!(indexes, [Some(0), None, Some(1), None, Some(2)], "{}", answer.text());
+    for at in [1, 3] {
+        let error = &receipts[at]["error"];
+        assert_eq!(
+            (error["status"].as_u64(), error["index"].as_u64()),
+            (Some(400), Some(at as u64)),
+            "{error}"
+        );
+    }
+    assert_eq!(running.size(), 3);
+    // Nothing tells where the next record of a broken list begins.
+    let broken =
+        post("/v1/records?each=true", "application/json", format!("[{},", observation(4, "agent:a")));
+    assert_eq!((call(running.http(), broken).await.status, running.size()), (400, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_lines_cost_no_more_than_they_are_long() {
+    let running = Running::with(small()).await;
+    // Each of these could begin a record that ends megabytes later.
+    let body = "{}x\n".to_owned() + &"[\n".repeat(100_000);
+    let answer = call(running.http(), post("/v1/records?each=true", "application/x-ndjson", body)).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.json()["receipts"].as_array().unwrap().len(), 100_001);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_read_again_by_a_newer_mapping() {
+    let running = Running::start().await;
+    let event = |system: &str, version: u32, operation: &str, raw: &str| {
+        format!(
+            r#"{{"kind":"observation","basis":"imported","time":"2026-11-20T10:00:00Z","executor":{{"type":"unknown"}},"operation":"{operation}","source":{{"system":"{system}","event_id":"e1","collector":"x/{version}"}},"disclose":{{"event":{{"raw":"{raw}"}}}}}}"#
+        )
+    };
+    let send = async |how: &str, body: String| {
+        let path = format!("/v1/records?{how}=true");
+        let answer = call(running.http(), post(&path, "application/x-ndjson", body)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()["receipts"][0].clone()
+    };
+    let listed = async || {
+        let page = running.get("/v1/actions").await.json();
+        let rows = page["actions"].as_array().unwrap().clone();
+        rows.iter().map(|row| row["operation"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let first = send("each", event("s", 1, "read wrongly", "r")).await;
+    // Not asked for, and by the same mapping: nothing new (D12).
+    for receipt in [
+        send("each", event("s", 2, "read well", "r")).await,
+        send("again", event("s", 1, "read wrongly", "r")).await,
+    ] {
+        assert_eq!((&receipt["id"], &receipt["duplicate"]), (&first["id"], &json!(true)));
+    }
+    let second = send("again", event("s", 2, "read well", "r")).await;
+    assert_eq!((&second["index"], second.get("duplicate")), (&json!(1), None));
+    assert_eq!(listed().await, ["read well"]);
+    // Again: there before. A third mapping corrects the second, an older one nothing.
+    assert_eq!(send("again", event("s", 2, "read well", "r")).await["duplicate"], true);
+    assert_eq!(send("again", event("s", 3, "read better", "r")).await["index"], 2);
+    assert_eq!(send("again", event("s", 2, "read well", "r")).await["duplicate"], true);
+    assert_eq!((listed().await, running.size()), (vec!["read better".to_owned()], 3));
+    let ledger = running.server.engine().ledger();
+    let supersedes =
+        |index| ledger.leaf(index).unwrap().skeleton().unwrap().supersedes.map(|id| id.to_string());
+    assert_eq!(supersedes(1).as_deref(), first["id"].as_str());
+    assert_eq!(supersedes(2).as_deref(), second["id"].as_str());
+    let explained =
+        running.get(&format!("/v1/actions/{}/explain", first["id"].as_str().unwrap())).await.json();
+    assert_eq!(explained["action"]["operation"], "read better");
+    // What was never there is recorded as ever; another mapping's version says nothing.
+    assert_eq!(send("again", event("t", 2, "new", "r")).await["index"], 3);
+    let other = event("s", 9, "strange", "r").replace("x/9", "y/9");
+    assert_eq!(send("again", other).await["duplicate"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_tenant_s_record_is_not_told_of() {
+    use std::collections::BTreeSet;
+
+    use deed_seal::hash::Hash;
+    use deed_server::settings::{Right, Settings, Token};
+
+    use crate::support::{by, open, options};
+
+    let secret = |tenant: &str| format!("{tenant}-0123456789abcdef0123456789abcdef");
+    let token = |tenant: &str| Token {
+        name: tenant.into(),
+        hash: Hash::of(secret(tenant).as_bytes()).0,
+        tenant: Some(tenant.into()),
+        rights: BTreeSet::from([Right::Write]),
+    };
+    let settings = Settings { tokens: vec![token("acme"), token("globex")], ..Settings::default() };
+    let dir = tempfile::tempdir().unwrap();
+    let options = deed_server::ServeOptions { listen: Some("0.0.0.0:0".parse().unwrap()), ..options() };
+    let running = Running { server: open(dir.path(), settings, options).await, dir };
+    let named =
+        |n| observation(n, "agent:a").replacen('{', r#"{"id":"0193a7b0-0000-7000-8000-000000000001","#, 1);
+    let send = async |tenant: &str, how: &str, body: String| {
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], running.http().port()));
+        call(address, by(&secret(tenant), post(&format!("/v1/records{how}"), "application/json", body))).await
+    };
+    assert_eq!(send("acme", "", named(1)).await.status, 200);
+    // Its own record is named to a tenant.
+    assert_eq!(send("acme", "", named(2)).await.json()["first"], 0);
+    for how in ["", "?each=true"] {
+        let answer = send("globex", how, named(2)).await;
+        assert!(!answer.text().contains("leaf") && !answer.text().contains("first"), "{}", answer.text());
+        assert!(answer.text().contains("409"), "{}", answer.text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_sender_is_sealed() {
     let running = Running::start().await;
     running.record(&observation(1, "agent:a")).await;

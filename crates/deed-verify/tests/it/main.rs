@@ -136,12 +136,46 @@ SELF-CONSISTENT ONLY  log
   root       {root}
   checked    3 leaves, 2 files, 1 checkpoint
   found      0 violated, 0 unverified
-  signed by  self-consistent only: no key kept elsewhere vouches for the checkpoint
+  signed by  nobody that is known here: self-consistent only, no key kept elsewhere vouches for it
+  unchecked  checkpoint: its signatures were not checked, for no key was given: nothing vouches that `example.com/log` signed it
   what now   get the log's key from someone else: deed-verify log --vkey FILE
 "
     );
     assert_eq!(run1.out, expected);
     assert_eq!(run(folder.path(), &["log", "--json"]).json()["self_consistent_only"], true);
+}
+
+#[test]
+fn a_signature_that_nobody_checked_is_named_and_one_that_is_none_is_wrong() {
+    let folder = log(3);
+    let path = folder.path().join("log/checkpoint");
+    let good = fs::read_to_string(&path).unwrap();
+    let signature = good.lines().last().unwrap().to_owned();
+    // Well formed, by nobody: without a key it cannot be told from a good one, and that is said.
+    let forged =
+        good.replace(&signature, "\u{2014} example.com/log 33d7b49hR2FyYmFnZSBhbmQgbm90aGluZyBlbHNl");
+    fs::write(&path, &forged).unwrap();
+    let answer = run(folder.path(), &["log", "--json"]).json();
+    assert_eq!((&answer["verified"], &answer["self_consistent_only"]), (&json!(true), &json!(true)));
+    assert_eq!(answer["unchecked"][0]["where"], "checkpoint");
+    assert!(answer["unchecked"][0]["why"].as_str().unwrap().contains("not checked"), "{answer}");
+    assert_eq!(run(folder.path(), &["log", "--vkey", "key"]).code, 5);
+    // No base64, no key id, no mark: no signature at all.
+    for line in ["\u{2014} example.com/log !!!!", "\u{2014} example.com/log AAA=", "example.com/log AAAAAAAA"]
+    {
+        fs::write(&path, good.replace(&signature, line)).unwrap();
+        let run = run(folder.path(), &["log", "--json"]);
+        assert_eq!(run.code, 4, "{line}: {}", run.out);
+        assert_eq!(run.json()["problems"][0]["where"], "checkpoint");
+    }
+}
+
+#[test]
+fn names_of_files_move_no_cursor() {
+    let folder = log(3);
+    write(&folder.path().join("log/\u{1b}[2J"), b"");
+    let run = run(folder.path(), &["log"]);
+    assert!(!run.out.contains('\u{1b}') && run.out.contains("[2J"), "{:?}", run.out);
 }
 
 #[test]

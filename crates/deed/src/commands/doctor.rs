@@ -15,7 +15,7 @@ use crate::{
     cli::Global,
     client::Request,
     exit::{Code, Outcome},
-    output::{Output, clean, ended},
+    output::{Output, clean, ended, shell_word},
 };
 
 /// One thing that was looked at.
@@ -73,7 +73,10 @@ fn keys(dir: &Path) -> Check {
         Ok(is) if is.permissions().mode() & 0o077 == 0 => {
             (true, format!("only its owner can open `{}`", folder.display()))
         }
-        Ok(_) => (false, format!("others can open `{0}`: chmod 700 {0}", folder.display())),
+        Ok(_) => {
+            let path = folder.display().to_string();
+            (false, format!("others can open `{path}`: chmod 700 {}", shell_word(&path)))
+        }
         Err(error) => (false, format!("`{}`: {error}", folder.display())),
     };
     Check { name: "keys".to_owned(), ok, detail }

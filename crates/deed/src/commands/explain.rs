@@ -9,6 +9,7 @@ use crate::{
     cli::{Explain, Global},
     client::Request,
     exit::{Failure, Outcome},
+    hint::Hint,
     output::Output,
 };
 
@@ -19,7 +20,7 @@ pub(crate) async fn run(global: &Global, explain: Explain, output: Output) -> Ou
     if output.json {
         return output.document(&answer);
     }
-    output.print(&render::explain(&read(answer)?, output.style(explain.verbose)))
+    output.print(&render::explain(&read(answer)?, Hint::of(global).style(output, explain.verbose)))
 }
 
 /// The explanation of the action that record `id` belongs to, as the API gives it.

@@ -15,6 +15,7 @@ use crate::{
     cli::{Export, Global},
     client::Request,
     exit::{Failure, Outcome},
+    hint::Hint,
     output::{Output, clean, grouped, shell_word},
     progress::Progress,
 };
@@ -36,12 +37,12 @@ pub(crate) async fn run(global: &Global, export: Export, output: Output) -> Outc
         }));
     }
     output.print(&format!(
-        "{} leaves in `{}`: {} files written, {} there before\n  next  deed verify {}\n",
+        "{} leaves in `{}`: {} files written, {} there before\n  next  {}\n",
         grouped(written.head.size),
         clean(&dir),
         grouped(written.files),
         grouped(written.kept),
-        shell_word(&dir),
+        Hint::of(global).anywhere(&format!("verify {}", shell_word(&dir))),
     ))
 }
 

@@ -8,6 +8,7 @@ use crate::{
     cli::{Find, Global},
     client::{Request, query_value},
     exit::{Failure, Outcome},
+    hint::Hint,
     output::{Output, count, note},
 };
 
@@ -16,7 +17,11 @@ const PAGE: u32 = 1000;
 
 pub(crate) async fn run(global: &Global, find: Find, output: Output) -> Outcome {
     let access = Access::open(global, Need::Existing)?;
-    access.finish(list(&access, &find, output).await).await.map_err(|failure| failure.doing("list actions"))
+    let hint = Hint::of(global);
+    access
+        .finish(list(&access, &find, &hint, output).await)
+        .await
+        .map_err(|failure| failure.doing("list actions"))
 }
 
 /// A page of actions, as the API gives it.
@@ -36,7 +41,7 @@ pub(crate) async fn page(access: &Access, query: &str) -> Result<Page, Failure> 
     access.call(&Request::get(format!("/v1/actions?{query}"))).await?.json()
 }
 
-async fn list(access: &Access, find: &Find, output: Output) -> Outcome {
+async fn list(access: &Access, find: &Find, hint: &Hint, output: Output) -> Outcome {
     let filter = query(find);
     let mut wanted = find.limit;
     let mut before: Option<u64> = None;
@@ -65,11 +70,11 @@ async fn list(access: &Access, find: &Find, output: Output) -> Outcome {
         note("no action is like that");
         return Ok(());
     }
-    output.print(&render::rows(&rows, output.style(false)))?;
+    output.print(&render::rows(&rows, hint.style(output, false)))?;
     if before.is_some() {
         note(&format!("the newest {}; more with --limit", count(found, "action")));
     }
-    output.print("\n  next  deed explain ID\n")
+    output.print(&format!("\n  next  {}\n", hint.deed("explain ID")))
 }
 
 /// The filter as a query string, each part with its `&`.

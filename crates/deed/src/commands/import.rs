@@ -18,6 +18,7 @@ use crate::{
     cli::{Global, Import},
     commands::records::{Sent, send_each},
     exit::{Code, Failure, Outcome},
+    hint::Hint,
     output::Output,
     progress::Progress,
     stop::Stop,
@@ -33,15 +34,16 @@ type Answered = (Arc<Batch>, Vec<Sent>);
 
 pub(crate) async fn run(global: &Global, import: Import, output: Output, stop: &Stop) -> Outcome {
     let access = Access::open(global, Need::Make)?;
-    access.finish(import_all(&access, import, output, stop).await).await
+    let hint = Hint::of(global);
+    access.finish(import_all(&access, import, &hint, output, stop).await).await
 }
 
-async fn import_all(access: &Access, import: Import, output: Output, stop: &Stop) -> Outcome {
+async fn import_all(access: &Access, import: Import, hint: &Hint, output: Output, stop: &Stop) -> Outcome {
     let mut summary = Summary::begin(import.source.as_str(), output)?;
     let started = Instant::now();
     let result = pump(access, &import, &mut summary, stop).await;
     let failure = result.err();
-    summary.finish(started.elapsed(), &import.paths, failure.is_some() || stop.is_asked())?;
+    summary.finish(started.elapsed(), &import.paths, hint, failure.is_some() || stop.is_asked())?;
     match failure {
         Some(failure) => Err(failure
             .doing("import")
@@ -74,9 +76,9 @@ async fn pump(access: &Access, import: &Import, summary: &mut Summary, stop: &St
         };
         match read {
             Some(Read::Batch(batch)) => {
-                let (access, batch) = (access.clone(), Arc::new(batch));
+                let (access, batch, again) = (access.clone(), Arc::new(batch), import.again);
                 under_way.spawn(async move {
-                    let sent = send_each(&access, &batch.texts()).await?;
+                    let sent = send_each(&access, &batch.texts(), again).await?;
                     Ok((batch, sent))
                 });
             }

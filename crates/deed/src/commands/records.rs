@@ -1,8 +1,10 @@
 //! Sending records, and what is said about them.
 
+use std::borrow::Cow;
+
 use deed_record::RecordId;
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use crate::{
     access::Access,
@@ -72,17 +74,20 @@ pub(crate) async fn send_all(
 
 /// Sends `records`, each on its own: what becomes of one does not touch the others.
 ///
+/// With `again`, an event that is there already is corrected where its mapping is newer.
+///
 /// # Errors
 /// No answer, or nothing can be recorded at all.
-pub(crate) async fn send_each(access: &Access, records: &[&str]) -> Result<Vec<Sent>, Failure> {
+pub(crate) async fn send_each(access: &Access, records: &[&str], again: bool) -> Result<Vec<Sent>, Failure> {
     #[derive(Deserialize)]
     struct Answers {
         receipts: Vec<Answer>,
     }
+    let path = if again { "/v1/records?again=true" } else { "/v1/records?each=true" };
     let mut todo = vec![records];
     let mut sent = Vec::with_capacity(records.len());
     while let Some(records) = todo.pop() {
-        let response = access.call(&request("/v1/records?each=true", records)).await?;
+        let response = access.call(&request(path, records)).await?;
         if response.status.is_success() {
             let answers = response.json::<Answers>()?.receipts;
             if answers.len() != records.len() {
@@ -108,7 +113,7 @@ pub(crate) async fn send_each(access: &Access, records: &[&str]) -> Result<Vec<S
         match records {
             _ if !of_records => return Err(refusal.failure),
             [_] => sent.push(Sent::Refused(refusal.error)),
-            // One that is no JSON spoils the batch: halving finds it, and the others go in.
+            // A batch that is refused as a whole: halving finds the one that is meant.
             _ => {
                 let (first, second) = records.split_at(records.len() / 2);
                 todo.push(second);
@@ -162,7 +167,17 @@ impl Problem {
 }
 
 fn request(path: &str, records: &[&str]) -> Request {
-    Request::post(path, "application/x-ndjson", records.join("\n"))
+    let lines: Vec<Cow<'_, str>> = records.iter().map(|record| one_line(record)).collect();
+    Request::post(path, "application/x-ndjson", lines.join("\n"))
+}
+
+/// What is no JSON is taken for one record, and not for one a line.
+fn one_line(record: &str) -> Cow<'_, str> {
+    if record.contains('\n') && serde_json::from_str::<IgnoredAny>(record).is_err() {
+        Cow::Owned(record.replace(['\n', '\r'], " "))
+    } else {
+        Cow::Borrowed(record)
+    }
 }
 
 fn refusal(response: &Response) -> Refusal {

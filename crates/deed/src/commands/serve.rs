@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use deed_server::{Addresses, ServeOptions};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
     cli::{Global, Listener, Serve},
     exit::{Failure, Outcome},
     holder::{Holder, TakeError},
-    output::Output,
+    output::{Output, note},
     stop::Stop,
 };
 
@@ -26,6 +27,7 @@ pub(crate) async fn run(global: &Global, serve: Serve, output: Output, stop: &St
             )));
         }
     };
+    raise_open_files();
     let until = Instant::now() + PATIENCE;
     let holder = loop {
         let options = |settings: &deed_server::settings::Settings| {
@@ -49,6 +51,18 @@ pub(crate) async fn run(global: &Global, serve: Serve, output: Output, stop: &St
     }
     stop.asked().await;
     holder.close().await
+}
+
+/// Lets this process have as many files and connections open as it may: the limit that most systems begin
+/// with is below the connections that are taken.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        note(&format!("the limit of open files stays as it is: {error}"));
+    }
 }
 
 /// What is listened on, a line each.

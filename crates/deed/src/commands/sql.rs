@@ -10,7 +10,8 @@ use crate::{
     cli::{Global, Sql},
     client::{self, Request},
     exit::{Failure, Outcome},
-    output::Output,
+    hint::Hint,
+    output::{Output, clean},
 };
 
 pub(crate) async fn run(global: &Global, sql: Sql, output: Output) -> Outcome {
@@ -26,8 +27,10 @@ pub(crate) async fn run(global: &Global, sql: Sql, output: Output) -> Outcome {
         query => query.to_owned(),
     };
     if sql.format == "parquet" && std::io::stdout().is_terminal() {
-        return Err(Failure::usage("Parquet is nothing for a terminal")
-            .detail("write it to a file: deed sql --format parquet QUERY > FILE"));
+        return Err(Failure::usage("Parquet is nothing for a terminal").detail(format!(
+            "write it to a file: {} > FILE",
+            Hint::of(global).deed("sql --format parquet QUERY")
+        )));
     }
     let format = if output.json { "json" } else { &sql.format };
     let access = Access::open(global, Need::Existing)?;
@@ -55,10 +58,53 @@ async fn print_rows(
         let said = answer.into_body().collect().await.map_err(broken)?.to_bytes();
         return Err(client::refusal(status, &said));
     }
+    // A table is made harmless where it is made. CSV is for programs, which want what there is.
+    let mut harmless = (format == "csv" && std::io::stdout().is_terminal()).then(Harmless::default);
     while let Some(frame) = answer.body_mut().frame().await {
-        if let Ok(rows) = frame.map_err(broken)?.into_data() {
-            output.bytes(&rows)?;
+        let Ok(rows) = frame.map_err(broken)?.into_data() else { continue };
+        match &mut harmless {
+            Some(harmless) => output.print(&harmless.take(&rows))?,
+            None => output.bytes(&rows)?,
         }
     }
     Ok(())
+}
+
+/// Text that comes in pieces, with everything escaped but line ends that a terminal would act upon.
+#[derive(Default)]
+struct Harmless {
+    /// The beginning of a character whose end is still to come.
+    rest: Vec<u8>,
+}
+
+impl Harmless {
+    fn take(&mut self, piece: &[u8]) -> String {
+        self.rest.extend_from_slice(piece);
+        let whole = match std::str::from_utf8(&self.rest) {
+            Ok(_) => self.rest.len(),
+            // What is no UTF-8 at all is shown as that; only an end that is missing is waited for.
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            Err(_) => self.rest.len(),
+        };
+        let whole: Vec<u8> = self.rest.drain(..whole).collect();
+        let lines: Vec<String> =
+            String::from_utf8_lossy(&whole).split('\n').map(|line| clean(line).into_owned()).collect();
+        lines.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn csv_moves_no_cursor() {
+        let mut harmless = Harmless::default();
+        let text = "name,n\n\"a\u{1b}[2J\u{7}\nb\",\u{9b}1m\u{e9}\n";
+        let mut shown = String::new();
+        for piece in text.as_bytes().chunks(3) {
+            shown.push_str(&harmless.take(piece));
+        }
+        assert_eq!(shown, "name,n\n\"a\\u{1b}[2J\\u{7}\nb\",\\u{9b}1m\u{e9}\n");
+    }
 }

@@ -9,6 +9,7 @@ use crate::{
     cli::{Global, Trace},
     client::Request,
     exit::{Failure, Outcome},
+    hint::Hint,
     output::Output,
 };
 
@@ -19,7 +20,7 @@ pub(crate) async fn run(global: &Global, trace: Trace, output: Output) -> Outcom
     if output.json {
         return output.document(&answer);
     }
-    output.print(&render::trace(&read(answer)?, output.style(trace.verbose)))
+    output.print(&render::trace(&read(answer)?, Hint::of(global).style(output, trace.verbose)))
 }
 
 /// The trace, as the API gives it.

@@ -18,6 +18,7 @@ use crate::{
     cli::{Global, Verify},
     client::{Client, Endpoint},
     exit::{Code, Failure, Outcome},
+    hint::Hint,
     kept,
     output::{Output, clean, count, ended, grouped, shell_word},
     progress::Progress,
@@ -35,7 +36,8 @@ pub(crate) async fn run(global: &Global, verify: Verify, output: Output) -> Outc
             let remote = Remote::open(client)
                 .await
                 .map_err(|error| Failure::new("failed to read the log").detail(format!("{url}: {error}")))?;
-            aside(move || Answer::of_log(url, &remote, &against, &[], Vec::new(), Vec::new())).await?
+            aside(move || Answer::of_log(What::Server, url, &remote, &against, &[], Vec::new(), Vec::new()))
+                .await?
         }
         Target::Store(dir) => aside(move || of_store(&dir, against)).await??,
         Target::Tiles(dir) => aside(move || of_folder(&dir, &against)).await??,
@@ -82,7 +84,7 @@ impl Target {
             let failure =
                 Failure::new(format!("failed to verify `{}`: there is no such folder", dir.display()))
                     .code(Code::NotFound);
-            return Err(if given.is_none() { failure.detail(access::HOW_TO_BEGIN) } else { failure });
+            return Err(if given.is_none() { failure.detail(Hint::of(global).begin()) } else { failure });
         }
         let is_tiles = dir.join("checkpoint").exists() || dir.join("tile").is_dir();
         Ok(if is_tiles && !access::is_store(&dir) { Target::Tiles(dir) } else { Target::Store(dir) })
@@ -119,7 +121,7 @@ fn of_store(dir: &Path, against: Elsewhere) -> Result<Answer, Failure> {
         signed_by: report.signed_by.clone(),
         problems: report.problems,
         unchecked: report.unchecked,
-        is_store: true,
+        what: What::Store,
         place,
     })
 }
@@ -140,7 +142,8 @@ fn of_folder(dir: &Path, against: &Elsewhere) -> Result<Answer, Failure> {
     let place = dir.display().to_string();
     let folder = Folder::open(dir)
         .map_err(|error| Failure::new(format!("failed to read `{place}`")).detail(error.to_string()))?;
-    Ok(Answer::of_log(place, &folder, against, &folder.others, folder.kept.clone(), folder.foreign.clone()))
+    let (kept, foreign) = (folder.kept.clone(), folder.foreign.clone());
+    Ok(Answer::of_log(What::Tiles, place, &folder, against, &folder.others, kept, foreign))
 }
 
 /// What is told about it.
@@ -155,11 +158,20 @@ struct Answer {
     signed_by: Vec<String>,
     problems: Vec<Problem>,
     unchecked: Vec<Unchecked>,
-    is_store: bool,
+    what: What,
+}
+
+/// What was verified.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    Store,
+    Tiles,
+    Server,
 }
 
 impl Answer {
     fn of_log<T: deed_seal::verify::Tiles>(
+        what: What,
         place: String,
         tiles: &T,
         against: &Elsewhere,
@@ -195,7 +207,7 @@ impl Answer {
             signed_by: report.signed_by,
             problems: report.problems,
             unchecked: report.unchecked,
-            is_store: false,
+            what,
             place,
         }
     }
@@ -233,7 +245,11 @@ impl Answer {
         row(
             &mut text,
             "signed by",
-            &if signed_by.is_empty() { "no key that is known here".to_owned() } else { signed_by.join(", ") },
+            &if signed_by.is_empty() {
+                "nobody that is known here: no signature was checked".to_owned()
+            } else {
+                signed_by.join(", ")
+            },
         );
         lines(&mut text, "unchecked", &self.unchecked());
         if let Some(next) = self.next() {
@@ -268,20 +284,41 @@ impl Answer {
 
     fn next(&self) -> Option<String> {
         let place = shell_word(&self.place);
-        let head = if self.is_store { "log/checkpoint" } else { "checkpoint" };
+        let hint = match self.what {
+            What::Server => Hint::of_server(&self.place),
+            What::Store | What::Tiles => Hint::of_store(Path::new(&self.place)),
+        };
+        let head = match self.what {
+            What::Store => "log/checkpoint",
+            What::Tiles | What::Server => "checkpoint",
+        };
+        let head = shell_word(&format!("{}/{head}", self.place.trim_end_matches('/')));
         Some(match self.verified {
             Some(true) if self.self_consistent_only => {
-                "nothing kept elsewhere was asked: whoever could write here could have written all of it.\n\
-                 Keep `deed keys` and a checkpoint in another place: deed verify --vkey FILE --since CHECKPOINT"
-                    .to_owned()
+                let keys = match self.what {
+                    What::Tiles => "the public keys, from whoever runs the log".to_owned(),
+                    What::Store | What::Server => format!("what this prints: {}", hint.deed("keys")),
+                };
+                format!(
+                    "nothing kept elsewhere was asked: whoever could write here could have written all of it.\n\
+                     Keep in another place {keys}\n\
+                     and {head}, then hold the log against them:\n\
+                     {}",
+                    hint.anywhere(&format!("verify {place} --vkey FILE --since CHECKPOINT"))
+                )
             }
             Some(true) => return None,
-            Some(false) if self.place.contains("://") => "keep the checkpoint that it shows, and ask who runs it".to_owned(),
+            Some(false) if self.what == What::Server => {
+                "keep the checkpoint that it shows, and ask who runs it".to_owned()
+            }
             Some(false) => format!(
-                "keep this copy untouched, compare with a backup: deed verify --since {} BACKUP",
-                shell_word(&format!("{}/{head}", self.place))
+                "keep this copy untouched, compare with a backup:\n{}",
+                hint.anywhere(&format!("verify --since {head} BACKUP"))
             ),
-            None => format!("fetch what is missing from another copy, then: deed verify {place}"),
+            None => format!(
+                "fetch what is missing from another copy, then: {}",
+                hint.anywhere(&format!("verify {place}"))
+            ),
         })
     }
 }

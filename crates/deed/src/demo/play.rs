@@ -36,7 +36,7 @@ pub(super) async fn import_cloudtrail(access: &Access) -> Outcome {
     let failed = |why: String| Failure::new("failed to import the CloudTrail file").detail(why);
     let mapped = mapped.map_err(|rejected| failed(format!("line {}: {}", rejected.line, rejected.error)))?;
     let texts: Vec<&str> = mapped.iter().map(|mapped| mapped.record.as_str()).collect();
-    for sent in send_each(access, &texts).await? {
+    for sent in send_each(access, &texts, false).await? {
         if let Sent::Refused(why) = sent {
             return Err(failed(why));
         }

@@ -60,6 +60,19 @@ fn one_bad_record_and_nothing_is_recorded() {
 }
 
 #[test]
+fn the_example_of_the_help_page_works() {
+    let home = Home::new();
+    let help = home.run(["append", "--help"]).good().out;
+    let example = help.split("  echo ").nth(1).unwrap().split("\n\n").next().unwrap();
+    let deed = std::path::Path::new(env!("CARGO_BIN_EXE_deed")).parent().unwrap().to_owned();
+    let path = format!("{}:{}", deed.display(), std::env::var("PATH").unwrap());
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &format!("echo {example}")]).env("PATH", path).env("DEED_DATA", home.store());
+    let ran = crate::support::finish(shell.output().unwrap()).good();
+    assert!(ran.out.contains("1 record recorded"), "{ran:?}");
+}
+
+#[test]
 fn goes_in_whatever_the_size() {
     let home = Home::new();
     let all: String = (0..1201).map(|number| record(number) + "\n").collect();

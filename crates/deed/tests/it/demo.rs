@@ -21,7 +21,13 @@ fn plays_to_the_end_and_leaves_a_good_store() {
     ] {
         assert!(ran.out.contains(word), "`{word}` is not told: {}", ran.out);
     }
-    assert!(ran.out.lines().all(|line| line.chars().count() <= 120), "{}", ran.out);
+    let narrow = crate::support::finish(home.command(["demo"]).env("COLUMNS", "60").output().unwrap()).good();
+    for (width, out) in [(100, &ran.out), (60, &narrow.out)] {
+        for line in out.lines().filter(|line| !line.contains('/')) {
+            assert!(line.chars().count() <= width, "{line}\n{out}");
+        }
+    }
+    assert!(!ran.out.contains("  next "), "what is next is said once, for this store: {}", ran.out);
     assert!(ran.err.is_empty(), "{}", ran.err);
     // What it says to try next works on this very store.
     let next = ran.out.split("Look around in this store").nth(1).unwrap();

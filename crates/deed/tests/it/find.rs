@@ -118,6 +118,29 @@ fn shows_a_trace_as_a_tree() {
 }
 
 #[test]
+fn fits_the_screen() {
+    let home = migration();
+    let trail = examples().join("cloudtrail");
+    home.run(["import", "cloudtrail", trail.to_str().unwrap()]).good();
+    for (columns, width) in
+        [(None, 100), (Some("60"), 60), (Some("40"), 40), (Some("200"), 200), (Some("?"), 100)]
+    {
+        for arguments in [&["find"][..], &["trace", TRACE], &["explain", ODD], &["trace", "-v", TRACE]] {
+            let mut command = home.command(arguments);
+            if let Some(columns) = columns {
+                command.env("COLUMNS", columns);
+            }
+            let out = crate::support::finish(command.output().unwrap()).good().out;
+            // Commands to be pasted stay whole.
+            for line in out.lines().filter(|line| !line.contains("deed ")) {
+                assert!(line.chars().count() <= width, "{columns:?}: {line}\n{out}");
+            }
+            assert!(arguments != ["find"] || out.contains(ODD), "{out}");
+        }
+    }
+}
+
+#[test]
 fn wrong_usage_is_2() {
     let home = Home::new();
     for wrong in [

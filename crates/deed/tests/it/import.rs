@@ -180,3 +180,78 @@ fn imports_the_real_samples() {
     }
     home.run(["verify"]).good();
 }
+
+#[test]
+fn what_is_suggested_works_when_it_is_pasted() {
+    let home = Home::new();
+    let one = home.write("my logs/a.ndjson", record(1) + "\n");
+    let other = home.write("it's/b.ndjson", format!("{}\nnoise\n", record(2)));
+    let data = home.path("my store");
+    let (one, other) = (one.to_str().unwrap(), other.to_str().unwrap());
+    let import = |more: &[&str]| {
+        home.run([&["import", "deed", one], more, &["--data", data.to_str().unwrap()]].concat()).good().out
+    };
+    let hint = |text: &str, label: &str| {
+        let line = text.lines().find_map(|line| line.trim_start().strip_prefix(label));
+        line.unwrap_or_else(|| panic!("no `{label}`: {text}")).trim().to_owned()
+    };
+    let paste = |command: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]).env_remove("DEED_DATA").env("XDG_DATA_HOME", home.path("elsewhere"));
+        finish(shell.stdin(Stdio::null()).current_dir(home.path("")).output().unwrap()).good().out
+    };
+    let text = import(&[other]);
+    let all = hint(&text, "all of it").replace("| jq .rejected", "");
+    let answer: Value = serde_json::from_str(&paste(&all)).unwrap();
+    assert_eq!((&answer["duplicates"], &answer["recorded"]), (&2.into(), &0.into()), "{all}");
+    assert_eq!(answer["rejected"][0]["line"], 2, "{all}");
+    let next = hint(&import(&[]), "next");
+    let [find, verify] = next.split("    ").map(str::trim).collect::<Vec<_>>()[..] else { panic!("{next}") };
+    let found = paste(find);
+    assert!(found.contains("tickets/create"), "{found}");
+    paste(verify);
+    // And so on from there.
+    let id = found.split_whitespace().find(|word| word.len() == 36).unwrap();
+    let explained = paste(&hint(&found, "next").replace("explain ID", &format!("explain {id}")));
+    assert!(
+        explained.contains("tickets/create") && explained.contains(data.to_str().unwrap()),
+        "{explained}"
+    );
+    assert!(!home.path("elsewhere").exists(), "nothing was made elsewhere");
+    // Where there is no store, what would make it.
+    let nowhere = home.path("no where");
+    let ran = home.run(["find", "--data", nowhere.to_str().unwrap()]).bad(3, &["import auto PATH --data '"]);
+    assert!(ran.err.contains("no where'"), "{ran:?}");
+}
+
+#[test]
+fn reads_old_files_anew_with_a_newer_mapping() {
+    let home = Home::new();
+    let event = |version: u32, operation: &str| {
+        format!(
+            r#"{{"kind":"observation","basis":"imported","time":"2026-11-20T10:00:00Z","executor":{{"type":"unknown"}},"operation":"{operation}","source":{{"system":"s","event_id":"e1","collector":"x/{version}"}},"disclose":{{"event":{{"raw":1}}}}}}"#
+        )
+    };
+    let import = |more: &[&str], text: String| {
+        numbers(
+            &home.run_with_input([&["import", "--json", "deed", "-"], more].concat(), text.as_bytes()).good(),
+        )
+    };
+    assert_eq!(import(&[], event(1, "read wrongly")), [1, 1, 0, 0]);
+    assert_eq!(import(&[], event(2, "read well")), [1, 0, 1, 0]);
+    assert_eq!(import(&["--again"], event(2, "read well")), [1, 1, 0, 0]);
+    assert_eq!(import(&["--again"], event(2, "read well")), [1, 0, 1, 0]);
+    let rows = home.run(["find", "--json"]).good().json_lines();
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!(rows[0]["operation"], "read well");
+    home.run(["verify"]).good();
+    // The mapping of this version reads its own events as before.
+    let trail = examples().join("cloudtrail");
+    let import = |more: &[&str]| {
+        numbers(
+            &home.run([&["import", "--json", "cloudtrail", trail.to_str().unwrap()], more].concat()).good(),
+        )
+    };
+    assert_eq!(import(&["--again"]), [3, 3, 0, 0]);
+    assert_eq!(import(&["--again"]), [3, 0, 3, 0]);
+}

@@ -43,6 +43,30 @@ fn listens_where_it_is_told_and_ends_in_good_order() {
     home.run(["verify"]).good();
 }
 
+/// So many connections are taken that the usual limit of open files would end them.
+#[test]
+#[cfg(target_os = "linux")]
+fn as_many_files_may_be_open_as_the_system_allows() {
+    let home = Home::new();
+    let plain = home.command([""; 0]);
+    let mut limited = std::process::Command::new("sh");
+    limited
+        .args([
+            "-c",
+            "ulimit -Sn 256; exec \"$0\" serve --json --listen 127.0.0.1:0 --otlp-grpc off --otlp-http off",
+        ])
+        .arg(plain.get_program())
+        .env("DEED_DATA", home.store());
+    let serving = serve(&mut limited);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", serving.child.id())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let [soft, hard] = line["Max open files".len()..].split_whitespace().collect::<Vec<_>>()[..2] else {
+        panic!("{line}")
+    };
+    assert_eq!(soft, hard, "{line}");
+    assert_eq!(serving.stop(), 0);
+}
+
 #[test]
 fn refuses_what_would_let_anybody_in() {
     let home = Home::new();

@@ -127,7 +127,19 @@ fn servers_and_folders_of_tiles_are_verified_too() {
     home.run(["verify", "https://deed.example"]).bad(2, &["TLS"]);
 
     home.run(["export", "--tiles", "tiles"]).good();
-    assert!(home.run(["verify", "tiles"]).good().out.contains("SELF-CONSISTENT ONLY"));
+    let text = home.run(["verify", "tiles"]).good().out;
+    assert!(text.contains("SELF-CONSISTENT ONLY") && text.contains("no signature was checked"), "{text}");
+    let report = home.run(["verify", "--json", "tiles"]).good().json();
+    assert_eq!(report["self_consistent_only"], true);
+    assert_eq!(report["unchecked"][0]["where"], "checkpoint");
+    let known = home.run(["verify", "--json", "tiles", "--vkey", keys.to_str().unwrap()]).good().json();
+    assert_eq!(known["unchecked"], serde_json::json!([]));
+    // A signature that is none.
+    let checkpoint = home.path("tiles/checkpoint");
+    let good = fs::read_to_string(&checkpoint).unwrap();
+    fs::write(&checkpoint, format!("{}\n\n\u{2014} x AAA=\n", good.split("\n\n").next().unwrap())).unwrap();
+    assert_eq!(home.run(["verify", "tiles"]).code, 4);
+    fs::write(&checkpoint, good).unwrap();
     let bundle = home.path("tiles/tile/entries/000.p/9");
     let mut bytes = fs::read(&bundle).unwrap();
     let middle = bytes.len() / 2;
@@ -148,4 +160,18 @@ fn what_is_derived_is_derived_again() {
     assert!(home.run(["rebuild"]).good().out.starts_with("same"));
     home.run(["verify"]).good();
     home.run(["rebuild", "--data", "nowhere"]).bad(3, &["there is no store"]);
+}
+
+#[test]
+fn a_server_that_asks_for_a_token_says_where_it_is_given() {
+    let home = filled();
+    home.write(
+        "store/deed.toml",
+        "[[token]]\nname = \"ci\"\nhash = \"sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824\"\nrights = [\"read\"]\n",
+    );
+    let arguments = ["serve", "--json", "--listen", "0.0.0.0:0", "--otlp-grpc", "off", "--otlp-http", "off"];
+    let serving = crate::support::serve(&mut home.command(arguments));
+    let url = format!("http://127.0.0.1:{}", serving.http.unwrap().port());
+    home.run(["verify", &url]).bad(1, &["failed to read the log", &url, "token", "$DEED_TOKEN"]);
+    assert_eq!(serving.stop(), 0);
 }

@@ -1,10 +1,6 @@
 //! What became of an import, told as it goes on and at its end.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use deed_collect::Source;
 use serde_json::json;
@@ -13,7 +9,8 @@ use super::{RejectedEvent, reading::Batch};
 use crate::{
     commands::records::Sent,
     exit::Outcome,
-    inputs::name_of,
+    hint::Hint,
+    inputs::{is_stdin, name_of},
     output::{Output, clean, count, grouped, shell_word},
 };
 
@@ -120,8 +117,20 @@ impl Summary {
     }
 
     /// Ends the answer. `cut` says that not everything was read.
-    pub(super) fn finish(&mut self, took: Duration, paths: &[PathBuf], cut: bool) -> Outcome {
-        if self.output.json { self.finish_json(took, cut) } else { self.finish_text(took, paths) }
+    pub(super) fn finish(&mut self, took: Duration, paths: &[PathBuf], hint: &Hint, cut: bool) -> Outcome {
+        if self.output.json { self.finish_json(took, cut) } else { self.finish_text(took, paths, hint) }
+    }
+
+    /// The command that lists everything that was rejected: what was taken is found again and adds nothing.
+    fn all_of_it(&self, paths: &[PathBuf], hint: &Hint) -> String {
+        const MOST: usize = 20;
+        if paths.len() > MOST {
+            return "the same command with --json | jq .rejected".to_owned();
+        }
+        let words: Vec<String> = paths.iter().map(|path| shell_word(&path.to_string_lossy())).collect();
+        let again = hint.deed(&format!("import {} {}", self.source, words.join(" ")));
+        let from = if paths.iter().any(|path| is_stdin(path)) { "the same input | " } else { "" };
+        format!("{from}{again} --json | jq .rejected")
     }
 
     fn finish_json(&self, took: Duration, cut: bool) -> Outcome {
@@ -141,7 +150,7 @@ impl Summary {
         self.output.print(&format!("{end}{}\n", rest.trim_start_matches('{')))
     }
 
-    fn finish_text(&self, took: Duration, paths: &[PathBuf]) -> Outcome {
+    fn finish_text(&self, took: Duration, paths: &[PathBuf], hint: &Hint) -> Outcome {
         let seconds = took.as_secs_f64();
         let mut text = format!(
             "{} from {} in {seconds:.1} s: {} recorded, {} there before, {} rejected\n",
@@ -171,22 +180,13 @@ impl Summary {
             &mut self.skipped.iter().map(|(path, why)| format!("{}: {why}", path.display())),
         );
         if self.rejected > 0 {
-            let all = format!(
-                "deed import {} {} --json | jq .rejected",
-                self.source,
-                shell_word(&name_of_first(paths))
-            );
-            text.push_str(&format!("  {:<10}{all}\n", "all of it"));
+            text.push_str(&format!("  {:<10}{}\n", "all of it", self.all_of_it(paths, hint)));
         } else if self.accepted() > 0 {
-            text.push_str(&format!("  {:<10}deed find    deed verify\n", "next"));
+            text.push_str(&format!("  {:<10}{}    {}\n", "next", hint.deed("find"), hint.deed("verify")));
         }
         if self.accepted() == 0 {
             text.push_str("nothing was recorded: no event was found that could be\n");
         }
         self.output.print(&text)
     }
-}
-
-fn name_of_first(paths: &[PathBuf]) -> String {
-    paths.first().map_or(String::new(), |path: &PathBuf| Path::to_string_lossy(path).into_owned())
 }
