@@ -3,10 +3,13 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Write},
+    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
 use rustix::fs::{FlockOperation, flock};
+
+use crate::store::PRIVATE;
 
 /// Held for as long as the value lives; the system lets go of it when the process dies.
 #[derive(Debug)]
@@ -31,6 +34,7 @@ impl Lock {
             .write(true)
             .create(true)
             .truncate(false)
+            .mode(PRIVATE)
             .open(&path)
             .map_err(LockError::Io)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use deed_ledger::{Key, LedgerError};
-use deed_record::{Account, RecordId, Ruling, Skeleton, Status, Timestamp, TraceId};
+use deed_record::{Account, Kind, RecordId, Ruling, Skeleton, Status, Timestamp, TraceId};
 use deed_review::{ActionRow, Evidence, ExplainError, action_row};
 use serde::{Deserialize, Serialize};
 
@@ -317,7 +317,8 @@ impl<'s> Search<'s> {
 
     /// Whether it is an action of its own: no part of another one, and not corrected since.
     fn is_action(&self, record: &Skeleton<'_>) -> Result<bool, LedgerError> {
-        if !record.kind.is_action() || record.kind == deed_record::Kind::Outcome {
+        // As in the view `actions`: tasks and steps are for traces.
+        if !matches!(record.kind, Kind::Intent | Kind::Observation) {
             return Ok(false);
         }
         if let Some(action) = record.action

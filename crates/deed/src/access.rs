@@ -18,6 +18,7 @@ use crate::{
     exit::{Code, Failure},
     hint::Hint,
     holder::{Holder, TakeError},
+    output,
 };
 
 /// How long a store that changes hands is waited for, and a server that does not answer.
@@ -198,14 +199,19 @@ impl Access {
         }
     }
 
-    /// As [`Access::close`], after the work is done or has failed: its own failure is the one to tell.
+    /// As [`Access::close`], after the work is done or has failed. What was recorded is durable however that
+    /// ends, so that a failure to close takes nothing back.
     ///
     /// # Errors
-    /// That of the work, else that of closing.
+    /// That of the work.
     pub(crate) async fn finish<T>(&self, worked: Result<T, Failure>) -> Result<T, Failure> {
         let closed = self.close().await;
-        let value = worked?;
-        closed.map(|()| value)
+        if let (Ok(_), Err(failure)) = (&worked, closed) {
+            output::report(&failure.detail(
+                "everything that was acknowledged is in the journal, and is signed when the store is opened next",
+            ));
+        }
+        worked
     }
 
     fn patience(&self) -> Duration {

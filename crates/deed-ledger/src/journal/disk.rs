@@ -4,9 +4,11 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::{FileExt, MetadataExt},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::PathBuf,
 };
+
+use crate::store::PRIVATE;
 
 /// The folder of the journal.
 pub(crate) trait Disk: Send + Sync {
@@ -100,7 +102,9 @@ impl Disk for Folder {
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(OpenOptions::new().read(true).write(true).create_new(true).open(self.at(name))?))
+        Ok(Box::new(
+            OpenOptions::new().read(true).write(true).create_new(true).mode(PRIVATE).open(self.at(name))?,
+        ))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

@@ -9,7 +9,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     ops::Range,
-    os::unix::fs::FileExt,
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -121,7 +121,7 @@ impl LocalStore {
         name.push(format!(".{}-{number}{PART}", std::process::id()));
         let temporary = PathBuf::from(name);
         let write = || -> io::Result<()> {
-            let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(&temporary)?;
             for part in parts {
                 file.write_all(part)?;
             }
@@ -146,14 +146,17 @@ impl LocalStore {
     }
 }
 
-/// Makes `folder` and those above it, durably.
+/// Mode of every file of a store: whoever may read evidence is let in by the server, not by the folder.
+pub(crate) const PRIVATE: u32 = 0o600;
+
+/// Makes `folder` and those above it, durably, for their owner alone.
 pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
     if let Some(above) = folder.parent() {
         make_folder(above)?;
-        match fs::create_dir(folder) {
+        match fs::DirBuilder::new().mode(0o700).create(folder) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => File::open(above)?.sync_all()?,
         }

@@ -50,7 +50,7 @@ pub(super) async fn append(
 ) -> Result<Vec<Answer>, Problem> {
     let sender = caller.sender.clone();
     let (sealed, (faults, texts)) = app
-        .record(app.seal(move |ledger| {
+        .record(app.seal(false, move |ledger| {
             let body = received.plain()?;
             let pieces = pieces(&body).map_err(|error| refused(error.into(), &body))?;
             let mut faults = Vec::with_capacity(pieces.len());
@@ -216,7 +216,7 @@ async fn correct(
     }
     let (places, texts): (Vec<usize>, Vec<String>) = corrections.into_iter().unzip();
     let sender = caller.sender.clone();
-    let begun = app.seal(move |ledger| Ok::<_, AppendError>((ledger.begin_each(texts, &sender)?, ())));
+    let begun = app.seal(false, move |ledger| Ok::<_, AppendError>((ledger.begin_each(texts, &sender)?, ())));
     let (corrected, ()) = app.record(begun).await?;
     for (index, result) in places.into_iter().zip(corrected) {
         answers[index] = match result {
