@@ -30,9 +30,9 @@ use deed_seal::{
 pub use report::{Checked, StoreReport};
 
 use crate::{
-    PACK_LEAVES, PackError, journal,
+    LedgerError, PACK_LEAVES, PackError, journal,
     journal::Frame,
-    keys::{KeyError, Keys},
+    keys::{self, KeyError, Keys},
     pack::{self, Pack},
     signing::{CHECKPOINT, CheckpointSigner, KEPT},
     store::{LocalStore, Store, StoreError},
@@ -98,7 +98,14 @@ pub fn verify_store(dir: &Path, options: &VerifyOptions<'_>) -> Result<StoreRepo
     }
     let started = Instant::now();
 
-    let own_keys = own_verifier_keys(keys.as_ref().ok());
+    let own_keys = match keys.as_ref().map(own_verifier_keys) {
+        Ok(Ok(own)) => own,
+        Ok(Err(error)) => {
+            report.unverified("keys", error.to_string());
+            Vec::new()
+        }
+        Err(_) => Vec::new(),
+    };
     report.kept_elsewhere = !options.keys.is_empty() || !options.since.is_empty();
     let verifier_keys = if options.keys.is_empty() { own_keys } else { options.keys.clone() };
     let present = files::list(dir).map_err(|e| unreadable(&e))?;
@@ -144,14 +151,10 @@ pub fn verify_store(dir: &Path, options: &VerifyOptions<'_>) -> Result<StoreRepo
     Ok(report)
 }
 
-/// The public keys of the store's own signing keys, where those can be read.
-fn own_verifier_keys(keys: Option<&Keys>) -> Vec<VerifierKey> {
-    let own = || -> Option<Vec<VerifierKey>> {
-        let keys = keys?;
-        let origin: Arc<str> = keys.text("origin", || Err(KeyError::Random)).ok()?.into();
-        CheckpointSigner::open(keys, &origin).ok().map(|signer| signer.verifier_keys())
-    };
-    own().unwrap_or_default()
+/// The public keys of the store's own signing keys.
+fn own_verifier_keys(keys: &Keys) -> Result<Vec<VerifierKey>, LedgerError> {
+    let origin: Arc<str> = keys.text(keys::ORIGIN, || Err(KeyError::Random))?.into();
+    Ok(CheckpointSigner::open(keys, &origin)?.verifier_keys())
 }
 
 /// The leaves of a store that nobody here holds: packs, and the end of the journal.

@@ -56,8 +56,9 @@ fn refused(dir: &Path, says: &str) {
             "written before it was refused: {changed:?}"
         );
     }
-    let report = verify_store(dir, &VerifyOptions::default());
-    assert!(report.map_or(true, |report| report.verified() != Some(true)), "it passes for whole");
+    let report = verify_store(dir, &VerifyOptions::default()).expect("a store");
+    // A copy of the evidence without any key still proves itself.
+    assert!(report.verified() != Some(true) || !dir.join("keys").is_dir(), "it passes for whole");
     assert!(all(dir) == before, "written by looking");
 }
 

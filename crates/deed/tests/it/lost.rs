@@ -24,7 +24,8 @@ fn what_is_lost_is_named_by_who_only_looks_and_never_made_again() {
         home.run(["find"]).bad(5, &[name, "restore", "backup"]);
         home.run_with_input(["append", "-"], record(1).as_bytes()).bad(5, &[name]);
         assert!(!path.exists(), "{part} was made again");
-        assert_eq!(home.run(["verify"]).code, 5, "{part}");
+        // A copy of the evidence without any key still proves itself.
+        assert_eq!(home.run(["verify"]).code, if part == "keys" { 0 } else { 5 }, "{part}");
     }
 }
 
