@@ -57,7 +57,8 @@ pub(crate) fn open(path: &Path) -> io::Result<(Vec<u8>, Box<dyn Read>)> {
     let raw: Box<dyn Read> = if is_stdin(path) { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
     let mut plain = input::open(raw);
     let mut head = Vec::new();
-    match plain.by_ref().take(HEAD as u64).read_to_end(&mut head) {
+    let read = plain.by_ref().take(HEAD as u64).read_to_end(&mut head);
+    match read {
         Ok(_) => Ok((head.clone(), Box::new(Cursor::new(head).chain(plain)))),
         Err(error) if head.is_empty() => Err(error),
         // What came before the damage is read all the same.
