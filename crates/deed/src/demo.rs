@@ -244,8 +244,9 @@ fn next(dir: &Path, told: &Told, output: Output) -> String {
         "\nLook around in this store\n\n  export DEED_DATA={}\n",
         shell_word(&dir.display().to_string())
     );
+    let longest = commands.iter().map(|(_, about)| about.chars().count()).max().unwrap_or(0);
     for (command, about) in commands {
-        if widest + 6 + about.chars().count() > output.width {
+        if widest + 6 + longest > output.width {
             text.push_str(&format!("  # {about}\n  {command}\n"));
         } else {
             text.push_str(&format!("  {command:<widest$}  # {about}\n"));

@@ -145,11 +145,11 @@ impl Page {
         let (what_columns, value_columns) = if self.width < at { (13, 12) } else { (VALUE, KIND) };
         self.cell(what, what_columns, Paint::Plain);
         self.cell(value, value_columns, paint);
-        let at = self.beside(at);
+        let below = self.beside(at);
         for (line, reason) in reasons.iter().enumerate() {
             if line > 0 {
-                self.spaces(at);
-                self.rest(reason, at, Paint::Plain);
+                self.spaces(below);
+                self.rest(reason, below, Paint::Plain);
             } else {
                 self.after(reason, at, Paint::Plain);
             }

@@ -24,7 +24,7 @@ pub(super) fn title(action: &Action) -> String {
 }
 
 /// What was done and to what, both clean, in at most `room` columns: each is cut in its middle only where
-/// it takes more than its half.
+/// it takes more than its share, two thirds for what was done.
 pub(super) fn done_to(what: &str, about: &str, room: usize) -> String {
     const LEAST: usize = 4;
     let (long, wide) = (width(what), width(about));
@@ -32,7 +32,7 @@ pub(super) fn done_to(what: &str, about: &str, room: usize) -> String {
     if long + wide <= both {
         return format!("{what} {about}");
     }
-    let kept = if wide <= both / 2 { both - wide } else { long.min(both - both / 2) };
+    let kept = if wide <= both / 3 { both - wide } else { long.min(both - both / 3) };
     if both - kept < LEAST {
         return fit(what, room).into_owned();
     }

@@ -5,7 +5,7 @@ mod each;
 use std::sync::Arc;
 
 use axum::{body::Body, extract::State, response::Response};
-use deed_ledger::{AppendError, Ledger, Pending, Receipt};
+use deed_ledger::{AppendError, Ledger, Pending};
 use http::HeaderMap;
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
