@@ -317,8 +317,8 @@ impl<'s> Search<'s> {
 
     /// Whether it is an action of its own: no part of another one, and not corrected since.
     fn is_action(&self, record: &Skeleton<'_>) -> Result<bool, LedgerError> {
-        // As in the view `actions`: tasks and steps are for traces.
-        if !matches!(record.kind, Kind::Intent | Kind::Observation) {
+        // Tasks and steps too: the view `actions` has what was done, and this whatever somebody may look for.
+        if !record.kind.is_action() || record.kind == Kind::Outcome {
             return Ok(false);
         }
         if let Some(action) = record.action

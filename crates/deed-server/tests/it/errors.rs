@@ -14,7 +14,7 @@ async fn records_that_are_wrong_say_where() {
         (format!("{good}\n{}", good.replace("\"kind\":\"observation\",", "")), 1, Some("kind")),
         (good.replacen('{', r#"{"basis":"enforced","#, 1), 0, Some("basis")),
         ("[7]".into(), 0, None),
-        (good.replace("\"operation\"", "\"opration\""), 0, None),
+        (good.replace("\"operation\"", "\"opration\""), 0, Some("opration")),
     ] {
         let answer = running.append(&body).await;
         assert_eq!((answer.status, answer.problem().as_str()), (422, "record-refused"), "{body}");
