@@ -94,6 +94,18 @@ pub(crate) fn seal(
 
 /// Opens what [`seal`] made.
 pub(crate) fn open(keys: &Keys, bound_to: &[u8], blob: &[u8]) -> Result<Vec<u8>, BlobError> {
+    let mut plain = Vec::new();
+    open_onto(keys, bound_to, blob, &mut plain)?;
+    Ok(plain)
+}
+
+/// As [`open`], onto the end of `plain`; where in it.
+pub(crate) fn open_onto(
+    keys: &Keys,
+    bound_to: &[u8],
+    blob: &[u8],
+    plain: &mut Vec<u8>,
+) -> Result<Range<usize>, BlobError> {
     if blob.len() < 16 + NONCE + TAG {
         return Err(BlobError::Tampered);
     }
@@ -103,11 +115,12 @@ pub(crate) fn open(keys: &Keys, bound_to: &[u8], blob: &[u8]) -> Result<Vec<u8>,
     key_id.copy_from_slice(id);
     let key = keys.data_key(&key_id)?.ok_or(BlobError::NoKey)?;
     let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| BlobError::Tampered)?;
-    let mut bytes = sealed.to_vec();
-    let length =
-        key.open_in_place(nonce, Aad::from(bound_to), &mut bytes).map_err(|_| BlobError::Tampered)?.len();
-    bytes.truncate(length);
-    Ok(bytes)
+    let start = plain.len();
+    plain.extend_from_slice(sealed);
+    let opened =
+        key.open_in_place(nonce, Aad::from(bound_to), &mut plain[start..]).map(|opened| opened.len());
+    plain.truncate(start + opened.as_ref().map_or(0, |length| *length));
+    opened.map(|length| start..start + length).map_err(|_| BlobError::Tampered)
 }
 
 /// The disclosures of an opened blob.
@@ -127,11 +140,11 @@ pub(crate) fn disclosures(plain: &[u8]) -> Result<Vec<Opened>, BlobError> {
 }
 
 /// Calls `each_one` with the JSON of every disclosure; `None` if the bytes make no sense.
-pub(crate) fn each_json(plain: &[u8], each_one: &mut dyn FnMut(&[u8])) -> Option<()> {
+pub(crate) fn each_json<'p>(plain: &'p [u8], each_one: &mut dyn FnMut(&'p [u8])) -> Option<()> {
     each(plain, &mut |_, json| each_one(json))
 }
 
-fn each(mut rest: &[u8], each_one: &mut dyn FnMut(Option<&str>, &[u8])) -> Option<()> {
+fn each<'p>(mut rest: &'p [u8], each_one: &mut dyn FnMut(Option<&'p str>, &'p [u8])) -> Option<()> {
     while let Some((&mark, after)) = rest.split_first() {
         let (group, after) = if mark == WHOLE {
             (None, after)

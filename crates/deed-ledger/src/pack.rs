@@ -11,12 +11,13 @@
 //! The exact leaf bytes come back from a bundle; the tiles prove them. Checksums only say where a
 //! disk lied: what counts is the tree.
 
-use std::ops::Range;
+use std::{cell::RefCell, ops::Range};
 
 use deed_seal::{
     hash::Hash,
     tile::{TILE_WIDTH, bundle_encode, tile_hashes, tile_root},
 };
+use zstd::bulk::Decompressor;
 
 use crate::{
     PACK_LEAVES,
@@ -249,7 +250,20 @@ impl Pack {
 
 fn unpack(frame: &[u8]) -> std::io::Result<Vec<u8>> {
     // No bundle is larger than 256 entries of the greatest length: a bomb stops there.
-    zstd::bulk::decompress(frame, TILE_WIDTH as usize * (2 + 65_535))
+    const LARGEST: usize = TILE_WIDTH as usize * (2 + 65_535);
+    thread_local! {
+        static UNPACKER: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+    }
+    // A frame says how long it is; if that is a lie it does not unpack.
+    let said = zstd::zstd_safe::get_frame_content_size(frame).ok().flatten();
+    let size = said.and_then(|size| usize::try_from(size).ok()).unwrap_or(LARGEST).min(LARGEST);
+    UNPACKER.with_borrow_mut(|unpacker| {
+        let unpacker = match unpacker {
+            Some(unpacker) => unpacker,
+            none => none.insert(Decompressor::new()?),
+        };
+        unpacker.decompress(frame, size)
+    })
 }
 
 /// A bundle of leaves in memory, in C2SP form, with where each begins.

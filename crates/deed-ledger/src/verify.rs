@@ -8,18 +8,22 @@
 //! 4. *Rows*, by whoever derives them ([`Rows`]).
 //! 5. *Files*: each one was covered above, or is named in `unchecked` with the reason; one that is
 //!    neither is a problem.
+//!
+//! The first four share one pass: a bundle is read and unpacked once, and its records parsed once.
 
 mod derived;
 mod files;
+mod records;
 mod report;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use deed_record::Skeleton;
 use deed_seal::{
     hash::Hash,
     note::VerifierKey,
@@ -27,6 +31,7 @@ use deed_seal::{
     verify::{Against, Kept, Problem, ProblemKind, Tiles, verify},
 };
 
+use derived::Derived;
 pub use report::{Checked, StoreReport};
 
 use crate::{
@@ -52,12 +57,30 @@ pub struct VerifyOptions<'a> {
 }
 
 /// Checks what was derived from the leaves by somebody else: Parquet rows.
-pub trait Rows {
-    /// Holds every row that is in `store` against `leaves`, and says which objects that covered.
-    fn verify(&self, store: &Arc<dyn Store>, leaves: &Leaves) -> RowsReport;
+pub trait Rows: Sync {
+    /// Begins to check every row that is in `store`.
+    fn begin<'s>(&self, store: &'s Arc<dyn Store>) -> Box<dyn RowsCheck + 's>;
 }
 
-/// What [`Rows::verify`] found.
+/// One check of all rows.
+pub trait RowsCheck: Sync {
+    /// Whoever holds the rows of pack `number` against its leaves. Packs are checked on many threads.
+    fn pack(&self, number: u64) -> Box<dyn PackRows + '_>;
+
+    /// There are no more packs: what was found.
+    fn end(self: Box<Self>) -> RowsReport;
+}
+
+/// Holds the rows of one pack against its leaves.
+pub trait PackRows {
+    /// The next leaf, by its index, and what it says. Those that cannot be read do not come.
+    fn leaf(&mut self, index: u64, says: &Skeleton<'_>);
+
+    /// There are no more.
+    fn end(self: Box<Self>);
+}
+
+/// What a [`RowsCheck`] found.
 #[derive(Debug, Default)]
 pub struct RowsReport {
     /// Rows that were compared.
@@ -118,9 +141,22 @@ pub fn verify_store(dir: &Path, options: &VerifyOptions<'_>) -> Result<StoreRepo
             Err(error) => report.unverified(&object.path, error.to_string()),
         }
     }
-    let against =
-        Against { keys: &verifier_keys, since: &since, progress: options.progress, ..Against::default() };
+    let opened = started.elapsed();
+    let rows = options.rows.map(|rows| rows.begin(&store));
+    let begun = started.elapsed() - opened;
+    let derived = Derived::new(&leaves, keys.as_ref().ok(), rows);
+    let look = |number| derived.pack(number);
+    let against = Against {
+        keys: &verifier_keys,
+        since: &since,
+        progress: options.progress,
+        look: Some(&look),
+        ..Against::default()
+    };
     let log = verify(&leaves, &against);
+    let took = derived.took();
+    let hashing = log.busy.saturating_sub(took.disclosures + took.rows);
+    report.merkle = opened + hashing / u32::try_from(cores()).unwrap_or(1);
     report.take_log(log, &leaves);
     // A frame that a crash cut short was never signed; one that was signed has been changed.
     if let (Some(signed), Some(torn)) = (report.size, &leaves.torn)
@@ -134,19 +170,11 @@ pub fn verify_store(dir: &Path, options: &VerifyOptions<'_>) -> Result<StoreRepo
         );
         report.violated(&format!("journal/{}", torn.file), what);
     }
-    report.merkle = started.elapsed();
-
-    derived::verify(&leaves, keys.as_ref().ok(), &mut report);
-    let mut covered = Vec::new();
-    if let Some(rows) = options.rows {
-        let started = Instant::now();
-        let found = rows.verify(&store, &leaves);
-        report.checked.rows = found.rows;
-        report.problems.extend(found.problems);
-        covered = found.covered;
-        report.rows = started.elapsed();
-    }
-    files::account_for(&present, &leaves, &covered, options.rows.is_some(), &mut report);
+    let rows = derived.finish(&mut report);
+    report.rows += begun;
+    report.checked.rows = rows.rows;
+    report.problems.extend(rows.problems);
+    files::account_for(&present, &leaves, &rows.covered, options.rows.is_some(), &mut report);
     report.total = started.elapsed();
     Ok(report)
 }
@@ -166,7 +194,14 @@ pub struct Leaves {
     /// Where the journal stops making sense.
     torn: Option<journal::Torn>,
     hashes: Vec<Hash>,
-    damaged: Mutex<Vec<Problem>>,
+    damaged: Mutex<Damaged>,
+}
+
+/// Bundles that do not match their checksum, by their index in the log.
+#[derive(Default)]
+struct Damaged {
+    bundles: BTreeSet<u64>,
+    problems: Vec<Problem>,
 }
 
 impl Leaves {
@@ -220,17 +255,25 @@ impl Leaves {
         };
         let what =
             format!("leaves {} to {}: {error}", index * TILE_WIDTH, index * TILE_WIDTH + TILE_WIDTH - 1);
-        self.damaged.lock().unwrap_or_else(PoisonError::into_inner).push(problem(
-            ProblemKind::Violated,
-            pack.path(),
-            what,
-        ));
+        let mut damaged = self.damaged();
+        damaged.bundles.insert(index);
+        damaged.problems.push(problem(ProblemKind::Violated, pack.path(), what));
+        drop(damaged);
         pack.damaged_bundle(&*self.store, at).ok_or(error)
     }
 
     /// What was found damaged while reading.
     pub(crate) fn take_damaged(&self) -> Vec<Problem> {
-        std::mem::take(&mut self.damaged.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.damaged().problems)
+    }
+
+    /// Whether bundle `index` was found damaged.
+    fn is_damaged(&self, index: u64) -> bool {
+        self.damaged().bundles.contains(&index)
+    }
+
+    fn damaged(&self) -> MutexGuard<'_, Damaged> {
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn packs(&self) -> &BTreeMap<u64, Pack> {
@@ -338,6 +381,11 @@ fn collect_tail(frames: Vec<Frame>, packed: u64) -> Vec<journal::Entry> {
         tail.extend(frame.entries.into_iter().skip(skip));
     }
     tail
+}
+
+/// How many threads check a store.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 pub(crate) fn problem(kind: ProblemKind, place: &str, what: String) -> Problem {

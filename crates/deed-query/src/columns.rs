@@ -289,9 +289,14 @@ impl RowBuilder {
     /// The leaf is no record; nothing was added.
     pub fn push(&mut self, index: u64, leaf: &[u8]) -> Result<(), BadLeaf> {
         let says = Skeleton::parse(leaf).map_err(|source| BadLeaf { index, source })?;
-        self.builders.push(Row { index, says: &says });
-        self.rows += 1;
+        self.push_record(index, &says);
         Ok(())
+    }
+
+    /// Adds the row of a leaf that was read already.
+    pub(crate) fn push_record(&mut self, index: u64, says: &Skeleton<'_>) {
+        self.builders.push(Row { index, says });
+        self.rows += 1;
     }
 
     /// How many rows there are.

@@ -27,7 +27,7 @@ pub(crate) fn digest(store: &Arc<dyn Store>, manifest: &Manifest, end: u64) -> R
     let mut next = 0;
     for file in manifest.files.iter().filter(|file| file.first_leaf < end) {
         let stored = StoredFile::new(store.clone(), &file.path, file.bytes);
-        let metadata = Arc::new(files::read_metadata(&stored)?);
+        let metadata = files::typed(Arc::new(files::read_metadata(&stored)?))?;
         for (at, pack) in
             (file.first_pack..=file.last_pack).enumerate().filter(|(_, pack)| pack * PACK_LEAVES < end)
         {
@@ -35,7 +35,7 @@ pub(crate) fn digest(store: &Arc<dyn Store>, manifest: &Manifest, end: u64) -> R
                 break;
             }
             let mut columns = vec![Sha256::new(); COLUMNS.len()];
-            for batch in files::read_group(&stored, &metadata, at, None)? {
+            for batch in files::read_group(&stored, &metadata, at)? {
                 let batch =
                     batch.map_err(|error| ParquetError::General(format!("`{}`: {error}", file.path)))?;
                 columns.iter_mut().zip(batch.columns()).for_each(|(column, array)| feed(column, array));

@@ -4,17 +4,21 @@
 //! is encoded once. Files use only what Spark, Trino, DuckDB and Polars read alike: page format 1.0,
 //! strings, 64-bit integers, microseconds in UTC, lists and structures; no Arrow schema is embedded.
 
-use std::{io::Read, ops::RangeInclusive, sync::Arc};
+use std::{
+    io::Read,
+    ops::{Range, RangeInclusive},
+    sync::Arc,
+};
 
 use arrow::array::RecordBatch;
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, buf::Reader};
 use deed_ledger::{PACK_LEAVES, store::Store};
 use parquet::{
     arrow::{
         ArrowWriter, ProjectionMask,
         arrow_reader::{
             ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
-            ParquetRecordBatchReaderBuilder,
+            ParquetRecordBatchReaderBuilder, RowSelection, RowSelectionPolicy,
         },
         arrow_writer::ArrowWriterOptions,
     },
@@ -23,7 +27,10 @@ use parquet::{
     column::writer::ColumnCloseResult,
     errors::{ParquetError, Result},
     file::{
-        metadata::{KeyValue, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader, SortingColumn},
+        metadata::{
+            ColumnChunkMetaData, KeyValue, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader,
+            RowGroupMetaData, SortingColumn,
+        },
         properties::WriterProperties,
         reader::{ChunkReader, Length},
         writer::SerializedFileWriter,
@@ -39,7 +46,7 @@ const UNIQUE: &[&str] = &["id", "trace_id", "span_id", "parent_span_id", "action
 const STEPPING: &[&str] = &["leaf_index", "outcome_leaf_index", "time", "recorded"];
 
 /// What people look for by its exact value, where the least and greatest of a row group tell nothing.
-const FILTERED: &[&str] = &[
+pub(crate) const FILTERED: &[&str] = &[
     "id",
     "kind",
     "tenant",
@@ -121,27 +128,55 @@ pub(crate) fn read_metadata<R: ChunkReader>(file: &R) -> Result<ParquetMetaData>
     ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Required).parse_and_finish(file)
 }
 
-/// The rows of row group `at`, in chunks of [`CHUNK`], with the types of [`schema`]; all columns, or one.
+/// A footer beside the types of [`schema`].
 ///
 /// # Errors
 /// The file has other columns.
+pub(crate) fn typed(metadata: Arc<ParquetMetaData>) -> Result<ArrowReaderMetadata> {
+    ArrowReaderMetadata::try_new(metadata, ArrowReaderOptions::new().with_schema(schema()))
+}
+
+/// The rows of row group `at`, in chunks of [`CHUNK`].
+///
+/// # Errors
+/// They cannot be read.
 pub(crate) fn read_group(
     file: &StoredFile,
-    metadata: &Arc<ParquetMetaData>,
+    metadata: &ArrowReaderMetadata,
     at: usize,
-    column: Option<usize>,
 ) -> Result<ParquetRecordBatchReader> {
-    let options = ArrowReaderOptions::new().with_schema(schema());
-    let described = ArrowReaderMetadata::try_new(metadata.clone(), options)?;
-    let mask = match column {
-        Some(column) => ProjectionMask::roots(metadata.file_metadata().schema_descr(), [column]),
-        None => ProjectionMask::all(),
-    };
-    ParquetRecordBatchReaderBuilder::new_with_metadata(file.clone(), described)
-        .with_projection(mask)
+    ParquetRecordBatchReaderBuilder::new_with_metadata(file.clone(), metadata.clone())
         .with_row_groups(vec![at])
         .with_batch_size(CHUNK)
         .build()
+}
+
+/// Of row group `at` the rows that are selected, of one column of the table.
+///
+/// # Errors
+/// They cannot be read.
+pub(crate) fn read_column(
+    group: Held,
+    metadata: &ArrowReaderMetadata,
+    at: usize,
+    column: usize,
+    rows: RowSelection,
+) -> Result<ParquetRecordBatchReader> {
+    let mask = ProjectionMask::roots(metadata.parquet_schema(), [column]);
+    ParquetRecordBatchReaderBuilder::new_with_metadata(group, metadata.clone())
+        .with_projection(mask)
+        .with_row_groups(vec![at])
+        .with_row_selection(rows)
+        .with_row_selection_policy(RowSelectionPolicy::Selectors)
+        .with_batch_size(CHUNK)
+        .build()
+}
+
+/// Where the pages of a column are; `None` if its footer makes no sense.
+pub(crate) fn bytes_of(chunk: &ColumnChunkMetaData) -> Option<Range<u64>> {
+    let start = chunk.dictionary_page_offset().unwrap_or_else(|| chunk.data_page_offset());
+    let end = start.checked_add(chunk.compressed_size())?;
+    Some(u64::try_from(start).ok()?..u64::try_from(end).ok()?).filter(|bytes| bytes.start < bytes.end)
 }
 
 fn properties(origin: &str, packs: RangeInclusive<u64>) -> Result<WriterProperties> {
@@ -232,5 +267,58 @@ impl Read for Reading {
         let length = into.len().min(self.ahead.len());
         self.ahead.copy_to_slice(&mut into[..length]);
         Ok(length)
+    }
+}
+
+/// The pages of a row group, in memory.
+#[derive(Clone)]
+pub(crate) struct Held {
+    start: u64,
+    bytes: Bytes,
+}
+
+impl Held {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// They cannot be read, or the footer makes no sense.
+    pub(crate) fn row_group(file: &StoredFile, group: &RowGroupMetaData) -> Result<Self> {
+        let columns: Option<Vec<_>> = group.columns().iter().map(bytes_of).collect();
+        let columns = columns.unwrap_or_default();
+        let start = columns.iter().map(|bytes| bytes.start).min().unwrap_or_default();
+        let end = columns.iter().map(|bytes| bytes.end).max().unwrap_or_default();
+        if start >= end || end > file.size {
+            return Err(ParquetError::General("its columns are not where its footer says".into()));
+        }
+        Ok(Held { start, bytes: file.get_bytes(start, (end - start) as usize)? })
+    }
+
+    fn from(&self, start: u64) -> Result<Bytes> {
+        let outside = || ParquetError::EOF(format!("byte {start} is in no row group"));
+        let at = start.checked_sub(self.start).and_then(|at| usize::try_from(at).ok());
+        let at = at.filter(|at| *at <= self.bytes.len()).ok_or_else(outside)?;
+        Ok(self.bytes.slice(at..))
+    }
+}
+
+impl Length for Held {
+    fn len(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+}
+
+impl ChunkReader for Held {
+    type T = Reader<Bytes>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T> {
+        Ok(self.from(start)?.reader())
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
+        let mut bytes = self.from(start)?;
+        if bytes.len() < length {
+            return Err(ParquetError::EOF(format!("byte {start}: {length} bytes are not there")));
+        }
+        Ok(bytes.split_to(length))
     }
 }

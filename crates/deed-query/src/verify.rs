@@ -1,136 +1,135 @@
 //! Holds Parquet rows against the sealed leaves.
 //!
-//! The leaves of a pack are made rows and encoded again. Where the bytes of a column are those of the
-//! file, that is all there is to see. Where they are not, because of a change or of another version of
-//! the encoder, the column is decoded and compared row by row. Statistics and filters are compared too:
-//! a query that trusts wrong ones passes rows over.
+//! Every column of a file is decoded and compared with the rows that the leaves give; statistics, page
+//! index and filters are compared with those rows too: a query that trusts wrong ones passes rows over.
+//! Encoding the rows again and comparing bytes would take ten times as long. Bytes that change nothing of
+//! what is read are covered by the digest in the manifest.
+
+mod described;
+mod extent;
+mod pack;
 
 use std::{
-    collections::BTreeMap,
-    ops::{ControlFlow, Range},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, LazyLock, Mutex, atomic::AtomicU64},
 };
 
-use arrow::array::{Array, RecordBatch};
-use bytes::Bytes;
 use deed_ledger::{
-    LedgerError, PACK_LEAVES,
+    PACK_LEAVES,
     store::Store,
-    verify::{Leaves as PackedLeaves, Rows, RowsReport},
+    verify::{PackRows, Rows, RowsCheck, RowsReport},
 };
-use deed_seal::{
-    tile::bundle_entries,
-    verify::{Problem, ProblemKind},
-};
+use deed_seal::verify::{Problem, ProblemKind};
 use parquet::{
-    bloom_filter::Sbbf,
+    arrow::{ArrowSchemaConverter, arrow_reader::ArrowReaderMetadata},
     errors::ParquetError,
-    file::{
-        metadata::{ColumnChunkMetaData, ParquetMetaData},
-        page_index::offset_index::PageLocation,
-        reader::ChunkReader,
-    },
+    file::metadata::SortingColumn,
+    schema::types::SchemaDescriptor,
 };
 use sha2::{Digest, Sha256};
 
 use crate::{
-    chunks::{Leaves, RowsError, rows},
-    columns::{CHUNK, COLUMNS},
+    columns::schema,
     files::{self, StoredFile},
     manifest::{FOLDER, File, Manifest, PATH},
     tables::lock,
 };
 
-/// Checks every Parquet file of a store, on all cores.
+use pack::PackCheck;
+
+/// Checks every Parquet file of a store.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct VerifyRows;
 
 impl Rows for VerifyRows {
-    fn verify(&self, store: &Arc<dyn Store>, leaves: &PackedLeaves) -> RowsReport {
-        let check = Check { store, leaves, problems: Mutex::default() };
-        let manifest = check.manifest();
-        let origin = manifest.as_ref().map_or("", |manifest| &manifest.origin).to_owned();
-        let mut covered = Vec::new();
-        let mut groups = Vec::new();
-        for (path, size) in check.files(manifest.as_ref()) {
-            if path == PATH {
-                covered.push(path);
-                continue;
-            }
-            // A file of another version, or of somebody else: whoever accounts for files says so.
-            let Some((first, last)) = File::packs_of(&path) else { continue };
-            if let Some(open) = check.open(&path, size, (first, last), manifest.as_ref()) {
-                let open = Arc::new(open);
-                groups.extend((first..=last).map(|pack| (open.clone(), pack)));
-            }
-            covered.push(path);
-        }
-        let (next, rows) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let work = || {
-            while let Some((file, pack)) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
-                rows.fetch_add(check.group(file, *pack, &origin), Ordering::Relaxed);
-            }
-        };
-        std::thread::scope(|scope| {
-            let threads = std::thread::available_parallelism().map_or(1, usize::from);
-            for _ in 1..threads {
-                scope.spawn(work);
-            }
-            work();
-        });
-        let mut problems = check.problems.into_inner().unwrap_or_default();
-        problems.sort_by(|a, b| (&a.place, &a.what).cmp(&(&b.place, &b.what)));
-        RowsReport { rows: rows.into_inner() as u64, covered, problems }
+    fn begin<'s>(&self, store: &'s Arc<dyn Store>) -> Box<dyn RowsCheck + 's> {
+        Box::new(Check::new(store))
     }
 }
 
-impl Leaves for PackedLeaves {
-    fn scan(
-        &self,
-        range: Range<u64>,
-        each: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), LedgerError> {
-        let mut index = range.start;
-        while index < range.end {
-            let pack = index / PACK_LEAVES;
-            let missing = || LedgerError::NotFound(format!("pack {pack}"));
-            let before = ((index % PACK_LEAVES) / 256) as usize;
-            for bundle in self.bundles(pack).ok_or_else(missing)?.skip(before) {
-                let bundle = bundle?;
-                let entries = bundle_entries(&bundle)
-                    .map_err(|error| LedgerError::Broken(format!("pack {pack}: {error}")))?;
-                for leaf in entries.into_iter().skip((index % 256) as usize) {
-                    if index == range.end || each(index, leaf).is_break() {
-                        return Ok(());
-                    }
-                    index += 1;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
+/// One check of all files.
 struct Check<'c> {
     store: &'c Arc<dyn Store>,
-    leaves: &'c PackedLeaves,
+    files: Vec<Open>,
+    covered: Vec<String>,
+    rows: AtomicU64,
+    looked_at: Mutex<BTreeSet<u64>>,
     problems: Mutex<Vec<Problem>>,
 }
 
-/// A file that can be read.
+/// A file that can be read, of one row group for each pack.
 struct Open {
     path: String,
     file: StoredFile,
-    metadata: Arc<ParquetMetaData>,
+    metadata: ArrowReaderMetadata,
     first_pack: u64,
+    last_pack: u64,
+    /// As the manifest lists it.
+    sha256: Option<String>,
 }
 
-impl Check<'_> {
+impl Open {
+    /// `leaves 65536 to 131071`.
+    fn leaves(first_pack: u64, last_pack: u64) -> String {
+        format!("leaves {} to {}", first_pack * PACK_LEAVES, (last_pack + 1) * PACK_LEAVES - 1)
+    }
+}
+
+impl RowsCheck for Check<'_> {
+    fn pack(&self, number: u64) -> Box<dyn PackRows + '_> {
+        lock(&self.looked_at).insert(number);
+        let files = self.files.iter().filter(|file| (file.first_pack..=file.last_pack).contains(&number));
+        // Whoever has the first pack of a file looks at its bytes too.
+        files.clone().filter(|file| file.first_pack == number).for_each(|file| self.digest(file));
+        Box::new(PackCheck::new(self, number, files))
+    }
+
+    fn end(self: Box<Self>) -> RowsReport {
+        let looked_at = std::mem::take(&mut *lock(&self.looked_at));
+        for file in &self.files {
+            for pack in (file.first_pack..=file.last_pack).filter(|pack| !looked_at.contains(pack)) {
+                self.nothing_to_compare_with(file, pack, &format!("pack {pack} cannot be read"));
+            }
+            if !looked_at.contains(&file.first_pack) {
+                self.digest(file);
+            }
+        }
+        let mut problems = self.problems.into_inner().unwrap_or_default();
+        problems.sort_by(|a, b| (&a.place, &a.what).cmp(&(&b.place, &b.what)));
+        RowsReport { rows: self.rows.into_inner(), covered: self.covered, problems }
+    }
+}
+
+impl<'c> Check<'c> {
+    fn new(store: &'c Arc<dyn Store>) -> Self {
+        let mut check = Check {
+            store,
+            files: Vec::new(),
+            covered: Vec::new(),
+            rows: AtomicU64::new(0),
+            looked_at: Mutex::default(),
+            problems: Mutex::default(),
+        };
+        let manifest = check.manifest();
+        for (path, size) in check.present(manifest.as_ref()) {
+            // A file of another version, or of somebody else: whoever accounts for files says so.
+            match File::packs_of(&path) {
+                Some(packs) => check.files.extend(check.open(&path, size, packs, manifest.as_ref())),
+                None if path == PATH => {}
+                None => continue,
+            }
+            check.covered.push(path);
+        }
+        check
+    }
+
     fn report(&self, kind: ProblemKind, place: &str, what: String) {
         lock(&self.problems).push(Problem { kind, place: place.to_owned(), what });
+    }
+
+    fn nothing_to_compare_with(&self, file: &Open, pack: u64, why: &str) {
+        let what = format!("{}: nothing to compare with: {why}", Open::leaves(pack, pack));
+        self.report(ProblemKind::Unverified, &file.path, what);
     }
 
     fn manifest(&self) -> Option<Manifest> {
@@ -144,7 +143,7 @@ impl Check<'_> {
     }
 
     /// Everything in the folder. What is listed and not there is reported.
-    fn files(&self, manifest: Option<&Manifest>) -> BTreeMap<String, u64> {
+    fn present(&self, manifest: Option<&Manifest>) -> BTreeMap<String, u64> {
         let there: BTreeMap<String, u64> = match self.store.list(FOLDER) {
             Ok(objects) => objects.into_iter().map(|object| (object.path, object.size)).collect(),
             Err(error) => {
@@ -152,21 +151,15 @@ impl Check<'_> {
                 BTreeMap::new()
             }
         };
-        for file in manifest
-            .iter()
-            .flat_map(|manifest| &manifest.files)
-            .filter(|file| !there.contains_key(&file.path))
-        {
-            self.report(
-                ProblemKind::Unverified,
-                &file.path,
-                "listed and missing; derive it again with `deed rebuild`".into(),
-            );
+        let listed = manifest.iter().flat_map(|manifest| &manifest.files);
+        for file in listed.filter(|file| !there.contains_key(&file.path)) {
+            let what = "listed and missing; derive it again with `deed rebuild`";
+            self.report(ProblemKind::Unverified, &file.path, what.into());
         }
         there
     }
 
-    /// Reads the footer and holds the file against its entry in the manifest.
+    /// Reads the footer of a file.
     fn open(
         &self,
         path: &str,
@@ -178,240 +171,65 @@ impl Check<'_> {
             let retired = manifest.retired.iter().map(|retired| &retired.file);
             manifest.files.iter().chain(retired).find(|file| file.path == path)
         });
-        if let Some(listed) = listed {
-            match self.store.read(path) {
-                Ok(bytes) if hex(&Sha256::digest(&bytes)) != listed.sha256 => {
-                    self.report(
-                        ProblemKind::Violated,
-                        path,
-                        "its bytes are not those that the manifest lists".into(),
-                    );
-                }
-                Ok(_) => {}
-                Err(error) if error.is_missing() => return None,
-                Err(error) => self.report(ProblemKind::Unverified, path, error.to_string()),
-            }
+        // Replaced and swept while we looked.
+        if listed.is_some() && self.store.size(path).is_err_and(|error| error.is_missing()) {
+            return None;
         }
         let file = StoredFile::new(self.store.clone(), path, size);
-        let leaves = format!("leaves {} to {}", first_pack * PACK_LEAVES, (last_pack + 1) * PACK_LEAVES - 1);
-        let metadata = match files::read_metadata(&file) {
-            Ok(metadata) => Arc::new(metadata),
+        let wrong = |what: &str| {
+            let leaves = Open::leaves(first_pack, last_pack);
+            self.report(ProblemKind::Violated, path, format!("{leaves}: {what}"));
+        };
+        let metadata = files::read_metadata(&file).and_then(|metadata| files::typed(Arc::new(metadata)));
+        let metadata = match metadata {
+            Ok(metadata) => metadata,
             Err(error) => {
-                self.report(ProblemKind::Violated, path, format!("{leaves}: cannot be read: {error}"));
+                wrong(&format!("cannot be read: {error}"));
                 return None;
             }
         };
-        let groups = metadata.row_groups();
+        let groups = metadata.metadata().row_groups();
         if groups.len() as u64 != last_pack - first_pack + 1
             || groups.iter().any(|group| group.num_rows() != PACK_LEAVES as i64)
         {
-            self.report(
-                ProblemKind::Violated,
-                path,
-                format!("{leaves}: has not one row group of {PACK_LEAVES} rows for each pack"),
-            );
+            wrong(&format!("has not one row group of {PACK_LEAVES} rows for each pack"));
             return None;
         }
-        Some(Open { path: path.to_owned(), file, metadata, first_pack })
+        if metadata.parquet_schema().root_schema() != COLUMNS.root_schema() {
+            wrong("its columns are not those of `records`");
+            return None;
+        }
+        let by_leaf = SortingColumn { column_idx: 0, descending: false, nulls_first: false };
+        if groups.iter().filter_map(|group| group.sorting_columns()).any(|order| *order != [by_leaf]) {
+            wrong("its rows are not in the order that it says");
+        }
+        let sha256 = listed.map(|file| file.sha256.clone());
+        Some(Open { path: path.to_owned(), file, metadata, first_pack, last_pack, sha256 })
     }
 
-    /// Compares one row group with the leaves of `pack`; how many rows that were.
-    fn group(&self, open: &Open, pack: u64, origin: &str) -> usize {
-        let first = pack * PACK_LEAVES;
-        let chunks = (0..PACK_LEAVES).step_by(CHUNK).map(|at| first + at..first + at + CHUNK as u64);
-        let made: Result<Vec<_>, RowsError> = chunks.map(|range| rows(self.leaves, range)).collect();
-        let batches = match made {
-            Ok(batches) => batches,
-            Err(error) => {
-                self.report(
-                    ProblemKind::Unverified,
-                    &open.path,
-                    format!(
-                        "leaves {first} to {}: nothing to compare with: {error}",
-                        first + PACK_LEAVES - 1
-                    ),
-                );
-                return 0;
-            }
-        };
-        match Derived::new(origin, pack, &batches)
-            .and_then(|derived| self.columns(open, pack, &batches, &derived))
-        {
-            Ok(()) => {}
-            Err(error) => self.report(
-                ProblemKind::Violated,
-                &open.path,
-                format!("leaves {first} to {}: cannot be compared: {error}", first + PACK_LEAVES - 1),
-            ),
-        }
-        batches.iter().map(RecordBatch::num_rows).sum()
-    }
-
-    fn columns(
-        &self,
-        open: &Open,
-        pack: u64,
-        batches: &[RecordBatch],
-        derived: &Derived,
-    ) -> Result<(), ParquetError> {
-        let at = (pack - open.first_pack) as usize;
-        let group = open.metadata.row_group(at);
-        let schema = open.metadata.file_metadata().schema_descr();
-        if schema.root_schema() != derived.metadata.file_metadata().schema_descr().root_schema() {
-            let what = format!(
-                "leaves {} to {}: its columns are not those of `records`",
-                pack * PACK_LEAVES,
-                (pack + 1) * PACK_LEAVES - 1
-            );
-            self.report(ProblemKind::Violated, &open.path, what);
-            return Ok(());
-        }
-        // By column of the table; nested ones have several here.
-        let mut changed: BTreeMap<usize, bool> = BTreeMap::new();
-        for leaf in 0..group.num_columns() {
-            let (theirs, ours) = (group.column(leaf), derived.metadata.row_group(0).column(leaf));
-            let same_bytes = same_bytes(&open.file, theirs, &derived.bytes, ours)?;
-            let same_index = derived.describes(&open.file, &open.metadata, at, leaf, same_bytes)?;
-            if !same_bytes || !same_index {
-                *changed.entry(schema.get_column_root_idx(leaf)).or_default() |= !same_index;
+    /// Holds the bytes of a file against the manifest.
+    fn digest(&self, file: &Open) {
+        const PIECE: u64 = 1 << 20;
+        let Some(listed) = &file.sha256 else { return };
+        let mut digest = Sha256::new();
+        let size = parquet::file::reader::Length::len(&file.file);
+        for from in (0..size).step_by(PIECE as usize) {
+            match self.store.read_range(&file.path, from..size.min(from + PIECE)) {
+                Ok(bytes) => digest.update(&bytes),
+                Err(error) => return self.report(ProblemKind::Unverified, &file.path, error.to_string()),
             }
         }
-        for (column, index_differs) in changed {
-            let name = COLUMNS[column].name;
-            if let Some((leaf, what)) = first_difference(open, at, column, pack * PACK_LEAVES, batches) {
-                self.report(
-                    ProblemKind::Violated,
-                    &open.path,
-                    format!("leaf {leaf}, column `{name}`: {what}"),
-                );
-            } else if index_differs
-                && open.metadata.file_metadata().created_by() == derived.metadata.file_metadata().created_by()
-            {
-                let what = format!(
-                    "leaves {} to {}, column `{name}`: its statistics or filters are not those of its rows",
-                    pack * PACK_LEAVES,
-                    (pack + 1) * PACK_LEAVES - 1
-                );
-                self.report(ProblemKind::Violated, &open.path, what);
-            }
+        let found: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        if found != *listed {
+            let what = "its bytes are not those that the manifest lists";
+            self.report(ProblemKind::Violated, &file.path, what.into());
         }
-        Ok(())
     }
 }
 
-/// The leaves of a pack, encoded again.
-struct Derived {
-    bytes: Bytes,
-    metadata: ParquetMetaData,
-}
-
-impl Derived {
-    fn new(origin: &str, pack: u64, batches: &[RecordBatch]) -> Result<Self, ParquetError> {
-        let bytes = Bytes::from(files::write_pack(origin, pack, batches)?);
-        let metadata = files::read_metadata(&bytes)?;
-        Ok(Derived { bytes, metadata })
-    }
-
-    /// Whether what stands in `file` about a column, besides its rows, is what stands here.
-    fn describes(
-        &self,
-        file: &StoredFile,
-        metadata: &ParquetMetaData,
-        at: usize,
-        column: usize,
-        same_bytes: bool,
-    ) -> Result<bool, ParquetError> {
-        let (theirs, ours) =
-            (metadata.row_group(at).column(column), self.metadata.row_group(0).column(column));
-        let filter = |filter: Option<Sbbf>| -> Result<Option<Vec<u8>>, ParquetError> {
-            let Some(filter) = filter else { return Ok(None) };
-            let mut bytes = Vec::new();
-            filter.write(&mut bytes)?;
-            Ok(Some(bytes))
-        };
-        let filters = filter(Sbbf::read_from_column_chunk(theirs, file)?)?
-            == filter(Sbbf::read_from_column_chunk(ours, &self.bytes)?)?;
-        let bounds = |metadata: &ParquetMetaData, group: usize| {
-            metadata.column_index().map(|index| index[group][column].clone())
-        };
-        let pages = |metadata: &ParquetMetaData, group: usize| {
-            let start = metadata.row_group(group).column(column).byte_range().0;
-            let index = metadata.offset_index()?[group].get(column)?;
-            let place = |page: &PageLocation| {
-                (
-                    page.offset.unsigned_abs().checked_sub(start),
-                    page.compressed_page_size,
-                    page.first_row_index,
-                )
-            };
-            Some(index.page_locations().iter().map(place).collect::<Vec<_>>())
-        };
-        Ok(filters
-            && theirs.statistics() == ours.statistics()
-            && theirs.num_values() == ours.num_values()
-            && bounds(metadata, at) == bounds(&self.metadata, 0)
-            // Another encoder cuts other pages.
-            && (!same_bytes || pages(metadata, at) == pages(&self.metadata, 0)))
-    }
-}
-
-fn same_bytes(
-    file: &StoredFile,
-    theirs: &ColumnChunkMetaData,
-    derived: &Bytes,
-    ours: &ColumnChunkMetaData,
-) -> Result<bool, ParquetError> {
-    let ((their_start, their_length), (our_start, our_length)) = (theirs.byte_range(), ours.byte_range());
-    if their_length != our_length
-        || theirs.column_type() != ours.column_type()
-        || theirs.compression() != ours.compression()
-    {
-        return Ok(false);
-    }
-    Ok(file.get_bytes(their_start, their_length as usize)?
-        == derived.get_bytes(our_start, our_length as usize)?)
-}
-
-/// The first row of a column of the table that is not as derived: its leaf, and what is the matter.
-fn first_difference(
-    open: &Open,
-    at: usize,
-    column: usize,
-    first: u64,
-    batches: &[RecordBatch],
-) -> Option<(u64, String)> {
-    let unreadable = |leaf: u64, error: &dyn std::fmt::Display| {
-        let last = (leaf / CHUNK as u64 + 1) * CHUNK as u64 - 1;
-        (leaf, format!("cannot be decoded from here on, up to leaf {last} at least ({error})"))
-    };
-    let read = match files::read_group(&open.file, &open.metadata, at, Some(column)) {
-        Ok(read) => read,
-        Err(error) => return Some(unreadable(first, &error)),
-    };
-    let mut leaf = first;
-    let mut expected = batches.iter();
-    for batch in read {
-        let batch = match batch {
-            Ok(batch) => batch,
-            Err(error) => return Some(unreadable(leaf, &error)),
-        };
-        let Some(ours) = expected.next() else {
-            return Some((leaf, "has more rows than the pack has leaves".into()));
-        };
-        let (theirs, ours) = (batch.column(0), ours.column(column));
-        if theirs.len() != ours.len() {
-            return Some((leaf, "its rows are cut in another way".into()));
-        }
-        if theirs != ours {
-            let row =
-                (0..ours.len()).find(|row| theirs.slice(*row, 1) != ours.slice(*row, 1)).unwrap_or_default();
-            return Some((leaf + row as u64, "is not what the sealed record says".into()));
-        }
-        leaf += ours.len() as u64;
-    }
-    (leaf != first + PACK_LEAVES).then(|| (leaf, "has fewer rows than the pack has leaves".into()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
+/// The columns of a file as they should be.
+static COLUMNS: LazyLock<SchemaDescriptor> = LazyLock::new(|| {
+    let converted: Result<_, ParquetError> = ArrowSchemaConverter::new().convert(&schema());
+    #[expect(clippy::unwrap_used, reason = "every file is written with these columns")]
+    converted.unwrap()
+});

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-use crate::Text;
+use crate::{Text, hex};
 
 /// What one system calls somebody: `system:native-id`, split at the first colon.
 ///
@@ -44,10 +44,7 @@ macro_rules! keyed_hash {
                 let mut out = [0; Self::LEN];
                 let (prefix, digits) = out.split_at_mut($prefix.len());
                 prefix.copy_from_slice($prefix.as_bytes());
-                for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0) {
-                    pair[0] = HEX[usize::from(byte >> 4)];
-                    pair[1] = HEX[usize::from(byte & 15)];
-                }
+                hex::encode(&self.0, digits);
                 out
             }
         }
@@ -68,17 +65,8 @@ macro_rules! keyed_hash {
             type Err = String;
             fn from_str(text: &str) -> Result<Self, String> {
                 let wrong = || format!(concat!("expected `", $prefix, "` and 32 hex digits, {}"), crate::error::found(text));
-                let digits = text.strip_prefix($prefix).ok_or_else(wrong)?.as_bytes();
-                if digits.len() != 32 {
-                    return Err(wrong());
-                }
-                let mut out = [0; 16];
-                for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
-                    let digit = |c: u8| HEX.iter().position(|h| *h == c);
-                    let (Some(high), Some(low)) = (digit(pair[0]), digit(pair[1])) else { return Err(wrong()) };
-                    *byte = (high << 4 | low) as u8;
-                }
-                Ok($name(out))
+                let digits = text.strip_prefix($prefix).ok_or_else(wrong)?;
+                hex::decode(digits.as_bytes()).map($name).ok_or_else(wrong)
             }
         }
 
@@ -95,8 +83,6 @@ macro_rules! keyed_hash {
         }
     };
 }
-
-const HEX: &[u8; 16] = b"0123456789abcdef";
 
 keyed_hash! {
     /// Somebody's name in a sealed record: a keyed hash of system and native id under the tenant's

@@ -11,6 +11,7 @@ mod account;
 mod digest;
 mod disclose;
 mod error;
+mod hex;
 mod id;
 mod kind;
 mod object;

@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use crate::{
-    RecordId, Ruling, Status, Text, Timestamp,
+    RecordId, Ruling, Status, Text, Timestamp, hex,
     object::{list, objects, small_integer},
 };
 
@@ -36,31 +36,15 @@ macro_rules! trace_id {
                 let wrong = || {
                     format!("expected {} lower-case hex digits, not all zero, {}", $bytes * 2, crate::error::found(text))
                 };
-                let digits = text.as_bytes();
-                if digits.len() != $bytes * 2 {
-                    return Err(wrong());
-                }
-                let mut out = [0; $bytes];
-                for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
-                    let digit = |c: u8| match c {
-                        b'0'..=b'9' => Some(c - b'0'),
-                        b'a'..=b'f' => Some(c - b'a' + 10),
-                        _ => None,
-                    };
-                    let (Some(high), Some(low)) = (digit(pair[0]), digit(pair[1])) else { return Err(wrong()) };
-                    *byte = high << 4 | low;
-                }
-                if out == [0; $bytes] { Err(wrong()) } else { Ok($name(out)) }
+                let bytes = hex::decode(text.as_bytes()).filter(|bytes| *bytes != [0; $bytes]);
+                bytes.map($name).ok_or_else(wrong)
             }
         }
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 let mut text = [0; $bytes * 2];
-                for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
-                    pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
-                    pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
-                }
+                hex::encode(&self.0, &mut text);
                 serializer.serialize_str(std::str::from_utf8(&text).unwrap_or_default())
             }
         }

@@ -153,10 +153,12 @@ impl<'a> Skeleton<'a> {
     /// They are not a record of a version this program knows.
     pub fn parse(leaf: &'a [u8]) -> Result<Self, RecordError> {
         let version = |v: i64| RecordError::new("v", format!("sealed format {v}; this program reads {V}"));
-        // Checked once, and not for each string in it.
-        let text = std::str::from_utf8(leaf)
-            .map_err(|error| RecordError::new("", format!("byte {} is not UTF-8", error.valid_up_to())))?;
-        match serde_json::from_str::<Skeleton<'a>>(text) {
+        // Whether it is UTF-8 is asked once, not for every text in it.
+        let read = match std::str::from_utf8(leaf) {
+            Ok(text) => serde_json::from_str::<Skeleton<'a>>(text),
+            Err(_) => serde_json::from_slice(leaf),
+        };
+        match read {
             Ok(skeleton) if skeleton.v == V => Ok(skeleton),
             Ok(skeleton) => Err(version(skeleton.v.into())),
             // A member that a later version added is not the trouble.

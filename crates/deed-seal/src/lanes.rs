@@ -53,16 +53,17 @@ fn hash_group<'a>(group: &[usize], padded: &impl Fn(usize) -> Padded<'a>, hashes
         group.iter().for_each(|place| hashes[*place] = padded(*place).hash());
         return;
     }
+    let group = group.iter().map(|place| (*place, padded(*place), padded(*place).blocks()));
+    let group: Vec<_> = group.collect();
     let (mut state, mut block) = (INITIAL, [[0; 64]; LANES]);
     for number in 0..longest {
-        for (block, place) in block.iter_mut().zip(group) {
-            *block = padded(*place).block(number);
+        for (block, (_, padded, _)) in block.iter_mut().zip(&group) {
+            padded.write_block(number, block);
         }
         compress(&mut state, &block);
-        for (lane, place) in group.iter().enumerate() {
-            if number + 1 == padded(*place).blocks() {
-                hashes[*place] = digest(&state, lane);
-            }
+        for (lane, (place, ..)) in group.iter().enumerate().filter(|(_, (.., blocks))| *blocks == number + 1)
+        {
+            hashes[*place] = digest(&state, lane);
         }
     }
 }
@@ -94,18 +95,23 @@ impl Padded<'_> {
         (self.length() + 9).div_ceil(64)
     }
 
-    /// Block `number`; zeros after the last.
-    fn block(&self, number: usize) -> [u8; 64] {
+    /// Writes block `number`; something after the last.
+    #[inline]
+    fn write_block(&self, number: usize, block: &mut [u8; 64]) {
         // The prefix shifts the message by one byte.
+        let start = (number * 64).checked_sub(usize::from(self.prefix.is_some()));
+        match start.and_then(|start| self.message.get(start..start + 64)) {
+            Some(bytes) => block.copy_from_slice(bytes),
+            None => self.write_edge(number, block),
+        }
+    }
+
+    /// A block with the prefix or padding in it.
+    fn write_edge(&self, number: usize, block: &mut [u8; 64]) {
+        *block = [0; 64];
+        let prefix = self.prefix.filter(|_| number == 0);
         let start = number * 64 - usize::from(self.prefix.is_some() && number > 0);
         let rest = self.message.get(start..).unwrap_or_default();
-        let prefix = self.prefix.filter(|_| number == 0);
-        if prefix.is_none()
-            && let Some(block) = rest.first_chunk()
-        {
-            return *block;
-        }
-        let mut block = [0; 64];
         let room = match prefix {
             Some(prefix) => {
                 block[0] = prefix;
@@ -121,7 +127,6 @@ impl Padded<'_> {
         if number + 1 == self.blocks() {
             block[56..].copy_from_slice(&(self.length() as u64 * 8).to_be_bytes());
         }
-        block
     }
 }
 
@@ -138,7 +143,7 @@ fn digest(state: &[Word; 8], lane: usize) -> Hash {
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "code for instructions that not every processor has")]
 fn compress(state: &mut [Word; 8], blocks: &[[u8; 64]; LANES]) {
-    #[target_feature(enable = "avx512f,avx512vl")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
     fn with_avx512(state: &mut [Word; 8], blocks: &[[u8; 64]; LANES]) {
         compress_with_any(state, blocks);
     }
@@ -146,7 +151,10 @@ fn compress(state: &mut [Word; 8], blocks: &[[u8; 64]; LANES]) {
     fn with_avx2(state: &mut [Word; 8], blocks: &[[u8; 64]; LANES]) {
         compress_with_any(state, blocks);
     }
-    if std::arch::is_x86_feature_detected!("avx512f") && std::arch::is_x86_feature_detected!("avx512vl") {
+    if std::arch::is_x86_feature_detected!("avx512f")
+        && std::arch::is_x86_feature_detected!("avx512bw")
+        && std::arch::is_x86_feature_detected!("avx512vl")
+    {
         // SAFETY: the processor has what it is compiled for, asked the line before.
         unsafe { with_avx512(state, blocks) }
     } else if std::arch::is_x86_feature_detected!("avx2") {
@@ -192,10 +200,9 @@ fn compress_with_any(state: &mut [Word; 8], blocks: &[[u8; 64]; LANES]) {
         round::<6>(&mut s, &w[6], k[6]);
         round::<7>(&mut s, &w[7], k[7]);
     }
-    for (word, add) in state.iter_mut().zip(&s) {
-        for i in 0..LANES {
-            word[i] = word[i].wrapping_add(add[i]);
-        }
+    // In one loop: of two, compilers take the outer one for their vectors.
+    for (word, add) in state.as_flattened_mut().iter_mut().zip(s.as_flattened()) {
+        *word = word.wrapping_add(*add);
     }
 }
 

@@ -11,6 +11,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -52,6 +53,19 @@ pub struct Against<'a> {
     pub threads: Option<NonZeroUsize>,
     /// Called now and then with the number of leaves that were looked at since the last call.
     pub progress: Option<&'a (dyn Fn(u64) + Sync)>,
+    /// Gives whoever looks at the entries of a chunk, by its number: 65,536 leaves under one level-1 tile.
+    /// A log is read once, whatever else is checked of it; a chunk that is not full is not shown.
+    pub look: Option<&'a (dyn Fn(u64) -> Option<Box<dyn Look + 'a>> + Sync)>,
+}
+
+/// Looks at the entries of one chunk while they are at hand, on the thread that hashes them.
+pub trait Look {
+    /// The entries of a bundle, of which `first` is the first leaf. Bundles come in order; one that cannot be
+    /// read does not come.
+    fn bundle(&mut self, first: u64, entries: &[&[u8]]);
+
+    /// There are no more.
+    fn end(self: Box<Self>);
 }
 
 /// A checkpoint that was kept from an earlier time.
@@ -80,6 +94,8 @@ pub struct Report {
     pub problems: Vec<Problem>,
     /// What is there but was not covered, and why; no problem in itself.
     pub unchecked: Vec<Unchecked>,
+    /// Time that all threads together spent on leaves and the tiles over them, whoever [looks](Look) included.
+    pub busy: Duration,
 }
 
 impl Report {
@@ -303,7 +319,10 @@ fn recompute<T: Tiles>(
             if number >= count {
                 break;
             }
-            let chunk = Chunk::verify(tiles, number, size, sizes);
+            let started = Instant::now();
+            let look = against.look.filter(|_| number < size / CHUNK).and_then(|look| look(number));
+            let mut chunk = Chunk::verify(tiles, number, size, sizes, look);
+            chunk.report.busy = started.elapsed();
             problems.fetch_add(chunk.report.problems.len(), Ordering::Relaxed);
             if let Some(progress) = against.progress {
                 progress(CHUNK.min(size - number * CHUNK));
@@ -433,6 +452,7 @@ impl Report {
     fn append(&mut self, part: &mut Self) {
         self.leaves += part.leaves;
         self.files += part.files;
+        self.busy += part.busy;
         self.problems.append(&mut part.problems);
     }
 }

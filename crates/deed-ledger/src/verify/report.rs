@@ -48,13 +48,14 @@ pub struct StoreReport {
     pub unchecked: Vec<Unchecked>,
     /// Everything wrong or missing.
     pub problems: Vec<Problem>,
-    /// Time the log took.
+    /// Time the log took: reading and unpacking leaves, hashing them, checkpoints. This and the next two
+    /// share one pass; each is the time it took on all threads, divided by their number.
     pub merkle: Duration,
-    /// Time disclosures and index took.
+    /// Time disclosures and index took, reading records included.
     pub disclosures: Duration,
     /// Time the rows took.
     pub rows: Duration,
-    /// All of it.
+    /// All of it, from beginning to end.
     pub total: Duration,
 }
 

@@ -6,14 +6,12 @@ use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use deed_ledger::verify::{StoreReport, VerifyOptions, verify_store};
 use deed_query::{Options, VerifyRows};
 use parquet::arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder};
-use sha2::{Digest, Sha256};
 
-use crate::support::{House, files};
+use crate::support::{House, MANIFEST, files, put_parquet};
 
 const PACK: u64 = 65_536;
 const FOLDER: &str = "parquet/records";
 const FILE: &str = "parquet/records/000000-000000.v1.parquet";
-const MANIFEST: &str = "parquet/records/manifest.json";
 
 /// A pack in Parquet, and some leaves more.
 fn one_pack() -> House {
@@ -55,11 +53,14 @@ fn rows_are_held_against_the_leaves() {
     }
 
     // A row that says something else, and a manifest that agrees with it.
-    forge(dir, &good);
-    let report = check(dir);
-    assert_eq!(report.verified(), Some(false));
-    let said = problems(&report);
-    assert!(said.contains("leaf 777, column `operation`: is not what the sealed record says"), "{said}");
+    for (row, operation) in [(777, Some("harmless")), (40_000, None)] {
+        forge(dir, &good, row, operation);
+        let report = check(dir);
+        assert_eq!(report.verified(), Some(false));
+        let said = problems(&report);
+        let expected = format!("leaf {row}, column `operation`: is not what the sealed record says");
+        assert!(said.contains(&expected), "{said}");
+    }
 
     // Gone while it is listed.
     fs::remove_file(dir.join(FILE)).expect("removed");
@@ -68,8 +69,8 @@ fn rows_are_held_against_the_leaves() {
     assert!(problems(&report).contains("listed and missing"), "{}", problems(&report));
 }
 
-/// Writes the file anew with another `operation` in row 777.
-fn forge(dir: &Path, good: &[u8]) {
+/// Writes the file anew with another `operation` in one row.
+fn forge(dir: &Path, good: &[u8], forged_row: usize, operation: Option<&str>) {
     let read = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::copy_from_slice(good))
         .expect("opens")
         .with_batch_size(PACK as usize)
@@ -84,7 +85,7 @@ fn forge(dir: &Path, good: &[u8]) {
         .as_string::<i32>()
         .iter()
         .enumerate()
-        .map(|(row, value)| if row == 777 { Some("harmless") } else { value })
+        .map(|(row, value)| if row == forged_row { operation } else { value })
         .collect();
     let mut columns = whole.columns().to_vec();
     columns[at] = arrow::compute::cast(&forged, whole.column(at).data_type()).expect("as before");
@@ -92,13 +93,7 @@ fn forge(dir: &Path, good: &[u8]) {
     let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), None).expect("a writer");
     writer.write(&whole).expect("written");
     let bytes = writer.into_inner().expect("finished");
-    let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    fs::write(dir.join(FILE), &bytes).expect("written");
-    let text = fs::read_to_string(dir.join(MANIFEST)).expect("read");
-    let mut manifest: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    manifest["files"][0]["sha256"] = digest.into();
-    manifest["files"][0]["bytes"] = bytes.len().into();
-    fs::write(dir.join(MANIFEST), manifest.to_string()).expect("written");
+    put_parquet(dir, FILE, &bytes);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod actions;
 mod derived;
+mod described;
 mod docs;
 mod exact;
 mod safety;

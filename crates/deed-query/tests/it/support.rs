@@ -1,6 +1,7 @@
 //! A ledger to ask.
 
 use std::{
+    fs,
     path::Path,
     time::{Duration, Instant},
 };
@@ -12,6 +13,7 @@ use arrow::{
 };
 use deed_ledger::{Ledger, Receipt, Sender};
 use deed_query::{Options, QueryError, SqlOptions, Tables};
+use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 
 /// A ledger and its tables, in a folder that goes when this does.
@@ -144,6 +146,20 @@ pub(crate) fn texts(batches: &[RecordBatch]) -> Vec<Vec<String>> {
         );
     }
     rows
+}
+
+/// The list of Parquet files.
+pub(crate) const MANIFEST: &str = "parquet/records/manifest.json";
+
+/// Puts `bytes` in place of the only Parquet file, and has the manifest agree with it.
+pub(crate) fn put_parquet(dir: &Path, file: &str, bytes: &[u8]) {
+    let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    fs::write(dir.join(file), bytes).expect("written");
+    let text = fs::read_to_string(dir.join(MANIFEST)).expect("read");
+    let mut manifest: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    manifest["files"][0]["sha256"] = digest.into();
+    manifest["files"][0]["bytes"] = bytes.len().into();
+    fs::write(dir.join(MANIFEST), manifest.to_string()).expect("written");
 }
 
 /// Files in a folder below `dir`.

@@ -6,7 +6,7 @@ use crate::hash::{Hash, leaf_hashes};
 use crate::merkle::Frontier;
 use crate::tile::{self, TILE_WIDTH, TilePath};
 
-use super::{Report, Tiles};
+use super::{Look, Report, Tiles};
 
 /// The leaves under one level-1 tile.
 pub(super) const CHUNK: u64 = TILE_WIDTH * TILE_WIDTH;
@@ -48,7 +48,13 @@ impl Tail {
 
 impl Chunk {
     /// Recomputes chunk `number` of a log of `size` leaves.
-    pub(super) fn verify<T: Tiles>(tiles: &T, number: u64, size: u64, sizes: &BTreeSet<u64>) -> Self {
+    pub(super) fn verify<T: Tiles>(
+        tiles: &T,
+        number: u64,
+        size: u64,
+        sizes: &BTreeSet<u64>,
+        mut look: Option<Box<dyn Look + '_>>,
+    ) -> Self {
         let (start, end) = (number * CHUNK, size.min(number.saturating_add(1).saturating_mul(CHUNK)));
         let mut report = Report::default();
         let mut reader = Reader { tiles, report: &mut report };
@@ -60,7 +66,7 @@ impl Chunk {
             let first = index * TILE_WIDTH;
             let last = end.min(first.saturating_add(TILE_WIDTH));
             let sizes = sizes.range(first + 1..=last).filter(|size| !size.is_multiple_of(CHUNK));
-            let mut bundle = Bundle::read(&mut reader, index, size);
+            let mut bundle = Bundle::read(&mut reader, index, size, &mut look);
             if last - first == TILE_WIDTH {
                 let place = (index % TILE_WIDTH) as usize;
                 let claimed = claimed.as_ref().and_then(|hashes| hashes.get(place)).copied();
@@ -83,6 +89,9 @@ impl Chunk {
                 }
                 tail = bundle.into_tail(tree.clone(), sizes);
             }
+        }
+        if let Some(look) = look {
+            look.end();
         }
         let root = (end - start == CHUNK).then(|| tree.map(|tree| tree.root()));
         Self { report, root, marks, tail }
@@ -136,12 +145,17 @@ struct Bundle {
 }
 
 impl Bundle {
-    fn read<T: Tiles>(reader: &mut Reader<'_, T>, index: u64, size: u64) -> Self {
+    fn read<'l, T: Tiles>(
+        reader: &mut Reader<'_, T>,
+        index: u64,
+        size: u64,
+        look: &mut Option<Box<dyn Look + 'l>>,
+    ) -> Self {
         let width = tile::width(0, index, size).unwrap_or(0);
         let (entries, tile) =
             (TilePath::Entries { index, width }, TilePath::Hashes { level: 0, index, width });
         let start = index * TILE_WIDTH;
-        let from_entries = reader.leaf_hashes(&entries, start);
+        let from_entries = reader.leaf_hashes(&entries, start, look);
         let from_tile = reader.hashes(&tile);
         Self { entries, tile, start, believe_tile: from_entries.is_none(), from_entries, from_tile }
     }
@@ -248,12 +262,20 @@ impl<T: Tiles> Reader<'_, T> {
         None
     }
 
-    fn leaf_hashes(&mut self, path: &TilePath, start: u64) -> Option<Vec<Hash>> {
+    fn leaf_hashes(
+        &mut self,
+        path: &TilePath,
+        start: u64,
+        look: &mut Option<Box<dyn Look + '_>>,
+    ) -> Option<Vec<Hash>> {
         let (bytes, file) = self.read_or_full(path)?;
         match tile::bundle_entries(&bytes) {
             Ok(entries) if entries.len() == usize::from(file.width()) => {
                 let hashes = leaf_hashes(&entries[..usize::from(path.width())]);
                 self.report.leaves += hashes.len() as u64;
+                if let Some(look) = look {
+                    look.bundle(start, &entries);
+                }
                 return Some(hashes);
             }
             Ok(entries) => {
