@@ -4,7 +4,7 @@
 //! a later observation or by itself: what is real wins over `unknown`, an outcome over an observation,
 //! the later over the earlier. That does not depend on the order in which records arrived (D6).
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
@@ -13,7 +13,7 @@ use datafusion::{
     common::{Result, plan_err, tree_node::Transformed},
     dataframe::DataFrame,
     datasource::{provider_as_source, source_as_provider},
-    execution::{SessionState, SessionStateBuilder},
+    execution::SessionState,
     logical_expr::{
         Expr, JoinType, LogicalPlan, SortExpr, TableProviderFilterPushDown, TableType,
         logical_plan::{Sort, TableScan},
@@ -23,7 +23,7 @@ use datafusion::{
 };
 use deed_ledger::Ledger;
 
-use crate::{columns::schema, outcomes::OutcomesExec, records::Records};
+use crate::{columns::schema, outcomes::Outcomes, records::Records};
 
 /// What an action has from the record that says how it ended.
 pub(crate) const OUTCOME: &[&str] =
@@ -98,7 +98,8 @@ impl TableProvider for Actions {
         }
         let few = plan.actions(state, [KEYS, OUTCOME].concat()).await?.create_physical_plan().await?;
         let many = plan.joined(state).await?.create_physical_plan().await?;
-        Ok(Arc::new(OutcomesExec::new(self.records.clone(), self.ledger.clone(), few, many, plan.wanted)))
+        let (records, ledger) = (self.records.clone(), self.ledger.clone());
+        Ok(Arc::new(Outcomes::step(records, ledger, few, many, plan.wanted)))
     }
 }
 
@@ -120,16 +121,31 @@ impl Plan<'_> {
         self.wanted.fields().iter().map(|field| datafusion::prelude::ident(field.name())).collect()
     }
 
+    /// The columns that the actions themselves need: what is wanted, `more`, and what they are chosen by.
+    fn columns_below(&self, more: &[&str]) -> Vec<String> {
+        let wanted = self.wanted.fields().iter().map(|field| field.name().as_str());
+        let mut names: BTreeSet<_> = wanted.chain(more.iter().copied()).chain(["id", "tenant"]).collect();
+        let sorted = self.actions.top.iter().flat_map(|(order, _)| order).map(|sort| &sort.expr);
+        for expr in self.filters.iter().chain(sorted) {
+            names.extend(expr.column_refs().into_iter().map(|column| column.name()));
+        }
+        names.into_iter().map(|name| format!("\"{name}\"")).collect()
+    }
+
     /// The actions themselves: the columns that are wanted, and `more`.
     async fn actions(&self, state: &SessionState, more: Vec<&str>) -> Result<DataFrame> {
         let state = with_joins(state, true);
         // What was observed again is not another action: neither a copy of the event with other bytes,
         // nor an observation that was corrected since.
-        let own = "SELECT a.* FROM (SELECT supersedes, tenant FROM records WHERE supersedes IS NOT NULL) s
-                   RIGHT ANTI JOIN (SELECT * FROM records
-                                    WHERE kind IN ('intent', 'observation') AND action IS NULL AND conflicts_with IS NULL) a
-                   ON s.supersedes = a.id AND s.tenant = a.tenant";
-        let plan = state.create_logical_plan(own).await?;
+        // Columns that nobody wants would all be planned, again and again.
+        let columns = self.columns_below(&more).join(", ");
+        let own = format!(
+            "SELECT a.* FROM (SELECT supersedes, tenant FROM records WHERE supersedes IS NOT NULL) s
+             RIGHT ANTI JOIN (SELECT {columns} FROM records
+                              WHERE kind IN ('intent', 'observation') AND action IS NULL AND conflicts_with IS NULL) a
+             ON s.supersedes = a.id AND s.tenant = a.tenant"
+        );
+        let plan = state.create_logical_plan(&own).await?;
         let mut actions = DataFrame::new(state, plan);
         for filter in self.filters {
             actions = actions.filter(filter.clone())?;
@@ -158,7 +174,9 @@ impl Plan<'_> {
         let best = "SELECT tenant AS o_tenant, action AS o_action, kind AS o_kind, time AS o_time, id AS o_id,
                            outcome_status AS o_outcome_status, outcome_code AS o_outcome_code, duration_ms AS o_duration_ms,
                            outcome_leaf_index AS o_outcome_leaf_index, retry_of AS o_retry_of, compensates AS o_compensates
-                    FROM (SELECT *, row_number() OVER (PARTITION BY tenant, action
+                    FROM (SELECT tenant, action, kind, time, id, outcome_status, outcome_code, duration_ms,
+                                 outcome_leaf_index, retry_of, compensates,
+                                 row_number() OVER (PARTITION BY tenant, action
                                                        ORDER BY outcome_status <> 'unknown' DESC, kind = 'outcome' DESC, time DESC, id DESC) AS n
                           FROM records
                           WHERE kind IN ('outcome', 'observation') AND action IS NOT NULL AND outcome_status IS NOT NULL)
@@ -188,7 +206,7 @@ impl Plan<'_> {
 
 /// The session with joins as they are written: what is on the left is small, or both are sorted.
 fn with_joins(state: &SessionState, hash: bool) -> SessionState {
-    let mut state = SessionStateBuilder::new_from_existing(state.clone()).build();
+    let mut state = state.clone();
     let options = state.config_mut().options_mut();
     options.optimizer.join_reordering = false;
     options.optimizer.prefer_hash_join = hash;

@@ -9,21 +9,20 @@ use arrow::{
 use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
-    common::{DataFusionError, Result, plan_err, tree_node::TreeNodeRecursion},
+    common::{DataFusionError, Result, plan_err},
     dataframe::DataFrame,
     execution::{SendableRecordBatchStream, SessionState, TaskContext},
     logical_expr::{Expr, TableProviderFilterPushDown, TableType},
-    physical_expr::{Distribution, EquivalenceProperties, PhysicalExpr, expressions::col},
+    physical_expr::expressions::col,
     physical_plan::{
-        DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
-        coalesce_partitions::CoalescePartitionsExec,
-        execution_plan::{Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions},
-        projection::ProjectionExec,
+        ExecutionPlan, coalesce_partitions::CoalescePartitionsExec, projection::ProjectionExec,
         stream::RecordBatchStreamAdapter,
     },
 };
 use deed_ledger::{Ledger, LedgerError};
 use futures::{StreamExt, TryStreamExt};
+
+use crate::step::{Step, StepExec};
 
 /// `aliases` as one query may see it.
 pub(crate) struct Aliases {
@@ -93,11 +92,9 @@ impl TableProvider for Aliases {
         }
         let accounts =
             accounts.sort_by(vec![datafusion::prelude::col("last_leaf")])?.create_physical_plan().await?;
-        let named = Arc::new(NamesExec::new(
-            self.ledger.clone(),
-            Arc::new(CoalescePartitionsExec::new(accounts)),
-            self.schema.clone(),
-        ));
+        let (ledger, schema) = (self.ledger.clone(), self.schema.clone());
+        let accounts = Arc::new(CoalescePartitionsExec::new(accounts));
+        let named = Arc::new(StepExec::over(Names { ledger, schema: schema.clone() }, accounts, schema));
         let Some(projection) = projection else { return Ok(named) };
         let kept = projection.iter().map(|at| {
             let name = self.schema.field(*at).name().clone();
@@ -108,92 +105,33 @@ impl TableProvider for Aliases {
 }
 
 /// Adds to accounts what they are called; accounts without a name that can be opened fall out.
-struct NamesExec {
+struct Names {
     ledger: Ledger,
-    accounts: Arc<dyn ExecutionPlan>,
-    properties: Arc<PlanProperties>,
+    schema: SchemaRef,
 }
 
-impl NamesExec {
-    fn new(ledger: Ledger, accounts: Arc<dyn ExecutionPlan>, schema: SchemaRef) -> Self {
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(schema),
-            Partitioning::UnknownPartitioning(1),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        );
-        NamesExec { ledger, accounts, properties: Arc::new(properties) }
-    }
-}
-
-impl fmt::Debug for NamesExec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("NamesExec")
-    }
-}
-
-impl DisplayAs for NamesExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("NamesExec")
-    }
-}
-
-impl ExecutionPlan for NamesExec {
+impl Step for Names {
     fn name(&self) -> &'static str {
         "NamesExec"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.accounts]
-    }
-
-    // Otherwise an optimiser takes the coalescing away, and all but the first partition with it.
-    fn required_input_distribution(&self) -> Vec<Distribution> {
-        vec![Distribution::SinglePartition]
-    }
-
-    fn apply_expressions(
+    fn run(
         &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let Some(accounts) = children.pop() else { return plan_err!("`NamesExec` needs accounts") };
-        Ok(Arc::new(NamesExec { ledger: self.ledger.clone(), accounts, properties: self.properties.clone() }))
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep))
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let (ledger, schema) = (self.ledger.clone(), self.schema());
-        let accounts = self.accounts.execute(partition, context)?;
-        let named = {
-            let schema = schema.clone();
-            accounts.and_then(move |batch| {
-                let (ledger, schema) = (ledger.clone(), schema.clone());
-                async move {
-                    // Opening names reads the store.
-                    let opened = tokio::task::spawn_blocking(move || names(&ledger, &batch, schema)).await;
-                    opened.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))?
-                }
-            })
-        };
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, named.boxed())))
+        accounts: Option<SendableRecordBatchStream>,
+        _: usize,
+        _: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let Some(accounts) = accounts else { return plan_err!("`aliases` needs accounts") };
+        let (ledger, schema) = (self.ledger.clone(), self.schema.clone());
+        let named = accounts.and_then(move |batch| {
+            let (ledger, schema) = (ledger.clone(), schema.clone());
+            async move {
+                // Opening names reads the store.
+                let opened = tokio::task::spawn_blocking(move || names(&ledger, &batch, schema)).await;
+                opened.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))?
+            }
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), named.boxed())))
     }
 }
 

@@ -13,7 +13,7 @@ use datafusion::{
     },
     common::{DataFusionError, Result},
     datasource::ViewTable,
-    execution::{SessionState, SessionStateBuilder},
+    execution::SessionState,
 };
 use deed_ledger::Ledger;
 
@@ -51,7 +51,9 @@ fn of_records(template: &SessionState, records: Arc<Records>, ledger: Ledger) ->
             unreachable!("a catalog in memory takes any schema: {error}");
         }
     }
-    SessionStateBuilder::new_from_existing(template.clone()).with_catalog_list(catalogs).build()
+    let mut state = template.clone();
+    state.register_catalog_list(catalogs);
+    state
 }
 
 /// Tables are made when a query names them. Nothing here holds the session that holds this.

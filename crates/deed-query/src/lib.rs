@@ -2,23 +2,31 @@
 
 mod actions;
 mod aliases;
+mod allowance;
 mod catalog;
 mod chunks;
 mod columns;
 mod digest;
+mod edges;
 mod error;
 mod files;
 mod follow;
 mod format;
 mod functions;
+mod guarded;
+mod layers;
+mod limits;
 mod manifest;
 mod object;
+mod operated;
 mod outcomes;
 mod records;
 mod sql;
+mod step;
 mod tables;
 mod verify;
 mod views;
+mod weight;
 
 pub use columns::{BadLeaf, CHUNK, COLUMNS, Column, RowBuilder, SCHEMA_VERSION, schema};
 pub use error::QueryError;

@@ -1,20 +1,16 @@
 //! Joins actions with their outcomes: a few by look-ups, many by the join that was planned for it.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray, StringViewBuilder},
     datatypes::{Int64Type, SchemaRef, TimestampMicrosecondType},
 };
 use datafusion::{
-    common::{DataFusionError, Result, tree_node::TreeNodeRecursion},
+    common::{DataFusionError, Result},
     execution::{SendableRecordBatchStream, TaskContext},
-    physical_expr::{EquivalenceProperties, PhysicalExpr},
     physical_plan::{
-        DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
-        execute_stream,
-        execution_plan::{Boundedness, EmissionType, ReplaceChildrenOptions},
-        stream::RecordBatchStreamAdapter,
+        ExecutionPlan, ExecutionPlanProperties, execute_stream, stream::RecordBatchStreamAdapter,
     },
 };
 use deed_ledger::{Key, Ledger, LedgerError};
@@ -22,7 +18,11 @@ use deed_record::{Kind, RecordId, Skeleton, Status, Timestamp};
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::OnceCell;
 
-use crate::{actions::OUTCOME, records::Records};
+use crate::{
+    actions::OUTCOME,
+    records::Records,
+    step::{Step, StepExec},
+};
 
 /// Up to this many actions are looked up one by one.
 const FEW: usize = 512;
@@ -31,9 +31,8 @@ const FEW: usize = 512;
 const REFERENCES: usize = 4096;
 
 /// Runs `few` as far as it takes to see whether they are few; if they are not, runs `many`.
-pub(crate) struct OutcomesExec {
+pub(crate) struct Outcomes {
     inner: Arc<Inner>,
-    properties: Arc<PlanProperties>,
 }
 
 struct Inner {
@@ -48,73 +47,37 @@ struct Inner {
     found: OnceCell<Option<Vec<RecordBatch>>>,
 }
 
-impl OutcomesExec {
-    pub(crate) fn new(
+impl Outcomes {
+    // Both plans are finished: nobody outside is to optimise them again, so they are no inputs of the step.
+    pub(crate) fn step(
         records: Arc<Records>,
         ledger: Ledger,
         few: Arc<dyn ExecutionPlan>,
         many: Arc<dyn ExecutionPlan>,
         wanted: SchemaRef,
-    ) -> Self {
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(wanted.clone()),
-            Partitioning::UnknownPartitioning(many.output_partitioning().partition_count()),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        );
-        OutcomesExec {
-            inner: Arc::new(Inner { records, ledger, few, many, wanted, found: OnceCell::new() }),
-            properties: Arc::new(properties),
-        }
+    ) -> StepExec {
+        let partitions = many.output_partitioning().partition_count();
+        let found = OnceCell::new();
+        let inner = Arc::new(Inner { records, ledger, few, many, wanted: wanted.clone(), found });
+        StepExec::source(Outcomes { inner }, wanted, partitions)
     }
 }
 
-impl fmt::Debug for OutcomesExec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OutcomesExec").field("few", &self.inner.few).field("many", &self.inner.many).finish()
-    }
-}
-
-impl DisplayAs for OutcomesExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "OutcomesExec: few={FEW}")
-    }
-}
-
-impl ExecutionPlan for OutcomesExec {
+impl Step for Outcomes {
     fn name(&self) -> &'static str {
         "OutcomesExec"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
+    fn detail(&self) -> String {
+        format!("few={FEW}")
     }
 
-    // Both plans are finished: nobody outside is to optimise them again.
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
-    }
-
-    fn apply_expressions(
+    fn run(
         &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        _: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
-
-    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        _: Option<SendableRecordBatchStream>,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
         let inner = self.inner.clone();
         let rows = async move {
             let found = inner.found.get_or_try_init(|| inner.find(context.clone())).await?;
@@ -125,7 +88,7 @@ impl ExecutionPlan for OutcomesExec {
             })
         };
         let rows = stream::once(rows).try_flatten();
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.inner.wanted.clone(), rows)))
     }
 }
 

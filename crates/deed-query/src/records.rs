@@ -9,10 +9,7 @@ use arrow::{
 use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
-    common::{
-        ColumnStatistics, DataFusionError, Result, ScalarValue, Statistics, stats::Precision,
-        tree_node::TreeNodeRecursion,
-    },
+    common::{ColumnStatistics, DataFusionError, Result, ScalarValue, Statistics, stats::Precision},
     datasource::{
         listing::PartitionedFile,
         physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource},
@@ -22,15 +19,11 @@ use datafusion::{
     logical_expr::{Expr, Operator, TableType},
     object_store::ObjectMeta,
     physical_expr::{
-        EquivalenceProperties, PhysicalExpr,
+        PhysicalExpr,
         expressions::{binary, col, lit},
     },
     physical_plan::{
-        DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, StatisticsArgs,
-        execution_plan::{Boundedness, EmissionType, ReplaceChildrenOptions},
-        filter::FilterExec,
-        projection::ProjectionExec,
-        stream::RecordBatchStreamAdapter,
+        ExecutionPlan, filter::FilterExec, projection::ProjectionExec, stream::RecordBatchStreamAdapter,
         union::UnionExec,
     },
 };
@@ -41,6 +34,7 @@ use crate::{
     chunks::{Chunks, Leaves, rows},
     columns::{CHUNK, schema},
     manifest::{File, Manifest},
+    step::{Step, StepExec},
 };
 
 /// Chunks are kept for leaves this close to the end; whoever reads further back does it rarely.
@@ -142,12 +136,8 @@ impl Records {
         let mut inputs: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
         let uncovered = self.view.uncovered();
         if !uncovered.is_empty() || self.view.manifest.files.is_empty() {
-            inputs.push(Arc::new(LeavesExec::new(
-                self.view.clone(),
-                &uncovered,
-                columns.clone(),
-                partitions,
-            )?));
+            let leaves = Uncovered::step(self.view.clone(), &uncovered, columns.clone(), partitions)?;
+            inputs.push(Arc::new(leaves));
         }
         if !self.view.manifest.files.is_empty() {
             let files: Vec<_> = self.view.manifest.files.iter().rev().map(partitioned).collect();
@@ -207,17 +197,21 @@ fn statistics(rows: u64) -> Statistics {
 }
 
 /// Reads leaves as rows.
-#[derive(Debug)]
-struct LeavesExec {
+struct Uncovered {
     view: Arc<View>,
     /// For each partition chunks and how many of their first rows.
     pieces: Vec<Vec<(u64, usize)>>,
     columns: Vec<usize>,
-    properties: Arc<PlanProperties>,
+    schema: SchemaRef,
 }
 
-impl LeavesExec {
-    fn new(view: Arc<View>, ranges: &[Range<u64>], columns: Vec<usize>, partitions: usize) -> Result<Self> {
+impl Uncovered {
+    fn step(
+        view: Arc<View>,
+        ranges: &[Range<u64>],
+        columns: Vec<usize>,
+        partitions: usize,
+    ) -> Result<StepExec> {
         let mut all = Vec::new();
         for range in ranges.iter().rev() {
             // Files begin and end at packs, packs at chunks: only the end of the log is in mid-chunk.
@@ -233,84 +227,46 @@ impl LeavesExec {
         for (at, piece) in all.into_iter().enumerate() {
             pieces[at % partitions].push(piece);
         }
-        let projected = Arc::new(schema().project(&columns)?);
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(projected),
-            Partitioning::UnknownPartitioning(partitions),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        );
-        Ok(LeavesExec { view, pieces, columns, properties: Arc::new(properties) })
+        let schema = Arc::new(schema().project(&columns)?);
+        let step = Uncovered { view, pieces, columns, schema: schema.clone() };
+        Ok(StepExec::source(step, schema, partitions))
     }
 }
 
-impl DisplayAs for LeavesExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rows: usize = self.pieces.iter().flatten().map(|(_, rows)| rows).sum();
-        write!(f, "LeavesExec: partitions={}, rows={rows}", self.pieces.len())
-    }
-}
-
-impl ExecutionPlan for LeavesExec {
+impl Step for Uncovered {
     fn name(&self) -> &'static str {
         "LeavesExec"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
+    fn detail(&self) -> String {
+        let rows: usize = self.pieces.iter().flatten().map(|(_, rows)| rows).sum();
+        format!("partitions={}, rows={rows}", self.pieces.len())
     }
 
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        _: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
-
-    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
-
-    fn statistics_from_inputs(
-        &self,
-        _: &[Arc<Statistics>],
-        args: &StatisticsArgs,
-    ) -> Result<Arc<Statistics>> {
+    fn rows(&self, partition: Option<usize>) -> Precision<usize> {
         let rows = |pieces: &Vec<(u64, usize)>| pieces.iter().map(|(_, rows)| rows).sum::<usize>();
-        let rows = match args.partition() {
+        Precision::Exact(match partition {
             Some(partition) => self.pieces.get(partition).map_or(0, rows),
             None => self.pieces.iter().map(rows).sum(),
-        };
-        let known = Statistics::new_unknown(self.properties.eq_properties.schema());
-        Ok(Arc::new(Statistics { num_rows: Precision::Exact(rows), ..known }))
+        })
     }
 
-    fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+    fn run(
+        &self,
+        _: Option<SendableRecordBatchStream>,
+        partition: usize,
+        _: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
         let pieces = self.pieces.get(partition).cloned().unwrap_or_default();
-        let (view, columns, projected) = (self.view.clone(), self.columns.clone(), self.schema());
-        let make = {
-            let projected = projected.clone();
-            move |(chunk, count): (u64, usize)| -> Vec<Result<RecordBatch>> {
-                match read(&view, chunk, count, &columns, &projected) {
-                    Ok(batches) => batches.into_iter().map(Ok).collect(),
-                    Err(error) => vec![Err(error)],
-                }
+        let (view, columns, schema) = (self.view.clone(), self.columns.clone(), self.schema.clone());
+        let make = move |(chunk, count): (u64, usize)| -> Vec<Result<RecordBatch>> {
+            match read(&view, chunk, count, &columns, &schema) {
+                Ok(batches) => batches.into_iter().map(Ok).collect(),
+                Err(error) => vec![Err(error)],
             }
         };
         let batches = futures::stream::iter(pieces.into_iter().flat_map(make));
-        Ok(Box::pin(RecordBatchStreamAdapter::new(projected, batches)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), batches)))
     }
 }
 

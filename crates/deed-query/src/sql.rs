@@ -35,14 +35,14 @@ use tokio::{
 use crate::{
     Options, QueryError, Tables,
     actions::TopFirst,
+    allowance::{Allowance, BATCH},
     catalog::{self, CATALOG, SCHEMA},
-    functions,
+    edges, functions,
+    layers::Layers,
+    limits::{STACK, Size, check_names, check_text},
     object::ReadOnly,
     records::{STORE_URL, View},
 };
-
-/// Longest query text in bytes.
-const LONGEST: usize = 128 << 10;
 
 /// Memory for the footers of Parquet files, in bytes.
 const FOOTERS: usize = 64 << 20;
@@ -75,12 +75,7 @@ impl Tables {
     pub async fn sql(&self, query: &str, options: &SqlOptions) -> Result<Rows, QueryError> {
         let deadline = Instant::now() + options.timeout;
         let late = || QueryError::Timeout { seconds: options.timeout.as_secs() };
-        if query.len() > LONGEST {
-            return Err(QueryError::Refused(format!(
-                "the query is {} bytes long; {LONGEST} is the most",
-                query.len()
-            )));
-        }
+        check_text(query)?;
         let engine = &self.engine;
         let permit = timeout_at(deadline, engine.turns.clone().acquire_owned());
         let permit = permit.await.map_err(|_| QueryError::Busy { running: engine.concurrent })?;
@@ -94,6 +89,7 @@ impl Tables {
             tenant: options.tenant.clone(),
             query: query.to_owned(),
             rows: options.rows,
+            deadline: deadline.into_std(),
             megabytes: engine.megabytes,
         };
         let task = engine.spawn(async move {
@@ -207,6 +203,7 @@ impl Engine {
             .with_file_formats(Vec::new())
             .with_scalar_functions(functions::scalar())
             .with_higher_order_functions(Vec::new())
+            .with_analyzer_rule(Arc::new(Layers))
             .with_optimizer_rule(Arc::new(TopFirst))
             .build();
         state.register_function_rewrite(Arc::new(functions::Guard)).map_err(failed)?;
@@ -214,6 +211,7 @@ impl Engine {
             .worker_threads(cores.max(2))
             .max_blocking_threads(cores * 4)
             .thread_name("sql")
+            .thread_stack_size(STACK)
             .enable_time()
             .build()
             .map_err(|error| QueryError::Failed(format!("failed to start threads: {error}")))?;
@@ -252,6 +250,7 @@ impl Drop for Engine {
 fn config(partitions: usize) -> SessionConfig {
     let mut config = SessionConfig::new()
         .with_target_partitions(partitions)
+        .with_batch_size(BATCH)
         .with_information_schema(false)
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
         .with_create_default_catalog_and_schema(false);
@@ -271,6 +270,7 @@ struct Run {
     tenant: Option<String>,
     query: String,
     rows: usize,
+    deadline: std::time::Instant,
     megabytes: usize,
 }
 
@@ -314,14 +314,23 @@ impl Run {
             .sql_to_statement(&self.query, &self.state.config_options().sql_parser.dialect)
             .map_err(failed)?;
         check(&statement, self.tenant.is_some())?;
-        let state = catalog::session(&self.state, self.view, self.ledger, self.tenant);
+        let mut state = catalog::session(&self.state, self.view, self.ledger, self.tenant);
         let plan = state.statement_to_plan(statement).await.map_err(failed)?;
         // A second look, at what the statement became.
         let read_only =
             SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         read_only.verify_plan(&plan).map_err(failed)?;
-        let physical = state.create_physical_plan(&plan).await.map_err(failed)?;
-        execute_stream(physical, state.task_ctx()).map_err(failed)
+        let size = Size::of(&plan).map_err(failed)?;
+        size.check()?;
+        Allowance::give(&mut state, self.deadline, size.sharing);
+        // Functions see the options as they are now, and the time that it is.
+        state.mark_start_execution();
+        let plan = state.optimize(&plan).map_err(failed)?;
+        // What was one value before may now stand in many places.
+        Size::of(&plan).map_err(failed)?.check()?;
+        let physical = state.query_planner().create_physical_plan(&plan, &state).await.map_err(failed)?;
+        let watched = edges::watched(physical).map_err(failed)?;
+        execute_stream(watched, state.task_ctx()).map_err(failed)
     }
 }
 
@@ -334,10 +343,10 @@ fn check(statement: &AnyStatement, tenant: bool) -> Result<(), QueryError> {
     };
     match statement {
         AnyStatement::Statement(statement) => match &**statement {
-            Statement::Query(_)
-            | Statement::ShowTables { .. }
-            | Statement::ShowColumns { .. }
-            | Statement::ExplainTable { .. } => Ok(()),
+            Statement::Query(query) => check_names(query),
+            Statement::ShowTables { .. } | Statement::ShowColumns { .. } | Statement::ExplainTable { .. } => {
+                Ok(())
+            }
             other => refused(&first_word(&other.to_string())),
         },
         // Plans show how much there is of what others may see.

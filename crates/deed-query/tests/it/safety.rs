@@ -81,27 +81,162 @@ fn nothing_but_reading_is_possible() {
 #[test]
 fn values_do_not_grow_without_bounds() {
     let house = House::new();
-    let mut doubled = "SELECT repeat('abcdefgh', 1000000) AS s".to_owned();
-    for _ in 0..10 {
-        doubled = format!("SELECT s || s AS s FROM ({doubled})");
-    }
-    let mut replaced = "SELECT repeat('a', 100) AS s".to_owned();
-    for _ in 0..10 {
-        replaced = format!("SELECT replace(s, 'a', '{}') AS s FROM ({replaced})", "a".repeat(100));
-    }
+    house.fill(0, 10_000);
+    // `select` so often over what it makes.
+    let over = |select: &str, from: &str, times: usize| {
+        (0..times).fold(from.to_owned(), |inner, _| format!("SELECT {select} AS v FROM ({inner})"))
+    };
+    let list = |item: &str, times: usize| vec![item; times].join(", ");
+    let numbered = |item: &str, times: usize| {
+        (0..times).map(|n| item.replace('#', &n.to_string())).collect::<Vec<_>>().join(", ")
+    };
     for query in [
-        format!("SELECT length(s) FROM ({doubled})"),
-        format!("SELECT length(s) FROM ({replaced})"),
+        // One value.
         "SELECT length(repeat('abc', 10000000000))".into(),
         "SELECT length(lpad('abc', 2000000000))".into(),
         "SELECT length(rpad('abc', 2000000000, 'xy'))".into(),
-        format!("SELECT concat({})", ["repeat('x', 10000000)"; 8].join(", ")),
+        format!("SELECT length(v) FROM ({})", over("v || v", "SELECT repeat('abcdefgh', 1000) AS v", 20)),
+        format!("SELECT length(v) FROM ({})", over("replace(v, 'a', repeat('a', 100))", "SELECT 'a' AS v", 10)),
+        format!("SELECT length(concat({}))", list("repeat('x', 10000000)", 200)),
+        "SELECT length(array_to_string([NULL, NULL, NULL], ',', repeat('x', 30000000)))".into(),
+        "SELECT levenshtein(repeat('a', 10000000), repeat('b', 10000000))".into(),
+        "SELECT CAST(NULL AS BIGINT[1000000000])".into(),
+        "SELECT arrow_cast(NULL, 'FixedSizeBinary(2000000000)')".into(),
+        // The same value in every row.
+        "SELECT repeat('x', 1000000) FROM records".into(),
+        format!("SELECT '{}' FROM records", "y".repeat(100_000)),
+        format!("SELECT {} FROM records", numbered("repeat('x', 8000) AS c#", 300)),
+        format!("SELECT string_agg(operation, '{}') FROM records", "z".repeat(100_000)),
+        "SELECT (SELECT string_agg(id, '') FROM records), id FROM records".into(),
+        // Values of every row.
+        format!("SELECT sum(length(v)) FROM ({})", over("v || v", "SELECT operation AS v FROM records", 20)),
+        format!(
+            "SELECT sum(array_length(v)) FROM ({})",
+            over("array_concat(v, v, v, v, v, v, v, v, v)", "SELECT [operation] AS v FROM records", 12)
+        ),
+        format!("SELECT length(concat({})) FROM records", numbered("repeat(operation, 1000 + #)", 200)),
+        format!("SELECT concat_ws(repeat('x', 4000), {}) FROM records", list("operation", 300)),
+        "SELECT array_length(string_to_array(repeat(operation, 10000), NULL)) FROM records".into(),
+        format!("SELECT to_char(time, '{}') FROM records", "%c".repeat(4000)),
+        format!("SELECT regexp_match(repeat(operation, 2000), '{}.*{}') FROM records", "(".repeat(200), ")".repeat(200)),
+        // Rows that are repeated.
+        "SELECT sum(length(s || id)) FROM (SELECT string_agg(id, '') AS s FROM records) a CROSS JOIN records b".into(),
+        "SELECT sum(array_length(s)) FROM (SELECT array_agg(id) AS s FROM records) a CROSS JOIN (SELECT id FROM records WHERE random() < 2) b".into(),
+        "SELECT sum(length(x)) FROM (SELECT first_value(s) OVER (ORDER BY leaf_index) AS x FROM
+           (SELECT CASE WHEN leaf_index = 0 THEN repeat(operation, 100000) ELSE '' END AS s, leaf_index FROM records))".into(),
+        "SELECT count(u) FROM (SELECT unnest(array_agg(id)) AS u, string_agg(id, '') AS s FROM records) WHERE s || u <> 'a'".into(),
     ] {
-        let error = refusal(&house, &query).to_string();
-        assert!(error.contains("MiB is the most"), "{error}");
+        let short: String = query.chars().take(200).collect();
+        let started = Instant::now();
+        let error = refusal(&house, &query);
+        println!("{:?} {error} -- {short}", started.elapsed());
+        assert!(error.is_about_the_query() && !matches!(error, QueryError::Timeout { .. }), "{short}: {error:?}");
+        assert!(started.elapsed() < Duration::from_secs(20), "{short}: {:?}", started.elapsed());
     }
     assert_eq!(house.ask("SELECT repeat('ab', 3), 'a' || 'b' || NULL, concat('a', NULL, 'b'), lpad('7', 3, '0'), replace('aa', 'a', 'bc')"), [["ababab", "", "ab", "007", "bcbc"]]);
     assert_eq!(house.ask("SELECT array_to_string(['a', 'b'] || ['c'], '-')"), [["a-b-c"]]);
+    assert_eq!(house.number("SELECT sum(length(repeat(operation, 2000))) FROM records"), 4 * 2000 * 10_000);
+}
+
+#[test]
+fn the_planner_gets_nothing_that_keeps_it() {
+    let house = House::new();
+    house.fill(0, 10);
+    let ctes = |body: &str, times: usize| {
+        let next = |n: usize| format!(", c{n} AS ({})", body.replace('#', &(n - 1).to_string()));
+        let rest: String = (1..=times).map(next).collect();
+        format!("WITH c0 AS (SELECT 1 AS x FROM records){rest} SELECT count(*) FROM c{times}")
+    };
+    let cube = |name: &str, columns: usize| {
+        let columns: Vec<_> = (0..columns).map(|n| format!("{name} + {n}")).collect();
+        format!("CUBE ({})", columns.join(", "))
+    };
+    for query in [
+        format!("SELECT 1{}", " + 1".repeat(30_000)),
+        format!("SELECT 1{}", "::INT".repeat(20_000)),
+        format!("SELECT count(*) FROM records WHERE true{}", " IS NULL".repeat(10_000)),
+        format!("SELECT 1{}", " UNION SELECT 1".repeat(5_000)),
+        format!("SELECT {}true", "NOT ".repeat(20_000)),
+        format!("SELECT {}1{}", "(".repeat(20_000), ")".repeat(20_000)),
+        ctes("SELECT a.x FROM c# a, c# b", 25),
+        ctes("SELECT * FROM c# UNION ALL SELECT * FROM c#", 25),
+        ctes("SELECT (SELECT max(x) FROM c#) + (SELECT min(x) FROM c#) AS x", 25),
+        "SELECT * FROM (WITH t AS (SELECT 1 AS x) SELECT * FROM t)".into(),
+        format!("SELECT count(*) FROM records GROUP BY {}", cube("leaf_index", 30)),
+        format!("SELECT count(*) FROM records GROUP BY {}, {}", cube("leaf_index", 8), cube("leaf_index", 8)),
+        "SELECT count(*) FROM records WHERE operation ~ id".into(),
+        "SELECT count(*) FROM records WHERE regexp_like(operation, concat(id, 'x'))".into(),
+        "SELECT count(*) FROM records WHERE operation ~ '((a{100}){100}){100}'".into(),
+        "SELECT count(*) FROM records WHERE operation SIMILAR TO id".into(),
+    ] {
+        let short: String = query.chars().take(200).collect();
+        let started = Instant::now();
+        let error = refusal(&house, &query);
+        println!("{:?} {error} -- {short}", started.elapsed());
+        assert!(matches!(error, QueryError::Refused(_) | QueryError::Invalid(_)), "{short}: {error:?}");
+        assert!(started.elapsed() < Duration::from_secs(5), "{short}: {:?}", started.elapsed());
+    }
+    // As deep as may be, and lists that are long.
+    assert_eq!(house.number(&format!("SELECT 0{}", " + 1".repeat(1_500))), 1_500);
+    let deep =
+        format!("SELECT count(*) FROM records WHERE {}leaf_index >= 0", "leaf_index <> 77 AND ".repeat(900));
+    assert_eq!(house.number(&deep), 10);
+    let many: Vec<_> = (0..20_000).map(|n| n.to_string()).collect();
+    assert_eq!(
+        house.number(&format!("SELECT count(*) FROM records WHERE leaf_index IN ({})", many.join(","))),
+        10
+    );
+    for (pattern, matches) in
+        [("operation ~ '^op-[01]$'", 7), ("operation !~* 'OP-0'", 6), ("operation SIMILAR TO 'op-(0|1)'", 7)]
+    {
+        assert_eq!(
+            house.number(&format!("SELECT count(*) FROM records WHERE {pattern}")),
+            matches,
+            "{pattern}"
+        );
+    }
+    assert_eq!(
+        house.number("SELECT count(*) FROM records WHERE operation LIKE concat('%', right(operation, 2))"),
+        10
+    );
+    assert_eq!(
+        house.number(
+            "SELECT count(*) FROM records WHERE id LIKE '%_%_%_%_%_%_%_%_%_%' AND operation NOT ILIKE 'OP-0'"
+        ),
+        6
+    );
+}
+
+#[test]
+fn the_time_is_that_of_the_query() {
+    let house = House::new();
+    house.append(&crate::support::small(1));
+    for part in ["now()", "current_timestamp", "current_date::timestamp"] {
+        let query = format!("SELECT count(*) FROM records WHERE recorded <= {part} + INTERVAL '1 day'");
+        assert_eq!(house.number(&query), 1, "{part}");
+    }
+    let first = house.ask("SELECT now()");
+    assert!(house.ask("SELECT now()") > first);
+    assert_eq!(house.number("SELECT count(*) FROM actions WHERE time > now() - INTERVAL '100 years'"), 1);
+}
+
+#[test]
+fn each_layer_of_a_query_counts() {
+    let house = House::new();
+    house.fill(0, 3);
+    let layered = |select: &str, from: &str| {
+        format!("SELECT {select} AS v FROM (SELECT {select} AS v FROM (SELECT {select} AS v FROM ({from})))")
+    };
+    let number = layered("v + 1", "SELECT leaf_index AS v FROM records WHERE leaf_index = 0");
+    assert_eq!(house.ask(&number), [["3"]]);
+    let text = layered("concat(v, v)", "SELECT operation AS v FROM records LIMIT 1");
+    assert_eq!(house.ask(&format!("SELECT length(v) FROM ({text})")), [["32"]]);
+    let list = layered("array_concat(v, v)", "SELECT [operation] AS v FROM records LIMIT 1");
+    assert_eq!(house.ask(&format!("SELECT array_length(v) FROM ({list})")), [["8"]]);
+    assert_eq!(house.ask(&format!("SELECT max(v) FROM ({number}) WHERE v > 2")), [["3"]]);
+    let renamed = "SELECT y + y AS x FROM (SELECT x AS y FROM (SELECT y + y AS x FROM (SELECT x AS y FROM
+        (SELECT leaf_index + 1 AS x FROM records WHERE leaf_index = 0))))";
+    assert_eq!(house.ask(renamed), [["4"]]);
 }
 
 #[test]
