@@ -51,6 +51,8 @@ pub(crate) const ORIGIN: &str = "origin";
 
 /// Data keys kept at hand; the rest is read again when needed.
 const CACHED: usize = 65_536;
+/// The retention class of what names none.
+pub(crate) const NO_RETENTION: &str = "default";
 /// Retention classes whose data keys are known at hand.
 const MOST_CLASSES: usize = 256;
 
@@ -162,6 +164,11 @@ impl TenantKey {
             classes.clear();
         }
         classes.entry(class.into()).or_default().get_or(person, derive)
+    }
+
+    /// The data key for the disclosures of a record that concerns `person`.
+    pub(crate) fn data_key_of(&self, person: Option<&Account>, retention: Option<&str>) -> DataKeyId {
+        self.data_key_id(person.map_or(&[], |account| &account.0), retention.unwrap_or(NO_RETENTION))
     }
 
     /// The account of whoever is called `key`.

@@ -27,7 +27,7 @@ use crate::{
     append::{AppendError, Sender},
     blob,
     key::each_key,
-    keys::{DataKeyId, Keys, TenantKey, random_from_pool},
+    keys::{DataKeyId, Keys, NO_RETENTION, TenantKey, random_from_pool},
 };
 use batch::{Named, SealedName};
 use payloads::{Committed, Disclosed, Payloads};
@@ -39,8 +39,6 @@ pub(crate) const LONGEST_LEAF: usize = 65_535;
 const MOST_TOGETHER: usize = 65_536;
 /// Fingerprints kept in a record; a longer list says nothing more.
 const MOST_SECRETS: usize = 64;
-/// What `retention` is where it is not said.
-const NO_RETENTION: &str = "default";
 /// Turns what `sender` sent into sealed records.
 pub(crate) struct Sealer<'k> {
     pub(crate) keys: &'k Keys,
@@ -164,8 +162,7 @@ impl<'k> Sealer<'k> {
             .and_then(|p| p.key.as_deref())
             .map(|key| tenant.account_of(key));
         submission.retention = submission.retention.take().filter(|class| &**class != NO_RETENTION);
-        let class = submission.retention.as_deref().unwrap_or(NO_RETENTION);
-        let data_key = tenant.data_key_id(person.as_ref().map_or(&[], |a| &a.0), class);
+        let data_key = tenant.data_key_of(person.as_ref(), submission.retention.as_deref());
         Ok(Draft {
             submission,
             tenant: tenant.clone(),

@@ -200,7 +200,7 @@ impl<'c> Check<'c> {
             return None;
         }
         let by_leaf = SortingColumn { column_idx: 0, descending: false, nulls_first: false };
-        if groups.iter().filter_map(|group| group.sorting_columns()).any(|order| *order != [by_leaf]) {
+        if groups.iter().filter_map(|group| group.sorting_columns()).any(|order| order.as_slice() != std::slice::from_ref(&by_leaf)) {
             wrong("its rows are not in the order that it says");
         }
         let sha256 = listed.map(|file| file.sha256.clone());

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, time::Instant};
 
-use deed_record::Skeleton;
+use deed_record::{PrincipalType, Skeleton};
 use deed_seal::{
     sd,
     verify::{Problem, ProblemKind},
@@ -13,7 +13,7 @@ use crate::{
     PACK_LEAVES,
     blob::{self, BlobError},
     key::each_key,
-    keys::Keys,
+    keys::{DataKeyId, Keys},
     vault::{self, Vault, VaultError},
 };
 
@@ -226,6 +226,16 @@ impl Reader<'_> {
             }
             return None;
         }
+        if let (Some(expected), Some(named)) = (self.data_key_of(record), sealed.get(..16))
+            && named != expected
+        {
+            self.report(
+                ProblemKind::Violated,
+                index,
+                "its disclosures name another data key than that of the record",
+            );
+            return None;
+        }
         let opened = self.keys.map(|keys| blob::open_onto(keys, &record.id.0, sealed, plain));
         match opened {
             Some(Ok(range)) => return Some(range),
@@ -233,6 +243,18 @@ impl Reader<'_> {
             Some(Err(error)) => self.report(ProblemKind::Violated, index, &error.to_string()),
         }
         None
+    }
+
+    /// The data key that the disclosures of `record` are sealed under; `None` where its tenant's key is not
+    /// here. That an erased key is missing must not hide that another one is named.
+    fn data_key_of(&self, record: &Skeleton<'_>) -> Option<DataKeyId> {
+        let tenant = self.keys?.known_tenant(&record.tenant).ok().flatten()?;
+        let person = [&record.initiator, &record.executor]
+            .into_iter()
+            .flatten()
+            .find(|party| party.kind == PrincipalType::Human && party.account.is_some())
+            .and_then(|party| party.account);
+        Some(tenant.data_key_of(person.as_ref(), record.retention.as_deref()))
     }
 
     /// Holds opened disclosures against the digests in their records.

@@ -164,7 +164,7 @@ impl<'c> Column<'c> {
         if found.len() != made.len() {
             return Err((first, "its rows are cut in another way".into()));
         }
-        if found != *made {
+        if found.as_ref() != made.as_ref() {
             let differs = |row: &usize| found.slice(*row, 1) != made.slice(*row, 1);
             let row = (0..made.len()).find(differs).unwrap_or_default();
             return Err((first + row as u64, "is not what the sealed record says".into()));
