@@ -158,6 +158,10 @@ pub fn verify_store(dir: &Path, options: &VerifyOptions<'_>) -> Result<StoreRepo
     let hashing = log.busy.saturating_sub(took.disclosures + took.rows);
     report.merkle = opened + hashing / u32::try_from(cores()).unwrap_or(1);
     report.take_log(log, &leaves);
+    if options.keys.is_empty() && report.size.is_some() && report.signed_by.len() < verifier_keys.len() {
+        let what = "not every one of these keys signed `log/checkpoint`: a seed is not what it was, or somebody else signed; restore it from your backup of `keys/`";
+        report.violated("keys", what.to_owned());
+    }
     // A frame that a crash cut short was never signed; one that was signed has been changed.
     if let (Some(signed), Some(torn)) = (report.size, &leaves.torn)
         && leaves.size() < signed

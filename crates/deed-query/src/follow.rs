@@ -11,11 +11,6 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use arrow::{
-    array::{Array, ArrayRef, AsArray, RecordBatch},
-    compute::{max, min},
-    datatypes::TimestampMicrosecondType,
-};
 use deed_ledger::{PACK_LEAVES, Snapshot, store::StoreError};
 use deed_record::Timestamp;
 use parquet::errors::ParquetError;
@@ -24,6 +19,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     chunks::RowsError,
     columns::CHUNK,
+    facts::Facts,
     files::{self, StoredFile},
     manifest::{FOLDER, File, Manifest, ManifestError, PATH, Retired},
     tables::{State, lock},
@@ -295,18 +291,8 @@ impl<'s> Writer<'s> {
         let path = File::path_of(pack, pack);
         let bytes = files::write_pack(self.state.ledger.origin(), pack, &batches)
             .map_err(|source| DeriveError::Parquet { path: path.clone(), source })?;
-        let count = |column: &str| batches.iter().map(|batch| present(batch, column)).sum::<usize>() as u64;
-        let file = self.store(
-            path,
-            &bytes,
-            (pack, pack),
-            Facts {
-                time: bounds(&batches, "time"),
-                recorded: bounds(&batches, "recorded"),
-                outcomes: count("action"),
-                corrections: count("supersedes"),
-            },
-        )?;
+        let facts = facts_of(batches.iter().map(Facts::of), &path)?;
+        let file = self.store(path, &bytes, (pack, pack), facts)?;
         self.list(file)?;
         self.state.chunks.forget(first..first + PACK_LEAVES);
         Ok(())
@@ -324,23 +310,8 @@ impl<'s> Writer<'s> {
             old.iter().map(|file| StoredFile::new(store.clone(), &file.path, file.bytes)).collect();
         let bytes = files::join(self.state.ledger.origin(), first..=last, &readers)
             .map_err(|source| DeriveError::Parquet { path: path.clone(), source })?;
-        let all = |pick: fn(&File) -> [Timestamp; 2]| {
-            old.iter()
-                .map(|file| pick(file))
-                .reduce(|[a, b], [c, d]| [a.min(c), b.max(d)])
-                .unwrap_or_default()
-        };
-        let file = self.store(
-            path,
-            &bytes,
-            (first, last),
-            Facts {
-                time: all(|file| file.time),
-                recorded: all(|file| file.recorded),
-                outcomes: old.iter().map(|file| file.outcomes).sum(),
-                corrections: old.iter().map(|file| file.corrections).sum(),
-            },
-        )?;
+        let facts = facts_of(old.iter().map(|file| Facts::listed(file)), &path)?;
+        let file = self.store(path, &bytes, (first, last), facts)?;
         for file in &old {
             self.pins.insert(file.path.clone(), Arc::downgrade(file));
         }
@@ -421,11 +392,11 @@ impl<'s> Writer<'s> {
     }
 }
 
-struct Facts {
-    time: [Timestamp; 2],
-    recorded: [Timestamp; 2],
-    outcomes: u64,
-    corrections: u64,
+fn facts_of(parts: impl Iterator<Item = Facts>, path: &str) -> Result<Facts, DeriveError> {
+    parts.reduce(Facts::and).ok_or_else(|| DeriveError::Parquet {
+        path: path.to_owned(),
+        source: ParquetError::General("there are no rows".into()),
+    })
 }
 
 /// Finished packs that no file covers.
@@ -447,23 +418,6 @@ fn joinable(manifest: &Manifest) -> Vec<u64> {
         .filter(|(_, (files, bytes))| *files == JOINED && *bytes <= LARGEST)
         .map(|(group, _)| group * JOINED)
         .collect()
-}
-
-fn column<'b>(batch: &'b RecordBatch, name: &str) -> Option<&'b ArrayRef> {
-    batch.column_by_name(name)
-}
-
-fn present(batch: &RecordBatch, name: &str) -> usize {
-    column(batch, name).map_or(0, |column| column.len() - column.null_count())
-}
-
-fn bounds(batches: &[RecordBatch], name: &str) -> [Timestamp; 2] {
-    let columns = || {
-        batches.iter().filter_map(|batch| column(batch, name)?.as_primitive_opt::<TimestampMicrosecondType>())
-    };
-    let least = columns().filter_map(min).min();
-    let greatest = columns().filter_map(max).max();
-    [least, greatest].map(|time| Timestamp(time.unwrap_or_default()))
 }
 
 fn now() -> Timestamp {

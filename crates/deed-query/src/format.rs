@@ -3,7 +3,7 @@
 use std::{fmt, io, str::FromStr, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, RecordBatch, StringArray},
+    array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringArray},
     csv,
     datatypes::{DataType, Field, Schema, SchemaRef},
     error::ArrowError,
@@ -158,7 +158,10 @@ impl<W: io::Write + Send> Formatter<W> {
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), FormatError> {
         let format = self.format;
         let failed = |error| value_error(format, error);
-        let batch = batch.clone().with_schema(self.schema.clone()).map_err(failed)?;
+        // Not `with_schema`: that finds columns by name, and two of one name are told apart here.
+        let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let columns = batch.columns().to_vec();
+        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &rows).map_err(failed)?;
         match &mut self.to {
             To::Table(table) => table.write(&batch),
             To::Json(writer) => writer.write(&batch).map_err(failed),
@@ -211,7 +214,11 @@ fn distinct(schema: &SchemaRef) -> SchemaRef {
         names.push(name);
     }
     let fields = schema.fields().iter().zip(names);
-    Arc::new(Schema::new(fields.map(|(field, name)| Field::clone(field).with_name(name)).collect::<Vec<_>>()))
+    Arc::new(Schema::new(
+        fields
+            .map(|(field, name)| Field::clone(field).with_name(name).with_nullable(true))
+            .collect::<Vec<_>>(),
+    ))
 }
 
 /// The batch with lists and structures as JSON, which CSV can hold.

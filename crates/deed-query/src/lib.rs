@@ -9,6 +9,7 @@ mod columns;
 mod digest;
 mod edges;
 mod error;
+mod facts;
 mod files;
 mod follow;
 mod format;

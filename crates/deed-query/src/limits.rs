@@ -24,7 +24,7 @@ const LONGEST: usize = 128 << 10;
 
 /// Words and signs of a query, apart from values, commas and parentheses. `1 + 1 + 1 …` is nested as deep as it
 /// has signs, and parentheses are counted by the parser.
-const WORDS: usize = 4000;
+const WORDS: usize = 2000;
 
 /// Stack of a thread that plans and runs queries: enough for so many words. Only what is used is taken.
 pub(crate) const STACK: usize = 256 << 20;
@@ -39,7 +39,7 @@ const STEPS: usize = 1000;
 const TABLES: usize = 100;
 
 /// Calculations.
-const OPERATIONS: usize = 4000;
+const OPERATIONS: usize = 2000;
 
 /// Whether the planner may have a look at `query`.
 pub(crate) fn check_text(query: &str) -> Result<(), QueryError> {

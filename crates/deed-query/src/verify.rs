@@ -30,6 +30,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     columns::schema,
+    facts::Facts,
     files::{self, StoredFile},
     manifest::{FOLDER, File, Manifest, PATH},
     tables::lock,
@@ -54,6 +55,8 @@ struct Check<'c> {
     covered: Vec<String>,
     rows: AtomicU64,
     looked_at: Mutex<BTreeSet<u64>>,
+    /// By pack, where all of its leaves could be read.
+    facts: Mutex<BTreeMap<u64, Facts>>,
     problems: Mutex<Vec<Problem>>,
 }
 
@@ -65,7 +68,7 @@ struct Open {
     first_pack: u64,
     last_pack: u64,
     /// As the manifest lists it.
-    sha256: Option<String>,
+    listed: Option<Arc<File>>,
 }
 
 impl Open {
@@ -93,6 +96,7 @@ impl RowsCheck for Check<'_> {
             if !looked_at.contains(&file.first_pack) {
                 self.digest(file);
             }
+            self.entry(file);
         }
         let mut problems = self.problems.into_inner().unwrap_or_default();
         problems.sort_by(|a, b| (&a.place, &a.what).cmp(&(&b.place, &b.what)));
@@ -108,6 +112,7 @@ impl<'c> Check<'c> {
             covered: Vec::new(),
             rows: AtomicU64::new(0),
             looked_at: Mutex::default(),
+            facts: Mutex::default(),
             problems: Mutex::default(),
         };
         let manifest = check.manifest();
@@ -200,17 +205,39 @@ impl<'c> Check<'c> {
             return None;
         }
         let by_leaf = SortingColumn { column_idx: 0, descending: false, nulls_first: false };
-        if groups.iter().filter_map(|group| group.sorting_columns()).any(|order| order.as_slice() != std::slice::from_ref(&by_leaf)) {
+        if groups
+            .iter()
+            .filter_map(|group| group.sorting_columns())
+            .any(|order| order.as_slice() != std::slice::from_ref(&by_leaf))
+        {
             wrong("its rows are not in the order that it says");
         }
-        let sha256 = listed.map(|file| file.sha256.clone());
-        Some(Open { path: path.to_owned(), file, metadata, first_pack, last_pack, sha256 })
+        let listed = listed.cloned();
+        Some(Open { path: path.to_owned(), file, metadata, first_pack, last_pack, listed })
+    }
+
+    /// Remembers what the leaves of `pack` are like.
+    fn saw(&self, pack: u64, facts: Facts) {
+        lock(&self.facts).insert(pack, facts);
+    }
+
+    /// Holds what the manifest says of a file's rows against them: queries pass files over for it.
+    fn entry(&self, file: &Open) {
+        let Some(listed) = &file.listed else { return };
+        let facts = lock(&self.facts);
+        let seen: Vec<Facts> =
+            (file.first_pack..=file.last_pack).filter_map(|pack| facts.get(&pack).copied()).collect();
+        let complete = seen.len() as u64 == file.last_pack - file.first_pack + 1;
+        if complete && seen.into_iter().reduce(Facts::and) != Some(Facts::listed(listed)) {
+            let what = format!("what it says of `{}` is not so: queries may pass its rows over", file.path);
+            self.report(ProblemKind::Violated, PATH, what);
+        }
     }
 
     /// Holds the bytes of a file against the manifest.
     fn digest(&self, file: &Open) {
         const PIECE: u64 = 1 << 20;
-        let Some(listed) = &file.sha256 else { return };
+        let Some(listed) = &file.listed else { return };
         let mut digest = Sha256::new();
         let size = parquet::file::reader::Length::len(&file.file);
         for from in (0..size).step_by(PIECE as usize) {
@@ -220,7 +247,7 @@ impl<'c> Check<'c> {
             }
         }
         let found: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        if found != *listed {
+        if found != listed.sha256 {
             let what = "its bytes are not those that the manifest lists";
             self.report(ProblemKind::Violated, &file.path, what.into());
         }

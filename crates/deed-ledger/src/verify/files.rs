@@ -75,10 +75,9 @@ fn role(path: &str, leaves: &Leaves, covered: &[String], rows_checked: bool) -> 
             }
             _ => Role::Stranger("no part of Deed makes such a file; move it out of the store"),
         },
-        "journal" if name.ends_with(".journal") => {
-            // Its frames were read as the end of the log; the rest of it waits to be used again.
-            Role::Covered
-        }
+        "journal" if name.ends_with(".journal") => Role::Unchecked(
+            "its frames are checked; what stands behind the last one waits to be written over and says nothing",
+        ),
         "log" if path == CHECKPOINT => Role::Covered,
         "log"
             if path

@@ -14,6 +14,7 @@ use parquet::{
 use super::{Check, Open, described::Described};
 use crate::{
     columns::{CHUNK, COLUMNS, RowBuilder},
+    facts::Facts,
     files::{self, Held},
 };
 
@@ -23,6 +24,7 @@ pub(super) struct PackCheck<'c> {
     number: u64,
     groups: Vec<Group<'c>>,
     made: RowBuilder,
+    facts: Option<Facts>,
     /// The leaf that comes next.
     next: u64,
 }
@@ -30,7 +32,8 @@ pub(super) struct PackCheck<'c> {
 impl<'c> PackCheck<'c> {
     pub(super) fn new(check: &'c Check<'c>, number: u64, files: impl Iterator<Item = &'c Open>) -> Self {
         let groups = files.filter_map(|file| Group::open(check, file, number)).collect();
-        PackCheck { check, number, groups, made: RowBuilder::default(), next: number * PACK_LEAVES }
+        let next = number * PACK_LEAVES;
+        PackCheck { check, number, groups, made: RowBuilder::default(), facts: None, next }
     }
 
     /// Without one of its leaves the rest of a pack has nothing to be compared with.
@@ -54,6 +57,8 @@ impl PackRows for PackCheck<'_> {
         self.made.push_record(index, says);
         if self.made.len() == CHUNK {
             let made = self.made.finish();
+            let facts = Facts::of(&made);
+            self.facts = Some(self.facts.map_or(facts, |before| before.and(facts)));
             let first = self.next - CHUNK as u64;
             self.groups.iter_mut().for_each(|group| group.compare(self.check, &made, first));
         }
@@ -62,6 +67,8 @@ impl PackRows for PackCheck<'_> {
     fn end(mut self: Box<Self>) {
         if self.next < (self.number + 1) * PACK_LEAVES {
             self.stop_at(self.next);
+        } else if let Some(facts) = self.facts {
+            self.check.saw(self.number, facts);
         }
         for group in self.groups.drain(..) {
             self.check.rows.fetch_add(PACK_LEAVES, Ordering::Relaxed);

@@ -199,3 +199,33 @@ fn described(good: &Bytes, column: &str, change: &dyn Fn(&mut ColumnCloseResult)
     group.close().expect("closed");
     writer.into_inner().expect("finished")
 }
+
+#[test]
+fn what_the_manifest_says_of_rows_is_held_against_them() {
+    const MANIFEST: &str = "parquet/records/manifest.json";
+    let house = House::new();
+    for from in (0..PACK).step_by(2048) {
+        let body: String = (from..from + 2048).map(|number| small(number) + "\n").collect();
+        house.ledger.append(body.as_bytes(), &sender()).expect("appended");
+    }
+    house.wait_for_parquet(1);
+    let dir = house.close();
+    let path = dir.path().join(MANIFEST);
+    let good: serde_json::Value = serde_json::from_slice(&fs::read(&path).expect("read")).expect("JSON");
+    let times = serde_json::json!(["2031-01-01T00:00:00.000000Z", "2031-01-02T00:00:00.000000Z"]);
+    for (member, value) in [
+        ("time", times.clone()),
+        ("recorded", times),
+        ("outcomes", serde_json::json!(7)),
+        ("corrections", serde_json::json!(7)),
+    ] {
+        let mut bad = good.clone();
+        bad["files"][0][member] = value;
+        fs::write(&path, bad.to_string()).expect("written");
+        let report = check(dir.path());
+        assert_eq!(report.verified(), Some(false), "{member}");
+        assert!(problems(&report).iter().any(|problem| problem.starts_with(MANIFEST)), "{member}");
+    }
+    fs::write(&path, good.to_string()).expect("written");
+    assert_eq!(check(dir.path()).verified(), Some(true));
+}

