@@ -57,10 +57,11 @@ fn a_good_store_verifies_and_every_file_is_accounted_for() {
     assert_eq!(report.signed_by.len(), 2, "both signatures: {:?}", report.signed_by);
     assert!(!report.kept_elsewhere);
     let unchecked: Vec<&str> = report.unchecked.iter().map(|u| u.place.as_str()).collect();
-    assert_eq!(
-        unchecked,
-        ["keys/ed25519.seed", "keys/keys.redb", "keys/ml-dsa-44.seed", "keys/origin", "lock"]
-    );
+    // What stands behind the last frame of a journal file.
+    let (journal, others): (Vec<&str>, Vec<&str>) =
+        unchecked.into_iter().partition(|place| place.starts_with("journal/"));
+    assert!(!journal.is_empty());
+    assert_eq!(others, ["keys/ed25519.seed", "keys/keys.redb", "keys/ml-dsa-44.seed", "keys/origin", "lock"]);
 }
 
 #[test]
