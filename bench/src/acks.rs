@@ -122,7 +122,7 @@ fn bare_sync(dir: &Path) -> Result<(Duration, Duration), Box<dyn std::error::Err
 fn bare_group_sync(dir: &Path) -> Result<(Duration, Duration), Box<dyn std::error::Error + Send + Sync>> {
     let path = dir.join("bare-group-sync");
     let file = scratch(&path)?;
-    let (hand_over, handed_over) = mpsc::channel::<(Vec<u8>, mpsc::SyncSender<()>)>();
+    let (hand_over, handed_over) = mpsc::sync_channel::<(Vec<u8>, mpsc::SyncSender<()>)>(CLIENTS as usize);
     let mut times = Vec::new();
     std::thread::scope(|scope| -> Outcome {
         let workers: Vec<_> = (0..CLIENTS)

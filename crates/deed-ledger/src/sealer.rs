@@ -154,7 +154,7 @@ impl<'k> Sealer<'k> {
                 asked: named.to_string(),
             });
         }
-        let named = self.named(original, clean, &submission, tenant)?;
+        let named = self.named(original, matches!(clean, Cow::Borrowed(_)), &submission, tenant)?;
         let person = [&submission.initiator, &submission.executor]
             .into_iter()
             .flatten()
@@ -206,7 +206,7 @@ impl<'k> Sealer<'k> {
     fn named(
         &self,
         text: &str,
-        clean: &Cow<'_, str>,
+        was_clean: bool,
         submission: &Submission<'_>,
         tenant: &TenantKey,
     ) -> Result<Option<Named>, AppendError> {
@@ -227,10 +227,7 @@ impl<'k> Sealer<'k> {
                 #[serde(borrow)]
                 event: &'a serde_json::value::RawValue,
             }
-            let original = match clean {
-                Cow::Borrowed(_) => None,
-                Cow::Owned(_) => serde_json::from_str::<Original<'_>>(text).ok(),
-            };
+            let original = if was_clean { None } else { serde_json::from_str::<Original<'_>>(text).ok() };
             let event = original.as_ref().map_or(&**event, |original| original.disclose.event.get());
             let content = tenant.keyed(&[b"event", event.as_bytes()]);
             return Ok(Some(Named { content, imported: true }));

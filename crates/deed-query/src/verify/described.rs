@@ -86,7 +86,7 @@ impl<'c> Described<'c> {
     }
 
     /// Whether all that was said is so. Every row was taken.
-    pub(super) fn is_true(self) -> bool {
+    pub(super) fn holds(self) -> bool {
         !self.wrong
             && self.all.levels == self.chunk.num_values().unsigned_abs()
             && self.chunk.statistics().is_some_and(|said| are_those_of(said, &self.all))

@@ -120,7 +120,7 @@ impl<'c> Group<'c> {
 
     fn end(self, check: &Check<'_>, pack: u64) {
         for (column, opened) in self.columns {
-            if !opened.described.into_iter().all(Described::is_true) {
+            if !opened.described.into_iter().all(Described::holds) {
                 let (leaves, name) = (Open::leaves(pack, pack), COLUMNS[column].name);
                 let what =
                     format!("{leaves}, column `{name}`: its statistics or filters are not those of its rows");

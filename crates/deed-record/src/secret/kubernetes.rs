@@ -19,7 +19,7 @@ pub(super) fn is_secret_kind(behind: &[u8]) -> bool {
 /// The values of the Secrets among the documents in `text`, in order.
 pub(super) fn values(text: &str) -> Vec<Found> {
     let mut found = Vec::new();
-    let is_kind = |at: usize| is_secret_kind(text[at + 5..].as_bytes());
+    let is_kind = |at: usize| is_secret_kind(&text.as_bytes()[at + 5..]);
     if !text.match_indices("kind:").any(|(at, _)| is_kind(at)) {
         return found;
     }

@@ -214,9 +214,7 @@ fn password_in_encoded_url(text: &str, at: usize) -> Option<Found> {
     const COLON_SLASHES: &str = "%3A%2F%2F";
     const LONGEST: usize = 1024;
     let rest = text.get(at + COLON_SLASHES.len()..)?;
-    if first_encoded(text.get(at..at + COLON_SLASHES.len())?, COLON_SLASHES).is_none() {
-        return None;
-    }
+    first_encoded(text.get(at..at + COLON_SLASHES.len())?, COLON_SLASHES)?;
     let member = |b: &u8| (is_base64(*b) && *b != b'/') || matches!(b, b'%' | b'*' | b'!');
     let authority = &rest[..rest.bytes().take(LONGEST).take_while(member).count()];
     let authority = &authority[..first_encoded(authority, "%2F").unwrap_or(authority.len())];
