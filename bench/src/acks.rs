@@ -4,6 +4,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::Write,
+    net::SocketAddr,
     os::unix::fs::FileExt,
     path::Path,
     sync::{
@@ -24,6 +25,7 @@ pub(crate) fn run(dir: &Path) -> Outcome {
     let idle = bare_sync(dir)?;
     let group = bare_group_sync(dir)?;
     let running = server::start(&dir.join("acks"))?;
+    let idle_answer = answer_without_work(running.address)?;
     let next = AtomicU64::new(0);
     let times = Mutex::new(Vec::new());
     let provable = Mutex::new(Duration::ZERO);
@@ -75,6 +77,11 @@ pub(crate) fn run(dir: &Path) -> Outcome {
         format!("{:.2?}", group.0),
         format!("p99 {:.2?}: no server, no records", group.1),
     );
+    figure(
+        "64 clients, an answer to nothing, p50",
+        format!("{:.2?}", idle_answer.0),
+        format!("p99 {:.2?}: the same server, nothing to record", idle_answer.1),
+    );
     let ratio = |ours: Duration, bare: Duration| ours.as_secs_f64() / bare.as_secs_f64();
     for (name, ours, bare) in
         [("acknowledgement p50", at(0.5), group.0), ("acknowledgement p99", at(0.99), group.1)]
@@ -87,6 +94,30 @@ pub(crate) fn run(dir: &Path) -> Outcome {
         "at most 1 s",
     );
     Ok(())
+}
+
+/// p50 and p99 of as many clients that ask for what is at hand.
+fn answer_without_work(
+    address: SocketAddr,
+) -> Result<(Duration, Duration), Box<dyn std::error::Error + Send + Sync>> {
+    let times = Mutex::new(Vec::new());
+    std::thread::scope(|scope| -> Outcome {
+        let workers: Vec<_> = (0..CLIENTS)
+            .map(|_| {
+                scope.spawn(|| -> Outcome {
+                    let mut client = Client::connect(address)?;
+                    for _ in 0..EACH {
+                        let started = Instant::now();
+                        client.get("/healthz")?;
+                        times.lock().map_err(|e| e.to_string())?.push(started.elapsed());
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| "a client died")?)
+    })?;
+    Ok(shares(times.into_inner().map_err(|e| e.to_string())?))
 }
 
 /// What 64 such records take in the journal.

@@ -91,7 +91,10 @@ pub(crate) fn sign_forever(shared: &Shared, interval: Duration) {
     let mut last = Instant::now().checked_sub(interval).unwrap_or_else(Instant::now);
     loop {
         let closing = || shared.closing.load(Ordering::Acquire);
+        // Set before the size is looked at, so that a leaf that comes after that finds it set.
+        shared.signer_waits.store(true, Ordering::Release);
         shared.wait_until(Duration::from_secs(3600), || closing() || shared.log.size() > signed_size(shared));
+        shared.signer_waits.store(false, Ordering::Release);
         // Not at once after the last one: a busy log is signed once an interval.
         let rest = interval.saturating_sub(last.elapsed());
         if !rest.is_zero() {

@@ -29,6 +29,7 @@ use aws_lc_rs::{
     hmac, rand,
 };
 use deed_record::{Account, Alias, Pseudonyms};
+use deed_seal::hash::hashes;
 use redb::{
     Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageBackend,
     TableDefinition, backends::InMemoryBackend,
@@ -112,6 +113,8 @@ pub(crate) struct Keys {
 pub(crate) struct TenantKey {
     pub(crate) name: String,
     key: hmac::Key,
+    /// The key as HMAC mixes it in, inside and outside (RFC 2104, section 2).
+    pads: Zeroizing<[[u8; 64]; 2]>,
     /// Derived once for each of those who keep coming.
     accounts: Remembered<Box<str>, Account>,
     data_keys: RwLock<HashMap<Box<str>, KeysByPerson>>,
@@ -151,6 +154,24 @@ impl<K: Eq + Hash, V: Copy> Remembered<K, V> {
 }
 
 impl TenantKey {
+    fn new(name: &str, key: &[u8]) -> Result<Self, KeyError> {
+        let malformed =
+            || KeyError::Malformed { file: DATABASE.to_owned(), expected: "a 32-byte pseudonym key" };
+        let bytes: &[u8; 32] = key.try_into().map_err(|_| malformed())?;
+        let mut pads = Zeroizing::new([[0x36; 64], [0x5c; 64]]);
+        for pad in pads.iter_mut() {
+            pad.iter_mut().zip(bytes).for_each(|(pad, byte)| *pad ^= byte);
+        }
+        Ok(TenantKey {
+            name: name.to_owned(),
+            key: hmac::Key::new(hmac::HMAC_SHA256, bytes),
+            pads,
+            accounts: Remembered::default(),
+            data_keys: RwLock::default(),
+            names: RwLock::default(),
+        })
+    }
+
     /// The data key for what concerns `person` (empty: nobody in particular) in retention class `class`.
     pub(crate) fn data_key_id(&self, person: &[u8], class: &str) -> DataKeyId {
         let derive = || self.derive_data_key_id(person, class);
@@ -169,6 +190,33 @@ impl TenantKey {
     /// The data key for the disclosures of a record that concerns `person`.
     pub(crate) fn data_key_of(&self, person: Option<&Account>, retention: Option<&str>) -> DataKeyId {
         self.data_key_id(person.map_or(&[], |account| &account.0), retention.unwrap_or(NO_RETENTION))
+    }
+
+    /// As [`keyed`](Pseudonyms::keyed) of each of `messages`, faster for many of them at a time.
+    pub(crate) fn keyed_all(&self, messages: &[[&[u8]; 2]]) -> Vec<[u8; 32]> {
+        let [inside, outside] = &*self.pads;
+        let inner: Vec<Vec<u8>> = messages
+            .iter()
+            .map(|parts| {
+                let mut message = Vec::with_capacity(80 + parts.iter().map(|part| part.len()).sum::<usize>());
+                message.extend_from_slice(inside);
+                for part in parts {
+                    message.extend_from_slice(&(part.len() as u64).to_be_bytes());
+                    message.extend_from_slice(part);
+                }
+                message
+            })
+            .collect();
+        let outer: Vec<[u8; 96]> = hashes(&inner)
+            .iter()
+            .map(|hash| {
+                let mut message = [0; 96];
+                message[..64].copy_from_slice(outside);
+                message[64..].copy_from_slice(&hash.0);
+                message
+            })
+            .collect();
+        hashes(&outer).into_iter().map(|hash| hash.0).collect()
     }
 
     /// The account of whoever is called `key`.
@@ -350,13 +398,7 @@ impl Keys {
             return Ok(Some(key.clone()));
         }
         let Some(bytes) = self.read(TENANTS, tenant)? else { return Ok(None) };
-        let key = Arc::new(TenantKey {
-            name: tenant.to_owned(),
-            key: hmac::Key::new(hmac::HMAC_SHA256, &bytes),
-            accounts: Remembered::default(),
-            data_keys: RwLock::default(),
-            names: RwLock::default(),
-        });
+        let key = Arc::new(TenantKey::new(tenant, &bytes)?);
         self.tenants.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.to_owned(), key.clone());
         Ok(Some(key))
     }
@@ -577,4 +619,18 @@ fn make_database(folder: &Path, path: &Path) -> Result<(), KeyError> {
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> KeyError {
     let file = path.display().to_string();
     move |source| KeyError::Io { file, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_are_keyed_as_one_is() {
+        let tenant = TenantKey::new("acme", &[7; 32]).expect("a key");
+        let texts: Vec<Vec<u8>> = (0..70_usize).map(|n| vec![n as u8; n * 13]).collect();
+        let messages: Vec<[&[u8]; 2]> = texts.iter().map(|text| [b"event".as_slice(), text]).collect();
+        let one_by_one: Vec<_> = messages.iter().map(|message| tenant.keyed(message)).collect();
+        assert_eq!(tenant.keyed_all(&messages), one_by_one);
+    }
 }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use deed_record::{Account, Alias, Pseudonyms, RecordId, Sealed, Skeleton, split_records};
+use deed_record::{Account, Alias, Pseudonyms, RecordId, Sealed, Skeleton, split_lines, split_records};
 use deed_seal::{hash::Hash, merkle, tile::TilePath};
 use futures::channel::oneshot;
 
@@ -119,20 +119,17 @@ impl Ledger {
     }
 
     /// Seals the records of `body` (a JSON array, or one after another) on this thread and hands them
-    /// to the sequencer. With `each`, a record that cannot be taken does not keep the others out.
+    /// to the sequencer, all of them or none.
     ///
     /// # Errors
     /// Nothing of `body` was recorded.
-    pub fn begin(&self, body: &[u8], sender: &Sender, each: bool) -> Result<Pending, AppendError> {
-        if !each {
-            let begun = self.begin_all(body, sender, Wait::Yes)?;
-            return begun.ok_or_else(|| AppendError::Unavailable("nothing was sealed".into()));
-        }
-        let records = self.counting(split_records(body).map_err(AppendError::from))?;
-        self.begin_each(records.into_iter().map(str::to_owned).collect(), sender)
+    pub fn begin(&self, body: &[u8], sender: &Sender) -> Result<Pending, AppendError> {
+        let begun = self.begin_all(body, sender, Wait::Yes)?;
+        begun.ok_or_else(|| AppendError::Unavailable("nothing was sealed".into()))
     }
 
-    /// As [`Ledger::begin`] with `each`; every one of `records` is the text of one.
+    /// As [`Ledger::begin`], but a record that cannot be taken does not keep the others out. Each of
+    /// `records` is the text of one.
     ///
     /// # Errors
     /// Nothing was recorded.
@@ -145,8 +142,8 @@ impl Ledger {
         self.hand_over(batch, results, false, Some(again))
     }
 
-    /// As [`Ledger::begin`] without `each`, for threads that must not wait; `None` where sealing would have to, for
-    /// the disk or for room.
+    /// As [`Ledger::begin`], for threads that must not wait; `None` where sealing would have to, for the
+    /// disk or for room.
     ///
     /// # Errors
     /// Nothing of `body` was recorded.
@@ -159,15 +156,22 @@ impl Ledger {
 
     fn begin_all(&self, body: &[u8], sender: &Sender, wait: Wait) -> Result<Option<Pending>, AppendError> {
         let sealer = self.sealer(sender)?;
-        let Some(batch) = self.counting(sealer.seal_all(body, wait))? else { return Ok(None) };
-        let results = batch.items.iter().map(|_| Ok(())).collect();
-        let again = match batch.items.iter().any(Item::is_imported) {
-            true => Some(Again {
-                records: split_records(body)?.into_iter().map(str::to_owned).collect(),
-                sender: sender.clone(),
-            }),
-            false => None,
+        // Nearly everybody sends a record a line. Where that does not go well, the careful reader says why.
+        let lines = split_lines(body);
+        let sealed = lines.and_then(|lines| Some((sealer.seal_all(&lines, wait).ok()?, lines)));
+        let (batch, records) = match sealed {
+            Some(sealed) => sealed,
+            None => {
+                let records = self.counting(split_records(body).map_err(AppendError::from))?;
+                (self.counting(sealer.seal_all(&records, wait))?, records)
+            }
         };
+        let Some(batch) = batch else { return Ok(None) };
+        let results = batch.items.iter().map(|_| Ok(())).collect();
+        let again = batch.items.iter().any(Item::is_imported).then(|| Again {
+            records: records.into_iter().map(str::to_owned).collect(),
+            sender: sender.clone(),
+        });
         self.hand_over(batch, results, true, again).map(Some)
     }
 
@@ -254,7 +258,7 @@ impl Ledger {
     /// # Errors
     /// Why nothing was recorded.
     pub fn append(&self, body: &[u8], sender: &Sender) -> Result<Vec<Receipt>, AppendError> {
-        self.begin(body, sender, false)?.wait()?.into_iter().collect()
+        self.begin(body, sender)?.wait()?.into_iter().collect()
     }
 
     /// Records what can be recorded of `body`; returns when that is durable.
@@ -266,7 +270,8 @@ impl Ledger {
         body: &[u8],
         sender: &Sender,
     ) -> Result<Vec<Result<Receipt, AppendError>>, AppendError> {
-        self.begin(body, sender, true)?.wait()
+        let records = self.counting(split_records(body).map_err(AppendError::from))?;
+        self.begin_each(records.into_iter().map(str::to_owned).collect(), sender)?.wait()
     }
 
     /// The log's name.

@@ -15,10 +15,9 @@ use std::{
 };
 
 use deed_record::{
-    Basis, Disclosable, PrincipalType, Pseudonyms, RECORDED_PLACEHOLDER, RecordError, RecordId, SecretSeen,
-    Skeleton, Submission, Text, V, WHOLE, parse_one, secret, split_records,
+    Basis, Disclosable, PrincipalType, RECORDED_PLACEHOLDER, RecordError, RecordId, SecretSeen, Skeleton,
+    Submission, Text, V, WHOLE, parse_one, secret,
 };
-use serde::Serialize;
 
 pub(crate) use batch::{Batch, Item};
 pub use people::Name;
@@ -53,17 +52,16 @@ pub(crate) enum Wait {
 }
 
 impl<'k> Sealer<'k> {
-    /// Seals every record of `body`, or says which cannot be taken; `None` where that needs data keys to
+    /// Seals every one of `records`, or says which cannot be taken; `None` where that needs data keys to
     /// be made and `wait` forbids it.
-    pub(crate) fn seal_all(&self, body: &[u8], wait: Wait) -> Result<Option<Batch>, AppendError> {
-        let records = split_records(body)?;
+    pub(crate) fn seal_all(&self, records: &[&str], wait: Wait) -> Result<Option<Batch>, AppendError> {
         if records.len() > MOST_TOGETHER {
             let what = format!(
                 "more than {MOST_TOGETHER} records that are to be recorded together; send them in parts"
             );
             return Err(RecordError::new("", what).at(MOST_TOGETHER).into());
         }
-        let prepared = self.prepare(records).into_iter().collect::<Result<Vec<_>, _>>()?;
+        let prepared = self.prepare(records.iter().copied()).into_iter().collect::<Result<Vec<_>, _>>()?;
         let mut drafts = prepared
             .iter()
             .enumerate()
@@ -75,8 +73,9 @@ impl<'k> Sealer<'k> {
             Wait::No if !self.keys.missing(&needed)?.is_empty() => return Ok(None),
             Wait::No => {}
         }
+        name_all(drafts.iter_mut());
         let mut payloads = disclose_all(drafts.iter_mut())?;
-        let mut batch = Batch::with_capacity(body.len());
+        let mut batch = Batch::with_capacity(records.iter().map(|record| record.len()).sum());
         for (index, draft) in drafts.into_iter().enumerate() {
             self.seal(draft, None, &mut batch, &mut payloads).map_err(|e| e.at(index))?;
         }
@@ -96,6 +95,7 @@ impl<'k> Sealer<'k> {
             })
             .collect();
         self.keys.ensure(&data_keys(drafts.iter().flatten()))?;
+        name_all(drafts.iter_mut().flatten());
         let mut payloads = disclose_all(drafts.iter_mut().flatten())?;
         let mut batch = Batch::with_capacity(records.iter().map(String::len).sum());
         let results = drafts
@@ -116,6 +116,7 @@ impl<'k> Sealer<'k> {
         let prepared = self.prepare_one(record)?;
         let mut draft = self.read(&prepared)?;
         self.keys.ensure(&data_keys(std::iter::once(&draft)))?;
+        name_all(std::iter::once(&mut draft));
         let mut payloads = disclose_all(std::iter::once(&mut draft))?;
         let mut batch = Batch::default();
         self.seal(draft, Some(first), &mut batch, &mut payloads)?;
@@ -154,7 +155,7 @@ impl<'k> Sealer<'k> {
                 asked: named.to_string(),
             });
         }
-        let named = self.named(original, matches!(clean, Cow::Borrowed(_)), &submission, tenant)?;
+        let name = name_of(original, matches!(clean, Cow::Borrowed(_)), &submission)?;
         let person = [&submission.initiator, &submission.executor]
             .into_iter()
             .flatten()
@@ -166,7 +167,8 @@ impl<'k> Sealer<'k> {
         Ok(Draft {
             submission,
             tenant: tenant.clone(),
-            named,
+            name,
+            named: None,
             data_key,
             seen,
             disclosed: Disclosed::default(),
@@ -202,47 +204,6 @@ impl<'k> Sealer<'k> {
         Ok(self.keys.tenant(&tenant)?)
     }
 
-    /// The digest by which the same record is known again, where it has a name.
-    fn named(
-        &self,
-        text: &str,
-        was_clean: bool,
-        submission: &Submission<'_>,
-        tenant: &TenantKey,
-    ) -> Result<Option<Named>, AppendError> {
-        if let Some(Disclosable::Whole(event)) = submission.disclose.get(WHOLE)
-            && submission.id.is_none()
-            && submission.source.as_ref().is_some_and(|source| source.event_id.is_some())
-        {
-            // The original bytes decide, not what a collector makes of them (D12); and the bytes that
-            // came, not what is left without secrets, lest a better search for secrets looks like a
-            // change of the event.
-            #[derive(serde::Deserialize)]
-            struct Original<'a> {
-                #[serde(borrow)]
-                disclose: OriginalEvent<'a>,
-            }
-            #[derive(serde::Deserialize)]
-            struct OriginalEvent<'a> {
-                #[serde(borrow)]
-                event: &'a serde_json::value::RawValue,
-            }
-            let original = if was_clean { None } else { serde_json::from_str::<Original<'_>>(text).ok() };
-            let event = original.as_ref().map_or(&**event, |original| original.disclose.event.get());
-            let content = tenant.keyed(&[b"event", event.as_bytes()]);
-            return Ok(Some(Named { content, imported: true }));
-        }
-        let from_source = submission.source.as_ref().is_some_and(|source| source.event_id.is_some());
-        if submission.id.is_none() && !from_source {
-            return Ok(None);
-        }
-        let mut bytes = Vec::new();
-        submission
-            .serialize(&mut serde_json::Serializer::new(&mut bytes))
-            .map_err(|e| RecordError::new("", e.to_string()))?;
-        Ok(Some(Named { content: tenant.keyed(&[b"record", &bytes]), imported: submission.id.is_none() }))
-    }
-
     fn seal(
         &self,
         draft: Draft<'_>,
@@ -250,7 +211,7 @@ impl<'k> Sealer<'k> {
         batch: &mut Batch,
         payloads: &mut Committed,
     ) -> Result<(), AppendError> {
-        let Draft { submission, tenant, named, data_key, seen, disclosed } = draft;
+        let Draft { submission, tenant, named, data_key, seen, disclosed, .. } = draft;
         let id = match (submission.id, &submission.source) {
             (Some(id), _) => id,
             (None, Some(source)) if source.event_id.is_some() => {
@@ -351,7 +312,7 @@ impl<'k> Sealer<'k> {
             blob::seal(self.keys, &data_key, &id.0, plain, &mut batch.blobs)?;
         }
         for (account, person, name) in people.named {
-            if batch.names.iter().any(|known| known.account == account) {
+            if batch.named.contains(&account) {
                 continue;
             }
             let blob = tenant.sealed_name(account, &name, || {
@@ -362,6 +323,7 @@ impl<'k> Sealer<'k> {
                 Ok(sealed)
             })?;
             batch.names.push(SealedName { account, blob });
+            batch.named.insert(account);
         }
         batch.items.push(Item {
             leaf,
@@ -372,6 +334,59 @@ impl<'k> Sealer<'k> {
             named,
         });
         Ok(())
+    }
+}
+
+/// What the same record is to be known again by, where it has a name: `text` is the record as it was sent,
+/// which `was_clean` where it held no secret.
+fn name_of<'p>(
+    text: &'p str,
+    was_clean: bool,
+    submission: &Submission<'p>,
+) -> Result<Option<Naming<'p>>, AppendError> {
+    if let Some(Disclosable::Whole(event)) = submission.disclose.get(WHOLE)
+        && submission.id.is_none()
+        && submission.source.as_ref().is_some_and(|source| source.event_id.is_some())
+    {
+        // The original bytes decide, not what a collector makes of them (D12); and the bytes that
+        // came, not what is left without secrets, lest a better search for secrets looks like a
+        // change of the event.
+        #[derive(serde::Deserialize)]
+        struct Original<'a> {
+            #[serde(borrow)]
+            disclose: OriginalEvent<'a>,
+        }
+        #[derive(serde::Deserialize)]
+        struct OriginalEvent<'a> {
+            #[serde(borrow)]
+            event: &'a serde_json::value::RawValue,
+        }
+        let original = if was_clean { None } else { serde_json::from_str::<Original<'_>>(text).ok() };
+        let text = match original {
+            Some(original) => original.disclose.event.get().into(),
+            None => event.clone(),
+        };
+        return Ok(Some(Naming { what: "event", text, imported: true }));
+    }
+    let from_source = submission.source.as_ref().is_some_and(|source| source.event_id.is_some());
+    if submission.id.is_none() && !from_source {
+        return Ok(None);
+    }
+    let text = serde_json::to_string(submission).map_err(|e| RecordError::new("", e.to_string()))?;
+    Ok(Some(Naming { what: "record", text: text.into(), imported: submission.id.is_none() }))
+}
+
+/// Computes the digests by which those of `drafts` that have a name are known again.
+fn name_all<'d, 't: 'd>(drafts: impl Iterator<Item = &'d mut Draft<'t>>) {
+    let mut drafts: Vec<_> = drafts.filter(|draft| draft.name.is_some()).collect();
+    for drafts in drafts.chunk_by_mut(|a, b| Arc::ptr_eq(&a.tenant, &b.tenant)) {
+        let names: Vec<Naming<'_>> = drafts.iter_mut().filter_map(|draft| draft.name.take()).collect();
+        let messages: Vec<_> =
+            names.iter().map(|name| [name.what.as_bytes(), name.text.as_bytes()]).collect();
+        let Some(tenant) = drafts.first().map(|draft| draft.tenant.clone()) else { continue };
+        for ((draft, name), content) in drafts.iter_mut().zip(&names).zip(tenant.keyed_all(&messages)) {
+            draft.named = Some(Named { content, imported: name.imported });
+        }
     }
 }
 
@@ -398,11 +413,20 @@ struct Prepared<'t> {
 struct Draft<'t> {
     submission: Submission<'t>,
     tenant: Arc<TenantKey>,
+    /// Taken once all records of a batch were read; then `named` is there, and `disclosed`.
+    name: Option<Naming<'t>>,
     named: Option<Named>,
     data_key: DataKeyId,
     seen: &'t [(String, String)],
-    /// Set once all records of a batch were read.
     disclosed: Disclosed,
+}
+
+/// What decides whether a record of the same name is the same.
+struct Naming<'t> {
+    what: &'static str,
+    text: Cow<'t, str>,
+    /// Whether the source named it.
+    imported: bool,
 }
 
 impl Draft<'_> {

@@ -69,6 +69,10 @@ struct QueueState {
     jobs: VecDeque<Job>,
     bytes: usize,
     closed: Option<String>,
+    /// The sequencer waits for jobs.
+    idle: bool,
+    /// Senders that wait for room.
+    waiting: usize,
 }
 
 impl Queue {
@@ -94,7 +98,9 @@ impl Queue {
                 state.bytes += job.batch.weight();
                 state.jobs.push_back(job);
                 self.depth.store(state.jobs.len() as u64, Ordering::Relaxed);
-                self.filled.notify_one();
+                if std::mem::take(&mut state.idle) {
+                    self.filled.notify_one();
+                }
                 return Ok(());
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -103,7 +109,9 @@ impl Queue {
                     "the log cannot keep up with what is sent; try again".into(),
                 ));
             }
+            state.waiting += 1;
             state = self.room.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state.waiting -= 1;
         }
     }
 
@@ -128,7 +136,9 @@ impl Queue {
             if state.closed.is_some() {
                 return None;
             }
+            state.idle = true;
             state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.idle = false;
         }
         let mut jobs = Vec::new();
         let mut bytes = 0;
@@ -140,8 +150,11 @@ impl Queue {
         }
         state.bytes = state.bytes.saturating_sub(bytes);
         self.depth.store(state.jobs.len() as u64, Ordering::Relaxed);
+        let is_awaited = state.waiting > 0;
         drop(state);
-        self.room.notify_all();
+        if is_awaited {
+            self.room.notify_all();
+        }
         Some(jobs)
     }
 }
@@ -319,6 +332,7 @@ impl Sequencer {
             .collect();
         let hashes = leaf_hashes(&placed.iter().map(|(batch, item)| batch.leaf(item)).collect::<Vec<_>>());
         let mut tail = self.shared.log.tail.write().unwrap_or_else(PoisonError::into_inner);
+        let packs = tail.waiting();
         for job in &jobs[named] {
             for name in &job.batch.names {
                 tail.name(name.account.0, &name.blob);
@@ -329,10 +343,14 @@ impl Sequencer {
                 .map_err(|e| LedgerError::Broken(e.to_string()))?;
         }
         tail.last_recorded = recorded;
+        let is_full = tail.waiting() > packs;
         drop(tail);
         self.shared.counters.records.fetch_add(group.leaves.len() as u64, Ordering::Relaxed);
         self.shared.counters.commits.fetch_add(1, Ordering::Relaxed);
-        self.shared.notify();
+        // Waking threads that have nothing to do costs more than a small commit.
+        if is_full || self.shared.signer_waits.load(Ordering::Acquire) {
+            self.shared.notify();
+        }
         Ok(())
     }
 

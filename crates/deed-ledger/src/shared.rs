@@ -25,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) checkpoint: RwLock<Option<Arc<SignedCheckpoint>>>,
     pub(crate) counters: Atomics,
     pub(crate) closing: AtomicBool,
+    /// The signer has signed all there is, and waits to be told of more.
+    pub(crate) signer_waits: AtomicBool,
     /// Why nothing is written any more, once that is so.
     failed: OnceLock<String>,
     /// Why the last attempt to write a pack did not work.
@@ -64,6 +66,7 @@ impl Shared {
             checkpoint: RwLock::new(checkpoint.map(Arc::new)),
             counters: Atomics::default(),
             closing: AtomicBool::new(false),
+            signer_waits: AtomicBool::new(false),
             failed: OnceLock::new(),
             packing: Mutex::new(None),
             signing: Mutex::new(None),
@@ -91,7 +94,8 @@ impl Shared {
         *self.packing.lock().unwrap_or_else(PoisonError::into_inner) = error;
     }
 
-    /// Tells the other threads that something changed: the log has grown, a pack is in the store.
+    /// Tells the other threads that something changed: there is something to sign or to pack, a pack is in
+    /// the store, a checkpoint was signed.
     pub(crate) fn notify(&self) {
         *self.changed.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         self.changed.1.notify_all();

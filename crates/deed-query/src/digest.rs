@@ -7,6 +7,7 @@ use arrow::{
     datatypes::{DataType, Int64Type, TimestampMicrosecondType},
 };
 use deed_ledger::{PACK_LEAVES, store::Store};
+use deed_seal::hash::Hash;
 use parquet::errors::ParquetError;
 use sha2::{Digest, Sha256};
 
@@ -48,7 +49,7 @@ pub(crate) fn digest(store: &Arc<dyn Store>, manifest: &Manifest, end: u64) -> R
     if next != end {
         return Err(ParquetError::General(format!("leaf {next} is in no Parquet file")));
     }
-    Ok(all.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(Hash(all.finalize().into()).to_string())
 }
 
 /// Adds each value: 0 for none, else 1 and the value, texts and lists after their length.

@@ -13,8 +13,8 @@ use std::{
 
 use deed_ledger::{PACK_LEAVES, Snapshot, store::StoreError};
 use deed_record::Timestamp;
+use deed_seal::hash::Hash;
 use parquet::errors::ParquetError;
-use sha2::{Digest, Sha256};
 
 use crate::{
     chunks::RowsError,
@@ -354,7 +354,7 @@ impl<'s> Writer<'s> {
         }
         let rows = (last_pack - first_pack + 1) * PACK_LEAVES;
         let first_leaf = first_pack * PACK_LEAVES;
-        let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = Hash::of(bytes).to_string();
         let Facts { time, recorded, outcomes, corrections } = facts;
         Ok(File {
             path,

@@ -19,7 +19,10 @@ use deed_ledger::{
     store::Store,
     verify::{PackRows, Rows, RowsCheck, RowsReport},
 };
-use deed_seal::verify::{Problem, ProblemKind};
+use deed_seal::{
+    hash::Hash,
+    verify::{Problem, ProblemKind},
+};
 use parquet::{
     arrow::{ArrowSchemaConverter, arrow_reader::ArrowReaderMetadata},
     errors::ParquetError,
@@ -246,8 +249,7 @@ impl<'c> Check<'c> {
                 Err(error) => return self.report(ProblemKind::Unverified, &file.path, error.to_string()),
             }
         }
-        let found: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        if found != listed.sha256 {
+        if Hash(digest.finalize().into()).to_string() != listed.sha256 {
             let what = "its bytes are not those that the manifest lists";
             self.report(ProblemKind::Violated, &file.path, what.into());
         }

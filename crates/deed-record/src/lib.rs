@@ -8,6 +8,7 @@
 //! Nothing here does I/O, reads a clock or draws randomness.
 
 mod account;
+mod canonical;
 mod digest;
 mod disclose;
 mod error;
@@ -34,7 +35,7 @@ pub use parts::{
     Artifact, Credential, Decision, Outcome, Resource, SecretSeen, Source, SpanId, Tool, TraceId,
 };
 pub use pseudonym::Pseudonyms;
-pub use read::{parse_one, parse_records, split_records};
+pub use read::{parse_one, parse_records, split_lines, split_records};
 pub use skeleton::{
     Commitments, Digests, Effect, Hop, Party, Personal, RECORDED_PLACEHOLDER, Sealed, Skeleton, Terms,
     Utf16Ordered, V,

@@ -42,6 +42,16 @@ pub fn split_records(body: &[u8]) -> Result<Vec<&str>, RecordError> {
     Ok(records)
 }
 
+/// As [`split_records`], without reading anything: the lines of `body`, where each of them may be a record.
+///
+/// Whether they are is for their reader to say. What several lines make together is then no record, but
+/// each line alone that is one is what [`split_records`] would have cut.
+pub fn split_lines(body: &[u8]) -> Option<Vec<&str>> {
+    let text = std::str::from_utf8(body).ok()?;
+    let lines = text.split('\n').map(str::trim_ascii).filter(|line| !line.is_empty());
+    lines.map(|line| (line.starts_with('{') && line.ends_with('}')).then_some(line)).collect()
+}
+
 /// Collects the items of an array, and keeps those before a fault.
 struct Items<'r, 't>(&'r mut Vec<&'t str>);
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Account, Answer, Artifact, Basis, Change, Credential, Decision, Kind, Outcome, PrincipalType, Pseudonym,
     RecordError, RecordId, Resource, SecretSeen, Source, SpanId, StepType, Text, Timestamp, Tool, TraceId,
-    object::objects,
+    canonical, object::objects,
 };
 
 /// Version of the sealed format.
@@ -155,7 +155,7 @@ impl<'a> Skeleton<'a> {
         let version = |v: i64| RecordError::new("v", format!("sealed format {v}; this program reads {V}"));
         // Whether it is UTF-8 is asked once, not for every text in it.
         let read = match std::str::from_utf8(leaf) {
-            Ok(text) => serde_json::from_str::<Skeleton<'a>>(text),
+            Ok(text) => canonical::read(text).map_or_else(|| serde_json::from_str(text), Ok),
             Err(_) => serde_json::from_slice(leaf),
         };
         match read {
@@ -172,7 +172,7 @@ impl<'a> Skeleton<'a> {
     /// The sealed bytes (RFC 8785), appended to `out`.
     pub fn write_canonical(&self, out: &mut Vec<u8>) {
         // Structs of strings, integers and lists: nothing in them can fail to serialise.
-        if let Err(error) = serde_json::to_writer(out, self) {
+        if let Err(error) = canonical::write(self, out) {
             unreachable!("a skeleton serialises: {error}");
         }
     }

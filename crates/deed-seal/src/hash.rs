@@ -66,6 +66,11 @@ pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
     Hash(Sha256::digest(message).into())
 }
 
+/// As [`Hash::of`] each of `messages`, faster for many of them at a time.
+pub fn hashes<T: AsRef<[u8]>>(messages: &[T]) -> Vec<Hash> {
+    hash_all(None, messages)
+}
+
 /// As [`leaf_hash`] of each of `entries`, faster for many of them at a time.
 pub fn leaf_hashes<T: AsRef<[u8]>>(entries: &[T]) -> Vec<Hash> {
     hash_all(Some(0x00), entries)

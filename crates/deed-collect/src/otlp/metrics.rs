@@ -1,5 +1,7 @@
 //! Telling metrics from what is recorded.
 
+use prost::encoding::decode_varint;
+
 /// Whether `body` is an export of metrics in protobuf: its first item is one.
 ///
 /// A metric holds its data in a message (`gauge` is field 5, `sum` 7, `histogram` 9, `exponential_histogram`
@@ -26,15 +28,15 @@ struct Field<'b> {
 /// The fields of a message, up to what is none.
 fn fields(mut message: &[u8]) -> impl Iterator<Item = Field<'_>> {
     std::iter::from_fn(move || {
-        let key = varint(&mut message)?;
+        let key = decode_varint(&mut message).ok()?;
         let wire = (key & 7) as u8;
         let length = match wire {
             0 => {
-                varint(&mut message)?;
+                decode_varint(&mut message).ok()?;
                 0
             }
             1 => 8,
-            2 => usize::try_from(varint(&mut message)?).ok()?,
+            2 => usize::try_from(decode_varint(&mut message).ok()?).ok()?,
             5 => 4,
             _ => return None,
         };
@@ -42,17 +44,4 @@ fn fields(mut message: &[u8]) -> impl Iterator<Item = Field<'_>> {
         message = rest;
         Some(Field { number: key >> 3, wire, bytes })
     })
-}
-
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let (byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
 }

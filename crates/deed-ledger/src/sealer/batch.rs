@@ -1,6 +1,6 @@
 //! What sealing makes: leaves, disclosures and look-up hashes, side by side.
 
-use std::{ops::Range, sync::Arc};
+use std::{collections::HashSet, ops::Range, sync::Arc};
 
 use deed_record::{Account, RecordId};
 
@@ -12,6 +12,8 @@ pub(crate) struct Batch {
     pub(super) hashes: Vec<u64>,
     pub(crate) items: Vec<Item>,
     pub(crate) names: Vec<SealedName>,
+    /// Whose names those are.
+    pub(super) named: HashSet<Account>,
 }
 
 /// One record of a batch.

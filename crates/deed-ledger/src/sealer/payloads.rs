@@ -122,7 +122,8 @@ impl Committed {
 
 /// Digests are as good as random: their own order tells nothing about that of the members.
 fn shuffled(digests: &[[u8; 32]]) -> Vec<Text<'static>> {
-    let mut texts: Vec<[u8; 43]> = digests.iter().map(sd::digest_text).collect();
+    let mut texts: Vec<_> = digests.iter().map(sd::digest_text).collect();
     texts.sort_unstable();
-    texts.iter().map(|text| Text::from(String::from_utf8_lossy(text).into_owned())).collect()
+    let text = |text: &[u8; 43]| std::str::from_utf8(text).unwrap_or_default().to_owned();
+    texts.iter().map(|digits| Text::from(text(digits))).collect()
 }

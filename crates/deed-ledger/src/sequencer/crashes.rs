@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use deed_record::Skeleton;
+use deed_record::{Skeleton, split_records};
 use deed_seal::hash::Hash;
 use futures::channel::oneshot;
 
@@ -249,7 +249,7 @@ fn whole(records: &[usize]) -> bool {
 fn job_of(shared: &Shared, records: &[usize]) -> Job {
     let body: String = records.iter().map(|record| text_of(*record)).collect();
     let batch = Sealer { keys: &shared.keys, sender: &sender() }
-        .seal_all(body.as_bytes(), Wait::Yes)
+        .seal_all(&split_records(body.as_bytes()).expect("read"), Wait::Yes)
         .expect("sealed")
         .expect("waited");
     Job { batch, searched: 0, whole: whole(records), reply: oneshot::channel().0 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use deed_ledger::{
-    PACK_LEAVES,
+    Ledger, Options, PACK_LEAVES,
     verify::{StoreReport, VerifyError, VerifyOptions, verify_store},
 };
 use deed_seal::verify::{Kept, ProblemKind};
@@ -62,6 +62,26 @@ fn a_good_store_verifies_and_every_file_is_accounted_for() {
         unchecked.into_iter().partition(|place| place.starts_with("journal/"));
     assert!(!journal.is_empty());
     assert_eq!(others, ["keys/ed25519.seed", "keys/keys.redb", "keys/ml-dsa-44.seed", "keys/origin", "lock"]);
+}
+
+#[test]
+fn leaves_that_nothing_signed_speaks_for_are_named() {
+    let (dir, image) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
+    let options = Options { checkpoint_interval: Duration::from_secs(3600), ..Options::default() };
+    let ledger = Ledger::open(dir.path(), options).expect("opened");
+    append(&ledger, &observations(0, 3));
+    assert!(ledger.wait_signed(2, Duration::from_secs(60)), "signed at once");
+    append(&ledger, &observations(3, 2));
+    crash_image(dir.path(), image.path());
+    let report = check(image.path());
+    assert_eq!((report.verified(), report.size), (Some(true), Some(3)), "{:#?}", report.problems);
+    let named =
+        report.unchecked.iter().find(|unchecked| unchecked.place == "journal").map(|found| &*found.why);
+    assert!(
+        named.is_some_and(|why| why.starts_with("leaves 3 to 4 are not under a checkpoint")),
+        "{named:?}"
+    );
+    ledger.close().expect("closed");
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn is_hint(dfa: &DFA, state: StateID, text: &str, end: usize) -> bool {
     (0..dfa.match_len(state)).any(|at| {
         let which = dfa.match_pattern(state, at).as_usize();
         if which < ENDINGS.len() {
-            ends_name(text, end)
+            if is_whole_name(bytes, end, ENDINGS[which]) { ALONE[which] } else { ends_name(text, end) }
         } else if which < ENDINGS.len() + PREFIXES.len() {
             starts_word(bytes, end - PREFIXES[which - ENDINGS.len()].len()) && runs_on(rest, 16)
         } else {
@@ -57,6 +57,19 @@ fn is_hint(dfa: &DFA, state: StateID, text: &str, end: usize) -> bool {
         }
     })
 }
+
+/// Whether the name of a member is `ending` and nothing else, as most that end so are: `"key":`, `"value":`.
+fn is_whole_name(bytes: &[u8], end: usize, ending: &str) -> bool {
+    let start = end - ending.len();
+    let quote = |at: Option<usize>| at.and_then(|at| bytes.get(at)) == Some(&b'"');
+    quote(Some(end))
+        && quote(start.checked_sub(1))
+        && start.checked_sub(2).is_none_or(|at| bytes[at] != b'\\')
+        && &bytes[start..end] == ending.as_bytes()
+}
+
+/// For each of [`ENDINGS`], whether it names a secret by itself.
+static ALONE: LazyLock<[bool; ENDINGS.len()]> = LazyLock::new(|| ENDINGS.map(|name| class(name).is_some()));
 
 /// Finds endings of names, prefixes of vendors and other signs, numbered in this order.
 struct Hints {

@@ -91,7 +91,7 @@ async fn begin(app: &App, caller: &Arc<Caller>, received: Received) -> Result<(P
     let small = received.small().is_some();
     let seal = move |ledger: &Ledger| {
         let body = received.plain()?;
-        let pending = ledger.begin(&body, &caller.sender, false).map_err(|error| refused(error, &body))?;
+        let pending = ledger.begin(&body, &caller.sender).map_err(|error| refused(error, &body))?;
         Ok::<_, Problem>((pending, ()))
     };
     app.seal(small, seal).await

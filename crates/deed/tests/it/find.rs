@@ -2,15 +2,9 @@
 
 use crate::support::{Home, ODD, TRACE, examples, record};
 
-fn migration() -> Home {
-    let home = Home::new();
-    home.run(["append", examples().join("i9.ndjson").to_str().unwrap()]).good();
-    home
-}
-
 #[test]
 fn finds_by_every_filter() {
-    let home = migration();
+    let home = Home::with_migration();
     let find = |arguments: &[&str]| home.run([&["find", "--json"], arguments].concat()).good().json_lines();
     assert_eq!(find(&[]).len(), 5);
     for (filter, count) in [
@@ -56,7 +50,7 @@ fn goes_through_all_pages() {
 
 #[test]
 fn explains_with_every_member() {
-    let home = migration();
+    let home = Home::with_migration();
     let answer = home.run(["explain", "--json", ODD]).good().json();
     for member in [
         "action",
@@ -91,7 +85,7 @@ fn explains_with_every_member() {
 
 #[test]
 fn says_what_is_not_there() {
-    let home = migration();
+    let home = Home::with_migration();
     let unknown = "019f92a4-7c00-7000-8000-00000000ffff";
     home.run(["explain", unknown]).bad(3, &["failed to explain", unknown, "no record"]);
     home.run(["trace", "00000000000000000000000000000001"])
@@ -102,7 +96,7 @@ fn says_what_is_not_there() {
 
 #[test]
 fn shows_a_trace_as_a_tree() {
-    let home = migration();
+    let home = Home::with_migration();
     let trace = home.run(["trace", "--json", TRACE]).good().json();
     assert_eq!(trace["trace_id"], TRACE);
     let steps = trace["steps"].as_array().unwrap();
@@ -119,7 +113,7 @@ fn shows_a_trace_as_a_tree() {
 
 #[test]
 fn fits_the_screen() {
-    let home = migration();
+    let home = Home::with_migration();
     let trail = examples().join("cloudtrail");
     home.run(["import", "cloudtrail", trail.to_str().unwrap()]).good();
     for (columns, width) in

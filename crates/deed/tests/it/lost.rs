@@ -2,13 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Home, examples, record};
-
-fn filled() -> Home {
-    let home = Home::new();
-    home.run(["append", examples().join("i9.ndjson").to_str().unwrap()]).good();
-    home
-}
+use crate::support::{Home, record};
 
 #[test]
 fn what_is_lost_is_named_by_who_only_looks_and_never_made_again() {
@@ -18,7 +12,7 @@ fn what_is_lost_is_named_by_who_only_looks_and_never_made_again() {
         ("keys/ed25519.seed", "keys/ed25519.seed"),
         ("log/checkpoint", "log/checkpoint"),
     ] {
-        let home = filled();
+        let home = Home::with_migration();
         let path = home.store().join(part);
         if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }.unwrap();
         home.run(["find"]).bad(5, &[name, "restore", "backup"]);
@@ -31,7 +25,7 @@ fn what_is_lost_is_named_by_who_only_looks_and_never_made_again() {
 
 #[test]
 fn a_damaged_key_database_is_a_violation_and_no_panic() {
-    let home = filled();
+    let home = Home::with_migration();
     let path = home.store().join("keys/keys.redb");
     let good = fs::read(&path).unwrap();
     let mut refused = 0;

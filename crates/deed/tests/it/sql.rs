@@ -1,11 +1,10 @@
 //! `deed sql`.
 
-use crate::support::{Home, examples};
+use crate::support::Home;
 
 #[test]
 fn asks_in_every_format() {
-    let home = Home::new();
-    home.run(["append", examples().join("i9.ndjson").to_str().unwrap()]).good();
+    let home = Home::with_migration();
     let query = "SELECT operation, outcome_status FROM actions WHERE operation = 'COPY TO'";
     assert_eq!(
         home.run(["sql", "--json", query]).good().json_lines(),
@@ -32,8 +31,7 @@ fn asks_in_every_format() {
 /// What the documentation shows must work as it stands, and in every format.
 #[test]
 fn the_documented_queries_are_answered() {
-    let home = Home::new();
-    home.run(["append", examples().join("i9.ndjson").to_str().unwrap()]).good();
+    let home = Home::with_migration();
     let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/sql.md")).unwrap();
     let mut queries: Vec<String> = docs
         .split("\n\n")

@@ -28,6 +28,13 @@ impl Home {
         Home { folder: TempDir::new().unwrap() }
     }
 
+    /// One whose store holds the migration of `examples/i9.ndjson`.
+    pub(crate) fn with_migration() -> Self {
+        let home = Home::new();
+        home.run(["append", examples().join("i9.ndjson").to_str().unwrap()]).good();
+        home
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

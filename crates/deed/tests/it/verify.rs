@@ -5,17 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::support::{Home, examples};
-
-fn filled() -> Home {
-    let home = Home::new();
-    home.run(["append", examples().join("i9.ndjson").to_str().unwrap()]).good();
-    home
-}
+use crate::support::Home;
 
 #[test]
 fn a_good_store_is_self_consistent() {
-    let home = filled();
+    let home = Home::with_migration();
     let report = home.run(["verify", "--json"]).good().json();
     assert_eq!(report["verified"], true);
     assert_eq!(report["self_consistent_only"], true);
@@ -32,7 +26,7 @@ fn a_good_store_is_self_consistent() {
 
 #[test]
 fn what_was_kept_elsewhere_is_held_against_it() {
-    let home = filled();
+    let home = Home::with_migration();
     let keys = home.write("deed.vkey", home.run(["keys"]).good().out);
     let kept = home.write("kept", fs::read(home.store().join("log/checkpoint")).unwrap());
     home.run_with_input(["append", "-"], crate::support::record(1).as_bytes()).good();
@@ -44,7 +38,7 @@ fn what_was_kept_elsewhere_is_held_against_it() {
     );
     assert!(home.run(["verify", "--vkey", keys]).good().out.starts_with("VERIFIED"));
     // A log made anew has other keys and another history.
-    let other = filled();
+    let other = Home::with_migration();
     other.run(["verify", "--vkey", keys]).bad_or_unverified();
     assert_eq!(other.run(["verify", "--since", kept]).code, 4);
     home.run(["verify", "--vkey", "nowhere"]).bad(1, &["failed to read the keys in `nowhere`"]);
@@ -60,7 +54,7 @@ impl crate::support::Ran {
 
 #[test]
 fn a_flipped_byte_is_caught_wherever_it_is() {
-    let home = filled();
+    let home = Home::with_migration();
     // In a leaf, in a disclosure, in the checkpoint.
     let leaf = b"schema:alter".as_slice();
     let journal = fs::read_dir(home.store().join("journal"))
@@ -95,7 +89,7 @@ fn has(path: &Path, needle: &[u8]) -> bool {
 
 #[test]
 fn what_is_missing_never_passes() {
-    let home = filled();
+    let home = Home::with_migration();
     let nowhere: PathBuf = home.path("nowhere");
     home.run(["verify", nowhere.to_str().unwrap()]).bad(3, &["nowhere", "no such folder"]);
     Home::new().run(["verify"]).bad(3, &["deed import auto PATH"]);
@@ -104,7 +98,7 @@ fn what_is_missing_never_passes() {
     fs::remove_file(home.store().join("log/checkpoint")).unwrap();
     assert_eq!(home.run(["verify"]).code, 5);
     // A file that nobody knows is no good sign.
-    let home = filled();
+    let home = Home::with_migration();
     home.write("store/log/notes.txt", "hello");
     let ran = home.run(["verify"]);
     assert!(ran.code == 4 && ran.out.contains("log/notes.txt"), "{ran:?}");
@@ -112,7 +106,7 @@ fn what_is_missing_never_passes() {
 
 #[test]
 fn servers_and_folders_of_tiles_are_verified_too() {
-    let home = filled();
+    let home = Home::with_migration();
     let keys = home.write("deed.vkey", home.run(["keys"]).good().out);
     let serving = home.serve(&[]);
     let report =
@@ -153,7 +147,7 @@ fn servers_and_folders_of_tiles_are_verified_too() {
 
 #[test]
 fn what_is_derived_is_derived_again() {
-    let home = filled();
+    let home = Home::with_migration();
     let answer = home.run(["rebuild", "--json"]).good().json();
     assert_eq!(answer["same"], true, "{answer}");
     assert!(answer["rebuilt"].as_array().unwrap().iter().any(|part| part["name"] == "index"));
@@ -164,7 +158,7 @@ fn what_is_derived_is_derived_again() {
 
 #[test]
 fn a_server_that_asks_for_a_token_says_where_it_is_given() {
-    let home = filled();
+    let home = Home::with_migration();
     home.write(
         "store/deed.toml",
         "[[token]]\nname = \"ci\"\nhash = \"sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824\"\nrights = [\"read\"]\n",
