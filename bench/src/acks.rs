@@ -8,7 +8,6 @@ use std::{
     os::unix::fs::FileExt,
     path::Path,
     sync::{
-        Mutex,
         atomic::{AtomicU64, Ordering},
         mpsc,
     },
@@ -16,6 +15,8 @@ use std::{
 };
 
 use crate::{Outcome, figure, heading, http::Client, records, server};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 const CLIENTS: u64 = 64;
 const EACH: u64 = 400;
@@ -25,50 +26,34 @@ pub(crate) fn run(dir: &Path) -> Outcome {
     let idle = bare_sync(dir)?;
     let group = bare_group_sync(dir)?;
     let running = server::start(&dir.join("acks"))?;
-    let idle_answer = answer_without_work(running.address)?;
+    let idle_answer = shares(durations(running.address, |client| {
+        let started = Instant::now();
+        client.get("/healthz")?;
+        Ok(started.elapsed())
+    })?);
     let next = AtomicU64::new(0);
-    let times = Mutex::new(Vec::new());
-    let provable = Mutex::new(Duration::ZERO);
-    std::thread::scope(|scope| -> Outcome {
-        let workers: Vec<_> = (0..CLIENTS)
-            .map(|_| {
-                scope.spawn(|| -> Outcome {
-                    let mut client = Client::connect(running.address)?;
-                    let mut own = Vec::new();
-                    for _ in 0..EACH {
-                        let body = records::body(next.fetch_add(1, Ordering::Relaxed), 1);
-                        let started = Instant::now();
-                        let (status, answer) =
-                            client.post("/v1/records", "application/x-ndjson", body.as_bytes())?;
-                        if status != 200 {
-                            return Err(format!("{status}: {}", String::from_utf8_lossy(&answer)).into());
-                        }
-                        own.push(started.elapsed());
-                    }
-                    times.lock().map_err(|e| e.to_string())?.extend(own);
-                    Ok(())
-                })
-            })
-            .collect();
-        for worker in workers {
-            worker.join().map_err(|_| "a client died")??;
+    let mut times = durations(running.address, |client| {
+        let body = records::body(next.fetch_add(1, Ordering::Relaxed), 1);
+        let started = Instant::now();
+        let (status, answer) = client.post("/v1/records", "application/x-ndjson", body.as_bytes())?;
+        if status != 200 {
+            return Err(format!("{status}: {}", String::from_utf8_lossy(&answer)).into());
         }
-        let acknowledged = Instant::now();
-        let mut client = Client::connect(running.address)?;
-        loop {
-            let (_, note) = client.get("/checkpoint")?;
-            let size: u64 =
-                String::from_utf8_lossy(&note).lines().nth(1).and_then(|line| line.parse().ok()).unwrap_or(0);
-            if size >= CLIENTS * EACH {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        *provable.lock().map_err(|e| e.to_string())? = acknowledged.elapsed();
-        Ok(())
+        Ok(started.elapsed())
     })?;
+    let acknowledged = Instant::now();
+    let mut client = Client::connect(running.address)?;
+    loop {
+        let (_, note) = client.get("/checkpoint")?;
+        let size: u64 =
+            String::from_utf8_lossy(&note).lines().nth(1).and_then(|line| line.parse().ok()).unwrap_or(0);
+        if size >= CLIENTS * EACH {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let provable = acknowledged.elapsed();
     running.stop()?;
-    let mut times = times.into_inner().map_err(|e| e.to_string())?;
     times.sort_unstable();
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
     figure("one thread, write and sync, p50", format!("{:.2?}", idle.0), format!("p99 {:.2?}", idle.1));
@@ -88,36 +73,30 @@ pub(crate) fn run(dir: &Path) -> Outcome {
     {
         figure(name, format!("{ours:.2?}"), format!("{:.2} times the bare group sync", ratio(ours, bare)));
     }
-    figure(
-        "in a signed checkpoint after the last one",
-        format!("{:.2?}", provable.into_inner().map_err(|e| e.to_string())?),
-        "at most 1 s",
-    );
+    figure("in a signed checkpoint after the last one", format!("{provable:.2?}"), "at most 1 s");
     Ok(())
 }
 
-/// p50 and p99 of as many clients that ask for what is at hand.
-fn answer_without_work(
+/// What `CLIENTS` clients at once wait, each asking `EACH` times; `ask` says how long it took.
+fn durations(
     address: SocketAddr,
-) -> Result<(Duration, Duration), Box<dyn std::error::Error + Send + Sync>> {
-    let times = Mutex::new(Vec::new());
-    std::thread::scope(|scope| -> Outcome {
+    ask: impl Fn(&mut Client) -> Result<Duration, Failure> + Sync,
+) -> Result<Vec<Duration>, Failure> {
+    std::thread::scope(|scope| {
         let workers: Vec<_> = (0..CLIENTS)
             .map(|_| {
-                scope.spawn(|| -> Outcome {
+                scope.spawn(|| -> Result<Vec<Duration>, Failure> {
                     let mut client = Client::connect(address)?;
-                    for _ in 0..EACH {
-                        let started = Instant::now();
-                        client.get("/healthz")?;
-                        times.lock().map_err(|e| e.to_string())?.push(started.elapsed());
-                    }
-                    Ok(())
+                    (0..EACH).map(|_| ask(&mut client)).collect()
                 })
             })
             .collect();
-        workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| "a client died")?)
-    })?;
-    Ok(shares(times.into_inner().map_err(|e| e.to_string())?))
+        let mut all = Vec::new();
+        for worker in workers {
+            all.extend(worker.join().map_err(|_| "a client died")??);
+        }
+        Ok(all)
+    })
 }
 
 /// What 64 such records take in the journal.
@@ -133,7 +112,7 @@ fn scratch(path: &Path) -> std::io::Result<File> {
 }
 
 /// p50 and p99 of one thread that writes what 64 records take, and syncs it.
-fn bare_sync(dir: &Path) -> Result<(Duration, Duration), Box<dyn std::error::Error + Send + Sync>> {
+fn bare_sync(dir: &Path) -> Result<(Duration, Duration), Failure> {
     let path = dir.join("bare-sync");
     let file = scratch(&path)?;
     let block = vec![7; GROUP];
@@ -150,7 +129,7 @@ fn bare_sync(dir: &Path) -> Result<(Duration, Duration), Box<dyn std::error::Err
 
 /// p50 and p99 of 64 threads that each hand over what one record takes, again and again, to one that writes and
 /// syncs all there is at a time.
-fn bare_group_sync(dir: &Path) -> Result<(Duration, Duration), Box<dyn std::error::Error + Send + Sync>> {
+fn bare_group_sync(dir: &Path) -> Result<(Duration, Duration), Failure> {
     let path = dir.join("bare-group-sync");
     let file = scratch(&path)?;
     let (hand_over, handed_over) = mpsc::sync_channel::<(Vec<u8>, mpsc::SyncSender<()>)>(CLIENTS as usize);

@@ -18,9 +18,13 @@ pub(crate) fn mixed(seed: u64) -> u64 {
 /// Trace id of record `n`.
 pub(crate) fn trace(n: u64) -> String {
     let mut id = String::with_capacity(32);
-    hex(mixed(n / 5), &mut id);
-    hex(mixed(!(n / 5)), &mut id);
+    write_trace(n, &mut id);
     id
+}
+
+fn write_trace(n: u64, out: &mut String) {
+    hex(mixed(n / 5), out);
+    hex(mixed(!(n / 5)), out);
 }
 
 /// Sixteen hex digits.
@@ -54,8 +58,7 @@ pub(crate) fn write(n: u64, out: &mut String) {
         decimal(value, width, out);
         out.push_str(then);
     }
-    hex(mixed(n / 5), out);
-    hex(mixed(!(n / 5)), out);
+    write_trace(n, out);
     out.push_str(r#"","span_id":""#);
     hex(mixed(n), out);
     for (before, value) in [

@@ -200,10 +200,7 @@ impl TenantKey {
             .map(|parts| {
                 let mut message = Vec::with_capacity(80 + parts.iter().map(|part| part.len()).sum::<usize>());
                 message.extend_from_slice(inside);
-                for part in parts {
-                    message.extend_from_slice(&(part.len() as u64).to_be_bytes());
-                    message.extend_from_slice(part);
-                }
+                each_piece(parts, &mut |piece| message.extend_from_slice(piece));
                 message
             })
             .collect();
@@ -253,13 +250,18 @@ impl TenantKey {
     }
 }
 
+/// What is keyed of `parts`: each after its length, so that no two lists of parts are the same bytes.
+fn each_piece(parts: &[&[u8]], each: &mut dyn FnMut(&[u8])) {
+    for part in parts {
+        each(&(part.len() as u64).to_be_bytes());
+        each(part);
+    }
+}
+
 impl Pseudonyms for TenantKey {
     fn keyed(&self, parts: &[&[u8]]) -> [u8; 32] {
         let mut context = hmac::Context::with_key(&self.key);
-        for part in parts {
-            context.update(&(part.len() as u64).to_be_bytes());
-            context.update(part);
-        }
+        each_piece(parts, &mut |piece| context.update(piece));
         let mut out = [0; 32];
         out.copy_from_slice(context.sign().as_ref());
         out

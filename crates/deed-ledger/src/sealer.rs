@@ -73,8 +73,7 @@ impl<'k> Sealer<'k> {
             Wait::No if !self.keys.missing(&needed)?.is_empty() => return Ok(None),
             Wait::No => {}
         }
-        name_all(drafts.iter_mut());
-        let mut payloads = disclose_all(drafts.iter_mut())?;
+        let mut payloads = complete(drafts.iter_mut())?;
         let mut batch = Batch::with_capacity(records.iter().map(|record| record.len()).sum());
         for (index, draft) in drafts.into_iter().enumerate() {
             self.seal(draft, None, &mut batch, &mut payloads).map_err(|e| e.at(index))?;
@@ -95,8 +94,7 @@ impl<'k> Sealer<'k> {
             })
             .collect();
         self.keys.ensure(&data_keys(drafts.iter().flatten()))?;
-        name_all(drafts.iter_mut().flatten());
-        let mut payloads = disclose_all(drafts.iter_mut().flatten())?;
+        let mut payloads = complete(drafts.iter_mut().flatten())?;
         let mut batch = Batch::with_capacity(records.iter().map(String::len).sum());
         let results = drafts
             .into_iter()
@@ -116,8 +114,7 @@ impl<'k> Sealer<'k> {
         let prepared = self.prepare_one(record)?;
         let mut draft = self.read(&prepared)?;
         self.keys.ensure(&data_keys(std::iter::once(&draft)))?;
-        name_all(std::iter::once(&mut draft));
-        let mut payloads = disclose_all(std::iter::once(&mut draft))?;
+        let mut payloads = complete(std::iter::once(&mut draft))?;
         let mut batch = Batch::default();
         self.seal(draft, Some(first), &mut batch, &mut payloads)?;
         Ok(batch)
@@ -376,9 +373,21 @@ fn name_of<'p>(
     Ok(Some(Naming { what: "record", text: text.into(), imported: submission.id.is_none() }))
 }
 
+/// What is computed side by side once all records of a batch were read: the digests by which they are known
+/// again, and their disclosures, written where they stand and committed to.
+fn complete<'d, 't: 'd>(drafts: impl Iterator<Item = &'d mut Draft<'t>>) -> Result<Committed, AppendError> {
+    let mut drafts: Vec<_> = drafts.collect();
+    name_all(&mut drafts);
+    let mut payloads = Payloads::default();
+    for draft in drafts {
+        draft.disclosed = payloads.add(&draft.submission)?;
+    }
+    Ok(payloads.commit())
+}
+
 /// Computes the digests by which those of `drafts` that have a name are known again.
-fn name_all<'d, 't: 'd>(drafts: impl Iterator<Item = &'d mut Draft<'t>>) {
-    let mut drafts: Vec<_> = drafts.filter(|draft| draft.name.is_some()).collect();
+fn name_all(drafts: &mut [&mut Draft<'_>]) {
+    let mut drafts: Vec<_> = drafts.iter_mut().filter(|draft| draft.name.is_some()).collect();
     for drafts in drafts.chunk_by_mut(|a, b| Arc::ptr_eq(&a.tenant, &b.tenant)) {
         let names: Vec<Naming<'_>> = drafts.iter_mut().filter_map(|draft| draft.name.take()).collect();
         let messages: Vec<_> =
@@ -388,17 +397,6 @@ fn name_all<'d, 't: 'd>(drafts: impl Iterator<Item = &'d mut Draft<'t>>) {
             draft.named = Some(Named { content, imported: name.imported });
         }
     }
-}
-
-/// Writes the disclosures of all `drafts`, where they stand, and commits to them.
-fn disclose_all<'d, 't: 'd>(
-    drafts: impl Iterator<Item = &'d mut Draft<'t>>,
-) -> Result<Committed, AppendError> {
-    let mut payloads = Payloads::default();
-    for draft in drafts {
-        draft.disclosed = payloads.add(&draft.submission)?;
-    }
-    Ok(payloads.commit())
 }
 
 /// A record's text without its secrets.

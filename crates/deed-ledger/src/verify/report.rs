@@ -96,6 +96,13 @@ impl StoreReport {
         );
         self.problems.extend(leaves.take_damaged());
         self.unchecked.extend(log.unchecked);
+        if let Some(signed) = self.size.filter(|signed| *signed < leaves.size()) {
+            let last = leaves.size() - 1;
+            let why = format!(
+                "leaves {signed} to {last} are not under a checkpoint yet: nothing signed speaks for them"
+            );
+            self.unchecked.push(Unchecked { place: "journal".to_owned(), why });
+        }
     }
 
     /// The answer of `deed verify --json`.

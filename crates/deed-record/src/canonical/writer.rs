@@ -13,7 +13,7 @@ use super::plain_length;
 /// Appends `value` to `out`.
 ///
 /// # Errors
-/// It holds what no record is made of: numbers with a fraction, bytes, tuples, enums with content.
+/// It holds what no record is made of, such as numbers with a fraction, bytes, tuples, enums with content.
 pub(crate) fn write<T: Serialize>(value: &T, out: &mut Vec<u8>) -> fmt::Result {
     value.serialize(Writer(out))
 }
@@ -137,6 +137,14 @@ fn unknown<T>() -> Result<T, fmt::Error> {
     Err(fmt::Error::custom("no record is made of it"))
 }
 
+macro_rules! unknown {
+    ($($method:ident: $value:ty),* $(,)?) => {$(
+        fn $method(self, _: $value) -> fmt::Result {
+            unknown()
+        }
+    )*};
+}
+
 impl<'o> Serializer for Writer<'o> {
     type Ok = ();
     type Error = fmt::Error;
@@ -164,33 +172,9 @@ impl<'o> Serializer for Writer<'o> {
         Ok(())
     }
 
-    fn serialize_u64(self, value: u64) -> fmt::Result {
+    fn serialize_u8(self, value: u8) -> fmt::Result {
         self.number(value);
         Ok(())
-    }
-
-    fn serialize_i8(self, value: i8) -> fmt::Result {
-        self.serialize_i64(value.into())
-    }
-
-    fn serialize_i16(self, value: i16) -> fmt::Result {
-        self.serialize_i64(value.into())
-    }
-
-    fn serialize_i32(self, value: i32) -> fmt::Result {
-        self.serialize_i64(value.into())
-    }
-
-    fn serialize_u8(self, value: u8) -> fmt::Result {
-        self.serialize_u64(value.into())
-    }
-
-    fn serialize_u16(self, value: u16) -> fmt::Result {
-        self.serialize_u64(value.into())
-    }
-
-    fn serialize_u32(self, value: u32) -> fmt::Result {
-        self.serialize_u64(value.into())
     }
 
     fn serialize_none(self) -> fmt::Result {
@@ -224,20 +208,9 @@ impl<'o> Serializer for Writer<'o> {
         Ok(Entries::new(self.0, b'{', b'}'))
     }
 
-    fn serialize_f32(self, _: f32) -> fmt::Result {
-        unknown()
-    }
-
-    fn serialize_f64(self, _: f64) -> fmt::Result {
-        unknown()
-    }
-
-    fn serialize_char(self, _: char) -> fmt::Result {
-        unknown()
-    }
-
-    fn serialize_bytes(self, _: &[u8]) -> fmt::Result {
-        unknown()
+    unknown! {
+        serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_u16: u16, serialize_u32: u32,
+        serialize_u64: u64, serialize_f32: f32, serialize_f64: f64, serialize_char: char, serialize_bytes: &[u8],
     }
 
     fn serialize_unit_struct(self, _: &'static str) -> fmt::Result {

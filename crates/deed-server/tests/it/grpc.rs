@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use deed_server::settings::Settings;
 use http_body_util::Full;
-use hyper::client::conn::http2;
+use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use opentelemetry_proto::tonic::collector::{
     logs::v1::logs_service_client::LogsServiceClient, trace::v1::trace_service_client::TraceServiceClient,
@@ -19,6 +19,20 @@ use crate::{
 async fn channel(running: &Running) -> Channel {
     let address = running.server.addresses().otlp_grpc.unwrap();
     Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
+}
+
+/// Sends `frame` to a collector's service as it is.
+async fn post(running: &Running, service: &str, frame: &[u8]) -> http::Response<Incoming> {
+    let stream = TcpStream::connect(running.server.addresses().otlp_grpc.unwrap()).await.unwrap();
+    let (mut sender, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let request =
+        http::Request::post(format!("http://localhost/opentelemetry.proto.collector.{service}/Export"))
+            .header("content-type", "application/grpc")
+            .body(Full::new(Bytes::copy_from_slice(frame)))
+            .unwrap();
+    sender.send_request(request).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,17 +85,7 @@ async fn too_large_is_final_and_unavailable_is_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn other_services_are_not_implemented() {
     let running = Running::start().await;
-    let stream = TcpStream::connect(running.server.addresses().otlp_grpc.unwrap()).await.unwrap();
-    let (mut sender, connection) =
-        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
-    tokio::spawn(connection);
-    let request = http::Request::post(
-        "http://localhost/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
-    )
-    .header("content-type", "application/grpc")
-    .body(Full::new(Bytes::from_static(&[0; 5])))
-    .unwrap();
-    let answer = sender.send_request(request).await.unwrap();
+    let answer = post(&running, "metrics.v1.MetricsService", &[0; 5]).await;
     assert_eq!(answer.headers()["grpc-status"], (Code::Unimplemented as i32).to_string());
 }
 
@@ -90,17 +94,7 @@ async fn what_is_no_message_is_the_sender_s_fault() {
     let running = Running::start().await;
     // Whole frames of which the messages are no protobuf, and one that is said to be compressed and is not.
     for frame in [&[0, 0, 0, 0, 3, 0xff, 0xff, 0xff][..], &[0, 0, 0, 0, 2, 0x0a, 0x7f]] {
-        let stream = TcpStream::connect(running.server.addresses().otlp_grpc.unwrap()).await.unwrap();
-        let (mut sender, connection) =
-            http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
-        tokio::spawn(connection);
-        let request = http::Request::post(
-            "http://localhost/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-        )
-        .header("content-type", "application/grpc")
-        .body(Full::new(Bytes::copy_from_slice(frame)))
-        .unwrap();
-        let answer = sender.send_request(request).await.unwrap();
+        let answer = post(&running, "trace.v1.TraceService", frame).await;
         assert_eq!(answer.headers()["grpc-status"], (Code::InvalidArgument as i32).to_string(), "{answer:?}");
     }
     assert_eq!(running.size(), 0);
