@@ -1,0 +1,188 @@
+//! The text of an inventory, read strictly.
+
+use std::collections::BTreeMap;
+
+use deed_record::PrincipalType;
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::inventory::{Coverage, Inventory, Principal, Resource, Source};
+
+/// Reads an inventory, or says on which line, from 1, what is wrong.
+pub(crate) fn read(text: &str) -> Result<Inventory, (usize, String)> {
+    let line_of = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
+    let file: File = toml::from_str(text)
+        .map_err(|error| (error.span().map_or(1, |span| line_of(span.start)), error.message().to_owned()))?;
+    file.check(text).map_err(|(at, message)| (line_of(at), message))
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    principal: Vec<Spanned<PrincipalTable>>,
+    resource: Vec<Spanned<ResourceTable>>,
+    source: Vec<Spanned<SourceTable>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PrincipalTable {
+    key: Option<Spanned<String>>,
+    r#type: Spanned<PrincipalType>,
+    name: Option<Spanned<String>>,
+    #[serde(default)]
+    aliases: Vec<Spanned<String>>,
+    owner: Option<Spanned<String>>,
+    sponsor: Option<Spanned<String>>,
+    vendor: Option<Spanned<String>>,
+    #[serde(default)]
+    environments: Vec<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResourceTable {
+    r#match: Spanned<String>,
+    r#type: Option<Spanned<String>>,
+    classification: Option<Spanned<String>>,
+    owner: Option<Spanned<String>>,
+    #[serde(default)]
+    restricted_fields: Vec<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SourceTable {
+    system: Spanned<String>,
+    #[serde(default)]
+    complete_for: Vec<Coverage>,
+}
+
+/// Where in the file, in bytes, and what is wrong there.
+type Wrong = (usize, String);
+
+impl File {
+    fn check(self, text: &str) -> Result<Inventory, Wrong> {
+        let mut principals: Vec<Principal> = Vec::new();
+        let mut names: BTreeMap<String, usize> = BTreeMap::new();
+        for table in self.principal {
+            let at = table.span().start;
+            let (principal, its_names) = table.into_inner().check(at)?;
+            for (name, at) in its_names {
+                match names.get(&name) {
+                    // Its own key may be one of its aliases.
+                    Some(other) if *other == principals.len() => {}
+                    Some(other) => {
+                        let (one, other) = (&principal.key, &principals[*other].key);
+                        let message = format!("`{name}` stands for both `{other}` and `{one}`");
+                        return Err((at, message));
+                    }
+                    None => {
+                        names.insert(name, principals.len());
+                    }
+                }
+            }
+            principals.push(principal);
+        }
+        let mut resources: Vec<Resource> = Vec::new();
+        for table in self.resource {
+            let (at, resource) = table.into_inner().check()?;
+            if resources.iter().any(|other| other.matches() == resource.matches()) {
+                return Err((at, format!("there is another resource `{}`", resource.matches())));
+            }
+            resources.push(resource);
+        }
+        let mut sources = BTreeMap::new();
+        for table in self.source {
+            let SourceTable { system, complete_for } = table.into_inner();
+            let at = system.span().start;
+            let system = word("the system of a source", system)?;
+            let source = Source { system: system.clone(), complete_for };
+            if sources.insert(system.clone(), source).is_some() {
+                return Err((at, format!("there is another source `{system}`")));
+            }
+        }
+        Ok(Inventory::new(text, principals, resources, sources))
+    }
+}
+
+impl PrincipalTable {
+    /// The principal, and its names with their places.
+    fn check(self, at: usize) -> Result<(Principal, Vec<(String, usize)>), Wrong> {
+        let kind = *self.r#type.get_ref();
+        if kind == PrincipalType::Unknown {
+            let expected = "expected `human`, `agent`, `workload`, `service_account` or `third_party`";
+            return Err((self.r#type.span().start, format!("the type of a principal: {expected}")));
+        }
+        let mut names = Vec::new();
+        let mut named = |what: &str, text: Spanned<String>| -> Result<String, Wrong> {
+            let at = text.span().start;
+            let text = word(what, text)?;
+            names.push((text.clone(), at));
+            Ok(text)
+        };
+        let key = self.key.map(|key| named("a key", key)).transpose()?;
+        let mut aliases: Vec<String> = Vec::new();
+        for alias in self.aliases {
+            let at = alias.span().start;
+            let alias = named("an alias", alias)?;
+            if !alias.split_once(':').is_some_and(|(system, name)| !system.is_empty() && !name.is_empty()) {
+                let expected = "expected a system and a name such as `agent:release-bot`";
+                return Err((at, format!("{expected}, found `{alias}`")));
+            }
+            if aliases.contains(&alias) {
+                return Err((at, format!("the alias `{alias}` stands twice in this list")));
+            }
+            aliases.push(alias);
+        }
+        let Some(key) = key.or_else(|| aliases.first().cloned()) else {
+            return Err((at, "a principal needs a `key` or one of `aliases`".to_owned()));
+        };
+        let principal = Principal {
+            key,
+            kind,
+            name: line("a name", self.name)?,
+            aliases,
+            owner: line("an owner", self.owner)?,
+            sponsor: line("a sponsor", self.sponsor)?,
+            vendor: line("a vendor", self.vendor)?,
+            environments: words("an environment", self.environments)?,
+        };
+        Ok((principal, names))
+    }
+}
+
+impl ResourceTable {
+    fn check(self) -> Result<(usize, Resource), Wrong> {
+        let at = self.r#match.span().start;
+        let pattern = word("a match", self.r#match)?;
+        let classification = self.classification.map(|text| word("a classification", text)).transpose()?;
+        let kind = self.r#type.map(|text| word("the type of a resource", text)).transpose()?;
+        let owner = line("an owner", self.owner)?;
+        let fields = words("a restricted field", self.restricted_fields)?;
+        Ok((at, Resource::new(pattern, kind, classification, owner, fields)))
+    }
+}
+
+/// A text without spaces, or what is wrong with it.
+fn word(what: &str, text: Spanned<String>) -> Result<String, Wrong> {
+    let found = text.get_ref();
+    let plain = !found.is_empty() && !found.chars().any(|c| c.is_whitespace() || c.is_control());
+    if plain { Ok(text.into_inner()) } else { Err(refused(what, "without spaces", &text)) }
+}
+
+fn words(what: &str, texts: Vec<Spanned<String>>) -> Result<Vec<String>, Wrong> {
+    texts.into_iter().map(|text| word(what, text)).collect()
+}
+
+/// A text of one line that is not empty, or what is wrong with it.
+fn line(what: &str, text: Option<Spanned<String>>) -> Result<Option<String>, Wrong> {
+    let Some(text) = text else { return Ok(None) };
+    let plain = !text.get_ref().trim().is_empty() && !text.get_ref().chars().any(char::is_control);
+    if plain { Ok(Some(text.into_inner())) } else { Err(refused(what, "of one line", &text)) }
+}
+
+fn refused(what: &str, form: &str, text: &Spanned<String>) -> Wrong {
+    let found = text.get_ref().escape_debug();
+    (text.span().start, format!("{what}: expected a text {form}, found `{found}`"))
+}

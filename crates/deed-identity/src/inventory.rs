@@ -1,0 +1,245 @@
+//! The inventory, checked and ready to be asked.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use deed_record::PrincipalType;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::{file, pattern::Pattern};
+
+/// The inventory's file in a data directory.
+pub const FILE: &str = "inventory.toml";
+
+/// The classification of what nobody listed.
+pub const UNCLASSIFIED: &str = "unclassified";
+
+/// What `inventory.toml` says. Without the file, the default: nothing.
+#[derive(Clone, Debug)]
+pub struct Inventory {
+    principals: Vec<Principal>,
+    /// From every key and alias to the place in `principals`.
+    by_name: HashMap<String, usize>,
+    /// From exact URIs to the place in `resources`.
+    by_uri: HashMap<String, usize>,
+    /// The most particular pattern first.
+    resources: Vec<Resource>,
+    sources: BTreeMap<String, Source>,
+    digest: String,
+}
+
+/// `[[principal]]`: somebody, with all their names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Principal {
+    /// The stable key; where none was given, the first alias.
+    pub key: String,
+    /// What they are; never `unknown`.
+    pub kind: PrincipalType,
+    /// What people call them.
+    pub name: Option<String>,
+    /// What systems call them, such as `agent:release-bot` or `spiffe://acme/release`.
+    pub aliases: Vec<String>,
+    /// Who answers for them.
+    pub owner: Option<String>,
+    /// The person on whose behalf they exist.
+    pub sponsor: Option<String>,
+    /// Whose they are, if not our own: marks partner activity, whatever the type.
+    pub vendor: Option<String>,
+    /// Where they are meant to be active.
+    pub environments: Vec<String>,
+}
+
+/// `[[resource]]`: something that is acted on, and how careful to be with it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Resource {
+    pattern: Pattern,
+    /// What it is, such as `table`.
+    pub kind: Option<String>,
+    /// How sensitive it is; [`UNCLASSIFIED`] where nothing was said.
+    pub classification: String,
+    /// Who answers for it.
+    pub owner: Option<String>,
+    /// Fields that need a reason to be seen.
+    pub restricted_fields: Vec<String>,
+}
+
+/// `[[source]]`: a system whose log is read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Source {
+    /// The system, such as `cloudtrail:111122223333`.
+    pub system: String,
+    /// What its silence proves.
+    pub complete_for: Vec<Coverage>,
+}
+
+/// What the log of a source is complete for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Coverage {
+    /// Whatever is done there is in its log.
+    Actions,
+    /// Whatever right is given there is in its log.
+    Grants,
+}
+
+/// Why the inventory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum InventoryError {
+    /// The file cannot be read.
+    #[error("failed to read `{path}`: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Something in it is wrong.
+    #[error("`{path}`, line {line}: {message}")]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong, and what was expected.
+        message: String,
+    },
+}
+
+impl Inventory {
+    /// Reads `inventory.toml` in `dir`; the default where there is none.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds what is not known or not allowed.
+    pub fn load(dir: &Path) -> Result<Self, InventoryError> {
+        let path = dir.join(FILE);
+        match fs::read_to_string(&path) {
+            Ok(text) => file::read(&text).map_err(|(line, message)| wrong(path, line, message)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Inventory::default()),
+            Err(source) => Err(InventoryError::Io { path, source }),
+        }
+    }
+
+    /// Reads the text of an inventory.
+    ///
+    /// # Errors
+    /// It holds what is not known or not allowed; names the line.
+    pub fn parse(text: &str) -> Result<Self, InventoryError> {
+        file::read(text).map_err(|(line, message)| wrong(PathBuf::from(FILE), line, message))
+    }
+
+    /// `sha256:` and the SHA-256 of the file's text, in hex. The empty inventory's is that of no text.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Who goes by that key or alias.
+    pub fn principal(&self, alias: &str) -> Option<&Principal> {
+        self.by_name.get(alias).map(|at| &self.principals[*at])
+    }
+
+    /// What is said about a resource: by its very URI, else by the pattern that covers it with the longest
+    /// literal prefix. In a pattern, each `*` stands for any characters, none and `/` among them.
+    pub fn resource(&self, uri: &str) -> Option<&Resource> {
+        match self.by_uri.get(uri) {
+            Some(at) => Some(&self.resources[*at]),
+            None => self.resources.iter().find(|resource| resource.pattern.covers(uri)),
+        }
+    }
+
+    /// What is said about a source.
+    pub fn source(&self, system: &str) -> Option<&Source> {
+        self.sources.get(system)
+    }
+
+    /// Everybody, in the order of the file.
+    pub fn principals(&self) -> &[Principal] {
+        &self.principals
+    }
+
+    /// Everything, the most particular pattern first.
+    pub fn resources(&self) -> &[Resource] {
+        &self.resources
+    }
+
+    /// Every source, by name.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.sources.values()
+    }
+
+    /// Puts together what was checked: no name stands twice, no pattern and no system either.
+    pub(crate) fn new(
+        text: &str,
+        principals: Vec<Principal>,
+        mut resources: Vec<Resource>,
+        sources: BTreeMap<String, Source>,
+    ) -> Self {
+        let mut by_name = HashMap::new();
+        for (at, principal) in principals.iter().enumerate() {
+            by_name.insert(principal.key.clone(), at);
+            by_name.extend(principal.aliases.iter().map(|alias| (alias.clone(), at)));
+        }
+        // Stable: of two that say as much, the first in the file.
+        resources.sort_by(|a, b| b.pattern.compare(&a.pattern));
+        let by_uri = resources
+            .iter()
+            .enumerate()
+            .filter(|(_, resource)| !resource.matches().contains('*'))
+            .map(|(at, resource)| (resource.matches().to_owned(), at))
+            .collect();
+        Inventory { principals, by_name, by_uri, resources, sources, digest: digest(text) }
+    }
+}
+
+impl Default for Inventory {
+    fn default() -> Self {
+        Inventory::new("", Vec::new(), Vec::new(), BTreeMap::new())
+    }
+}
+
+impl Principal {
+    /// The name that policies use: the first alias of the form `type:name` for its type, without the type;
+    /// else the key.
+    pub fn policy_name(&self) -> &str {
+        let of_type = |alias: &'_ String| -> Option<usize> {
+            let name = alias.strip_prefix(self.kind.as_str())?.strip_prefix(':')?;
+            (!name.is_empty()).then_some(alias.len() - name.len())
+        };
+        self.aliases.iter().find_map(|alias| of_type(alias).map(|start| &alias[start..])).unwrap_or(&self.key)
+    }
+}
+
+impl Resource {
+    /// The URI or pattern, as written.
+    pub fn matches(&self) -> &str {
+        self.pattern.as_str()
+    }
+
+    pub(crate) fn new(
+        pattern: String,
+        kind: Option<String>,
+        classification: Option<String>,
+        owner: Option<String>,
+        restricted_fields: Vec<String>,
+    ) -> Self {
+        let classification = classification.unwrap_or_else(|| UNCLASSIFIED.to_owned());
+        Resource { pattern: Pattern::new(pattern), kind, classification, owner, restricted_fields }
+    }
+}
+
+fn wrong(path: PathBuf, line: usize, message: String) -> InventoryError {
+    InventoryError::Wrong { path, line, message }
+}
+
+fn digest(text: &str) -> String {
+    let mut out = String::from("sha256:");
+    for byte in Sha256::digest(text.as_bytes()) {
+        for digit in [byte >> 4, byte & 15] {
+            out.extend(char::from_digit(u32::from(digit), 16));
+        }
+    }
+    out
+}
