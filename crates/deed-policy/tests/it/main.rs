@@ -1,1 +1,9 @@
-//! x
+//! Policies as their authors write them, and what is decided by them.
+
+mod arguments;
+mod cases;
+mod decisions;
+mod docs;
+mod load;
+mod replay;
+mod support;

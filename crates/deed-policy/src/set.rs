@@ -1,0 +1,277 @@
+//! A policy set: parsed, validated and immutable.
+
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, HashMap},
+    fmt, fs,
+    path::Path,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use cedar_policy::EntityUid;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    annotations::Meaning,
+    decide,
+    decided::{Decided, ReplayError},
+    engine::{Engine, Opinion},
+    problem::{LoadError, Place, Problem},
+    read::{self, EXTENSION},
+    request::Request,
+    schema::{self, schema},
+    seen::Seen,
+    types::Fields,
+    vocabulary::Mentions,
+};
+
+/// The engine that decides, as records name it.
+pub const ENGINE: &str = "cedar-policy/4.14.1";
+
+/// The id of the only policy of the starter set.
+const STARTER: &str = "starter";
+
+/// Largest policy file.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// Policies in force together. Immutable; a clone is the same set, and any number of threads may ask it.
+#[derive(Clone)]
+pub struct PolicySet(Arc<Inner>);
+
+struct Inner {
+    files: BTreeMap<String, String>,
+    digest: String,
+    starter: bool,
+    known: HashMap<String, Known>,
+    actions: Actions,
+    /// One engine for every thread, as far as they go; parsed when its first thread comes.
+    engines: [OnceLock<Result<Engine, String>>; ENGINES],
+}
+
+/// What is known of a policy besides its text.
+pub(crate) struct Known {
+    pub(crate) meaning: Meaning,
+    pub(crate) arguments: Fields,
+    pub(crate) mentions: Mentions,
+}
+
+/// Each declared action with the groups it is in.
+pub(crate) type Actions = BTreeMap<String, Vec<EntityUid>>;
+
+/// More threads than these share engines.
+const ENGINES: usize = 16;
+
+impl PolicySet {
+    /// The built-in set that is in force until one is published: everything allowed, by the policy `starter`.
+    pub fn starter() -> PolicySet {
+        static STARTER_SET: OnceLock<PolicySet> = OnceLock::new();
+        let files =
+            || BTreeMap::from([("starter.cedar".to_owned(), include_str!("starter.cedar").to_owned())]);
+        let made = STARTER_SET.get_or_init(|| match PolicySet::new(files(), true) {
+            Ok(set) => set,
+            // A test loads it. Should it ever fail, nothing is allowed: fail closed.
+            Err(_) => PolicySet::nothing(files()),
+        });
+        made.clone()
+    }
+
+    /// Reads a policy folder: all its `*.cedar`, and `schema.cedarschema` where there is one. Other files, and
+    /// folders in it, are not looked at.
+    ///
+    /// # Errors
+    /// Every problem that was found, with its place. A policy set is valid as a whole or not at all.
+    pub fn load(dir: &Path) -> Result<PolicySet, LoadError> {
+        let mut problems = Vec::new();
+        let mut files = BTreeMap::new();
+        for (name, text) in read_folder(dir)? {
+            match text {
+                Ok(text) => {
+                    files.insert(name, text);
+                }
+                Err(message) => problems.push(Place { file: &name, text: "" }.problem(0, None, message)),
+            }
+        }
+        match problems.is_empty() {
+            true => PolicySet::of_files(files),
+            false => Err(LoadError { problems }),
+        }
+    }
+
+    /// The same from texts by the names of their files.
+    ///
+    /// # Errors
+    /// Every problem that was found, with its place; a file that is neither `*.cedar` nor `schema.cedarschema`
+    /// is one.
+    pub fn of_files(files: BTreeMap<String, String>) -> Result<PolicySet, LoadError> {
+        PolicySet::new(files, false)
+    }
+
+    /// `sha256:` and a SHA-256 in hex. It is over a fixed text that names the encoding, this version's built-in
+    /// schema, and then each file's name and text in the order of names; each of these is preceded by its length
+    /// in bytes, in eight bytes, the highest first.
+    pub fn digest(&self) -> &str {
+        &self.0.digest
+    }
+
+    /// The texts it was made of, by the names of their files.
+    pub fn files(&self) -> &BTreeMap<String, String> {
+        &self.0.files
+    }
+
+    /// The ids of its policies, sorted.
+    pub fn policies(&self) -> Vec<&str> {
+        let mut ids: Vec<&str> = self.0.known.keys().map(String::as_str).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Whether it is the built-in set, so that nobody has decided anything yet.
+    pub fn is_starter(&self) -> bool {
+        self.0.starter
+    }
+
+    /// Decides. Never fails: what cannot be decided is denied, and says why.
+    pub fn decide(&self, request: &Request<'_>) -> Decided {
+        self.decide_again(request, Vec::new())
+    }
+
+    /// Decides again what was decided before, from what that decision saw: [`Decided::seen`].
+    ///
+    /// # Errors
+    /// It is not what a decision saw, or another policy set decided.
+    pub fn replay(&self, seen: &str) -> Result<Decided, ReplayError> {
+        let seen = Seen::read(seen)?;
+        if seen.policy_set != self.digest() {
+            let recorded = seen.policy_set.clone().into_owned();
+            return Err(ReplayError::OtherPolicySet { recorded, this: self.digest().to_owned() });
+        }
+        Ok(self.decide_again(&seen.request(), seen.refused.clone()))
+    }
+
+    fn decide_again(&self, request: &Request<'_>, refused: Vec<String>) -> Decided {
+        let opinion = match self.engine() {
+            Ok(engine) => engine.ask(request, refused),
+            // INVARIANT D13: without an engine there is no decision, so it is a deny.
+            Err(error) => Opinion { errors: vec![error.clone()], refused, ..Opinion::default() },
+        };
+        decide::conclude(opinion, request, &self.0.known, self.digest(), self.is_starter())
+    }
+
+    /// The engine of this thread. All it is made of was read before, so that it can be made.
+    fn engine(&self) -> &Result<Engine, String> {
+        let inner = &*self.0;
+        let at = thread_number() % ENGINES;
+        inner.engines[at].get_or_init(|| {
+            let mut policies = Vec::with_capacity(inner.known.len());
+            for (_, text) in inner.files.iter().filter(|(name, _)| name.ends_with(EXTENSION)) {
+                policies.extend(read::again(text).ok_or("the policies cannot be read again")?);
+            }
+            Engine::new(policies, &inner.known, &inner.actions)
+        })
+    }
+
+    fn new(files: BTreeMap<String, String>, starter: bool) -> Result<PolicySet, LoadError> {
+        let unknown = files.keys().filter(|name| !name.ends_with(EXTENSION) && *name != schema::FILE);
+        let problems: Vec<Problem> = unknown.map(|name| unexpected(name)).collect();
+        if !problems.is_empty() {
+            return Err(LoadError { problems });
+        }
+        let (policies, names) = read::policies(&files).map_err(|problems| LoadError { problems })?;
+        let mut known = HashMap::with_capacity(policies.len());
+        for authored in policies {
+            let id = (authored.policy.id().as_ref() as &str).to_owned();
+            let read::Authored { meaning, arguments, mentions, .. } = authored;
+            known.insert(id, Known { meaning, arguments, mentions });
+        }
+        let digest = digest(&files);
+        let starter = starter && known.contains_key(STARTER);
+        let engines = [const { OnceLock::new() }; ENGINES];
+        Ok(PolicySet(Arc::new(Inner { files, digest, starter, known, actions: names.actions, engines })))
+    }
+
+    /// No policy: everything is denied.
+    fn nothing(files: BTreeMap<String, String>) -> PolicySet {
+        let (known, actions, digest) = (HashMap::new(), Actions::new(), digest(&files));
+        let engines = [const { OnceLock::new() }; ENGINES];
+        PolicySet(Arc::new(Inner { files, digest, starter: false, known, actions, engines }))
+    }
+}
+
+impl fmt::Debug for PolicySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PolicySet")
+            .field("digest", &self.0.digest)
+            .field("policies", &self.policies())
+            .finish()
+    }
+}
+
+fn unexpected(name: &str) -> Problem {
+    let problem = Place { file: name, text: "" }.problem(0, None, "not a file of a policy set");
+    problem.with_help(format!("policies are in `*{EXTENSION}`, further names in `{}`", schema::FILE))
+}
+
+/// The files of a folder that make a policy set, each with its text or why it cannot be read.
+type Texts = Vec<(String, Result<String, String>)>;
+
+fn read_folder(dir: &Path) -> Result<Texts, LoadError> {
+    let folder = dir.display().to_string();
+    let failed = |error: std::io::Error| {
+        let place = Place { file: &folder, text: "" };
+        LoadError { problems: vec![place.problem(0, None, format!("failed to read the folder: {error}"))] }
+    };
+    let mut texts = Texts::new();
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let wanted = name.ends_with(EXTENSION) || name == schema::FILE;
+        if wanted && !name.starts_with('.') && !path.is_dir() {
+            texts.push((name, read_text(&path)));
+        }
+    }
+    texts.sort();
+    Ok(texts)
+}
+
+fn read_text(path: &Path) -> Result<String, String> {
+    let length = fs::metadata(path).map_err(|error| format!("failed to read it: {error}"))?.len();
+    if length > MOST_BYTES {
+        return Err(format!("it has {length} bytes; {MOST_BYTES} is the most: make several files of it"));
+    }
+    let bytes = fs::read(path).map_err(|error| format!("failed to read it: {error}"))?;
+    String::from_utf8(bytes)
+        .map_err(|error| format!("byte {} is not UTF-8", error.utf8_error().valid_up_to()))
+}
+
+fn digest(files: &BTreeMap<String, String>) -> String {
+    let mut hash = Sha256::new();
+    let mut add = |text: &str| {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text.as_bytes());
+    };
+    add("deed policy set v1");
+    add(schema());
+    for (name, text) in files {
+        add(name);
+        add(text);
+    }
+    let digits = hash.finalize().iter().flat_map(|byte| [byte >> 4, byte & 15]).collect::<Vec<u8>>();
+    let digits = digits.into_iter().filter_map(|digit| char::from_digit(u32::from(digit), 16));
+    "sha256:".chars().chain(digits).collect()
+}
+
+/// A number of this thread's own, counted from 0.
+fn thread_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static NUMBER: Cell<Option<usize>> = const { Cell::new(None) });
+    NUMBER.with(|number| {
+        number.get().unwrap_or_else(|| {
+            let new = NEXT.fetch_add(1, Ordering::Relaxed);
+            number.set(Some(new));
+            new
+        })
+    })
+}
