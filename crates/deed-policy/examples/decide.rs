@@ -1,5 +1,7 @@
 //! What a decision costs: `cargo run --release -p deed-policy --example decide`.
 
+#![expect(clippy::print_stdout, reason = "figures are what it is for")]
+
 use std::{
     collections::BTreeMap,
     fmt::Write,

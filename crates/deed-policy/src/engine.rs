@@ -1,7 +1,8 @@
 //! Cedar, asked about one request.
 
-use cedar_policy::{AuthorizationError, Authorizer, Decision, Entities, EvaluationError, Policy, PolicySet};
 use std::collections::HashMap;
+
+use cedar_policy::{AuthorizationError, Authorizer, Decision, Entities, EvaluationError, Policy, PolicySet};
 
 use crate::{
     arguments::{self, Mapped},
@@ -47,7 +48,7 @@ impl Engine {
         actions: &Actions,
     ) -> Result<Engine, String> {
         let index = Index::new(policies, known, actions)?;
-        Ok(Engine::of(index, actions)?)
+        Engine::of(index, actions)
     }
 
     pub(crate) fn of(index: Index, actions: &Actions) -> Result<Engine, String> {

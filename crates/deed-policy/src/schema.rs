@@ -90,7 +90,7 @@ impl Names {
     }
 
     fn add(&mut self, place: Place<'_>) -> Result<(), Vec<Problem>> {
-        let fragment = read(place.text).map_err(|error| vec![place.found(&error, 0, None)])?;
+        let fragment = read(place.text).map_err(|error| vec![place.found(&*error, 0, None)])?;
         let mut json = match fragment.clone().to_json_value() {
             Ok(json) => json,
             Err(error) => return Err(vec![place.found(&error, 0, None)]),
@@ -130,9 +130,10 @@ impl Names {
     }
 }
 
-fn read(text: &str) -> Result<SchemaFragment, cedar_policy::CedarSchemaError> {
+fn read(text: &str) -> Result<SchemaFragment, Box<cedar_policy::CedarSchemaError>> {
     // Warnings are about names that hide Cedar's own; they take nothing away.
-    SchemaFragment::from_cedarschema_str(text).map(|(fragment, _)| fragment)
+    let (fragment, _) = SchemaFragment::from_cedarschema_str(text)?;
+    Ok(fragment)
 }
 
 fn namespace(types: Value) -> Value {

@@ -8,16 +8,14 @@ use deed_record::Ruling;
 use crate::support::{ALL, set};
 
 fn policies() -> PolicySet {
-    set(&format!(
-        "@id(\"all\") @mask(\"result.phone\") permit (principal, action, resource);\n\
+    set("@id(\"all\") @mask(\"result.phone\") permit (principal, action, resource);\n\
          @id(\"no-deletes\") forbid (principal, action, resource == Deed::Tool::\"files/delete\");\n\
          @id(\"prod\") @effect(\"step_up\") forbid (principal, action, resource) \
-         when {{ context has environment && context.environment == \"prod\" }};\n\
+         when { context has environment && context.environment == \"prod\" };\n\
          @id(\"limit\") forbid (principal, action, resource) \
-         when {{ context.arguments has n && context.arguments.n > 5 }};\n\
+         when { context.arguments has n && context.arguments.n > 5 };\n\
          @id(\"vendor\") forbid (principal, action, resource) \
-         when {{ principal has vendor && context.classification == \"restricted\" }};"
-    ))
+         when { principal has vendor && context.classification == \"restricted\" };")
 }
 
 fn run(case: &str) -> (bool, Ruling, String) {

@@ -12,7 +12,11 @@ fn docs() -> String {
 /// The blocks of a language, joined.
 fn blocks(section: &str, language: &str) -> Vec<String> {
     let open = format!("```{language}\n");
-    section.split(&open).skip(1).map(|block| block.split("```").next().unwrap().to_owned()).collect()
+    section
+        .split(&open)
+        .skip(1)
+        .map(|block| block.split("```").next().unwrap_or_default().to_owned())
+        .collect()
 }
 
 #[test]

@@ -30,12 +30,12 @@ pub(crate) fn request() -> Request<'static> {
         principal: Who::new(PrincipalType::Agent, "release-bot"),
         action: "tools/call",
         resource: Target::tool("files", "write"),
-        context: Facts::at(NOW.parse().unwrap()),
+        context: Facts::at(NOW.parse().expect("a time")),
     }
 }
 
 pub(crate) fn raw(json: &str) -> &RawValue {
-    serde_json::from_str(json).unwrap()
+    serde_json::from_str(json).expect("JSON")
 }
 
 /// The decision on a call with these arguments.
