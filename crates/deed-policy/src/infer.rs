@@ -37,11 +37,17 @@ pub(crate) fn arguments(policy: &Template, declared: &Fields) -> Result<Fields, 
     if inference.whole {
         wrong.push("`context.arguments` as a whole says nothing: use single arguments".to_owned());
     }
+    if inference.root.depth() > MOST_NAMES {
+        wrong.push(format!("an argument is more than {MOST_NAMES} names away from `context.arguments`"));
+    }
     if wrong.is_empty() { Ok(fields) } else { Err(wrong) }
 }
 
 /// How many comparisons of arguments with each other one type may come through.
 const MOST_PASSES: usize = 16;
+
+/// How deep an argument may be: holding policies against records in records takes more than linear time.
+const MOST_NAMES: usize = 12;
 
 #[derive(Default)]
 struct Inference {
@@ -75,6 +81,10 @@ impl Node {
                 node.declare(fields);
             }
         }
+    }
+
+    fn depth(&self) -> usize {
+        self.fields.values().map(|node| node.depth() + 1).max().unwrap_or(0)
     }
 
     fn ty(&self) -> Option<&Ty> {

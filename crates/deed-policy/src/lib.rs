@@ -19,6 +19,7 @@ mod engine;
 mod facts;
 mod index;
 mod infer;
+mod nesting;
 mod problem;
 mod read;
 mod request;

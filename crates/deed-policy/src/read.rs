@@ -6,7 +6,7 @@ use cedar_policy::{Policy, PolicyId, PolicySet, ValidationMode, ValidationWarnin
 
 use crate::{
     annotations::{self, Meaning},
-    infer,
+    infer, nesting,
     problem::{Place, Problem},
     schema::{FILE, Names},
     types::Fields,
@@ -34,6 +34,10 @@ pub(crate) fn policies(files: &BTreeMap<String, String>) -> Result<(Vec<Authored
     let mut places: BTreeMap<String, String> = BTreeMap::new();
     for (file, text) in files.iter().filter(|(name, _)| name.ends_with(EXTENSION)) {
         let place = Place { file, text };
+        if let Some(problem) = nesting::of_policies(place) {
+            problems.push(problem);
+            continue;
+        }
         let set: PolicySet = match text.parse() {
             Ok(set) => set,
             Err(errors) => {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     facts::ACTION,
+    nesting,
     problem::{Place, Problem},
     set::Actions,
     types::{Fields, fields_from_json, fields_to_json, join_fields},
@@ -90,6 +91,9 @@ impl Names {
     }
 
     fn add(&mut self, place: Place<'_>) -> Result<(), Vec<Problem>> {
+        if let Some(problem) = nesting::of_schema(place) {
+            return Err(vec![problem]);
+        }
         let fragment = read(place.text).map_err(|error| vec![place.found(&*error, 0, None)])?;
         let mut json = match fragment.clone().to_json_value() {
             Ok(json) => json,

@@ -19,6 +19,7 @@ use crate::{
     decide,
     decided::{Decided, ReplayError},
     engine::{Engine, Opinion},
+    nesting,
     problem::{LoadError, Place, Problem},
     read::{self, EXTENSION},
     request::Request,
@@ -165,11 +166,14 @@ impl PolicySet {
         let inner = &*self.0;
         let at = thread_number() % ENGINES;
         inner.engines[at].get_or_init(|| {
-            let mut policies = Vec::with_capacity(inner.known.len());
-            for (_, text) in inner.files.iter().filter(|(name, _)| name.ends_with(EXTENSION)) {
-                policies.extend(read::again(text).ok_or("the policies cannot be read again")?);
-            }
-            Engine::new(policies, &inner.known, &inner.actions)
+            let read = || {
+                let mut policies = Vec::with_capacity(inner.known.len());
+                for (_, text) in inner.files.iter().filter(|(name, _)| name.ends_with(EXTENSION)) {
+                    policies.extend(read::again(text).ok_or("the policies cannot be read again")?);
+                }
+                Engine::new(policies, &inner.known, &inner.actions)
+            };
+            nesting::on_large_stack(read)?
         })
     }
 
@@ -179,7 +183,9 @@ impl PolicySet {
         if !problems.is_empty() {
             return Err(LoadError { problems });
         }
-        let (policies, names) = read::policies(&files).map_err(|problems| LoadError { problems })?;
+        let read = nesting::on_large_stack(|| read::policies(&files))
+            .unwrap_or_else(|error| Err(vec![Place { file: "*.cedar", text: "" }.problem(0, None, error)]));
+        let (policies, names) = read.map_err(|problems| LoadError { problems })?;
         let mut known = HashMap::with_capacity(policies.len());
         for authored in policies {
             let id = (authored.policy.id().as_ref() as &str).to_owned();

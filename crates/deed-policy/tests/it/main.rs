@@ -3,6 +3,7 @@
 mod arguments;
 mod cases;
 mod decisions;
+mod deep;
 mod docs;
 mod load;
 mod replay;
