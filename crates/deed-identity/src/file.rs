@@ -37,6 +37,8 @@ struct PrincipalTable {
     vendor: Option<Spanned<String>>,
     #[serde(default)]
     environments: Vec<Spanned<String>>,
+    #[serde(default)]
+    groups: Vec<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -147,6 +149,7 @@ impl PrincipalTable {
             sponsor: line("a sponsor", self.sponsor)?,
             vendor: line("a vendor", self.vendor)?,
             environments: words("an environment", self.environments)?,
+            groups: words("a group", self.groups)?,
         };
         Ok((principal, names))
     }

@@ -51,6 +51,8 @@ pub struct Principal {
     pub vendor: Option<String>,
     /// Where they are meant to be active.
     pub environments: Vec<String>,
+    /// Groups it is in: those that `@approver("group")` of a policy names.
+    pub groups: Vec<String>,
 }
 
 /// `[[resource]]`: something that is acted on, and how careful to be with it.

@@ -1,7 +1,7 @@
 //! What is answered.
 
 use deed_record::Ruling;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The answer to a [`Request`](crate::Request), with everything a record must say about it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,7 +27,7 @@ pub struct Decided {
 }
 
 /// What the one who enforces must do besides, joined over all permits that determined the decision.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Obligations {
     /// Paths of the result that must not reach the caller, from `@mask`; sorted.
     pub mask: Vec<String>,
@@ -36,7 +36,7 @@ pub struct Obligations {
 }
 
 /// How much of the payloads to keep.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Capture {
     /// A summary.

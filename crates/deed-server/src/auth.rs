@@ -24,17 +24,19 @@ pub(crate) struct Caller {
     pub(crate) sender: Sender,
     /// The token; `None` for whoever needs none.
     token: Option<Token>,
+    /// Whether the file system let them in: a process of the one whose store it is.
+    owns: bool,
 }
 
 impl Caller {
     /// Whoever needs no token: everything is allowed.
-    fn trusted(name: String) -> Arc<Self> {
-        Arc::new(Caller { sender: Sender { tenant: None, name, ours: false }, token: None })
+    fn trusted(name: String, owns: bool) -> Arc<Self> {
+        Arc::new(Caller { sender: Sender { tenant: None, name, ours: false }, token: None, owns })
     }
 
     fn of_token(token: &Token) -> Arc<Self> {
         let sender = Sender { tenant: token.tenant.clone(), name: token.name.clone(), ours: false };
-        Arc::new(Caller { sender, token: Some(token.clone()) })
+        Arc::new(Caller { sender, token: Some(token.clone()), owns: false })
     }
 
     /// The only tenant whose records it may see.
@@ -71,12 +73,12 @@ pub(crate) enum Trust {
 impl Trust {
     /// The Unix socket, used by `uid`.
     pub(crate) fn socket(uid: Option<u32>) -> Self {
-        Trust::Socket(Caller::trusted(uid.map_or("local".into(), |uid| format!("local:uid-{uid}"))))
+        Trust::Socket(Caller::trusted(uid.map_or("local".into(), |uid| format!("local:uid-{uid}")), true))
     }
 
     /// A loopback address.
     pub(crate) fn loopback() -> Self {
-        Trust::Loopback(Caller::trusted("local".into()))
+        Trust::Loopback(Caller::trusted("local".into(), false))
     }
 }
 
@@ -213,6 +215,9 @@ pub(crate) struct Writing(pub(crate) Arc<Caller>);
 /// Somebody on this machine: no token gives that right.
 pub(crate) struct Operating;
 
+/// A door of Deed on this machine, whose word on what was enforced is Deed's own.
+pub(crate) struct Enforcing;
+
 /// A caller that may ask.
 pub(crate) struct Reading(pub(crate) Arc<Caller>);
 
@@ -254,6 +259,19 @@ impl<S: Sync> FromRequestParts<S> for Operating {
             Some(token) => Err(Problem::new(
                 Kind::Forbidden,
                 format!("token `{}` allows no upkeep of the store: that is done on its machine", token.name),
+            )),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Enforcing {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        match admission(parts)?.owns {
+            true => Ok(Enforcing),
+            false => Err(Problem::new(
+                Kind::Forbidden,
+                "only Deed itself says what was enforced, over the socket in the data directory",
             )),
         }
     }

@@ -1,8 +1,10 @@
 //! A store and everything that answers from it: what the server serves and the command line uses.
 
-use std::{io, os::unix::fs::MetadataExt, path::Path, sync::Arc};
+use std::{collections::BTreeMap, io, os::unix::fs::MetadataExt, path::Path, sync::Arc, time::Duration};
 
-use deed_ledger::{Check, Health, Ledger, LedgerError, OpenError};
+use deed_gateway::{DecisionPoint, InForce};
+use deed_ledger::{Check, Health, Ledger, LedgerError, OpenError, Receipt};
+use deed_policy::PolicySet;
 use deed_record::{RecordId, TraceId};
 use deed_review::{Checkpoint, ExplainError, Explanation, Trace};
 use serde_json::{Value, json};
@@ -10,11 +12,15 @@ use serde_json::{Value, json};
 use crate::{
     evidence::LedgerEvidence,
     find::{self, Filter, Page},
+    force::{self, ForceError, PublishError, Replayed},
     settings::{Settings, SettingsError},
 };
 
 /// The disk is called full before it is: below this, in bytes, readiness fails.
 const LEAST_FREE: u64 = 64 << 20;
+
+/// Nobody waits longer for a decision to be recorded before an action is refused.
+const MOST_PATIENT: Duration = Duration::from_secs(3);
 
 /// How a store is opened.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +41,9 @@ pub enum EngineError {
     /// `deed.toml` is wrong.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// It is not known what is in force.
+    #[error(transparent)]
+    Force(#[from] ForceError),
     /// The ledger is not to be had.
     #[error(transparent)]
     Ledger(#[from] OpenError),
@@ -91,6 +100,7 @@ struct Inner {
     ledger: Ledger,
     origin: Arc<str>,
     settings: Settings,
+    decisions: DecisionPoint,
     #[cfg(feature = "sql")]
     tables: deed_query::Tables,
     /// Device and number of the data directory: another one may be put in its place.
@@ -109,12 +119,15 @@ impl Engine {
         };
         let ledger = Ledger::open(dir, options.ledger)?;
         let folder = std::fs::metadata(dir)?;
+        let deadline = settings.limits.append.min(MOST_PATIENT);
+        let decisions = DecisionPoint::new(ledger.clone(), force::load(&ledger, dir)?, deadline);
         let inner = Inner {
             origin: ledger.origin().into(),
             #[cfg(feature = "sql")]
             tables: deed_query::Tables::open(ledger.clone(), options.tables)?,
             ledger,
             settings,
+            decisions,
             folder: (folder.dev(), folder.ino()),
         };
         Ok(Engine { inner: Arc::new(inner) })
@@ -134,6 +147,34 @@ impl Engine {
     /// The settings it was opened with.
     pub fn settings(&self) -> &Settings {
         &self.inner.settings
+    }
+
+    /// Where actions are decided on.
+    pub fn decisions(&self) -> &DecisionPoint {
+        &self.inner.decisions
+    }
+
+    /// Records the policy set of `files` (name and text), published by `by`, and puts it into force.
+    ///
+    /// # Errors
+    /// See [`PublishError`]; what was in force still is.
+    pub fn publish(
+        &self,
+        files: BTreeMap<String, String>,
+        by: &str,
+    ) -> Result<(PolicySet, Receipt), PublishError> {
+        let (set, receipt) = force::publish(self.ledger(), files, by)?;
+        let InForce { inventory, .. } = self.decisions().in_force();
+        self.decisions().put_into_force(InForce { policy: Arc::new(set.clone()), inventory });
+        Ok((set, receipt))
+    }
+
+    /// Derives the decision of record `id` again; `None` where no such record holds one.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn replay(&self, id: RecordId, tenant: Option<&str>) -> Result<Option<Replayed>, ForceError> {
+        force::replay(self.ledger(), id, tenant)
     }
 
     /// What may be seen by a caller bound to `tenant`; everything where it is bound to none.
@@ -211,9 +252,20 @@ impl Engine {
         let Health { mut checks, .. } = self.ledger().health();
         #[cfg(feature = "sql")]
         checks.push(self.inner.tables.health());
+        checks.push(self.policy_check());
         checks.push(self.folder_check());
         checks.push(self.disk_check());
         Health { ok: checks.iter().all(|check| check.ok), checks }
+    }
+
+    fn policy_check(&self) -> Check {
+        let InForce { policy, .. } = self.decisions().in_force();
+        let detail = match policy.is_starter() {
+            true => "the starter set is in force: everything allowed, everything recorded; deed policy publish DIR"
+                .to_owned(),
+            false => format!("{} policies in force, set {}", policy.policies().len(), policy.digest()),
+        };
+        Check { name: "policy", ok: true, detail }
     }
 
     /// Descriptors stay good when the folder below them is taken away: the name is what counts.

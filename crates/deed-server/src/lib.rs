@@ -19,6 +19,7 @@ mod body;
 mod engine;
 mod evidence;
 pub mod find;
+mod force;
 mod keys;
 mod metrics;
 mod otlp;
@@ -29,5 +30,6 @@ pub mod settings;
 
 pub use engine::{AskError, Engine, EngineError, EngineOptions, RebuildError, Rebuilt};
 pub use evidence::LedgerEvidence;
+pub use force::{ForceError, PublishError, Replayed};
 pub use problem::{Kind as ProblemKind, Problem};
 pub use serve::{Addresses, ServeError, ServeOptions, Server, serve};

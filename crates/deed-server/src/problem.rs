@@ -47,6 +47,8 @@ kinds! {
     Unauthenticated = UNAUTHORIZED, "unauthenticated", "a token is needed";
     /// The token does not give that right.
     Forbidden = FORBIDDEN, "forbidden", "the token does not allow this";
+    /// Somebody else must answer.
+    NotTheirs = FORBIDDEN, "not-theirs", "somebody else must answer";
     /// The token is bound to another tenant.
     Tenant = FORBIDDEN, "wrong-tenant", "the token is bound to another tenant";
     /// A page of another site sent it.
@@ -67,6 +69,8 @@ kinds! {
     Misdirected = MISDIRECTED_REQUEST, "misdirected", "the request is for another host";
     /// A record was refused.
     Record = UNPROCESSABLE_ENTITY, "record-refused", "a record was refused";
+    /// A policy set was refused.
+    Policy = UNPROCESSABLE_ENTITY, "policy-refused", "a policy set was refused";
     /// The store cannot be read, or the program is wrong.
     Internal = INTERNAL_SERVER_ERROR, "internal", "the server failed";
     /// This server was built without it.

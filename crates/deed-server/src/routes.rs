@@ -12,7 +12,7 @@ use axum::{
 };
 
 use crate::{
-    api::{self, actions, health, log, rebuild, records, sql},
+    api::{self, actions, decisions, health, log, rebuild, records, sql},
     app::App,
     otlp,
 };
@@ -44,6 +44,14 @@ pub(crate) fn api() -> Vec<Route> {
         gets("/v1/traces/{trace_id}", actions::trace),
         posts("/v1/sql", sql::query),
         posts("/v1/rebuild", rebuild::rebuild),
+        posts("/v1/intents", decisions::intend),
+        posts("/v1/listings", decisions::catalog),
+        posts("/v1/outcomes", decisions::conclude),
+        posts("/v1/waits", decisions::wait),
+        gets("/v1/approvals", decisions::approvals),
+        posts("/v1/approvals/{id}", decisions::reply),
+        gets("/v1/decisions/{id}/replay", decisions::replay),
+        posts("/v1/policies", decisions::publish),
         gets("/v1/keys", log::keys),
         gets("/v1/schema", health::schema),
         gets("/v1/health", health::health),

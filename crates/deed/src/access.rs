@@ -137,6 +137,21 @@ impl Access {
         Ok(Access(Arc::new(inner)))
     }
 
+    /// The way to the store of this machine that the command line means; it may be made. A server elsewhere is
+    /// none: what is enforced here is recorded here.
+    ///
+    /// # Errors
+    /// No home directory tells where the data directory is.
+    pub(crate) fn at_store(global: &Global) -> Result<Self, Failure> {
+        let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+        let dir = match (&global.data, set("DEED_DATA")) {
+            (Some(dir), _) => dir.clone(),
+            (None, Some(dir)) => dir.into(),
+            (None, None) => data_home()?.join("deed"),
+        };
+        Access::open(&Global { data: Some(dir), server: None, ..global.clone() }, Need::Make)
+    }
+
     /// Opens and serves the store in `dir` at once, and is the way to it.
     ///
     /// # Errors

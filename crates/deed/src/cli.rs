@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use deed_gateway::Who;
 use deed_record::{RecordId, Ruling, Status, Timestamp, TraceId};
 
 use crate::values::{self, SourceChoice};
@@ -29,6 +30,7 @@ Exit codes:
   3  not found
   4  violated: evidence was checked and is wrong
   5  unverified: evidence could not be checked, something is missing
+  6  denied: policy or an approver says no
   7  recorder unavailable: nothing was recorded, or nobody answers
 
 Begin with `deed demo`, then try your own logs: `deed import auto PATH`."
@@ -44,7 +46,7 @@ pub(crate) struct Cli {
 const PAGE: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
 
 /// What every command understands.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Everywhere")]
 pub(crate) struct Global {
     /// Data directory [default: $DEED_DATA, else $XDG_DATA_HOME/deed]
@@ -177,6 +179,74 @@ Examples:
   deed sql - < query.sql"
     )]
     Sql(Sql),
+
+    /// Wrap an MCP server, so that every call is decided on and recorded first
+    #[command(
+        help_template = PAGE,
+        before_help = "Stands between an MCP client and a server that speaks over standard input and output. Each request \
+            is decided on by the policy in force and durably recorded before the server hears of it; what cannot be \
+            recorded is not done, and the client is told why. To use it, put it before the server's command in the \
+            client's configuration.",
+        after_help = "\
+Examples:
+  deed mcp --server files -- npx -y @modelcontextprotocol/server-filesystem /srv/files
+  deed mcp --server files --as agent:release-bot --for human:ann -- ./server
+
+In a client's configuration:
+  \"command\": \"deed\", \"args\": [\"mcp\", \"--server\", \"files\", \"--\", \"npx\", \"-y\", \"…\"]
+
+Ends as the server ends."
+    )]
+    Mcp(Mcp),
+
+    /// List what waits for a human's approval
+    #[command(
+        help_template = PAGE,
+        before_help = "A policy with `@effect(\"step_up\")` lets an action wait for a human. Each is listed with who asked, who \
+            would act, and the arguments that an approval is bound to.",
+        after_help = "\
+Examples:
+  deed approvals
+  deed approvals --json | jq '.approvals[].id'"
+    )]
+    Approvals,
+
+    /// Approve an action that waits
+    #[command(
+        help_template = PAGE,
+        before_help = "The approval is for this one action with these very arguments, once, and in time. Whoever asked for it or \
+            would execute it cannot give it, unless the policy says so. It is recorded before it counts.",
+        after_help = "\
+Examples:
+  deed approve 0193a7c2-5e1f-7b43-9c1d-2f6a8e90b1c4 --reason 'change CHG-12' --as human:bob
+
+Exit code 6 if it is not yours to approve."
+    )]
+    Approve(Reply),
+
+    /// Refuse an action that waits
+    #[command(
+        help_template = PAGE,
+        after_help = "\
+Examples:
+  deed refuse 0193a7c2-5e1f-7b43-9c1d-2f6a8e90b1c4 --reason 'not during the freeze'"
+    )]
+    Refuse(Reply),
+
+    /// Check, test and publish policies
+    #[command(
+        help_template = PAGE,
+        before_help = "Policies are written in Cedar, in a folder: `*.cedar`, with `schema.cedarschema` and `cases/*.json` \
+            beside them. Publishing a folder puts it into force at once, everywhere Deed enforces on this store, and \
+            is itself a record. With nothing published everything is allowed and recorded.",
+        after_help = "\
+Examples:
+  deed policy check policies
+  deed policy test policies
+  deed policy publish policies
+  deed policy replay 0193a7c2-5e1f-7b43-9c1d-2f6a8e90b1c4"
+    )]
+    Policy(Policy),
 
     /// Verify a store, a folder of tiles or a server's log
     #[command(
@@ -406,6 +476,76 @@ pub(crate) struct Sql {
     /// Only rows of this tenant
     #[arg(long, value_name = "TENANT")]
     pub(crate) tenant: Option<String>,
+}
+
+/// Options of `deed mcp`.
+#[derive(Debug, Args)]
+pub(crate) struct Mcp {
+    /// What the server is called in policies and records
+    #[arg(id = "server", long, value_name = "NAME", value_parser = values::server_name)]
+    pub(crate) server: String,
+    /// Who acts, as TYPE:NAME such as agent:release-bot [default: what the client calls itself]
+    #[arg(long = "as", value_name = "TYPE:NAME", value_parser = values::who)]
+    pub(crate) executor: Option<Who>,
+    /// For whom, as TYPE:NAME such as human:ann [default: the system's user]
+    #[arg(long = "for", value_name = "TYPE:NAME", value_parser = values::who)]
+    pub(crate) initiator: Option<Who>,
+    /// How long a call waits for a human where policy asks for one, in seconds; clients give up by themselves
+    #[arg(long, value_name = "SECONDS", default_value_t = 45, value_parser = clap::value_parser!(u32).range(0..=3600))]
+    pub(crate) wait: u32,
+    /// The server's command
+    #[arg(value_name = "COMMAND", required = true, last = true)]
+    pub(crate) command: Vec<String>,
+}
+
+/// Options of `deed approve` and `deed refuse`.
+#[derive(Debug, Args)]
+pub(crate) struct Reply {
+    /// Id of the action that waits
+    #[arg(value_name = "ID", value_parser = values::record_id)]
+    pub(crate) id: RecordId,
+    /// Why; kept as a disclosure
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// Who says so, as TYPE:NAME [default: the system's user]
+    #[arg(long = "as", value_name = "human:NAME", value_parser = values::who)]
+    pub(crate) by: Option<Who>,
+}
+
+/// Options of `deed policy`.
+#[derive(Debug, Args)]
+pub(crate) struct Policy {
+    #[command(subcommand)]
+    pub(crate) does: PolicyCommand,
+}
+
+/// What is done with policies.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Validate a folder of policies
+    Check(PolicyFolder),
+    /// Run the cases of a folder of policies
+    Test(PolicyFolder),
+    /// Put a folder of policies into force
+    Publish(PolicyFolder),
+    /// Derive a recorded decision again
+    Replay(Replay),
+}
+
+/// Options of `deed policy replay`.
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// Id of the record that holds the decision
+    #[arg(value_name = "ID", value_parser = values::record_id)]
+    pub(crate) id: RecordId,
+}
+
+/// A folder of policies.
+#[derive(Debug, Args)]
+pub(crate) struct PolicyFolder {
+    /// Folder with `*.cedar`
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
 }
 
 /// Options of `deed verify`.

@@ -1,6 +1,7 @@
 //! One module for each command.
 
 pub(crate) mod append;
+pub(crate) mod approvals;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod explain;
@@ -8,6 +9,8 @@ pub(crate) mod export;
 pub(crate) mod find;
 pub(crate) mod import;
 pub(crate) mod keys;
+pub(crate) mod mcp;
+pub(crate) mod policy;
 pub(crate) mod rebuild;
 pub(crate) mod records;
 pub(crate) mod schema;

@@ -17,6 +17,8 @@ pub(crate) enum Code {
     Violated = 4,
     /// Evidence could not be checked: something is missing.
     Unverified = 5,
+    /// Policy or an approver says no.
+    Denied = 6,
     /// Nothing can be recorded.
     Unavailable = 7,
 }

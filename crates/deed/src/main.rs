@@ -64,7 +64,8 @@ async fn run(cli: Cli) -> Outcome {
     let output = Output::new(global.json);
     let stop = Stop::listen()?;
     // These end in their own way, with what they have done so far told.
-    let ends_itself = matches!(command, Command::Demo(_) | Command::Serve(_) | Command::Import(_));
+    let ends_itself =
+        matches!(command, Command::Demo(_) | Command::Serve(_) | Command::Import(_) | Command::Mcp(_));
     let work = dispatch(&global, command, output, &stop);
     if ends_itself {
         return work.await;
@@ -91,6 +92,11 @@ async fn dispatch(global: &Global, command: Command, output: Output, stop: &Stop
         Command::Keys => commands::keys::run(global, output).await,
         Command::Doctor => commands::doctor::run(global, output).await,
         Command::Export(export) => commands::export::run(global, export, output).await,
+        Command::Mcp(mcp) => commands::mcp::run(global, mcp, stop).await,
+        Command::Approvals => commands::approvals::list(global, output).await,
+        Command::Approve(reply) => commands::approvals::reply(global, true, reply, output).await,
+        Command::Refuse(reply) => commands::approvals::reply(global, false, reply, output).await,
+        Command::Policy(policy) => commands::policy::run(global, policy, output).await,
         Command::Schema => commands::schema::run(output),
         Command::Completions(completions) => commands::completions::run(&completions, output),
     }

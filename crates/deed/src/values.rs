@@ -7,7 +7,8 @@ use std::{
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use deed_collect::Source;
-use deed_record::{RecordId, Timestamp, TraceId};
+use deed_gateway::Who;
+use deed_record::{PrincipalType, RecordId, Timestamp, TraceId};
 
 use crate::cli::Listener;
 
@@ -43,6 +44,39 @@ pub(crate) fn word<T: Copy + 'static>(
     as_str: fn(T) -> &'static str,
 ) -> PossibleValuesParser {
     PossibleValuesParser::new(all.iter().map(move |value| PossibleValue::new(as_str(*value))))
+}
+
+/// Reads the name of a tool server.
+pub(crate) fn server_name(text: &str) -> Result<String, String> {
+    match deed_record::is_label(text) {
+        true => Ok(text.to_owned()),
+        false => Err("expected 1 to 64 letters, digits, `-`, `_` or `.`".into()),
+    }
+}
+
+/// Reads `TYPE:NAME`.
+pub(crate) fn who(text: &str) -> Result<Who, String> {
+    let (kind, name) = text.split_once(':').ok_or("expected TYPE:NAME, such as agent:release-bot")?;
+    if name.is_empty() {
+        return Err("the name is empty".into());
+    }
+    Ok(Who { kind: kind.parse()?, key: Some(text.to_owned()), name: Some(name.to_owned()), instance: None })
+}
+
+/// Who runs this program, as the system says: a claim, for everything on this machine could say it.
+pub(crate) fn system_who() -> Who {
+    let name =
+        ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
+    let key = match &name {
+        Some(name) => format!("os:{name}"),
+        None => format!("os:uid-{}", rustix::process::getuid().as_raw()),
+    };
+    Who { kind: PrincipalType::Human, key: Some(key), name, instance: None }
+}
+
+/// As [`system_who`]: the key.
+pub(crate) fn system_user() -> String {
+    system_who().key.unwrap_or_default()
 }
 
 /// Reads a record id.

@@ -11,6 +11,7 @@ mod find;
 mod help;
 mod import;
 mod lost;
+mod mcp;
 mod places;
 mod processes;
 mod serve;

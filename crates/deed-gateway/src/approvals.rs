@@ -1,0 +1,343 @@
+//! Step-ups that wait for a human (P5).
+//!
+//! INVARIANT D8: an approval is for one step-up, and so for its exact arguments, used once, in time, given by
+//! somebody who neither asked nor executes. What nobody approves is not done.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use deed_identity::Inventory;
+use deed_policy::Approver;
+use deed_record::{RecordId, Timestamp};
+use deed_seal::hash::Hash;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json, value::RawValue};
+use tokio::sync::Notify;
+
+use crate::{
+    intent::{Intent, Who},
+    listing::sorted,
+};
+
+/// How long a step-up may be answered.
+pub(crate) const ANSWERABLE: Duration = Duration::from_secs(60 * 60);
+/// How long an approval may be used, once given.
+pub(crate) const USABLE: Duration = Duration::from_secs(15 * 60);
+/// Step-ups that are kept at a time; more are refused, for nobody could look at them.
+const MOST: usize = 1000;
+
+/// A step-up, as those see it who may answer it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Waiting {
+    /// The intent that waits.
+    pub id: RecordId,
+    /// Since when.
+    pub time: Timestamp,
+    /// Until when it may be answered.
+    pub expires: Timestamp,
+    /// Who asked.
+    #[serde(default)]
+    pub initiator: Option<Who>,
+    /// Who would act.
+    pub executor: Who,
+    /// The server.
+    pub server: String,
+    /// The method.
+    pub method: String,
+    /// The tool, prompt or resource.
+    pub target: String,
+    /// What it would be called with.
+    #[serde(default)]
+    pub arguments: Option<Box<RawValue>>,
+    /// Ids of the policies that ask.
+    pub policies: Vec<String>,
+    /// Who may answer, in words: `anybody`, `self`, `group NAME`.
+    pub approvers: Vec<String>,
+}
+
+/// A human's answer to a step-up.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reply {
+    /// Whether it may be done.
+    pub approved: bool,
+    /// Who says so.
+    pub by: Who,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Why an answer to a step-up does not count.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ReplyError {
+    /// There is nothing to answer.
+    #[error(
+        "nothing of the id `{0}` waits for an approval; it was answered, has expired, or never waited: deed approvals"
+    )]
+    Unknown(RecordId),
+    /// Whoever answers must not.
+    #[error("{0}")]
+    NotTheirs(String),
+    /// It could not be recorded, and so does not count.
+    #[error(transparent)]
+    Unavailable(#[from] crate::recorder::Unavailable),
+}
+
+/// A step-up.
+#[derive(Clone, Debug)]
+pub(crate) struct StepUp {
+    pub(crate) intent: Intent,
+    pub(crate) tenant: String,
+    pub(crate) approvers: Vec<Approver>,
+    pub(crate) policies: Vec<String>,
+    binding: Hash,
+    time: Timestamp,
+    state: State,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    Waiting,
+    Approved(Approval),
+    Refused(String),
+}
+
+/// An approval that may be used, once.
+#[derive(Clone, Debug)]
+pub(crate) struct Approval {
+    pub(crate) record: RecordId,
+    pub(crate) by: Who,
+    pub(crate) time: Timestamp,
+}
+
+/// What became of a step-up.
+#[derive(Clone, Debug)]
+pub(crate) enum Became {
+    /// It was approved; this use of it is the only one.
+    Approved(StepUp, Approval),
+    /// It was refused, and why.
+    Refused(String),
+    /// Nobody has answered.
+    Waiting,
+}
+
+/// Every step-up that can still be answered or used.
+#[derive(Default)]
+pub(crate) struct Approvals {
+    waiting: Mutex<BTreeMap<RecordId, StepUp>>,
+    pub(crate) answered: Notify,
+}
+
+impl StepUp {
+    pub(crate) fn new(
+        intent: &Intent,
+        tenant: &str,
+        approvers: Vec<Approver>,
+        policies: Vec<String>,
+        time: Timestamp,
+    ) -> Self {
+        StepUp {
+            binding: binding(intent, tenant),
+            intent: intent.clone(),
+            tenant: tenant.to_owned(),
+            approvers,
+            policies,
+            time,
+            state: State::Waiting,
+        }
+    }
+
+    fn ends(&self) -> Timestamp {
+        match &self.state {
+            State::Approved(approval) => later(approval.time, USABLE),
+            State::Waiting | State::Refused(_) => later(self.time, ANSWERABLE),
+        }
+    }
+
+    fn shown(&self) -> Waiting {
+        let intent = &self.intent;
+        let target = match (&intent.name, &intent.uri) {
+            (Some(name), _) => format!("{}/{name}", intent.server),
+            (None, Some(uri)) => uri.clone(),
+            (None, None) => intent.server.clone(),
+        };
+        Waiting {
+            id: intent.id,
+            time: self.time,
+            expires: self.ends(),
+            initiator: intent.place.initiator.clone(),
+            executor: intent.place.executor.clone(),
+            server: intent.server.clone(),
+            method: intent.method.clone(),
+            target,
+            arguments: intent.arguments.clone(),
+            policies: self.policies.clone(),
+            approvers: self.approvers.iter().map(in_words).collect(),
+        }
+    }
+}
+
+impl Approvals {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<RecordId, StepUp>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets `step_up` wait; whether there was room.
+    pub(crate) fn add(&self, step_up: StepUp) -> bool {
+        let mut all = self.lock();
+        let now = step_up.time;
+        all.retain(|_, step_up| step_up.ends() > now);
+        if all.len() >= MOST {
+            return false;
+        }
+        all.insert(step_up.intent.id, step_up);
+        true
+    }
+
+    /// Those that wait, oldest first.
+    pub(crate) fn list(&self, now: Timestamp) -> Vec<Waiting> {
+        let all = self.lock();
+        let waiting =
+            all.values().filter(|step_up| matches!(step_up.state, State::Waiting) && step_up.ends() > now);
+        waiting.map(StepUp::shown).collect()
+    }
+
+    /// The step-up `id`, if it can be answered.
+    pub(crate) fn answerable(&self, id: RecordId, now: Timestamp) -> Option<StepUp> {
+        let all = self.lock();
+        all.get(&id)
+            .filter(|step_up| matches!(step_up.state, State::Waiting) && step_up.ends() > now)
+            .cloned()
+    }
+
+    /// Notes the answer that is recorded as `approval`; false where somebody else was faster.
+    pub(crate) fn answer(&self, id: RecordId, approved: bool, approval: Approval, why: String) -> bool {
+        let is_noted = match self.lock().get_mut(&id) {
+            Some(step_up) if matches!(step_up.state, State::Waiting) => {
+                step_up.state = if approved { State::Approved(approval) } else { State::Refused(why) };
+                true
+            }
+            _ => false,
+        };
+        self.answered.notify_waiters();
+        is_noted
+    }
+
+    /// What became of step-up `id`. One that was approved is used up by this.
+    pub(crate) fn take(&self, id: RecordId, now: Timestamp) -> Became {
+        let mut all = self.lock();
+        let Some(step_up) = all.get(&id) else {
+            return Became::Refused("it can no longer be approved".into());
+        };
+        if step_up.ends() <= now {
+            all.remove(&id);
+            return Became::Refused("nobody approved it in time".into());
+        }
+        match step_up.state.clone() {
+            State::Waiting => Became::Waiting,
+            State::Refused(why) => Became::Refused(why),
+            State::Approved(approval) => match all.remove(&id) {
+                Some(step_up) => Became::Approved(step_up, approval),
+                None => Became::Waiting,
+            },
+        }
+    }
+
+    /// An approval that nobody has used, for the same call by the same ones: used up by this.
+    pub(crate) fn take_like(&self, intent: &Intent, tenant: &str, now: Timestamp) -> Option<Approval> {
+        let binding = binding(intent, tenant);
+        let mut all = self.lock();
+        let id = all
+            .iter()
+            .find(|(_, step_up)| {
+                matches!(step_up.state, State::Approved(_))
+                    && step_up.binding == binding
+                    && step_up.ends() > now
+            })
+            .map(|(id, _)| *id)?;
+        match all.remove(&id)?.state {
+            State::Approved(approval) => Some(approval),
+            State::Waiting | State::Refused(_) => None,
+        }
+    }
+}
+
+/// Whether `by` may answer `step_up`.
+///
+/// # Errors
+/// Why not, in a sentence.
+pub(crate) fn may_answer(step_up: &StepUp, by: &Who, inventory: &Inventory) -> Result<(), ReplyError> {
+    let refuse = |why: String| Err(ReplyError::NotTheirs(why));
+    let Some(key) = by.key.as_deref().filter(|key| !key.is_empty()) else {
+        return refuse("nobody says who approves; say it with --as human:NAME".into());
+    };
+    if by.kind != deed_record::PrincipalType::Human {
+        return refuse(format!("a human must answer, and `{key}` is none"));
+    }
+    let same = |who: &Who| who.key.as_deref().is_some_and(|other| is_same(inventory, key, other));
+    let place = &step_up.intent.place;
+    let has_part = same(&place.executor) || place.initiator.as_ref().is_some_and(same);
+    for approver in &step_up.approvers {
+        match approver {
+            Approver::SelfApproval => {}
+            Approver::Anybody | Approver::Group(_) if has_part => {
+                return refuse(format!(
+                    "`{key}` asked for it or would execute it; somebody else must answer: deed approve {} --as human:NAME",
+                    step_up.intent.id
+                ));
+            }
+            Approver::Group(group) => {
+                let is_in =
+                    inventory.principal(key).is_some_and(|principal| principal.groups.contains(group));
+                if !is_in {
+                    return refuse(format!(
+                        "somebody of the group `{group}` must answer, and the inventory does not put `{key}` into it"
+                    ));
+                }
+            }
+            Approver::Anybody => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether two keys are of one principal, as far as the inventory says.
+fn is_same(inventory: &Inventory, a: &str, b: &str) -> bool {
+    a == b || inventory.principal(a).is_some_and(|a| inventory.principal(b).is_some_and(|b| a.key == b.key))
+}
+
+/// What an approval is bound to: who, what, with which arguments.
+fn binding(intent: &Intent, tenant: &str) -> Hash {
+    let who = |who: &Who| json!([who.kind.as_str(), who.key]);
+    let arguments: Option<Value> =
+        intent.arguments.as_ref().and_then(|arguments| serde_json::from_str(arguments.get()).ok());
+    let bound = json!([
+        "deed step-up",
+        tenant,
+        intent.server,
+        intent.method,
+        intent.name,
+        intent.uri,
+        intent.definition,
+        who(&intent.place.executor),
+        intent.place.initiator.as_ref().map(who),
+        arguments,
+    ]);
+    Hash::of(sorted(&bound).as_bytes())
+}
+
+fn in_words(approver: &Approver) -> String {
+    match approver {
+        Approver::Group(group) => format!("group {group}"),
+        Approver::SelfApproval => "self".into(),
+        Approver::Anybody => "anybody".into(),
+    }
+}
+
+fn later(time: Timestamp, by: Duration) -> Timestamp {
+    Timestamp(time.0.saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
+}

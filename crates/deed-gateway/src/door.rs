@@ -1,0 +1,206 @@
+//! Who stands at a door, and what of a message matters to the record.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use deed_record::{PrincipalType, RecordId, SpanId, Text, Timestamp, TraceId};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::{
+    intent::{Intent, Place, Refused, Who},
+    method::{PROMPT_GET, RESOURCE_READ, TOOL_CALL},
+    recorder::Unavailable,
+    trace,
+};
+
+/// One connection between a client and a server.
+pub struct Door {
+    server: String,
+    /// For what comes without a trace of its own: one connection is one trace.
+    trace: TraceId,
+    session: String,
+    initiator: Option<Who>,
+    executor: Option<Who>,
+    /// Who the client says it is.
+    client: Mutex<Option<Who>>,
+    /// Digests of the tools' definitions, as far as they were listed.
+    definitions: Mutex<HashMap<String, String>>,
+}
+
+impl Door {
+    /// A door to `server`, for `executor` acting for `initiator` where the command line names them.
+    ///
+    /// # Errors
+    /// The system gives no random bytes.
+    pub fn new(server: &str, initiator: Option<Who>, executor: Option<Who>) -> Result<Self, Unavailable> {
+        let id = fresh_id()?;
+        Ok(Door {
+            server: server.to_owned(),
+            trace: TraceId(id.0),
+            session: format!("mcp:{server}/{id}"),
+            initiator,
+            executor,
+            client: Mutex::default(),
+            definitions: Mutex::default(),
+        })
+    }
+
+    /// The server's name.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// The connection's own trace.
+    pub fn trace(&self) -> TraceId {
+        self.trace
+    }
+
+    /// What a request of the client asks to be done.
+    ///
+    /// # Errors
+    /// The system gives no random bytes.
+    pub(crate) fn intent(&self, method: &str, params: Option<&RawValue>) -> Result<Intent, Unavailable> {
+        self.learn_client(method, params);
+        let named: Named<'_> =
+            params.and_then(|params| serde_json::from_str(params.get()).ok()).unwrap_or_default();
+        let arguments = match method {
+            TOOL_CALL | PROMPT_GET => named.arguments,
+            RESOURCE_READ => None,
+            _ => params,
+        };
+        let name = named.name.filter(|_| matches!(method, TOOL_CALL | PROMPT_GET));
+        let definition =
+            name.as_deref().filter(|_| method == TOOL_CALL).and_then(|name| self.definition(name));
+        Ok(Intent {
+            id: fresh_id()?,
+            server: self.server.clone(),
+            method: method.to_owned(),
+            name: name.map(|name| name.to_string()),
+            uri: named.uri.filter(|_| method.starts_with("resources/")).map(|uri| uri.to_string()),
+            arguments: arguments.map(ToOwned::to_owned),
+            definition,
+            place: self.place(params)?,
+            refused: None,
+        })
+    }
+
+    /// What cannot be read, or must not be done, as a record of it.
+    ///
+    /// # Errors
+    /// The system gives no random bytes.
+    pub(crate) fn refusal(&self, method: &str, code: &str, why: &str) -> Result<Intent, Unavailable> {
+        Ok(Intent {
+            refused: Some(Refused { code: code.to_owned(), why: why.to_owned() }),
+            ..self.intent(method, None)?
+        })
+    }
+
+    /// What the server asks of the client.
+    ///
+    /// # Errors
+    /// The system gives no random bytes.
+    pub(crate) fn server_intent(
+        &self,
+        method: &str,
+        params: Option<&RawValue>,
+    ) -> Result<Intent, Unavailable> {
+        let mut intent = self.intent(method, params)?;
+        intent.place.executor = Who {
+            kind: PrincipalType::Workload,
+            key: Some(format!("mcp:{}", self.server)),
+            name: None,
+            instance: None,
+        };
+        Ok(intent)
+    }
+
+    /// Notes what a tool's definition is.
+    pub(crate) fn learn_definition(&self, name: String, digest: String) {
+        self.definitions.lock().unwrap_or_else(PoisonError::into_inner).insert(name, digest);
+    }
+
+    fn definition(&self, name: &str) -> Option<String> {
+        self.definitions.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    fn place(&self, params: Option<&RawValue>) -> Result<Place, Unavailable> {
+        let claimed = trace::claimed(params);
+        let client = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(Place {
+            trace_id: claimed.map_or(self.trace, |claimed| claimed.trace),
+            span_id: SpanId(random()?),
+            parent_span_id: claimed.map(|claimed| claimed.span),
+            session: Some(self.session.clone()),
+            initiator: self.initiator.clone(),
+            executor: self.executor.clone().or(client).unwrap_or_else(Who::unknown),
+        })
+    }
+
+    /// Remembers what the client calls itself. That is a claim; it names the executor only where nothing
+    /// better does.
+    fn learn_client(&self, method: &str, params: Option<&RawValue>) {
+        #[derive(Deserialize)]
+        struct Params<'a> {
+            #[serde(borrow, default, rename = "clientInfo")]
+            legacy: Option<Info<'a>>,
+            #[serde(borrow, default, rename = "_meta")]
+            meta: Option<Meta<'a>>,
+        }
+        #[derive(Deserialize)]
+        struct Meta<'a> {
+            #[serde(borrow, default, rename = "io.modelcontextprotocol/clientInfo")]
+            modern: Option<Info<'a>>,
+        }
+        #[derive(Deserialize)]
+        struct Info<'a> {
+            #[serde(borrow)]
+            name: Text<'a>,
+            #[serde(borrow, default)]
+            title: Option<Text<'a>>,
+        }
+        let Some(params) = params.and_then(|params| serde_json::from_str::<Params<'_>>(params.get()).ok())
+        else {
+            return;
+        };
+        let legacy = params.legacy.filter(|_| method == "initialize");
+        let Some(info) = legacy.or(params.meta.and_then(|meta| meta.modern)) else { return };
+        let who = Who {
+            kind: PrincipalType::Agent,
+            key: Some(format!("mcp-client:{}", &*info.name)).filter(|_| !info.name.is_empty()),
+            name: info.title.map(|title| title.to_string()),
+            instance: None,
+        };
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(who);
+    }
+}
+
+/// What the parameters of a request name.
+#[derive(Deserialize, Default)]
+struct Named<'a> {
+    #[serde(borrow, default)]
+    name: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    uri: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    arguments: Option<&'a RawValue>,
+}
+
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+pub(crate) fn fresh_id() -> Result<RecordId, Unavailable> {
+    let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    Ok(RecordId::v7(millis as u64, random()?))
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Unavailable> {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Unavailable::new("the system gives no random bytes"))?;
+    Ok(bytes)
+}

@@ -1,0 +1,101 @@
+//! How a request ended, as its answer tells.
+
+use std::borrow::Cow;
+
+use deed_record::{Status, Text};
+use deed_seal::hash::Hash;
+use serde::Deserialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+/// Results longer than this, in bytes, are kept as length and digest.
+const LONGEST_KEPT: usize = 1 << 20;
+
+/// How it ended: status, and the server's own code.
+pub(crate) fn of(outcome: Result<&RawValue, &RawValue>) -> (Status, Option<String>) {
+    match outcome {
+        Ok(result) => of_result(result),
+        Err(error) => {
+            #[derive(Deserialize)]
+            struct Code {
+                code: i64,
+            }
+            let code = serde_json::from_str::<Code>(error.get()).ok().map(|error| error.code.to_string());
+            (Status::Failure, code)
+        }
+    }
+}
+
+/// As [`of`], for the text of a result.
+pub(crate) fn of_text(result: &str) -> (Status, Option<String>) {
+    serde_json::from_str::<&RawValue>(result).map_or((Status::Unknown, None), of_result)
+}
+
+/// HTTP and JSON-RPC may both say that all is well, and the tool may have failed: `isError`, in a result or in
+/// that of a completed task.
+fn of_result(result: &RawValue) -> (Status, Option<String>) {
+    #[derive(Deserialize, Default)]
+    #[serde(default, rename_all = "camelCase")]
+    struct Facts<'a> {
+        is_error: bool,
+        #[serde(borrow)]
+        result_type: Option<Text<'a>>,
+        #[serde(borrow)]
+        status: Option<Text<'a>>,
+        #[serde(borrow)]
+        result: Option<&'a RawValue>,
+    }
+    let Ok(facts) = serde_json::from_str::<Facts<'_>>(result.get()) else { return (Status::Success, None) };
+    let code = |code: &str| Some(code.to_owned());
+    if facts.is_error {
+        return (Status::Failure, code("is_error"));
+    }
+    match (facts.result_type.as_deref(), facts.status.as_deref()) {
+        (Some("input_required"), _) => (Status::Success, code("input_required")),
+        (Some("task"), Some(status)) => (Status::Success, Some(format!("task_{status}"))),
+        (_, Some("completed")) => match facts.result.map(of_result) {
+            Some((Status::Failure, why)) => (Status::Failure, why),
+            _ => (Status::Success, None),
+        },
+        (_, Some("failed")) => (Status::Failure, code("task_failed")),
+        (_, Some("cancelled")) => (Status::Cancelled, None),
+        _ => (Status::Success, None),
+    }
+}
+
+/// What is kept of a payload: itself, or how long it was and its digest.
+pub(crate) fn kept(payload: &RawValue, whole: bool) -> Cow<'_, RawValue> {
+    if whole && payload.get().len() <= LONGEST_KEPT {
+        return Cow::Borrowed(payload);
+    }
+    let text = format!(
+        "{{\"bytes\":{},\"sha256\":\"{}\"}}",
+        payload.get().len(),
+        Hash::of(payload.get().as_bytes())
+    );
+    // INVARIANT: a number and hex digits are JSON.
+    RawValue::from_string(text).or_else(|_| to_raw_value(&())).map_or(Cow::Borrowed(payload), Cow::Owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_told_however_they_are_said() {
+        let ended = |text: &str| of(Ok(&RawValue::from_string(text.into()).expect("JSON")));
+        for (text, status, code) in [
+            (r#"{"content":[]}"#, Status::Success, None),
+            (r#"{"content":[],"isError":false}"#, Status::Success, None),
+            (r#"{"isError":true,"content":[]}"#, Status::Failure, Some("is_error")),
+            (r#"{"resultType":"input_required"}"#, Status::Success, Some("input_required")),
+            (r#"{"status":"completed","result":{"isError":true}}"#, Status::Failure, Some("is_error")),
+            (r#"{"status":"completed","result":{"isError":false}}"#, Status::Success, None),
+            (r#"{"status":"failed"}"#, Status::Failure, Some("task_failed")),
+            (r#"{"status":7}"#, Status::Success, None),
+        ] {
+            assert_eq!(ended(text), (status, code.map(str::to_owned)), "{text}");
+        }
+        let error = RawValue::from_string(r#"{"code":-32602,"message":"x"}"#.into()).expect("JSON");
+        assert_eq!(of(Err(&error)), (Status::Failure, Some("-32602".into())));
+    }
+}

@@ -1,0 +1,179 @@
+//! What a door tells the decision point, and what it hears: the same over a socket as within one process.
+
+use deed_policy::{Capture, Obligations};
+use deed_record::{PrincipalType, RecordId, Ruling, SpanId, Status, Timestamp, TraceId};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// Something that a client wants to be done.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Intent {
+    /// The id of the record it becomes, made by the door: asking twice decides once.
+    pub id: RecordId,
+    /// The server it is for, by the name of its settings.
+    pub server: String,
+    /// The method, as the client wrote it.
+    pub method: String,
+    /// The tool or prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The resource to be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
+    /// The arguments, or all parameters of what has none: the exact text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arguments: Option<Box<RawValue>>,
+    /// Digest of the tool's definition, where the door has seen it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<String>,
+    /// Where it stands.
+    pub place: Place,
+    /// Why the door itself refuses it: it is recorded all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refused>,
+}
+
+/// Where an action stands, and who it is of.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Place {
+    /// The trace: the client's, or one for the whole connection.
+    pub trace_id: TraceId,
+    /// Its own span.
+    pub span_id: SpanId,
+    /// The client's span.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_span_id: Option<SpanId>,
+    /// The connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// Who asked, as far as anybody says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initiator: Option<Who>,
+    /// Who acts.
+    pub executor: Who,
+}
+
+/// Somebody, as a door knows them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Who {
+    /// What they are.
+    #[serde(rename = "type")]
+    pub kind: PrincipalType,
+    /// `system:native-id`, or an alias of the inventory such as `agent:release-bot`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// What people call them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Which of its many: a run, a process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+}
+
+impl Who {
+    /// Nobody knows who.
+    pub fn unknown() -> Self {
+        Who { kind: PrincipalType::Unknown, key: None, name: None, instance: None }
+    }
+}
+
+/// Why a door refuses something by itself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refused {
+    /// In a word, for the record: `malformed`, `unknown_method`, …
+    pub code: String,
+    /// In a sentence, without a value of the message (D9).
+    pub why: String,
+}
+
+/// What was decided, and where that is recorded.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Answer {
+    /// The record.
+    pub id: RecordId,
+    /// The log it is in.
+    pub log: String,
+    /// Its leaf.
+    pub index: u64,
+    /// The decision.
+    pub effect: Ruling,
+    /// In a sentence, for whoever asked.
+    pub reason: String,
+    /// Ids of the policies that determined it.
+    #[serde(default)]
+    pub policies: Vec<String>,
+    /// Digest of the policy set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_set: Option<String>,
+    /// What must be done besides.
+    #[serde(default)]
+    pub obligations: Obligations,
+}
+
+/// How an action ended.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conclusion {
+    /// The intent.
+    pub action: RecordId,
+    /// The server it was for.
+    pub server: String,
+    /// The method.
+    pub method: String,
+    /// Where it stands.
+    pub place: Place,
+    /// When it ended.
+    pub time: Timestamp,
+    /// How.
+    pub status: Status,
+    /// The server's own code, or in a word why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// How long it took, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<i64>,
+    /// The result or error: the exact text, or its length and digest where it is too long to be kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Box<RawValue>>,
+}
+
+/// How much of a payload is kept, as far as a record is concerned.
+pub(crate) fn keeps_payload(obligations: &Obligations) -> bool {
+    obligations.capture != Some(Capture::Summary)
+}
+
+/// The tools that a server offers, as a door saw them in an answer to `tools/list`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listing {
+    /// The server.
+    pub server: String,
+    /// Who asked.
+    pub place: Place,
+    /// What it offers.
+    pub tools: Vec<Listed>,
+}
+
+/// A tool, as its server describes it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listed {
+    /// Its name.
+    pub name: String,
+    /// `sha256:` and the digest of its definition.
+    pub digest: String,
+    /// Its definition, as the server wrote it.
+    pub definition: Box<RawValue>,
+}
+
+/// What of a listing the caller may see.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Shown {
+    /// Tools that this caller may not use.
+    pub hidden: Vec<String>,
+    /// Whether other callers may see others.
+    pub personal: bool,
+}

@@ -1,0 +1,44 @@
+//! MCP in the middle: every message is decided on and recorded before it is forwarded.
+//!
+//! # A message, from top to bottom
+//!
+//! 1. [`relay`] takes it from the client's stream; `message` cuts it open and refuses what two parsers could read
+//!    differently (D13); `method` says what it is.
+//! 2. `door` makes an [`Intent`] of it: who, which tool, which arguments, in which trace.
+//! 3. [`Recorder::intend`] brings that to a [`DecisionPoint`], in this process or in the one that holds the store.
+//!    It asks policy, records intent and decision, and answers once that is durable.
+//! 4. [`RecordedIntent`] is the answer that lets it through. Only with one is anything forwarded (D1).
+//! 5. The server's answer passes at once; `ending` tells how it ended, and `conclusions` has that recorded (D11).
+//!
+//! What cannot be recorded is not done: the client hears why.
+
+mod approvals;
+mod catalog;
+mod conclusions;
+mod door;
+mod ending;
+mod intent;
+mod lines;
+mod listing;
+mod mask;
+mod message;
+mod method;
+mod point;
+mod recorder;
+mod refusal;
+pub mod relay;
+mod request;
+mod strict;
+mod trace;
+mod write;
+
+pub use approvals::{Reply, ReplyError, Waiting};
+pub use catalog::HeldTool;
+pub use door::Door;
+pub use intent::{Answer, Conclusion, Intent, Listed, Listing, Place, Refused, Shown, Who};
+pub use message::{Id, Malformed, Message};
+pub use point::{DecisionPoint, InForce};
+pub use recorder::{
+    INTENTS, LISTINGS, Nowhere, OUTCOMES, RecordedIntent, Recorder, Road, Unavailable, Verdict, WAITS, Wait,
+};
+pub use refusal::{DENIED, UNAVAILABLE, UPSTREAM};

@@ -1,0 +1,80 @@
+//! The methods of MCP, and what each means for the record: both eras, 2026-07-28 and 2025-11-25.
+
+use deed_record::StepType;
+
+/// What a request of the client is, to Deed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Class {
+    /// Policy decides on it: a call, a reading, a prompt.
+    Decided,
+    /// Recorded, and let through: listings, subscriptions, the life of the connection.
+    Recorded,
+}
+
+/// What policy decides on.
+pub(crate) const TOOL_CALL: &str = "tools/call";
+/// As above.
+pub(crate) const RESOURCE_READ: &str = "resources/read";
+/// As above.
+pub(crate) const PROMPT_GET: &str = "prompts/get";
+/// The list that is filtered to what the caller may use, and whose definitions are pinned.
+pub(crate) const TOOL_LIST: &str = "tools/list";
+/// The client no longer wants an answer.
+pub(crate) const CANCELLED: &str = "notifications/cancelled";
+
+/// Requests that clients send. Others are denied: nobody knows what they would do.
+const REQUESTS: &[(&str, Class)] = &[
+    (TOOL_CALL, Class::Decided),
+    (RESOURCE_READ, Class::Decided),
+    (PROMPT_GET, Class::Decided),
+    ("initialize", Class::Recorded),
+    ("server/discover", Class::Recorded),
+    ("ping", Class::Recorded),
+    (TOOL_LIST, Class::Recorded),
+    ("resources/list", Class::Recorded),
+    ("resources/templates/list", Class::Recorded),
+    ("resources/subscribe", Class::Recorded),
+    ("resources/unsubscribe", Class::Recorded),
+    ("prompts/list", Class::Recorded),
+    ("completion/complete", Class::Recorded),
+    ("logging/setLevel", Class::Recorded),
+    ("subscriptions/listen", Class::Recorded),
+    ("tasks/get", Class::Recorded),
+    ("tasks/result", Class::Recorded),
+    ("tasks/list", Class::Recorded),
+    ("tasks/update", Class::Recorded),
+    ("tasks/cancel", Class::Recorded),
+];
+
+/// Notifications that clients send. They ask for nothing by themselves, so that they pass without a record of
+/// their own; a cancellation becomes the outcome of what it cancels.
+const FROM_CLIENT: &[&str] =
+    &["notifications/initialized", CANCELLED, "notifications/progress", "notifications/roots/list_changed"];
+
+/// Requests that servers send to clients, before 2026-07-28.
+const FROM_SERVER: &[&str] = &["sampling/createMessage", "elicitation/create", "roots/list", "ping"];
+
+/// What the request `method` of a client is; `None` where nobody knows.
+pub(crate) fn class(method: &str) -> Option<Class> {
+    REQUESTS.iter().find(|(known, _)| *known == method).map(|(_, class)| *class)
+}
+
+/// Whether `method` is a notification that clients send.
+pub(crate) fn is_client_notification(method: &str) -> bool {
+    FROM_CLIENT.contains(&method)
+}
+
+/// Whether `method` is a request that servers send to clients.
+pub(crate) fn is_server_request(method: &str) -> bool {
+    FROM_SERVER.contains(&method)
+}
+
+/// What sort of step it is, where it is one.
+pub(crate) fn step_type(method: &str) -> Option<StepType> {
+    match method {
+        TOOL_CALL => Some(StepType::Tool),
+        RESOURCE_READ | PROMPT_GET => Some(StepType::DataRead),
+        "sampling/createMessage" => Some(StepType::Reasoning),
+        _ => None,
+    }
+}

@@ -1,0 +1,421 @@
+//! The decision point: it decides, and has said so durably before it answers.
+
+use std::{
+    os::unix::fs::MetadataExt,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use deed_identity::Inventory;
+use deed_ledger::{AppendError, Ledger, LedgerError, Pending, Receipt, Sender};
+use deed_policy::{Approver, PolicySet};
+use deed_record::{PrincipalType, RecordId, Ruling, Timestamp};
+use tokio::{task::spawn_blocking, time::timeout};
+
+use crate::{
+    approvals::{Approval, Approvals, Became, Reply, ReplyError, StepUp, Waiting, may_answer},
+    catalog::{Catalog, HeldTool, News, Pin, Version},
+    door::{fresh_id, now},
+    intent::{Answer, Conclusion, Intent, Listing, Refused, Shown},
+    method::{self, Class, TOOL_CALL},
+    recorder::Unavailable,
+    request::{self, Ruled},
+    write,
+};
+
+/// Decides on intents and records them, for every door of this process and for doors elsewhere.
+pub struct DecisionPoint {
+    ledger: Ledger,
+    force: RwLock<InForce>,
+    catalog: Arc<Catalog>,
+    approvals: Approvals,
+    /// How long a record may take to become durable.
+    deadline: Duration,
+    /// Device and number of the data directory.
+    folder: Option<(u64, u64)>,
+}
+
+/// By what it decides.
+#[derive(Clone)]
+pub struct InForce {
+    /// The policy set.
+    pub policy: Arc<PolicySet>,
+    /// What people declared.
+    pub inventory: Arc<Inventory>,
+}
+
+impl Default for InForce {
+    /// The starter set, and nothing declared.
+    fn default() -> Self {
+        InForce { policy: Arc::new(PolicySet::starter()), inventory: Arc::default() }
+    }
+}
+
+impl DecisionPoint {
+    /// A decision point over `ledger`.
+    pub fn new(ledger: Ledger, force: InForce, deadline: Duration) -> Self {
+        DecisionPoint {
+            folder: folder_of(&ledger),
+            ledger,
+            force: RwLock::new(force),
+            catalog: Arc::default(),
+            approvals: Approvals::default(),
+            deadline,
+        }
+    }
+
+    /// By what it decides now.
+    pub fn in_force(&self) -> InForce {
+        self.force.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on decides by `force`.
+    pub fn put_into_force(&self, force: InForce) {
+        *self.force.write().unwrap_or_else(PoisonError::into_inner) = force;
+    }
+
+    /// Decides on `intent` and records it; a denied one together with its outcome.
+    ///
+    /// INVARIANT D1: nobody hears `allow` before the record is durable. Asked twice with one id, it gives the
+    /// recorded decision again.
+    ///
+    /// # Errors
+    /// It could not be recorded in time: nothing may be done.
+    pub async fn intend(&self, intent: &Intent, tenant: &str) -> Result<Answer, Unavailable> {
+        let now = now();
+        let held = self.held(intent, tenant).await?;
+        let intent = held.as_ref().unwrap_or(intent);
+        let mut ruled = self.decide(intent, None, tenant, now);
+        let asks_human = |ruled: &Option<Ruled>| {
+            ruled.as_ref().is_some_and(|ruled| ruled.decided.effect == Ruling::StepUp)
+        };
+        // Somebody may have approved just this after the client had given up waiting.
+        let approval = match asks_human(&ruled) {
+            true => self.approvals.take_like(intent, tenant, now),
+            false => None,
+        };
+        if let Some(approval) = &approval {
+            ruled = self.decide(intent, Some(approval), tenant, now);
+        }
+        let effect = match (&intent.refused, &ruled) {
+            (Some(_), _) => Ruling::Deny,
+            (None, Some(ruled)) => ruled.decided.effect,
+            (None, None) => Ruling::Allow,
+        };
+        let approved = approval.as_ref().map(|approval| approval.record);
+        let mut body = write::intent(intent, ruled.as_ref(), approved, tenant, now);
+        if effect == Ruling::Deny {
+            body.push(b'\n');
+            body.extend(write::denial(intent, ruled.as_ref(), tenant, now));
+        }
+        let receipts = match self.append(body, &intent.server, tenant).await {
+            Err(AppendError::Conflict { id, first, .. }) if id == intent.id => {
+                return self.recorded(id, first).await;
+            }
+            recorded => recorded.map_err(Unavailable::from)?,
+        };
+        let receipt =
+            receipts.into_iter().next().ok_or_else(|| Unavailable::new("the log gave no receipt"))?;
+        if let Some(Ruled { decided, .. }) = ruled.as_ref().filter(|_| effect == Ruling::StepUp) {
+            let (approvers, policies) = (decided.approvers.clone(), decided.policies.clone());
+            if !self.approvals.add(StepUp::new(intent, tenant, approvers, policies, now)) {
+                tracing::warn!("too many step-ups wait for an approval; another one cannot be approved");
+            }
+        }
+        Ok(answer(intent, receipt, effect, ruled))
+    }
+
+    /// Waits for a human to answer the step-up `id`, but no longer than `patience`. An approval is used up by
+    /// the one who hears of it first.
+    ///
+    /// # Errors
+    /// What follows from the answer could not be recorded: nothing may be done.
+    pub async fn wait(&self, waits: &Answer, patience: Duration) -> Result<Answer, Unavailable> {
+        let until = tokio::time::Instant::now() + patience;
+        loop {
+            // Asked for before the look, so that no answer falls between.
+            let answered = self.approvals.answered.notified();
+            match self.approvals.take(waits.id, now()) {
+                Became::Approved(step_up, approval) => return self.clear(waits, &step_up, &approval).await,
+                Became::Refused(reason) => {
+                    return Ok(Answer { effect: Ruling::Deny, reason, ..waits.clone() });
+                }
+                Became::Waiting => {}
+            }
+            if tokio::time::timeout_at(until, answered).await.is_err() {
+                return Ok(waits.clone());
+            }
+        }
+    }
+
+    /// Decides again, with an approval at hand, and records that (INVARIANT D1, D8).
+    async fn clear(
+        &self,
+        waits: &Answer,
+        step_up: &StepUp,
+        approval: &Approval,
+    ) -> Result<Answer, Unavailable> {
+        let now = now();
+        let Some(ruled) = self.decide(&step_up.intent, Some(approval), &step_up.tenant, now) else {
+            return Err(Unavailable::new("policy is not asked about it any more"));
+        };
+        let body = write::cleared(step_up, approval.record, &ruled, now);
+        self.append(body, &step_up.intent.server, &step_up.tenant).await?;
+        let Ruled { decided, policy_set } = ruled;
+        let effect = if decided.effect == Ruling::Allow { Ruling::Allow } else { Ruling::Deny };
+        Ok(Answer {
+            effect,
+            reason: decided.reason,
+            policies: decided.policies,
+            policy_set: Some(policy_set),
+            obligations: decided.obligations,
+            ..waits.clone()
+        })
+    }
+
+    /// The step-ups that wait for a human.
+    pub fn waiting(&self) -> Vec<Waiting> {
+        self.approvals.list(now())
+    }
+
+    /// A human answers a step-up, or approves a tool whose definition changed: recorded, and then it counts.
+    ///
+    /// # Errors
+    /// See [`ReplyError`].
+    pub async fn reply(&self, id: RecordId, reply: &Reply) -> Result<RecordId, ReplyError> {
+        let Some(step_up) = self.approvals.answerable(id, now()) else {
+            return self.reply_tool(id, reply).await;
+        };
+        may_answer(&step_up, &reply.by, &self.in_force().inventory)?;
+        let record = fresh_id()?;
+        let now = now();
+        let own = step_up.approvers.contains(&Approver::SelfApproval);
+        let mut body = write::approval(&step_up, reply, record, own, now);
+        if !reply.approved {
+            body.push(b'\n');
+            body.extend(write::lapsed(&step_up, "refused", now));
+        }
+        self.append(body, &step_up.intent.server, &step_up.tenant).await.map_err(Unavailable::from)?;
+        let by = reply.by.key.clone().unwrap_or_default();
+        let why = match &reply.reason {
+            Some(reason) => format!("`{by}` refused it: {reason}"),
+            None => format!("`{by}` refused it"),
+        };
+        let approval = Approval { record, by: reply.by.clone(), time: now };
+        match self.approvals.answer(id, reply.approved, approval, why) {
+            true => Ok(record),
+            false => Err(ReplyError::Unknown(id)),
+        }
+    }
+
+    /// A human approves, or refuses, what a tool has become.
+    async fn reply_tool(&self, id: RecordId, reply: &Reply) -> Result<RecordId, ReplyError> {
+        if reply.by.kind != PrincipalType::Human || reply.by.key.as_deref().is_none_or(str::is_empty) {
+            return Err(ReplyError::NotTheirs("a human must answer: --as human:NAME".into()));
+        }
+        let (ledger, catalog) = (self.ledger.clone(), self.catalog.clone());
+        let read = spawn_blocking(move || catalog.held_by(&ledger, id)).await;
+        let broken = |error: &dyn std::fmt::Display| Unavailable::new(error.to_string());
+        let held = read.map_err(|error| broken(&error))?.map_err(|error| broken(&error))?;
+        let Some(held) = held else { return Err(ReplyError::Unknown(id)) };
+        let (approval, issued) = (fresh_id()?, fresh_id()?);
+        let body = write::tool_approval(&held, reply, approval, issued, now());
+        self.append(body, &held.server, &held.tenant).await.map_err(Unavailable::from)?;
+        if reply.approved {
+            let version = Version { record: issued, digest: held.digest };
+            self.catalog.note(&held.tenant, &held.server, &held.name, News::First, version);
+        }
+        Ok(approval)
+    }
+
+    /// Tools that wait for somebody to look at what they have become, as far as any were seen.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn held_tools(&self) -> Result<Vec<HeldTool>, LedgerError> {
+        self.catalog.held(&self.ledger)
+    }
+
+    /// Notes what a server offers, and says what of it `listing`'s caller may see.
+    ///
+    /// # Errors
+    /// What is new about a tool could not be recorded in time.
+    pub async fn catalog(&self, listing: &Listing, tenant: &str) -> Result<Shown, Unavailable> {
+        let mut news = Vec::new();
+        for tool in &listing.tools {
+            let pin = self.pin(tenant, &listing.server, &tool.name).await?;
+            if let Some(new) = pin.news(&tool.digest) {
+                news.push((tool, new, fresh_id()?));
+            }
+        }
+        if !news.is_empty() {
+            let records =
+                news.iter().map(|(tool, new, id)| write::tool(listing, tool, *new, *id, tenant, now()));
+            let body = records.collect::<Vec<_>>().join(&b'\n');
+            self.append(body, &listing.server, tenant).await?;
+            for (tool, new, record) in news {
+                let version = Version { record, digest: tool.digest.clone() };
+                self.catalog.note(tenant, &listing.server, &tool.name, new, version);
+            }
+        }
+        Ok(self.shown(listing, tenant))
+    }
+
+    /// What policy lets the caller use, as far as that is known without arguments.
+    fn shown(&self, listing: &Listing, tenant: &str) -> Shown {
+        let InForce { policy, inventory } = self.in_force();
+        if policy.is_starter() {
+            return Shown::default();
+        }
+        let hidden = listing.tools.iter().filter(|tool| {
+            request::hides(&policy, &inventory, &listing.server, &tool.name, &listing.place, tenant, now())
+        });
+        Shown { hidden: hidden.map(|tool| tool.name.clone()).collect(), personal: true }
+    }
+
+    async fn pin(&self, tenant: &str, server: &str, name: &str) -> Result<Pin, Unavailable> {
+        if let Some(pin) = self.catalog.known(tenant, server, name) {
+            return Ok(pin);
+        }
+        let (catalog, ledger) = (self.catalog.clone(), self.ledger.clone());
+        let (tenant, server, name) = (tenant.to_owned(), server.to_owned(), name.to_owned());
+        let read =
+            timeout(self.deadline, spawn_blocking(move || catalog.pin(&ledger, &tenant, &server, &name)));
+        let late = |_| Unavailable::new("the log does not say in time which tools are approved");
+        read.await
+            .map_err(late)?
+            .map_err(|e| Unavailable::new(e.to_string()))?
+            .map_err(|e| Unavailable::new(e.to_string()))
+    }
+
+    /// `intent` as one that is refused, where the definition of its tool waits to be approved.
+    async fn held(&self, intent: &Intent, tenant: &str) -> Result<Option<Intent>, Unavailable> {
+        let Some(name) =
+            intent.name.as_deref().filter(|_| intent.method == TOOL_CALL && intent.refused.is_none())
+        else {
+            return Ok(None);
+        };
+        let pin = self.pin(tenant, &intent.server, name).await?;
+        let Some(held) = pin.holds(intent.definition.as_deref()) else { return Ok(None) };
+        let why = format!(
+            "The definition of the tool changed since it was approved; somebody must look at the difference first: deed approve {}",
+            held.record
+        );
+        Ok(Some(Intent { refused: Some(Refused { code: "tool_changed".into(), why }), ..intent.clone() }))
+    }
+
+    /// Records how an action ended. Said twice, it is recorded once or twice: both then say the same.
+    ///
+    /// # Errors
+    /// It could not be recorded in time.
+    pub async fn conclude(&self, conclusion: &Conclusion, tenant: &str) -> Result<(), Unavailable> {
+        let body = write::outcome(conclusion, tenant);
+        self.append(body, &conclusion.server, tenant).await?;
+        Ok(())
+    }
+
+    /// What policy says of it; `None` where policy is not asked.
+    fn decide(
+        &self,
+        intent: &Intent,
+        approval: Option<&Approval>,
+        tenant: &str,
+        now: Timestamp,
+    ) -> Option<Ruled> {
+        if intent.refused.is_some() || method::class(&intent.method) != Some(Class::Decided) {
+            return None;
+        }
+        let InForce { policy, inventory } = self.in_force();
+        Some(request::decide(&policy, &inventory, intent, approval, tenant, now))
+    }
+
+    async fn append(&self, body: Vec<u8>, server: &str, tenant: &str) -> Result<Vec<Receipt>, AppendError> {
+        let sender =
+            Sender { tenant: Some(tenant.to_owned()), name: format!("deed:mcp/{server}"), ours: true };
+        // A store that was moved or deleted still takes records, where nobody will look for them.
+        if folder_of(&self.ledger) != self.folder {
+            let dir = self.ledger.dir().display();
+            return Err(AppendError::Unavailable(format!(
+                "`{dir}` is not the folder that was opened any more"
+            )));
+        }
+        let appended = timeout(self.deadline, async {
+            let pending = match self.ledger.begin_at_once(&body, &sender)? {
+                Some(pending) => pending,
+                None => self.begin_waiting(body, sender).await?,
+            };
+            pending.await?.into_iter().collect()
+        });
+        match appended.await {
+            Ok(receipts) => receipts,
+            Err(_) => Err(AppendError::Unavailable(format!(
+                "no answer from the disk within {} ms",
+                self.deadline.as_millis()
+            ))),
+        }
+    }
+
+    /// For what has to wait: for keys of somebody new, or for room.
+    async fn begin_waiting(&self, body: Vec<u8>, sender: Sender) -> Result<Pending, AppendError> {
+        let ledger = self.ledger.clone();
+        let begun = spawn_blocking(move || ledger.begin(&body, &sender)).await;
+        begun.map_err(|error| AppendError::Unavailable(error.to_string()))?
+    }
+
+    /// The decision in leaf `index`, given before to whoever asks again.
+    async fn recorded(&self, id: RecordId, index: u64) -> Result<Answer, Unavailable> {
+        let ledger = self.ledger.clone();
+        let log = ledger.origin().to_owned();
+        let read = spawn_blocking(move || ledger.leaf(index)).await;
+        let broken = |why: String| Unavailable::new(format!("leaf {index}: {why}"));
+        let sealed =
+            read.map_err(|e| broken(e.to_string()))?.map_err(|e: LedgerError| broken(e.to_string()))?;
+        let record = sealed.skeleton().map_err(|e| broken(e.to_string()))?;
+        if record.kind != deed_record::Kind::Intent || record.id != id {
+            return Err(broken("the id stands for another record".into()));
+        }
+        let decision = record.decision;
+        Ok(Answer {
+            id,
+            log,
+            index,
+            effect: decision.as_ref().map_or(Ruling::Allow, |decision| decision.effect),
+            reason: "decided before".into(),
+            policies: decision
+                .iter()
+                .flat_map(|decision| &decision.policies)
+                .map(ToString::to_string)
+                .collect(),
+            policy_set: decision
+                .as_ref()
+                .and_then(|decision| decision.policy_set.as_ref())
+                .map(ToString::to_string),
+            obligations: write::obligations_of(decision.as_ref()),
+        })
+    }
+}
+
+/// What the name of the data directory stands for now.
+fn folder_of(ledger: &Ledger) -> Option<(u64, u64)> {
+    std::fs::metadata(ledger.dir()).ok().map(|folder| (folder.dev(), folder.ino()))
+}
+
+fn answer(intent: &Intent, receipt: Receipt, effect: Ruling, decided: Option<Ruled>) -> Answer {
+    let mut answer = Answer {
+        id: receipt.id,
+        log: receipt.log.to_string(),
+        index: receipt.index,
+        effect,
+        reason: intent.refused.as_ref().map(|refused| refused.why.clone()).unwrap_or_default(),
+        policies: Vec::new(),
+        policy_set: None,
+        obligations: Default::default(),
+    };
+    if let Some(Ruled { decided, policy_set }) = decided {
+        answer.reason = decided.reason;
+        answer.policies = decided.policies;
+        answer.policy_set = Some(policy_set);
+        answer.obligations = decided.obligations;
+    }
+    answer
+}

@@ -1,0 +1,216 @@
+//! The only road to an upstream.
+
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use deed_ledger::AppendError;
+use deed_record::{RecordId, Ruling};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{
+    intent::{Answer, Conclusion, Intent, Listing, Shown},
+    point::DecisionPoint,
+};
+
+/// Nothing can be recorded, so that nothing may be done.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("recorder unavailable: {why}")]
+pub struct Unavailable {
+    why: String,
+}
+
+impl Unavailable {
+    /// `why` says what is wrong.
+    pub fn new(why: impl Into<String>) -> Self {
+        Unavailable { why: why.into() }
+    }
+
+    /// What is wrong.
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+}
+
+impl From<AppendError> for Unavailable {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Unavailable(why) => Unavailable { why },
+            other => Unavailable { why: other.to_string() },
+        }
+    }
+}
+
+/// That an intent is durably recorded and was let through. Forwarding takes one.
+///
+/// INVARIANT D1: it has no other maker than [`Recorder::intend`], and that makes it from the answer of a
+/// decision point alone, which comes after the record is durable.
+#[derive(Debug)]
+pub struct RecordedIntent {
+    answer: Answer,
+}
+
+impl RecordedIntent {
+    /// The record.
+    pub fn id(&self) -> RecordId {
+        self.answer.id
+    }
+
+    /// What was decided.
+    pub fn answer(&self) -> &Answer {
+        &self.answer
+    }
+}
+
+/// What became of an intent.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It may be done.
+    Go(RecordedIntent),
+    /// It may not; or not before a human has answered.
+    Stop(Answer),
+}
+
+/// How a decision point elsewhere is reached: the socket of whoever holds the store.
+pub trait Road: Send + Sync + 'static {
+    /// Sends `body` to `path` and gives the answer's body.
+    ///
+    /// # Errors
+    /// There was no answer, or it was a refusal.
+    fn post(
+        &self,
+        path: &'static str,
+        body: Vec<u8>,
+    ) -> impl Future<Output = Result<Vec<u8>, Unavailable>> + Send;
+}
+
+/// The road of those whose decision point is in their own process: there is none.
+#[derive(Debug)]
+pub enum Nowhere {}
+
+impl Road for Nowhere {
+    async fn post(&self, _: &'static str, _: Vec<u8>) -> Result<Vec<u8>, Unavailable> {
+        match *self {}
+    }
+}
+
+/// The path of [`Recorder::intend`] at a decision point elsewhere.
+pub const INTENTS: &str = "/v1/intents";
+/// The path of [`Recorder::wait`] at a decision point elsewhere.
+pub const WAITS: &str = "/v1/waits";
+/// How long one question to a decision point elsewhere may wait: connections that say nothing are cut.
+const ONE_WAIT: Duration = Duration::from_secs(2);
+
+/// What is asked at [`WAITS`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wait {
+    /// The answer that must be approved first.
+    pub answer: Answer,
+    /// How long to wait, in seconds.
+    pub seconds: u64,
+}
+
+/// The path of [`Recorder::catalog`] at a decision point elsewhere.
+pub const LISTINGS: &str = "/v1/listings";
+/// The path of [`Recorder::conclude`] at a decision point elsewhere.
+pub const OUTCOMES: &str = "/v1/outcomes";
+
+/// A way to a decision point. Clones share it.
+pub enum Recorder<R> {
+    /// In this process, for one tenant.
+    Here(Arc<DecisionPoint>, Arc<str>),
+    /// Elsewhere.
+    There(Arc<R>),
+}
+
+impl<R> Clone for Recorder<R> {
+    fn clone(&self) -> Self {
+        match self {
+            Recorder::Here(point, tenant) => Recorder::Here(point.clone(), tenant.clone()),
+            Recorder::There(road) => Recorder::There(road.clone()),
+        }
+    }
+}
+
+impl<R: Road> Recorder<R> {
+    /// Has `intent` decided on and recorded.
+    ///
+    /// # Errors
+    /// It could not be recorded; nothing may be done.
+    pub async fn intend(&self, intent: &Intent) -> Result<Verdict, Unavailable> {
+        let answer: Answer = match self {
+            Recorder::Here(point, tenant) => point.intend(intent, tenant).await?,
+            Recorder::There(road) => ask(&**road, INTENTS, intent).await?,
+        };
+        if answer.id != intent.id {
+            return Err(Unavailable::new("the answer is about another intent"));
+        }
+        Ok(match answer.effect {
+            Ruling::Allow => Verdict::Go(RecordedIntent { answer }),
+            Ruling::Deny | Ruling::StepUp => Verdict::Stop(answer),
+        })
+    }
+
+    /// Waits for a human to answer what `waits` says must be approved, but no longer than `patience`.
+    ///
+    /// # Errors
+    /// What was answered could not be recorded; nothing may be done.
+    pub async fn wait(&self, waits: &Answer, patience: Duration) -> Result<Verdict, Unavailable> {
+        let until = Instant::now() + patience;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let answer: Answer = match self {
+                Recorder::Here(point, _) => point.wait(waits, left).await?,
+                Recorder::There(road) => {
+                    let seconds = left.min(ONE_WAIT).as_secs();
+                    ask(&**road, WAITS, &Wait { answer: waits.clone(), seconds }).await?
+                }
+            };
+            if answer.id != waits.id {
+                return Err(Unavailable::new("the answer is about another intent"));
+            }
+            match answer.effect {
+                Ruling::Allow => return Ok(Verdict::Go(RecordedIntent { answer })),
+                Ruling::StepUp if left > Duration::from_secs(1) => {}
+                Ruling::Deny | Ruling::StepUp => return Ok(Verdict::Stop(answer)),
+            }
+        }
+    }
+
+    /// Notes what a server offers, and asks what of it the caller may see.
+    ///
+    /// # Errors
+    /// What is new could not be recorded.
+    pub async fn catalog(&self, listing: &Listing) -> Result<Shown, Unavailable> {
+        match self {
+            Recorder::Here(point, tenant) => point.catalog(listing, tenant).await,
+            Recorder::There(road) => ask(&**road, LISTINGS, listing).await,
+        }
+    }
+
+    /// Records how an action ended.
+    ///
+    /// # Errors
+    /// It could not be recorded.
+    pub async fn conclude(&self, conclusion: &Conclusion) -> Result<(), Unavailable> {
+        match self {
+            Recorder::Here(point, tenant) => point.conclude(conclusion, tenant).await,
+            Recorder::There(road) => ask(&**road, OUTCOMES, conclusion).await,
+        }
+    }
+}
+
+async fn ask<T: DeserializeOwned>(
+    road: &impl Road,
+    path: &'static str,
+    question: &impl Serialize,
+) -> Result<T, Unavailable> {
+    let body = serde_json::to_vec(question).map_err(|error| Unavailable::new(error.to_string()))?;
+    let answer = road.post(path, body).await?;
+    serde_json::from_slice(&answer).map_err(|error| {
+        Unavailable::new(format!("the answer of the decision point cannot be read: {error}"))
+    })
+}

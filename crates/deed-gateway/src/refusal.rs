@@ -1,0 +1,111 @@
+//! What a client hears instead of an answer. It says who refused and why, where that is recorded, and what to do.
+
+use deed_record::Ruling;
+use serde_json::value::RawValue;
+
+use crate::{
+    intent::{Answer, Intent},
+    message::{self, Id},
+    method::TOOL_CALL,
+    recorder::Unavailable,
+};
+
+/// JSON-RPC error code: policy refused. Outside of what JSON-RPC and MCP reserve (MCP, error codes).
+pub const DENIED: i64 = -31403;
+/// JSON-RPC error code: nothing can be recorded, so nothing was done.
+pub const UNAVAILABLE: i64 = -31503;
+/// JSON-RPC error code: nobody knows the method.
+pub(crate) const METHOD_NOT_FOUND: i64 = -32601;
+/// JSON-RPC error code: no request, or not one that can be taken now.
+pub(crate) const INVALID_REQUEST: i64 = -32600;
+/// JSON-RPC error code: the server gave no answer that can be passed on.
+pub const UPSTREAM: i64 = -31502;
+
+/// What `intent` is about, for a sentence: `files/wipe`.
+fn target(intent: &Intent) -> String {
+    match (&intent.name, &intent.uri) {
+        (Some(name), _) => format!("{}/{name}", intent.server),
+        (None, Some(uri)) => uri.clone(),
+        (None, None) => format!("{} of {}", intent.method, intent.server),
+    }
+}
+
+/// Policy refused request `id`, or wants a human to answer first.
+pub(crate) fn denied(id: &Id, intent: &Intent, answer: &Answer, params: Option<&RawValue>) -> String {
+    let target = target(intent);
+    let by = answer.policies.iter().map(|policy| format!("`{policy}`")).collect::<Vec<_>>().join(", ");
+    let set = answer.policy_set.as_deref().and_then(|digest| digest.get(7..15)).unwrap_or_default();
+    let by = match (by.is_empty(), set.is_empty()) {
+        (false, false) => format!(" by policy {by} (set {set})"),
+        (true, false) => format!(" (policy set {set})"),
+        _ => String::new(),
+    };
+    let text = match answer.effect {
+        Ruling::StepUp => format!(
+            "Held{by}: a human must approve {target} first. {}\nRecorded as {}. To approve it, then call again: deed approve {} --reason \"…\"",
+            answer.reason, answer.id, answer.id
+        ),
+        _ => format!("Refused{by}: {target} was not called. {}\nRecorded as {}.", answer.reason, answer.id),
+    };
+    let data = format!(
+        "{{\"action_id\":\"{}\",\"effect\":\"{}\",\"policies\":{}}}",
+        answer.id,
+        answer.effect,
+        serde_json::Value::from(answer.policies.clone())
+    );
+    said(id, &intent.method, params, DENIED, &text, Some(&data))
+}
+
+/// The result of `intent` holds what policy keeps from its caller, where it cannot be cut out.
+pub(crate) fn withheld(id: &Id, intent: &Intent) -> String {
+    let text = format!(
+        "Withheld: {} answered, and the answer repeats a field that policy keeps from you, in text that cannot be cut.\nRecorded as {}.",
+        target(intent),
+        intent.id
+    );
+    said(id, &intent.method, intent.arguments.as_deref(), DENIED, &text, None)
+}
+
+/// `intent` could not be recorded.
+pub(crate) fn unavailable(
+    id: &Id,
+    intent: Option<&Intent>,
+    method: &str,
+    why: &Unavailable,
+    params: Option<&RawValue>,
+) -> String {
+    let what = intent.map_or_else(|| method.to_owned(), target);
+    let text = format!("Not done: the recorder cannot write ({}). Nothing was sent to {what}.", why.why());
+    said(id, method, params, UNAVAILABLE, &text, None)
+}
+
+/// A tool's caller is an agent that reads results; whoever asks for anything else gets an error.
+fn said(
+    id: &Id,
+    method: &str,
+    params: Option<&RawValue>,
+    code: i64,
+    text: &str,
+    data: Option<&str>,
+) -> String {
+    if method != TOOL_CALL {
+        return message::error(Some(id), code, text, data);
+    }
+    let complete = if is_modern(params) { "\"resultType\":\"complete\"," } else { "" };
+    let meta = data.map(|data| format!(",\"_meta\":{{\"deed.dev/refusal\":{data}}}")).unwrap_or_default();
+    message::result(
+        id,
+        &format!(
+            "{{{complete}\"content\":[{{\"type\":\"text\",\"text\":{}}}],\"isError\":true{meta}}}",
+            message::quoted(text)
+        ),
+    )
+}
+
+/// Whether a request is of 2026-07-28 or later: it says its version itself.
+fn is_modern(params: Option<&RawValue>) -> bool {
+    params.is_some_and(|params| {
+        memchr::memmem::find(params.get().as_bytes(), b"\"io.modelcontextprotocol/protocolVersion\"")
+            .is_some()
+    })
+}

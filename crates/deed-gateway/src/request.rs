@@ -1,0 +1,126 @@
+//! What policy is asked about an intent.
+
+use deed_identity::Inventory;
+use deed_policy::{ApprovalFacts, Decided, Facts, PolicySet, Request, Target, UNCLASSIFIED};
+use deed_record::{RecordId, Ruling, Timestamp};
+
+use crate::{
+    approvals::Approval,
+    intent::{Intent, Place, Who},
+    method::{RESOURCE_READ, TOOL_CALL},
+};
+
+/// A decision, and what made it.
+pub(crate) struct Ruled {
+    pub(crate) decided: Decided,
+    /// Digest of the policy set.
+    pub(crate) policy_set: String,
+}
+
+/// Asks `policy` about `intent`, given what `inventory` says of those who have a part in it.
+pub(crate) fn decide(
+    policy: &PolicySet,
+    inventory: &Inventory,
+    intent: &Intent,
+    approval: Option<&Approval>,
+    tenant: &str,
+    now: Timestamp,
+) -> Ruled {
+    let name = intent.name.as_deref().unwrap_or_default();
+    let uri = match &intent.uri {
+        Some(uri) if intent.method == RESOURCE_READ => uri.clone(),
+        // Tools and prompts can be classified like any other resource.
+        _ => tool_uri(&intent.server, name),
+    };
+    let declared = inventory.resource(&uri);
+    let classification = declared.map_or(UNCLASSIFIED, |resource| &*resource.classification);
+    let restricted_fields = declared
+        .map(|resource| resource.restricted_fields.iter().map(String::as_str).collect())
+        .unwrap_or_default();
+    let resource = if intent.method == RESOURCE_READ {
+        Target::Resource {
+            uri: &uri,
+            kind: declared.and_then(|resource| resource.kind.as_deref()),
+            classification,
+            restricted_fields,
+        }
+    } else {
+        Target::Tool { server: &intent.server, name, version: None, classification, restricted_fields }
+    };
+    let executor = inventory_who(inventory, &intent.place.executor);
+    let environment = executor.environments.first().copied();
+    let request = Request {
+        principal: executor,
+        action: &intent.method,
+        resource,
+        context: Facts {
+            initiator: intent.place.initiator.as_ref().map(|who| inventory_who(inventory, who)),
+            chain_depth: 0,
+            arguments: intent.arguments.as_deref(),
+            classification,
+            environment,
+            tenant,
+            time: now,
+            task: None,
+            credential: None,
+            approval: approval.map(|approval| ApprovalFacts {
+                by: inventory_who(inventory, &approval.by),
+                time: approval.time,
+            }),
+        },
+    };
+    Ruled { decided: policy.decide(&request), policy_set: policy.digest().to_owned() }
+}
+
+/// Whether the caller of a list is not shown a tool: it may not be called, whatever its arguments are.
+pub(crate) fn hides(
+    policy: &PolicySet,
+    inventory: &Inventory,
+    server: &str,
+    name: &str,
+    place: &Place,
+    tenant: &str,
+    now: Timestamp,
+) -> bool {
+    let intent = Intent {
+        id: RecordId([0; 16]),
+        server: server.to_owned(),
+        method: TOOL_CALL.to_owned(),
+        name: Some(name.to_owned()),
+        uri: None,
+        arguments: None,
+        definition: None,
+        place: place.clone(),
+        refused: None,
+    };
+    let Decided { effect, policies, errors, .. } =
+        decide(policy, inventory, &intent, None, tenant, now).decided;
+    // What no policy allows may be allowed with the right arguments, if any policy looks at them.
+    let depends = || policy.files().values().any(|text| text.contains("context.arguments"));
+    effect == Ruling::Deny && errors.is_empty() && (!policies.is_empty() || !depends())
+}
+
+/// The name by which the inventory classifies a tool or a prompt of a server.
+pub(crate) fn tool_uri(server: &str, name: &str) -> String {
+    format!("mcp:{server}/{name}")
+}
+
+/// `who`, with what the inventory says of them.
+fn inventory_who<'a>(inventory: &'a Inventory, who: &'a Who) -> deed_policy::Who<'a> {
+    let key = who.key.as_deref().unwrap_or_default();
+    match inventory.principal(key) {
+        Some(declared) => deed_policy::Who {
+            kind: declared.kind,
+            id: declared.policy_name(),
+            owner: declared.owner.as_deref(),
+            sponsor: declared.sponsor.as_deref(),
+            vendor: declared.vendor.as_deref(),
+            environments: declared.environments.iter().map(String::as_str).collect(),
+        },
+        None => deed_policy::Who {
+            // `agent:release-bot` is `Deed::Agent::"release-bot"`.
+            id: key.strip_prefix(who.kind.as_str()).and_then(|rest| rest.strip_prefix(':')).unwrap_or(key),
+            ..deed_policy::Who::new(who.kind, key)
+        },
+    }
+}

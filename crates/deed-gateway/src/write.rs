@@ -1,0 +1,331 @@
+//! The records that intents and their ends become.
+
+use std::borrow::Cow;
+
+use deed_policy::{Capture, ENGINE, Obligations};
+use deed_record::{
+    Answer, Basis, Change, Decision, Disclosable, Disclose, Kind, Outcome, Principal, PrincipalType,
+    RecordId, Resource, Ruling, Status, StepType, Submission, TermsSent, Text, Timestamp, Tool,
+};
+use serde_json::value::RawValue;
+
+use crate::{
+    approvals::{Reply, StepUp},
+    catalog::{self, HeldTool, News},
+    intent::{Conclusion, Intent, Listed, Listing, Place, Refused, Who},
+    message::quoted,
+    method::{PROMPT_GET, TOOL_CALL, TOOL_LIST, step_type},
+    request::Ruled,
+};
+
+/// The record of `intent`, in JSON on one line.
+pub(crate) fn intent(
+    intent: &Intent,
+    ruled: Option<&Ruled>,
+    approval: Option<RecordId>,
+    tenant: &str,
+    now: Timestamp,
+) -> Vec<u8> {
+    let mut record = placed(Kind::Intent, &intent.place, tenant, now);
+    record.id = Some(intent.id);
+    record.operation = Some(Text::from(&*intent.method));
+    record.step_type = step_type(&intent.method);
+    record.tool = called(intent);
+    record.resource =
+        intent.uri.as_deref().map(|uri| Resource { classification: None, kind: None, uri: uri.into() });
+    record.decision = decision(intent.refused.as_ref(), ruled);
+    record.approvals = approval.map(|approval| vec![approval]);
+    if let Some(arguments) = &intent.arguments {
+        record.disclose.0.push((Text::from("arguments"), whole(arguments)));
+    }
+    if let Some(ruled) = ruled {
+        record
+            .disclose
+            .0
+            .push((Text::from("context"), Disclosable::Whole(Cow::Borrowed(&ruled.decided.seen))));
+    }
+    line(&record)
+}
+
+/// The outcome of an intent that was denied.
+pub(crate) fn denial(intent: &Intent, ruled: Option<&Ruled>, tenant: &str, now: Timestamp) -> Vec<u8> {
+    let code = match (&intent.refused, ruled) {
+        (Some(refused), _) => Text::from(&*refused.code),
+        (None, Some(_)) => Text::from("policy"),
+        (None, None) => Text::from("gateway"),
+    };
+    denied(intent, code, tenant, now)
+}
+
+fn denied(intent: &Intent, code: Text<'_>, tenant: &str, now: Timestamp) -> Vec<u8> {
+    let mut record = placed(Kind::Outcome, &intent.place, tenant, now);
+    record.action = Some(intent.id);
+    record.operation = Some(Text::from(&*intent.method));
+    record.outcome = Some(Outcome {
+        code: Some(code),
+        compensates: None,
+        duration_ms: None,
+        retry_of: None,
+        status: Status::Denied,
+    });
+    line(&record)
+}
+
+/// The record of how an action ended, in JSON on one line.
+pub(crate) fn outcome(conclusion: &Conclusion, tenant: &str) -> Vec<u8> {
+    let mut record = placed(Kind::Outcome, &conclusion.place, tenant, conclusion.time);
+    record.action = Some(conclusion.action);
+    record.operation = Some(Text::from(&*conclusion.method));
+    record.outcome = Some(Outcome {
+        code: conclusion.code.as_deref().map(Text::from),
+        compensates: None,
+        duration_ms: conclusion.duration_ms,
+        retry_of: None,
+        status: conclusion.status,
+    });
+    if let Some(result) = &conclusion.result {
+        record.disclose.0.push((Text::from("result"), whole(result)));
+    }
+    line(&record)
+}
+
+/// The record of an answer to a step-up.
+pub(crate) fn approval(step_up: &StepUp, reply: &Reply, id: RecordId, own: bool, now: Timestamp) -> Vec<u8> {
+    let mut record = placed(Kind::Approval, &step_up.intent.place, &step_up.tenant, now);
+    record.id = Some(id);
+    record.action = Some(step_up.intent.id);
+    record.executor = None;
+    record.initiator = Some(principal(&reply.by));
+    record.operation = Some(Text::from(if own { "self-approval" } else { "approval" }));
+    let answer = if reply.approved { Answer::Approved } else { Answer::Refused };
+    record.terms =
+        Some(TermsSent { answer: Some(answer), by: Some(principal(&reply.by)), ..TermsSent::default() });
+    let reason = reply.reason.as_ref().map(|reason| quoted(reason));
+    if let Some(reason) = &reason {
+        record.disclose.0.push((Text::from("reason"), Disclosable::Whole(Cow::Borrowed(reason))));
+    }
+    line(&record)
+}
+
+/// The record of an answer to what a tool has become; with it, where it is approved, that of what it is now.
+pub(crate) fn tool_approval(
+    held: &HeldTool,
+    reply: &Reply,
+    id: RecordId,
+    issued: RecordId,
+    now: Timestamp,
+) -> Vec<u8> {
+    let answer = if reply.approved { Answer::Approved } else { Answer::Refused };
+    let terms = |change| {
+        Some(TermsSent {
+            answer: Some(answer),
+            by: Some(principal(&reply.by)),
+            change,
+            ..TermsSent::default()
+        })
+    };
+    let mut approval = record(Kind::Approval, &held.tenant, now);
+    approval.id = Some(id);
+    approval.request = Some(held.id);
+    approval.initiator = Some(principal(&reply.by));
+    approval.operation = Some(Text::from("tool approval"));
+    approval.terms = terms(None);
+    let reason = reply.reason.as_ref().map(|reason| quoted(reason));
+    if let Some(reason) = &reason {
+        approval.disclose.0.push((Text::from("reason"), Disclosable::Whole(Cow::Borrowed(reason))));
+    }
+    let mut body = line(&approval);
+    if !reply.approved {
+        return body;
+    }
+    let uri = catalog::resource(&held.server, &held.name);
+    let definition = held.is.as_ref().map(|definition| format!("[{}]", definition.get()));
+    let mut tool = record(Kind::Tool, &held.tenant, now);
+    tool.id = Some(issued);
+    tool.approvals = Some(vec![id]);
+    tool.tool = Some(Tool {
+        digest: Some(Text::from(&*held.digest)),
+        name: Text::from(&*held.name),
+        server: Some(Text::from(&*held.server)),
+        version: None,
+    });
+    tool.resource =
+        Some(Resource { classification: None, kind: Some(Text::from("tool")), uri: Text::from(&*uri) });
+    tool.terms = terms(Some(Change::Issued));
+    if let Some(definition) = &definition {
+        tool.disclose.0.push((Text::from("definition"), Disclosable::Whole(Cow::Borrowed(definition))));
+    }
+    body.push(b'\n');
+    body.extend(line(&tool));
+    body
+}
+
+/// The record of a decision that was made again, with an approval at hand.
+pub(crate) fn cleared(step_up: &StepUp, approval: RecordId, ruled: &Ruled, now: Timestamp) -> Vec<u8> {
+    let mut record = placed(Kind::Step, &step_up.intent.place, &step_up.tenant, now);
+    record.action = Some(step_up.intent.id);
+    record.approvals = Some(vec![approval]);
+    record.operation = Some(Text::from(&*step_up.intent.method));
+    record.step_type = Some(StepType::PolicyCheck);
+    record.decision = decision(None, Some(ruled));
+    record.disclose.0.push((Text::from("context"), Disclosable::Whole(Cow::Borrowed(&ruled.decided.seen))));
+    line(&record)
+}
+
+/// The outcome of a step-up that was not approved.
+pub(crate) fn lapsed(step_up: &StepUp, code: &str, now: Timestamp) -> Vec<u8> {
+    denied(&step_up.intent, Text::from(code), &step_up.tenant, now)
+}
+
+/// The record of a tool whose definition is new.
+pub(crate) fn tool(
+    listing: &Listing,
+    listed: &Listed,
+    new: News,
+    id: RecordId,
+    tenant: &str,
+    now: Timestamp,
+) -> Vec<u8> {
+    let uri = catalog::resource(&listing.server, &listed.name);
+    let definition = format!("[{}]", listed.definition.get());
+    let mut record = placed(Kind::Tool, &listing.place, tenant, now);
+    record.id = Some(id);
+    record.span_id = None;
+    record.operation = Some(Text::from(TOOL_LIST));
+    record.tool = Some(Tool {
+        digest: Some(Text::from(&*listed.digest)),
+        name: Text::from(&*listed.name),
+        server: Some(Text::from(&*listing.server)),
+        version: None,
+    });
+    record.resource =
+        Some(Resource { classification: None, kind: Some(Text::from("tool")), uri: Text::from(&*uri) });
+    let change = match new {
+        News::First => Change::Issued,
+        News::Changed => Change::Altered,
+    };
+    record.terms = Some(TermsSent { change: Some(change), ..TermsSent::default() });
+    record.disclose.0.push((Text::from("definition"), Disclosable::Whole(Cow::Borrowed(&definition))));
+    line(&record)
+}
+
+/// What must be done besides, as records say it: `capture:summary`, `mask:result.tax_id`.
+pub(crate) fn obligations_of(decision: Option<&Decision<'_>>) -> Obligations {
+    let mut obligations = Obligations::default();
+    for obligation in decision.iter().flat_map(|decision| &decision.obligations) {
+        match obligation.split_once(':') {
+            Some(("mask", path)) => obligations.mask.push(path.to_owned()),
+            Some(("capture", "summary")) => obligations.capture = Some(Capture::Summary),
+            Some(("capture", "full")) => obligations.capture = Some(Capture::Full),
+            _ => {}
+        }
+    }
+    obligations
+}
+
+fn decision<'a>(refused: Option<&'a Refused>, ruled: Option<&'a Ruled>) -> Option<Decision<'a>> {
+    if let Some(refused) = refused {
+        return Some(Decision {
+            effect: Ruling::Deny,
+            engine: None,
+            errors: vec![Text::from(&*refused.why)],
+            obligations: Vec::new(),
+            policies: Vec::new(),
+            policy_set: None,
+        });
+    }
+    let Ruled { decided, policy_set } = ruled?;
+    Some(Decision {
+        effect: decided.effect,
+        engine: Some(Text::from(ENGINE)),
+        errors: decided.errors.iter().map(|error| Text::from(&**error)).collect(),
+        obligations: decided.obligations.to_texts().into_iter().map(Text::from).collect(),
+        policies: decided.policies.iter().map(|policy| Text::from(&**policy)).collect(),
+        policy_set: Some(Text::from(&**policy_set)),
+    })
+}
+
+fn called(intent: &Intent) -> Option<Tool<'_>> {
+    let name = intent.name.as_deref().filter(|_| matches!(&*intent.method, TOOL_CALL | PROMPT_GET))?;
+    Some(Tool {
+        digest: intent.definition.as_deref().map(Text::from),
+        name: Text::from(name),
+        server: Some(Text::from(&*intent.server)),
+        version: None,
+    })
+}
+
+/// A record that says where and who.
+fn placed<'a>(kind: Kind, place: &'a Place, tenant: &'a str, time: Timestamp) -> Submission<'a> {
+    Submission {
+        executor: Some(principal(&place.executor)),
+        initiator: place.initiator.as_ref().map(principal),
+        parent_span_id: place.parent_span_id,
+        session: place.session.as_deref().map(Text::from),
+        span_id: Some(place.span_id),
+        trace_id: Some(place.trace_id),
+        ..record(kind, tenant, time)
+    }
+}
+
+/// A record of what Deed did itself.
+fn record(kind: Kind, tenant: &str, time: Timestamp) -> Submission<'_> {
+    Submission {
+        action: None,
+        approvals: None,
+        artifact: None,
+        basis: Some(Basis::Enforced),
+        chain: None,
+        credential: None,
+        decision: None,
+        disclose: Disclose::default(),
+        effects: None,
+        environment: None,
+        exception: None,
+        executor: None,
+        grant: None,
+        id: None,
+        initiator: None,
+        kind,
+        operation: None,
+        outcome: None,
+        parent_span_id: None,
+        permission: None,
+        personal: None,
+        request: None,
+        resource: None,
+        retention: None,
+        session: None,
+        source: None,
+        span_id: None,
+        step_type: None,
+        supersedes: None,
+        task: None,
+        tenant: Some(Text::from(tenant)),
+        terms: None,
+        time,
+        tool: None,
+        trace_id: None,
+    }
+}
+
+fn principal(who: &Who) -> Principal<'_> {
+    let key = who.key.as_deref().filter(|key| !key.is_empty()).map(Text::from);
+    Principal {
+        instance: who.instance.as_deref().map(Text::from),
+        // A name is kept with the key, and needs one.
+        name: who.name.as_deref().filter(|_| key.is_some()).map(Text::from),
+        kind: if key.is_some() { who.kind } else { PrincipalType::Unknown },
+        key,
+        vendor: None,
+    }
+}
+
+fn whole(text: &RawValue) -> Disclosable<'_> {
+    Disclosable::Whole(Cow::Borrowed(text.get()))
+}
+
+fn line(record: &Submission<'_>) -> Vec<u8> {
+    // A record of strings and numbers is always JSON; what is none would be refused as a record.
+    serde_json::to_vec(record).unwrap_or_default()
+}

@@ -1,0 +1,123 @@
+//! Step-ups: for these arguments, once, in time, by somebody else.
+
+use deed_gateway::{Reply, ReplyError, Who};
+use deed_record::PrincipalType;
+
+use crate::support::{Between, answer, call, of_kind};
+
+const STEP_UP: &str = r#"@id("rest") permit (principal, action, resource);
+    @id("ask-first") @effect("step_up")
+    forbid (principal, action == Deed::Action::"tools/call", resource == Deed::Tool::"files/wipe");"#;
+
+fn human(name: &str) -> Who {
+    Who { kind: PrincipalType::Human, key: Some(format!("human:{name}")), name: None, instance: None }
+}
+
+fn yes(name: &str) -> Reply {
+    Reply { approved: true, by: human(name), reason: Some("CHG-12".into()) }
+}
+
+/// The ids of those that wait, oldest first, once there are so many.
+async fn waiting(between: &Between, count: usize) -> Vec<deed_record::RecordId> {
+    loop {
+        let waiting = between.point.waiting();
+        if waiting.len() == count {
+            return waiting.into_iter().map(|one| one.id).collect();
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_call_waits_for_a_human_and_others_do_not_wait_for_it() {
+    let mut between = Between::with(STEP_UP);
+    between.client.send(&call(1, "wipe", r#"{"path":"/a"}"#)).await;
+    between.client.send(&call(2, "read", "{}")).await;
+    assert_eq!(between.server.hear().await["id"], 2);
+    let ids = waiting(&between, 1).await;
+    between.point.reply(ids[0], &yes("bob")).await.expect("approved");
+    let heard = between.server.hear().await;
+    assert_eq!((&heard["id"], &heard["params"]["arguments"]["path"]), (&1.into(), &"/a".into()));
+    between.server.send(&answer(1, "wiped")).await;
+    assert_eq!(between.client.hear().await["id"], 1);
+    assert!(matches!(between.point.reply(ids[0], &yes("bob")).await, Err(ReplyError::Unknown(_))), "once");
+
+    let recorded = between.end().await;
+    let wipe =
+        of_kind(&recorded, "intent").into_iter().find(|intent| intent["tool"]["name"] == "wipe").unwrap();
+    assert_eq!(wipe["decision"]["effect"], "step_up");
+    let approval = of_kind(&recorded, "approval")[0];
+    assert_eq!((&approval["action"], &approval["terms"]["answer"]), (&wipe["id"], &"approved".into()));
+    let check = of_kind(&recorded, "step")[0];
+    assert_eq!(
+        (&check["step_type"], &check["decision"]["effect"]),
+        (&"policy_check".into(), &"allow".into())
+    );
+    assert_eq!(check["approvals"][0], approval["id"]);
+}
+
+#[tokio::test]
+async fn like_calls_are_approved_one_by_one() {
+    let mut between = Between::with(STEP_UP);
+    between.client.send(&call(1, "wipe", r#"{"path":"/a"}"#)).await;
+    waiting(&between, 1).await;
+    between.client.send(&call(2, "wipe", r#"{"path":"/a"}"#)).await;
+    let ids = waiting(&between, 2).await;
+    between.point.reply(ids[1], &yes("bob")).await.expect("approved");
+    assert_eq!(between.server.hear().await["id"], 2, "the second was approved, not the first");
+    assert!(between.server.is_silent().await);
+    let no = Reply { approved: false, by: human("bob"), reason: Some("freeze".into()) };
+    between.point.reply(ids[0], &no).await.expect("refused");
+    let refusal = between.client.hear().await;
+    let text = refusal["result"]["content"][0]["text"].as_str().unwrap();
+    assert!(text.contains("freeze") && text.contains("human:bob"), "{text}");
+    between.server.send(&answer(2, "wiped")).await;
+    let recorded = between.end().await;
+    let statuses: Vec<_> =
+        of_kind(&recorded, "outcome").iter().map(|one| one["outcome"]["status"].clone()).collect();
+    assert_eq!(statuses, ["denied", "success"]);
+}
+
+#[tokio::test]
+async fn an_approval_that_comes_late_is_for_the_same_call_once() {
+    let mut between = Between::with_patience(STEP_UP, std::time::Duration::ZERO);
+    between.client.send(&call(1, "wipe", r#"{"path":"/a","n":1}"#)).await;
+    let refusal = between.client.hear().await;
+    let text = refusal["result"]["content"][0]["text"].as_str().unwrap();
+    let ids = waiting(&between, 1).await;
+    assert!(text.contains(&format!("deed approve {}", ids[0])), "{text}");
+    between.point.reply(ids[0], &yes("bob")).await.expect("approved");
+    // Other arguments are another call; the same ones in another order are not.
+    between.client.send(&call(2, "wipe", r#"{"path":"/b","n":1}"#)).await;
+    assert_eq!(between.client.hear().await["result"]["isError"], true);
+    between.client.send(&call(3, "wipe", r#"{"n":1,"path":"/a"}"#)).await;
+    assert_eq!(between.server.hear().await["id"], 3);
+    between.client.send(&call(4, "wipe", r#"{"path":"/a","n":1}"#)).await;
+    assert_eq!(between.client.hear().await["id"], 4, "it was used up");
+    between.server.send(&answer(3, "wiped")).await;
+    let recorded = between.end().await;
+    let approved = of_kind(&recorded, "approval")[0]["id"].clone();
+    let used = of_kind(&recorded, "intent").into_iter().find(|intent| intent["approvals"][0] == approved);
+    assert_eq!(used.unwrap()["decision"]["effect"], "allow");
+}
+
+#[tokio::test]
+async fn whoever_asked_or_executes_cannot_approve() {
+    let mut between = Between::with_people(STEP_UP, "human:ann", "agent:bot");
+    between.client.send(&call(1, "wipe", "{}")).await;
+    let ids = waiting(&between, 1).await;
+    for by in [
+        human("ann"),
+        Who { kind: PrincipalType::Agent, ..human("x") },
+        Who { key: None, ..human("x") },
+        Who { key: Some("agent:bot".into()), ..human("x") },
+    ] {
+        let reply = Reply { approved: true, by, reason: None };
+        assert!(
+            matches!(between.point.reply(ids[0], &reply).await, Err(ReplyError::NotTheirs(_))),
+            "{reply:?}"
+        );
+    }
+    between.point.reply(ids[0], &yes("bob")).await.expect("approved");
+    assert_eq!(between.server.hear().await["id"], 1);
+}

@@ -1,0 +1,6 @@
+//! The gateway between real streams, over a real ledger.
+
+mod approvals;
+mod relay;
+mod support;
+mod tools;

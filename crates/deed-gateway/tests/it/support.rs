@@ -1,0 +1,172 @@
+//! A client, a server, and a relay between them.
+
+use std::{sync::Arc, time::Duration};
+
+use deed_gateway::{DecisionPoint, Door, InForce, Nowhere, Recorder, relay::Relay};
+use deed_ledger::{Ledger, Options};
+use deed_policy::PolicySet;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines, duplex, split},
+    task::JoinHandle,
+    time::timeout,
+};
+
+/// How long anything may take in a test.
+const LONG: Duration = Duration::from_secs(20);
+
+/// One end of a stream of lines.
+pub(crate) struct End {
+    lines: Lines<BufReader<tokio::io::ReadHalf<DuplexStream>>>,
+    out: tokio::io::WriteHalf<DuplexStream>,
+}
+
+impl End {
+    fn new(stream: DuplexStream) -> Self {
+        let (read, out) = split(stream);
+        End { lines: BufReader::new(read).lines(), out }
+    }
+
+    pub(crate) async fn send(&mut self, line: &str) {
+        self.out.write_all(format!("{line}\n").as_bytes()).await.expect("the stream is open");
+    }
+
+    /// The next line, as text.
+    pub(crate) async fn text(&mut self) -> Option<String> {
+        timeout(LONG, self.lines.next_line()).await.expect("a line in time").expect("a stream")
+    }
+
+    /// The next line, as JSON.
+    pub(crate) async fn hear(&mut self) -> Value {
+        let line = self.text().await.expect("a line");
+        serde_json::from_str(&line).expect("JSON")
+    }
+
+    /// Whether nothing comes for a while.
+    pub(crate) async fn is_silent(&mut self) -> bool {
+        timeout(Duration::from_millis(300), self.lines.next_line()).await.is_err()
+    }
+
+    pub(crate) async fn close(mut self) {
+        self.out.shutdown().await.expect("the stream is open");
+    }
+}
+
+/// Who is named on the command line.
+#[derive(Clone, Default)]
+struct Who {
+    initiator: Option<deed_gateway::Who>,
+    executor: Option<deed_gateway::Who>,
+}
+
+/// `TYPE:NAME`.
+fn who(name: &str) -> deed_gateway::Who {
+    let kind = name.split(':').next().and_then(|kind| kind.parse().ok()).expect("a type");
+    deed_gateway::Who { kind, key: Some(name.to_owned()), name: None, instance: None }
+}
+
+/// A relay, with a hand on each of its sides.
+pub(crate) struct Between {
+    pub(crate) client: End,
+    pub(crate) server: End,
+    pub(crate) ledger: Ledger,
+    pub(crate) point: Arc<DecisionPoint>,
+    running: JoinHandle<std::io::Result<()>>,
+    who: Who,
+    patience: Duration,
+    _folder: TempDir,
+}
+
+impl Between {
+    /// With these policies in force, the starter set if none.
+    pub(crate) fn with(policies: &str) -> Self {
+        Between::over(policies, Who::default(), LONG)
+    }
+
+    /// The same, for a client that waits for a human no longer than `patience`.
+    pub(crate) fn with_patience(policies: &str, patience: Duration) -> Self {
+        Between::over(policies, Who::default(), patience)
+    }
+
+    /// The same, for `executor` acting for `initiator`.
+    pub(crate) fn with_people(policies: &str, initiator: &str, executor: &str) -> Self {
+        Between::over(policies, Who { initiator: Some(who(initiator)), executor: Some(who(executor)) }, LONG)
+    }
+
+    fn over(policies: &str, who: Who, patience: Duration) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let ledger = Ledger::open(folder.path(), Options::default()).expect("a store");
+        let policy = match policies {
+            "" => PolicySet::starter(),
+            text => {
+                PolicySet::of_files([("a.cedar".to_owned(), text.to_owned())].into()).expect("good policies")
+            }
+        };
+        let force = InForce { policy: Arc::new(policy), ..InForce::default() };
+        let point = Arc::new(DecisionPoint::new(ledger.clone(), force, Duration::from_secs(2)));
+        let (client, server, running) = connect(&point, &who, patience);
+        Between { client, server, ledger, point, running, who, patience, _folder: folder }
+    }
+
+    /// The same store and policies, with a new client and a new server.
+    pub(crate) fn again(mut self) -> Self {
+        (self.client, self.server, self.running) = connect(&self.point, &self.who, self.patience);
+        self
+    }
+
+    /// The client leaves; what is in the log then, in order.
+    pub(crate) async fn end(self) -> Vec<Value> {
+        self.client.close().await;
+        self.server.close().await;
+        timeout(LONG, self.running).await.expect("an end in time").expect("no panic").expect("no error");
+        records(&self.ledger)
+    }
+
+    /// The server ends by itself; what is in the log then.
+    pub(crate) async fn server_ends(self) -> Vec<Value> {
+        self.server.close().await;
+        timeout(LONG, self.running).await.expect("an end in time").expect("no panic").expect("no error");
+        records(&self.ledger)
+    }
+}
+
+fn connect(
+    point: &Arc<DecisionPoint>,
+    people: &Who,
+    patience: Duration,
+) -> (End, End, JoinHandle<std::io::Result<()>>) {
+    let (client, client_side) = duplex(1 << 20);
+    let (server, server_side) = duplex(1 << 20);
+    let door = Door::new("files", people.initiator.clone(), people.executor.clone()).expect("a door");
+    let relay = Relay::<Nowhere>::new(door, Recorder::Here(point.clone(), "default".into()), patience);
+    let ((client_in, client_out), (server_out, server_in)) = (split(client_side), split(server_side));
+    let running =
+        tokio::spawn(relay.run(BufReader::new(client_in), client_out, BufReader::new(server_out), server_in));
+    (End::new(client), End::new(server), running)
+}
+
+/// Every record of a log, as sealed.
+pub(crate) fn records(ledger: &Ledger) -> Vec<Value> {
+    let size = ledger.snapshot().size();
+    (0..size)
+        .map(|index| serde_json::from_slice(&ledger.leaf(index).expect("a leaf").leaf).expect("JSON"))
+        .collect()
+}
+
+/// The records of that kind.
+pub(crate) fn of_kind<'r>(records: &'r [Value], kind: &str) -> Vec<&'r Value> {
+    records.iter().filter(|record| record["kind"] == kind).collect()
+}
+
+/// A call of a tool.
+pub(crate) fn call(id: u64, name: &str, arguments: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{name}","arguments":{arguments}}}}}"#
+    )
+}
+
+/// The answer to a call.
+pub(crate) fn answer(id: u64, text: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"{text}"}}]}}}}"#)
+}

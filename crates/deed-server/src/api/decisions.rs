@@ -1,0 +1,152 @@
+//! What doors of this machine ask: `POST /v1/intents`, `/v1/waits`, `/v1/listings`,
+//! `/v1/outcomes`; and what people do about decisions: `/v1/approvals`, `POST /v1/policies`.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use axum::{body::Body, extract::State, response::Response};
+use deed_gateway::{Conclusion, Intent, Listing, Reply, ReplyError, Unavailable, Wait};
+use deed_policy::PolicySet;
+use deed_record::RecordId;
+use http::HeaderMap;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::json;
+
+use crate::{
+    api::{Named, json},
+    app::App,
+    auth::{Enforcing, Operating, Reading},
+    body::Received,
+    force::PublishError,
+    problem::{Kind, Problem},
+};
+
+/// Whose records those of doors on this machine are.
+const TENANT: &str = "default";
+/// No question waits longer for a human.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// Decides on an intent, and answers once that is recorded (INVARIANT D1).
+pub(crate) async fn intend(
+    State(app): State<Arc<App>>,
+    _: Enforcing,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let intent: Intent = read(Received::read(&app, &headers, body).await?)?;
+    json(&app.engine.decisions().intend(&intent, TENANT).await.map_err(unavailable)?)
+}
+
+/// Waits for a human to answer a step-up.
+pub(crate) async fn wait(
+    State(app): State<Arc<App>>,
+    _: Enforcing,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let Wait { answer, seconds } = read(Received::read(&app, &headers, body).await?)?;
+    let patience = Duration::from_secs(seconds).min(LONGEST_WAIT);
+    json(&app.engine.decisions().wait(&answer, patience).await.map_err(unavailable)?)
+}
+
+/// Lists what waits for a human: step-ups, and tools whose definition changed.
+pub(crate) async fn approvals(State(app): State<Arc<App>>, _: Operating) -> Result<Response, Problem> {
+    let answer = app.ask(|engine| {
+        let decisions = engine.decisions();
+        Ok(json!({ "approvals": decisions.waiting(), "tools": decisions.held_tools()? }))
+    });
+    json(&answer.await?)
+}
+
+/// Answers a step-up.
+pub(crate) async fn reply(
+    State(app): State<Arc<App>>,
+    _: Operating,
+    Named(id): Named<RecordId>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let reply: Reply = read(Received::read(&app, &headers, body).await?)?;
+    let record = app.engine.decisions().reply(id, &reply).await.map_err(|error| match error {
+        ReplyError::Unknown(_) => Problem::new(Kind::NotFound, error.to_string()),
+        ReplyError::NotTheirs(why) => Problem::new(Kind::NotTheirs, why),
+        ReplyError::Unavailable(error) => unavailable(error),
+    })?;
+    json(&json!({ "approval_id": record, "action_id": id, "approved": reply.approved }))
+}
+
+/// Notes what a server offers, and says what of it the caller may see.
+pub(crate) async fn catalog(
+    State(app): State<Arc<App>>,
+    _: Enforcing,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let listing: Listing = read(Received::read(&app, &headers, body).await?)?;
+    json(&app.engine.decisions().catalog(&listing, TENANT).await.map_err(unavailable)?)
+}
+
+/// Records how an action ended.
+pub(crate) async fn conclude(
+    State(app): State<Arc<App>>,
+    _: Enforcing,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let conclusion: Conclusion = read(Received::read(&app, &headers, body).await?)?;
+    json(&app.engine.decisions().conclude(&conclusion, TENANT).await.map_err(unavailable)?)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Publication {
+    files: BTreeMap<String, String>,
+    /// Who publishes it, as the system knows them.
+    by: String,
+}
+
+/// Records a policy set and puts it into force.
+pub(crate) async fn publish(
+    State(app): State<Arc<App>>,
+    _: Operating,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let Publication { files, by } = read(Received::read(&app, &headers, body).await?)?;
+    let answer = app.ask(move |engine| {
+        let (set, receipt) = engine.publish(files, &by).map_err(|error| match error {
+            PublishError::Wrong(error) => Problem::new(Kind::Policy, error.to_string()),
+            PublishError::Unrecorded(error) => error.into(),
+            PublishError::Secret(why) => Problem::new(Kind::Policy, why),
+        })?;
+        Ok(json!({ "policy_set": set.digest(), "policies": policies(&set), "receipt": receipt }))
+    });
+    json(&answer.await?)
+}
+
+/// Derives a recorded decision again.
+pub(crate) async fn replay(
+    State(app): State<Arc<App>>,
+    Reading(caller): Reading,
+    Named(id): Named<RecordId>,
+) -> Result<Response, Problem> {
+    let answer = app.ask(move |engine| {
+        let replayed = engine.replay(id, caller.tenant());
+        let replayed = replayed.map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
+        replayed.ok_or_else(|| Problem::new(Kind::NotFound, format!("no record `{id}` holds a decision")))
+    });
+    json(&answer.await?)
+}
+
+fn policies(set: &PolicySet) -> usize {
+    set.files().len()
+}
+
+fn read<T: DeserializeOwned>(received: Received) -> Result<T, Problem> {
+    let body = received.plain()?;
+    serde_json::from_slice(&body)
+        .map_err(|error| Problem::new(Kind::BadRequest, format!("the body: {error}")))
+}
+
+fn unavailable(error: Unavailable) -> Problem {
+    Problem::new(Kind::Unavailable, error.why())
+}

@@ -1,0 +1,98 @@
+//! `deed mcp`: a door in front of an MCP server that speaks over standard input and output.
+
+use std::{path::PathBuf, process::Stdio, sync::Arc, time::Duration};
+
+use deed_gateway::{Door, Recorder, Road, Unavailable, relay::Relay};
+use tokio::{
+    io::BufReader,
+    process::{Child, Command},
+    time::timeout,
+};
+
+use crate::{
+    access::Access,
+    cli::{Global, Mcp},
+    client::{Request, Response},
+    exit::{Code, Failure, Outcome},
+    output::note,
+    stop::Stop,
+    values,
+};
+
+/// How long a server may take to end once nobody speaks to it.
+const ENDING: Duration = Duration::from_secs(5);
+/// How long a call waits for a decision before it is refused.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(crate) async fn run(global: &Global, mcp: Mcp, stop: &Stop) -> Outcome {
+    // `--server` names the tool server here; records go to the store of this machine.
+    let access = Access::at_store(global)?;
+    let initiator = mcp.initiator.unwrap_or_else(values::system_who);
+    let door = Door::new(&mcp.server, Some(initiator), mcp.executor)
+        .map_err(|error| Failure::new(error.to_string()).code(Code::Unavailable))?;
+    let mut server = start(&mcp.command)?;
+    let (Some(server_in), Some(server_out)) = (server.stdin.take(), server.stdout.take()) else {
+        return Err(Failure::new("failed to speak to the server: it has no standard input and output"));
+    };
+    // Made, and taken hold of, before the first call comes: a store that cannot be used is said at once.
+    if let Err(failure) = access.call(&Request::get("/v1/health")).await {
+        note("nothing will be let through: the store cannot be used");
+        crate::output::report(&failure);
+    }
+    let relay = Relay::new(
+        door,
+        Recorder::There(Arc::new(Store(access.clone()))),
+        Duration::from_secs(mcp.wait.into()),
+    );
+    let client_in = BufReader::new(tokio::io::stdin());
+    let relaying = relay.run(client_in, tokio::io::stdout(), BufReader::new(server_out), server_in);
+    let relayed = tokio::select! {
+        relayed = relaying => relayed,
+        () = stop.asked() => Ok(()),
+    };
+    let ended = end(server).await;
+    let worked = relayed.map_err(|error| Failure::new("the connection broke").detail(error.to_string()));
+    access.finish(worked.and(ended)).await
+}
+
+fn start(command: &[String]) -> Result<Child, Failure> {
+    let (program, arguments) = command
+        .split_first()
+        .ok_or_else(|| Failure::usage("which server? deed mcp --server NAME -- COMMAND"))?;
+    Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| {
+            let path = PathBuf::from(program);
+            Failure::new(format!("failed to start `{}`", path.display())).detail(error.to_string())
+        })
+}
+
+/// Its standard input is closed by now, which asks it to end (MCP, stdio, shutdown).
+async fn end(mut server: Child) -> Outcome {
+    match timeout(ENDING, server.wait()).await {
+        Ok(Ok(status)) if status.success() => Ok(()),
+        Ok(Ok(status)) => Err(Failure::new(format!("the server ended with {status}"))),
+        Ok(Err(error)) => Err(Failure::new("failed to wait for the server").detail(error.to_string())),
+        Err(_) => server
+            .kill()
+            .await
+            .map_err(|error| Failure::new("failed to end the server").detail(error.to_string())),
+    }
+}
+
+/// The way to whoever holds the store.
+struct Store(Access);
+
+impl Road for Store {
+    async fn post(&self, path: &'static str, body: Vec<u8>) -> Result<Vec<u8>, Unavailable> {
+        let request = Request::post(path, "application/json", body);
+        let failed = |failure: Failure| Unavailable::new(failure.to_string());
+        let answer = timeout(PATIENCE, self.0.call(&request)).await;
+        let answer = answer.map_err(|_| Unavailable::new("whoever holds the store does not answer"))?;
+        Ok(answer.and_then(Response::good).map_err(failed)?.into())
+    }
+}
