@@ -1,1 +1,12 @@
-fn x() {}
+//! What the token service relies on: who is believed, that nothing widens, that revocations hold.
+
+mod bindings;
+mod exchanges;
+mod hostile;
+mod keys;
+mod narrowing;
+mod second_opinion;
+mod states;
+mod support;
+mod transactions;
+mod vectors;
