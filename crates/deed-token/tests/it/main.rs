@@ -1,6 +1,9 @@
 //! What the token service relies on: who is believed, that nothing widens, that revocations hold.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod bindings;
+mod deputies;
 mod exchanges;
 mod hostile;
 mod keys;

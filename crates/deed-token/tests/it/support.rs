@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use deed_record::Timestamp;
 use deed_token::{
     Agent, Evidence, ExchangeError, Expected, Grant, Issuer, KeySet, OidcIssuer, OwnToken, Policy, Proof,
-    ReplaySet, Request, Secret, SigningKey, State, TokenType, Trust, authenticate, exchange, policy::Reach,
-    scope::Scope, trust::TenantOf,
+    ReplaySet, Request, Secret, SigningKey, State, TokenType, Trust, VerifyError, authenticate, exchange,
+    policy::Reach, scope::Scope, trust::TenantOf,
 };
 use serde_json::{Value, json};
 
@@ -121,6 +121,11 @@ impl World {
         let form = format!("resource={TICKETS}&resource={FILES}&scope=tickets:read+tickets:write{form}");
         self.ask(Ask::new(&ann, "planner", &form)).unwrap()
     }
+}
+
+/// What is said to a subject token of Ann's issuer.
+pub(crate) fn subject(world: &World, token: &str) -> Result<String, VerifyError> {
+    world.trust.subject(token, TokenType::Jwt, &world.issuer, at(NOW)).map(|subject| subject.key().to_owned())
 }
 
 /// A token that was issued.
