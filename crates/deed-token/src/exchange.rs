@@ -164,6 +164,9 @@ pub fn exchange(
         Source::Own(own) => Base::own(own, actor, proof, policy, state, now)?,
     };
     let terms = base.terms(request, evidence, policy, unix(now), jti)?;
+    if !terms.fits() {
+        return Err(ExchangeError::ResultTooLarge);
+    }
     // INVARIANT D7: checked on the finished terms once more, by other code.
     if subject.own().is_some_and(|own| !terms.is_within(own.terms())) {
         return Err(ExchangeError::Wider);
@@ -176,7 +179,8 @@ pub(crate) fn admit(subject: &Subject, actor: &Actor, state: &State) -> Result<(
     if subject.tenant() != actor.principal.tenant {
         return Err(ExchangeError::Tenant);
     }
-    for key in [subject.key(), &actor.principal.key] {
+    let chain = subject.chain().iter().map(|hop| hop.key.as_str());
+    for key in [subject.key(), &actor.principal.key].into_iter().chain(chain) {
         if state.is_principal_suspended(key) {
             return Err(ExchangeError::Suspended(key.to_owned()));
         }

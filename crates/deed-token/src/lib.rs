@@ -8,6 +8,7 @@
 //! | [`issue`], [`terms`] | Deed's own tokens: RFC 9068, key rotation |
 //! | [`dpop`], [`replay`] | proof of possession: RFC 9449 |
 //! | [`state`], [`introspect`] | what holds: revocation, suspension, RFC 7662, RFC 7009 |
+//! | [`record`] | what is sealed about all of it |
 //! | [`metadata`] | RFC 8414, RFC 9728 |
 //! | [`txn`] | transaction tokens, a draft, where the policy turns them on |
 //!
@@ -76,6 +77,7 @@ mod jwt;
 pub mod metadata;
 pub mod policy;
 pub mod principal;
+pub mod record;
 pub mod replay;
 pub mod request;
 pub mod scope;

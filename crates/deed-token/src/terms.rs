@@ -11,6 +11,7 @@ use crate::{
     details::Details,
     error::VerifyError,
     jwk::Thumbprint,
+    jwt::LARGEST_TOKEN,
     principal::Hop,
     scope::Scope,
 };
@@ -80,6 +81,13 @@ impl Terms {
     /// What the actor is.
     pub fn actor_kind(&self) -> PrincipalType {
         self.chain.first().map_or(self.subject_kind, |hop| hop.kind)
+    }
+
+    /// Whether a token that says this is small enough to be read again.
+    pub(crate) fn fits(&self) -> bool {
+        /// For header, issuer and signature; base64url makes four characters of three bytes.
+        const AROUND: usize = 1024;
+        self.to_claims("").to_string().len() * 4 / 3 + AROUND <= LARGEST_TOKEN
     }
 
     /// Whether these terms allow nothing that `parent` does not.

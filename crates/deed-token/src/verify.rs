@@ -7,7 +7,7 @@ mod outside;
 
 use std::sync::Arc;
 
-use deed_record::Timestamp;
+use deed_record::{PrincipalType, Timestamp};
 use serde_json::Value;
 
 use self::outside::outside;
@@ -101,6 +101,24 @@ impl Subject {
             Source::Outside(outside) => &outside.principal.key,
             Source::Own(own) => &own.terms().subject,
             Source::Itself(actor) => &actor.principal.key,
+        }
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> PrincipalType {
+        match &self.0 {
+            Source::Outside(outside) => outside.principal.kind,
+            Source::Own(own) => own.terms().subject_kind,
+            Source::Itself(actor) => actor.principal.kind,
+        }
+    }
+
+    /// Who acts for it already, as far as that is believed.
+    pub(crate) fn chain(&self) -> &[Hop] {
+        match &self.0 {
+            Source::Outside(outside) => &outside.chain,
+            Source::Own(own) => &own.terms().chain,
+            Source::Itself(_) => &[],
         }
     }
 

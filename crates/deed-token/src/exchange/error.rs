@@ -95,6 +95,9 @@ pub enum ExchangeError {
     /// Transaction tokens are off, or asked for in a way that makes none.
     #[error("transaction tokens are not issued here, or not for this subject token")]
     Transaction,
+    /// What was asked for, or is carried along, makes no token that could be read again.
+    #[error("the token would be larger than 16 KiB; ask for fewer scopes, resources or details")]
+    ResultTooLarge,
     /// INVARIANT D7 would not hold. A bug, kept from doing harm.
     #[error("the result would be wider than its parent; nothing was issued, please report this")]
     Wider,
@@ -125,6 +128,7 @@ impl ExchangeError {
             | E::Inactive(_)
             | E::Task
             | E::Transaction
+            | E::ResultTooLarge
             | E::Wider => ErrorCode::InvalidRequest,
         }
     }

@@ -283,3 +283,15 @@ fn bundle(key: &deed_token::SigningKey) -> Bundle {
     jwk["use"] = json!("jwt-svid");
     Bundle::parse(&json!({ "keys": [jwk] }).to_string()).unwrap()
 }
+
+#[test]
+fn what_could_not_be_read_again_is_not_issued() {
+    let mut world = World::new();
+    let large = json!({ "sub": "x", "note": "y".repeat(8000) });
+    let ann = world.ann(json!({ "act": large }));
+    assert!(world.ask(Ask::new(&ann, "planner", &format!("resource={TICKETS}"))).is_ok());
+    let larger = json!({ "sub": "x", "note": "y".repeat(11_500) });
+    let ann = world.ann(json!({ "act": larger }));
+    let refused = world.ask(Ask::new(&ann, "planner", &format!("resource={TICKETS}"))).unwrap_err();
+    assert_eq!(refused, ExchangeError::ResultTooLarge);
+}

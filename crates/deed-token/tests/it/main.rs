@@ -2,12 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod any_bytes;
 mod bindings;
 mod deputies;
+mod documents;
 mod exchanges;
 mod hostile;
 mod keys;
 mod narrowing;
+mod records;
 mod second_opinion;
 mod states;
 mod support;
