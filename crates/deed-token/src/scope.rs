@@ -41,6 +41,11 @@ impl Scope {
         self.0.is_subset(&other.0)
     }
 
+    /// Whether it has that word.
+    pub fn contains(&self, word: &str) -> bool {
+        self.0.contains(word)
+    }
+
     /// The words in both.
     pub fn and(&self, other: &Scope) -> Scope {
         Scope(self.0.intersection(&other.0).cloned().collect())

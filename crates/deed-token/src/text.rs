@@ -4,6 +4,7 @@ use std::fmt;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use deed_record::secret;
 use zeroize::Zeroizing;
 
 /// base64url without padding (RFC 7515, section 2).
@@ -102,6 +103,27 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// What a client sent as a name, fit for an error: secrets as their fingerprints, and not too long.
+///
+/// INVARIANT D9: a token that was sent in the wrong parameter is not shown either.
+pub(crate) fn shown(text: &str) -> String {
+    const LONGEST: usize = 200;
+    struct Hidden;
+    impl secret::Fingerprints for Hidden {
+        fn of_token(&self, secret: &[u8]) -> String {
+            Fingerprint(sha256(secret)).to_string()
+        }
+        // Without a key its hash could be tried out.
+        fn of_password(&self, _: &[u8]) -> String {
+            "[hidden]".to_owned()
+        }
+    }
+    let json = serde_json::Value::from(text).to_string();
+    let clean = secret::excise(&json, &Hidden).ok();
+    let clean = clean.and_then(|clean| serde_json::from_str::<String>(&clean.text).ok());
+    clean.map_or_else(|| "[hidden]".to_owned(), |clean| clean.chars().take(LONGEST).collect())
+}
+
 /// Whether `text` is short and has neither spaces nor control characters: fit for a name in a claim.
 pub(crate) fn is_name(text: &str) -> bool {
     (1..=LONGEST_NAME).contains(&text.len()) && !text.chars().any(|c| c.is_control() || c.is_whitespace())
@@ -124,6 +146,17 @@ mod tests {
             assert!(bad.parse::<Fingerprint>().is_err(), "{bad}");
         }
         assert_eq!(format!("{:?}", Secret::new("abc".into())), text);
+    }
+
+    #[test]
+    fn errors_show_names_and_no_tokens() {
+        assert_eq!(shown("tickets:write"), "tickets:write");
+        assert_eq!(shown("https://a.example/mcp"), "https://a.example/mcp");
+        let jwt = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhbm4ifQ.AAAABBBBCCCCDDDDEEEEFFFFGGGGHHHH";
+        for hidden in [jwt.to_owned(), format!("https://a.example/?access_token={jwt}")] {
+            assert!(!shown(&hidden).contains("AAAABBBB"), "{}", shown(&hidden));
+        }
+        assert_eq!(shown(&"x".repeat(900)).len(), 200);
     }
 
     #[test]

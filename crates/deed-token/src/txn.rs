@@ -17,7 +17,7 @@ use crate::{
     scope::Scope,
     state::State,
     terms::Terms,
-    text::Secret,
+    text::{Secret, shown},
     unix,
     verify::TokenType,
 };
@@ -98,8 +98,8 @@ pub fn transaction(
     }
     let scope = request.scope.as_ref().unwrap_or(&terms.scope);
     // INVARIANT D7: the scope is within the access token's, and so is the life.
-    if !scope.is_within(&terms.scope) {
-        return Err(ExchangeError::Scope(scope.clone()));
+    if let Some(more) = scope.words().find(|word| !terms.scope.contains(word)) {
+        return Err(ExchangeError::Scope(shown(more)));
     }
     let issued = unix(now);
     let life = settings.longest.min(request.lifetime.unwrap_or(i64::MAX));

@@ -15,6 +15,7 @@ use crate::{
     scope::Scope,
     state::State,
     terms::{Relation, Terms},
+    text::shown,
     trust::Ceiling,
     unix,
     verify::{Actor, Outside},
@@ -225,7 +226,7 @@ impl Base {
                 && policy.reaches(&self.parent.tenant, target)
                 && ceilings().all(|audience| audience.contains(target));
             if !fits {
-                return Err(ExchangeError::Target(target.clone()));
+                return Err(ExchangeError::Target(shown(target)));
             }
         }
         Ok(asked.clone())
@@ -237,8 +238,8 @@ impl Base {
         let most = scopes.fold(self.parent.scope.clone(), |most, scope| most.and(scope));
         match &request.scope {
             Some(asked) if !asked.is_within(&most) => {
-                let more = asked.words().find(|word| Scope::parse(word).is_some_and(|w| !w.is_within(&most)));
-                Err(ExchangeError::Scope(more.and_then(Scope::parse).unwrap_or_default()))
+                let more = asked.words().find(|word| !most.contains(word));
+                Err(ExchangeError::Scope(shown(more.unwrap_or_default())))
             }
             Some(asked) => Ok(asked.clone()),
             None => Ok(most),

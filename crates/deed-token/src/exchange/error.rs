@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use crate::{
-    details::DetailsError, dpop::ProofError, error::VerifyError, error_code::ErrorCode, scope::Scope,
-    state::Inactive,
+    details::DetailsError, dpop::ProofError, error::VerifyError, error_code::ErrorCode, state::Inactive,
 };
 
-/// Why an exchange was refused. Names parameters, scopes and audiences; never a token.
+/// Why an exchange was refused. Names parameters, scopes and audiences; never a token (INVARIANT D9: what
+/// looks like one is shown as its fingerprint).
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExchangeError {
@@ -73,7 +73,7 @@ pub enum ExchangeError {
     Depth(usize),
     /// A scope that the parent does not have.
     #[error("scope `{0}` is more than may be passed on")]
-    Scope(Scope),
+    Scope(String),
     /// Neither scope nor details.
     #[error("nothing would be granted: neither a scope nor authorization details may be passed on")]
     Nothing,

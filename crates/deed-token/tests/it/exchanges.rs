@@ -242,7 +242,7 @@ fn ceilings_hold() {
     assert_eq!(ask(&format!("resource={FILES}&{details}")), Err(ExchangeError::Target(FILES.into())));
     assert_eq!(
         ask(&format!("resource={TICKETS}&{details}&scope=tickets:write")),
-        Err(ExchangeError::Scope(scope("tickets:write")))
+        Err(ExchangeError::Scope("tickets:write".into()))
     );
 }
 

@@ -7,7 +7,9 @@ use deed_token::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{IDP, NOW, SERVICE, World, at, b64, client, key, merged, set, signed, subject};
+use crate::support::{
+    Ask, IDP, NOW, SERVICE, TICKETS, World, at, b64, client, key, merged, set, signed, subject,
+};
 
 fn payload(more: Value) -> String {
     merged(json!({ "iss": IDP, "sub": "ann", "aud": "deed", "exp": NOW + 60 }), more).to_string()
@@ -232,4 +234,17 @@ fn forms_are_read_in_one_way_only() {
     }
     // Unknown and empty ones do not count.
     assert!(Request::parse(&format!("{good}&new=1&scope=&resource=")).is_ok());
+}
+
+#[test]
+fn tokens_in_the_wrong_parameter_are_not_shown() {
+    let mut world = World::new();
+    let ann = world.ann(json!({}));
+    for form in
+        [format!("resource={TICKETS}&scope={ann}"), format!("audience={ann}"), format!("resource=x:{ann}")]
+    {
+        let error = world.ask(Ask::new(&ann, "planner", &form)).unwrap_err();
+        let signature = ann.rsplit('.').next().unwrap();
+        assert!(!format!("{error} {error:?} {}", error.body()).contains(signature), "{error}");
+    }
 }

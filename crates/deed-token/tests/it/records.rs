@@ -50,7 +50,7 @@ fn refusals_are_records_with_what_was_verified() {
         at(NOW),
         &world.used,
     );
-    let error = ExchangeError::Scope(crate::support::scope("hunter2"));
+    let error = ExchangeError::Scope("hunter2".into());
     for actor in [None, Some(actor.unwrap())] {
         let record = record::refusal(&error, None, actor.as_ref(), at(NOW));
         record.check(true).unwrap();

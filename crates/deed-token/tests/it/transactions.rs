@@ -65,7 +65,7 @@ fn they_are_off_until_there_are_settings() {
         assert!(world.trust.subject(text.expose(), kind, &world.issuer, at(NOW)).is_err());
     }
     for (agent, more, why) in [
-        ("planner", "&scope=admin", ExchangeError::Scope(scope("admin"))),
+        ("planner", "&scope=admin", ExchangeError::Scope("admin".into())),
         ("planner", "&audience=elsewhere", ExchangeError::Transaction),
         ("coder", "", ExchangeError::NotHanded),
     ] {
