@@ -30,6 +30,18 @@ pub(crate) fn value(bytes: &[u8]) -> Result<Value, JsonError> {
     Ok(value)
 }
 
+/// Whether [`value`] would read it again, were it written.
+pub(crate) fn is_shallow(value: &Value) -> bool {
+    fn within(value: &Value, left: usize) -> bool {
+        match value {
+            Value::Array(values) => left > 0 && values.iter().all(|value| within(value, left - 1)),
+            Value::Object(object) => left > 0 && object.values().all(|value| within(value, left - 1)),
+            _ => true,
+        }
+    }
+    within(value, DEEPEST)
+}
+
 /// What is wrong with a JSON text, without quoting it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct JsonError(String);
@@ -155,6 +167,9 @@ mod tests {
         assert!(object(&[b'{', 0xff, b'}']).is_err());
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(DEEPEST), "]".repeat(DEEPEST));
         assert!(object(deep.as_bytes()).is_err());
+        assert!(!is_shallow(&serde_json::from_str(&deep).unwrap_or_default()));
+        let less = format!("{{\"a\":{}{}}}", "[".repeat(DEEPEST - 1), "]".repeat(DEEPEST - 1));
+        assert_eq!(object(less.as_bytes()).map(|object| is_shallow(&Value::Object(object))), Ok(true));
     }
 
     #[test]

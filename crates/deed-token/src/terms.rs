@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use deed_record::PrincipalType;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Value, json as object};
 
 use crate::{
     claims::{Claims, MayAct},
     details::Details,
     error::VerifyError,
+    json,
     jwk::Thumbprint,
     jwt::LARGEST_TOKEN,
     principal::Hop,
@@ -83,11 +84,12 @@ impl Terms {
         self.chain.first().map_or(self.subject_kind, |hop| hop.kind)
     }
 
-    /// Whether a token that says this is small enough to be read again.
+    /// Whether a token that says this is small and shallow enough to be read again.
     pub(crate) fn fits(&self) -> bool {
         /// For header, issuer and signature; base64url makes four characters of three bytes.
         const AROUND: usize = 1024;
-        self.to_claims("").to_string().len() * 4 / 3 + AROUND <= LARGEST_TOKEN
+        let claims = self.to_claims("");
+        json::is_shallow(&claims) && claims.to_string().len() * 4 / 3 + AROUND <= LARGEST_TOKEN
     }
 
     /// Whether these terms allow nothing that `parent` does not.
@@ -115,7 +117,7 @@ impl Terms {
 
     /// The claims of an access token (RFC 9068) of `issuer`.
     pub(crate) fn to_claims(&self, issuer: &str) -> Value {
-        let mut claims = json!({
+        let mut claims = object!({
             "iss": issuer,
             "sub": self.subject,
             "aud": self.audience,
@@ -142,13 +144,13 @@ impl Terms {
             claims["act"] = act;
         }
         if !self.details.is_empty() {
-            claims["authorization_details"] = json!(self.details);
+            claims["authorization_details"] = object!(self.details);
         }
         if let Some(jkt) = self.bound_to {
-            claims["cnf"] = json!({ "jkt": jkt });
+            claims["cnf"] = object!({ "jkt": jkt });
         }
         if let Some(sub) = &self.may_act {
-            claims["may_act"] = json!({ "sub": sub });
+            claims["may_act"] = object!({ "sub": sub });
         }
         claims
     }
@@ -156,7 +158,7 @@ impl Terms {
     /// `act`: nested, the current actor outermost (RFC 8693, section 4.1).
     pub fn act(&self) -> Option<Value> {
         self.chain.iter().rev().fold(None, |inner, hop| {
-            let mut act = json!({ "sub": hop.key, "deed_type": hop.kind });
+            let mut act = object!({ "sub": hop.key, "deed_type": hop.kind });
             if let Some(inner) = inner {
                 act["act"] = inner;
             }

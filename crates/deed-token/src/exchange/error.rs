@@ -96,7 +96,9 @@ pub enum ExchangeError {
     #[error("transaction tokens are not issued here, or not for this subject token")]
     Transaction,
     /// What was asked for, or is carried along, makes no token that could be read again.
-    #[error("the token would be larger than 16 KiB; ask for fewer scopes, resources or details")]
+    #[error(
+        "the token would be larger than 16 KiB or nested too deep; ask for fewer scopes, resources or details"
+    )]
     ResultTooLarge,
     /// INVARIANT D7 would not hold. A bug, kept from doing harm.
     #[error("the result would be wider than its parent; nothing was issued, please report this")]

@@ -294,4 +294,9 @@ fn what_could_not_be_read_again_is_not_issued() {
     let ann = world.ann(json!({ "act": larger }));
     let refused = world.ask(Ask::new(&ann, "planner", &format!("resource={TICKETS}"))).unwrap_err();
     assert_eq!(refused, ExchangeError::ResultTooLarge);
+    // Deep enough to be read here, too deep one level further down.
+    let deep = (0..22).fold(json!({ "sub": "x" }), |inner, _| json!({ "sub": "x", "note": inner }));
+    let ann = world.ann(json!({ "act": deep }));
+    let refused = world.ask(Ask::new(&ann, "planner", &format!("resource={TICKETS}"))).unwrap_err();
+    assert_eq!(refused, ExchangeError::ResultTooLarge);
 }
