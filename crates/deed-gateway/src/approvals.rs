@@ -118,7 +118,7 @@ pub(crate) struct Approval {
 #[derive(Clone, Debug)]
 pub(crate) enum Became {
     /// It was approved; this use of it is the only one.
-    Approved(StepUp, Approval),
+    Approved(Box<StepUp>, Approval),
     /// It was refused, and why.
     Refused(String),
     /// Nobody has answered.
@@ -241,7 +241,7 @@ impl Approvals {
             State::Waiting => Became::Waiting,
             State::Refused(why) => Became::Refused(why),
             State::Approved(approval) => match all.remove(&id) {
-                Some(step_up) => Became::Approved(step_up, approval),
+                Some(step_up) => Became::Approved(Box::new(step_up), approval),
                 None => Became::Waiting,
             },
         }

@@ -16,6 +16,8 @@ use crate::{
     recorder::{Recorder, Road},
 };
 
+/// Outcomes that wait.
+const WAITING: usize = 1024;
 /// Outcomes that are being recorded at a time.
 const UNDER_WAY: usize = 32;
 /// How often one is tried while nothing can be recorded, and how long between.
@@ -25,21 +27,25 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Records outcomes in the background.
 pub(crate) struct Conclusions {
     /// Gone once no more are taken.
-    waiting: Mutex<Option<mpsc::UnboundedSender<Conclusion>>>,
+    waiting: Mutex<Option<mpsc::Sender<Conclusion>>>,
     work: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Conclusions {
     pub(crate) fn new<R: Road>(recorder: Recorder<R>) -> Self {
-        let (waiting, conclusions) = mpsc::unbounded_channel();
+        let (waiting, conclusions) = mpsc::channel(WAITING);
         let work = tokio::spawn(record_all(recorder, conclusions));
         Conclusions { waiting: Mutex::new(Some(waiting)), work: Mutex::new(Some(work)) }
     }
 
-    /// Has `conclusion` recorded. There are no more of them than requests under way.
-    pub(crate) fn add(&self, conclusion: Conclusion) {
-        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.as_ref().is_none_or(|waiting| waiting.send(conclusion).is_err()) {
+    /// Has `conclusion` recorded. Waits for room where recording cannot keep up.
+    pub(crate) async fn add(&self, conclusion: Conclusion) {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let added = match waiting {
+            Some(waiting) => waiting.send(conclusion).await.is_ok(),
+            None => false,
+        };
+        if !added {
             tracing::warn!("an outcome came too late to be recorded; it will be unknown");
         }
     }
@@ -55,7 +61,7 @@ impl Conclusions {
     }
 }
 
-async fn record_all<R: Road>(recorder: Recorder<R>, mut conclusions: mpsc::UnboundedReceiver<Conclusion>) {
+async fn record_all<R: Road>(recorder: Recorder<R>, mut conclusions: mpsc::Receiver<Conclusion>) {
     let mut under_way = JoinSet::new();
     loop {
         tokio::select! {

@@ -8,7 +8,7 @@ use std::{
     future::Future,
     io,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -42,6 +42,8 @@ use crate::{
 pub const LONGEST: usize = 64 << 20;
 /// Messages of the client that are being decided on at a time.
 const UNDER_WAY: usize = 64;
+/// Requests without an answer at a time.
+const MOST_PENDING: usize = 4096;
 /// Messages that wait to be written.
 const QUEUE: usize = 64;
 /// How long the last outcomes may take to be recorded when a connection ends.
@@ -109,11 +111,11 @@ pub struct Relay<R: Road> {
     conclusions: Conclusions,
     /// What the client asked.
     pending: Mutex<HashMap<Id, Pending>>,
+    /// Ids of requests that are being decided on, and whether the client no longer wants them.
+    deciding: Mutex<HashMap<Id, bool>>,
     /// What the server asked.
     asked: Mutex<HashMap<Id, Pending>>,
 }
-
-type Table = Mutex<HashMap<Id, Pending>>;
 
 impl<R: Road> Relay<R> {
     /// A relay through `door`, recording by `recorder`; what a human must approve waits for `patience`.
@@ -124,6 +126,7 @@ impl<R: Road> Relay<R> {
             conclusions: Conclusions::new(recorder.clone()),
             recorder,
             pending: Mutex::default(),
+            deciding: Mutex::default(),
             asked: Mutex::default(),
         })
     }
@@ -143,19 +146,19 @@ impl<R: Road> Relay<R> {
         let (to_server, forwards) = mpsc::channel::<Forward>(QUEUE);
         let writing = tokio::spawn(write_all(replies, client_out, |text| text));
         let forwarding = tokio::spawn(write_all(forwards, server_in, Forward::let_go));
-        let reading = tokio::spawn(self.clone().from_client(client_in, to_client.clone(), to_server));
+        let reading = tokio::spawn(self.clone().read_client(client_in, to_client.clone(), to_server));
         // The server's end is the end: whatever was asked stays without an answer.
-        let answered = self.from_server(server_out, to_client).await;
+        let answered = self.read_server(server_out, to_client).await;
         reading.abort();
         forwarding.abort();
-        self.abandon();
+        self.abandon().await;
         // The client may be gone, and then it is not told.
         drop(timeout(CLOSING, writing).await);
         self.conclusions.finish(CLOSING).await;
         answered
     }
 
-    async fn from_client(
+    async fn read_client(
         self: Arc<Self>,
         mut stream: impl AsyncBufRead + Unpin,
         to_client: mpsc::Sender<String>,
@@ -214,7 +217,7 @@ impl<R: Road> Relay<R> {
                 // Only what the server asked can be answered.
                 match id.and_then(|id| take(&self.asked, &id)) {
                     Some(pending) => {
-                        self.conclude(pending, outcome);
+                        self.conclude(pending, outcome).await;
                         Step::Forward(Forward { text: text.to_owned(), by: Permit::Answer })
                     }
                     None => Step::Nothing,
@@ -224,32 +227,46 @@ impl<R: Road> Relay<R> {
     }
 
     async fn request(&self, text: &str, id: Id, method: &str, params: Option<&RawValue>) -> Step {
-        if method::class(method).is_none() {
-            let why = format!("nobody here knows the method {}", message::quoted(method));
-            return self.refuse(Some(&id), method, "unknown_method", refusal::METHOD_NOT_FOUND, &why).await;
-        }
-        if lock(&self.pending).contains_key(&id) {
+        let is_new = !lock(&self.pending).contains_key(&id)
+            && lock(&self.deciding).insert(id.clone(), false).is_none();
+        if !is_new {
             let why = "a request of this id has no answer yet";
             return self.refuse(Some(&id), method, "duplicate_id", refusal::INVALID_REQUEST, why).await;
         }
+        let step = self.decide(text, &id, method, params).await;
+        if !matches!(step, Step::Wait(_)) {
+            lock(&self.deciding).remove(&id);
+        }
+        step
+    }
+
+    async fn decide(&self, text: &str, id: &Id, method: &str, params: Option<&RawValue>) -> Step {
+        if method::class(method).is_none() {
+            let why = format!("nobody here knows the method {}", message::quoted(method));
+            return self.refuse(Some(id), method, "unknown_method", refusal::METHOD_NOT_FOUND, &why).await;
+        }
+        if lock(&self.pending).len() >= MOST_PENDING {
+            let why = "too many requests have no answer yet";
+            return self.refuse(Some(id), method, "too_many", refusal::INVALID_REQUEST, why).await;
+        }
         let intent = match self.door.intent(method, params) {
             Ok(intent) => intent,
-            Err(why) => return Step::Reply(refusal::unavailable(&id, None, method, &why, params)),
+            Err(why) => return Step::Reply(refusal::unavailable(id, None, method, &why, params)),
         };
         match self.recorder.intend(&intent).await {
-            Ok(Verdict::Go(recorded)) => self.go(text, id, params, intent, recorded),
+            Ok(Verdict::Go(recorded)) => self.go(text, id, params, intent, recorded).await,
             Ok(Verdict::Stop(answer)) if answer.effect == Ruling::StepUp && !self.patience.is_zero() => {
-                Step::Wait(Box::new(Held { text: text.to_owned(), id, intent, answer }))
+                Step::Wait(Box::new(Held { text: text.to_owned(), id: id.clone(), intent, answer }))
             }
-            Ok(Verdict::Stop(answer)) => self.stop(&id, params, intent, &answer),
-            Err(why) => Step::Reply(refusal::unavailable(&id, Some(&intent), method, &why, params)),
+            Ok(Verdict::Stop(answer)) => self.stop(id, params, intent, &answer).await,
+            Err(why) => Step::Reply(refusal::unavailable(id, Some(&intent), method, &why, params)),
         }
     }
 
-    fn go(
+    async fn go(
         &self,
         text: &str,
-        id: Id,
+        id: &Id,
         params: Option<&RawValue>,
         intent: Intent,
         recorded: RecordedIntent,
@@ -261,16 +278,22 @@ impl<R: Road> Relay<R> {
         };
         let obligations = &recorded.answer().obligations;
         let (whole, mask) = (keeps_payload(obligations), obligations.mask.clone());
-        lock(&self.pending).insert(id, Pending { intent, whole, mask, since: Instant::now() });
+        let pending = Pending { intent, whole, mask, since: Instant::now() };
+        // Called off while it was decided on: the server never hears of it.
+        if lock(&self.deciding).get(id).copied().unwrap_or_default() {
+            self.end(&pending, Status::Cancelled, Some("client".into()), None).await;
+            return Step::Nothing;
+        }
+        lock(&self.pending).insert(id.clone(), pending);
         Step::Forward(Forward { text, by: Permit::Recorded(recorded) })
     }
 
     /// What is not done ends here. Whatever else stops it, the decision point has said so already.
-    fn stop(&self, id: &Id, params: Option<&RawValue>, intent: Intent, answer: &Answer) -> Step {
+    async fn stop(&self, id: &Id, params: Option<&RawValue>, intent: Intent, answer: &Answer) -> Step {
         let reply = refusal::denied(id, &intent, answer, params);
         if answer.effect == Ruling::StepUp {
             let pending = Pending { intent, whole: true, mask: Vec::new(), since: Instant::now() };
-            self.end(&pending, Status::Denied, Some("not_approved_in_time".into()), None);
+            self.end(&pending, Status::Denied, Some("not_approved_in_time".into()), None).await;
         }
         Step::Reply(reply)
     }
@@ -282,11 +305,13 @@ impl<R: Road> Relay<R> {
         let Ok(Message::Request { params, .. }) = Message::read(text.as_bytes()) else {
             return Step::Nothing;
         };
-        match verdict {
-            Ok(Verdict::Go(recorded)) => self.go(&text, id, params, intent, recorded),
-            Ok(Verdict::Stop(answer)) => self.stop(&id, params, intent, &answer),
+        let step = match verdict {
+            Ok(Verdict::Go(recorded)) => self.go(&text, &id, params, intent, recorded).await,
+            Ok(Verdict::Stop(answer)) => self.stop(&id, params, intent, &answer).await,
             Err(why) => Step::Reply(refusal::unavailable(&id, Some(&intent), &intent.method, &why, params)),
-        }
+        };
+        lock(&self.deciding).remove(&id);
+        step
     }
 
     async fn notice(&self, text: &str, method: &str, params: Option<&RawValue>) -> Step {
@@ -300,9 +325,13 @@ impl<R: Road> Relay<R> {
         }
         if method == method::CANCELLED
             && let Some(id) = params.and_then(cancelled_id)
-            && let Some(pending) = take(&self.pending, &id)
         {
-            self.end(&pending, Status::Cancelled, Some("client".into()), None);
+            if let Some(is_off) = lock(&self.deciding).get_mut(&id) {
+                *is_off = true;
+                return Step::Nothing;
+            }
+            let Some(pending) = take(&self.pending, &id) else { return Step::Nothing };
+            self.end(&pending, Status::Cancelled, Some("client".into()), None).await;
         }
         Step::Forward(Forward { text: text.to_owned(), by: Permit::Notice })
     }
@@ -319,7 +348,7 @@ impl<R: Road> Relay<R> {
         })
     }
 
-    async fn from_server(
+    async fn read_server(
         &self,
         mut stream: impl AsyncBufRead + Unpin,
         to_client: mpsc::Sender<String>,
@@ -375,10 +404,10 @@ impl<R: Road> Relay<R> {
             Ok(result) if pending.intent.method == method::TOOL_LIST => {
                 self.listed(text, id, &pending, result).await
             }
-            Ok(result) if !pending.mask.is_empty() => return self.masked(text, id, pending, result),
+            Ok(result) if !pending.mask.is_empty() => return self.masked(text, id, pending, result).await,
             _ => text.to_owned(),
         };
-        self.conclude(pending, outcome);
+        self.conclude(pending, outcome).await;
         heard
     }
 
@@ -398,10 +427,10 @@ impl<R: Road> Relay<R> {
     }
 
     /// A result without what policy keeps from the caller (T5).
-    fn masked(&self, text: &str, id: &Id, pending: Pending, result: &RawValue) -> String {
+    async fn masked(&self, text: &str, id: &Id, pending: Pending, result: &RawValue) -> String {
         let (heard, status, code, kept) = match mask::mask(result.get(), &pending.mask) {
             Masked::Untouched => {
-                self.conclude(pending, Ok(result));
+                self.conclude(pending, Ok(result)).await;
                 return text.to_owned();
             }
             Masked::Without(result, fields) => {
@@ -416,7 +445,7 @@ impl<R: Road> Relay<R> {
         // The record holds what the caller got: what was blocked is nowhere.
         let kept =
             RawValue::from_string(kept).ok().map(|kept| ending::kept(&kept, pending.whole).into_owned());
-        self.end(&pending, status, code, kept);
+        self.end(&pending, status, code, kept).await;
         heard
     }
 
@@ -437,17 +466,23 @@ impl<R: Road> Relay<R> {
         }
     }
 
-    fn conclude(&self, pending: Pending, outcome: Result<&RawValue, &RawValue>) {
+    async fn conclude(&self, pending: Pending, outcome: Result<&RawValue, &RawValue>) {
         let (status, code) = ending::of(outcome);
         let payload = outcome.unwrap_or_else(|error| error);
         let kept = ending::kept(payload, pending.whole).into_owned();
-        self.end(&pending, status, code, Some(kept));
+        self.end(&pending, status, code, Some(kept)).await;
     }
 
     /// INVARIANT D11: whatever was asked ends.
-    fn end(&self, pending: &Pending, status: Status, code: Option<String>, result: Option<Box<RawValue>>) {
+    async fn end(
+        &self,
+        pending: &Pending,
+        status: Status,
+        code: Option<String>,
+        result: Option<Box<RawValue>>,
+    ) {
         let Pending { intent, since, .. } = pending;
-        self.conclusions.add(Conclusion {
+        let conclusion = Conclusion {
             action: intent.id,
             server: intent.server.clone(),
             method: intent.method.clone(),
@@ -457,24 +492,26 @@ impl<R: Road> Relay<R> {
             code,
             duration_ms: i64::try_from(since.elapsed().as_millis()).ok(),
             result,
-        });
+        };
+        self.conclusions.add(conclusion).await;
     }
 
     /// The connection ended: nobody knows what became of what was asked.
-    fn abandon(&self) {
+    async fn abandon(&self) {
         for table in [&self.pending, &self.asked] {
-            for (_, pending) in std::mem::take(&mut *lock(table)) {
-                self.end(&pending, Status::Unknown, Some("connection_ended".into()), None);
+            let unanswered = std::mem::take(&mut *lock(table));
+            for pending in unanswered.into_values() {
+                self.end(&pending, Status::Unknown, Some("connection_ended".into()), None).await;
             }
         }
     }
 }
 
-fn lock(table: &Table) -> std::sync::MutexGuard<'_, HashMap<Id, Pending>> {
+fn lock<T>(table: &Mutex<T>) -> MutexGuard<'_, T> {
     table.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn take(table: &Table, id: &Id) -> Option<Pending> {
+fn take(table: &Mutex<HashMap<Id, Pending>>, id: &Id) -> Option<Pending> {
     lock(table).remove(id)
 }
 

@@ -102,6 +102,27 @@ async fn an_approval_that_comes_late_is_for_the_same_call_once() {
 }
 
 #[tokio::test]
+async fn a_call_that_was_called_off_is_not_made_when_it_is_approved() {
+    let mut between = Between::with(STEP_UP);
+    between.client.send(&call(1, "wipe", "{}")).await;
+    let ids = waiting(&between, 1).await;
+    between
+        .client
+        .send(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#)
+        .await;
+    between.client.send(&call(2, "read", "{}")).await;
+    assert_eq!(between.server.hear().await["id"], 2);
+    between.point.reply(ids[0], &yes("bob")).await.expect("approved");
+    assert!(between.server.is_silent().await);
+    let recorded = between.end().await;
+    let wipe =
+        of_kind(&recorded, "intent").into_iter().find(|intent| intent["tool"]["name"] == "wipe").unwrap();
+    let ended =
+        of_kind(&recorded, "outcome").into_iter().find(|outcome| outcome["action"] == wipe["id"]).unwrap();
+    assert_eq!(ended["outcome"]["status"], "cancelled");
+}
+
+#[tokio::test]
 async fn whoever_asked_or_executes_cannot_approve() {
     let mut between = Between::with_people(STEP_UP, "human:ann", "agent:bot");
     between.client.send(&call(1, "wipe", "{}")).await;

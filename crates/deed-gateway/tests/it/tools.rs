@@ -17,7 +17,7 @@ async fn list(client: &mut End, server: &mut End, tools: &Value) -> Vec<String> 
     server.send(&listed(tools)).await;
     let heard = client.hear().await;
     let tools = heard["result"]["tools"].as_array().unwrap_or_else(|| panic!("{heard}"));
-    tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
+    tools.iter().map(|tool| tool["name"].as_str().expect("a name").to_owned()).collect()
 }
 
 #[tokio::test]
