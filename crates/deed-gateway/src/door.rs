@@ -85,6 +85,7 @@ impl Door {
             definition,
             place: self.place(params)?,
             refused: None,
+            missed: None,
         })
     }
 

@@ -32,6 +32,23 @@ pub struct Intent {
     /// Why the door itself refuses it: it is recorded all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<Refused>,
+    /// What was not done before, because it could not be recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missed: Option<Missed>,
+}
+
+/// What was not done while nothing could be recorded.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Missed {
+    /// The first.
+    pub from: Timestamp,
+    /// The last.
+    pub to: Timestamp,
+    /// How many.
+    pub count: u64,
+    /// Why the last could not be recorded.
+    pub why: String,
 }
 
 /// Where an action stands, and who it is of.

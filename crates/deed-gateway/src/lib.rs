@@ -29,13 +29,14 @@ mod refusal;
 pub mod relay;
 mod request;
 mod strict;
+mod sweep;
 mod trace;
 mod write;
 
 pub use approvals::{Reply, ReplyError, Waiting};
 pub use catalog::HeldTool;
 pub use door::Door;
-pub use intent::{Answer, Conclusion, Intent, Listed, Listing, Place, Refused, Shown, Who};
+pub use intent::{Answer, Conclusion, Intent, Listed, Listing, Missed, Place, Refused, Shown, Who};
 pub use message::{Id, Malformed, Message};
 pub use point::{DecisionPoint, InForce};
 pub use recorder::{

@@ -20,7 +20,7 @@ use crate::{
     method::{self, Class, TOOL_CALL},
     recorder::Unavailable,
     request::{self, Ruled},
-    write,
+    sweep, write,
 };
 
 /// Decides on intents and records them, for every door of this process and for doors elsewhere.
@@ -107,6 +107,10 @@ impl DecisionPoint {
         if effect == Ruling::Deny {
             body.push(b'\n');
             body.extend(write::denial(intent, ruled.as_ref(), tenant, now));
+        }
+        if let Some(missed) = &intent.missed {
+            body.push(b'\n');
+            body.extend(write::gap(missed, &intent.server, tenant, now));
         }
         let receipts = match self.append(body, &intent.server, tenant).await {
             Err(AppendError::Conflict { id, first, .. }) if id == intent.id => {
@@ -312,6 +316,28 @@ impl DecisionPoint {
         let body = write::outcome(conclusion, tenant);
         self.append(body, &conclusion.server, tenant).await?;
         Ok(())
+    }
+
+    /// Ends what a process before this one has left open, and what has been under way for longer than anything
+    /// may take. For a thread of its own: it reads as far back as an action may last.
+    ///
+    /// # Errors
+    /// The log cannot be read or written.
+    pub fn end_what_is_open(&self, size: u64) -> Result<u64, Unavailable> {
+        let broken = |error: LedgerError| Unavailable::new(error.to_string());
+        let mut ended = 0;
+        for open in sweep::find(&self.ledger, size).map_err(broken)? {
+            let sealed = self.ledger.leaf(open.leaf).map_err(broken)?;
+            let record = sealed.skeleton().map_err(|error| Unavailable::new(error.to_string()))?;
+            let body = write::ended(&record, open.status, now());
+            let tenant = Some(record.tenant.to_string());
+            let sender = Sender { tenant, name: "deed:mcp".into(), ours: true };
+            for recorded in self.ledger.begin(&body, &sender)?.wait()? {
+                recorded?;
+            }
+            ended += 1;
+        }
+        Ok(ended)
     }
 
     /// What policy says of it; `None` where policy is not asked.

@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -11,7 +11,8 @@ use deed_record::{RecordId, Ruling};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    intent::{Answer, Conclusion, Intent, Listing, Shown},
+    door::now,
+    intent::{Answer, Conclusion, Intent, Listing, Missed, Shown},
     point::DecisionPoint,
 };
 
@@ -119,7 +120,13 @@ pub const LISTINGS: &str = "/v1/listings";
 pub const OUTCOMES: &str = "/v1/outcomes";
 
 /// A way to a decision point. Clones share it.
-pub enum Recorder<R> {
+pub struct Recorder<R> {
+    way: Way<R>,
+    /// What was not done since something was recorded last.
+    missed: Arc<Mutex<Option<Missed>>>,
+}
+
+enum Way<R> {
     /// In this process, for one tenant.
     Here(Arc<DecisionPoint>, Arc<str>),
     /// Elsewhere.
@@ -128,23 +135,68 @@ pub enum Recorder<R> {
 
 impl<R> Clone for Recorder<R> {
     fn clone(&self) -> Self {
-        match self {
-            Recorder::Here(point, tenant) => Recorder::Here(point.clone(), tenant.clone()),
-            Recorder::There(road) => Recorder::There(road.clone()),
-        }
+        let way = match &self.way {
+            Way::Here(point, tenant) => Way::Here(point.clone(), tenant.clone()),
+            Way::There(road) => Way::There(road.clone()),
+        };
+        Recorder { way, missed: self.missed.clone() }
+    }
+}
+
+impl Recorder<Nowhere> {
+    /// The decision point of this process, for `tenant`.
+    pub fn here(point: Arc<DecisionPoint>, tenant: &str) -> Self {
+        Recorder { way: Way::Here(point, tenant.into()), missed: Arc::default() }
     }
 }
 
 impl<R: Road> Recorder<R> {
+    /// A decision point elsewhere.
+    pub fn there(road: R) -> Self {
+        Recorder { way: Way::There(Arc::new(road)), missed: Arc::default() }
+    }
+
+    fn missed(&self) -> MutexGuard<'_, Option<Missed>> {
+        self.missed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers that something was not done, so that the gap is recorded once that is possible again.
+    fn miss(&self, why: &Unavailable) {
+        let now = now();
+        let mut missed = self.missed();
+        let missed =
+            missed.get_or_insert_with(|| Missed { from: now, to: now, count: 0, why: String::new() });
+        missed.to = now;
+        missed.count += 1;
+        missed.why.clone_from(&why.why);
+    }
+
+    /// Puts back what could not be told.
+    fn keep(&self, told: Option<Missed>) {
+        let Some(told) = told else { return };
+        let mut missed = self.missed();
+        *missed = Some(match missed.take() {
+            Some(since) => Missed { from: told.from, count: told.count + since.count, ..since },
+            None => told,
+        });
+    }
+
     /// Has `intent` decided on and recorded.
     ///
     /// # Errors
     /// It could not be recorded; nothing may be done.
     pub async fn intend(&self, intent: &Intent) -> Result<Verdict, Unavailable> {
-        let answer: Answer = match self {
-            Recorder::Here(point, tenant) => point.intend(intent, tenant).await?,
-            Recorder::There(road) => ask(&**road, INTENTS, intent).await?,
+        let told = self.missed().take();
+        let with_gap = told.clone().map(|missed| Intent { missed: Some(missed), ..intent.clone() });
+        let intent = with_gap.as_ref().unwrap_or(intent);
+        let answer: Result<Answer, Unavailable> = match &self.way {
+            Way::Here(point, tenant) => point.intend(intent, tenant).await,
+            Way::There(road) => ask(&**road, INTENTS, intent).await,
         };
+        let answer = answer.inspect_err(|why| {
+            self.keep(told);
+            self.miss(why);
+        })?;
         if answer.id != intent.id {
             return Err(Unavailable::new("the answer is about another intent"));
         }
@@ -162,9 +214,9 @@ impl<R: Road> Recorder<R> {
         let until = Instant::now() + patience;
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            let answer: Answer = match self {
-                Recorder::Here(point, _) => point.wait(waits, left).await?,
-                Recorder::There(road) => {
+            let answer: Answer = match &self.way {
+                Way::Here(point, _) => point.wait(waits, left).await?,
+                Way::There(road) => {
                     let seconds = left.min(ONE_WAIT).as_secs();
                     ask(&**road, WAITS, &Wait { answer: waits.clone(), seconds }).await?
                 }
@@ -185,9 +237,9 @@ impl<R: Road> Recorder<R> {
     /// # Errors
     /// What is new could not be recorded.
     pub async fn catalog(&self, listing: &Listing) -> Result<Shown, Unavailable> {
-        match self {
-            Recorder::Here(point, tenant) => point.catalog(listing, tenant).await,
-            Recorder::There(road) => ask(&**road, LISTINGS, listing).await,
+        match &self.way {
+            Way::Here(point, tenant) => point.catalog(listing, tenant).await,
+            Way::There(road) => ask(&**road, LISTINGS, listing).await,
         }
     }
 
@@ -196,9 +248,9 @@ impl<R: Road> Recorder<R> {
     /// # Errors
     /// It could not be recorded.
     pub async fn conclude(&self, conclusion: &Conclusion) -> Result<(), Unavailable> {
-        match self {
-            Recorder::Here(point, tenant) => point.conclude(conclusion, tenant).await,
-            Recorder::There(road) => ask(&**road, OUTCOMES, conclusion).await,
+        match &self.way {
+            Way::Here(point, tenant) => point.conclude(conclusion, tenant).await,
+            Way::There(road) => ask(&**road, OUTCOMES, conclusion).await,
         }
     }
 }

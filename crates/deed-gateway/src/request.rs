@@ -92,6 +92,7 @@ pub(crate) fn hides(
         definition: None,
         place: place.clone(),
         refused: None,
+        missed: None,
     };
     let Decided { effect, policies, errors, .. } =
         decide(policy, inventory, &intent, None, tenant, now).decided;

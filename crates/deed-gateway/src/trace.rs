@@ -97,24 +97,24 @@ mod tests {
         for (before, after) in [
             (
                 r#"{"jsonrpc":"2.0","id":1,"method":"m"}"#,
-                r#"{"params":{"_meta":{T}},"jsonrpc":"2.0","id":1,"method":"m"}"#,
+                r#"{"params":{"_meta":{@}},"jsonrpc":"2.0","id":1,"method":"m"}"#,
             ),
             (
                 r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{ }}"#,
-                r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{T} }}"#,
+                r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{@} }}"#,
             ),
             (
                 r#"{"params":{"name":"a","arguments":{"_meta":1}},"jsonrpc":"2.0","id":1,"method":"m"}"#,
-                r#"{"params":{"_meta":{T},"name":"a","arguments":{"_meta":1}},"jsonrpc":"2.0","id":1,"method":"m"}"#,
+                r#"{"params":{"_meta":{@},"name":"a","arguments":{"_meta":1}},"jsonrpc":"2.0","id":1,"method":"m"}"#,
             ),
             (
                 r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"name":"ä","_meta":{"progressToken":7}}}"#,
-                r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"name":"ä","_meta":{T,"progressToken":7}}}"#,
+                r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"name":"ä","_meta":{@,"progressToken":7}}}"#,
             ),
         ] {
             let (trace, span) = (TRACE.parse().expect("an id"), SPAN.parse().expect("an id"));
             let with = with_trace(before, params(before), trace, span);
-            assert_eq!(with, after.replace('T', &format!("\"traceparent\":\"00-{TRACE}-{SPAN}-01\"")));
+            assert_eq!(with, after.replace('@', &format!("\"traceparent\":\"00-{TRACE}-{SPAN}-01\"")));
             assert_eq!(claimed(params(&with)), Some(Claimed { trace, span }));
         }
     }

@@ -5,14 +5,15 @@ use std::borrow::Cow;
 use deed_policy::{Capture, ENGINE, Obligations};
 use deed_record::{
     Answer, Basis, Change, Decision, Disclosable, Disclose, Kind, Outcome, Principal, PrincipalType,
-    RecordId, Resource, Ruling, Status, StepType, Submission, TermsSent, Text, Timestamp, Tool,
+    RecordId, Resource, Ruling, Skeleton, Source, Status, StepType, Submission, TermsSent, Text, Timestamp,
+    Tool,
 };
 use serde_json::value::RawValue;
 
 use crate::{
     approvals::{Reply, StepUp},
     catalog::{self, HeldTool, News},
-    intent::{Conclusion, Intent, Listed, Listing, Place, Refused, Who},
+    intent::{Conclusion, Intent, Listed, Listing, Missed, Place, Refused, Who},
     message::quoted,
     method::{PROMPT_GET, TOOL_CALL, TOOL_LIST, step_type},
     request::Ruled,
@@ -45,6 +46,42 @@ pub(crate) fn intent(
             .push((Text::from("context"), Disclosable::Whole(Cow::Borrowed(&ruled.decided.seen))));
     }
     line(&record)
+}
+
+/// The record of what was not done while nothing could be recorded.
+pub(crate) fn gap(missed: &Missed, server: &str, tenant: &str, now: Timestamp) -> Vec<u8> {
+    let detail = serde_json::to_string(missed).unwrap_or_else(|_| "null".into());
+    let mut gap = record(Kind::Gap, tenant, now);
+    gap.operation = Some(Text::from("recorder unavailable"));
+    gap.source = Some(Source {
+        collector: Some(Text::from("gateway/1")),
+        event_id: None,
+        system: Text::from(format!("mcp:{server}")),
+    });
+    gap.disclose.0.push((Text::from("detail"), Disclosable::Whole(Cow::Borrowed(&detail))));
+    line(&gap)
+}
+
+/// The end of an intent that nobody else ended, from what its own record says.
+pub(crate) fn ended(open: &Skeleton<'_>, status: Status, now: Timestamp) -> Vec<u8> {
+    let code = if status == Status::Unknown { "no_outcome" } else { "not_approved_in_time" };
+    let mut outcome = record(Kind::Outcome, &open.tenant, now);
+    outcome.action = Some(open.id);
+    outcome.operation = open.operation.clone();
+    outcome.executor =
+        Some(Principal { instance: None, key: None, name: None, kind: PrincipalType::Unknown, vendor: None });
+    outcome.session = open.session.clone();
+    outcome.trace_id = open.trace_id;
+    outcome.span_id = open.span_id;
+    outcome.parent_span_id = open.parent_span_id;
+    outcome.outcome = Some(Outcome {
+        code: Some(Text::from(code)),
+        compensates: None,
+        duration_ms: None,
+        retry_of: None,
+        status,
+    });
+    line(&outcome)
 }
 
 /// The outcome of an intent that was denied.

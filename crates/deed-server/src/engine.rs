@@ -22,6 +22,9 @@ const LEAST_FREE: u64 = 64 << 20;
 /// Nobody waits longer for a decision to be recorded before an action is refused.
 const MOST_PATIENT: Duration = Duration::from_secs(3);
 
+/// How long a store is held before what was left open is ended: doors that are alive say so meanwhile.
+const SETTLING: Duration = Duration::from_secs(2);
+
 /// How a store is opened.
 #[derive(Clone, Debug, Default)]
 pub struct EngineOptions {
@@ -130,7 +133,26 @@ impl Engine {
             decisions,
             folder: (folder.dev(), folder.ino()),
         };
-        Ok(Engine { inner: Arc::new(inner) })
+        let engine = Engine { inner: Arc::new(inner) };
+        engine.end_what_is_open()?;
+        Ok(engine)
+    }
+
+    /// What a process before this one let through and never ended is ended, by a thread of its own: a command
+    /// that is done at once has no need of it.
+    fn end_what_is_open(&self) -> Result<(), io::Error> {
+        let size = self.ledger().snapshot().size();
+        let waiting = Arc::downgrade(&self.inner);
+        let sweep = move || {
+            std::thread::sleep(SETTLING);
+            let Some(inner) = waiting.upgrade() else { return };
+            match inner.decisions.end_what_is_open(size) {
+                Ok(0) => {}
+                Ok(ended) => tracing::info!(ended, "actions that nobody had ended are recorded as unknown"),
+                Err(error) => tracing::warn!(%error, "actions that nobody had ended stay open"),
+            }
+        };
+        std::thread::Builder::new().name("sweeper".into()).spawn(sweep).map(drop)
     }
 
     /// The ledger.

@@ -1,6 +1,7 @@
 //! The gateway between real streams, over a real ledger.
 
 mod approvals;
+mod outage;
 mod relay;
 mod support;
 mod tools;

@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use deed_gateway::{DecisionPoint, Door, InForce, Nowhere, Recorder, relay::Relay};
+use deed_gateway::{DecisionPoint, Door, InForce, Intent, Nowhere, Place, Recorder, relay::Relay};
 use deed_ledger::{Ledger, Options};
 use deed_policy::PolicySet;
+use deed_record::{RecordId, SpanId, TraceId};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -115,6 +116,12 @@ impl Between {
         self
     }
 
+    /// The process ends at once, as far as this connection goes.
+    pub(crate) async fn kill(&mut self) {
+        self.running.abort();
+        drop((&mut self.running).await);
+    }
+
     /// The client leaves; what is in the log then, in order.
     pub(crate) async fn end(self) -> Vec<Value> {
         self.client.close().await;
@@ -139,11 +146,34 @@ fn connect(
     let (client, client_side) = duplex(1 << 20);
     let (server, server_side) = duplex(1 << 20);
     let door = Door::new("files", people.initiator.clone(), people.executor.clone()).expect("a door");
-    let relay = Relay::<Nowhere>::new(door, Recorder::Here(point.clone(), "default".into()), patience);
+    let relay = Relay::<Nowhere>::new(door, Recorder::here(point.clone(), "default"), patience);
     let ((client_in, client_out), (server_out, server_in)) = (split(client_side), split(server_side));
     let running =
         tokio::spawn(relay.run(BufReader::new(client_in), client_out, BufReader::new(server_out), server_in));
     (End::new(client), End::new(server), running)
+}
+
+/// A call as a door asks about it.
+pub(crate) fn intent(n: u8) -> Intent {
+    Intent {
+        id: RecordId([n; 16]),
+        server: "files".into(),
+        method: "tools/call".into(),
+        name: Some("read".into()),
+        uri: None,
+        arguments: None,
+        definition: None,
+        place: Place {
+            trace_id: TraceId([7; 16]),
+            span_id: SpanId([n; 8]),
+            parent_span_id: None,
+            session: None,
+            initiator: None,
+            executor: deed_gateway::Who::unknown(),
+        },
+        refused: None,
+        missed: None,
+    }
 }
 
 /// Every record of a log, as sealed.

@@ -1,6 +1,6 @@
 //! `deed mcp`: a door in front of an MCP server that speaks over standard input and output.
 
-use std::{path::PathBuf, process::Stdio, sync::Arc, time::Duration};
+use std::{path::PathBuf, process::Stdio, time::Duration};
 
 use deed_gateway::{Door, Recorder, Road, Unavailable, relay::Relay};
 use tokio::{
@@ -39,11 +39,8 @@ pub(crate) async fn run(global: &Global, mcp: Mcp, stop: &Stop) -> Outcome {
         note("nothing will be let through: the store cannot be used");
         crate::output::report(&failure);
     }
-    let relay = Relay::new(
-        door,
-        Recorder::There(Arc::new(Store(access.clone()))),
-        Duration::from_secs(mcp.wait.into()),
-    );
+    let relay =
+        Relay::new(door, Recorder::there(Store(access.clone())), Duration::from_secs(mcp.wait.into()));
     let client_in = BufReader::new(tokio::io::stdin());
     let relaying = relay.run(client_in, tokio::io::stdout(), BufReader::new(server_out), server_in);
     let relayed = tokio::select! {

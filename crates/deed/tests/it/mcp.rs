@@ -270,6 +270,20 @@ fn killed_under_load_no_effect_is_without_its_record() {
     let counted: Value = serde_json::from_str(home.run(["sql", "--json", sql]).good().out.trim()).unwrap();
     let (intents, effects) = (counted["n"].as_u64().unwrap(), effects(&home).len() as u64);
     assert!(effects <= intents && effects > 0, "{effects} effects, {intents} intents");
+
+    // Whoever holds the store next ends what nobody else will.
+    let session = Session::start(&home, &[]);
+    let open = "SELECT count(*) AS n FROM actions WHERE basis = 'enforced' AND outcome_status IS NULL";
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        let counted: Value =
+            serde_json::from_str(home.run(["sql", "--json", open]).good().out.trim()).unwrap();
+        if counted["n"] == 0 {
+            break;
+        }
+        assert!(Instant::now() < until, "{counted} intents are open");
+    }
+    session.end();
     home.run(["verify"]).good();
 }
 

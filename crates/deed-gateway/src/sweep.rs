@@ -1,0 +1,83 @@
+//! Intents that nobody ended: whoever forwarded them was killed, or never heard of them again (INVARIANT D11).
+
+use std::collections::{HashMap, HashSet};
+
+use deed_ledger::{Ledger, LedgerError};
+use deed_record::{Basis, Kind, RecordId, Ruling, Skeleton, Status};
+
+/// How long an action may take before its end is recorded as unknown. An end that comes later supersedes that.
+pub(crate) const LONGEST_ACTION: i64 = 60 * 60 * 1_000_000;
+/// Leaves that are looked at together.
+const CHUNK: u64 = 1 << 16;
+/// No more leaves than these are looked at, from the end of the log.
+const MOST_LEAVES: u64 = 2_000_000;
+
+/// An intent without an end.
+pub(crate) struct Open {
+    pub(crate) leaf: u64,
+    /// `unknown` where it was let through, `denied` where it still waited for a human.
+    pub(crate) status: Status,
+}
+
+/// Looks for intents without an end below leaf `size`, as far back as an action may take.
+///
+/// # Errors
+/// The log cannot be read.
+pub(crate) fn find(ledger: &Ledger, size: u64) -> Result<Vec<Open>, LedgerError> {
+    let snapshot = ledger.snapshot();
+    let size = size.min(snapshot.size());
+    let (mut begun, mut ended, mut cleared) = (HashMap::new(), HashSet::new(), HashSet::new());
+    let (mut end, mut oldest) = (size, None);
+    // From the end, for what is ended stands before its end.
+    while end > 0 && size - end < MOST_LEAVES {
+        let start = end.saturating_sub(CHUNK);
+        let mut is_recent = false;
+        snapshot.scan(start..end, &mut |leaf, bytes| {
+            if let Some(record) = enforced(bytes) {
+                look(leaf, &record, &mut begun, &mut ended, &mut cleared);
+                let oldest = *oldest.get_or_insert(record.recorded.0 - LONGEST_ACTION);
+                is_recent |= record.recorded.0 >= oldest;
+            }
+            std::ops::ControlFlow::Continue(())
+        })?;
+        if !is_recent && oldest.is_some() {
+            break;
+        }
+        end = start;
+    }
+    let open = begun.into_iter().filter(|(id, _)| !ended.contains(id)).map(|(id, (leaf, effect))| {
+        let waited = effect == Ruling::StepUp && !cleared.contains(&id);
+        Open { leaf, status: if waited { Status::Denied } else { Status::Unknown } }
+    });
+    let mut open: Vec<Open> = open.collect();
+    open.sort_unstable_by_key(|open| open.leaf);
+    Ok(open)
+}
+
+/// The record, if a gateway wrote it.
+fn enforced(bytes: &[u8]) -> Option<Skeleton<'_>> {
+    memchr::memmem::find(bytes, b"\"basis\":\"enforced\"")?;
+    Skeleton::parse(bytes).ok().filter(|record| record.basis == Basis::Enforced)
+}
+
+fn look(
+    leaf: u64,
+    record: &Skeleton<'_>,
+    begun: &mut HashMap<RecordId, (u64, Ruling)>,
+    ended: &mut HashSet<RecordId>,
+    cleared: &mut HashSet<RecordId>,
+) {
+    match (record.kind, record.action) {
+        (Kind::Intent, _) => {
+            let effect = record.decision.as_ref().map_or(Ruling::Allow, |decision| decision.effect);
+            begun.insert(record.id, (leaf, effect));
+        }
+        (Kind::Outcome, Some(action)) => {
+            ended.insert(action);
+        }
+        (Kind::Step, Some(action)) => {
+            cleared.insert(action);
+        }
+        _ => {}
+    }
+}
