@@ -83,6 +83,9 @@ impl Door {
             uri: named.uri.filter(|_| method.starts_with("resources/")).map(|uri| uri.to_string()),
             arguments: arguments.map(ToOwned::to_owned),
             definition,
+            task: None,
+            credential: None,
+            reported_by: None,
             place: self.place(params)?,
             refused: None,
             missed: None,
@@ -200,7 +203,7 @@ pub(crate) fn fresh_id() -> Result<RecordId, Unavailable> {
     Ok(RecordId::v7(millis as u64, random()?))
 }
 
-fn random<const N: usize>() -> Result<[u8; N], Unavailable> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], Unavailable> {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Unavailable::new("the system gives no random bytes"))?;
     Ok(bytes)

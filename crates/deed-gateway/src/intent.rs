@@ -1,9 +1,14 @@
 //! What a door tells the decision point, and what it hears: the same over a socket as within one process.
 
 use deed_policy::{Capture, Obligations};
-use deed_record::{PrincipalType, RecordId, Ruling, SpanId, Status, Timestamp, TraceId};
+use deed_record::{Credential, PrincipalType, RecordId, Ruling, SpanId, Status, Timestamp, TraceId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+use crate::{
+    door::{fresh_id, random},
+    recorder::Unavailable,
+};
 
 /// Something that a client wants to be done.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -27,6 +32,15 @@ pub struct Intent {
     /// Digest of the tool's definition, where the door has seen it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub definition: Option<String>,
+    /// The task it is part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// The credential that was shown, as records have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<Box<RawValue>>,
+    /// The application that asks and enforces by itself, where Deed does not stand in the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported_by: Option<String>,
     /// Where it stands.
     pub place: Place,
     /// Why the door itself refuses it: it is recorded all the same.
@@ -49,6 +63,43 @@ pub struct Missed {
     pub count: u64,
     /// Why the last could not be recorded.
     pub why: String,
+}
+
+impl Intent {
+    /// An intent that application `by` asks about, with nothing said of it yet; its executor is unknown.
+    ///
+    /// # Errors
+    /// The system gives no random bytes.
+    pub fn reported(by: &str, trace: Option<TraceId>) -> Result<Self, Unavailable> {
+        let id = fresh_id()?;
+        Ok(Intent {
+            id,
+            server: String::new(),
+            method: String::new(),
+            name: None,
+            uri: None,
+            arguments: None,
+            definition: None,
+            task: None,
+            credential: None,
+            reported_by: Some(by.to_owned()),
+            place: Place {
+                trace_id: trace.unwrap_or(TraceId(id.0)),
+                span_id: SpanId(random()?),
+                parent_span_id: None,
+                session: None,
+                initiator: None,
+                executor: Who::unknown(),
+            },
+            refused: None,
+            missed: None,
+        })
+    }
+
+    /// The credential that was shown, if it is one.
+    pub(crate) fn credential(&self) -> Option<Credential<'_>> {
+        serde_json::from_str(self.credential.as_ref()?.get()).ok()
+    }
 }
 
 /// Where an action stands, and who it is of.

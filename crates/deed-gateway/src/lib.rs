@@ -43,3 +43,4 @@ pub use recorder::{
     INTENTS, LISTINGS, Nowhere, OUTCOMES, RecordedIntent, Recorder, Road, Unavailable, Verdict, WAITS, Wait,
 };
 pub use refusal::{DENIED, UNAVAILABLE, UPSTREAM};
+pub use sweep::Sweep;

@@ -20,7 +20,8 @@ use crate::{
     method::{self, Class, TOOL_CALL},
     recorder::Unavailable,
     request::{self, Ruled},
-    sweep, write,
+    sweep::{self, Sweep},
+    write,
 };
 
 /// Decides on intents and records them, for every door of this process and for doors elsewhere.
@@ -112,7 +113,11 @@ impl DecisionPoint {
             body.push(b'\n');
             body.extend(write::gap(missed, &intent.server, tenant, now));
         }
-        let receipts = match self.append(body, &intent.server, tenant).await {
+        let sender = match &intent.reported_by {
+            Some(by) => format!("deed:authzen/{by}"),
+            None => door(&intent.server),
+        };
+        let receipts = match self.append(body, sender, tenant).await {
             Err(AppendError::Conflict { id, first, .. }) if id == intent.id => {
                 return self.recorded(id, first).await;
             }
@@ -127,6 +132,14 @@ impl DecisionPoint {
             }
         }
         Ok(answer(intent, receipt, effect, ruled))
+    }
+
+    /// What policy says of `intent`, and why; nothing is recorded, and nothing may be done on it.
+    pub fn consider(&self, intent: &Intent, tenant: &str) -> (Ruling, String) {
+        match self.decide(intent, None, tenant, now()) {
+            Some(Ruled { decided, .. }) => (decided.effect, decided.reason),
+            None => (Ruling::Deny, "policy is not asked about it".into()),
+        }
     }
 
     /// Waits for a human to answer the step-up `id`, but no longer than `patience`. An approval is used up by
@@ -164,7 +177,7 @@ impl DecisionPoint {
             return Err(Unavailable::new("policy is not asked about it any more"));
         };
         let body = write::cleared(step_up, approval.record, &ruled, now);
-        self.append(body, &step_up.intent.server, &step_up.tenant).await?;
+        self.append(body, door(&step_up.intent.server), &step_up.tenant).await?;
         let Ruled { decided, policy_set } = ruled;
         let effect = if decided.effect == Ruling::Allow { Ruling::Allow } else { Ruling::Deny };
         Ok(Answer {
@@ -199,7 +212,7 @@ impl DecisionPoint {
             body.push(b'\n');
             body.extend(write::lapsed(&step_up, "refused", now));
         }
-        self.append(body, &step_up.intent.server, &step_up.tenant).await.map_err(Unavailable::from)?;
+        self.append(body, door(&step_up.intent.server), &step_up.tenant).await.map_err(Unavailable::from)?;
         let by = reply.by.key.clone().unwrap_or_default();
         let why = match &reply.reason {
             Some(reason) => format!("`{by}` refused it: {reason}"),
@@ -224,7 +237,7 @@ impl DecisionPoint {
         let Some(held) = held else { return Err(ReplyError::Unknown(id)) };
         let (approval, issued) = (fresh_id()?, fresh_id()?);
         let body = write::tool_approval(&held, reply, approval, issued, now());
-        self.append(body, &held.server, &held.tenant).await.map_err(Unavailable::from)?;
+        self.append(body, door(&held.server), &held.tenant).await.map_err(Unavailable::from)?;
         if reply.approved {
             let version = Version { record: issued, digest: held.digest };
             self.catalog.note(&held.tenant, &held.server, &held.name, News::First, version);
@@ -256,7 +269,7 @@ impl DecisionPoint {
             let records =
                 news.iter().map(|(tool, new, id)| write::tool(listing, tool, *new, *id, tenant, now()));
             let body = records.collect::<Vec<_>>().join(&b'\n');
-            self.append(body, &listing.server, tenant).await?;
+            self.append(body, door(&listing.server), tenant).await?;
             for (tool, new, record) in news {
                 let version = Version { record, digest: tool.digest.clone() };
                 self.catalog.note(tenant, &listing.server, &tool.name, new, version);
@@ -314,7 +327,7 @@ impl DecisionPoint {
     /// It could not be recorded in time.
     pub async fn conclude(&self, conclusion: &Conclusion, tenant: &str) -> Result<(), Unavailable> {
         let body = write::outcome(conclusion, tenant);
-        self.append(body, &conclusion.server, tenant).await?;
+        self.append(body, door(&conclusion.server), tenant).await?;
         Ok(())
     }
 
@@ -323,10 +336,10 @@ impl DecisionPoint {
     ///
     /// # Errors
     /// The log cannot be read or written.
-    pub fn end_what_is_open(&self, size: u64) -> Result<u64, Unavailable> {
+    pub fn end_what_is_open(&self, which: Sweep) -> Result<u64, Unavailable> {
         let broken = |error: LedgerError| Unavailable::new(error.to_string());
         let mut ended = 0;
-        for open in sweep::find(&self.ledger, size).map_err(broken)? {
+        for open in sweep::find(&self.ledger, which).map_err(broken)? {
             let sealed = self.ledger.leaf(open.leaf).map_err(broken)?;
             let record = sealed.skeleton().map_err(|error| Unavailable::new(error.to_string()))?;
             let body = write::ended(&record, open.status, now());
@@ -348,16 +361,18 @@ impl DecisionPoint {
         tenant: &str,
         now: Timestamp,
     ) -> Option<Ruled> {
-        if intent.refused.is_some() || method::class(&intent.method) != Some(Class::Decided) {
+        // What an application asks about is always decided on, whatever it is called.
+        let is_decided =
+            intent.reported_by.is_some() || method::class(&intent.method) == Some(Class::Decided);
+        if intent.refused.is_some() || !is_decided {
             return None;
         }
         let InForce { policy, inventory } = self.in_force();
         Some(request::decide(&policy, &inventory, intent, approval, tenant, now))
     }
 
-    async fn append(&self, body: Vec<u8>, server: &str, tenant: &str) -> Result<Vec<Receipt>, AppendError> {
-        let sender =
-            Sender { tenant: Some(tenant.to_owned()), name: format!("deed:mcp/{server}"), ours: true };
+    async fn append(&self, body: Vec<u8>, name: String, tenant: &str) -> Result<Vec<Receipt>, AppendError> {
+        let sender = Sender { tenant: Some(tenant.to_owned()), name, ours: true };
         // A store that was moved or deleted still takes records, where nobody will look for them.
         if folder_of(&self.ledger) != self.folder {
             let dir = self.ledger.dir().display();
@@ -424,6 +439,11 @@ impl DecisionPoint {
 /// What the name of the data directory stands for now.
 fn folder_of(ledger: &Ledger) -> Option<(u64, u64)> {
     std::fs::metadata(ledger.dir()).ok().map(|folder| (folder.dev(), folder.ino()))
+}
+
+/// Whose word the records of a server's door are.
+fn door(server: &str) -> String {
+    format!("deed:mcp/{server}")
 }
 
 fn answer(intent: &Intent, receipt: Receipt, effect: Ruling, decided: Option<Ruled>) -> Answer {

@@ -1,13 +1,13 @@
 //! What policy is asked about an intent.
 
 use deed_identity::Inventory;
-use deed_policy::{ApprovalFacts, Decided, Facts, PolicySet, Request, Target, UNCLASSIFIED};
+use deed_policy::{ApprovalFacts, CredentialFacts, Decided, Facts, PolicySet, Request, Target, UNCLASSIFIED};
 use deed_record::{RecordId, Ruling, Timestamp};
 
 use crate::{
     approvals::Approval,
     intent::{Intent, Place, Who},
-    method::{RESOURCE_READ, TOOL_CALL},
+    method::TOOL_CALL,
 };
 
 /// A decision, and what made it.
@@ -27,8 +27,8 @@ pub(crate) fn decide(
     now: Timestamp,
 ) -> Ruled {
     let name = intent.name.as_deref().unwrap_or_default();
-    let uri = match &intent.uri {
-        Some(uri) if intent.method == RESOURCE_READ => uri.clone(),
+    let uri = match (&intent.name, &intent.uri) {
+        (None, Some(uri)) => uri.clone(),
         // Tools and prompts can be classified like any other resource.
         _ => tool_uri(&intent.server, name),
     };
@@ -37,7 +37,7 @@ pub(crate) fn decide(
     let restricted_fields = declared
         .map(|resource| resource.restricted_fields.iter().map(String::as_str).collect())
         .unwrap_or_default();
-    let resource = if intent.method == RESOURCE_READ {
+    let resource = if intent.name.is_none() && intent.uri.is_some() {
         Target::Resource {
             uri: &uri,
             kind: declared.and_then(|resource| resource.kind.as_deref()),
@@ -48,6 +48,7 @@ pub(crate) fn decide(
         Target::Tool { server: &intent.server, name, version: None, classification, restricted_fields }
     };
     let executor = inventory_who(inventory, &intent.place.executor);
+    let credential = intent.credential();
     let environment = executor.environments.first().copied();
     let request = Request {
         principal: executor,
@@ -61,8 +62,13 @@ pub(crate) fn decide(
             environment,
             tenant,
             time: now,
-            task: None,
-            credential: None,
+            task: intent.task.as_deref(),
+            credential: credential.as_ref().map(|credential| CredentialFacts {
+                scopes: credential.scopes.iter().map(|scope| &**scope).collect(),
+                expires: credential.expires,
+                age_seconds: credential.issued.map(|issued| (now.0 - issued.0) / 1_000_000),
+                delegated: credential.parent.is_some(),
+            }),
             approval: approval.map(|approval| ApprovalFacts {
                 by: inventory_who(inventory, &approval.by),
                 time: approval.time,
@@ -90,6 +96,9 @@ pub(crate) fn hides(
         uri: None,
         arguments: None,
         definition: None,
+        task: None,
+        credential: None,
+        reported_by: None,
         place: place.clone(),
         refused: None,
         missed: None,

@@ -3,7 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use deed_ledger::{Ledger, LedgerError};
-use deed_record::{Basis, Kind, RecordId, Ruling, Skeleton, Status};
+use deed_record::{Kind, RecordId, Ruling, Skeleton, Status};
+
+use crate::door::now;
 
 /// How long an action may take before its end is recorded as unknown. An end that comes later supersedes that.
 pub(crate) const LONGEST_ACTION: i64 = 60 * 60 * 1_000_000;
@@ -19,13 +21,25 @@ pub(crate) struct Open {
     pub(crate) status: Status,
 }
 
-/// Looks for intents without an end below leaf `size`, as far back as an action may take.
+/// Which intents are looked at.
+#[derive(Clone, Copy, Debug)]
+pub enum Sweep {
+    /// Those below this leaf: of a process before this one.
+    Below(u64),
+    /// Those that are under way for longer than anything may take.
+    Late,
+}
+
+/// Looks for intents without an end, as far back as an action may take.
 ///
 /// # Errors
 /// The log cannot be read.
-pub(crate) fn find(ledger: &Ledger, size: u64) -> Result<Vec<Open>, LedgerError> {
+pub(crate) fn find(ledger: &Ledger, which: Sweep) -> Result<Vec<Open>, LedgerError> {
     let snapshot = ledger.snapshot();
-    let size = size.min(snapshot.size());
+    let (size, until) = match which {
+        Sweep::Below(size) => (size.min(snapshot.size()), None),
+        Sweep::Late => (snapshot.size(), Some(now().0 - LONGEST_ACTION)),
+    };
     let (mut begun, mut ended, mut cleared) = (HashMap::new(), HashSet::new(), HashSet::new());
     let (mut end, mut oldest) = (size, None);
     // From the end, for what is ended stands before its end.
@@ -33,10 +47,14 @@ pub(crate) fn find(ledger: &Ledger, size: u64) -> Result<Vec<Open>, LedgerError>
         let start = end.saturating_sub(CHUNK);
         let mut is_recent = false;
         snapshot.scan(start..end, &mut |leaf, bytes| {
-            if let Some(record) = enforced(bytes) {
-                look(leaf, &record, &mut begun, &mut ended, &mut cleared);
-                let oldest = *oldest.get_or_insert(record.recorded.0 - LONGEST_ACTION);
-                is_recent |= record.recorded.0 >= oldest;
+            if let Some(record) = ours(bytes) {
+                let recorded = record.recorded.0;
+                let is_looked_for = record.kind != Kind::Intent || until.is_none_or(|until| recorded < until);
+                if is_looked_for {
+                    look(leaf, &record, &mut begun, &mut ended, &mut cleared);
+                }
+                let oldest = *oldest.get_or_insert(until.unwrap_or(recorded) - LONGEST_ACTION);
+                is_recent |= recorded >= oldest;
             }
             std::ops::ControlFlow::Continue(())
         })?;
@@ -54,10 +72,11 @@ pub(crate) fn find(ledger: &Ledger, size: u64) -> Result<Vec<Open>, LedgerError>
     Ok(open)
 }
 
-/// The record, if a gateway wrote it.
-fn enforced(bytes: &[u8]) -> Option<Skeleton<'_>> {
-    memchr::memmem::find(bytes, b"\"basis\":\"enforced\"")?;
-    Skeleton::parse(bytes).ok().filter(|record| record.basis == Basis::Enforced)
+/// The record, if it is of a decision point or about what one decided.
+fn ours(bytes: &[u8]) -> Option<Skeleton<'_>> {
+    let is_outcome = || memchr::memmem::find(bytes, b"\"kind\":\"outcome\"").is_some();
+    let is_ours = memchr::memmem::find(bytes, b"\"submitter\":\"deed:").is_some() || is_outcome();
+    if is_ours { Skeleton::parse(bytes).ok() } else { None }
 }
 
 fn look(
@@ -68,7 +87,8 @@ fn look(
     cleared: &mut HashSet<RecordId>,
 ) {
     match (record.kind, record.action) {
-        (Kind::Intent, _) => {
+        // An application's own intents are for itself to end.
+        (Kind::Intent, _) if record.submitter.starts_with("deed:") => {
             let effect = record.decision.as_ref().map_or(Ruling::Allow, |decision| decision.effect);
             begun.insert(record.id, (leaf, effect));
         }

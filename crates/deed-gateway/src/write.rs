@@ -29,6 +29,9 @@ pub(crate) fn intent(
 ) -> Vec<u8> {
     let mut record = placed(Kind::Intent, &intent.place, tenant, now);
     record.id = Some(intent.id);
+    record.basis = Some(basis(intent));
+    record.task = intent.task.as_deref().map(Text::from);
+    record.credential = intent.credential();
     record.operation = Some(Text::from(&*intent.method));
     record.step_type = step_type(&intent.method);
     record.tool = called(intent);
@@ -66,6 +69,7 @@ pub(crate) fn gap(missed: &Missed, server: &str, tenant: &str, now: Timestamp) -
 pub(crate) fn ended(open: &Skeleton<'_>, status: Status, now: Timestamp) -> Vec<u8> {
     let code = if status == Status::Unknown { "no_outcome" } else { "not_approved_in_time" };
     let mut outcome = record(Kind::Outcome, &open.tenant, now);
+    outcome.basis = Some(open.basis);
     outcome.action = Some(open.id);
     outcome.operation = open.operation.clone();
     outcome.executor =
@@ -96,6 +100,7 @@ pub(crate) fn denial(intent: &Intent, ruled: Option<&Ruled>, tenant: &str, now: 
 
 fn denied(intent: &Intent, code: Text<'_>, tenant: &str, now: Timestamp) -> Vec<u8> {
     let mut record = placed(Kind::Outcome, &intent.place, tenant, now);
+    record.basis = Some(basis(intent));
     record.action = Some(intent.id);
     record.operation = Some(Text::from(&*intent.method));
     record.outcome = Some(Outcome {
@@ -303,6 +308,11 @@ fn placed<'a>(kind: Kind, place: &'a Place, tenant: &'a str, time: Timestamp) ->
         trace_id: Some(place.trace_id),
         ..record(kind, tenant, time)
     }
+}
+
+/// Where Deed does not stand in the way itself, what is done is the application's word.
+fn basis(intent: &Intent) -> Basis {
+    if intent.reported_by.is_some() { Basis::Reported } else { Basis::Enforced }
 }
 
 /// A record of what Deed did itself.

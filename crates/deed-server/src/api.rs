@@ -1,6 +1,7 @@
 //! The API: one handler for each endpoint of `docs/api.md`.
 
 pub(crate) mod actions;
+pub(crate) mod authzen;
 pub(crate) mod decisions;
 pub(crate) mod health;
 pub(crate) mod log;

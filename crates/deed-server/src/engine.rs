@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io, os::unix::fs::MetadataExt, path::Path, sync::Arc, time::Duration};
 
-use deed_gateway::{DecisionPoint, InForce};
+use deed_gateway::{DecisionPoint, InForce, Sweep};
 use deed_ledger::{Check, Health, Ledger, LedgerError, OpenError, Receipt};
 use deed_policy::PolicySet;
 use deed_record::{RecordId, TraceId};
@@ -24,6 +24,8 @@ const MOST_PATIENT: Duration = Duration::from_secs(3);
 
 /// How long a store is held before what was left open is ended: doors that are alive say so meanwhile.
 const SETTLING: Duration = Duration::from_secs(2);
+/// How often what is under way for too long is ended.
+const BETWEEN_SWEEPS: Duration = Duration::from_secs(10 * 60);
 
 /// How a store is opened.
 #[derive(Clone, Debug, Default)]
@@ -145,11 +147,18 @@ impl Engine {
         let waiting = Arc::downgrade(&self.inner);
         let sweep = move || {
             std::thread::sleep(SETTLING);
-            let Some(inner) = waiting.upgrade() else { return };
-            match inner.decisions.end_what_is_open(size) {
-                Ok(0) => {}
-                Ok(ended) => tracing::info!(ended, "actions that nobody had ended are recorded as unknown"),
-                Err(error) => tracing::warn!(%error, "actions that nobody had ended stay open"),
+            let mut which = Sweep::Below(size);
+            while let Some(inner) = waiting.upgrade() {
+                match inner.decisions.end_what_is_open(which) {
+                    Ok(0) => {}
+                    Ok(ended) => {
+                        tracing::info!(ended, "actions that nobody had ended are recorded as unknown")
+                    }
+                    Err(error) => tracing::warn!(%error, "actions that nobody had ended stay open"),
+                }
+                drop(inner);
+                which = Sweep::Late;
+                std::thread::sleep(BETWEEN_SWEEPS);
             }
         };
         std::thread::Builder::new().name("sweeper".into()).spawn(sweep).map(drop)

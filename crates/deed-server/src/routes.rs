@@ -12,7 +12,7 @@ use axum::{
 };
 
 use crate::{
-    api::{self, actions, decisions, health, log, rebuild, records, sql},
+    api::{self, actions, authzen, decisions, health, log, rebuild, records, sql},
     app::App,
     otlp,
 };
@@ -44,6 +44,9 @@ pub(crate) fn api() -> Vec<Route> {
         gets("/v1/traces/{trace_id}", actions::trace),
         posts("/v1/sql", sql::query),
         posts("/v1/rebuild", rebuild::rebuild),
+        posts("/access/v1/evaluation", authzen::evaluation),
+        posts("/access/v1/evaluations", authzen::evaluations),
+        gets("/.well-known/authzen-configuration", authzen::configuration),
         posts("/v1/intents", decisions::intend),
         posts("/v1/listings", decisions::catalog),
         posts("/v1/outcomes", decisions::conclude),

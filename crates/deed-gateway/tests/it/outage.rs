@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use deed_gateway::{DecisionPoint, INTENTS, Intent, Recorder, Road, Unavailable, Verdict};
+use deed_gateway::{DecisionPoint, INTENTS, Intent, Recorder, Road, Sweep, Unavailable, Verdict};
 
 use crate::support::{Between, call, intent, of_kind, records};
 
@@ -73,8 +73,9 @@ async fn what_a_killed_door_left_open_is_ended() {
     }
     between.kill().await;
     let (point, size) = (between.point.clone(), between.ledger.snapshot().size());
-    let ended =
-        tokio::task::spawn_blocking(move || (point.end_what_is_open(size), point.end_what_is_open(u64::MAX)));
+    let ended = tokio::task::spawn_blocking(move || {
+        (point.end_what_is_open(Sweep::Below(size)), point.end_what_is_open(Sweep::Below(u64::MAX)))
+    });
     let (first, second) = ended.await.expect("no panic");
     assert_eq!((first, second), (Ok(2), Ok(0)), "once");
     let recorded = records(&between.ledger);

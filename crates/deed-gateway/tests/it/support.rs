@@ -163,6 +163,9 @@ pub(crate) fn intent(n: u8) -> Intent {
         uri: None,
         arguments: None,
         definition: None,
+        task: None,
+        credential: None,
+        reported_by: None,
         place: Place {
             trace_id: TraceId([7; 16]),
             span_id: SpanId([n; 8]),

@@ -87,6 +87,8 @@ async fn every_endpoint_asks_for_a_token() {
             let answer = call(address, request).await;
             let expected = match path.as_str() {
                 "/healthz" | "/readyz" => 200,
+                // It says where the endpoints are, and nothing else.
+                "/.well-known/authzen-configuration" => 200,
                 // Metrics are not recorded, whoever sends them.
                 "/v1/metrics" => 404,
                 _ => 401,

@@ -4,6 +4,7 @@
 
 mod actions;
 mod auth;
+mod decisions;
 mod errors;
 mod grpc;
 mod health;

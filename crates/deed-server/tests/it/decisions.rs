@@ -1,0 +1,159 @@
+//! Decisions: AuthZEN for other programs, published policies, and what only the socket may do.
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Running, call, post};
+
+const POLICIES: &str = r#"
+@id("rest") permit (principal, action, resource);
+@id("no-prod") forbid (principal, action, resource == Deed::Resource::"service:orders")
+  when { context has arguments && context.arguments has target && context.arguments.target == "prod" };
+@id("ask") @effect("step_up") forbid (principal, action, resource == Deed::Resource::"service:payments");
+"#;
+
+async fn publish(running: &Running, text: &str) -> Answer {
+    let body = json!({ "files": { "a.cedar": text }, "by": "os:ann" }).to_string();
+    call(running.http(), post("/v1/policies", "application/json", body)).await
+}
+
+async fn ask(running: &Running, body: &Value) -> Answer {
+    call(running.http(), post("/access/v1/evaluation", "application/json", body.to_string())).await
+}
+
+fn question(service: &str, arguments: &Value) -> Value {
+    json!({
+        "subject": { "type": "agent", "id": "release-bot" },
+        "action": { "name": "deploy" },
+        "resource": { "type": "service", "id": service },
+        "context": { "arguments": arguments, "deed": { "initiator": { "type": "user", "id": "ann" } } },
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_asks_and_says_later_how_it_ended() {
+    let running = Running::start().await;
+    assert_eq!(publish(&running, POLICIES).await.status, 200);
+    let allowed = ask(&running, &question("orders", &json!({ "target": "test" }))).await.json();
+    assert_eq!(allowed["decision"], true, "{allowed}");
+    let id = allowed["context"]["deed"]["action_id"].as_str().unwrap();
+    running
+        .record(&format!(
+            r#"{{"kind":"outcome","action":"{id}","time":"2026-11-20T10:00:01Z","executor":{{"key":"agent:release-bot","type":"agent"}},"outcome":{{"status":"success"}}}}"#
+        ))
+        .await;
+    let explained = running.get(&format!("/v1/actions/{id}/explain")).await.json();
+    assert_eq!(explained["action"]["basis"], "reported");
+    assert_eq!(explained["executor"]["key"], "agent:release-bot");
+    assert_eq!(explained["initiator"]["type"], "human");
+    assert_eq!(explained["outcome"]["status"], "success");
+
+    let denied = ask(&running, &question("orders", &json!({ "target": "prod" }))).await.json();
+    assert_eq!((&denied["decision"], &denied["context"]["deed"]["effect"]), (&json!(false), &json!("deny")));
+    assert!(denied["context"]["reason_admin"]["en"].as_str().unwrap().contains("no-prod"), "{denied}");
+    let id = denied["context"]["deed"]["action_id"].as_str().unwrap();
+    let explained = running.get(&format!("/v1/actions/{id}/explain")).await.json();
+    assert_eq!(explained["outcome"]["status"], "denied");
+    let replayed = running.get(&format!("/v1/decisions/{id}/replay")).await.json();
+    assert_eq!(replayed["same"], true, "{replayed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_up_is_approved_and_asked_again() {
+    let running = Running::start().await;
+    publish(&running, POLICIES).await;
+    let asked = question("payments", &json!({ "version": "1.4.0" }));
+    let waits = ask(&running, &asked).await.json();
+    assert_eq!((&waits["decision"], &waits["context"]["deed"]["effect"]), (&json!(false), &json!("step_up")));
+    let id = waits["context"]["deed"]["approval_id"].as_str().unwrap();
+    let reply = |by: &str| json!({ "approved": true, "by": { "type": "human", "key": by } }).to_string();
+    let path = format!("/v1/approvals/{id}");
+    let own = call(running.http(), post(&path, "application/json", reply("user:ann"))).await;
+    assert_eq!(own.status, 403, "{}", own.text());
+    let approved = call(running.http(), post(&path, "application/json", reply("human:bob"))).await;
+    assert_eq!(approved.status, 200, "{}", approved.text());
+    assert_eq!(ask(&running, &asked).await.json()["decision"], true);
+    assert_eq!(ask(&running, &asked).await.json()["decision"], false, "once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_only_tried_leaves_no_record() {
+    let running = Running::start().await;
+    let mut asked = question("orders", &json!({}));
+    asked["context"]["deed"]["dry_run"] = json!(true);
+    let answer = ask(&running, &asked).await.json();
+    assert_eq!(answer["decision"], true);
+    assert!(answer["context"]["deed"].get("action_id").is_none(), "{answer}");
+    assert_eq!(running.size(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_questions_share_what_they_have_in_common() {
+    let running = Running::start().await;
+    publish(&running, POLICIES).await;
+    let services = |semantic: &str| {
+        json!({
+            "subject": { "type": "agent", "id": "release-bot" }, "action": { "name": "deploy" },
+            "context": { "arguments": { "target": "prod" } },
+            "evaluations": [
+                { "resource": { "type": "service", "id": "web" } },
+                { "resource": { "type": "service", "id": "orders" } },
+                { "resource": { "type": "service", "id": "mail" } },
+            ],
+            "options": { "evaluations_semantic": semantic },
+        })
+    };
+    for (semantic, decisions) in [
+        ("execute_all", vec![true, false, true]),
+        ("deny_on_first_deny", vec![true, false]),
+        ("permit_on_first_permit", vec![true]),
+    ] {
+        let body = services(semantic).to_string();
+        let answer =
+            call(running.http(), post("/access/v1/evaluations", "application/json", body)).await.json();
+        let found: Vec<bool> = answer["evaluations"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["decision"].as_bool().unwrap())
+            .collect();
+        assert_eq!(found, decisions, "{semantic}");
+    }
+    let configuration = running.get("/.well-known/authzen-configuration").await.json();
+    assert!(configuration["access_evaluation_endpoint"].as_str().unwrap().ends_with("/access/v1/evaluation"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_questions_are_refused_and_named() {
+    let running = Running::start().await;
+    for (body, says) in [
+        (json!({}), "subject"),
+        (json!({ "subject": { "type": "agent", "id": "a" }, "action": { "name": "x" } }), "resource"),
+        (
+            json!({ "subject": { "type": "agent", "id": "" }, "action": { "name": "x" }, "resource": { "type": "t", "id": "r" } }),
+            "subject.id",
+        ),
+        (json!({ "subject": { "type": "agent" } }), "id"),
+        (
+            json!({ "subject": { "type": "agent", "id": "a" }, "action": { "name": "x" }, "resource": { "type": "t", "id": "r" }, "context": { "deed": { "colour": 1 } } }),
+            "colour",
+        ),
+    ] {
+        let answer = ask(&running, &body).await;
+        assert_eq!(answer.status, 400, "{body}");
+        assert!(answer.text().contains(says), "{}", answer.text());
+    }
+    assert_eq!(running.size(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_socket_says_what_was_enforced() {
+    let running = Running::start().await;
+    for path in ["/v1/intents", "/v1/waits", "/v1/listings", "/v1/outcomes"] {
+        let answer = call(running.http(), post(path, "application/json", "{}".to_owned())).await;
+        assert_eq!(answer.status, 403, "{path}");
+    }
+    let wrong = publish(&running, "permit (principal, action, resource);").await;
+    assert_eq!(wrong.status, 422);
+    assert!(wrong.text().contains("a.cedar:1:"), "{}", wrong.text());
+    assert_eq!(running.size(), 0);
+}
