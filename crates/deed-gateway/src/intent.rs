@@ -157,6 +157,24 @@ pub struct Refused {
     pub why: String,
 }
 
+/// A human stops somebody or something, or lets it go on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Suspension {
+    /// A key, an alias of the inventory, or a credential's fingerprint, id or jti.
+    pub what: String,
+    /// Whether `what` is a credential.
+    #[serde(default)]
+    pub credential: bool,
+    /// Whether it is stopped, or goes on.
+    pub suspended: bool,
+    /// Who says so.
+    pub by: Who,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
 /// What was decided, and where that is recorded.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Answer {

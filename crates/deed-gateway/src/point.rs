@@ -7,7 +7,7 @@ use std::{
 };
 
 use deed_identity::Inventory;
-use deed_ledger::{AppendError, Ledger, LedgerError, Pending, Receipt, Sender};
+use deed_ledger::{AppendError, Key, Ledger, LedgerError, Pending, Receipt, Sender};
 use deed_policy::{Approver, PolicySet};
 use deed_record::{PrincipalType, RecordId, Ruling, Timestamp};
 use tokio::{task::spawn_blocking, time::timeout};
@@ -16,10 +16,11 @@ use crate::{
     approvals::{Approval, Approvals, Became, Reply, ReplyError, StepUp, Waiting, may_answer},
     catalog::{Catalog, HeldTool, News, Pin, Version},
     door::{fresh_id, now},
-    intent::{Answer, Conclusion, Intent, Listing, Refused, Shown},
+    intent::{Answer, Conclusion, Intent, Listing, Refused, Shown, Suspension},
     method::{self, Class, TOOL_CALL},
     recorder::Unavailable,
     request::{self, Ruled},
+    suspensions::{Stopped, Suspensions},
     sweep::{self, Sweep},
     write,
 };
@@ -29,6 +30,7 @@ pub struct DecisionPoint {
     ledger: Ledger,
     force: RwLock<InForce>,
     catalog: Arc<Catalog>,
+    suspensions: Suspensions,
     approvals: Approvals,
     /// How long a record may take to become durable.
     deadline: Duration,
@@ -61,6 +63,7 @@ impl DecisionPoint {
             force: RwLock::new(force),
             catalog: Arc::default(),
             approvals: Approvals::default(),
+            suspensions: Suspensions::default(),
             deadline,
         }
     }
@@ -84,7 +87,10 @@ impl DecisionPoint {
     /// It could not be recorded in time: nothing may be done.
     pub async fn intend(&self, intent: &Intent, tenant: &str) -> Result<Answer, Unavailable> {
         let now = now();
-        let held = self.held(intent, tenant).await?;
+        let held = match self.stopped(intent, tenant)? {
+            Some(stopped) => Some(stopped),
+            None => self.held(intent, tenant).await?,
+        };
         let intent = held.as_ref().unwrap_or(intent);
         let mut ruled = self.decide(intent, None, tenant, now);
         let asks_human = |ruled: &Option<Ruled>| {
@@ -173,6 +179,13 @@ impl DecisionPoint {
         approval: &Approval,
     ) -> Result<Answer, Unavailable> {
         let now = now();
+        if let Some(Intent { refused: Some(Refused { why, .. }), .. }) =
+            self.stopped(&step_up.intent, &step_up.tenant)?
+        {
+            let body = write::lapsed(step_up, "suspended", now);
+            self.append(body, door(&step_up.intent.server), &step_up.tenant).await?;
+            return Ok(Answer { effect: Ruling::Deny, reason: why, ..waits.clone() });
+        }
         let Some(ruled) = self.decide(&step_up.intent, Some(approval), &step_up.tenant, now) else {
             return Err(Unavailable::new("policy is not asked about it any more"));
         };
@@ -303,6 +316,53 @@ impl DecisionPoint {
             .map_err(late)?
             .map_err(|e| Unavailable::new(e.to_string()))?
             .map_err(|e| Unavailable::new(e.to_string()))
+    }
+
+    /// Stops somebody or something at every door, or lets it go on; what that concerns: all names of a principal
+    /// that the inventory knows.
+    ///
+    /// # Errors
+    /// It could not be recorded, and does not hold.
+    pub async fn suspend(&self, said: &Suspension, tenant: &str) -> Result<Vec<String>, Unavailable> {
+        let broken = |error: LedgerError| Unavailable::new(error.to_string());
+        self.suspensions.load(&self.ledger, tenant).map_err(broken)?;
+        let InForce { inventory, .. } = self.in_force();
+        let known = inventory.principal(&said.what).filter(|_| !said.credential);
+        // What records know as a credential is one.
+        let key = Key::Credential { tenant, name: &said.what };
+        let credential = said.credential
+            || (known.is_none() && !self.ledger.lookup(&key, 1, None).map_err(broken)?.is_empty());
+        let said = &Suspension { credential, ..said.clone() };
+        let names: Vec<String> = match known {
+            Some(known) => std::iter::once(&known.key).chain(&known.aliases).cloned().collect(),
+            None => vec![said.what.clone()],
+        };
+        let now = now();
+        let records = names.iter().map(|name| write::suspension(said, name, tenant, now));
+        let body = records.collect::<Vec<_>>().join(&b'\n');
+        self.append(body, "deed:suspension".into(), tenant).await?;
+        for name in &names {
+            let about = match said.credential {
+                true => Some(Stopped::Credential(tenant.to_owned(), name.clone())),
+                false => {
+                    let account = self.ledger.account(tenant, name).map_err(broken)?;
+                    account.map(|account| Stopped::Account(tenant.to_owned(), account))
+                }
+            };
+            if let Some(about) = about {
+                self.suspensions.note(about, said.suspended);
+            }
+        }
+        Ok(names)
+    }
+
+    /// `intent` as one that is refused, where somebody who has a part in it is suspended.
+    fn stopped(&self, intent: &Intent, tenant: &str) -> Result<Option<Intent>, Unavailable> {
+        let stops = self.suspensions.stops(&self.ledger, intent, tenant);
+        let why = stops.map_err(|error| Unavailable::new(error.to_string()))?;
+        Ok(why
+            .filter(|_| intent.refused.is_none())
+            .map(|why| Intent { refused: Some(Refused { code: "suspended".into(), why }), ..intent.clone() }))
     }
 
     /// `intent` as one that is refused, where the definition of its tool waits to be approved.

@@ -4,19 +4,20 @@ use std::borrow::Cow;
 
 use deed_policy::{Capture, ENGINE, Obligations};
 use deed_record::{
-    Answer, Basis, Change, Decision, Disclosable, Disclose, Kind, Outcome, Principal, PrincipalType,
-    RecordId, Resource, Ruling, Skeleton, Source, Status, StepType, Submission, TermsSent, Text, Timestamp,
-    Tool,
+    Answer, Basis, Change, Credential, Decision, Disclosable, Disclose, Kind, Outcome, Principal,
+    PrincipalType, RecordId, Resource, Ruling, Skeleton, Source, Status, StepType, Submission, TermsSent,
+    Text, Timestamp, Tool,
 };
 use serde_json::value::RawValue;
 
 use crate::{
     approvals::{Reply, StepUp},
     catalog::{self, HeldTool, News},
-    intent::{Conclusion, Intent, Listed, Listing, Missed, Place, Refused, Who},
+    intent::{Conclusion, Intent, Listed, Listing, Missed, Place, Refused, Suspension, Who},
     message::quoted,
     method::{PROMPT_GET, TOOL_CALL, TOOL_LIST, step_type},
     request::Ruled,
+    suspensions,
 };
 
 /// The record of `intent`, in JSON on one line.
@@ -49,6 +50,48 @@ pub(crate) fn intent(
             .push((Text::from("context"), Disclosable::Whole(Cow::Borrowed(&ruled.decided.seen))));
     }
     line(&record)
+}
+
+/// The record of a suspension, or of its end.
+pub(crate) fn suspension(said: &Suspension, name: &str, tenant: &str, now: Timestamp) -> Vec<u8> {
+    let kind = if said.credential { Kind::Credential } else { Kind::Principal };
+    let mut suspension = record(kind, tenant, now);
+    suspension.operation =
+        Some(Text::from(if said.suspended { suspensions::SUSPEND } else { suspensions::RESUME }));
+    suspension.initiator = Some(principal(&said.by));
+    suspension.resource = Some(Resource {
+        classification: None,
+        kind: Some(Text::from("suspension")),
+        uri: Text::from(suspensions::RESOURCE),
+    });
+    // Evidence like any other: what was suspended had no right from here on.
+    let change = if said.suspended { Change::Revoked } else { Change::Renewed };
+    let subject = Principal {
+        instance: None,
+        key: Some(Text::from(name)),
+        name: None,
+        kind: name.split(':').next().and_then(|kind| kind.parse().ok()).unwrap_or(PrincipalType::Unknown),
+        vendor: None,
+    };
+    suspension.terms = Some(TermsSent {
+        by: Some(principal(&said.by)),
+        change: Some(change),
+        subject: (!said.credential).then_some(subject),
+        ..TermsSent::default()
+    });
+    if said.credential {
+        let is_digest = name.starts_with("sha256:");
+        suspension.credential = Some(Credential {
+            fingerprint: is_digest.then(|| Text::from(name)),
+            id: (!is_digest).then(|| Text::from(name)),
+            ..Credential::default()
+        });
+    }
+    let reason = said.reason.as_ref().map(|reason| quoted(reason));
+    if let Some(reason) = &reason {
+        suspension.disclose.0.push((Text::from("reason"), Disclosable::Whole(Cow::Borrowed(reason))));
+    }
+    line(&suspension)
 }
 
 /// The record of what was not done while nothing could be recorded.

@@ -54,6 +54,7 @@ pub(crate) fn api() -> Vec<Route> {
         gets("/v1/approvals", decisions::approvals),
         posts("/v1/approvals/{id}", decisions::reply),
         gets("/v1/decisions/{id}/replay", decisions::replay),
+        posts("/v1/suspensions", decisions::suspend),
         posts("/v1/policies", decisions::publish),
         gets("/v1/keys", log::keys),
         gets("/v1/schema", health::schema),

@@ -233,6 +233,27 @@ Examples:
     )]
     Refuse(Reply),
 
+    /// Stop a principal or a credential wherever Deed enforces
+    #[command(
+        help_template = PAGE,
+        before_help = "Takes effect with the next call, at every door on this store; what was let through already goes on. A \
+            principal of the inventory is stopped under all its names, a credential with what was derived from it.",
+        after_help = "\
+Examples:
+  deed suspend agent:release-bot --reason 'incident 77'
+  deed suspend --credential AKIAXXXXXXXXXXXXXXXX --reason 'leaked'"
+    )]
+    Suspend(Suspend),
+
+    /// End a suspension
+    #[command(
+        help_template = PAGE,
+        after_help = "\
+Examples:
+  deed resume agent:release-bot --reason 'cleared'"
+    )]
+    Resume(Suspend),
+
     /// Check, test and publish policies
     #[command(
         help_template = PAGE,
@@ -509,6 +530,23 @@ pub(crate) struct Reply {
     pub(crate) reason: Option<String>,
     /// Who says so, as TYPE:NAME [default: the system's user]
     #[arg(long = "as", value_name = "human:NAME", value_parser = values::who)]
+    pub(crate) by: Option<Who>,
+}
+
+/// Options of `deed suspend` and `deed resume`.
+#[derive(Debug, Args)]
+pub(crate) struct Suspend {
+    /// A principal's key or alias; with --credential a credential's fingerprint, id or jti
+    #[arg(value_name = "KEY-ALIAS-OR-CREDENTIAL")]
+    pub(crate) what: String,
+    /// It is a credential
+    #[arg(long)]
+    pub(crate) credential: bool,
+    /// Why; kept as a disclosure
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// Who says so, as TYPE:NAME [default: the system's user]
+    #[arg(long = "as", value_name = "TYPE:NAME", value_parser = values::who)]
     pub(crate) by: Option<Who>,
 }
 

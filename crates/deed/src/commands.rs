@@ -16,5 +16,6 @@ pub(crate) mod records;
 pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod sql;
+pub(crate) mod suspend;
 pub(crate) mod trace;
 pub(crate) mod verify;

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{body::Body, extract::State, response::Response};
-use deed_gateway::{Conclusion, Intent, Listing, Reply, ReplyError, Unavailable, Wait};
+use deed_gateway::{Conclusion, Intent, Listing, Reply, ReplyError, Suspension, Unavailable, Wait};
 use deed_policy::PolicySet;
 use deed_record::RecordId;
 use http::HeaderMap;
@@ -72,6 +72,18 @@ pub(crate) async fn reply(
         ReplyError::Unavailable(error) => unavailable(error),
     })?;
     json(&json!({ "approval_id": record, "action_id": id, "approved": reply.approved }))
+}
+
+/// Stops somebody or something at every door, or lets it go on.
+pub(crate) async fn suspend(
+    State(app): State<Arc<App>>,
+    _: Operating,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let said: Suspension = read(Received::read(&app, &headers, body).await?)?;
+    let names = app.engine.decisions().suspend(&said, TENANT).await.map_err(unavailable)?;
+    json(&json!({ if said.suspended { "suspended" } else { "resumed" }: names }))
 }
 
 /// Notes what a server offers, and says what of it the caller may see.

@@ -31,6 +31,18 @@ impl Session {
     }
 
     fn of(home: &Home, flags: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut session = Session::silent(home, flags, environment);
+        let answer = session.hello();
+        assert_eq!(answer["result"]["serverInfo"]["name"], "files", "{answer}");
+        session
+    }
+
+    fn hello(&mut self) -> Value {
+        self.ask("initialize", json!({ "clientInfo": { "name": "tester", "version": "1" } }))
+    }
+
+    /// One that has not said anything yet.
+    fn silent(home: &Home, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let (server, effects) = (server(), home.path("effects.log"));
         let (server, effects) = (server.to_str().unwrap(), effects.to_str().unwrap());
         let arguments = [&["mcp", "--server", "files"], flags, &["--", server, effects]].concat();
@@ -38,10 +50,7 @@ impl Session {
         command.envs(environment.iter().copied()).env("USER", "ann");
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (to, from) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()).lines());
-        let mut session = Session { child, to, from, next: 0 };
-        let answer = session.ask("initialize", json!({ "clientInfo": { "name": "tester", "version": "1" } }));
-        assert_eq!(answer["result"]["serverInfo"]["name"], "files", "{answer}");
-        session
+        Session { child, to, from, next: 0 }
     }
 
     fn send(&mut self, method: &str, params: Value) -> u64 {
@@ -231,6 +240,34 @@ fn a_tool_that_changed_is_shown_as_a_difference_and_approved() {
     home.run(["approve", id, "--as", "human:bob"]).good();
     assert_eq!(text_of(&session.call("read", "/a")), "what stands in /a");
     session.end();
+}
+
+#[test]
+fn whoever_is_suspended_is_stopped_at_the_next_call() {
+    let home = Home::new();
+    home.write(
+        "store/inventory.toml",
+        "[[principal]]\nkey = \"bot\"\ntype = \"agent\"\naliases = [\"agent:release-bot\", \"spiffe://acme/release\"]\n",
+    );
+    let mut session = Session::start(&home, &["--as", "agent:release-bot"]);
+    assert_eq!(text_of(&session.call("write", "/a")), "write /a: done");
+    // Under any of its names.
+    let said =
+        home.run(["suspend", "spiffe://acme/release", "--reason", "incident 77", "--json"]).good().json();
+    assert_eq!(said["suspended"], json!(["bot", "agent:release-bot", "spiffe://acme/release"]));
+    assert!(text_of(&session.call("write", "/b")).contains("`agent:release-bot` is suspended"));
+    session.end();
+    let mut session = Session::silent(&home, &["--as", "agent:release-bot", "--for", "human:ann"], &[]);
+    assert!(
+        session.hello()["error"]["message"].as_str().unwrap().contains("suspended"),
+        "after a restart too"
+    );
+    assert_eq!(session.call("write", "/c")["result"]["isError"], true);
+    home.run(["resume", "bot", "--reason", "cleared"]).good();
+    assert_eq!(text_of(&session.call("write", "/d")), "write /d: done");
+    session.end();
+    assert_eq!(effects(&home), ["write /a", "write /d"]);
+    assert_eq!(home.run(["find", "--status", "denied", "--json"]).good().out.lines().count(), 3);
 }
 
 #[test]

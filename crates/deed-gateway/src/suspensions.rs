@@ -1,0 +1,132 @@
+//! Who and what is stopped, wherever Deed enforces (T12).
+//!
+//! Each suspension and each end of one is a record about the resource [`RESOURCE`]; what is in force is what they
+//! come to, read when the store is opened.
+
+use std::{
+    collections::HashSet,
+    sync::{PoisonError, RwLock},
+};
+
+use deed_ledger::{Key, Ledger, LedgerError};
+use deed_record::{Account, Credential, Kind};
+
+use crate::intent::Intent;
+
+/// What records of suspensions are about.
+pub(crate) const RESOURCE: &str = "deed:suspension";
+/// The operation of a record that suspends.
+pub(crate) const SUSPEND: &str = "suspend";
+/// The operation of a record that ends a suspension.
+pub(crate) const RESUME: &str = "resume";
+/// Records that are read at a time.
+const PAGE: usize = 1000;
+
+/// Somebody or something that can be stopped, with its tenant.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Stopped {
+    /// A principal, by one of its accounts.
+    Account(String, Account),
+    /// A credential, by one of its names; what was derived from it is stopped too.
+    Credential(String, String),
+}
+
+/// What is in force, read from the log for each tenant when it is asked about first.
+#[derive(Default)]
+pub(crate) struct Suspensions {
+    stopped: RwLock<HashSet<Stopped>>,
+    loaded: RwLock<HashSet<String>>,
+}
+
+impl Suspensions {
+    /// Reads what the log says is in force for `tenant`, once.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub(crate) fn load(&self, ledger: &Ledger, tenant: &str) -> Result<(), LedgerError> {
+        if self.loaded.read().unwrap_or_else(PoisonError::into_inner).contains(tenant) {
+            return Ok(());
+        }
+        self.read(ledger, tenant)?;
+        self.loaded.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.to_owned());
+        Ok(())
+    }
+
+    fn read(&self, ledger: &Ledger, tenant: &str) -> Result<(), LedgerError> {
+        let (key, mut before, mut seen) = (Key::Resource { tenant, uri: RESOURCE }, None, HashSet::new());
+        loop {
+            let leaves = ledger.lookup(&key, PAGE, before)?;
+            for leaf in &leaves {
+                let sealed = ledger.leaf(*leaf)?;
+                let record = sealed
+                    .skeleton()
+                    .map_err(|error| LedgerError::Broken(format!("leaf {leaf}: {error}")))?;
+                let stops = record.operation.as_deref() == Some(SUSPEND);
+                let about = match record.kind {
+                    Kind::Credential => record
+                        .credential
+                        .iter()
+                        .flat_map(Credential::names)
+                        .next()
+                        .map(|name| Stopped::Credential(tenant.to_owned(), name.to_owned())),
+                    _ => record
+                        .terms
+                        .and_then(|terms| terms.subject)
+                        .and_then(|subject| subject.account)
+                        .map(|account| Stopped::Account(tenant.to_owned(), account)),
+                };
+                // Newest first: what was said last counts.
+                let Some(about) = about.filter(|about| seen.insert(about.clone())) else { continue };
+                if stops {
+                    self.note(about, true);
+                }
+            }
+            match leaves.last() {
+                Some(last) if leaves.len() == PAGE => before = Some(*last),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// From now on `about` is stopped, or not.
+    pub(crate) fn note(&self, about: Stopped, stops: bool) {
+        let mut all = self.stopped.write().unwrap_or_else(PoisonError::into_inner);
+        if stops {
+            all.insert(about);
+        } else {
+            all.remove(&about);
+        }
+    }
+
+    /// Who or what of `intent` is stopped, in words.
+    pub(crate) fn stops(
+        &self,
+        ledger: &Ledger,
+        intent: &Intent,
+        tenant: &str,
+    ) -> Result<Option<String>, LedgerError> {
+        self.load(ledger, tenant)?;
+        let all = self.stopped.read().unwrap_or_else(PoisonError::into_inner);
+        if all.is_empty() {
+            return Ok(None);
+        }
+        let place = &intent.place;
+        for who in std::iter::once(&place.executor).chain(&place.initiator) {
+            let Some(key) = who.key.as_deref() else { continue };
+            if let Some(account) = ledger.account(tenant, key)?
+                && all.contains(&Stopped::Account(tenant.to_owned(), account))
+            {
+                return Ok(Some(format!("`{key}` is suspended")));
+            }
+        }
+        let credential = intent.credential();
+        let names =
+            credential.iter().flat_map(|credential| credential.names().chain(credential.parent.as_deref()));
+        for name in names {
+            if all.contains(&Stopped::Credential(tenant.to_owned(), name.to_owned())) {
+                return Ok(Some("the credential, or the one that it was derived from, is suspended".into()));
+            }
+        }
+        Ok(None)
+    }
+}
