@@ -11,7 +11,10 @@ use std::{
 
 use deed_identity::Inventory;
 use deed_policy::Approver;
-use deed_record::{RecordId, Timestamp};
+use deed_record::{
+    RecordId, Timestamp,
+    secret::{self, Fingerprints},
+};
 use deed_seal::hash::Hash;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
@@ -49,7 +52,7 @@ pub struct Waiting {
     pub method: String,
     /// The tool, prompt or resource.
     pub target: String,
-    /// What it would be called with.
+    /// What it would be called with; secrets as fingerprints (D9).
     #[serde(default)]
     pub arguments: Option<Box<RawValue>>,
     /// Ids of the policies that ask.
@@ -174,7 +177,7 @@ impl StepUp {
             server: intent.server.clone(),
             method: intent.method.clone(),
             target,
-            arguments: intent.arguments.clone(),
+            arguments: intent.arguments.as_deref().and_then(without_secrets),
             policies: self.policies.clone(),
             approvers: self.approvers.iter().map(in_words).collect(),
         }
@@ -328,6 +331,22 @@ fn binding(intent: &Intent, tenant: &str) -> Hash {
         arguments,
     ]);
     Hash::of(sorted(&bound).as_bytes())
+}
+
+/// `arguments` as a human may see them.
+fn without_secrets(arguments: &RawValue) -> Option<Box<RawValue>> {
+    struct Hidden;
+    impl Fingerprints for Hidden {
+        fn of_token(&self, secret: &[u8]) -> String {
+            format!("sha256:{}", Hash::of(secret))
+        }
+        // Without a key its hash could be tried out.
+        fn of_password(&self, _: &[u8]) -> String {
+            "[hidden]".into()
+        }
+    }
+    let clean = secret::excise(arguments.get(), &Hidden).ok()?;
+    RawValue::from_string(clean.text.into_owned()).ok()
 }
 
 fn in_words(approver: &Approver) -> String {

@@ -1,8 +1,9 @@
 //! The decision point: it decides, and has said so durably before it answers.
 
 use std::{
+    collections::HashSet,
     os::unix::fs::MetadataExt,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -25,6 +26,9 @@ use crate::{
     write,
 };
 
+/// Viewers of step-ups that are remembered.
+const MOST_VIEWED: usize = 10_000;
+
 /// Decides on intents and records them, for every door of this process and for doors elsewhere.
 pub struct DecisionPoint {
     ledger: Ledger,
@@ -32,6 +36,8 @@ pub struct DecisionPoint {
     catalog: Arc<Catalog>,
     suspensions: Suspensions,
     approvals: Approvals,
+    /// Who has seen the arguments of which step-up.
+    viewed: Mutex<HashSet<(RecordId, String)>>,
     /// How long a record may take to become durable.
     deadline: Duration,
     /// Device and number of the data directory.
@@ -63,6 +69,7 @@ impl DecisionPoint {
             force: RwLock::new(force),
             catalog: Arc::default(),
             approvals: Approvals::default(),
+            viewed: Mutex::default(),
             suspensions: Suspensions::default(),
             deadline,
         }
@@ -73,9 +80,9 @@ impl DecisionPoint {
         self.force.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// From now on decides by `force`.
-    pub fn put_into_force(&self, force: InForce) {
-        *self.force.write().unwrap_or_else(PoisonError::into_inner) = force;
+    /// From now on decides by what `change` makes of what is in force.
+    pub fn change(&self, change: impl FnOnce(&mut InForce)) {
+        change(&mut self.force.write().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Decides on `intent` and records it; a denied one together with its outcome.
@@ -203,9 +210,34 @@ impl DecisionPoint {
         })
     }
 
-    /// The step-ups that wait for a human.
-    pub fn waiting(&self) -> Vec<Waiting> {
-        self.approvals.list(now())
+    /// The step-ups that wait for a human, for `viewer` to see.
+    ///
+    /// INVARIANT D10: they show arguments, so that it is recorded first who sees them; once for each viewer.
+    ///
+    /// # Errors
+    /// That could not be recorded: nothing is shown.
+    pub async fn waiting(&self, viewer: &str) -> Result<Vec<Waiting>, Unavailable> {
+        let now = now();
+        let waiting = self.approvals.list(now);
+        for one in &waiting {
+            if self.viewed().contains(&(one.id, viewer.to_owned())) {
+                continue;
+            }
+            let Some(step_up) = self.approvals.answerable(one.id, now) else { continue };
+            let body = write::access(&step_up, viewer, now);
+            self.append(body, "deed:approvals".into(), &step_up.tenant).await?;
+            let mut viewed = self.viewed();
+            // What is forgotten is recorded again.
+            if viewed.len() >= MOST_VIEWED {
+                viewed.clear();
+            }
+            viewed.insert((one.id, viewer.to_owned()));
+        }
+        Ok(waiting)
+    }
+
+    fn viewed(&self) -> MutexGuard<'_, HashSet<(RecordId, String)>> {
+        self.viewed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A human answers a step-up, or approves a tool whose definition changed: recorded, and then it counts.

@@ -242,8 +242,8 @@ impl<R: Road> Relay<R> {
 
     async fn decide(&self, text: &str, id: &Id, method: &str, params: Option<&RawValue>) -> Step {
         if method::class(method).is_none() {
-            let why = format!("nobody here knows the method {}", message::quoted(method));
-            return self.refuse(Some(id), method, "unknown_method", refusal::METHOD_NOT_FOUND, &why).await;
+            let why = "nobody here knows this method";
+            return self.refuse(Some(id), method, "unknown_method", refusal::METHOD_NOT_FOUND, why).await;
         }
         if lock(&self.pending).len() >= MOST_PENDING {
             let why = "too many requests have no answer yet";
@@ -316,8 +316,8 @@ impl<R: Road> Relay<R> {
 
     async fn notice(&self, text: &str, method: &str, params: Option<&RawValue>) -> Step {
         if !method::is_client_notification(method) {
-            let why = format!("nobody here knows the notification {}", message::quoted(method));
-            return match self.refuse(None, method, "unknown_method", refusal::METHOD_NOT_FOUND, &why).await {
+            let why = "nobody here knows this notification";
+            return match self.refuse(None, method, "unknown_method", refusal::METHOD_NOT_FOUND, why).await {
                 // Nobody waits for an answer to a notification.
                 Step::Reply(_) => Step::Nothing,
                 step => step,

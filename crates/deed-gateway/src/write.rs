@@ -174,6 +174,24 @@ pub(crate) fn outcome(conclusion: &Conclusion, tenant: &str) -> Vec<u8> {
     line(&record)
 }
 
+/// The record of who sees the arguments of a step-up.
+pub(crate) fn access(step_up: &StepUp, viewer: &str, now: Timestamp) -> Vec<u8> {
+    let uri = format!("deed:disclosure/{}/arguments", step_up.intent.id);
+    let mut access = record(Kind::Access, &step_up.tenant, now);
+    access.action = Some(step_up.intent.id);
+    access.operation = Some(Text::from("payload"));
+    access.executor = Some(Principal {
+        instance: None,
+        key: Some(Text::from(viewer)),
+        name: None,
+        kind: PrincipalType::Unknown,
+        vendor: None,
+    });
+    access.resource =
+        Some(Resource { classification: None, kind: Some(Text::from("disclosure")), uri: Text::from(&*uri) });
+    line(&access)
+}
+
 /// The record of an answer to a step-up.
 pub(crate) fn approval(step_up: &StepUp, reply: &Reply, id: RecordId, own: bool, now: Timestamp) -> Vec<u8> {
     let mut record = placed(Kind::Approval, &step_up.intent.place, &step_up.tenant, now);

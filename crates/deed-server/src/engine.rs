@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, io, os::unix::fs::MetadataExt, path::Path, sync::Arc, time::Duration};
 
 use deed_gateway::{DecisionPoint, InForce, Sweep};
+use deed_identity::Inventory;
 use deed_ledger::{Check, Health, Ledger, LedgerError, OpenError, Receipt};
 use deed_policy::PolicySet;
 use deed_record::{RecordId, TraceId};
@@ -24,8 +25,18 @@ const MOST_PATIENT: Duration = Duration::from_secs(3);
 
 /// How long a store is held before what was left open is ended: doors that are alive say so meanwhile.
 const SETTLING: Duration = Duration::from_secs(2);
+/// How often the inventory's file is looked at.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 /// How often what is under way for too long is ended.
 const BETWEEN_SWEEPS: Duration = Duration::from_secs(10 * 60);
+
+/// What tells one state of a file from another: its number, size, and time to the nanosecond.
+type Stamp = (u64, u64, i64, i64);
+
+fn stamp(dir: &Path) -> Option<Stamp> {
+    let file = std::fs::metadata(dir.join(deed_identity::FILE)).ok()?;
+    Some((file.ino(), file.size(), file.mtime(), file.mtime_nsec()))
+}
 
 /// How a store is opened.
 #[derive(Clone, Debug, Default)]
@@ -125,6 +136,8 @@ impl Engine {
         let ledger = Ledger::open(dir, options.ledger)?;
         let folder = std::fs::metadata(dir)?;
         let deadline = settings.limits.append.min(MOST_PATIENT);
+        // Looked at before it is read, so that no edit falls between.
+        let inventory = stamp(dir);
         let decisions = DecisionPoint::new(ledger.clone(), force::load(&ledger, dir)?, deadline);
         let inner = Inner {
             origin: ledger.origin().into(),
@@ -137,6 +150,7 @@ impl Engine {
         };
         let engine = Engine { inner: Arc::new(inner) };
         engine.end_what_is_open()?;
+        engine.follow_inventory(inventory)?;
         Ok(engine)
     }
 
@@ -162,6 +176,32 @@ impl Engine {
             }
         };
         std::thread::Builder::new().name("sweeper".into()).spawn(sweep).map(drop)
+    }
+
+    /// Takes the inventory anew whenever its file changes, as long as the store is held. One that is wrong changes
+    /// nothing, and is named.
+    fn follow_inventory(&self, mut last: Option<Stamp>) -> Result<(), io::Error> {
+        let waiting = Arc::downgrade(&self.inner);
+        let follow = move || {
+            loop {
+                std::thread::sleep(BETWEEN_LOOKS);
+                let Some(inner) = waiting.upgrade() else { return };
+                let dir = inner.ledger.dir();
+                let now = stamp(dir);
+                if last == now {
+                    continue;
+                }
+                last = now;
+                match Inventory::load(dir) {
+                    Ok(inventory) => {
+                        inner.decisions.change(|force| force.inventory = Arc::new(inventory));
+                        tracing::info!("the inventory was read again");
+                    }
+                    Err(error) => tracing::error!(%error, "the inventory is as it was"),
+                }
+            }
+        };
+        std::thread::Builder::new().name("inventory".into()).spawn(follow).map(drop)
     }
 
     /// The ledger.
@@ -195,8 +235,7 @@ impl Engine {
         by: &str,
     ) -> Result<(PolicySet, Receipt), PublishError> {
         let (set, receipt) = force::publish(self.ledger(), files, by)?;
-        let InForce { inventory, .. } = self.decisions().in_force();
-        self.decisions().put_into_force(InForce { policy: Arc::new(set.clone()), inventory });
+        self.decisions().change(|force| force.policy = Arc::new(set.clone()));
         Ok((set, receipt))
     }
 

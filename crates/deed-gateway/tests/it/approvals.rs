@@ -20,7 +20,7 @@ fn yes(name: &str) -> Reply {
 /// The ids of those that wait, oldest first, once there are so many.
 async fn waiting(between: &Between, count: usize) -> Vec<deed_record::RecordId> {
     loop {
-        let waiting = between.point.waiting();
+        let waiting = between.point.waiting("test").await.expect("recorded");
         if waiting.len() == count {
             return waiting.into_iter().map(|one| one.id).collect();
         }
@@ -120,6 +120,22 @@ async fn a_call_that_was_called_off_is_not_made_when_it_is_approved() {
     let ended =
         of_kind(&recorded, "outcome").into_iter().find(|outcome| outcome["action"] == wipe["id"]).unwrap();
     assert_eq!(ended["outcome"]["status"], "cancelled");
+}
+
+#[tokio::test]
+async fn who_sees_the_arguments_is_recorded_first_and_secrets_are_not_shown() {
+    let mut between = Between::with(STEP_UP);
+    let secret = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
+    between.client.send(&call(1, "wipe", &format!(r#"{{"path":"/a","token":"{secret}"}}"#))).await;
+    waiting(&between, 1).await;
+    let shown = between.point.waiting("bob").await.expect("recorded");
+    let arguments = shown[0].arguments.as_ref().expect("arguments").get();
+    assert!(arguments.contains("/a") && !arguments.contains(secret), "{arguments}");
+    between.point.waiting("bob").await.expect("recorded");
+    let recorded = between.end().await;
+    let seen = of_kind(&recorded, "access");
+    assert_eq!(seen.len(), 2, "once for each of two viewers");
+    assert_eq!(seen[0]["action"], of_kind(&recorded, "intent")[0]["id"]);
 }
 
 #[tokio::test]

@@ -205,7 +205,9 @@ impl Sheet<'_> {
         };
         let mut note = decision.how.clone();
         if let Some(set) = &decision.policy_set {
-            note.push_str(&format!("; set {set}"));
+            // Enough to tell it from others; `--json` has all of it.
+            let short = set.strip_prefix("sha256:").and_then(|hex| hex.get(..8)).unwrap_or(set);
+            note.push_str(&format!("; set {short}"));
         }
         for (word, list) in [("errors", &decision.errors), ("must", &decision.obligations)] {
             if !list.is_empty() {

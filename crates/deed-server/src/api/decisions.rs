@@ -49,12 +49,14 @@ pub(crate) async fn wait(
 }
 
 /// Lists what waits for a human: step-ups, and tools whose definition changed.
-pub(crate) async fn approvals(State(app): State<Arc<App>>, _: Operating) -> Result<Response, Problem> {
-    let answer = app.ask(|engine| {
-        let decisions = engine.decisions();
-        Ok(json!({ "approvals": decisions.waiting(), "tools": decisions.held_tools()? }))
-    });
-    json(&answer.await?)
+pub(crate) async fn approvals(
+    State(app): State<Arc<App>>,
+    _: Operating,
+    Reading(caller): Reading,
+) -> Result<Response, Problem> {
+    let waiting = app.engine.decisions().waiting(&caller.sender.name).await.map_err(unavailable)?;
+    let tools = app.ask(|engine| Ok(engine.decisions().held_tools()?)).await?;
+    json(&json!({ "approvals": waiting, "tools": tools }))
 }
 
 /// Answers a step-up.

@@ -271,6 +271,28 @@ fn whoever_is_suspended_is_stopped_at_the_next_call() {
 }
 
 #[test]
+fn an_edit_of_the_inventory_needs_no_restart() {
+    let home = Home::new();
+    let dir = policies(
+        &home,
+        "@id(\"rest\") permit (principal, action, resource);\n@id(\"partners\") forbid (principal, action, resource == Deed::Tool::\"files/write\") when { principal has vendor };\n",
+    );
+    home.run(["policy", "publish", &dir]).good();
+    let mut session = Session::start(&home, &["--as", "agent:bot"]);
+    assert_eq!(text_of(&session.call("write", "/a")), "write /a: done");
+    home.write(
+        "store/inventory.toml",
+        "[[principal]]\nkey = \"bot\"\ntype = \"agent\"\naliases = [\"agent:bot\"]\nvendor = \"Initech\"\n",
+    );
+    let until = Instant::now() + Duration::from_secs(20);
+    while session.call("write", "/b")["result"]["isError"] != true {
+        assert!(Instant::now() < until, "the inventory is not read again");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    session.end();
+}
+
+#[test]
 fn when_the_store_is_gone_nothing_is_done() {
     let home = Home::new();
     let mut session = Session::start(&home, &[]);
