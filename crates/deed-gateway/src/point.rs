@@ -1,33 +1,34 @@
 //! The decision point: it decides, and has said so durably before it answers.
 
+mod human;
+mod stops;
+mod tools;
+
 use std::{
     collections::HashSet,
     os::unix::fs::MetadataExt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
 use deed_identity::Inventory;
-use deed_ledger::{AppendError, Key, Ledger, LedgerError, Pending, Receipt, Sender};
-use deed_policy::{Approver, PolicySet};
-use deed_record::{PrincipalType, RecordId, Ruling, Timestamp};
+use deed_ledger::{AppendError, Ledger, LedgerError, Pending, Receipt, Sender};
+use deed_policy::PolicySet;
+use deed_record::{RecordId, Ruling, Timestamp};
 use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::{
-    approvals::{Approval, Approvals, Became, Reply, ReplyError, StepUp, Waiting, may_answer},
-    catalog::{Catalog, HeldTool, News, Pin, Version},
-    door::{fresh_id, now},
-    intent::{Answer, Conclusion, Intent, Listing, Refused, Shown, Suspension},
-    method::{self, Class, TOOL_CALL},
+    approvals::{Approval, Approvals, StepUp},
+    catalog::Catalog,
+    door::now,
+    intent::{Answer, Conclusion, Intent},
+    method::{self, Class},
     recorder::Unavailable,
     request::{self, Ruled},
-    suspensions::{Stopped, Suspensions},
+    suspensions::Suspensions,
     sweep::{self, Sweep},
     write,
 };
-
-/// Viewers of step-ups that are remembered.
-const MOST_VIEWED: usize = 10_000;
 
 /// Decides on intents and records them, for every door of this process and for doors elsewhere.
 pub struct DecisionPoint {
@@ -155,264 +156,6 @@ impl DecisionPoint {
         }
     }
 
-    /// Waits for a human to answer the step-up `id`, but no longer than `patience`. An approval is used up by
-    /// the one who hears of it first.
-    ///
-    /// # Errors
-    /// What follows from the answer could not be recorded: nothing may be done.
-    pub async fn wait(&self, waits: &Answer, patience: Duration) -> Result<Answer, Unavailable> {
-        let until = tokio::time::Instant::now() + patience;
-        loop {
-            // Asked for before the look, so that no answer falls between.
-            let answered = self.approvals.answered.notified();
-            match self.approvals.take(waits.id, now()) {
-                Became::Approved(step_up, approval) => return self.clear(waits, &step_up, &approval).await,
-                Became::Refused(reason) => {
-                    return Ok(Answer { effect: Ruling::Deny, reason, ..waits.clone() });
-                }
-                Became::Waiting => {}
-            }
-            if tokio::time::timeout_at(until, answered).await.is_err() {
-                return Ok(waits.clone());
-            }
-        }
-    }
-
-    /// Decides again, with an approval at hand, and records that (INVARIANT D1, D8).
-    async fn clear(
-        &self,
-        waits: &Answer,
-        step_up: &StepUp,
-        approval: &Approval,
-    ) -> Result<Answer, Unavailable> {
-        let now = now();
-        if let Some(Intent { refused: Some(Refused { why, .. }), .. }) =
-            self.stopped(&step_up.intent, &step_up.tenant)?
-        {
-            let body = write::lapsed(step_up, "suspended", now);
-            self.append(body, door(&step_up.intent.server), &step_up.tenant).await?;
-            return Ok(Answer { effect: Ruling::Deny, reason: why, ..waits.clone() });
-        }
-        let Some(ruled) = self.decide(&step_up.intent, Some(approval), &step_up.tenant, now) else {
-            return Err(Unavailable::new("policy is not asked about it any more"));
-        };
-        let body = write::cleared(step_up, approval.record, &ruled, now);
-        self.append(body, door(&step_up.intent.server), &step_up.tenant).await?;
-        let Ruled { decided, policy_set } = ruled;
-        let effect = if decided.effect == Ruling::Allow { Ruling::Allow } else { Ruling::Deny };
-        Ok(Answer {
-            effect,
-            reason: decided.reason,
-            policies: decided.policies,
-            policy_set: Some(policy_set),
-            obligations: decided.obligations,
-            ..waits.clone()
-        })
-    }
-
-    /// The step-ups that wait for a human, for `viewer` to see.
-    ///
-    /// INVARIANT D10: they show arguments, so that it is recorded first who sees them; once for each viewer.
-    ///
-    /// # Errors
-    /// That could not be recorded: nothing is shown.
-    pub async fn waiting(&self, viewer: &str) -> Result<Vec<Waiting>, Unavailable> {
-        let now = now();
-        let waiting = self.approvals.list(now);
-        for one in &waiting {
-            if self.viewed().contains(&(one.id, viewer.to_owned())) {
-                continue;
-            }
-            let Some(step_up) = self.approvals.answerable(one.id, now) else { continue };
-            let body = write::access(&step_up, viewer, now);
-            self.append(body, "deed:approvals".into(), &step_up.tenant).await?;
-            let mut viewed = self.viewed();
-            // What is forgotten is recorded again.
-            if viewed.len() >= MOST_VIEWED {
-                viewed.clear();
-            }
-            viewed.insert((one.id, viewer.to_owned()));
-        }
-        Ok(waiting)
-    }
-
-    fn viewed(&self) -> MutexGuard<'_, HashSet<(RecordId, String)>> {
-        self.viewed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A human answers a step-up, or approves a tool whose definition changed: recorded, and then it counts.
-    ///
-    /// # Errors
-    /// See [`ReplyError`].
-    pub async fn reply(&self, id: RecordId, reply: &Reply) -> Result<RecordId, ReplyError> {
-        let Some(step_up) = self.approvals.answerable(id, now()) else {
-            return self.reply_tool(id, reply).await;
-        };
-        may_answer(&step_up, &reply.by, &self.in_force().inventory)?;
-        let record = fresh_id()?;
-        let now = now();
-        let own = step_up.approvers.contains(&Approver::SelfApproval);
-        let mut body = write::approval(&step_up, reply, record, own, now);
-        if !reply.approved {
-            body.push(b'\n');
-            body.extend(write::lapsed(&step_up, "refused", now));
-        }
-        self.append(body, door(&step_up.intent.server), &step_up.tenant).await.map_err(Unavailable::from)?;
-        let by = reply.by.key.clone().unwrap_or_default();
-        let why = match &reply.reason {
-            Some(reason) => format!("`{by}` refused it: {reason}"),
-            None => format!("`{by}` refused it"),
-        };
-        let approval = Approval { record, by: reply.by.clone(), time: now };
-        match self.approvals.answer(id, reply.approved, approval, why) {
-            true => Ok(record),
-            false => Err(ReplyError::Unknown(id)),
-        }
-    }
-
-    /// A human approves, or refuses, what a tool has become.
-    async fn reply_tool(&self, id: RecordId, reply: &Reply) -> Result<RecordId, ReplyError> {
-        if reply.by.kind != PrincipalType::Human || reply.by.key.as_deref().is_none_or(str::is_empty) {
-            return Err(ReplyError::NotTheirs("a human must answer: --as human:NAME".into()));
-        }
-        let (ledger, catalog) = (self.ledger.clone(), self.catalog.clone());
-        let read = spawn_blocking(move || catalog.held_by(&ledger, id)).await;
-        let broken = |error: &dyn std::fmt::Display| Unavailable::new(error.to_string());
-        let held = read.map_err(|error| broken(&error))?.map_err(|error| broken(&error))?;
-        let Some(held) = held else { return Err(ReplyError::Unknown(id)) };
-        let (approval, issued) = (fresh_id()?, fresh_id()?);
-        let body = write::tool_approval(&held, reply, approval, issued, now());
-        self.append(body, door(&held.server), &held.tenant).await.map_err(Unavailable::from)?;
-        if reply.approved {
-            let version = Version { record: issued, digest: held.digest };
-            self.catalog.note(&held.tenant, &held.server, &held.name, News::First, version);
-        }
-        Ok(approval)
-    }
-
-    /// Tools that wait for somebody to look at what they have become, as far as any were seen.
-    ///
-    /// # Errors
-    /// The log cannot be read.
-    pub fn held_tools(&self) -> Result<Vec<HeldTool>, LedgerError> {
-        self.catalog.held(&self.ledger)
-    }
-
-    /// Notes what a server offers, and says what of it `listing`'s caller may see.
-    ///
-    /// # Errors
-    /// What is new about a tool could not be recorded in time.
-    pub async fn catalog(&self, listing: &Listing, tenant: &str) -> Result<Shown, Unavailable> {
-        let mut news = Vec::new();
-        for tool in &listing.tools {
-            let pin = self.pin(tenant, &listing.server, &tool.name).await?;
-            if let Some(new) = pin.news(&tool.digest) {
-                news.push((tool, new, fresh_id()?));
-            }
-        }
-        if !news.is_empty() {
-            let records =
-                news.iter().map(|(tool, new, id)| write::tool(listing, tool, *new, *id, tenant, now()));
-            let body = records.collect::<Vec<_>>().join(&b'\n');
-            self.append(body, door(&listing.server), tenant).await?;
-            for (tool, new, record) in news {
-                let version = Version { record, digest: tool.digest.clone() };
-                self.catalog.note(tenant, &listing.server, &tool.name, new, version);
-            }
-        }
-        Ok(self.shown(listing, tenant))
-    }
-
-    /// What policy lets the caller use, as far as that is known without arguments.
-    fn shown(&self, listing: &Listing, tenant: &str) -> Shown {
-        let InForce { policy, inventory } = self.in_force();
-        if policy.is_starter() {
-            return Shown::default();
-        }
-        let hidden = listing.tools.iter().filter(|tool| {
-            request::hides(&policy, &inventory, &listing.server, &tool.name, &listing.place, tenant, now())
-        });
-        Shown { hidden: hidden.map(|tool| tool.name.clone()).collect(), personal: true }
-    }
-
-    async fn pin(&self, tenant: &str, server: &str, name: &str) -> Result<Pin, Unavailable> {
-        if let Some(pin) = self.catalog.known(tenant, server, name) {
-            return Ok(pin);
-        }
-        let (catalog, ledger) = (self.catalog.clone(), self.ledger.clone());
-        let (tenant, server, name) = (tenant.to_owned(), server.to_owned(), name.to_owned());
-        let read =
-            timeout(self.deadline, spawn_blocking(move || catalog.pin(&ledger, &tenant, &server, &name)));
-        let late = |_| Unavailable::new("the log does not say in time which tools are approved");
-        read.await
-            .map_err(late)?
-            .map_err(|e| Unavailable::new(e.to_string()))?
-            .map_err(|e| Unavailable::new(e.to_string()))
-    }
-
-    /// Stops somebody or something at every door, or lets it go on; what that concerns: all names of a principal
-    /// that the inventory knows.
-    ///
-    /// # Errors
-    /// It could not be recorded, and does not hold.
-    pub async fn suspend(&self, said: &Suspension, tenant: &str) -> Result<Vec<String>, Unavailable> {
-        let broken = |error: LedgerError| Unavailable::new(error.to_string());
-        self.suspensions.load(&self.ledger, tenant).map_err(broken)?;
-        let InForce { inventory, .. } = self.in_force();
-        let known = inventory.principal(&said.what).filter(|_| !said.credential);
-        // What records know as a credential is one.
-        let key = Key::Credential { tenant, name: &said.what };
-        let credential = said.credential
-            || (known.is_none() && !self.ledger.lookup(&key, 1, None).map_err(broken)?.is_empty());
-        let said = &Suspension { credential, ..said.clone() };
-        let names: Vec<String> = match known {
-            Some(known) => std::iter::once(&known.key).chain(&known.aliases).cloned().collect(),
-            None => vec![said.what.clone()],
-        };
-        let now = now();
-        let records = names.iter().map(|name| write::suspension(said, name, tenant, now));
-        let body = records.collect::<Vec<_>>().join(&b'\n');
-        self.append(body, "deed:suspension".into(), tenant).await?;
-        for name in &names {
-            let about = match said.credential {
-                true => Some(Stopped::Credential(tenant.to_owned(), name.clone())),
-                false => {
-                    let account = self.ledger.account(tenant, name).map_err(broken)?;
-                    account.map(|account| Stopped::Account(tenant.to_owned(), account))
-                }
-            };
-            if let Some(about) = about {
-                self.suspensions.note(about, said.suspended);
-            }
-        }
-        Ok(names)
-    }
-
-    /// `intent` as one that is refused, where somebody who has a part in it is suspended.
-    fn stopped(&self, intent: &Intent, tenant: &str) -> Result<Option<Intent>, Unavailable> {
-        let stops = self.suspensions.stops(&self.ledger, intent, tenant);
-        let why = stops.map_err(|error| Unavailable::new(error.to_string()))?;
-        Ok(why
-            .filter(|_| intent.refused.is_none())
-            .map(|why| Intent { refused: Some(Refused { code: "suspended".into(), why }), ..intent.clone() }))
-    }
-
-    /// `intent` as one that is refused, where the definition of its tool waits to be approved.
-    async fn held(&self, intent: &Intent, tenant: &str) -> Result<Option<Intent>, Unavailable> {
-        let Some(name) =
-            intent.name.as_deref().filter(|_| intent.method == TOOL_CALL && intent.refused.is_none())
-        else {
-            return Ok(None);
-        };
-        let pin = self.pin(tenant, &intent.server, name).await?;
-        let Some(held) = pin.holds(intent.definition.as_deref()) else { return Ok(None) };
-        let why = format!(
-            "The definition of the tool changed since it was approved; somebody must look at the difference first: deed approve {}",
-            held.record
-        );
-        Ok(Some(Intent { refused: Some(Refused { code: "tool_changed".into(), why }), ..intent.clone() }))
-    }
-
     /// Records how an action ended. Said twice, it is recorded once or twice: both then say the same.
     ///
     /// # Errors
@@ -527,7 +270,6 @@ impl DecisionPoint {
         })
     }
 }
-
 /// What the name of the data directory stands for now.
 fn folder_of(ledger: &Ledger) -> Option<(u64, u64)> {
     std::fs::metadata(ledger.dir()).ok().map(|folder| (folder.dev(), folder.ino()))

@@ -1,23 +1,21 @@
 //! The records that intents and their ends become.
 
+pub(crate) mod human;
+
 use std::borrow::Cow;
 
 use deed_policy::{Capture, ENGINE, Obligations};
 use deed_record::{
-    Answer, Basis, Change, Credential, Decision, Disclosable, Disclose, Kind, Outcome, Principal,
-    PrincipalType, RecordId, Resource, Ruling, Skeleton, Source, Status, StepType, Submission, TermsSent,
-    Text, Timestamp, Tool,
+    Basis, Change, Decision, Disclosable, Disclose, Kind, Outcome, Principal, PrincipalType, RecordId,
+    Resource, Ruling, Skeleton, Source, Status, Submission, TermsSent, Text, Timestamp, Tool,
 };
 use serde_json::value::RawValue;
 
 use crate::{
-    approvals::{Reply, StepUp},
-    catalog::{self, HeldTool, News},
-    intent::{Conclusion, Intent, Listed, Listing, Missed, Place, Refused, Suspension, Who},
-    message::quoted,
+    catalog::{self, News},
+    intent::{Conclusion, Intent, Listed, Listing, Missed, Place, Refused, Who},
     method::{PROMPT_GET, TOOL_CALL, TOOL_LIST, step_type},
     request::Ruled,
-    suspensions,
 };
 
 /// The record of `intent`, in JSON on one line.
@@ -50,48 +48,6 @@ pub(crate) fn intent(
             .push((Text::from("context"), Disclosable::Whole(Cow::Borrowed(&ruled.decided.seen))));
     }
     line(&record)
-}
-
-/// The record of a suspension, or of its end.
-pub(crate) fn suspension(said: &Suspension, name: &str, tenant: &str, now: Timestamp) -> Vec<u8> {
-    let kind = if said.credential { Kind::Credential } else { Kind::Principal };
-    let mut suspension = record(kind, tenant, now);
-    suspension.operation =
-        Some(Text::from(if said.suspended { suspensions::SUSPEND } else { suspensions::RESUME }));
-    suspension.initiator = Some(principal(&said.by));
-    suspension.resource = Some(Resource {
-        classification: None,
-        kind: Some(Text::from("suspension")),
-        uri: Text::from(suspensions::RESOURCE),
-    });
-    // Evidence like any other: what was suspended had no right from here on.
-    let change = if said.suspended { Change::Revoked } else { Change::Renewed };
-    let subject = Principal {
-        instance: None,
-        key: Some(Text::from(name)),
-        name: None,
-        kind: name.split(':').next().and_then(|kind| kind.parse().ok()).unwrap_or(PrincipalType::Unknown),
-        vendor: None,
-    };
-    suspension.terms = Some(TermsSent {
-        by: Some(principal(&said.by)),
-        change: Some(change),
-        subject: (!said.credential).then_some(subject),
-        ..TermsSent::default()
-    });
-    if said.credential {
-        let is_digest = name.starts_with("sha256:");
-        suspension.credential = Some(Credential {
-            fingerprint: is_digest.then(|| Text::from(name)),
-            id: (!is_digest).then(|| Text::from(name)),
-            ..Credential::default()
-        });
-    }
-    let reason = said.reason.as_ref().map(|reason| quoted(reason));
-    if let Some(reason) = &reason {
-        suspension.disclose.0.push((Text::from("reason"), Disclosable::Whole(Cow::Borrowed(reason))));
-    }
-    line(&suspension)
 }
 
 /// The record of what was not done while nothing could be recorded.
@@ -172,112 +128,6 @@ pub(crate) fn outcome(conclusion: &Conclusion, tenant: &str) -> Vec<u8> {
         record.disclose.0.push((Text::from("result"), whole(result)));
     }
     line(&record)
-}
-
-/// The record of who sees the arguments of a step-up.
-pub(crate) fn access(step_up: &StepUp, viewer: &str, now: Timestamp) -> Vec<u8> {
-    let uri = format!("deed:disclosure/{}/arguments", step_up.intent.id);
-    let mut access = record(Kind::Access, &step_up.tenant, now);
-    access.action = Some(step_up.intent.id);
-    access.operation = Some(Text::from("payload"));
-    access.executor = Some(Principal {
-        instance: None,
-        key: Some(Text::from(viewer)),
-        name: None,
-        kind: PrincipalType::Unknown,
-        vendor: None,
-    });
-    access.resource =
-        Some(Resource { classification: None, kind: Some(Text::from("disclosure")), uri: Text::from(&*uri) });
-    line(&access)
-}
-
-/// The record of an answer to a step-up.
-pub(crate) fn approval(step_up: &StepUp, reply: &Reply, id: RecordId, own: bool, now: Timestamp) -> Vec<u8> {
-    let mut record = placed(Kind::Approval, &step_up.intent.place, &step_up.tenant, now);
-    record.id = Some(id);
-    record.action = Some(step_up.intent.id);
-    record.executor = None;
-    record.initiator = Some(principal(&reply.by));
-    record.operation = Some(Text::from(if own { "self-approval" } else { "approval" }));
-    let answer = if reply.approved { Answer::Approved } else { Answer::Refused };
-    record.terms =
-        Some(TermsSent { answer: Some(answer), by: Some(principal(&reply.by)), ..TermsSent::default() });
-    let reason = reply.reason.as_ref().map(|reason| quoted(reason));
-    if let Some(reason) = &reason {
-        record.disclose.0.push((Text::from("reason"), Disclosable::Whole(Cow::Borrowed(reason))));
-    }
-    line(&record)
-}
-
-/// The record of an answer to what a tool has become; with it, where it is approved, that of what it is now.
-pub(crate) fn tool_approval(
-    held: &HeldTool,
-    reply: &Reply,
-    id: RecordId,
-    issued: RecordId,
-    now: Timestamp,
-) -> Vec<u8> {
-    let answer = if reply.approved { Answer::Approved } else { Answer::Refused };
-    let terms = |change| {
-        Some(TermsSent {
-            answer: Some(answer),
-            by: Some(principal(&reply.by)),
-            change,
-            ..TermsSent::default()
-        })
-    };
-    let mut approval = record(Kind::Approval, &held.tenant, now);
-    approval.id = Some(id);
-    approval.request = Some(held.id);
-    approval.initiator = Some(principal(&reply.by));
-    approval.operation = Some(Text::from("tool approval"));
-    approval.terms = terms(None);
-    let reason = reply.reason.as_ref().map(|reason| quoted(reason));
-    if let Some(reason) = &reason {
-        approval.disclose.0.push((Text::from("reason"), Disclosable::Whole(Cow::Borrowed(reason))));
-    }
-    let mut body = line(&approval);
-    if !reply.approved {
-        return body;
-    }
-    let uri = catalog::resource(&held.server, &held.name);
-    let definition = held.is.as_ref().map(|definition| format!("[{}]", definition.get()));
-    let mut tool = record(Kind::Tool, &held.tenant, now);
-    tool.id = Some(issued);
-    tool.approvals = Some(vec![id]);
-    tool.tool = Some(Tool {
-        digest: Some(Text::from(&*held.digest)),
-        name: Text::from(&*held.name),
-        server: Some(Text::from(&*held.server)),
-        version: None,
-    });
-    tool.resource =
-        Some(Resource { classification: None, kind: Some(Text::from("tool")), uri: Text::from(&*uri) });
-    tool.terms = terms(Some(Change::Issued));
-    if let Some(definition) = &definition {
-        tool.disclose.0.push((Text::from("definition"), Disclosable::Whole(Cow::Borrowed(definition))));
-    }
-    body.push(b'\n');
-    body.extend(line(&tool));
-    body
-}
-
-/// The record of a decision that was made again, with an approval at hand.
-pub(crate) fn cleared(step_up: &StepUp, approval: RecordId, ruled: &Ruled, now: Timestamp) -> Vec<u8> {
-    let mut record = placed(Kind::Step, &step_up.intent.place, &step_up.tenant, now);
-    record.action = Some(step_up.intent.id);
-    record.approvals = Some(vec![approval]);
-    record.operation = Some(Text::from(&*step_up.intent.method));
-    record.step_type = Some(StepType::PolicyCheck);
-    record.decision = decision(None, Some(ruled));
-    record.disclose.0.push((Text::from("context"), Disclosable::Whole(Cow::Borrowed(&ruled.decided.seen))));
-    line(&record)
-}
-
-/// The outcome of a step-up that was not approved.
-pub(crate) fn lapsed(step_up: &StepUp, code: &str, now: Timestamp) -> Vec<u8> {
-    denied(&step_up.intent, Text::from(code), &step_up.tenant, now)
 }
 
 /// The record of a tool whose definition is new.

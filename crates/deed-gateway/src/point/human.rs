@@ -1,0 +1,162 @@
+//! What humans are asked, and what they answer.
+
+use std::{
+    collections::HashSet,
+    sync::{MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use deed_policy::Approver;
+use deed_record::{PrincipalType, RecordId, Ruling};
+use tokio::task::spawn_blocking;
+
+use super::{DecisionPoint, door};
+use crate::{
+    approvals::{Approval, Became, Reply, ReplyError, StepUp, Waiting, may_answer},
+    catalog::{News, Version},
+    door::{fresh_id, now},
+    intent::{Answer, Intent, Refused},
+    recorder::Unavailable,
+    request::Ruled,
+    write::human as write,
+};
+
+/// Viewers of step-ups that are remembered.
+const MOST_VIEWED: usize = 10_000;
+
+impl DecisionPoint {
+    /// Waits for a human to answer the step-up `id`, but no longer than `patience`. An approval is used up by
+    /// the one who hears of it first.
+    ///
+    /// # Errors
+    /// What follows from the answer could not be recorded: nothing may be done.
+    pub async fn wait(&self, waits: &Answer, patience: Duration) -> Result<Answer, Unavailable> {
+        let until = tokio::time::Instant::now() + patience;
+        loop {
+            // Asked for before the look, so that no answer falls between.
+            let answered = self.approvals.answered.notified();
+            match self.approvals.take(waits.id, now()) {
+                Became::Approved(step_up, approval) => return self.clear(waits, &step_up, &approval).await,
+                Became::Refused(reason) => {
+                    return Ok(Answer { effect: Ruling::Deny, reason, ..waits.clone() });
+                }
+                Became::Waiting => {}
+            }
+            if tokio::time::timeout_at(until, answered).await.is_err() {
+                return Ok(waits.clone());
+            }
+        }
+    }
+
+    /// Decides again, with an approval at hand, and records that (INVARIANT D1, D8).
+    async fn clear(
+        &self,
+        waits: &Answer,
+        step_up: &StepUp,
+        approval: &Approval,
+    ) -> Result<Answer, Unavailable> {
+        let now = now();
+        if let Some(Intent { refused: Some(Refused { why, .. }), .. }) =
+            self.stopped(&step_up.intent, &step_up.tenant)?
+        {
+            let body = write::lapsed(step_up, "suspended", now);
+            self.append(body, door(&step_up.intent.server), &step_up.tenant).await?;
+            return Ok(Answer { effect: Ruling::Deny, reason: why, ..waits.clone() });
+        }
+        let Some(ruled) = self.decide(&step_up.intent, Some(approval), &step_up.tenant, now) else {
+            return Err(Unavailable::new("policy is not asked about it any more"));
+        };
+        let body = write::cleared(step_up, approval.record, &ruled, now);
+        self.append(body, door(&step_up.intent.server), &step_up.tenant).await?;
+        let Ruled { decided, policy_set } = ruled;
+        let effect = if decided.effect == Ruling::Allow { Ruling::Allow } else { Ruling::Deny };
+        Ok(Answer {
+            effect,
+            reason: decided.reason,
+            policies: decided.policies,
+            policy_set: Some(policy_set),
+            obligations: decided.obligations,
+            ..waits.clone()
+        })
+    }
+
+    /// The step-ups that wait for a human, for `viewer` to see.
+    ///
+    /// INVARIANT D10: they show arguments, so that it is recorded first who sees them; once for each viewer.
+    ///
+    /// # Errors
+    /// That could not be recorded: nothing is shown.
+    pub async fn waiting(&self, viewer: &str) -> Result<Vec<Waiting>, Unavailable> {
+        let now = now();
+        let waiting = self.approvals.list(now);
+        for one in &waiting {
+            if self.viewed().contains(&(one.id, viewer.to_owned())) {
+                continue;
+            }
+            let Some(step_up) = self.approvals.answerable(one.id, now) else { continue };
+            let body = write::access(&step_up, viewer, now);
+            self.append(body, "deed:approvals".into(), &step_up.tenant).await?;
+            let mut viewed = self.viewed();
+            // What is forgotten is recorded again.
+            if viewed.len() >= MOST_VIEWED {
+                viewed.clear();
+            }
+            viewed.insert((one.id, viewer.to_owned()));
+        }
+        Ok(waiting)
+    }
+
+    fn viewed(&self) -> MutexGuard<'_, HashSet<(RecordId, String)>> {
+        self.viewed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A human answers a step-up, or approves a tool whose definition changed: recorded, and then it counts.
+    ///
+    /// # Errors
+    /// See [`ReplyError`].
+    pub async fn reply(&self, id: RecordId, reply: &Reply) -> Result<RecordId, ReplyError> {
+        let Some(step_up) = self.approvals.answerable(id, now()) else {
+            return self.reply_tool(id, reply).await;
+        };
+        may_answer(&step_up, &reply.by, &self.in_force().inventory)?;
+        let record = fresh_id()?;
+        let now = now();
+        let own = step_up.approvers.contains(&Approver::SelfApproval);
+        let mut body = write::approval(&step_up, reply, record, own, now);
+        if !reply.approved {
+            body.push(b'\n');
+            body.extend(write::lapsed(&step_up, "refused", now));
+        }
+        self.append(body, door(&step_up.intent.server), &step_up.tenant).await.map_err(Unavailable::from)?;
+        let by = reply.by.key.clone().unwrap_or_default();
+        let why = match &reply.reason {
+            Some(reason) => format!("`{by}` refused it: {reason}"),
+            None => format!("`{by}` refused it"),
+        };
+        let approval = Approval { record, by: reply.by.clone(), time: now };
+        match self.approvals.answer(id, reply.approved, approval, why) {
+            true => Ok(record),
+            false => Err(ReplyError::Unknown(id)),
+        }
+    }
+
+    /// A human approves, or refuses, what a tool has become.
+    async fn reply_tool(&self, id: RecordId, reply: &Reply) -> Result<RecordId, ReplyError> {
+        if reply.by.kind != PrincipalType::Human || reply.by.key.as_deref().is_none_or(str::is_empty) {
+            return Err(ReplyError::NotTheirs("a human must answer: --as human:NAME".into()));
+        }
+        let (ledger, catalog) = (self.ledger.clone(), self.catalog.clone());
+        let read = spawn_blocking(move || catalog.held_by(&ledger, id)).await;
+        let broken = |error: &dyn std::fmt::Display| Unavailable::new(error.to_string());
+        let held = read.map_err(|error| broken(&error))?.map_err(|error| broken(&error))?;
+        let Some(held) = held else { return Err(ReplyError::Unknown(id)) };
+        let (approval, issued) = (fresh_id()?, fresh_id()?);
+        let body = write::tool_approval(&held, reply, approval, issued, now());
+        self.append(body, door(&held.server), &held.tenant).await.map_err(Unavailable::from)?;
+        if reply.approved {
+            let version = Version { record: issued, digest: held.digest };
+            self.catalog.note(&held.tenant, &held.server, &held.name, News::First, version);
+        }
+        Ok(approval)
+    }
+}

@@ -1,0 +1,61 @@
+//! Who is stopped, at every door (T12).
+
+use deed_ledger::{Key, LedgerError};
+
+use super::{DecisionPoint, InForce};
+use crate::{
+    door::now,
+    intent::{Intent, Refused, Suspension},
+    recorder::Unavailable,
+    suspensions::Stopped,
+    write::human as write,
+};
+
+impl DecisionPoint {
+    /// Stops somebody or something at every door, or lets it go on; what that concerns: all names of a principal
+    /// that the inventory knows.
+    ///
+    /// # Errors
+    /// It could not be recorded, and does not hold.
+    pub async fn suspend(&self, said: &Suspension, tenant: &str) -> Result<Vec<String>, Unavailable> {
+        let broken = |error: LedgerError| Unavailable::new(error.to_string());
+        self.suspensions.load(&self.ledger, tenant).map_err(broken)?;
+        let InForce { inventory, .. } = self.in_force();
+        let known = inventory.principal(&said.what).filter(|_| !said.credential);
+        // What records know as a credential is one.
+        let key = Key::Credential { tenant, name: &said.what };
+        let credential = said.credential
+            || (known.is_none() && !self.ledger.lookup(&key, 1, None).map_err(broken)?.is_empty());
+        let said = &Suspension { credential, ..said.clone() };
+        let names: Vec<String> = match known {
+            Some(known) => std::iter::once(&known.key).chain(&known.aliases).cloned().collect(),
+            None => vec![said.what.clone()],
+        };
+        let now = now();
+        let records = names.iter().map(|name| write::suspension(said, name, tenant, now));
+        let body = records.collect::<Vec<_>>().join(&b'\n');
+        self.append(body, "deed:suspension".into(), tenant).await?;
+        for name in &names {
+            let about = match said.credential {
+                true => Some(Stopped::Credential(tenant.to_owned(), name.clone())),
+                false => {
+                    let account = self.ledger.account(tenant, name).map_err(broken)?;
+                    account.map(|account| Stopped::Account(tenant.to_owned(), account))
+                }
+            };
+            if let Some(about) = about {
+                self.suspensions.note(about, said.suspended);
+            }
+        }
+        Ok(names)
+    }
+
+    /// `intent` as one that is refused, where somebody who has a part in it is suspended.
+    pub(super) fn stopped(&self, intent: &Intent, tenant: &str) -> Result<Option<Intent>, Unavailable> {
+        let stops = self.suspensions.stops(&self.ledger, intent, tenant);
+        let why = stops.map_err(|error| Unavailable::new(error.to_string()))?;
+        Ok(why
+            .filter(|_| intent.refused.is_none())
+            .map(|why| Intent { refused: Some(Refused { code: "suspended".into(), why }), ..intent.clone() }))
+    }
+}

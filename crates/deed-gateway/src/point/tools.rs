@@ -1,0 +1,92 @@
+//! What servers offer, and which of it may be called.
+
+use deed_ledger::LedgerError;
+use tokio::{task::spawn_blocking, time::timeout};
+
+use super::{DecisionPoint, InForce, door};
+use crate::{
+    catalog::{HeldTool, Pin, Version},
+    door::{fresh_id, now},
+    intent::{Intent, Listing, Refused, Shown},
+    method::TOOL_CALL,
+    recorder::Unavailable,
+    request, write,
+};
+
+impl DecisionPoint {
+    /// Notes what a server offers, and says what of it `listing`'s caller may see.
+    ///
+    /// # Errors
+    /// What is new about a tool could not be recorded in time.
+    pub async fn catalog(&self, listing: &Listing, tenant: &str) -> Result<Shown, Unavailable> {
+        let mut news = Vec::new();
+        for tool in &listing.tools {
+            let pin = self.pin(tenant, &listing.server, &tool.name).await?;
+            if let Some(new) = pin.news(&tool.digest) {
+                news.push((tool, new, fresh_id()?));
+            }
+        }
+        if !news.is_empty() {
+            let records =
+                news.iter().map(|(tool, new, id)| write::tool(listing, tool, *new, *id, tenant, now()));
+            let body = records.collect::<Vec<_>>().join(&b'\n');
+            self.append(body, door(&listing.server), tenant).await?;
+            for (tool, new, record) in news {
+                let version = Version { record, digest: tool.digest.clone() };
+                self.catalog.note(tenant, &listing.server, &tool.name, new, version);
+            }
+        }
+        Ok(self.shown(listing, tenant))
+    }
+
+    /// What policy lets the caller use, as far as that is known without arguments.
+    fn shown(&self, listing: &Listing, tenant: &str) -> Shown {
+        let InForce { policy, inventory } = self.in_force();
+        if policy.is_starter() {
+            return Shown::default();
+        }
+        let hidden = listing.tools.iter().filter(|tool| {
+            request::hides(&policy, &inventory, &listing.server, &tool.name, &listing.place, tenant, now())
+        });
+        Shown { hidden: hidden.map(|tool| tool.name.clone()).collect(), personal: true }
+    }
+
+    pub(super) async fn pin(&self, tenant: &str, server: &str, name: &str) -> Result<Pin, Unavailable> {
+        if let Some(pin) = self.catalog.known(tenant, server, name) {
+            return Ok(pin);
+        }
+        let (catalog, ledger) = (self.catalog.clone(), self.ledger.clone());
+        let (tenant, server, name) = (tenant.to_owned(), server.to_owned(), name.to_owned());
+        let read =
+            timeout(self.deadline, spawn_blocking(move || catalog.pin(&ledger, &tenant, &server, &name)));
+        let late = |_| Unavailable::new("the log does not say in time which tools are approved");
+        read.await
+            .map_err(late)?
+            .map_err(|e| Unavailable::new(e.to_string()))?
+            .map_err(|e| Unavailable::new(e.to_string()))
+    }
+
+    /// `intent` as one that is refused, where the definition of its tool waits to be approved.
+    pub(super) async fn held(&self, intent: &Intent, tenant: &str) -> Result<Option<Intent>, Unavailable> {
+        let Some(name) =
+            intent.name.as_deref().filter(|_| intent.method == TOOL_CALL && intent.refused.is_none())
+        else {
+            return Ok(None);
+        };
+        let pin = self.pin(tenant, &intent.server, name).await?;
+        let Some(held) = pin.holds(intent.definition.as_deref()) else { return Ok(None) };
+        let why = format!(
+            "The definition of the tool changed since it was approved; somebody must look at the difference first: deed approve {}",
+            held.record
+        );
+        Ok(Some(Intent { refused: Some(Refused { code: "tool_changed".into(), why }), ..intent.clone() }))
+    }
+
+    /// Tools that wait for somebody to look at what they have become, as far as any were seen.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn held_tools(&self) -> Result<Vec<HeldTool>, LedgerError> {
+        self.catalog.held(&self.ledger)
+    }
+}

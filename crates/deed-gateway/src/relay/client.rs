@@ -1,0 +1,243 @@
+//! What the client sends: decided on side by side, forwarded in order.
+
+use std::{future::Future, io, pin::Pin, sync::Arc, time::Instant};
+
+use deed_record::{Ruling, Status};
+use futures::{
+    StreamExt,
+    stream::{FuturesOrdered, FuturesUnordered},
+};
+use serde_json::value::RawValue;
+use tokio::{io::AsyncBufRead, sync::mpsc};
+
+use super::{Forward, LONGEST, Pending, Permit, Relay, lock, take};
+use crate::{
+    intent::{Answer, Intent, keeps_payload},
+    lines::{self, Line},
+    message::{self, Id, Message},
+    method,
+    recorder::{RecordedIntent, Road, Verdict},
+    refusal, trace,
+};
+
+/// Messages of the client that are being decided on at a time.
+const UNDER_WAY: usize = 64;
+/// Requests without an answer at a time.
+const MOST_PENDING: usize = 4096;
+/// What becomes of a message of the client.
+enum Step {
+    Forward(Forward),
+    /// A human must answer first; others need not wait for that.
+    Wait(Box<Held>),
+    Reply(String),
+    Nothing,
+}
+
+/// A request that a human must approve.
+struct Held {
+    text: String,
+    id: Id,
+    intent: Intent,
+    answer: Answer,
+}
+
+impl<R: Road> Relay<R> {
+    pub(super) async fn read_client(
+        self: Arc<Self>,
+        mut stream: impl AsyncBufRead + Unpin,
+        to_client: mpsc::Sender<String>,
+        to_server: mpsc::Sender<Forward>,
+    ) -> io::Result<()> {
+        let mut steps: FuturesOrdered<Pin<Box<dyn Future<Output = Step> + Send>>> = FuturesOrdered::new();
+        let mut held = FuturesUnordered::new();
+        let mut at_end = false;
+        loop {
+            let step = tokio::select! {
+                biased;
+                Some(step) = steps.next() => step,
+                Some(step) = held.next() => step,
+                line = lines::next(&mut stream, LONGEST), if !at_end && steps.len() < UNDER_WAY => {
+                    match line? {
+                        Some(line) => steps.push_back(Box::pin(self.clone().client_line(line))),
+                        None => at_end = true,
+                    }
+                    continue;
+                }
+                else => return Ok(()),
+            };
+            let sent = match step {
+                Step::Forward(forward) => to_server.send(forward).await.is_ok(),
+                Step::Reply(text) => to_client.send(text).await.is_ok(),
+                Step::Wait(waits) => {
+                    held.push(self.wait(waits));
+                    true
+                }
+                Step::Nothing => true,
+            };
+            if !sent {
+                return Ok(());
+            }
+        }
+    }
+
+    /// One message of the client.
+    async fn client_line(self: Arc<Self>, line: Line) -> Step {
+        let line = match line {
+            Line::Whole(line) => line,
+            Line::TooLong(bytes) => {
+                let why = format!("{bytes} bytes; a message has at most {LONGEST}");
+                return self.refuse(None, "malformed", "too_long", refusal::INVALID_REQUEST, &why).await;
+            }
+        };
+        let text = str::from_utf8(&line).unwrap_or_default();
+        match Message::read(&line) {
+            Err(malformed) => {
+                self.refuse(malformed.id.as_ref(), "malformed", "malformed", malformed.code, &malformed.why)
+                    .await
+            }
+            Ok(Message::Request { id, method, params }) => self.request(text, id, &method, params).await,
+            Ok(Message::Notification { method, params }) => self.notice(text, &method, params).await,
+            Ok(Message::Response { id, outcome }) => {
+                // Only what the server asked can be answered.
+                match id.and_then(|id| take(&self.asked, &id)) {
+                    Some(pending) => {
+                        self.conclude(pending, outcome).await;
+                        Step::Forward(Forward { text: text.to_owned(), by: Permit::Answer })
+                    }
+                    None => Step::Nothing,
+                }
+            }
+        }
+    }
+
+    async fn request(&self, text: &str, id: Id, method: &str, params: Option<&RawValue>) -> Step {
+        let is_new = !lock(&self.pending).contains_key(&id)
+            && lock(&self.deciding).insert(id.clone(), false).is_none();
+        if !is_new {
+            let why = "a request of this id has no answer yet";
+            return self.refuse(Some(&id), method, "duplicate_id", refusal::INVALID_REQUEST, why).await;
+        }
+        let step = self.decide(text, &id, method, params).await;
+        if !matches!(step, Step::Wait(_)) {
+            lock(&self.deciding).remove(&id);
+        }
+        step
+    }
+
+    async fn decide(&self, text: &str, id: &Id, method: &str, params: Option<&RawValue>) -> Step {
+        if method::class(method).is_none() {
+            let why = "nobody here knows this method";
+            return self.refuse(Some(id), method, "unknown_method", refusal::METHOD_NOT_FOUND, why).await;
+        }
+        if lock(&self.pending).len() >= MOST_PENDING {
+            let why = "too many requests have no answer yet";
+            return self.refuse(Some(id), method, "too_many", refusal::INVALID_REQUEST, why).await;
+        }
+        let intent = match self.door.intent(method, params) {
+            Ok(intent) => intent,
+            Err(why) => return Step::Reply(refusal::unavailable(id, None, method, &why, params)),
+        };
+        match self.recorder.intend(&intent).await {
+            Ok(Verdict::Go(recorded)) => self.go(text, id, params, intent, recorded).await,
+            Ok(Verdict::Stop(answer)) if answer.effect == Ruling::StepUp && !self.patience.is_zero() => {
+                Step::Wait(Box::new(Held { text: text.to_owned(), id: id.clone(), intent, answer }))
+            }
+            Ok(Verdict::Stop(answer)) => self.stop(id, params, intent, &answer).await,
+            Err(why) => Step::Reply(refusal::unavailable(id, Some(&intent), method, &why, params)),
+        }
+    }
+
+    async fn go(
+        &self,
+        text: &str,
+        id: &Id,
+        params: Option<&RawValue>,
+        intent: Intent,
+        recorded: RecordedIntent,
+    ) -> Step {
+        let place = &intent.place;
+        let text = match place.parent_span_id {
+            Some(_) => text.to_owned(),
+            None => trace::with_trace(text, params, place.trace_id, place.span_id),
+        };
+        let obligations = &recorded.answer().obligations;
+        let (whole, mask) = (keeps_payload(obligations), obligations.mask.clone());
+        let pending = Pending { intent, whole, mask, since: Instant::now() };
+        // Called off while it was decided on: the server never hears of it.
+        if lock(&self.deciding).get(id).copied().unwrap_or_default() {
+            self.end(&pending, Status::Cancelled, Some("client".into()), None).await;
+            return Step::Nothing;
+        }
+        lock(&self.pending).insert(id.clone(), pending);
+        Step::Forward(Forward { text, by: Permit::Recorded(recorded) })
+    }
+
+    /// What is not done ends here. Whatever else stops it, the decision point has said so already.
+    async fn stop(&self, id: &Id, params: Option<&RawValue>, intent: Intent, answer: &Answer) -> Step {
+        let reply = refusal::denied(id, &intent, answer, params);
+        if answer.effect == Ruling::StepUp {
+            let pending = Pending { intent, whole: true, mask: Vec::new(), since: Instant::now() };
+            self.end(&pending, Status::Denied, Some("not_approved_in_time".into()), None).await;
+        }
+        Step::Reply(reply)
+    }
+
+    /// Waits for a human.
+    async fn wait(&self, held: Box<Held>) -> Step {
+        let Held { text, id, intent, answer } = *held;
+        let verdict = self.recorder.wait(&answer, self.patience).await;
+        let Ok(Message::Request { params, .. }) = Message::read(text.as_bytes()) else {
+            return Step::Nothing;
+        };
+        let step = match verdict {
+            Ok(Verdict::Go(recorded)) => self.go(&text, &id, params, intent, recorded).await,
+            Ok(Verdict::Stop(answer)) => self.stop(&id, params, intent, &answer).await,
+            Err(why) => Step::Reply(refusal::unavailable(&id, Some(&intent), &intent.method, &why, params)),
+        };
+        lock(&self.deciding).remove(&id);
+        step
+    }
+
+    async fn notice(&self, text: &str, method: &str, params: Option<&RawValue>) -> Step {
+        if !method::is_client_notification(method) {
+            let why = "nobody here knows this notification";
+            return match self.refuse(None, method, "unknown_method", refusal::METHOD_NOT_FOUND, why).await {
+                // Nobody waits for an answer to a notification.
+                Step::Reply(_) => Step::Nothing,
+                step => step,
+            };
+        }
+        if method == method::CANCELLED
+            && let Some(id) = params.and_then(cancelled_id)
+        {
+            if let Some(is_off) = lock(&self.deciding).get_mut(&id) {
+                *is_off = true;
+                return Step::Nothing;
+            }
+            let Some(pending) = take(&self.pending, &id) else { return Step::Nothing };
+            self.end(&pending, Status::Cancelled, Some("client".into()), None).await;
+        }
+        Step::Forward(Forward { text: text.to_owned(), by: Permit::Notice })
+    }
+
+    /// Refuses a message, having recorded that.
+    async fn refuse(&self, id: Option<&Id>, method: &str, sort: &str, code: i64, why: &str) -> Step {
+        let refused = match self.door.refusal(method, sort, why) {
+            Ok(intent) => self.recorder.intend(&intent).await,
+            Err(error) => Err(error),
+        };
+        Step::Reply(match refused {
+            Ok(_) => message::error(id, code, why, None),
+            Err(error) => message::error(id, code, &format!("{why}; {error}"), None),
+        })
+    }
+}
+
+fn cancelled_id(params: &RawValue) -> Option<Id> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Cancelled {
+        request_id: Id,
+    }
+    serde_json::from_str::<Cancelled>(params.get()).ok().map(|cancelled| cancelled.request_id)
+}
