@@ -14,6 +14,7 @@ mod files;
 mod index;
 mod journal;
 mod log;
+mod mcp;
 mod note;
 mod pack;
 mod record;
@@ -25,6 +26,7 @@ pub use disclosure::disclosure;
 pub use index::index;
 pub use journal::journal;
 pub use log::log;
+pub use mcp::mcp;
 pub use note::{note, proof};
 pub use pack::{pack, vault};
 pub use record::{record, skeleton};
@@ -41,6 +43,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("index", index),
     ("journal", journal),
     ("log", log),
+    ("mcp", mcp),
     ("note", note),
     ("otlp_json", otlp_json),
     ("otlp_protobuf", otlp_protobuf),

@@ -17,6 +17,7 @@ mod catalog;
 mod conclusions;
 mod door;
 mod ending;
+pub mod fuzzing;
 mod intent;
 mod lines;
 mod listing;

@@ -72,7 +72,7 @@ macro_rules! targets {
 }
 
 targets! {
-    cloudtrail disclosure index journal log note otlp_json otlp_protobuf pack proof record secret skeleton
+    cloudtrail disclosure index journal log mcp note otlp_json otlp_protobuf pack proof record secret skeleton
     tile vault
 }
 
