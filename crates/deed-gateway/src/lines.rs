@@ -9,9 +9,17 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 pub(crate) enum Line {
     /// Its bytes, without what ends it.
     Whole(Vec<u8>),
-    /// It was longer than the limit, and is passed over; so many bytes.
-    TooLong(u64),
+    /// It was longer than the limit, and is passed over.
+    TooLong {
+        /// How long it was, in bytes.
+        bytes: u64,
+        /// How it began, and how it ended.
+        edges: [Vec<u8>; 2],
+    },
 }
+
+/// How much is kept of either end of a line that is too long, in bytes.
+const EDGE: usize = 256;
 
 /// The next line that is not empty; `None` at the end. A last line that nothing ends is one too.
 ///
@@ -20,6 +28,7 @@ pub(crate) enum Line {
 pub(crate) async fn next(stream: &mut (impl AsyncBufRead + Unpin), limit: usize) -> io::Result<Option<Line>> {
     let mut line = Vec::new();
     let mut length: u64 = 0;
+    let mut end_of_it = Vec::new();
     loop {
         let bytes = stream.fill_buf().await?;
         let at_end = bytes.is_empty();
@@ -28,6 +37,10 @@ pub(crate) async fn next(stream: &mut (impl AsyncBufRead + Unpin), limit: usize)
         length += piece.len() as u64;
         if length <= limit as u64 {
             line.extend_from_slice(piece);
+        } else {
+            line.truncate(EDGE);
+            end_of_it.extend_from_slice(&piece[piece.len().saturating_sub(EDGE)..]);
+            end_of_it.drain(..end_of_it.len().saturating_sub(EDGE));
         }
         let taken = piece.len() + usize::from(end.is_some());
         stream.consume(taken);
@@ -35,7 +48,7 @@ pub(crate) async fn next(stream: &mut (impl AsyncBufRead + Unpin), limit: usize)
             continue;
         }
         if length > limit as u64 {
-            return Ok(Some(Line::TooLong(length)));
+            return Ok(Some(Line::TooLong { bytes: length, edges: [line, end_of_it] }));
         }
         if !line.trim_ascii().is_empty() {
             return Ok(Some(Line::Whole(line.trim_ascii().to_vec())));
@@ -59,6 +72,13 @@ mod tests {
         while let Some(line) = next(&mut stream, 5).await.expect("a stream") {
             found.push(line);
         }
-        assert_eq!(found, [Line::Whole(b"one".into()), Line::TooLong(16), Line::Whole(b"two".into())]);
+        let [Line::Whole(one), Line::TooLong { bytes: 16, edges: [head, tail] }, Line::Whole(two)] =
+            &found[..]
+        else {
+            panic!("{found:?}");
+        };
+        assert_eq!((&one[..], &two[..]), (&b"one"[..], &b"two"[..]));
+        let long = b"longer than that";
+        assert!(long.starts_with(head) && long.ends_with(tail) && head.len() + tail.len() == long.len());
     }
 }

@@ -84,7 +84,7 @@ impl<R: Road> Relay<R> {
     async fn client_line(self: Arc<Self>, line: Line) -> Step {
         let line = match line {
             Line::Whole(line) => line,
-            Line::TooLong(bytes) => {
+            Line::TooLong { bytes, .. } => {
                 let why = format!("{bytes} bytes; a message has at most {LONGEST}");
                 return self.refuse(None, "malformed", "too_long", refusal::INVALID_REQUEST, &why).await;
             }

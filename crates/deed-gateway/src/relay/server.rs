@@ -26,10 +26,17 @@ impl<R: Road> Relay<R> {
         to_client: mpsc::Sender<String>,
     ) -> io::Result<()> {
         while let Some(line) = lines::next(&mut stream, LONGEST).await? {
-            let Line::Whole(line) = line else {
-                // Which request it answers is not known; that one ends as `unknown`.
-                tracing::warn!("a message of the server is too long and was dropped");
-                continue;
+            let line = match line {
+                Line::Whole(line) => line,
+                Line::TooLong { bytes, edges } => {
+                    tracing::warn!(bytes, "a message of the server is too long and was dropped");
+                    if let Some(refusal) = self.too_long(bytes, &edges).await
+                        && to_client.send(refusal).await.is_err()
+                    {
+                        return Ok(());
+                    }
+                    continue;
+                }
             };
             let text = match Message::read(&line) {
                 Err(malformed) => {
@@ -62,6 +69,15 @@ impl<R: Road> Relay<R> {
             }
         }
         Ok(())
+    }
+
+    /// What the client hears in place of an answer that is too long; `None` where nothing tells whose it is.
+    async fn too_long(&self, bytes: u64, edges: &[Vec<u8>; 2]) -> Option<String> {
+        let id = edges.iter().find_map(|edge| answered_id(edge))?;
+        let pending = take(&self.pending, &id)?;
+        self.end(&pending, Status::Failure, Some("too_long".into()), None).await;
+        let why = format!("the server answered with {bytes} bytes; a message has at most {LONGEST}");
+        Some(message::error(Some(&id), refusal::UPSTREAM, &why, None))
     }
 
     /// What the client hears of an answer; all of it, unless policy says otherwise.
@@ -142,4 +158,11 @@ impl<R: Road> Relay<R> {
 /// A line that was read as a message, and so is UTF-8.
 fn text_of(line: &[u8]) -> String {
     String::from_utf8_lossy(line).into_owned()
+}
+
+/// The id in a piece of a message, where servers write it: before the result or behind it.
+fn answered_id(piece: &[u8]) -> Option<Id> {
+    let at = memchr::memmem::rfind(piece, b"\"id\":")? + 5;
+    let mut values = serde_json::Deserializer::from_slice(&piece[at..]).into_iter::<Id>();
+    values.next()?.ok()
 }

@@ -152,6 +152,25 @@ async fn what_a_server_leaves_unanswered_is_unknown() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_too_long_is_refused_and_nobody_waits_for_it() {
+    let mut between = Between::with("");
+    let long = "x".repeat(deed_gateway::relay::LONGEST);
+    for (id, answer) in [
+        (1, format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"content":"{long}"}}}}"#)),
+        (2, format!(r#"{{"result":{{"content":"{long}"}},"jsonrpc":"2.0","id":2}}"#)),
+    ] {
+        between.client.send(&call(id, "read", "{}")).await;
+        between.server.hear().await;
+        between.server.send(&answer).await;
+        let refusal = between.client.hear().await;
+        assert_eq!((&refusal["id"], &refusal["error"]["code"]), (&id.into(), &deed_gateway::UPSTREAM.into()));
+    }
+    let recorded = between.end().await;
+    let ended: Vec<_> = of_kind(&recorded, "outcome").iter().map(|one| one["outcome"].clone()).collect();
+    assert!(ended.len() == 2 && ended.iter().all(|one| one["code"] == "too_long"), "{ended:?}");
+}
+
+#[tokio::test]
 async fn what_the_server_asks_is_recorded_before_the_client_hears() {
     let mut between = Between::with("");
     between
