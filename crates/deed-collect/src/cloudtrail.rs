@@ -78,7 +78,7 @@ fn map_event(text: &str) -> Result<String, String> {
         }),
         step_type: (event.text(&["eventType"]) == Some("AwsCloudTrailInsight"))
             .then_some(StepType::SecurityEvent),
-        ..json::empty(Kind::Observation, event.time)
+        ..Submission::new(Kind::Observation, event.time)
     };
     let mut disclose = json::Json::with_capacity(text.len() + 16);
     disclose.name(WHOLE);

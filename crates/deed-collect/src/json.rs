@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, io::Write as _};
 
-use deed_record::{Disclose, Kind, Submission, Text, Timestamp};
+use deed_record::{Submission, Text};
 use sha2::{Digest, Sha256};
 
 /// JSON text in the making.
@@ -175,47 +175,6 @@ pub(crate) fn record(submission: &Submission<'_>, disclose: &Json) -> Result<Str
     out.extend_from_slice(&disclose.0);
     out.extend_from_slice(b"}}");
     String::from_utf8(out).map_err(|error| error.to_string())
-}
-
-/// A record that says nothing yet but what it is about and when.
-pub(crate) fn empty(kind: Kind, time: Timestamp) -> Submission<'static> {
-    Submission {
-        action: None,
-        approvals: None,
-        artifact: None,
-        basis: None,
-        chain: None,
-        credential: None,
-        decision: None,
-        disclose: Disclose::default(),
-        effects: None,
-        environment: None,
-        exception: None,
-        executor: None,
-        grant: None,
-        id: None,
-        initiator: None,
-        kind,
-        operation: None,
-        outcome: None,
-        parent_span_id: None,
-        permission: None,
-        personal: None,
-        request: None,
-        resource: None,
-        retention: None,
-        session: None,
-        source: None,
-        span_id: None,
-        step_type: None,
-        supersedes: None,
-        task: None,
-        tenant: None,
-        terms: None,
-        time,
-        tool: None,
-        trace_id: None,
-    }
 }
 
 /// The longest text that goes into a sealed record as it is, in bytes: a leaf holds 65,535.

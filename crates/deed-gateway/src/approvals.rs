@@ -10,6 +10,7 @@ use std::{
 };
 
 use deed_identity::Inventory;
+use deed_ledger::AppendError;
 use deed_policy::Approver;
 use deed_record::{
     RecordId, Timestamp,
@@ -88,6 +89,12 @@ pub enum ReplyError {
     /// It could not be recorded, and so does not count.
     #[error(transparent)]
     Unavailable(#[from] crate::recorder::Unavailable),
+}
+
+impl From<AppendError> for ReplyError {
+    fn from(error: AppendError) -> Self {
+        ReplyError::Unavailable(error.into())
+    }
 }
 
 /// A step-up.

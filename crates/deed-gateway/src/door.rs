@@ -3,10 +3,10 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
-use deed_record::{PrincipalType, RecordId, SpanId, Text, Timestamp, TraceId};
+use deed_ledger::fresh_id;
+use deed_record::{PrincipalType, SpanId, Text, TraceId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -191,16 +191,6 @@ struct Named<'a> {
     uri: Option<Text<'a>>,
     #[serde(borrow, default)]
     arguments: Option<&'a RawValue>,
-}
-
-pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
-}
-
-pub(crate) fn fresh_id() -> Result<RecordId, Unavailable> {
-    let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    Ok(RecordId::v7(millis as u64, random()?))
 }
 
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], Unavailable> {

@@ -1,14 +1,12 @@
 //! What a door tells the decision point, and what it hears: the same over a socket as within one process.
 
+use deed_ledger::fresh_id;
 use deed_policy::{Capture, Obligations};
 use deed_record::{Credential, PrincipalType, RecordId, Ruling, SpanId, Status, Timestamp, TraceId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{
-    door::{fresh_id, random},
-    recorder::Unavailable,
-};
+use crate::{door::random, recorder::Unavailable};
 
 /// Something that a client wants to be done.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -12,7 +12,7 @@ use std::{
 };
 
 use deed_identity::Inventory;
-use deed_ledger::{AppendError, Ledger, LedgerError, Pending, Receipt, Sender};
+use deed_ledger::{AppendError, Ledger, LedgerError, Pending, Receipt, Sender, now};
 use deed_policy::PolicySet;
 use deed_record::{RecordId, Ruling, Timestamp};
 use tokio::{task::spawn_blocking, time::timeout};
@@ -20,7 +20,6 @@ use tokio::{task::spawn_blocking, time::timeout};
 use crate::{
     approvals::{Approval, Approvals, StepUp},
     catalog::Catalog,
-    door::now,
     intent::{Answer, Conclusion, Intent},
     method::{self, Class},
     recorder::Unavailable,

@@ -6,12 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use deed_ledger::AppendError;
+use deed_ledger::{AppendError, now};
 use deed_record::{RecordId, Ruling};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    door::now,
     intent::{Answer, Conclusion, Intent, Listing, Missed, Shown},
     point::DecisionPoint,
 };

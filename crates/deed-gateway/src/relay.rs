@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use deed_ledger::now;
 use deed_record::Status;
 use serde_json::value::RawValue;
 use tokio::{
@@ -23,7 +24,7 @@ use tokio::{
 
 use crate::{
     conclusions::Conclusions,
-    door::{Door, now},
+    door::Door,
     ending,
     intent::{Conclusion, Intent},
     message::Id,

@@ -2,10 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use deed_ledger::{Ledger, LedgerError};
+use deed_ledger::{Ledger, LedgerError, now};
 use deed_record::{Kind, RecordId, Ruling, Skeleton, Status};
-
-use crate::door::now;
 
 /// How long an action may take before its end is recorded as unknown. An end that comes later supersedes that.
 pub(crate) const LONGEST_ACTION: i64 = 60 * 60 * 1_000_000;

@@ -6,8 +6,8 @@ use std::borrow::Cow;
 
 use deed_policy::{Capture, ENGINE, Obligations};
 use deed_record::{
-    Basis, Change, Decision, Disclosable, Disclose, Kind, Outcome, Principal, PrincipalType, RecordId,
-    Resource, Ruling, Skeleton, Source, Status, Submission, TermsSent, Text, Timestamp, Tool,
+    Basis, Change, Decision, Disclosable, Kind, Outcome, Principal, PrincipalType, RecordId, Resource,
+    Ruling, Skeleton, Source, Status, Submission, TermsSent, Text, Timestamp, Tool,
 };
 use serde_json::value::RawValue;
 
@@ -229,41 +229,9 @@ fn basis(intent: &Intent) -> Basis {
 /// A record of what Deed did itself.
 fn record(kind: Kind, tenant: &str, time: Timestamp) -> Submission<'_> {
     Submission {
-        action: None,
-        approvals: None,
-        artifact: None,
         basis: Some(Basis::Enforced),
-        chain: None,
-        credential: None,
-        decision: None,
-        disclose: Disclose::default(),
-        effects: None,
-        environment: None,
-        exception: None,
-        executor: None,
-        grant: None,
-        id: None,
-        initiator: None,
-        kind,
-        operation: None,
-        outcome: None,
-        parent_span_id: None,
-        permission: None,
-        personal: None,
-        request: None,
-        resource: None,
-        retention: None,
-        session: None,
-        source: None,
-        span_id: None,
-        step_type: None,
-        supersedes: None,
-        task: None,
         tenant: Some(Text::from(tenant)),
-        terms: None,
-        time,
-        tool: None,
-        trace_id: None,
+        ..Submission::new(kind, time)
     }
 }
 

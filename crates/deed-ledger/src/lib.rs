@@ -52,8 +52,8 @@ pub use keys::KeyError;
 pub use ledger::{Ledger, LedgerError, Pending, Snapshot};
 pub use open::{OpenError, Options};
 pub use pack::PackError;
-pub use sealer::Name;
-pub use signing::SignedCheckpoint;
+pub use sealer::{Name, fresh_id};
+pub use signing::{SignedCheckpoint, now};
 pub use vault::VaultError;
 
 /// Leaves of one pack: a full level-1 tile of tiles.

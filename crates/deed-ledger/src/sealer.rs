@@ -461,7 +461,11 @@ fn derived_id(tenant: &str, system: &str, event_id: &str, content: Option<&[u8; 
     RecordId::v8(&deed_seal::hash::Hash::of(&input).0)
 }
 
-fn fresh_id() -> Result<RecordId, AppendError> {
+/// A new UUIDv7.
+///
+/// # Errors
+/// The system gives no random bytes.
+pub fn fresh_id() -> Result<RecordId, AppendError> {
     let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
     Ok(RecordId::v7(millis, random_from_pool::<10>()?))
 }

@@ -163,7 +163,8 @@ impl Signer for MlDsaSigner {
     }
 }
 
-pub(crate) fn now() -> Timestamp {
+/// The time by the clock of this machine.
+pub fn now() -> Timestamp {
     let micros = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as i64);
     Timestamp(micros)
 }

@@ -8,11 +8,10 @@ use std::{
     fmt, io,
     sync::{Arc, Condvar, Mutex, PoisonError, Weak},
     thread::JoinHandle,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
-use deed_ledger::{PACK_LEAVES, Snapshot, store::StoreError};
-use deed_record::Timestamp;
+use deed_ledger::{PACK_LEAVES, Snapshot, now, store::StoreError};
 use deed_seal::hash::Hash;
 use parquet::errors::ParquetError;
 
@@ -418,9 +417,4 @@ fn joinable(manifest: &Manifest) -> Vec<u64> {
         .filter(|(_, (files, bytes))| *files == JOINED && *bytes <= LARGEST)
         .map(|(group, _)| group * JOINED)
         .collect()
-}
-
-fn now() -> Timestamp {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX))
 }

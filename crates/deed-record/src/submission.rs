@@ -236,6 +236,47 @@ pub fn is_label(name: &str) -> bool {
 }
 
 impl<'a> Submission<'a> {
+    /// A record that says nothing yet but what it is about and when.
+    pub fn new(kind: Kind, time: Timestamp) -> Self {
+        Submission {
+            action: None,
+            approvals: None,
+            artifact: None,
+            basis: None,
+            chain: None,
+            credential: None,
+            decision: None,
+            disclose: Disclose::default(),
+            effects: None,
+            environment: None,
+            exception: None,
+            executor: None,
+            grant: None,
+            id: None,
+            initiator: None,
+            kind,
+            operation: None,
+            outcome: None,
+            parent_span_id: None,
+            permission: None,
+            personal: None,
+            request: None,
+            resource: None,
+            retention: None,
+            session: None,
+            source: None,
+            span_id: None,
+            step_type: None,
+            supersedes: None,
+            task: None,
+            tenant: None,
+            terms: None,
+            time,
+            tool: None,
+            trace_id: None,
+        }
+    }
+
     /// What no type can say: members that a kind needs, and what only Deed itself may claim.
     ///
     /// # Errors

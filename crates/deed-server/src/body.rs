@@ -6,6 +6,7 @@ use axum::body::Body;
 use flate2::bufread::MultiGzDecoder;
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use crate::{
@@ -65,6 +66,16 @@ impl Received {
     pub(crate) fn small(&self) -> Option<&[u8]> {
         const SMALL: usize = 8 << 10;
         (!self.gzip && self.bytes.len() <= SMALL).then_some(&self.bytes)
+    }
+
+    /// The body, decompressed and read as JSON.
+    ///
+    /// # Errors
+    /// As [`Received::plain`]; or it is not what is expected.
+    pub(crate) fn json<T: DeserializeOwned>(self) -> Result<T, Problem> {
+        let body = self.plain()?;
+        serde_json::from_slice(&body)
+            .map_err(|error| Problem::new(Kind::BadRequest, format!("the body: {error}")))
     }
 
     /// The body, decompressed. For the blocking pool.

@@ -3,24 +3,19 @@
 //! The policy set in force is the one of the newest `policy` record: the log holds its files as disclosures, so
 //! that nothing beside the log says what decides.
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use deed_gateway::InForce;
 use deed_identity::{Inventory, InventoryError};
-use deed_ledger::{AppendError, BlobError, Key, Ledger, LedgerError, Receipt, Sender};
+use deed_ledger::{AppendError, BlobError, Key, Ledger, LedgerError, Receipt, Sender, now};
 use deed_policy::{LoadError, PolicySet};
-use deed_record::{RecordId, Sealed, Timestamp};
+use deed_record::{RecordId, Sealed};
 use serde_json::{Value, json, value::RawValue};
 
 /// The resource that `policy` records are about.
 const POLICY_SET: &str = "deed:policy-set";
-/// Whose policies are in force: there is one set for all tenants.
-const TENANT: &str = "default";
+/// Whose policies are in force for all tenants, and whose the records are of those who are bound to none.
+pub(crate) const TENANT: &str = "default";
 
 /// By what `policy` records are found.
 const KEY: Key<'static> = Key::Resource { tenant: TENANT, uri: POLICY_SET };
@@ -196,10 +191,9 @@ pub(crate) fn publish(
     by: &str,
 ) -> Result<(PolicySet, Receipt), PublishError> {
     let set = PolicySet::of_files(files)?;
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let record = json!({
         "kind": "policy",
-        "time": Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)),
+        "time": now(),
         "basis": "enforced",
         "operation": "policy publish",
         "initiator": { "type": "human", "key": by },

@@ -1,6 +1,7 @@
 //! Errors as clients see them: problem details (RFC 9457).
 
 use axum::response::{IntoResponse, Response};
+use deed_gateway::Unavailable;
 use deed_ledger::{AppendError, LedgerError};
 use deed_record::RecordId;
 use http::{HeaderValue, StatusCode, header};
@@ -195,6 +196,12 @@ pub(crate) fn add_headers(kind: Kind, headers: &mut http::HeaderMap) {
             headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
         _ => {}
+    }
+}
+
+impl From<Unavailable> for Problem {
+    fn from(error: Unavailable) -> Self {
+        Problem::new(Kind::Unavailable, error.why())
     }
 }
 

@@ -4,8 +4,8 @@
 //! (INVARIANT D9): `jti`, fingerprint, and whom it is for.
 
 use deed_record::{
-    Answer, Basis, ChainHop, Change, Credential, Disclose, Kind, Outcome, Principal as Party, PrincipalType,
-    Resource, Status, Submission, TermsSent, Text, Timestamp,
+    Answer, Basis, ChainHop, Change, Credential, Kind, Outcome, Principal as Party, PrincipalType, Resource,
+    Status, Submission, TermsSent, Text, Timestamp,
 };
 
 use crate::{
@@ -135,42 +135,7 @@ fn seconds(seconds: i64) -> Timestamp {
     Timestamp(seconds.saturating_mul(1_000_000))
 }
 
+/// A record of what this service did with a credential.
 fn empty(time: Timestamp) -> Submission<'static> {
-    Submission {
-        action: None,
-        approvals: None,
-        artifact: None,
-        basis: Some(Basis::Enforced),
-        chain: None,
-        credential: None,
-        decision: None,
-        disclose: Disclose::default(),
-        effects: None,
-        environment: None,
-        exception: None,
-        executor: None,
-        grant: None,
-        id: None,
-        initiator: None,
-        kind: Kind::Credential,
-        operation: None,
-        outcome: None,
-        parent_span_id: None,
-        permission: None,
-        personal: None,
-        request: None,
-        resource: None,
-        retention: None,
-        session: None,
-        source: None,
-        span_id: None,
-        step_type: None,
-        supersedes: None,
-        task: None,
-        tenant: None,
-        terms: None,
-        time,
-        tool: None,
-        trace_id: None,
-    }
+    Submission { basis: Some(Basis::Enforced), ..Submission::new(Kind::Credential, time) }
 }

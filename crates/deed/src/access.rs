@@ -57,9 +57,16 @@ pub(crate) fn place(global: &Global) -> Result<Place, Failure> {
         let endpoint = Endpoint::of_url(&url)?;
         return Ok(Place::Server(url, endpoint));
     }
-    match set("DEED_DATA") {
-        Some(dir) => Ok(Place::Store(dir.into())),
-        None => Ok(Place::Store(data_home()?.join("deed"))),
+    store_dir(global).map(Place::Store)
+}
+
+/// The data directory of this machine that the command line means: its own words, the environment's, or the
+/// default.
+fn store_dir(global: &Global) -> Result<PathBuf, Failure> {
+    let set = env::var_os("DEED_DATA").filter(|value| !value.is_empty()).map(PathBuf::from);
+    match global.data.clone().or(set) {
+        Some(dir) => Ok(dir),
+        None => Ok(data_home()?.join("deed")),
     }
 }
 
@@ -143,13 +150,7 @@ impl Access {
     /// # Errors
     /// No home directory tells where the data directory is.
     pub(crate) fn at_store(global: &Global) -> Result<Self, Failure> {
-        let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
-        let dir = match (&global.data, set("DEED_DATA")) {
-            (Some(dir), _) => dir.clone(),
-            (None, Some(dir)) => dir.into(),
-            (None, None) => data_home()?.join("deed"),
-        };
-        Access::open(&Global { data: Some(dir), server: None, ..global.clone() }, Need::Make)
+        Access::open(&Global { data: Some(store_dir(global)?), server: None, ..global.clone() }, Need::Make)
     }
 
     /// Opens and serves the store in `dir` at once, and is the way to it.

@@ -84,7 +84,7 @@ fn record(log: &LogRecord, resource: &[KeyValue], schema_url: &str, frame: &Fram
         tool: tool(&seen, deed),
         trace_id: trace_id.map(TraceId),
         operation: Some(json::text(name)),
-        ..json::empty(deed.kind(), time)
+        ..Submission::new(deed.kind(), time)
     };
     let mut disclose = Json::with_capacity(event.as_bytes().len() + 256);
     payload::push_attributes(&mut disclose, &seen, deed, &log.attributes);

@@ -146,7 +146,7 @@ fn record(
         task: seen.text(Slot::Task).map(json::text),
         tool,
         trace_id: Some(trace_id),
-        ..json::empty(kind, time)
+        ..Submission::new(kind, time)
     };
     disclose.clear();
     payload::push_attributes(disclose, &seen, deed, &span.attributes);

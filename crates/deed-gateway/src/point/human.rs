@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use deed_ledger::{fresh_id, now};
 use deed_policy::Approver;
 use deed_record::{PrincipalType, RecordId, Ruling};
 use tokio::task::spawn_blocking;
@@ -14,7 +15,6 @@ use super::{DecisionPoint, door};
 use crate::{
     approvals::{Approval, Became, Reply, ReplyError, StepUp, Waiting, may_answer},
     catalog::{News, Version},
-    door::{fresh_id, now},
     intent::{Answer, Intent, Refused},
     recorder::Unavailable,
     request::Ruled,
@@ -127,7 +127,7 @@ impl DecisionPoint {
             body.push(b'\n');
             body.extend(write::lapsed(&step_up, "refused", now));
         }
-        self.append(body, door(&step_up.intent.server), &step_up.tenant).await.map_err(Unavailable::from)?;
+        self.append(body, door(&step_up.intent.server), &step_up.tenant).await?;
         let by = reply.by.key.clone().unwrap_or_default();
         let why = match &reply.reason {
             Some(reason) => format!("`{by}` refused it: {reason}"),
@@ -152,7 +152,7 @@ impl DecisionPoint {
         let Some(held) = held else { return Err(ReplyError::Unknown(id)) };
         let (approval, issued) = (fresh_id()?, fresh_id()?);
         let body = write::tool_approval(&held, reply, approval, issued, now());
-        self.append(body, door(&held.server), &held.tenant).await.map_err(Unavailable::from)?;
+        self.append(body, door(&held.server), &held.tenant).await?;
         if reply.approved {
             let version = Version { record: issued, digest: held.digest };
             self.catalog.note(&held.tenant, &held.server, &held.name, News::First, version);

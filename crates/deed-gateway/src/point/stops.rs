@@ -1,10 +1,9 @@
 //! Who is stopped, at every door (T12).
 
-use deed_ledger::{Key, LedgerError};
+use deed_ledger::{Key, LedgerError, now};
 
 use super::{DecisionPoint, InForce};
 use crate::{
-    door::now,
     intent::{Intent, Refused, Suspension},
     recorder::Unavailable,
     suspensions::Stopped,

@@ -1,12 +1,11 @@
 //! What servers offer, and which of it may be called.
 
-use deed_ledger::LedgerError;
+use deed_ledger::{LedgerError, fresh_id, now};
 use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{DecisionPoint, InForce, door};
 use crate::{
     catalog::{HeldTool, Pin, Version},
-    door::{fresh_id, now},
     intent::{Intent, Listing, Refused, Shown},
     method::TOOL_CALL,
     recorder::Unavailable,

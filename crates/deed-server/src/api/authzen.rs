@@ -17,14 +17,12 @@ use crate::{
     app::App,
     auth::{Caller, Writing},
     body::Received,
+    force::TENANT,
     problem::{Kind, Problem},
 };
 
 /// Evaluations of one request.
 const MOST: usize = 100;
-
-/// Whose records those of callers are that are bound to no tenant.
-const TENANT: &str = "default";
 
 /// Somebody or something, as AuthZEN names it.
 #[derive(Clone, Deserialize)]
@@ -123,7 +121,7 @@ pub(crate) async fn evaluation(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let asked: Evaluation = read(&app, &headers, body).await?;
+    let asked: Evaluation = Received::read(&app, &headers, body).await?.json()?;
     answered(&headers, &decide(&app, &caller, &asked).await?)
 }
 
@@ -135,7 +133,7 @@ pub(crate) async fn evaluations(
     body: Body,
 ) -> Result<Response, Problem> {
     let Evaluations { subject, action, resource, context, evaluations, options } =
-        read(&app, &headers, body).await?;
+        Received::read(&app, &headers, body).await?.json()?;
     let common = Evaluation { subject, action, resource, context };
     // Without a list it is one question (section 7.1).
     if evaluations.is_empty() {
@@ -192,8 +190,7 @@ async fn decide(app: &App, caller: &Caller, asked: &Evaluation) -> Result<Decisi
         let (effect, reason) = decisions.consider(&intent, tenant);
         return Ok(told(effect, &reason, None));
     }
-    let answer = decisions.intend(&intent, tenant).await;
-    let answer = answer.map_err(|error| Problem::new(Kind::Unavailable, error.why()))?;
+    let answer = decisions.intend(&intent, tenant).await?;
     Ok(told(answer.effect, &answer.reason, Some(&answer)))
 }
 
@@ -234,8 +231,7 @@ fn intent(caller: &Caller, asked: &Evaluation, context: Context) -> Result<Inten
         Some((server, name)) if resource.kind == "tool" => (server.to_owned(), Some(name.to_owned()), None),
         _ => ("authzen".to_owned(), None, Some(named(resource))),
     };
-    let fresh = Intent::reported(&caller.sender.name, trace_id);
-    let fresh = fresh.map_err(|error| Problem::new(Kind::Unavailable, error.why()))?;
+    let fresh = Intent::reported(&caller.sender.name, trace_id)?;
     Ok(Intent {
         server,
         method: action.name.clone(),
@@ -263,16 +259,6 @@ fn named(entity: &Entity) -> String {
         true => entity.id.clone(),
         false => format!("{}:{}", entity.kind, entity.id),
     }
-}
-
-async fn read<T: for<'de> Deserialize<'de>>(
-    app: &App,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<T, Problem> {
-    let body = Received::read(app, headers, body).await?.plain()?;
-    serde_json::from_slice(&body)
-        .map_err(|error| Problem::new(Kind::BadRequest, format!("the body: {error}")))
 }
 
 /// The answer, with the id by which the caller knows the request (section 10.1.3).

@@ -4,11 +4,10 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{body::Body, extract::State, response::Response};
-use deed_gateway::{Conclusion, Intent, Listing, Reply, ReplyError, Suspension, Unavailable, Wait};
-use deed_policy::PolicySet;
+use deed_gateway::{Conclusion, Intent, Listing, Reply, ReplyError, Suspension, Wait};
 use deed_record::RecordId;
 use http::HeaderMap;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
@@ -16,12 +15,10 @@ use crate::{
     app::App,
     auth::{Enforcing, Operating, Reading},
     body::Received,
-    force::PublishError,
+    force::{PublishError, TENANT},
     problem::{Kind, Problem},
 };
 
-/// Whose records those of doors on this machine are.
-const TENANT: &str = "default";
 /// No question waits longer for a human.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
@@ -32,8 +29,8 @@ pub(crate) async fn intend(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let intent: Intent = read(Received::read(&app, &headers, body).await?)?;
-    json(&app.engine.decisions().intend(&intent, TENANT).await.map_err(unavailable)?)
+    let intent: Intent = Received::read(&app, &headers, body).await?.json()?;
+    json(&app.engine.decisions().intend(&intent, TENANT).await?)
 }
 
 /// Waits for a human to answer a step-up.
@@ -43,9 +40,9 @@ pub(crate) async fn wait(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let Wait { answer, seconds } = read(Received::read(&app, &headers, body).await?)?;
+    let Wait { answer, seconds } = Received::read(&app, &headers, body).await?.json()?;
     let patience = Duration::from_secs(seconds).min(LONGEST_WAIT);
-    json(&app.engine.decisions().wait(&answer, patience).await.map_err(unavailable)?)
+    json(&app.engine.decisions().wait(&answer, patience).await?)
 }
 
 /// Lists what waits for a human: step-ups, and tools whose definition changed.
@@ -54,7 +51,7 @@ pub(crate) async fn approvals(
     _: Operating,
     Reading(caller): Reading,
 ) -> Result<Response, Problem> {
-    let waiting = app.engine.decisions().waiting(&caller.sender.name).await.map_err(unavailable)?;
+    let waiting = app.engine.decisions().waiting(&caller.sender.name).await?;
     let tools = app.ask(|engine| Ok(engine.decisions().held_tools()?)).await?;
     json(&json!({ "approvals": waiting, "tools": tools }))
 }
@@ -67,11 +64,11 @@ pub(crate) async fn reply(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let reply: Reply = read(Received::read(&app, &headers, body).await?)?;
+    let reply: Reply = Received::read(&app, &headers, body).await?.json()?;
     let record = app.engine.decisions().reply(id, &reply).await.map_err(|error| match error {
         ReplyError::Unknown(_) => Problem::new(Kind::NotFound, error.to_string()),
         ReplyError::NotTheirs(why) => Problem::new(Kind::NotTheirs, why),
-        ReplyError::Unavailable(error) => unavailable(error),
+        ReplyError::Unavailable(error) => error.into(),
     })?;
     json(&json!({ "approval_id": record, "action_id": id, "approved": reply.approved }))
 }
@@ -83,8 +80,8 @@ pub(crate) async fn suspend(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let said: Suspension = read(Received::read(&app, &headers, body).await?)?;
-    let names = app.engine.decisions().suspend(&said, TENANT).await.map_err(unavailable)?;
+    let said: Suspension = Received::read(&app, &headers, body).await?.json()?;
+    let names = app.engine.decisions().suspend(&said, TENANT).await?;
     json(&json!({ if said.suspended { "suspended" } else { "resumed" }: names }))
 }
 
@@ -95,8 +92,8 @@ pub(crate) async fn catalog(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let listing: Listing = read(Received::read(&app, &headers, body).await?)?;
-    json(&app.engine.decisions().catalog(&listing, TENANT).await.map_err(unavailable)?)
+    let listing: Listing = Received::read(&app, &headers, body).await?.json()?;
+    json(&app.engine.decisions().catalog(&listing, TENANT).await?)
 }
 
 /// Records how an action ended.
@@ -106,8 +103,8 @@ pub(crate) async fn conclude(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let conclusion: Conclusion = read(Received::read(&app, &headers, body).await?)?;
-    json(&app.engine.decisions().conclude(&conclusion, TENANT).await.map_err(unavailable)?)
+    let conclusion: Conclusion = Received::read(&app, &headers, body).await?.json()?;
+    json(&app.engine.decisions().conclude(&conclusion, TENANT).await?)
 }
 
 #[derive(Deserialize)]
@@ -125,14 +122,14 @@ pub(crate) async fn publish(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let Publication { files, by } = read(Received::read(&app, &headers, body).await?)?;
+    let Publication { files, by } = Received::read(&app, &headers, body).await?.json()?;
     let answer = app.ask(move |engine| {
         let (set, receipt) = engine.publish(files, &by).map_err(|error| match error {
             PublishError::Wrong(error) => Problem::new(Kind::Policy, error.to_string()),
             PublishError::Unrecorded(error) => error.into(),
             PublishError::Secret(why) => Problem::new(Kind::Policy, why),
         })?;
-        Ok(json!({ "policy_set": set.digest(), "policies": policies(&set), "receipt": receipt }))
+        Ok(json!({ "policy_set": set.digest(), "policies": set.policies().len(), "receipt": receipt }))
     });
     json(&answer.await?)
 }
@@ -149,18 +146,4 @@ pub(crate) async fn replay(
         replayed.ok_or_else(|| Problem::new(Kind::NotFound, format!("no record `{id}` holds a decision")))
     });
     json(&answer.await?)
-}
-
-fn policies(set: &PolicySet) -> usize {
-    set.files().len()
-}
-
-fn read<T: DeserializeOwned>(received: Received) -> Result<T, Problem> {
-    let body = received.plain()?;
-    serde_json::from_slice(&body)
-        .map_err(|error| Problem::new(Kind::BadRequest, format!("the body: {error}")))
-}
-
-fn unavailable(error: Unavailable) -> Problem {
-    Problem::new(Kind::Unavailable, error.why())
 }
