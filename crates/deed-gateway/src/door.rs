@@ -2,11 +2,11 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use deed_ledger::fresh_id;
-use deed_record::{PrincipalType, SpanId, Text, TraceId};
+use deed_record::{PrincipalType, RecordId, SpanId, Text, TraceId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -17,36 +17,90 @@ use crate::{
     trace,
 };
 
-/// One connection between a client and a server.
-pub struct Door {
-    server: String,
-    /// For what comes without a trace of its own: one connection is one trace.
-    trace: TraceId,
-    session: String,
-    initiator: Option<Who>,
-    executor: Option<Who>,
-    /// Who the client says it is.
-    client: Mutex<Option<Who>>,
-    /// Digests of the tools' definitions, as far as they were listed.
-    definitions: Mutex<HashMap<String, String>>,
+/// Who comes to a door, as a credential or the command line says. What nobody says is not known.
+#[derive(Clone, Debug, Default)]
+pub struct Caller {
+    /// For whom something is done.
+    pub initiator: Option<Who>,
+    /// Who does it; without one, what the client calls itself.
+    pub executor: Option<Who>,
+    /// Who stands between them, from the initiator on.
+    pub chain: Vec<Who>,
+    /// The credential that was shown, as records have it.
+    pub credential: Option<Box<RawValue>>,
+    /// The record of the grant that the credential stands for.
+    pub grant: Option<RecordId>,
+    /// Names of all credentials that the shown one was derived from.
+    pub lineage: Vec<String>,
 }
 
+impl Caller {
+    /// Whether both are the same somebody. What they do may differ, and the credential may have been renewed.
+    pub(crate) fn is_like(&self, other: &Caller) -> bool {
+        let known = |caller: &Caller| {
+            let key = |who: &Option<Who>| who.as_ref().and_then(|who| who.key.clone());
+            (key(&caller.initiator), key(&caller.executor), caller.credential.is_some())
+        };
+        known(self) == known(other)
+    }
+}
+
+/// Where one caller speaks to a server. Doors of one connection share what they have learned.
+#[derive(Clone)]
+pub struct Door {
+    server: Arc<str>,
+    /// For what comes without a trace of its own: one connection is one trace.
+    trace: TraceId,
+    session: Option<Arc<str>>,
+    caller: Caller,
+    /// Who the client says it is.
+    client: Arc<Mutex<Option<Who>>>,
+    definitions: Definitions,
+}
+
+/// Digests of the tools' definitions, as far as they were listed.
+pub(crate) type Definitions = Arc<Mutex<HashMap<String, String>>>;
+
 impl Door {
-    /// A door to `server`, for `executor` acting for `initiator` where the command line names them.
+    /// A door to `server` for a connection of `caller`.
     ///
     /// # Errors
     /// The system gives no random bytes.
-    pub fn new(server: &str, initiator: Option<Who>, executor: Option<Who>) -> Result<Self, Unavailable> {
+    pub fn new(server: &str, caller: Caller) -> Result<Self, Unavailable> {
         let id = fresh_id()?;
-        Ok(Door {
-            server: server.to_owned(),
-            trace: TraceId(id.0),
-            session: format!("mcp:{server}/{id}"),
-            initiator,
-            executor,
-            client: Mutex::default(),
-            definitions: Mutex::default(),
-        })
+        let session = Some(format!("mcp:{server}/{id}").into());
+        Ok(Door { session, ..Door::passing(server.into(), caller, Definitions::default())? })
+    }
+
+    /// A door for a single request: nothing holds it together with others.
+    pub(crate) fn passing(
+        server: Arc<str>,
+        caller: Caller,
+        definitions: Definitions,
+    ) -> Result<Self, Unavailable> {
+        let trace = TraceId(fresh_id()?.0);
+        Ok(Door { server, trace, session: None, caller, client: Arc::default(), definitions })
+    }
+
+    /// The same door as `caller` comes to it.
+    pub(crate) fn of(&self, caller: Caller) -> Self {
+        Door { caller, ..self.clone() }
+    }
+
+    /// The same door, of a connection that holds together from now on.
+    pub(crate) fn lasting(&self) -> Result<Self, Unavailable> {
+        let session = Some(format!("mcp:{}/{}", self.server, fresh_id()?).into());
+        Ok(Door { session, ..self.clone() })
+    }
+
+    /// The connection, as records name it.
+    pub(crate) fn session(&self) -> Option<&str> {
+        self.session.as_deref()
+    }
+
+    /// Who comes to it.
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
     }
 
     /// The server's name.
@@ -77,14 +131,16 @@ impl Door {
             name.as_deref().filter(|_| method == TOOL_CALL).and_then(|name| self.definition(name));
         Ok(Intent {
             id: fresh_id()?,
-            server: self.server.clone(),
+            server: self.server.to_string(),
             method: method.to_owned(),
             name: name.map(|name| name.to_string()),
             uri: named.uri.filter(|_| method.starts_with("resources/")).map(|uri| uri.to_string()),
             arguments: arguments.map(ToOwned::to_owned),
             definition,
             task: None,
-            credential: None,
+            credential: self.caller.credential.clone(),
+            grant: self.caller.grant,
+            lineage: self.caller.lineage.clone(),
             reported_by: None,
             place: self.place(params)?,
             refused: None,
@@ -138,9 +194,10 @@ impl Door {
             trace_id: claimed.map_or(self.trace, |claimed| claimed.trace),
             span_id: SpanId(random()?),
             parent_span_id: claimed.map(|claimed| claimed.span),
-            session: Some(self.session.clone()),
-            initiator: self.initiator.clone(),
-            executor: self.executor.clone().or(client).unwrap_or_else(Who::unknown),
+            session: self.session.as_deref().map(ToOwned::to_owned),
+            initiator: self.caller.initiator.clone(),
+            executor: self.caller.executor.clone().or(client).unwrap_or_else(Who::unknown),
+            chain: self.caller.chain.clone(),
         })
     }
 

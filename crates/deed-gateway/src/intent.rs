@@ -1,5 +1,7 @@
 //! What a door tells the decision point, and what it hears: the same over a socket as within one process.
 
+use std::str::FromStr;
+
 use deed_ledger::fresh_id;
 use deed_policy::{Capture, Obligations};
 use deed_record::{Credential, PrincipalType, RecordId, Ruling, SpanId, Status, Timestamp, TraceId};
@@ -36,6 +38,12 @@ pub struct Intent {
     /// The credential that was shown, as records have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<Box<RawValue>>,
+    /// The record of the grant that the credential stands for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<RecordId>,
+    /// Names of all credentials that the shown one was derived from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lineage: Vec<String>,
     /// The application that asks and enforces by itself, where Deed does not stand in the way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reported_by: Option<String>,
@@ -80,6 +88,8 @@ impl Intent {
             definition: None,
             task: None,
             credential: None,
+            grant: None,
+            lineage: Vec::new(),
             reported_by: Some(by.to_owned()),
             place: Place {
                 trace_id: trace.unwrap_or(TraceId(id.0)),
@@ -88,6 +98,7 @@ impl Intent {
                 session: None,
                 initiator: None,
                 executor: Who::unknown(),
+                chain: Vec::new(),
             },
             refused: None,
             missed: None,
@@ -118,6 +129,9 @@ pub struct Place {
     pub initiator: Option<Who>,
     /// Who acts.
     pub executor: Who,
+    /// Who stands between them, from the initiator on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chain: Vec<Who>,
 }
 
 /// Somebody, as a door knows them.
@@ -142,6 +156,24 @@ impl Who {
     /// Nobody knows who.
     pub fn unknown() -> Self {
         Who { kind: PrincipalType::Unknown, key: None, name: None, instance: None }
+    }
+}
+
+impl FromStr for Who {
+    type Err = String;
+
+    /// Reads `TYPE:NAME`, such as `agent:release-bot`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (kind, name) = text.split_once(':').ok_or("expected TYPE:NAME, such as agent:release-bot")?;
+        if name.is_empty() {
+            return Err("the name is empty".into());
+        }
+        Ok(Who {
+            kind: kind.parse()?,
+            key: Some(text.to_owned()),
+            name: Some(name.to_owned()),
+            instance: None,
+        })
     }
 }
 

@@ -18,6 +18,8 @@ mod conclusions;
 mod door;
 mod ending;
 pub mod fuzzing;
+mod guard;
+pub mod http;
 mod intent;
 mod lines;
 mod listing;
@@ -37,7 +39,7 @@ mod write;
 
 pub use approvals::{Reply, ReplyError, Waiting};
 pub use catalog::HeldTool;
-pub use door::Door;
+pub use door::{Caller, Door};
 pub use intent::Suspension;
 pub use intent::{Answer, Conclusion, Intent, Listed, Listing, Missed, Place, Refused, Shown, Who};
 pub use message::{Id, Malformed, Message};

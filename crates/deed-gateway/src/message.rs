@@ -171,6 +171,19 @@ pub(crate) fn error(id: Option<&Id>, code: i64, message: &str, data: Option<&str
     )
 }
 
+/// The code of the error that `text` is, if it is one.
+pub(crate) fn error_code(text: &str) -> Option<i64> {
+    #[derive(Deserialize)]
+    struct Answer {
+        error: Error,
+    }
+    #[derive(Deserialize)]
+    struct Error {
+        code: i64,
+    }
+    serde_json::from_str::<Answer>(text).ok().map(|answer| answer.error.code)
+}
+
 /// A result as an answer to request `id`, on one line.
 pub(crate) fn result(id: &Id, result: &str) -> String {
     format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{result}}}")

@@ -1,6 +1,9 @@
 //! The methods of MCP, and what each means for the record: both eras, 2026-07-28 and 2025-11-25.
 
 use deed_record::StepType;
+use serde_json::value::RawValue;
+
+use crate::message::Id;
 
 /// What a request of the client is, to Deed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,6 +22,8 @@ pub(crate) const RESOURCE_READ: &str = "resources/read";
 pub(crate) const PROMPT_GET: &str = "prompts/get";
 /// The list that is filtered to what the caller may use, and whose definitions are pinned.
 pub(crate) const TOOL_LIST: &str = "tools/list";
+/// Waits for whatever changes at the server, for as long as the client likes.
+pub(crate) const LISTEN: &str = "subscriptions/listen";
 /// The client no longer wants an answer.
 pub(crate) const CANCELLED: &str = "notifications/cancelled";
 
@@ -38,7 +43,7 @@ const REQUESTS: &[(&str, Class)] = &[
     ("prompts/list", Class::Recorded),
     ("completion/complete", Class::Recorded),
     ("logging/setLevel", Class::Recorded),
-    ("subscriptions/listen", Class::Recorded),
+    (LISTEN, Class::Recorded),
     ("tasks/get", Class::Recorded),
     ("tasks/result", Class::Recorded),
     ("tasks/list", Class::Recorded),
@@ -67,6 +72,16 @@ pub(crate) fn is_client_notification(method: &str) -> bool {
 /// Whether `method` is a request that servers send to clients.
 pub(crate) fn is_server_request(method: &str) -> bool {
     FROM_SERVER.contains(&method)
+}
+
+/// What [`CANCELLED`] cancels.
+pub(crate) fn cancelled_id(params: &RawValue) -> Option<Id> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Cancelled {
+        request_id: Id,
+    }
+    serde_json::from_str::<Cancelled>(params.get()).ok().map(|cancelled| cancelled.request_id)
 }
 
 /// What sort of step it is, where it is one.

@@ -10,12 +10,10 @@ use std::{
     collections::HashMap,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use deed_ledger::now;
 use deed_record::Status;
-use serde_json::value::RawValue;
 use tokio::{
     io::{AsyncBufRead, AsyncWrite, AsyncWriteExt},
     sync::mpsc,
@@ -25,10 +23,9 @@ use tokio::{
 use crate::{
     conclusions::Conclusions,
     door::Door,
-    ending,
-    intent::{Conclusion, Intent},
+    guard::{Guard, Pending, Permit},
     message::Id,
-    recorder::{RecordedIntent, Recorder, Road},
+    recorder::{Recorder, Road},
 };
 
 /// The longest message, in bytes.
@@ -44,43 +41,18 @@ struct Forward {
     by: Permit,
 }
 
-/// By what right a message is forwarded (INVARIANT D1).
-enum Permit {
-    /// It asks for something, and that is recorded.
-    Recorded(RecordedIntent),
-    /// It asks for nothing: one of the notifications that the protocol knows.
-    Notice,
-    /// It answers what the server asked, which is recorded.
-    Answer,
-}
-
 impl Forward {
     /// The text, on its way. The permit is used up.
     fn let_go(self) -> String {
-        if let Permit::Recorded(recorded) = self.by {
-            tracing::trace!(intent = %recorded.id(), "forwarded");
-        }
+        self.by.use_up();
         self.text
     }
 }
 
-/// A request that has no answer yet.
-struct Pending {
-    intent: Intent,
-    /// Whether payloads are kept whole.
-    whole: bool,
-    /// Fields of the result that the caller must not see.
-    mask: Vec<String>,
-    since: Instant,
-}
-
 /// A client and a server, with a door between them.
 pub struct Relay<R: Road> {
-    door: Door,
-    recorder: Recorder<R>,
-    /// How long a request waits for a human.
-    patience: Duration,
-    conclusions: Conclusions,
+    guard: Guard<R>,
+    conclusions: Arc<Conclusions>,
     /// What the client asked.
     pending: Mutex<HashMap<Id, Pending>>,
     /// Ids of requests that are being decided on, and whether the client no longer wants them.
@@ -92,11 +64,10 @@ pub struct Relay<R: Road> {
 impl<R: Road> Relay<R> {
     /// A relay through `door`, recording by `recorder`; what a human must approve waits for `patience`.
     pub fn new(door: Door, recorder: Recorder<R>, patience: Duration) -> Arc<Self> {
+        let conclusions = Arc::new(Conclusions::new(recorder.clone()));
         Arc::new(Relay {
-            door,
-            patience,
-            conclusions: Conclusions::new(recorder.clone()),
-            recorder,
+            guard: Guard::new(door, recorder, conclusions.clone(), patience),
+            conclusions,
             pending: Mutex::default(),
             deciding: Mutex::default(),
             asked: Mutex::default(),
@@ -130,42 +101,12 @@ impl<R: Road> Relay<R> {
         answered
     }
 
-    async fn conclude(&self, pending: Pending, outcome: Result<&RawValue, &RawValue>) {
-        let (status, code) = ending::of(outcome);
-        let payload = outcome.unwrap_or_else(|error| error);
-        let kept = ending::kept(payload, pending.whole).into_owned();
-        self.end(&pending, status, code, Some(kept)).await;
-    }
-
-    /// INVARIANT D11: whatever was asked ends.
-    async fn end(
-        &self,
-        pending: &Pending,
-        status: Status,
-        code: Option<String>,
-        result: Option<Box<RawValue>>,
-    ) {
-        let Pending { intent, since, .. } = pending;
-        let conclusion = Conclusion {
-            action: intent.id,
-            server: intent.server.clone(),
-            method: intent.method.clone(),
-            place: intent.place.clone(),
-            time: now(),
-            status,
-            code,
-            duration_ms: i64::try_from(since.elapsed().as_millis()).ok(),
-            result,
-        };
-        self.conclusions.add(conclusion).await;
-    }
-
     /// The connection ended: nobody knows what became of what was asked.
     async fn abandon(&self) {
         for table in [&self.pending, &self.asked] {
             let unanswered = std::mem::take(&mut *lock(table));
             for pending in unanswered.into_values() {
-                self.end(&pending, Status::Unknown, Some("connection_ended".into()), None).await;
+                self.guard.end(&pending, Status::Unknown, Some("connection_ended".into()), None).await;
             }
         }
     }

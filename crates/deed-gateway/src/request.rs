@@ -56,7 +56,7 @@ pub(crate) fn decide(
         resource,
         context: Facts {
             initiator: intent.place.initiator.as_ref().map(|who| inventory_who(inventory, who)),
-            chain_depth: 0,
+            chain_depth: u32::try_from(intent.place.chain.len()).unwrap_or(u32::MAX),
             arguments: intent.arguments.as_deref(),
             classification,
             environment,
@@ -98,6 +98,8 @@ pub(crate) fn hides(
         definition: None,
         task: None,
         credential: None,
+        grant: None,
+        lineage: Vec::new(),
         reported_by: None,
         place: place.clone(),
         refused: None,

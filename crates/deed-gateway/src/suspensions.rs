@@ -111,7 +111,7 @@ impl Suspensions {
             return Ok(None);
         }
         let place = &intent.place;
-        for who in std::iter::once(&place.executor).chain(&place.initiator) {
+        for who in std::iter::once(&place.executor).chain(&place.initiator).chain(&place.chain) {
             let Some(key) = who.key.as_deref() else { continue };
             if let Some(account) = ledger.account(tenant, key)?
                 && all.contains(&Stopped::Account(tenant.to_owned(), account))
@@ -120,8 +120,9 @@ impl Suspensions {
             }
         }
         let credential = intent.credential();
-        let names =
+        let shown =
             credential.iter().flat_map(|credential| credential.names().chain(credential.parent.as_deref()));
+        let names = shown.chain(intent.lineage.iter().map(String::as_str));
         for name in names {
             if all.contains(&Stopped::Credential(tenant.to_owned(), name.to_owned())) {
                 return Ok(Some("the credential, or the one that it was derived from, is suspended".into()));

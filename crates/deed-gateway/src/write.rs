@@ -6,8 +6,8 @@ use std::borrow::Cow;
 
 use deed_policy::{Capture, ENGINE, Obligations};
 use deed_record::{
-    Basis, Change, Decision, Disclosable, Kind, Outcome, Principal, PrincipalType, RecordId, Resource,
-    Ruling, Skeleton, Source, Status, Submission, TermsSent, Text, Timestamp, Tool,
+    Basis, ChainHop, Change, Decision, Disclosable, Kind, Outcome, Principal, PrincipalType, RecordId,
+    Resource, Ruling, Skeleton, Source, Status, Submission, TermsSent, Text, Timestamp, Tool,
 };
 use serde_json::value::RawValue;
 
@@ -31,6 +31,7 @@ pub(crate) fn intent(
     record.basis = Some(basis(intent));
     record.task = intent.task.as_deref().map(Text::from);
     record.credential = intent.credential();
+    record.grant = intent.grant;
     record.operation = Some(Text::from(&*intent.method));
     record.step_type = step_type(&intent.method);
     record.tool = called(intent);
@@ -210,7 +211,10 @@ fn called(intent: &Intent) -> Option<Tool<'_>> {
 
 /// A record that says where and who.
 fn placed<'a>(kind: Kind, place: &'a Place, tenant: &'a str, time: Timestamp) -> Submission<'a> {
+    let hop =
+        |who| ChainHop { credential: None, delegation: None, principal: principal(who), scope: Vec::new() };
     Submission {
+        chain: Some(place.chain.iter().map(hop).collect::<Vec<_>>()).filter(|chain| !chain.is_empty()),
         executor: Some(principal(&place.executor)),
         initiator: place.initiator.as_ref().map(principal),
         parent_span_id: place.parent_span_id,

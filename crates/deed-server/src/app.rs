@@ -15,6 +15,7 @@ use tokio::{
 use crate::{
     auth::Gate,
     engine::Engine,
+    mcp::Gateway,
     metrics::Metrics,
     problem::{Kind, Problem},
     settings::Limits,
@@ -35,6 +36,7 @@ pub(crate) type Answers = Vec<Result<Receipt, AppendError>>;
 pub(crate) struct App {
     pub(crate) engine: Engine,
     pub(crate) gate: Gate,
+    pub(crate) gateway: Gateway,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
     /// Requests that are being parsed and sealed: more at a time than cores only costs memory.
@@ -46,11 +48,12 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(engine: Engine, gate: Gate) -> Self {
+    pub(crate) fn new(engine: Engine, gate: Gate, gateway: Gateway) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let limits = engine.settings().limits;
         App {
             gate,
+            gateway,
             limits,
             metrics: Metrics::default(),
             sealing: Arc::new(Semaphore::new(cores * 2)),

@@ -39,6 +39,11 @@ impl Caller {
         Arc::new(Caller { sender, token: Some(token.clone()), owns: false })
     }
 
+    /// The name of its token; `None` where it needs none.
+    pub(crate) fn token_name(&self) -> Option<&str> {
+        self.token.as_ref().map(|token| &*token.name)
+    }
+
     /// The only tenant whose records it may see.
     pub(crate) fn tenant(&self) -> Option<&str> {
         self.sender.tenant.as_deref()

@@ -116,7 +116,7 @@ struct Inner {
     ledger: Ledger,
     origin: Arc<str>,
     settings: Settings,
-    decisions: DecisionPoint,
+    decisions: Arc<DecisionPoint>,
     #[cfg(feature = "sql")]
     tables: deed_query::Tables,
     /// Device and number of the data directory: another one may be put in its place.
@@ -138,7 +138,7 @@ impl Engine {
         let deadline = settings.limits.append.min(MOST_PATIENT);
         // Looked at before it is read, so that no edit falls between.
         let inventory = stamp(dir);
-        let decisions = DecisionPoint::new(ledger.clone(), force::load(&ledger, dir)?, deadline);
+        let decisions = Arc::new(DecisionPoint::new(ledger.clone(), force::load(&ledger, dir)?, deadline));
         let inner = Inner {
             origin: ledger.origin().into(),
             #[cfg(feature = "sql")]
@@ -223,6 +223,11 @@ impl Engine {
     /// Where actions are decided on.
     pub fn decisions(&self) -> &DecisionPoint {
         &self.inner.decisions
+    }
+
+    /// As [`Engine::decisions`], for doors that outlast a borrow.
+    pub(crate) fn decision_point(&self) -> Arc<DecisionPoint> {
+        self.inner.decisions.clone()
     }
 
     /// Records the policy set of `files` (name and text), published by `by`, and puts it into force.

@@ -21,6 +21,7 @@ mod evidence;
 pub mod find;
 mod force;
 mod keys;
+mod mcp;
 mod metrics;
 mod otlp;
 mod problem;

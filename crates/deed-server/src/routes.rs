@@ -8,13 +8,13 @@ use axum::{
     handler::Handler,
     middleware::{self, Next},
     response::Response,
-    routing::{MethodRouter, get, post},
+    routing::{MethodRouter, delete, get, post},
 };
 
 use crate::{
     api::{self, actions, authzen, decisions, health, log, rebuild, records, sql},
     app::App,
-    otlp,
+    mcp, otlp,
 };
 
 /// One endpoint.
@@ -62,6 +62,9 @@ pub(crate) fn api() -> Vec<Route> {
         gets("/checkpoint", log::checkpoint),
         gets("/tile/{*path}", log::tile),
         gets("/openapi.json", health::openapi),
+        posts("/mcp/{server}", mcp::take),
+        Route { path: "/mcp/{server}", method: "get", does: get(mcp::take) },
+        Route { path: "/mcp/{server}", method: "delete", does: delete(mcp::take) },
         gets("/healthz", health::live),
         gets("/readyz", health::ready),
         gets("/metrics", health::numbers),

@@ -17,6 +17,7 @@ use crate::{
     app::App,
     auth::{Gate, Trust},
     engine::Engine,
+    mcp::Gateway,
     otlp,
     routes::{main_router, otlp_router},
     settings::{FILE, Listen},
@@ -110,10 +111,16 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
+    /// An MCP server of the settings cannot be stood in front of.
+    #[error("`{FILE}`, `[mcp.…]`: {0}")]
+    Gateway(io::Error),
     /// The last checkpoint could not be signed; everything acknowledged is safe in the journal.
     #[error("failed to close the store: {0}")]
     Close(#[from] LedgerError),
 }
+
+/// How long the ends of what passed the gateway may take to be recorded.
+const CLOSING: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// True wherever there is a shell.
 const HOW_TO_MAKE_A_TOKEN: &str = "make one with `TOKEN=$(openssl rand -hex 32)`, show its hash with \
@@ -123,6 +130,7 @@ const HOW_TO_MAKE_A_TOKEN: &str = "make one with `TOKEN=$(openssl rand -hex 32)`
 /// A running server. Dropping it stops it without waiting; [`Server::shutdown`] loses nothing.
 pub struct Server {
     engine: Engine,
+    app: Arc<App>,
     addresses: Addresses,
     stop: watch::Sender<bool>,
     /// Ends when the last connection does.
@@ -153,7 +161,8 @@ pub async fn serve(engine: Engine, options: ServeOptions) -> Result<Server, Serv
     let dir = engine.ledger().dir().to_owned();
     let socket = if options.socket { Some(socket::bind(&dir)?) } else { None };
 
-    let app = Arc::new(App::new(engine.clone(), gate));
+    let gateway = Gateway::new(&engine).map_err(ServeError::Gateway)?;
+    let app = Arc::new(App::new(engine.clone(), gate, gateway));
     let (stop, stopping) = watch::channel(false);
     let (alive, drained) = mpsc::channel(1);
     let hub = Hub { app: app.clone(), room: Arc::new(Semaphore::new(MOST_CONNECTIONS)), stopping, alive };
@@ -175,7 +184,7 @@ pub async fn serve(engine: Engine, options: ServeOptions) -> Result<Server, Serv
         }
         None => None,
     };
-    Ok(Server { engine, addresses, stop, drained, socket })
+    Ok(Server { engine, app, addresses, stop, drained, socket })
 }
 
 fn serve_socket(hub: &Hub, listener: UnixListener, router: Router) {
@@ -222,5 +231,6 @@ impl Server {
         self.stop.send_replace(true);
         // Every connection ends within a bound of its own; then there is nobody left who could send.
         let _nobody = self.drained.recv().await;
+        self.app.gateway.finish(CLOSING).await;
     }
 }

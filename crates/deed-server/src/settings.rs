@@ -1,7 +1,9 @@
 //! `deed.toml`: read strictly, with errors that name the line.
 
+mod mcp;
+
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     net::SocketAddr,
     ops::RangeInclusive,
@@ -12,6 +14,8 @@ use std::{
 use deed_seal::hash::Hash;
 use serde::Deserialize;
 use toml::Spanned;
+
+pub use mcp::McpServer;
 
 /// The settings file of a data directory.
 pub const FILE: &str = "deed.toml";
@@ -25,6 +29,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Who may do what from elsewhere.
     pub tokens: Vec<Token>,
+    /// The MCP servers behind this gateway, by name.
+    pub mcp: BTreeMap<String, McpServer>,
 }
 
 /// `[listen]`: where the server listens, where the command line does not say so.
@@ -81,6 +87,8 @@ pub enum Right {
     Read,
     /// Export traces and logs.
     Otlp,
+    /// Use the MCP servers behind the gateway.
+    Mcp,
 }
 
 /// Why the settings cannot be used.
@@ -143,6 +151,7 @@ struct File {
     listen: ListenTable,
     limits: LimitsTable,
     token: Vec<Spanned<TokenTable>>,
+    mcp: BTreeMap<Spanned<String>, mcp::McpTable>,
 }
 
 #[derive(Deserialize, Default)]
@@ -202,7 +211,7 @@ impl File {
             }
             tokens.push(token);
         }
-        Ok(Settings { listen, limits, tokens })
+        Ok(Settings { listen, limits, tokens, mcp: mcp::check(self.mcp)? })
     }
 }
 
@@ -232,7 +241,7 @@ impl TokenTable {
         if self.rights.get_ref().is_empty() {
             return Err((
                 self.rights.span().start,
-                "expected one or more of `write`, `read`, `otlp`".to_owned(),
+                "expected one or more of `write`, `read`, `otlp`, `mcp`".to_owned(),
             ));
         }
         Ok(Token {

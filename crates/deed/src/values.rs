@@ -56,11 +56,7 @@ pub(crate) fn server_name(text: &str) -> Result<String, String> {
 
 /// Reads `TYPE:NAME`.
 pub(crate) fn who(text: &str) -> Result<Who, String> {
-    let (kind, name) = text.split_once(':').ok_or("expected TYPE:NAME, such as agent:release-bot")?;
-    if name.is_empty() {
-        return Err("the name is empty".into());
-    }
-    Ok(Who { kind: kind.parse()?, key: Some(text.to_owned()), name: Some(name.to_owned()), instance: None })
+    text.parse()
 }
 
 /// Who runs this program, as the system says: a claim, for everything on this machine could say it.

@@ -1,8 +1,8 @@
 //! What the client sends: decided on side by side, forwarded in order.
 
-use std::{future::Future, io, pin::Pin, sync::Arc, time::Instant};
+use std::{future::Future, io, pin::Pin, sync::Arc};
 
-use deed_record::{Ruling, Status};
+use deed_record::Status;
 use futures::{
     StreamExt,
     stream::{FuturesOrdered, FuturesUnordered},
@@ -10,14 +10,14 @@ use futures::{
 use serde_json::value::RawValue;
 use tokio::{io::AsyncBufRead, sync::mpsc};
 
-use super::{Forward, LONGEST, Pending, Permit, Relay, lock, take};
+use super::{Forward, LONGEST, Relay, lock, take};
 use crate::{
-    intent::{Answer, Intent, keeps_payload},
+    guard::{Allowed, Asked, Held, Permit},
     lines::{self, Line},
-    message::{self, Id, Message},
+    message::{Id, Message},
     method,
-    recorder::{RecordedIntent, Road, Verdict},
-    refusal, trace,
+    recorder::Road,
+    refusal,
 };
 
 /// Messages of the client that are being decided on at a time.
@@ -31,14 +31,6 @@ enum Step {
     Wait(Box<Held>),
     Reply(String),
     Nothing,
-}
-
-/// A request that a human must approve.
-struct Held {
-    text: String,
-    id: Id,
-    intent: Intent,
-    answer: Answer,
 }
 
 impl<R: Road> Relay<R> {
@@ -101,7 +93,7 @@ impl<R: Road> Relay<R> {
                 // Only what the server asked can be answered.
                 match id.and_then(|id| take(&self.asked, &id)) {
                     Some(pending) => {
-                        self.conclude(pending, outcome).await;
+                        self.guard.conclude(&pending, outcome).await;
                         Step::Forward(Forward { text: text.to_owned(), by: Permit::Answer })
                     }
                     None => Step::Nothing,
@@ -125,75 +117,34 @@ impl<R: Road> Relay<R> {
     }
 
     async fn decide(&self, text: &str, id: &Id, method: &str, params: Option<&RawValue>) -> Step {
-        if method::class(method).is_none() {
-            let why = "nobody here knows this method";
-            return self.refuse(Some(id), method, "unknown_method", refusal::METHOD_NOT_FOUND, why).await;
-        }
         if lock(&self.pending).len() >= MOST_PENDING {
             let why = "too many requests have no answer yet";
             return self.refuse(Some(id), method, "too_many", refusal::INVALID_REQUEST, why).await;
         }
-        let intent = match self.door.intent(method, params) {
-            Ok(intent) => intent,
-            Err(why) => return Step::Reply(refusal::unavailable(id, None, method, &why, params)),
-        };
-        match self.recorder.intend(&intent).await {
-            Ok(Verdict::Go(recorded)) => self.go(text, id, params, intent, recorded).await,
-            Ok(Verdict::Stop(answer)) if answer.effect == Ruling::StepUp && !self.patience.is_zero() => {
-                Step::Wait(Box::new(Held { text: text.to_owned(), id: id.clone(), intent, answer }))
-            }
-            Ok(Verdict::Stop(answer)) => self.stop(id, params, intent, &answer).await,
-            Err(why) => Step::Reply(refusal::unavailable(id, Some(&intent), method, &why, params)),
-        }
+        let asked = self.guard.ask(text, id, method, params).await;
+        self.step(id, asked).await
     }
 
-    async fn go(
-        &self,
-        text: &str,
-        id: &Id,
-        params: Option<&RawValue>,
-        intent: Intent,
-        recorded: RecordedIntent,
-    ) -> Step {
-        let place = &intent.place;
-        let text = match place.parent_span_id {
-            Some(_) => text.to_owned(),
-            None => trace::with_trace(text, params, place.trace_id, place.span_id),
+    async fn step(&self, id: &Id, asked: Asked) -> Step {
+        let Allowed { text, pending, recorded } = match asked {
+            Asked::Go(allowed) => *allowed,
+            Asked::Held(held) => return Step::Wait(held),
+            Asked::Reply(text) => return Step::Reply(text),
         };
-        let obligations = &recorded.answer().obligations;
-        let (whole, mask) = (keeps_payload(obligations), obligations.mask.clone());
-        let pending = Pending { intent, whole, mask, since: Instant::now() };
         // Called off while it was decided on: the server never hears of it.
         if lock(&self.deciding).get(id).copied().unwrap_or_default() {
-            self.end(&pending, Status::Cancelled, Some("client".into()), None).await;
+            self.guard.end(&pending, Status::Cancelled, Some("client".into()), None).await;
             return Step::Nothing;
         }
         lock(&self.pending).insert(id.clone(), pending);
         Step::Forward(Forward { text, by: Permit::Recorded(recorded) })
     }
 
-    /// What is not done ends here. Whatever else stops it, the decision point has said so already.
-    async fn stop(&self, id: &Id, params: Option<&RawValue>, intent: Intent, answer: &Answer) -> Step {
-        let reply = refusal::denied(id, &intent, answer, params);
-        if answer.effect == Ruling::StepUp {
-            let pending = Pending { intent, whole: true, mask: Vec::new(), since: Instant::now() };
-            self.end(&pending, Status::Denied, Some("not_approved_in_time".into()), None).await;
-        }
-        Step::Reply(reply)
-    }
-
     /// Waits for a human.
     async fn wait(&self, held: Box<Held>) -> Step {
-        let Held { text, id, intent, answer } = *held;
-        let verdict = self.recorder.wait(&answer, self.patience).await;
-        let Ok(Message::Request { params, .. }) = Message::read(text.as_bytes()) else {
-            return Step::Nothing;
-        };
-        let step = match verdict {
-            Ok(Verdict::Go(recorded)) => self.go(&text, &id, params, intent, recorded).await,
-            Ok(Verdict::Stop(answer)) => self.stop(&id, params, intent, &answer).await,
-            Err(why) => Step::Reply(refusal::unavailable(&id, Some(&intent), &intent.method, &why, params)),
-        };
+        let id = held.id.clone();
+        let asked = self.guard.wait(*held).await;
+        let step = self.step(&id, asked).await;
         lock(&self.deciding).remove(&id);
         step
     }
@@ -208,36 +159,20 @@ impl<R: Road> Relay<R> {
             };
         }
         if method == method::CANCELLED
-            && let Some(id) = params.and_then(cancelled_id)
+            && let Some(id) = params.and_then(method::cancelled_id)
         {
             if let Some(is_off) = lock(&self.deciding).get_mut(&id) {
                 *is_off = true;
                 return Step::Nothing;
             }
             let Some(pending) = take(&self.pending, &id) else { return Step::Nothing };
-            self.end(&pending, Status::Cancelled, Some("client".into()), None).await;
+            self.guard.end(&pending, Status::Cancelled, Some("client".into()), None).await;
         }
         Step::Forward(Forward { text: text.to_owned(), by: Permit::Notice })
     }
 
     /// Refuses a message, having recorded that.
     async fn refuse(&self, id: Option<&Id>, method: &str, sort: &str, code: i64, why: &str) -> Step {
-        let refused = match self.door.refusal(method, sort, why) {
-            Ok(intent) => self.recorder.intend(&intent).await,
-            Err(error) => Err(error),
-        };
-        Step::Reply(match refused {
-            Ok(_) => message::error(id, code, why, None),
-            Err(error) => message::error(id, code, &format!("{why}; {error}"), None),
-        })
+        Step::Reply(self.guard.refuse(id, method, sort, code, why).await)
     }
-}
-
-fn cancelled_id(params: &RawValue) -> Option<Id> {
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Cancelled {
-        request_id: Id,
-    }
-    serde_json::from_str::<Cancelled>(params.get()).ok().map(|cancelled| cancelled.request_id)
 }

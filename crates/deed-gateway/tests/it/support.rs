@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use deed_gateway::{DecisionPoint, Door, InForce, Intent, Nowhere, Place, Recorder, relay::Relay};
+use deed_gateway::{
+    Caller, DecisionPoint, Door, InForce, Intent, Nowhere, Place, Recorder, Who, relay::Relay,
+};
 use deed_ledger::{Ledger, Options};
 use deed_policy::PolicySet;
 use deed_record::{RecordId, SpanId, TraceId};
@@ -54,17 +56,9 @@ impl End {
     }
 }
 
-/// Who is named on the command line.
-#[derive(Clone, Default)]
-struct Who {
-    initiator: Option<deed_gateway::Who>,
-    executor: Option<deed_gateway::Who>,
-}
-
 /// `TYPE:NAME`.
-fn who(name: &str) -> deed_gateway::Who {
-    let kind = name.split(':').next().and_then(|kind| kind.parse().ok()).expect("a type");
-    deed_gateway::Who { kind, key: Some(name.to_owned()), name: None, instance: None }
+fn who(name: &str) -> Option<Who> {
+    Some(name.parse().expect("TYPE:NAME"))
 }
 
 /// A relay, with a hand on each of its sides.
@@ -74,7 +68,7 @@ pub(crate) struct Between {
     pub(crate) ledger: Ledger,
     pub(crate) point: Arc<DecisionPoint>,
     running: JoinHandle<std::io::Result<()>>,
-    who: Who,
+    who: Caller,
     patience: Duration,
     _folder: TempDir,
 }
@@ -82,20 +76,24 @@ pub(crate) struct Between {
 impl Between {
     /// With these policies in force, the starter set if none.
     pub(crate) fn with(policies: &str) -> Self {
-        Between::over(policies, Who::default(), LONG)
+        Between::over(policies, Caller::default(), LONG)
     }
 
     /// The same, for a client that waits for a human no longer than `patience`.
     pub(crate) fn with_patience(policies: &str, patience: Duration) -> Self {
-        Between::over(policies, Who::default(), patience)
+        Between::over(policies, Caller::default(), patience)
     }
 
     /// The same, for `executor` acting for `initiator`.
     pub(crate) fn with_people(policies: &str, initiator: &str, executor: &str) -> Self {
-        Between::over(policies, Who { initiator: Some(who(initiator)), executor: Some(who(executor)) }, LONG)
+        Between::over(
+            policies,
+            Caller { initiator: who(initiator), executor: who(executor), ..Caller::default() },
+            LONG,
+        )
     }
 
-    fn over(policies: &str, who: Who, patience: Duration) -> Self {
+    fn over(policies: &str, who: Caller, patience: Duration) -> Self {
         let folder = TempDir::new().expect("a folder");
         let ledger = Ledger::open(folder.path(), Options::default()).expect("a store");
         let policy = match policies {
@@ -140,12 +138,12 @@ impl Between {
 
 fn connect(
     point: &Arc<DecisionPoint>,
-    people: &Who,
+    people: &Caller,
     patience: Duration,
 ) -> (End, End, JoinHandle<std::io::Result<()>>) {
     let (client, client_side) = duplex(1 << 20);
     let (server, server_side) = duplex(1 << 20);
-    let door = Door::new("files", people.initiator.clone(), people.executor.clone()).expect("a door");
+    let door = Door::new("files", people.clone()).expect("a door");
     let relay = Relay::<Nowhere>::new(door, Recorder::here(point.clone(), "default"), patience);
     let ((client_in, client_out), (server_out, server_in)) = (split(client_side), split(server_side));
     let running =
@@ -165,6 +163,8 @@ pub(crate) fn intent(n: u8) -> Intent {
         definition: None,
         task: None,
         credential: None,
+        grant: None,
+        lineage: Vec::new(),
         reported_by: None,
         place: Place {
             trace_id: TraceId([7; 16]),
@@ -172,7 +172,8 @@ pub(crate) fn intent(n: u8) -> Intent {
             parent_span_id: None,
             session: None,
             initiator: None,
-            executor: deed_gateway::Who::unknown(),
+            executor: Who::unknown(),
+            chain: Vec::new(),
         },
         refused: None,
         missed: None,

@@ -18,7 +18,12 @@ use tokio::{
 use tower::Service;
 
 use super::linger;
-use crate::{app::App, auth::Trust, otlp, problem::Problem};
+use crate::{
+    app::App,
+    auth::{Admission, Trust},
+    otlp,
+    problem::Problem,
+};
 
 /// A connection that has sent no whole request head for so long is closed.
 const IDLE: Duration = Duration::from_secs(75);
@@ -117,6 +122,13 @@ impl Hub {
                 let (mut request, rest) = linger::split(request);
                 let mut router = router.clone();
                 async move {
+                    let admission = match admission {
+                        // The gateway records whom it turns away.
+                        Err(problem) if request.uri().path().starts_with("/mcp/") => {
+                            Ok(Admission(Err(problem)))
+                        }
+                        admission => admission,
+                    };
                     let response = match admission {
                         Ok(admission) => {
                             request.extensions_mut().insert(admission);

@@ -80,6 +80,7 @@ async fn every_endpoint_asks_for_a_token() {
         let path = path
             .replace("{id}", "0193a7b0-0000-7000-8000-000000000001")
             .replace("{trace_id}", &"1".repeat(32))
+            .replace("{server}", "files")
             .replace("{path}", "0/000");
         for method in methods.as_object().unwrap().keys() {
             let mut request = post(&path, "application/json", "{}");

@@ -9,6 +9,7 @@ mod errors;
 mod grpc;
 mod health;
 mod log;
+mod mcp;
 mod openapi;
 mod otlp;
 mod records;

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::Stdio, time::Duration};
 
-use deed_gateway::{Door, Recorder, Road, Unavailable, relay::Relay};
+use deed_gateway::{Caller, Door, Recorder, Road, Unavailable, relay::Relay};
 use tokio::{
     io::BufReader,
     process::{Child, Command},
@@ -28,7 +28,8 @@ pub(crate) async fn run(global: &Global, mcp: Mcp, stop: &Stop) -> Outcome {
     // `--server` names the tool server here; records go to the store of this machine.
     let access = Access::at_store(global)?;
     let initiator = mcp.initiator.unwrap_or_else(values::system_who);
-    let door = Door::new(&mcp.server, Some(initiator), mcp.executor)
+    let caller = Caller { initiator: Some(initiator), executor: mcp.executor, ..Caller::default() };
+    let door = Door::new(&mcp.server, caller)
         .map_err(|error| Failure::new(error.to_string()).code(Code::Unavailable))?;
     let mut server = start(&mcp.command)?;
     let (Some(server_in), Some(server_out)) = (server.stdin.take(), server.stdout.take()) else {

@@ -1,0 +1,321 @@
+//! Stands at a door: has what passes decided on and recorded, whatever it comes over.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use deed_ledger::now;
+use deed_record::{Ruling, Status};
+use serde_json::value::RawValue;
+
+use crate::{
+    conclusions::Conclusions,
+    door::Door,
+    ending,
+    intent::{Answer, Conclusion, Intent, Listing, keeps_payload},
+    listing,
+    mask::{self, Masked},
+    message::{self, Id, Message},
+    method,
+    recorder::{RecordedIntent, Recorder, Road, Unavailable, Verdict},
+    refusal, trace,
+};
+
+/// See the module.
+pub(crate) struct Guard<R: Road> {
+    pub(crate) door: Door,
+    recorder: Recorder<R>,
+    conclusions: Arc<Conclusions>,
+    /// How long a request waits for a human.
+    patience: Duration,
+}
+
+/// A request that has no answer yet.
+#[derive(Clone)]
+pub(crate) struct Pending {
+    pub(crate) intent: Intent,
+    /// Whether payloads are kept whole.
+    whole: bool,
+    /// Fields of the result that the caller must not see.
+    mask: Vec<String>,
+    since: Instant,
+}
+
+impl Pending {
+    pub(crate) fn new(intent: Intent) -> Self {
+        Pending { intent, whole: true, mask: Vec::new(), since: Instant::now() }
+    }
+}
+
+/// By what right something is forwarded (INVARIANT D1).
+pub(crate) enum Permit {
+    /// It asks for something, and that is recorded.
+    Recorded(RecordedIntent),
+    /// It asks for nothing: one of the notifications that the protocol knows.
+    Notice,
+    /// It answers what the server asked, which is recorded.
+    Answer,
+}
+
+impl Permit {
+    /// It serves once.
+    pub(crate) fn use_up(self) {
+        if let Permit::Recorded(recorded) = self {
+            tracing::trace!(intent = %recorded.id(), "forwarded");
+        }
+    }
+}
+
+/// What becomes of a request.
+pub(crate) enum Asked {
+    /// It may be done, and is to be forwarded.
+    Go(Box<Allowed>),
+    /// A human must answer first.
+    Held(Box<Held>),
+    /// It may not; what the client hears.
+    Reply(String),
+}
+
+/// Why something is not done.
+pub(crate) enum Stopped {
+    /// It may not be done.
+    Refused(Answer),
+    /// It could not be recorded.
+    Unrecorded(Unavailable),
+}
+
+/// A request on its way to the server.
+pub(crate) struct Allowed {
+    /// What the server is sent.
+    pub(crate) text: String,
+    pub(crate) pending: Pending,
+    pub(crate) recorded: RecordedIntent,
+}
+
+/// A request that a human must approve.
+pub(crate) struct Held {
+    text: String,
+    pub(crate) id: Id,
+    pub(crate) intent: Intent,
+    pub(crate) answer: Answer,
+}
+
+impl<R: Road> Guard<R> {
+    pub(crate) fn new(
+        door: Door,
+        recorder: Recorder<R>,
+        conclusions: Arc<Conclusions>,
+        patience: Duration,
+    ) -> Self {
+        Guard { door, recorder, conclusions, patience }
+    }
+
+    /// Whether a client asks for what may be asked for; if so, has it decided on and recorded.
+    pub(crate) async fn ask(&self, text: &str, id: &Id, method: &str, params: Option<&RawValue>) -> Asked {
+        if method::class(method).is_none() {
+            let why = "nobody here knows this method";
+            let reply = self.refuse(Some(id), method, "unknown_method", refusal::METHOD_NOT_FOUND, why).await;
+            return Asked::Reply(reply);
+        }
+        let intent = match self.door.intent(method, params) {
+            Ok(intent) => intent,
+            Err(why) => return Asked::Reply(refusal::unavailable(id, None, method, &why, params)),
+        };
+        match self.recorder.intend(&intent).await {
+            Ok(Verdict::Go(recorded)) => go(text, params, intent, recorded),
+            Ok(Verdict::Stop(answer)) if answer.effect == Ruling::StepUp && !self.patience.is_zero() => {
+                Asked::Held(Box::new(Held { text: text.to_owned(), id: id.clone(), intent, answer }))
+            }
+            Ok(Verdict::Stop(answer)) => self.stop(id, params, intent, &answer).await,
+            Err(why) => Asked::Reply(refusal::unavailable(id, Some(&intent), method, &why, params)),
+        }
+    }
+
+    /// Has something recorded that is no message: opening a stream, ending a session.
+    ///
+    /// # Errors
+    /// It is not to be done; why.
+    pub(crate) async fn ask_plainly(&self, method: &str) -> Result<(Pending, RecordedIntent), Stopped> {
+        let intent = self.door.intent(method, None).map_err(Stopped::Unrecorded)?;
+        match self.recorder.intend(&intent).await.map_err(Stopped::Unrecorded)? {
+            Verdict::Go(recorded) => Ok((Pending::new(intent), recorded)),
+            Verdict::Stop(answer) => Err(Stopped::Refused(answer)),
+        }
+    }
+
+    /// Waits for a human.
+    pub(crate) async fn wait(&self, held: Held) -> Asked {
+        let Held { text, id, intent, answer } = held;
+        let verdict = self.recorder.wait(&answer, self.patience).await;
+        let params = match Message::read(text.as_bytes()) {
+            Ok(Message::Request { params, .. }) => params,
+            _ => None,
+        };
+        match verdict {
+            Ok(Verdict::Go(recorded)) => go(&text, params, intent, recorded),
+            Ok(Verdict::Stop(answer)) => self.stop(&id, params, intent, &answer).await,
+            Err(why) => Asked::Reply(refusal::unavailable(&id, Some(&intent), &intent.method, &why, params)),
+        }
+    }
+
+    /// What is not done ends here. Whatever else stops it, the decision point has said so already.
+    async fn stop(&self, id: &Id, params: Option<&RawValue>, intent: Intent, answer: &Answer) -> Asked {
+        let reply = refusal::denied(id, &intent, answer, params);
+        if answer.effect == Ruling::StepUp {
+            let code = Some("not_approved_in_time".into());
+            self.end(&Pending::new(intent), Status::Denied, code, None).await;
+        }
+        Asked::Reply(reply)
+    }
+
+    /// Refuses a message, having recorded that: what the client hears.
+    pub(crate) async fn refuse(
+        &self,
+        id: Option<&Id>,
+        method: &str,
+        sort: &str,
+        code: i64,
+        why: &str,
+    ) -> String {
+        let refused = match self.door.refusal(method, sort, why) {
+            Ok(intent) => self.recorder.intend(&intent).await,
+            Err(error) => Err(error),
+        };
+        match refused {
+            Ok(_) => message::error(id, code, why, None),
+            Err(error) => message::error(id, code, &format!("{why}; {error}"), None),
+        }
+    }
+
+    /// What the client hears of an answer; all of it, unless policy says otherwise.
+    pub(crate) async fn answered(
+        &self,
+        text: &str,
+        id: &Id,
+        pending: Pending,
+        outcome: Result<&RawValue, &RawValue>,
+    ) -> String {
+        let heard = match outcome {
+            Ok(result) if pending.intent.method == method::TOOL_LIST => {
+                self.listed(text, id, &pending, result).await
+            }
+            Ok(result) if !pending.mask.is_empty() => return self.masked(text, id, pending, result).await,
+            _ => text.to_owned(),
+        };
+        self.conclude(&pending, outcome).await;
+        heard
+    }
+
+    /// An answer to `tools/list`: what is new in it is pinned or held, and nobody sees what they may not use.
+    async fn listed(&self, text: &str, id: &Id, pending: &Pending, result: &RawValue) -> String {
+        let tools = listing::tools(result);
+        for tool in &tools {
+            self.door.learn_definition(tool.name.clone(), tool.digest.clone());
+        }
+        let listing =
+            Listing { server: self.door.server().to_owned(), place: pending.intent.place.clone(), tools };
+        match self.recorder.catalog(&listing).await {
+            Ok(shown) if shown.hidden.is_empty() && !shown.personal => text.to_owned(),
+            Ok(shown) => listing::without_hidden(text, result, &shown),
+            Err(why) => refusal::unavailable(id, Some(&pending.intent), method::TOOL_LIST, &why, None),
+        }
+    }
+
+    /// A result without what policy keeps from the caller (T5).
+    async fn masked(&self, text: &str, id: &Id, pending: Pending, result: &RawValue) -> String {
+        let (heard, status, code, kept) = match mask::mask(result.get(), &pending.mask) {
+            Masked::Untouched => {
+                self.conclude(&pending, Ok(result)).await;
+                return text.to_owned();
+            }
+            Masked::Without(result, fields) => {
+                let (status, code) = ending::of_text(&result);
+                (message::result(id, &result), status, code.or(Some(format!("masked_{fields}"))), result)
+            }
+            Masked::Withheld => {
+                let said = refusal::withheld(id, &pending.intent);
+                (said, Status::Denied, Some("withheld".to_owned()), "null".to_owned())
+            }
+        };
+        // The record holds what the caller got: what was blocked is nowhere.
+        let kept =
+            RawValue::from_string(kept).ok().map(|kept| ending::kept(&kept, pending.whole).into_owned());
+        self.end(&pending, status, code, kept).await;
+        heard
+    }
+
+    /// What the client hears of an answer that was recorded before, and is told again.
+    pub(crate) fn again(&self, text: &str, id: &Id, pending: &Pending, result: &RawValue) -> String {
+        match mask::mask(result.get(), &pending.mask) {
+            _ if pending.mask.is_empty() => text.to_owned(),
+            Masked::Untouched => text.to_owned(),
+            Masked::Without(result, _) => message::result(id, &result),
+            Masked::Withheld => refusal::withheld(id, &pending.intent),
+        }
+    }
+
+    /// What the server asks of the client is recorded before the client hears it.
+    ///
+    /// # Errors
+    /// It is not to be passed on.
+    pub(crate) async fn server_asks(
+        &self,
+        method: &str,
+        params: Option<&RawValue>,
+    ) -> Result<Pending, Unavailable> {
+        let intent = if method::is_server_request(method) {
+            self.door.server_intent(method, params)?
+        } else {
+            self.door.refusal(method, "unknown_method", "nobody here knows this request of the server")?
+        };
+        match self.recorder.intend(&intent).await? {
+            Verdict::Go(_) => Ok(Pending::new(intent)),
+            Verdict::Stop(answer) => Err(Unavailable::new(answer.reason)),
+        }
+    }
+
+    /// Records how a request ended, as its answer tells.
+    pub(crate) async fn conclude(&self, pending: &Pending, outcome: Result<&RawValue, &RawValue>) {
+        let (status, code) = ending::of(outcome);
+        let payload = outcome.unwrap_or_else(|error| error);
+        let kept = ending::kept(payload, pending.whole).into_owned();
+        self.end(pending, status, code, Some(kept)).await;
+    }
+
+    /// INVARIANT D11: whatever was asked ends.
+    pub(crate) async fn end(
+        &self,
+        pending: &Pending,
+        status: Status,
+        code: Option<String>,
+        result: Option<Box<RawValue>>,
+    ) {
+        let Pending { intent, since, .. } = pending;
+        let conclusion = Conclusion {
+            action: intent.id,
+            server: intent.server.clone(),
+            method: intent.method.clone(),
+            place: intent.place.clone(),
+            time: now(),
+            status,
+            code,
+            duration_ms: i64::try_from(since.elapsed().as_millis()).ok(),
+            result,
+        };
+        self.conclusions.add(conclusion).await;
+    }
+}
+
+/// What the server is sent of a request that was let through.
+fn go(text: &str, params: Option<&RawValue>, intent: Intent, recorded: RecordedIntent) -> Asked {
+    let place = &intent.place;
+    let text = match place.parent_span_id {
+        Some(_) => text.to_owned(),
+        None => trace::with_trace(text, params, place.trace_id, place.span_id),
+    };
+    let obligations = &recorded.answer().obligations;
+    let (whole, mask) = (keeps_payload(obligations), obligations.mask.clone());
+    let pending = Pending { intent, whole, mask, since: Instant::now() };
+    Asked::Go(Box::new(Allowed { text, pending, recorded }))
+}

@@ -1,0 +1,233 @@
+//! The door over Streamable HTTP, of both eras: one endpoint for each server.
+//!
+//! # A request, from top to bottom
+//!
+//! 1. [`Endpoint::take`] gives it a task of its own, so that what was begun ends although the client leaves.
+//! 2. `headers` and body must say the same; `sessions` know whose connection it is (2025-11-25).
+//! 3. `exchange` has it decided on and recorded, and sends it `upstream`.
+//! 4. `answers` pass on what comes back, as it comes: `events` one by one.
+
+mod answers;
+mod events;
+mod exchange;
+mod headers;
+mod sessions;
+mod upstream;
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use deed_record::Status;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use tokio::sync::oneshot;
+
+use crate::{
+    conclusions::Conclusions,
+    door::{Caller, Definitions, Door},
+    guard::Guard,
+    message::{self, Message},
+    point::DecisionPoint,
+    recorder::{Nowhere, Recorder, Unavailable},
+    refusal,
+};
+use exchange::Exchange;
+use sessions::Sessions;
+pub use upstream::Upstream;
+
+/// The body of a reply.
+pub type Body = UnsyncBoxBody<Bytes, Infallible>;
+/// What a client hears.
+pub type Reply = Response<Body>;
+
+/// One server's endpoint.
+pub struct Endpoint {
+    server: Arc<str>,
+    upstream: Upstream,
+    point: Arc<DecisionPoint>,
+    /// How long a request waits for a human.
+    patience: Duration,
+    lanes: Mutex<HashMap<String, Lane>>,
+    definitions: Definitions,
+    sessions: Sessions,
+}
+
+/// How the records of a tenant are written.
+#[derive(Clone)]
+struct Lane {
+    recorder: Recorder<Nowhere>,
+    conclusions: Arc<Conclusions>,
+}
+
+impl Endpoint {
+    /// An endpoint for `server`, which is `upstream`; `point` decides, and a human may answer within `patience`.
+    pub fn new(server: &str, upstream: Upstream, point: Arc<DecisionPoint>, patience: Duration) -> Arc<Self> {
+        Arc::new(Endpoint {
+            server: server.into(),
+            upstream,
+            point,
+            patience,
+            lanes: Mutex::default(),
+            definitions: Definitions::default(),
+            sessions: Sessions::default(),
+        })
+    }
+
+    /// Answers a request of `caller`, whose records are `tenant`'s.
+    pub async fn take(self: &Arc<Self>, caller: Caller, tenant: &str, request: Request<Bytes>) -> Reply {
+        let (reply, heard) = oneshot::channel();
+        let (endpoint, lane) = (self.clone(), self.lane(tenant));
+        tokio::spawn(async move { endpoint.work(caller, lane, request, Listener(Some(reply))).await });
+        heard.await.unwrap_or_else(|_| nothing(StatusCode::INTERNAL_SERVER_ERROR))
+    }
+
+    /// Refuses what nobody looked into: whoever sent it, or from where, was not let in. That is recorded.
+    pub async fn refuse(
+        &self,
+        caller: Caller,
+        tenant: &str,
+        sort: &str,
+        why: &str,
+        status: StatusCode,
+    ) -> Reply {
+        let text = match self.passing(caller, &self.lane(tenant)) {
+            Ok(guard) => guard.refuse(None, "unread", sort, refusal::INVALID_REQUEST, why).await,
+            Err(error) => message::error(None, refusal::UNAVAILABLE, error.why(), None),
+        };
+        json(status, text)
+    }
+
+    /// Waits until the ends of what was done are recorded, but no longer than `patience`.
+    pub async fn finish(&self, patience: Duration) {
+        let lanes: Vec<Lane> =
+            self.lanes.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        for lane in lanes {
+            lane.conclusions.finish(patience).await;
+        }
+    }
+
+    fn lane(&self, tenant: &str) -> Lane {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lane) = lanes.get(tenant) {
+            return lane.clone();
+        }
+        let recorder = Recorder::here(self.point.clone(), tenant);
+        let lane = Lane { conclusions: Arc::new(Conclusions::new(recorder.clone())), recorder };
+        lanes.insert(tenant.to_owned(), lane.clone());
+        lane
+    }
+
+    /// For a request that belongs to no session.
+    fn passing(&self, caller: Caller, lane: &Lane) -> Result<Guard<Nowhere>, Unavailable> {
+        let door = Door::passing(self.server.clone(), caller, self.definitions.clone())?;
+        Ok(self.guard(door, lane))
+    }
+
+    fn guard(&self, door: Door, lane: &Lane) -> Guard<Nowhere> {
+        Guard::new(door, lane.recorder.clone(), lane.conclusions.clone(), self.patience)
+    }
+
+    async fn work(&self, caller: Caller, lane: Lane, request: Request<Bytes>, mut listener: Listener) {
+        let (parts, body) = request.into_parts();
+        let message = match parts.method {
+            Method::POST => Some(Message::read(&body)),
+            _ => None,
+        };
+        let is_modern = match &message {
+            Some(Ok(Message::Request { params, .. })) => headers::is_modern(*params),
+            _ => false,
+        };
+        let guard = match self.passing(caller.clone(), &lane) {
+            Ok(guard) => guard,
+            Err(why) => {
+                let text = message::error(None, refusal::UNAVAILABLE, why.why(), None);
+                return listener.say(json(StatusCode::SERVICE_UNAVAILABLE, text));
+            }
+        };
+        // A request of 2026-07-28 belongs to no session, whatever its headers say.
+        let session = match parts.headers.get(headers::SESSION).filter(|_| !is_modern) {
+            Some(id) => match self.sessions.of(id, &caller) {
+                Some(session) => Some(session),
+                None => {
+                    let id = match &message {
+                        Some(Ok(Message::Request { id, .. })) => Some(id),
+                        _ => None,
+                    };
+                    let why = "Session not found: begin another one";
+                    let text =
+                        guard.refuse(id, "unread", "unknown_session", refusal::INVALID_REQUEST, why).await;
+                    return listener.say(json(StatusCode::NOT_FOUND, text));
+                }
+            },
+            None => None,
+        };
+        let guard = match &session {
+            Some(session) => self.guard(session.door.of(caller), &lane),
+            None => guard,
+        };
+        let calls = session.as_ref().map(|session| session.calls.clone()).unwrap_or_default();
+        let exchange =
+            Exchange { endpoint: self, guard, session, calls, headers: parts.headers, is_modern, listener };
+        match message {
+            Some(message) => exchange.post(&body, message).await,
+            None if parts.method == Method::GET => exchange.open_stream().await,
+            None => exchange.end_session().await,
+        }
+    }
+
+    /// The session is over, and what has no answer yet gets none.
+    async fn end_session(&self, id: &HeaderValue, guard: &Guard<Nowhere>) {
+        let Some(session) = self.sessions.end(id) else { return };
+        for pending in session.calls.abandon() {
+            guard.end(&pending, Status::Cancelled, Some("session_ended".into()), None).await;
+        }
+    }
+}
+
+/// The client, as long as it waits for a reply.
+struct Listener(Option<oneshot::Sender<Reply>>);
+
+impl Listener {
+    fn say(&mut self, reply: Reply) {
+        if let Some(listener) = self.0.take()
+            && listener.send(reply).is_err()
+        {
+            tracing::debug!("the client left before it was answered");
+        }
+    }
+
+    /// Whether it left.
+    fn is_gone(&self) -> bool {
+        self.0.as_ref().is_some_and(oneshot::Sender::is_closed)
+    }
+
+    /// Waits until it leaves; for ever once it was answered.
+    async fn gone(&mut self) {
+        match &mut self.0 {
+            Some(listener) => listener.closed().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+fn reply(status: StatusCode, headers: HeaderMap, body: impl Into<Bytes>) -> Reply {
+    let mut reply = Response::new(Full::new(body.into()).boxed_unsync());
+    *reply.status_mut() = status;
+    *reply.headers_mut() = headers;
+    reply
+}
+
+fn nothing(status: StatusCode) -> Reply {
+    reply(status, HeaderMap::new(), Bytes::new())
+}
+
+fn json(status: StatusCode, text: String) -> Reply {
+    let mut reply = reply(status, HeaderMap::new(), text);
+    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    reply
+}

@@ -1,0 +1,337 @@
+//! What a server answers, on its way to the client: whole, or event by event as it comes.
+
+use std::{borrow::Cow, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use deed_record::Status;
+use futures::stream;
+use http::{HeaderMap, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Incoming;
+use tokio::{sync::mpsc, time::timeout};
+
+use super::{
+    Reply,
+    events::{self, Broken, Events},
+    exchange::Exchange,
+    headers, json, reply,
+    upstream::Answer,
+};
+use crate::{
+    guard::Pending,
+    message::{self, Id, Message},
+    refusal,
+    relay::LONGEST,
+};
+
+/// Events that wait to be read by the client.
+const QUEUE: usize = 16;
+/// The longest answer that is no message, in bytes.
+const LONGEST_PLAIN: usize = 64 << 10;
+
+impl Exchange<'_> {
+    /// The answer to a message that asks for something.
+    pub(super) async fn pass_on(mut self, id: Option<Id>, answer: Answer) {
+        if headers::media_type(answer.headers()) == "text/event-stream" {
+            return self.stream(id, None, answer).await;
+        }
+        let (parts, body) = answer.into_parts();
+        let Some(id) = id else { return };
+        let whole = tokio::select! {
+            whole = whole(body, LONGEST, self.endpoint.upstream.patience) => whole,
+            () = self.listener.gone(), if self.is_modern => Err("client"),
+        };
+        let (status, headers) = (parts.status, headers::homeward(&parts.headers));
+        match whole {
+            Ok(body) => match self.answer_of(&body, &id).await {
+                Some(text) => self.listener.say(reply(status, headers, text)),
+                None => self.no_message(&id, status).await,
+            },
+            Err("client") => self.end(&id, Status::Cancelled, "client").await,
+            Err("too_long") => {
+                self.end(&id, Status::Failure, "too_long").await;
+                self.say_upstream(&id, &format!("the server's answer is longer than {LONGEST} bytes"));
+            }
+            Err(code) => {
+                self.end(&id, Status::Unknown, code).await;
+                self.say_upstream(&id, "the server's answer broke off");
+            }
+        }
+    }
+
+    /// What the client hears of a message of the server.
+    async fn heard<'t>(&self, text: &'t str, can_resume: bool) -> Heard<'t> {
+        let Exchange { guard, calls, is_modern, .. } = self;
+        let passes = Heard { text: Some(Cow::Borrowed(text)), answers: None };
+        match Message::read(text.as_bytes()) {
+            Err(malformed) => {
+                tracing::warn!(why = malformed.why, "what the server wrote is no message and was dropped");
+                Heard::default()
+            }
+            Ok(Message::Notification { .. } | Message::Response { id: None, .. }) => passes,
+            Ok(Message::Response { id: Some(id), outcome }) => {
+                let heard = match (calls.take(&id), outcome) {
+                    (Some(pending), outcome) => {
+                        let told = can_resume.then(|| pending.clone());
+                        let heard = guard.answered(text, &id, pending, outcome).await;
+                        if let Some(told) = told {
+                            calls.tell(id.clone(), told);
+                        }
+                        heard
+                    }
+                    (None, Ok(result)) => match calls.told(&id) {
+                        Some(told) => guard.again(text, &id, &told, result),
+                        // Nobody asked.
+                        None => return Heard::default(),
+                    },
+                    (None, Err(_)) => text.to_owned(),
+                };
+                let heard = if heard == text { Cow::Borrowed(text) } else { Cow::Owned(heard) };
+                Heard { text: Some(heard), answers: Some(id) }
+            }
+            Ok(Message::Request { method, .. }) if *is_modern => {
+                tracing::warn!(method = &*method, "since 2026-07-28 servers ask nothing: it was dropped");
+                Heard::default()
+            }
+            Ok(Message::Request { id, method, params }) => match guard.server_asks(&method, params).await {
+                Ok(pending) => {
+                    calls.server_asked(id, pending);
+                    passes
+                }
+                Err(why) => {
+                    tracing::warn!(%why, method = &*method, "a request of the server was not passed on");
+                    Heard::default()
+                }
+            },
+        }
+    }
+
+    /// What the client hears of `body`; `None` where it is no answer to request `id`.
+    async fn answer_of(&self, body: &[u8], id: &Id) -> Option<Bytes> {
+        let text = str::from_utf8(body).ok()?;
+        match Message::read(body) {
+            Ok(Message::Response { id: None, outcome: Err(error) }) => {
+                let pending = self.calls.take(id)?;
+                self.guard.conclude(&pending, Err(error)).await;
+                return Some(Bytes::copy_from_slice(body));
+            }
+            Ok(Message::Response { id: Some(answered), .. }) if answered == *id => {
+                return self.heard(text, false).await.text.map(|heard| Bytes::from(heard.into_owned()));
+            }
+            Ok(_) => return None,
+            Err(_) => {}
+        }
+        // There are servers that write what belongs on a stream as lines.
+        let (mut lines, mut is_answered) = (Vec::new(), false);
+        for line in text.lines().filter(|line| !line.trim().is_empty()) {
+            let Heard { text, answers } = self.heard(line, false).await;
+            is_answered |= answers.as_ref() == Some(id);
+            lines.extend(text);
+        }
+        is_answered.then(|| lines.join("\n").into())
+    }
+
+    async fn no_message(&mut self, id: &Id, status: StatusCode) {
+        let code = if status.is_success() { "malformed".into() } else { format!("http_{}", status.as_u16()) };
+        self.end(id, Status::Failure, &code).await;
+        let why = match status {
+            StatusCode::UNAUTHORIZED => {
+                "the server does not accept the credentials that Deed has for it".into()
+            }
+            _ if status.is_success() => "the server's answer is no MCP message".into(),
+            _ => format!("the server answered with HTTP status {}", status.as_u16()),
+        };
+        let text = message::error(Some(id), refusal::UPSTREAM, &why, None);
+        let status = match status {
+            // The client is not meant: it has no credentials there.
+            StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => StatusCode::BAD_GATEWAY,
+            status if status.is_success() || status.is_redirection() => StatusCode::BAD_GATEWAY,
+            status => status,
+        };
+        self.listener.say(json(status, text));
+    }
+
+    fn say_upstream(&mut self, id: &Id, why: &str) {
+        let text = message::error(Some(id), refusal::UPSTREAM, why, None);
+        self.listener.say(json(StatusCode::BAD_GATEWAY, text));
+    }
+
+    async fn end(&self, id: &Id, status: Status, code: &str) {
+        if let Some(pending) = self.calls.take(id) {
+            self.guard.end(&pending, status, Some(code.to_owned()), None).await;
+        }
+    }
+
+    /// The answer to what asks for a stream by itself.
+    pub(super) async fn pass_stream_on(self, pending: Pending, answer: Answer) {
+        if headers::media_type(answer.headers()) == "text/event-stream" {
+            self.stream(None, Some(pending), answer).await;
+        } else {
+            let mut exchange = self;
+            exchange.pass_status_on(Some(pending), answer).await;
+        }
+    }
+
+    /// An answer that is no message.
+    pub(super) async fn pass_status_on(&mut self, pending: Option<Pending>, answer: Answer) {
+        let (parts, body) = answer.into_parts();
+        let body = whole(body, LONGEST_PLAIN, self.endpoint.upstream.patience).await.unwrap_or_default();
+        if let Some(pending) = pending {
+            let (status, code) = match parts.status.is_success() {
+                true => (Status::Success, None),
+                false => (Status::Failure, Some(format!("http_{}", parts.status.as_u16()))),
+            };
+            self.guard.end(&pending, status, code, None).await;
+        }
+        let status = match parts.status {
+            StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => StatusCode::BAD_GATEWAY,
+            status => status,
+        };
+        self.listener.say(reply(status, headers::homeward(&parts.headers), body));
+    }
+
+    /// Passes events on as they come. `id` is the request that they answer; `opened` is the stream itself, where
+    /// the client opened it by itself.
+    async fn stream(mut self, id: Option<Id>, opened: Option<Pending>, answer: Answer) {
+        let (parts, body) = answer.into_parts();
+        let (to_client, events) = mpsc::channel::<Bytes>(QUEUE);
+        self.listener.say(streaming(parts.status, headers::homeward(&parts.headers), events));
+        let mut stream = Stream { exchange: &self, to_client, is_left: false, can_resume: false };
+        let mut events = Events::new(body, LONGEST);
+        // What waits for whatever may happen may be silent for ever.
+        let is_open = id.as_ref().is_none_or(|id| self.calls.listens(id));
+        let how = stream.run(&mut events, id.as_ref(), is_open).await;
+        let can_resume = stream.can_resume && self.session.is_some();
+        if let Some(opened) = opened {
+            let (status, code) = match how {
+                End::Left => (Status::Success, "client"),
+                _ => (Status::Success, "server"),
+            };
+            self.guard.end(&opened, status, Some(code.into()), None).await;
+        }
+        let Some(id) = id else { return };
+        match how {
+            End::Answered => {}
+            // The answer may come on another stream, when the client takes this one up again.
+            End::Left | End::Over if can_resume => {}
+            End::Left => self.end(&id, Status::Cancelled, "client").await,
+            End::TooLong => self.end(&id, Status::Failure, "too_long").await,
+            End::Over => self.end(&id, Status::Unknown, "connection_ended").await,
+        }
+    }
+}
+
+/// What the client hears of a message.
+#[derive(Default)]
+struct Heard<'t> {
+    /// The message, if it hears any of it.
+    text: Option<Cow<'t, str>>,
+    /// The request that it answers.
+    answers: Option<Id>,
+}
+
+/// How a stream ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// With the answer.
+    Answered,
+    /// The client left, and nobody waits for the answer.
+    Left,
+    /// The server ended it, or was silent for too long.
+    Over,
+    /// An event was too long.
+    TooLong,
+}
+
+struct Stream<'x, 'e> {
+    exchange: &'x Exchange<'e>,
+    to_client: mpsc::Sender<Bytes>,
+    /// Whether the client left.
+    is_left: bool,
+    /// Whether events have ids, from which the client may go on.
+    can_resume: bool,
+}
+
+impl Stream<'_, '_> {
+    async fn run(&mut self, events: &mut Events<Incoming>, id: Option<&Id>, is_open: bool) -> End {
+        let patience = if is_open { Duration::MAX } else { self.exchange.endpoint.upstream.patience };
+        loop {
+            let next = tokio::select! {
+                next = timeout(patience, events.next()) => next.unwrap_or(None),
+                () = self.to_client.closed(), if !self.is_left => {
+                    self.is_left = true;
+                    // Before 2026-07-28 leaving meant nothing: the end is still to be known, unless it will be
+                    // told on another stream.
+                    if self.exchange.is_modern || is_open || self.can_resume {
+                        return End::Left;
+                    }
+                    continue;
+                }
+            };
+            let event = match next {
+                Some(Ok(event)) => event,
+                Some(Err(Broken::TooLong)) => {
+                    if let Some(id) = id {
+                        let why = format!("the server's answer is longer than {LONGEST} bytes");
+                        let text = message::error(Some(id), refusal::UPSTREAM, &why, None);
+                        self.send(format!("data: {text}\n\n").into()).await;
+                    }
+                    return End::TooLong;
+                }
+                Some(Err(Broken::Connection)) | None => return End::Over,
+            };
+            self.can_resume |= event.has_id;
+            let text = event.data.as_deref().map(|data| str::from_utf8(data).unwrap_or_default());
+            let Heard { text: heard, answers: answered } = match text {
+                Some(text) => self.exchange.heard(text, self.can_resume).await,
+                None => Heard { text: Some(Cow::Borrowed("")), answers: None },
+            };
+            match heard {
+                Some(Cow::Borrowed(_)) => self.send(event.raw.clone()).await,
+                Some(Cow::Owned(heard)) => self.send(events::with_data(&event, &heard)).await,
+                None => {}
+            }
+            if answered.is_some() && answered.as_ref() == id {
+                return End::Answered;
+            }
+        }
+    }
+
+    async fn send(&mut self, bytes: Bytes) {
+        if !self.is_left && self.to_client.send(bytes).await.is_err() {
+            self.is_left = true;
+        }
+    }
+}
+
+/// A body, within a length and from a server that is not silent for longer than `patience`.
+async fn whole(mut body: Incoming, longest: usize, patience: Duration) -> Result<Bytes, &'static str> {
+    let mut whole = BytesMut::new();
+    loop {
+        match timeout(patience, body.frame()).await {
+            Ok(None) => return Ok(whole.freeze()),
+            Ok(Some(Ok(frame))) => {
+                let Ok(data) = frame.into_data() else { continue };
+                if whole.len() + data.len() > longest {
+                    return Err("too_long");
+                }
+                whole.extend_from_slice(&data);
+            }
+            Ok(Some(Err(_))) => return Err("connection_ended"),
+            Err(_) => return Err("no_answer"),
+        }
+    }
+}
+
+fn streaming(status: StatusCode, mut headers: HeaderMap, events: mpsc::Receiver<Bytes>) -> Reply {
+    headers::unbuffered(&mut headers);
+    let frames = stream::unfold(events, |mut events| async {
+        let bytes = events.recv().await?;
+        Some((Ok(Frame::data(bytes)), events))
+    });
+    let mut reply = Response::new(StreamBody::new(frames).boxed_unsync());
+    *reply.status_mut() = status;
+    *reply.headers_mut() = headers;
+    reply
+}

@@ -1,0 +1,198 @@
+//! Server-sent events (WHATWG HTML, 9.2), one at a time and byte for byte as they came.
+
+use bytes::Bytes;
+use http_body::Body;
+use http_body_util::BodyExt;
+
+/// An event, or a comment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Event {
+    /// Its bytes, with the empty line that ends it.
+    pub(super) raw: Bytes,
+    /// What it carries; `None` where that is nothing.
+    pub(super) data: Option<Vec<u8>>,
+    /// Whether it has an id, from which the stream can be taken up again.
+    pub(super) has_id: bool,
+}
+
+/// Why there are no more events.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Broken {
+    /// An event is longer than any message may be.
+    TooLong,
+    /// The connection broke.
+    Connection,
+}
+
+/// The events of a body.
+pub(super) struct Events<B> {
+    body: B,
+    cut: Cutter,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Events<B> {
+    pub(super) fn new(body: B, longest: usize) -> Self {
+        Events { body, cut: Cutter { longest, ..Cutter::default() } }
+    }
+
+    /// The next event; `None` at the end. Nothing is lost when this is not waited for to the end.
+    pub(super) async fn next(&mut self) -> Option<Result<Event, Broken>> {
+        loop {
+            if let Some(event) = self.cut.event() {
+                return Some(Ok(event));
+            }
+            if self.cut.is_too_long() {
+                return Some(Err(Broken::TooLong));
+            }
+            match self.body.frame().await? {
+                Ok(frame) => {
+                    if let Some(data) = frame.data_ref() {
+                        self.cut.buffer.extend_from_slice(data);
+                    }
+                }
+                Err(_) => return Some(Err(Broken::Connection)),
+            }
+        }
+    }
+}
+
+/// Cuts bytes into events.
+#[derive(Default)]
+pub(super) struct Cutter {
+    buffer: Vec<u8>,
+    /// Where the line begins that is being looked for the end of.
+    line: usize,
+    /// Up to where it was looked for.
+    seen: usize,
+    longest: usize,
+}
+
+impl Cutter {
+    fn is_too_long(&self) -> bool {
+        self.buffer.len() > self.longest
+    }
+
+    /// The first whole event. An event that the end of the stream cuts off is none.
+    fn event(&mut self) -> Option<Event> {
+        loop {
+            let Some(found) = memchr::memchr2(b'\n', b'\r', &self.buffer[self.seen..]) else {
+                self.seen = self.buffer.len();
+                return None;
+            };
+            let end = self.seen + found;
+            let next = match (self.buffer[end], self.buffer.get(end + 1)) {
+                (b'\r', Some(b'\n')) => end + 2,
+                // Whether a line feed follows is not known yet.
+                (b'\r', None) => {
+                    self.seen = end;
+                    return None;
+                }
+                _ => end + 1,
+            };
+            let is_empty = end == self.line;
+            (self.line, self.seen) = (next, next);
+            if is_empty {
+                let rest = self.buffer.split_off(next);
+                let raw = std::mem::replace(&mut self.buffer, rest);
+                (self.line, self.seen) = (0, 0);
+                return Some(read(raw));
+            }
+        }
+    }
+}
+
+fn read(raw: Vec<u8>) -> Event {
+    let mut data: Option<Vec<u8>> = None;
+    let mut has_id = false;
+    for (name, value) in fields(&raw) {
+        match name {
+            b"data" => match &mut data {
+                Some(data) => {
+                    data.push(b'\n');
+                    data.extend_from_slice(value);
+                }
+                None => data = Some(value.to_vec()),
+            },
+            b"id" => has_id = true,
+            _ => {}
+        }
+    }
+    Event { raw: raw.into(), data: data.filter(|data| !data.is_empty()), has_id }
+}
+
+/// Names and values of an event's lines.
+fn fields(raw: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    lines(raw).map(|line| match memchr::memchr(b':', line) {
+        Some(colon) => {
+            let value = &line[colon + 1..];
+            (&line[..colon], value.strip_prefix(b" ").unwrap_or(value))
+        }
+        None => (line, &line[..0]),
+    })
+}
+
+fn lines(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
+    raw.split(|byte| matches!(byte, b'\n' | b'\r')).filter(|line| !line.is_empty())
+}
+
+/// `event` with other data, and else as it was.
+pub(super) fn with_data(event: &Event, data: &str) -> Bytes {
+    let mut text = Vec::with_capacity(data.len() + 64);
+    for line in lines(&event.raw).filter(|line| !line.starts_with(b"data:") && *line != b"data") {
+        text.extend_from_slice(line);
+        text.push(b'\n');
+    }
+    for line in data.split('\n') {
+        text.extend_from_slice(b"data: ");
+        text.extend_from_slice(line.as_bytes());
+        text.push(b'\n');
+    }
+    text.push(b'\n');
+    text.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn cut(pieces: &[&[u8]]) -> Vec<Event> {
+        let mut cutter = Cutter { longest: usize::MAX, ..Cutter::default() };
+        let mut events = Vec::new();
+        for piece in pieces {
+            cutter.buffer.extend_from_slice(piece);
+            while let Some(event) = cutter.event() {
+                events.push(event);
+            }
+        }
+        events
+    }
+
+    #[test]
+    fn reads_what_servers_write() {
+        let text = b": hello\n\nid: 7\nretry: 5\ndata:\n\nevent: message\r\ndata: {\"a\":\r\ndata: 1}\r\n\r\ndata:x\r\rdata: cut off\n";
+        let events = cut(&[text]);
+        let data: Vec<_> =
+            events.iter().map(|event| event.data.as_deref().map(String::from_utf8_lossy)).collect();
+        assert_eq!(data, [None, None, Some("{\"a\":\n1}".into()), Some("x".into())]);
+        assert!(events[1].has_id && !events[2].has_id);
+        assert_eq!(with_data(&events[2], "{}"), "event: message\ndata: {}\n\n");
+    }
+
+    proptest! {
+        #[test]
+        fn where_the_network_cuts_does_not_matter(
+            lines in prop::collection::vec("(data: [a-z:]{0,6}|id: 1|:c|)(\n|\r\n)", 0..12),
+            at in any::<prop::sample::Index>(),
+        ) {
+            let text = lines.concat();
+            let at = if text.is_empty() { 0 } else { at.index(text.len()) };
+            let (one, two) = text.as_bytes().split_at(at);
+            let whole = cut(&[text.as_bytes()]);
+            prop_assert_eq!(&cut(&[one, two]), &whole);
+            let raw: Vec<u8> = whole.iter().flat_map(|event| event.raw.to_vec()).collect();
+            prop_assert!(text.as_bytes().starts_with(&raw));
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! One HTTP request of a client: what it asks is decided on, recorded, and sent to the server.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use deed_record::Status;
+use http::{HeaderMap, Method, StatusCode};
+use serde_json::value::RawValue;
+
+use super::{
+    Endpoint, Listener,
+    headers::{self, MISMATCH},
+    json,
+    sessions::{Calls, Session},
+    upstream::{Answer, NoAnswer},
+};
+use crate::{
+    guard::{Allowed, Asked, Guard, Held, Pending, Permit, Stopped},
+    message::{self, Id, Malformed, Message},
+    method,
+    recorder::Nowhere,
+    refusal,
+};
+
+/// The method that begins a session (MCP 2025-11-25).
+const INITIALIZE: &str = "initialize";
+
+pub(super) struct Exchange<'e> {
+    pub(super) endpoint: &'e Endpoint,
+    pub(super) guard: Guard<Nowhere>,
+    /// The session it belongs to.
+    pub(super) session: Option<Arc<Session>>,
+    /// What has no answer yet: of the session, else of this request.
+    pub(super) calls: Arc<Calls>,
+    pub(super) headers: HeaderMap,
+    /// Whether it is of 2026-07-28 or later.
+    pub(super) is_modern: bool,
+    pub(super) listener: Listener,
+}
+
+impl Exchange<'_> {
+    /// A message of the client.
+    pub(super) async fn post(mut self, body: &[u8], message: Result<Message<'_>, Malformed>) {
+        if headers::media_type(&self.headers) != "application/json" {
+            let why = "the content type must be `application/json`";
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return self.refuse(None, "unread", "media_type", refusal::INVALID_REQUEST, why, status).await;
+        }
+        // Whatever could be read is UTF-8.
+        let text = str::from_utf8(body).unwrap_or_default();
+        match message {
+            Err(Malformed { code, why, id }) => {
+                let status = StatusCode::BAD_REQUEST;
+                self.refuse(id.as_ref(), "malformed", "malformed", code, &why, status).await;
+            }
+            Ok(Message::Request { id, method, params }) => self.request(text, id, &method, params).await,
+            Ok(Message::Notification { method, params }) => self.notice(text, &method, params).await,
+            Ok(Message::Response { id, outcome }) => self.answer(text, id, outcome).await,
+        }
+    }
+
+    async fn request(mut self, text: &str, id: Id, method: &str, params: Option<&RawValue>) {
+        if let Err(why) = headers::check(&self.headers, method, params) {
+            let status = StatusCode::BAD_REQUEST;
+            return self.refuse(Some(&id), method, "header_mismatch", MISMATCH, &why, status).await;
+        }
+        if let Err(why) = self.calls.has_room(&id) {
+            let status = StatusCode::BAD_REQUEST;
+            let code = refusal::INVALID_REQUEST;
+            return self.refuse(Some(&id), method, "no_room", code, why, status).await;
+        }
+        if method == INITIALIZE
+            && self.session.is_none()
+            && let Ok(door) = self.guard.door.lasting()
+        {
+            self.guard.door = door;
+        }
+        let mut asked = self.guard.ask(text, &id, method, params).await;
+        if let Asked::Held(held) = asked {
+            match self.wait(*held).await {
+                Some(answered) => asked = answered,
+                None => return,
+            }
+        }
+        match asked {
+            Asked::Go(mut allowed) => {
+                if !self.is_modern && headers::claims_modern(&self.headers) {
+                    // What is missing is for the server to say, and nothing is added to it.
+                    text.clone_into(&mut allowed.text);
+                }
+                self.go(id, *allowed).await;
+            }
+            Asked::Reply(text) => {
+                let status = self.status_of(&text);
+                self.listener.say(json(status, text));
+            }
+            // It was waited for.
+            Asked::Held(_) => {}
+        }
+    }
+
+    /// Waits for a human. Whoever leaves meanwhile wants it no longer.
+    async fn wait(&mut self, held: Held) -> Option<Asked> {
+        let pending = Pending::new(held.intent.clone());
+        tokio::select! {
+            asked = self.guard.wait(held) => return Some(asked),
+            () = self.listener.gone() => {}
+        }
+        self.guard.end(&pending, Status::Cancelled, Some("client".into()), None).await;
+        None
+    }
+
+    /// Sends what was let through.
+    async fn go(mut self, id: Id, allowed: Allowed) {
+        let Allowed { text, pending, recorded } = allowed;
+        if self.is_modern && self.listener.is_gone() {
+            return self.guard.end(&pending, Status::Cancelled, Some("client".into()), None).await;
+        }
+        let mut headers = self.onward();
+        let place = &pending.intent.place;
+        headers::trace(&mut headers, place.trace_id, place.span_id);
+        self.calls.begin(id.clone(), pending);
+        let permit = Permit::Recorded(recorded);
+        let sent = self.endpoint.upstream.send(permit, Method::POST, headers, text.into());
+        // Whoever of 2026-07-28 closes the connection cancels; before, that meant nothing.
+        let answer = tokio::select! {
+            answer = sent => Some(answer),
+            () = self.listener.gone(), if self.is_modern => None,
+        };
+        match answer {
+            Some(Ok(answer)) => self.answered(id, answer).await,
+            Some(Err(why)) => self.unanswered(&id, why).await,
+            None => {
+                if let Some(pending) = self.calls.take(&id) {
+                    self.guard.end(&pending, Status::Cancelled, Some("client".into()), None).await;
+                }
+            }
+        }
+    }
+
+    async fn answered(mut self, id: Id, answer: Answer) {
+        // Only the answer to `initialize` may begin a session, and its door lasts.
+        if self.session.is_none()
+            && !self.is_modern
+            && let Some(session) = answer.headers().get(headers::SESSION)
+            && self.guard.door.session().is_some()
+        {
+            let (door, calls) = (self.guard.door.clone(), self.calls.clone());
+            let gone = self.endpoint.sessions.begin(session.clone(), door, calls);
+            for pending in gone.iter().flat_map(|session| session.calls.abandon()) {
+                self.guard.end(&pending, Status::Unknown, Some("session_ended".into()), None).await;
+            }
+            self.session = self.endpoint.sessions.of(session, self.guard.door.caller());
+        }
+        self.pass_on(Some(id), answer).await;
+    }
+
+    async fn unanswered(&mut self, id: &Id, why: NoAnswer) {
+        let (status, code, text) = match why {
+            NoAnswer::Unreachable => (Status::Failure, "unreachable", "the server cannot be reached"),
+            NoAnswer::Broken(code) => (Status::Unknown, code, "the server gave no answer"),
+        };
+        if let Some(pending) = self.calls.take(id) {
+            self.guard.end(&pending, status, Some(code.into()), None).await;
+        }
+        let text = message::error(Some(id), refusal::UPSTREAM, text, None);
+        self.listener.say(json(StatusCode::BAD_GATEWAY, text));
+    }
+
+    async fn notice(mut self, text: &str, method: &str, params: Option<&RawValue>) {
+        if !method::is_client_notification(method) {
+            let (code, why) = (refusal::METHOD_NOT_FOUND, "nobody here knows this notification");
+            return self.refuse(None, method, "unknown_method", code, why, StatusCode::BAD_REQUEST).await;
+        }
+        if method == method::CANCELLED
+            && let Some(id) = params.and_then(method::cancelled_id)
+            && let Some(pending) = self.calls.take(&id)
+        {
+            self.guard.end(&pending, Status::Cancelled, Some("client".into()), None).await;
+            // The server may answer all the same.
+            self.calls.tell(id, pending);
+        }
+        self.pass(Permit::Notice, Method::POST, text).await;
+    }
+
+    /// An answer of the client. Only what the server asked can be answered.
+    async fn answer(mut self, text: &str, id: Option<Id>, outcome: Result<&RawValue, &RawValue>) {
+        match id.and_then(|id| self.calls.take_asked(&id)) {
+            Some(pending) => {
+                self.guard.conclude(&pending, outcome).await;
+                self.pass(Permit::Answer, Method::POST, text).await;
+            }
+            None => {
+                let (code, why) = (refusal::INVALID_REQUEST, "an answer to what nobody asked");
+                self.refuse(None, "response", "unasked", code, why, StatusCode::BAD_REQUEST).await;
+            }
+        }
+    }
+
+    /// Opens the stream on which a server of 2025-11-25 speaks first, or takes up one that broke.
+    pub(super) async fn open_stream(mut self) {
+        let Some((pending, recorded)) = self.plainly(Method::GET).await else { return };
+        let permit = Permit::Recorded(recorded);
+        let sent = self.endpoint.upstream.send(permit, Method::GET, self.onward(), Bytes::new());
+        let answer = tokio::select! {
+            answer = sent => answer,
+            () = self.listener.gone() => Err(NoAnswer::Broken("client")),
+        };
+        match answer {
+            Ok(answer) => self.pass_stream_on(pending, answer).await,
+            Err(why) => self.not_plainly(pending, why).await,
+        }
+    }
+
+    /// Ends a session (MCP 2025-11-25).
+    pub(super) async fn end_session(mut self) {
+        let Some((pending, recorded)) = self.plainly(Method::DELETE).await else { return };
+        let permit = Permit::Recorded(recorded);
+        let sent = self.endpoint.upstream.send(permit, Method::DELETE, self.onward(), Bytes::new()).await;
+        match sent {
+            Ok(answer) => {
+                if answer.status().is_success()
+                    && let Some(session) = &self.session
+                {
+                    self.endpoint.end_session(&session.id, &self.guard).await;
+                }
+                self.pass_status_on(Some(pending), answer).await;
+            }
+            Err(why) => self.not_plainly(pending, why).await,
+        }
+    }
+
+    async fn plainly(&mut self, method: Method) -> Option<(Pending, crate::recorder::RecordedIntent)> {
+        let (status, text) = match self.guard.ask_plainly(method.as_str()).await {
+            Ok(asked) => return Some(asked),
+            Err(Stopped::Refused(answer)) => {
+                (StatusCode::FORBIDDEN, message::error(None, refusal::DENIED, &answer.reason, None))
+            }
+            Err(Stopped::Unrecorded(why)) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                message::error(None, refusal::UNAVAILABLE, &why.to_string(), None),
+            ),
+        };
+        self.listener.say(json(status, text));
+        None
+    }
+
+    async fn not_plainly(&mut self, pending: Pending, why: NoAnswer) {
+        let (status, code) = match why {
+            NoAnswer::Unreachable => (Status::Failure, "unreachable"),
+            NoAnswer::Broken("client") => (Status::Cancelled, "client"),
+            NoAnswer::Broken(code) => (Status::Unknown, code),
+        };
+        self.guard.end(&pending, status, Some(code.into()), None).await;
+        let text = message::error(None, refusal::UPSTREAM, "the server gave no answer", None);
+        self.listener.say(json(StatusCode::BAD_GATEWAY, text));
+    }
+
+    /// Sends what asks for nothing.
+    async fn pass(&mut self, permit: Permit, method: Method, text: &str) {
+        let body = Bytes::copy_from_slice(text.as_bytes());
+        match self.endpoint.upstream.send(permit, method, self.onward(), body).await {
+            Ok(answer) => self.pass_status_on(None, answer).await,
+            Err(_) => {
+                let text = message::error(None, refusal::UPSTREAM, "the server gave no answer", None);
+                self.listener.say(json(StatusCode::BAD_GATEWAY, text));
+            }
+        }
+    }
+
+    fn onward(&self) -> HeaderMap {
+        headers::onward(&self.headers, self.session.as_ref().map(|session| &session.id))
+    }
+
+    /// Refuses a message, having recorded that.
+    async fn refuse(
+        &mut self,
+        id: Option<&Id>,
+        method: &str,
+        sort: &str,
+        code: i64,
+        why: &str,
+        status: StatusCode,
+    ) {
+        let text = self.guard.refuse(id, method, sort, code, why).await;
+        self.listener.say(json(status, text));
+    }
+
+    /// The status of what Deed itself answers.
+    fn status_of(&self, text: &str) -> StatusCode {
+        match message::error_code(text) {
+            // Since 2026-07-28; before, HTTP and JSON-RPC knew nothing of each other.
+            Some(refusal::METHOD_NOT_FOUND) if self.is_modern => StatusCode::NOT_FOUND,
+            Some(refusal::UNAVAILABLE) => StatusCode::SERVICE_UNAVAILABLE,
+            Some(refusal::UPSTREAM) => StatusCode::BAD_GATEWAY,
+            _ => StatusCode::OK,
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Sessions (MCP 2025-11-25), and what in each has no answer yet.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use http::HeaderValue;
+
+use crate::{
+    door::{Caller, Door},
+    guard::Pending,
+    message::Id,
+    method,
+};
+
+/// Sessions of a server at a time; the one that was silent longest makes room.
+const MOST: usize = 16_384;
+/// Requests of a session without an answer at a time.
+const MOST_PENDING: usize = 4096;
+/// Answers of a session that are remembered, should the client want to hear them again.
+const MOST_TOLD: usize = 256;
+
+/// What has no answer yet: of one session, or of one request that belongs to none.
+#[derive(Default)]
+pub(super) struct Calls {
+    tables: Mutex<Tables>,
+}
+
+#[derive(Default)]
+struct Tables {
+    /// What the client asked.
+    pending: HashMap<Id, Pending>,
+    /// What the server asked.
+    asked: HashMap<Id, Pending>,
+    /// What was answered last.
+    told: VecDeque<(Id, Pending)>,
+}
+
+impl Calls {
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether another request of that id may be asked now.
+    pub(super) fn has_room(&self, id: &Id) -> Result<(), &'static str> {
+        let tables = self.tables();
+        if tables.pending.contains_key(id) {
+            Err("a request of this id has no answer yet")
+        } else if tables.pending.len() >= MOST_PENDING {
+            Err("too many requests have no answer yet")
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) fn begin(&self, id: Id, pending: Pending) {
+        self.tables().pending.insert(id, pending);
+    }
+
+    /// Whether the request of that id waits for whatever may happen.
+    pub(super) fn listens(&self, id: &Id) -> bool {
+        self.tables().pending.get(id).is_some_and(|pending| pending.intent.method == method::LISTEN)
+    }
+
+    /// The request of that id, which is answered now.
+    pub(super) fn take(&self, id: &Id) -> Option<Pending> {
+        self.tables().pending.remove(id)
+    }
+
+    /// Remembers what was answered.
+    pub(super) fn tell(&self, id: Id, pending: Pending) {
+        let mut tables = self.tables();
+        if tables.told.len() == MOST_TOLD {
+            tables.told.pop_front();
+        }
+        tables.told.push_back((id, pending));
+    }
+
+    /// What was answered before, and is heard again.
+    pub(super) fn told(&self, id: &Id) -> Option<Pending> {
+        let tables = self.tables();
+        tables.told.iter().rev().find(|(told, _)| told == id).map(|(_, pending)| pending.clone())
+    }
+
+    pub(super) fn server_asked(&self, id: Id, pending: Pending) {
+        self.tables().asked.insert(id, pending);
+    }
+
+    /// What the server asked under that id, which the client answers now.
+    pub(super) fn take_asked(&self, id: &Id) -> Option<Pending> {
+        self.tables().asked.remove(id)
+    }
+
+    /// Everything without an answer.
+    pub(super) fn abandon(&self) -> Vec<Pending> {
+        let mut tables = self.tables();
+        let pending: Vec<_> = tables.pending.drain().map(|(_, pending)| pending).collect();
+        pending.into_iter().chain(tables.asked.drain().map(|(_, asked)| asked)).collect()
+    }
+}
+
+/// A session that a server began.
+pub(super) struct Session {
+    /// As the server calls it.
+    pub(super) id: HeaderValue,
+    pub(super) door: Door,
+    pub(super) calls: Arc<Calls>,
+    used: Mutex<Instant>,
+}
+
+/// The sessions of a server.
+#[derive(Default)]
+pub(super) struct Sessions {
+    all: Mutex<HashMap<HeaderValue, Arc<Session>>>,
+}
+
+impl Sessions {
+    fn all(&self) -> MutexGuard<'_, HashMap<HeaderValue, Arc<Session>>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The session `id`, where it is `caller`'s: nobody goes on with somebody else's.
+    pub(super) fn of(&self, id: &HeaderValue, caller: &Caller) -> Option<Arc<Session>> {
+        let session = self.all().get(id).filter(|session| session.door.caller().is_like(caller)).cloned()?;
+        *session.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        Some(session)
+    }
+
+    /// Notes a session that was begun; what another had to make room for is abandoned.
+    pub(super) fn begin(&self, id: HeaderValue, door: Door, calls: Arc<Calls>) -> Option<Arc<Session>> {
+        let session = Session { id: id.clone(), door, calls, used: Mutex::new(Instant::now()) };
+        let mut all = self.all();
+        let used = |session: &Session| *session.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let silent = (all.len() >= MOST)
+            .then(|| all.iter().min_by_key(|(_, session)| used(session)).map(|(id, _)| id.clone()))
+            .flatten();
+        let gone = silent.and_then(|id| all.remove(&id));
+        all.insert(id, Arc::new(session)).or(gone)
+    }
+
+    /// The session is over.
+    pub(super) fn end(&self, id: &HeaderValue) -> Option<Arc<Session>> {
+        self.all().remove(id)
+    }
+}

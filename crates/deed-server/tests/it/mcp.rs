@@ -1,0 +1,426 @@
+//! The gateway over Streamable HTTP: a real server behind it, and clients of both eras before it.
+
+mod upstream;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use deed_server::settings::{McpServer, Right, Settings, Token};
+use http::{Request, header};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+
+use self::upstream::Upstream;
+use crate::support::{Answer, Plain, Running, by, call, get, open, options, post, with};
+
+/// A gateway before a server.
+struct Gateway {
+    running: Running,
+    upstream: Upstream,
+}
+
+impl Gateway {
+    async fn start() -> Self {
+        Gateway::with(|_| {}).await
+    }
+
+    async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let upstream = Upstream::start().await;
+        let mut settings = Settings::default();
+        settings.mcp.insert("files".into(), server(&upstream.url));
+        change(&mut settings);
+        Gateway { running: Running::with(settings).await, upstream }
+    }
+
+    async fn post(&self, message: &Value) -> Answer {
+        call(self.running.http(), legacy(message)).await
+    }
+
+    async fn publish(&self, text: &str) {
+        let body = json!({ "files": { "a.cedar": text }, "by": "os:ann" }).to_string();
+        let published = call(self.running.http(), post("/v1/policies", "application/json", body)).await;
+        assert_eq!(published.status, 200, "{}", published.text());
+    }
+
+    /// The records of the log, once as many outcomes are there as expected.
+    async fn records(&self, outcomes: usize) -> Vec<Value> {
+        let ledger = self.running.server.engine().ledger();
+        let until = Instant::now() + Duration::from_secs(20);
+        loop {
+            let size = ledger.snapshot().size();
+            let records: Vec<Value> = (0..size)
+                .map(|leaf| serde_json::from_slice(&ledger.leaf(leaf).unwrap().leaf).unwrap())
+                .collect();
+            if of_kind(&records, "outcome").len() >= outcomes {
+                return records;
+            }
+            assert!(Instant::now() < until, "no {outcomes} outcomes: {records:#?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+fn server(url: &str) -> McpServer {
+    McpServer {
+        url: url.parse().unwrap(),
+        headers: BTreeMap::new(),
+        executor: None,
+        initiator: None,
+        silence: Duration::from_secs(20),
+        wait: Duration::ZERO,
+    }
+}
+
+fn of_kind<'r>(records: &'r [Value], kind: &str) -> Vec<&'r Value> {
+    records.iter().filter(|record| record["kind"] == kind).collect()
+}
+
+/// How the one call ended.
+fn ended(records: &[Value]) -> (String, String) {
+    let outcomes = of_kind(records, "outcome");
+    let [outcome] = outcomes[..] else { panic!("{outcomes:#?}") };
+    let text = |member: &str| outcome["outcome"][member].as_str().unwrap_or_default().to_owned();
+    (text("status"), text("code"))
+}
+
+fn tool(id: u64, name: &str) -> Value {
+    json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": { "name": name, "arguments": {} } })
+}
+
+/// A request of 2025-11-25, in the session of the test server or in none.
+fn legacy(message: &Value) -> Plain {
+    let request = post("/mcp/files", "application/json", message.to_string());
+    with(request, "accept", "application/json, text/event-stream")
+}
+
+fn in_session(request: Plain) -> Plain {
+    with(request, "mcp-session-id", "one-session")
+}
+
+/// A request of 2026-07-28.
+fn modern(mut message: Value) -> Plain {
+    message["params"]["_meta"] = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": { "name": "tester", "version": "1" },
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    let mut request = with(legacy(&message), "mcp-protocol-version", "2026-07-28");
+    request = with(request, "mcp-method", message["method"].as_str().unwrap());
+    match message["params"]["name"].as_str() {
+        Some(name) => with(request, "mcp-name", name),
+        None => request,
+    }
+}
+
+/// An answer whose body is still to come.
+async fn begin(address: SocketAddr, mut request: Plain) -> http::Response<Incoming> {
+    let stream = TcpStream::connect(address).await.unwrap();
+    request.headers_mut().insert(header::HOST, address.to_string().parse().unwrap());
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    sender.send_request(request).await.unwrap()
+}
+
+async fn next(body: &mut Incoming) -> String {
+    let frame = tokio::time::timeout(Duration::from_secs(20), body.frame()).await.expect("in time");
+    String::from_utf8(frame.unwrap().unwrap().into_data().unwrap().to_vec()).unwrap()
+}
+
+/// The message of the last event.
+fn last_event(answer: &Answer) -> Value {
+    let text = answer.text();
+    let data = text.lines().filter_map(|line| line.strip_prefix("data: ")).next_back().unwrap();
+    serde_json::from_str(data).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_of_either_era_is_recorded_before_it_is_made() {
+    let gateway = Gateway::start().await;
+    let answer = call(gateway.running.http(), modern(tool(1, "write"))).await;
+    assert_eq!(answer.json()["result"]["content"][0]["text"], "written");
+    let answer = gateway.post(&tool(2, "write")).await;
+    assert_eq!(answer.json()["id"], 2);
+    let records = gateway.records(2).await;
+    let intents = of_kind(&records, "intent");
+    assert!(intents.iter().all(|intent| intent["basis"] == "enforced"));
+    assert_eq!(intents[0]["executor"]["type"], "agent", "what the client calls itself");
+    assert_eq!(intents[1]["executor"]["type"], "unknown");
+    assert_ne!(intents[0]["trace_id"], intents[1]["trace_id"]);
+    let trace = gateway.upstream.headers()["traceparent"].to_str().unwrap().to_owned();
+    assert!(trace.contains(intents[1]["trace_id"].as_str().unwrap()));
+    assert!(of_kind(&records, "outcome").iter().all(|outcome| outcome["outcome"]["status"] == "success"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_hears_no_credential_of_the_client_but_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("token");
+    std::fs::write(&file, "s3cret-of-deed\n").unwrap();
+    let token = "0123456789abcdef0123456789abcdef-client";
+    let gateway = Gateway::with(|settings| {
+        settings.mcp.get_mut("files").unwrap().headers.insert("authorization".into(), file);
+        settings.tokens.push(mcp_token("agent-7", token));
+    })
+    .await;
+    let request = with(by(token, modern(tool(1, "write"))), "cookie", "a=b");
+    assert_eq!(call(gateway.running.http(), request).await.status, 200);
+    let headers = gateway.upstream.headers();
+    assert_eq!(headers["authorization"], "Bearer s3cret-of-deed");
+    assert!(!headers.contains_key("cookie") && !headers.contains_key("origin"));
+    assert!(headers["host"].to_str().unwrap().starts_with("127.0.0.1:"));
+    let explained = gateway.running.get("/v1/actions").await.text();
+    assert!(explained.contains("token:agent-7"), "{explained}");
+    // A token without the right, and one that nobody knows.
+    let stranger =
+        call(gateway.running.http(), by("nobody-knows-this-token-0123456789abc", modern(tool(2, "write"))))
+            .await;
+    assert_eq!((stranger.status, stranger.header("www-authenticate")), (401, "Bearer"));
+    assert_eq!(gateway.upstream.called(), ["write"]);
+    let records = gateway.records(2).await;
+    assert_eq!(of_kind(&records, "intent")[1]["decision"]["effect"], "deny");
+}
+
+fn mcp_token(name: &str, token: &str) -> Token {
+    let hash = deed_seal::hash::Hash::of(token.as_bytes()).0;
+    Token { name: name.into(), hash, tenant: None, rights: BTreeSet::from([Right::Mcp]) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_that_say_something_else_are_refused() {
+    let gateway = Gateway::start().await;
+    for (name, value) in
+        [("mcp-name", "read"), ("mcp-method", "tools/list"), ("mcp-protocol-version", "2025-11-25")]
+    {
+        let answer = call(gateway.running.http(), with(modern(tool(1, "write")), name, value)).await;
+        assert_eq!((answer.status, &answer.json()["error"]["code"]), (400, &json!(-32020)), "{name}");
+        assert_eq!(answer.json()["id"], 1);
+    }
+    let twice = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"read","name":"write"}}"#;
+    let answer = call(gateway.running.http(), post("/mcp/files", "application/json", twice)).await;
+    assert_eq!((answer.status, &answer.json()["error"]["code"]), (400, &json!(-32600)));
+    assert_eq!(call(gateway.running.http(), post("/mcp/files", "text/plain", "{}")).await.status, 415);
+    assert_eq!(call(gateway.running.http(), get("/mcp/nobody")).await.status, 404);
+    assert!(gateway.upstream.called().is_empty());
+    let records = gateway.records(5).await;
+    assert!(of_kind(&records, "intent").iter().all(|intent| intent["decision"]["effect"] == "deny"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_other_sites_are_refused_and_recorded() {
+    let gateway = Gateway::start().await;
+    for (name, value) in [("host", "evil.example"), ("origin", "http://evil.example")] {
+        let answer = call(gateway.running.http(), with(modern(tool(1, "write")), name, value)).await;
+        assert_eq!(answer.status, 403, "{name}");
+    }
+    let own = format!("http://{}", gateway.running.http());
+    assert_eq!(
+        call(gateway.running.http(), with(modern(tool(1, "write")), "origin", &own)).await.status,
+        200
+    );
+    let records = gateway.records(3).await;
+    assert_eq!(of_kind(&records, "intent")[0]["decision"]["effect"], "deny");
+    assert_eq!(gateway.upstream.called(), ["write"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_its_callers_own() {
+    let (one, two) = ("one-0123456789abcdef0123456789abcdef", "two-0123456789abcdef0123456789abcdef");
+    let gateway = Gateway::with(|settings| {
+        settings.tokens.extend([mcp_token("one", one), mcp_token("two", two)]);
+    })
+    .await;
+    let address = gateway.running.http();
+    let begun = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": { "clientInfo": { "name": "tester" } } });
+    let answer = call(address, by(one, legacy(&begun))).await;
+    assert_eq!(answer.header("mcp-session-id"), "one-session");
+    let initialized = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+    assert_eq!(call(address, by(one, in_session(legacy(&initialized)))).await.status, 202);
+    assert_eq!(call(address, by(one, in_session(legacy(&tool(1, "write"))))).await.status, 200);
+    assert_eq!(call(address, by(two, in_session(legacy(&tool(1, "write"))))).await.status, 404);
+    let unknown = with(by(one, legacy(&tool(1, "write"))), "mcp-session-id", "another");
+    assert_eq!(call(address, unknown).await.status, 404);
+    let mut ends = get("/mcp/files");
+    *ends.method_mut() = http::Method::DELETE;
+    assert_eq!(call(address, by(one, in_session(ends))).await.status, 200);
+    assert_eq!(call(address, by(one, in_session(legacy(&tool(2, "write"))))).await.status, 404);
+    assert_eq!(gateway.upstream.called(), ["write"]);
+    let records = gateway.records(6).await;
+    let sessions: Vec<&Value> = of_kind(&records, "intent")
+        .iter()
+        .filter(|i| i["decision"].is_null() || i["decision"]["effect"] == "allow")
+        .map(|i| &i["session"])
+        .collect();
+    assert!(sessions.len() == 3 && sessions.iter().all(|session| *session == sessions[0]), "{sessions:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_pass_as_they_come() {
+    let gateway = Gateway::start().await;
+    let answer = begin(gateway.running.http(), modern(tool(1, "stream"))).await;
+    assert_eq!(answer.headers()["x-accel-buffering"], "no");
+    let mut body = answer.into_body();
+    assert!(next(&mut body).await.contains("notifications/progress"));
+    // Only now does the server go on.
+    gateway.upstream.seen.go_on.notify_one();
+    assert!(next(&mut body).await.contains("streamed"));
+    assert_eq!(ended(&gateway.records(1).await).0, "success");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_cancels_since_2026() {
+    let gateway = Gateway::start().await;
+    drop(begin(gateway.running.http(), modern(tool(1, "silent"))).await);
+    assert_eq!(ended(&gateway.records(1).await), ("cancelled".into(), "client".into()));
+    let until = Instant::now() + Duration::from_secs(20);
+    while !gateway.upstream.seen.left.load(Ordering::SeqCst) {
+        assert!(Instant::now() < until, "the server was not told");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_left_before_2026_still_gets_the_end_recorded() {
+    let gateway = Gateway::start().await;
+    let mut body = begin(gateway.running.http(), legacy(&tool(1, "stream"))).await.into_body();
+    next(&mut body).await;
+    drop(body);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    gateway.upstream.seen.go_on.notify_one();
+    assert_eq!(ended(&gateway.records(1).await).0, "success");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_taken_up_again_is_masked_and_recorded_once() {
+    let gateway = Gateway::start().await;
+    gateway.publish("@id(\"rest\") @mask(\"result.tax_id\") permit (principal, action, resource);").await;
+    let address = gateway.running.http();
+    let begun = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {} });
+    call(address, legacy(&begun)).await;
+    let polled = call(address, in_session(legacy(&tool(1, "poll")))).await;
+    assert!(polled.text().contains("retry: 5"), "{}", polled.text());
+    for _ in 0..2 {
+        let resumed = call(address, with(in_session(get("/mcp/files")), "last-event-id", "1")).await;
+        let heard = last_event(&resumed);
+        assert_eq!(heard["result"]["structuredContent"]["name"], "Initech");
+        assert!(!resumed.text().contains("DE-4711"), "{}", resumed.text());
+        assert!(resumed.text().contains("id: 2"));
+    }
+    let records = gateway.records(4).await;
+    let call_of = |record: &&&Value| record["operation"] == "tools/call";
+    let calls: Vec<_> = of_kind(&records, "intent").into_iter().collect();
+    let intent = calls.iter().find(call_of).unwrap();
+    let outcomes: Vec<_> = of_kind(&records, "outcome")
+        .into_iter()
+        .filter(|outcome| outcome["action"] == intent["id"])
+        .collect();
+    assert_eq!(outcomes.len(), 1);
+    assert_eq!(outcomes[0]["outcome"]["status"], "success");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_asks_is_answered_by_who_was_asked() {
+    let gateway = Gateway::start().await;
+    let address = gateway.running.http();
+    let begun = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {} });
+    call(address, legacy(&begun)).await;
+    let mut body = begin(address, in_session(legacy(&tool(1, "ask")))).await.into_body();
+    assert!(next(&mut body).await.contains("elicitation/create"));
+    let answer = |id: u64| json!({ "jsonrpc": "2.0", "id": id, "result": { "action": "accept" } });
+    assert_eq!(call(address, in_session(legacy(&answer(7)))).await.status, 400, "nobody asked");
+    assert_eq!(call(address, in_session(legacy(&answer(0)))).await.status, 202);
+    assert_eq!(call(address, in_session(legacy(&answer(0)))).await.status, 400, "once");
+    assert!(next(&mut body).await.contains("asked"));
+    let records = gateway.records(4).await;
+    let asked: Vec<_> =
+        of_kind(&records, "intent").into_iter().filter(|i| i["operation"] == "elicitation/create").collect();
+    assert_eq!(asked[0]["executor"]["type"], "workload");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_policy_denies_and_masks() {
+    let gateway = Gateway::start().await;
+    gateway
+        .publish(
+            "@id(\"rest\") @mask(\"result.tax_id\") permit (principal, action, resource);\n\
+             @id(\"no-write\") forbid (principal, action, resource == Deed::Tool::\"files/write\");",
+        )
+        .await;
+    let denied = call(gateway.running.http(), modern(tool(1, "write"))).await;
+    assert_eq!((denied.status, &denied.json()["result"]["isError"]), (200, &json!(true)));
+    assert!(denied.text().contains("no-write"));
+    let masked = call(gateway.running.http(), modern(tool(2, "vendor"))).await;
+    assert!(masked.text().contains("Initech") && !masked.text().contains("DE-4711"), "{}", masked.text());
+    assert_eq!(gateway.upstream.called(), ["vendor"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_misbehave() {
+    let gateway = Gateway::with(|settings| {
+        settings.mcp.get_mut("files").unwrap().silence = Duration::from_secs(1);
+        let mut nobody = server("http://127.0.0.1:1/mcp");
+        nobody.silence = Duration::from_secs(5);
+        settings.mcp.insert("gone".into(), nobody);
+    })
+    .await;
+    let address = gateway.running.http();
+    for (n, (name, status, code)) in [
+        ("huge", "failure", "too_long"),
+        ("forbid", "failure", "http_401"),
+        ("other", "failure", "malformed"),
+        ("nothing", "failure", "-32602"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let answer = call(address, modern(tool(1, name))).await;
+        let expected = if name == "nothing" { 200 } else { 502 };
+        assert_eq!(answer.status, expected, "{name}: {}", answer.text());
+        assert!(answer.json()["error"]["code"].is_i64());
+        let records = gateway.records(n + 1).await;
+        let outcome = of_kind(&records, "outcome")[n];
+        assert_eq!(
+            (&outcome["outcome"]["status"], &outcome["outcome"]["code"]),
+            (&json!(status), &json!(code))
+        );
+    }
+    // Silent for longer than it may be: what became of it nobody knows.
+    let silent = call(address, modern(tool(1, "silent"))).await;
+    assert_eq!(silent.text(), "");
+    let records = gateway.records(5).await;
+    assert_eq!(of_kind(&records, "outcome")[4]["outcome"]["status"], "unknown");
+    let request = modern(tool(1, "write"));
+    let (mut parts, body) = request.into_parts();
+    parts.uri = "/mcp/gone".parse().unwrap();
+    let gone = call(address, Request::<Full<Bytes>>::from_parts(parts, body)).await;
+    assert_eq!(gone.status, 502);
+    let records = gateway.records(6).await;
+    assert_eq!(of_kind(&records, "outcome")[5]["outcome"]["code"], "unreachable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_recorded_is_not_done() {
+    let upstream = Upstream::start().await;
+    let mut settings = Settings::default();
+    settings.mcp.insert("files".into(), server(&upstream.url));
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store");
+    let running = open(&store, settings, options()).await;
+    let address = running.addresses().http.unwrap();
+    assert_eq!(call(address, modern(tool(1, "write"))).await.status, 200);
+    std::fs::rename(&store, dir.path().join("moved")).unwrap();
+    let refused = call(address, modern(tool(2, "write"))).await;
+    assert!(refused.text().contains("recorder cannot write"), "{}", refused.text());
+    let listed =
+        call(address, modern(json!({ "jsonrpc": "2.0", "id": 3, "method": "tools/list", "params": {} })))
+            .await;
+    assert_eq!((listed.status, &listed.json()["error"]["code"]), (503, &json!(-31503)));
+    assert_eq!(upstream.called(), ["write"]);
+}

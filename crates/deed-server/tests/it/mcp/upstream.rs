@@ -1,0 +1,169 @@
+//! An MCP server over Streamable HTTP, of both eras, that does as the tests need.
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use futures::{StreamExt, stream};
+use http::{HeaderMap, Method, StatusCode, header};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::Notify};
+
+/// What the server has seen, and what it waits for.
+#[derive(Default)]
+pub(crate) struct Seen {
+    /// Every request: method, headers, body.
+    pub(crate) requests: Mutex<Vec<(Method, HeaderMap, Value)>>,
+    /// The server goes on once told to.
+    pub(crate) go_on: Notify,
+    /// The client of a call that is never answered went away.
+    pub(crate) left: AtomicBool,
+}
+
+pub(crate) struct Upstream {
+    pub(crate) url: String,
+    pub(crate) seen: Arc<Seen>,
+}
+
+impl Upstream {
+    pub(crate) async fn start() -> Self {
+        let seen = Arc::new(Seen::default());
+        let router = Router::new()
+            .route("/mcp", post(message).get(open_stream).delete(async || StatusCode::OK))
+            .with_state(seen.clone());
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Upstream { url, seen }
+    }
+
+    /// Names of the tools that were really called.
+    pub(crate) fn called(&self) -> Vec<String> {
+        let requests = self.seen.requests.lock().unwrap();
+        let names = requests.iter().filter(|(_, _, body)| body["method"] == "tools/call");
+        names.map(|(_, _, body)| body["params"]["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The headers of the last request.
+    pub(crate) fn headers(&self) -> HeaderMap {
+        self.seen.requests.lock().unwrap().last().unwrap().1.clone()
+    }
+}
+
+async fn message(State(seen): State<Arc<Seen>>, headers: HeaderMap, body: Bytes) -> Response {
+    let message: Value = serde_json::from_slice(&body).unwrap();
+    seen.requests.lock().unwrap().push((Method::POST, headers, message.clone()));
+    let id = &message["id"];
+    let answer = |result: Value| json!({ "jsonrpc": "2.0", "id": id, "result": result });
+    match (message["method"].as_str(), message["params"]["name"].as_str()) {
+        (Some("initialize"), _) => {
+            let mut response = json_of(&answer(json!({ "protocolVersion": "2025-11-25" })));
+            response.headers_mut().insert("mcp-session-id", "one-session".parse().unwrap());
+            response
+        }
+        (Some("tools/call"), Some("write")) => json_of(&answer(text("written"))),
+        (Some("tools/call"), Some("vendor")) => events([event(None, &answer(vendor()))]),
+        (Some("tools/call"), Some("stream")) => {
+            let progress = json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": { "progressToken": 1, "progress": 1 } });
+            let last = event(None, &answer(text("streamed")));
+            let wait = async move {
+                seen.go_on.notified().await;
+                last
+            };
+            events_of(stream::iter([event(None, &progress)]).chain(stream::once(wait)))
+        }
+        (Some("tools/call"), Some("silent")) => {
+            let left = Left(seen);
+            events_of(stream::once(async move {
+                std::future::pending::<()>().await;
+                drop(left);
+                String::new()
+            }))
+        }
+        (Some("tools/call"), Some("poll")) => events(["id: 1\nretry: 5\ndata: \n\n".to_owned()]),
+        (Some("tools/call"), Some("ask")) => {
+            let asks = json!({ "jsonrpc": "2.0", "id": 0, "method": "elicitation/create", "params": { "message": "sure?" } });
+            let last = event(None, &answer(text("asked")));
+            let wait = async move {
+                seen.go_on.notified().await;
+                last
+            };
+            events_of(stream::iter([event(None, &asks)]).chain(stream::once(wait)))
+        }
+        (Some("tools/call"), Some("huge")) => {
+            let piece = Bytes::from(vec![b'x'; 1 << 20]);
+            let pieces = stream::iter(vec![Ok::<_, Infallible>(piece); 66]);
+            let body = Body::from_stream(pieces);
+            ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+        }
+        (Some("tools/call"), Some("forbid")) => StatusCode::UNAUTHORIZED.into_response(),
+        (Some("tools/call"), Some("other")) => {
+            json_of(&json!({ "jsonrpc": "2.0", "id": "another", "result": {} }))
+        }
+        // Notifications, and answers of the client.
+        (Some("notifications/initialized"), _) => StatusCode::ACCEPTED.into_response(),
+        (None, _) => {
+            seen.go_on.notify_one();
+            StatusCode::ACCEPTED.into_response()
+        }
+        _ => json_of(&json!({ "jsonrpc": "2.0", "id": id, "error": { "code": -32602, "message": "no" } })),
+    }
+}
+
+/// The stream of a session. With `Last-Event-ID` it gives the answer that the poll was for.
+async fn open_stream(State(seen): State<Arc<Seen>>, headers: HeaderMap) -> Response {
+    let resumes = headers.contains_key("last-event-id");
+    seen.requests.lock().unwrap().push((Method::GET, headers, Value::Null));
+    if !resumes {
+        return events_of(stream::pending());
+    }
+    let answer = json!({ "jsonrpc": "2.0", "id": 1, "result": vendor() });
+    events([event(Some("2"), &answer)])
+}
+
+struct Left(Arc<Seen>);
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        self.0.left.store(true, Ordering::SeqCst);
+    }
+}
+
+fn text(text: &str) -> Value {
+    json!({ "content": [{ "type": "text", "text": text }] })
+}
+
+fn vendor() -> Value {
+    let vendor = json!({ "name": "Initech", "tax_id": "DE-4711" });
+    json!({ "content": [{ "type": "text", "text": vendor.to_string() }], "structuredContent": vendor })
+}
+
+fn event(id: Option<&str>, message: &Value) -> String {
+    let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
+    format!("event: message\n{id}data: {message}\n\n")
+}
+
+fn json_of(message: &Value) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], message.to_string()).into_response()
+}
+
+fn events(all: impl IntoIterator<Item = String>) -> Response {
+    events_of(stream::iter(all.into_iter().collect::<Vec<_>>()))
+}
+
+fn events_of(all: impl stream::Stream<Item = String> + Send + 'static) -> Response {
+    let body = Body::from_stream(all.map(Ok::<_, Infallible>));
+    ([(header::CONTENT_TYPE, "text/event-stream")], body).into_response()
+}
