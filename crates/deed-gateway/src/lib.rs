@@ -43,7 +43,7 @@ pub use door::{Caller, Door};
 pub use intent::Suspension;
 pub use intent::{Answer, Conclusion, Intent, Listed, Listing, Missed, Place, Refused, Shown, Who};
 pub use message::{Id, Malformed, Message};
-pub use point::{DecisionPoint, InForce};
+pub use point::{DecisionPoint, InForce, Published};
 pub use recorder::{
     INTENTS, LISTINGS, Nowhere, OUTCOMES, RecordedIntent, Recorder, Road, Unavailable, Verdict, WAITS, Wait,
 };

@@ -7,14 +7,14 @@ mod tools;
 use std::{
     collections::HashSet,
     os::unix::fs::MetadataExt,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, LazyLock, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
 use deed_identity::Inventory;
 use deed_ledger::{AppendError, Ledger, LedgerError, Pending, Receipt, Sender, now};
 use deed_policy::PolicySet;
-use deed_record::{RecordId, Ruling, Timestamp};
+use deed_record::{Kind, RecordId, Ruling, Timestamp};
 use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::{
@@ -28,6 +28,9 @@ use crate::{
     sweep::{self, Sweep},
     write,
 };
+
+/// How the names of those begin whose word is Deed's own.
+const OURS: &str = "deed:";
 
 /// Decides on intents and records them, for every door of this process and for doors elsewhere.
 pub struct DecisionPoint {
@@ -44,11 +47,14 @@ pub struct DecisionPoint {
     folder: Option<(u64, u64)>,
 }
 
+/// A policy set that is read when it is asked first: most commands decide nothing.
+pub type Published = LazyLock<PolicySet, Box<dyn FnOnce() -> PolicySet + Send>>;
+
 /// By what it decides.
 #[derive(Clone)]
 pub struct InForce {
     /// The policy set.
-    pub policy: Arc<PolicySet>,
+    pub policy: Arc<Published>,
     /// What people declared.
     pub inventory: Arc<Inventory>,
 }
@@ -56,7 +62,14 @@ pub struct InForce {
 impl Default for InForce {
     /// The starter set, and nothing declared.
     fn default() -> Self {
-        InForce { policy: Arc::new(PolicySet::starter()), inventory: Arc::default() }
+        InForce::of(PolicySet::starter)
+    }
+}
+
+impl InForce {
+    /// What `read` gives, and nothing declared.
+    pub fn of(read: impl FnOnce() -> PolicySet + Send + 'static) -> Self {
+        InForce { policy: Arc::new(LazyLock::new(Box::new(read))), inventory: Arc::default() }
     }
 }
 
@@ -246,7 +259,9 @@ impl DecisionPoint {
         let sealed =
             read.map_err(|e| broken(e.to_string()))?.map_err(|e: LedgerError| broken(e.to_string()))?;
         let record = sealed.skeleton().map_err(|e| broken(e.to_string()))?;
-        if record.kind != deed_record::Kind::Intent || record.id != id {
+        // What anybody else appended under that id is no decision of Deed's.
+        let is_ours = record.kind == Kind::Intent && record.submitter.starts_with(OURS);
+        if !is_ours || record.id != id {
             return Err(broken("the id stands for another record".into()));
         }
         let decision = record.decision;
@@ -276,7 +291,7 @@ fn folder_of(ledger: &Ledger) -> Option<(u64, u64)> {
 
 /// Whose word the records of a server's door are.
 fn door(server: &str) -> String {
-    format!("deed:mcp/{server}")
+    format!("{OURS}mcp/{server}")
 }
 
 fn answer(intent: &Intent, receipt: Receipt, effect: Ruling, decided: Option<Ruled>) -> Answer {

@@ -23,7 +23,7 @@ use crate::{
     problem::{LoadError, Place, Problem},
     read::{self, EXTENSION},
     request::Request,
-    schema::{self, schema},
+    schema,
     seen::Seen,
     types::Fields,
     vocabulary::Mentions,
@@ -110,9 +110,9 @@ impl PolicySet {
         PolicySet::new(files, false)
     }
 
-    /// `sha256:` and a SHA-256 in hex. It is over a fixed text that names the encoding, this version's built-in
-    /// schema, and then each file's name and text in the order of names; each of these is preceded by its length
-    /// in bytes, in eight bytes, the highest first.
+    /// `sha256:` and a SHA-256 in hex. It is over a fixed text that names the encoding, and then each file's name
+    /// and text in the order of names; each of these is preceded by its length in bytes, in eight bytes, the
+    /// highest first. What engine read them stands beside it in records.
     pub fn digest(&self) -> &str {
         &self.0.digest
     }
@@ -163,18 +163,31 @@ impl PolicySet {
 
     /// The engine of this thread. All it is made of was read before, so that it can be made.
     fn engine(&self) -> &Result<Engine, String> {
-        let inner = &*self.0;
-        let at = thread_number() % ENGINES;
-        inner.engines[at].get_or_init(|| {
-            let read = || {
-                let mut policies = Vec::with_capacity(inner.known.len());
-                for (_, text) in inner.files.iter().filter(|(name, _)| name.ends_with(EXTENSION)) {
-                    policies.extend(read::again(text).ok_or("the policies cannot be read again")?);
-                }
-                Engine::new(policies, &inner.known, &inner.actions)
-            };
-            nesting::on_large_stack(read)?
-        })
+        let engines = &self.0.engines;
+        let own = engines[thread_number() % ENGINES].get();
+        // Until it has one of its own it shares the first: nobody waits for policies to be read once more.
+        own.unwrap_or_else(|| engines[0].get_or_init(|| self.0.read_again()))
+    }
+
+    /// Makes the engines of `threads` threads, so that they need share none. It takes as long as reading the set
+    /// that many times: for a thread of its own.
+    pub fn make_ready(&self, threads: usize) {
+        for engine in self.0.engines.iter().take(threads) {
+            engine.get_or_init(|| self.0.read_again());
+        }
+    }
+
+    /// A set that cannot be used, for `why`: everything is denied.
+    pub fn unusable(why: String) -> PolicySet {
+        let set = PolicySet::nothing(BTreeMap::new());
+        // INVARIANT: nobody has asked it yet.
+        let _is_first = set.0.engines[0].set(Err(why)).is_ok();
+        set
+    }
+
+    /// Why the set cannot be used; `None` where it can.
+    pub fn problem(&self) -> Option<&str> {
+        self.engine().as_ref().err().map(String::as_str)
     }
 
     fn new(files: BTreeMap<String, String>, starter: bool) -> Result<PolicySet, LoadError> {
@@ -203,6 +216,19 @@ impl PolicySet {
         let (known, actions, digest) = (HashMap::new(), Actions::new(), digest(&files));
         let engines = [const { OnceLock::new() }; ENGINES];
         PolicySet(Arc::new(Inner { files, digest, starter: false, known, actions, engines }))
+    }
+}
+
+impl Inner {
+    fn read_again(&self) -> Result<Engine, String> {
+        let read = || {
+            let mut policies = Vec::with_capacity(self.known.len());
+            for (_, text) in self.files.iter().filter(|(name, _)| name.ends_with(EXTENSION)) {
+                policies.extend(read::again(text).ok_or("the policies cannot be read again")?);
+            }
+            Engine::new(policies, &self.known, &self.actions)
+        };
+        nesting::on_large_stack(read)?
     }
 }
 
@@ -259,7 +285,6 @@ fn digest(files: &BTreeMap<String, String>) -> String {
         hash.update(text.as_bytes());
     };
     add("deed policy set v1");
-    add(schema());
     for (name, text) in files {
         add(name);
         add(text);

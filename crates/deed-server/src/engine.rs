@@ -240,7 +240,8 @@ impl Engine {
         by: &str,
     ) -> Result<(PolicySet, Receipt), PublishError> {
         let (set, receipt) = force::publish(self.ledger(), files, by)?;
-        self.decisions().change(|force| force.policy = Arc::new(set.clone()));
+        let published = set.clone();
+        self.decisions().change(|force| force.policy = InForce::of(|| published).policy);
         Ok((set, receipt))
     }
 
@@ -335,6 +336,9 @@ impl Engine {
 
     fn policy_check(&self) -> Check {
         let InForce { policy, .. } = self.decisions().in_force();
+        if let Some(why) = policy.problem() {
+            return Check { name: "policy", ok: false, detail: format!("everything is denied: {why}") };
+        }
         let detail = match policy.is_starter() {
             true => "the starter set is in force: everything allowed, everything recorded; deed policy publish DIR"
                 .to_owned(),

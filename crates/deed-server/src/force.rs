@@ -62,7 +62,12 @@ pub enum PublishError {
 /// # Errors
 /// See [`ForceError`].
 pub(crate) fn load(ledger: &Ledger, dir: &Path) -> Result<InForce, ForceError> {
-    Ok(InForce { policy: Arc::new(published(ledger)?), inventory: Arc::new(Inventory::load(dir)?) })
+    let inventory = Arc::new(Inventory::load(dir)?);
+    let ledger = ledger.clone();
+    // A set that cannot be used keeps nobody from reading the log, nor from publishing another.
+    // INVARIANT D13: until then everything is denied.
+    let read = move || published(&ledger).unwrap_or_else(|error| PolicySet::unusable(error.to_string()));
+    Ok(InForce { inventory, ..InForce::of(read) })
 }
 
 fn published(ledger: &Ledger) -> Result<PolicySet, ForceError> {

@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
 use clap_complete::Shell;
 use deed_gateway::Who;
 use deed_record::{RecordId, Ruling, Status, Timestamp, TraceId};
@@ -50,7 +50,7 @@ const PAGE: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n
 #[command(next_help_heading = "Everywhere")]
 pub(crate) struct Global {
     /// Data directory [default: $DEED_DATA, else $XDG_DATA_HOME/deed]
-    #[arg(long, global = true, value_name = "DIR", conflicts_with = "server")]
+    #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// A running server instead, http://HOST:PORT, with the token in $DEED_TOKEN [default: $DEED_SERVER]
     #[arg(long, global = true, value_name = "URL")]
@@ -355,6 +355,20 @@ Examples:
   deed completions bash > ~/.local/share/bash-completion/completions/deed"
     )]
     Completions(Completions),
+}
+
+impl Cli {
+    /// Reads the command line, or says what is wrong with it.
+    pub(crate) fn read() -> Self {
+        let cli = Cli::parse();
+        // `deed mcp` calls something else its server.
+        let is_both = cli.global.data.is_some() && cli.global.server.is_some();
+        if is_both && !matches!(cli.command, Command::Mcp(_)) {
+            let why = "the argument '--data <DIR>' cannot be used with '--server <URL>'";
+            Cli::command().error(ErrorKind::ArgumentConflict, why).exit();
+        }
+        cli
+    }
 }
 
 /// Options of `deed demo`.

@@ -257,15 +257,15 @@ impl Stream<'_, '_> {
     async fn run(&mut self, events: &mut Events<Incoming>, id: Option<&Id>, is_open: bool) -> End {
         let patience = if is_open { Duration::MAX } else { self.exchange.endpoint.upstream.patience };
         loop {
+            // Before 2026-07-28 leaving meant nothing: the end is still to be known, unless it will be told on
+            // another stream.
+            if self.is_left && (self.exchange.is_modern || is_open || self.can_resume) {
+                return End::Left;
+            }
             let next = tokio::select! {
                 next = timeout(patience, events.next()) => next.unwrap_or(None),
                 () = self.to_client.closed(), if !self.is_left => {
                     self.is_left = true;
-                    // Before 2026-07-28 leaving meant nothing: the end is still to be known, unless it will be
-                    // told on another stream.
-                    if self.exchange.is_modern || is_open || self.can_resume {
-                        return End::Left;
-                    }
                     continue;
                 }
             };

@@ -84,8 +84,9 @@ impl Exchange<'_> {
         }
         match asked {
             Asked::Go(mut allowed) => {
-                if !self.is_modern && headers::claims_modern(&self.headers) {
-                    // What is missing is for the server to say, and nothing is added to it.
+                // There are servers that tell the eras by whether there is any `_meta`: it is added to only where
+                // it is sure which era it is. The trace stands in the headers too.
+                if !self.is_modern && (self.session.is_none() || headers::claims_modern(&self.headers)) {
                     text.clone_into(&mut allowed.text);
                 }
                 self.go(id, *allowed).await;

@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use deed_gateway::{DecisionPoint, INTENTS, Intent, Recorder, Road, Sweep, Unavailable, Verdict};
+use deed_ledger::Sender;
 
 use crate::support::{Between, call, intent, of_kind, records};
 
@@ -82,4 +83,23 @@ async fn what_a_killed_door_left_open_is_ended() {
     let statuses: Vec<_> =
         of_kind(&recorded, "outcome").iter().map(|outcome| outcome["outcome"]["status"].clone()).collect();
     assert_eq!(statuses, ["unknown", "denied"]);
+}
+
+#[tokio::test]
+async fn what_somebody_else_appended_is_no_decision() {
+    let between = Between::with("");
+    let asked = intent(9);
+    let claim = format!(
+        r#"{{"kind":"intent","id":"{}","time":"2026-11-20T10:00:00Z","executor":{{"type":"agent","key":"agent:x"}},"decision":{{"effect":"allow"}}}}"#,
+        asked.id
+    );
+    let somebody = Sender { tenant: Some("default".into()), name: "somebody".into(), ours: false };
+    for recorded in
+        between.ledger.begin(claim.as_bytes(), &somebody).expect("taken").wait().expect("recorded")
+    {
+        recorded.expect("a receipt");
+    }
+    let recorder = Recorder::here(between.point.clone(), "default");
+    let answer = recorder.intend(&asked).await.expect_err("nothing may be done on somebody's word");
+    assert!(answer.why().contains("another record"), "{answer}");
 }

@@ -102,7 +102,7 @@ impl Between {
                 PolicySet::of_files([("a.cedar".to_owned(), text.to_owned())].into()).expect("good policies")
             }
         };
-        let force = InForce { policy: Arc::new(policy), ..InForce::default() };
+        let force = InForce::of(|| policy);
         let point = Arc::new(DecisionPoint::new(ledger.clone(), force, Duration::from_secs(2)));
         let (client, server, running) = connect(&point, &who, patience);
         Between { client, server, ledger, point, running, who, patience, _folder: folder }

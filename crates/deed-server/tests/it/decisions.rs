@@ -1,8 +1,10 @@
 //! Decisions: AuthZEN for other programs, published policies, and what only the socket may do.
 
+use deed_ledger::Sender;
+use deed_server::settings::Settings;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Running, call, post};
+use crate::support::{Answer, Running, call, open, options, post};
 
 const POLICIES: &str = r#"
 @id("rest") permit (principal, action, resource);
@@ -156,4 +158,29 @@ async fn only_the_socket_says_what_was_enforced() {
     assert_eq!(wrong.status, 422);
     assert!(wrong.text().contains("a.cedar:1:"), "{}", wrong.text());
     assert_eq!(running.size(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_set_that_cannot_be_used_denies_and_can_be_replaced() {
+    let running = Running::start().await;
+    let record = json!({
+        "kind": "policy", "time": "2026-11-20T10:00:00Z", "basis": "enforced", "resource": { "uri": "deed:policy-set" },
+        "artifact": { "name": "policy set", "digest": format!("sha256:{}", "0".repeat(64)) },
+        "disclose": { "files": { "a.cedar": "this is no policy" } },
+    });
+    let ours = Sender { tenant: Some("default".into()), name: "deed:policy".into(), ours: true };
+    let ledger = running.server.engine().ledger();
+    for recorded in ledger.begin(record.to_string().as_bytes(), &ours).unwrap().wait().unwrap() {
+        recorded.unwrap();
+    }
+    let Running { server, dir } = running;
+    server.shutdown().await.unwrap();
+    let server = open(dir.path(), Settings::default(), options()).await;
+    let running = Running { server, dir };
+    let denied = ask(&running, &question("orders", &json!({}))).await.json();
+    assert_eq!(denied["decision"], false, "{denied}");
+    let health = running.get("/v1/health").await;
+    assert!(health.text().contains("everything is denied: the policy set in force"), "{}", health.text());
+    assert_eq!(publish(&running, POLICIES).await.status, 200);
+    assert_eq!(ask(&running, &question("orders", &json!({}))).await.json()["decision"], true);
 }

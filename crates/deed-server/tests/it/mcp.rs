@@ -287,6 +287,27 @@ async fn who_leaves_cancels_since_2026() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_at_any_moment_leaves_nothing_open() {
+    let gateway = Gateway::start().await;
+    for _ in 0..20 {
+        drop(begin(gateway.running.http(), modern(tool(1, "chatter"))).await);
+    }
+    let records = gateway.records(20).await;
+    assert!(of_kind(&records, "outcome").iter().all(|outcome| outcome["outcome"]["status"] == "cancelled"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_added_where_it_would_change_the_era() {
+    let gateway = Gateway::start().await;
+    let begun = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {} });
+    call(gateway.running.http(), legacy(&begun)).await;
+    call(gateway.running.http(), in_session(legacy(&tool(1, "write")))).await;
+    let requests = gateway.upstream.seen.requests.lock().unwrap();
+    assert!(requests[0].2["params"].get("_meta").is_none(), "{}", requests[0].2);
+    assert!(requests[1].2["params"]["_meta"]["traceparent"].is_string(), "{}", requests[1].2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_left_before_2026_still_gets_the_end_recorded() {
     let gateway = Gateway::start().await;
     let mut body = begin(gateway.running.http(), legacy(&tool(1, "stream"))).await.into_body();

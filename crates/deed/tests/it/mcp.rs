@@ -126,6 +126,19 @@ fn a_call_is_explained_minutes_later() {
 }
 
 #[test]
+fn the_store_is_named_beside_the_server() {
+    let home = Home::new();
+    let both = home.run(["find", "--data", "x", "--server", "http://127.0.0.1:1"]);
+    assert_eq!(both.code, 2, "{}", both.err);
+    let store = home.path("other");
+    let (store, server) = (store.to_str().unwrap(), server());
+    let mut command =
+        home.command(["mcp", "--data", store, "--server", "files", "--", server.to_str().unwrap()]);
+    assert!(command.stdin(Stdio::null()).status().unwrap().success());
+    assert!(home.path("other").join("journal").exists());
+}
+
+#[test]
 fn one_edit_of_a_policy_file_and_the_call_is_denied() {
     let home = Home::new();
     let mut session = Session::start(&home, &[]);

@@ -92,6 +92,18 @@ async fn message(State(seen): State<Arc<Seen>>, headers: HeaderMap, body: Bytes)
                 String::new()
             }))
         }
+        // Says something all the time, and never answers.
+        (Some("tools/call"), Some("chatter")) => {
+            let says = json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": {} });
+            let says = event(None, &says);
+            events_of(stream::unfold((), move |()| {
+                let says = says.clone();
+                async move {
+                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                    Some((says, ()))
+                }
+            }))
+        }
         (Some("tools/call"), Some("poll")) => events(["id: 1\nretry: 5\ndata: \n\n".to_owned()]),
         (Some("tools/call"), Some("ask")) => {
             let asks = json!({ "jsonrpc": "2.0", "id": 0, "method": "elicitation/create", "params": { "message": "sure?" } });
