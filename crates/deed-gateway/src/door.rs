@@ -142,6 +142,7 @@ impl Door {
             grant: self.caller.grant,
             lineage: self.caller.lineage.clone(),
             reported_by: None,
+            run: None,
             place: self.place(params)?,
             refused: None,
             missed: None,

@@ -302,6 +302,7 @@ impl<R: Road> Guard<R> {
             code,
             duration_ms: i64::try_from(since.elapsed().as_millis()).ok(),
             result,
+            compensates: None,
         };
         self.conclusions.add(conclusion).await;
     }

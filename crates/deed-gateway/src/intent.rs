@@ -8,7 +8,7 @@ use deed_record::{Credential, PrincipalType, RecordId, Ruling, SpanId, Status, T
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{door::random, recorder::Unavailable};
+use crate::{door::random, recorder::Unavailable, run::Run};
 
 /// Something that a client wants to be done.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -47,6 +47,9 @@ pub struct Intent {
     /// The application that asks and enforces by itself, where Deed does not stand in the way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reported_by: Option<String>,
+    /// What is particular to a command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
     /// Where it stands.
     pub place: Place,
     /// Why the door itself refuses it: it is recorded all the same.
@@ -91,6 +94,7 @@ impl Intent {
             grant: None,
             lineage: Vec::new(),
             reported_by: Some(by.to_owned()),
+            run: None,
             place: Place {
                 trace_id: trace.unwrap_or(TraceId(id.0)),
                 span_id: SpanId(random()?),
@@ -254,6 +258,9 @@ pub struct Conclusion {
     /// The result or error: the exact text, or its length and digest where it is too long to be kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Box<RawValue>>,
+    /// The action that this one undid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compensates: Option<RecordId>,
 }
 
 /// How much of a payload is kept, as far as a record is concerned.

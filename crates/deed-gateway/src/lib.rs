@@ -31,6 +31,7 @@ mod recorder;
 mod refusal;
 pub mod relay;
 mod request;
+mod run;
 mod strict;
 mod suspensions;
 mod sweep;
@@ -48,4 +49,6 @@ pub use recorder::{
     INTENTS, LISTINGS, Nowhere, OUTCOMES, RecordedIntent, Recorder, Road, Unavailable, Verdict, WAITS, Wait,
 };
 pub use refusal::{DENIED, UNAVAILABLE, UPSTREAM};
+pub use run::{RUN, Released, Run, Signature, fresh_span};
 pub use sweep::Sweep;
+pub use trace::traceparent;

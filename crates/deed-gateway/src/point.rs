@@ -113,6 +113,11 @@ impl DecisionPoint {
         };
         let intent = held.as_ref().unwrap_or(intent);
         let mut ruled = self.decide(intent, None, tenant, now);
+        let unsigned = self.unsigned(intent, ruled.as_ref());
+        if unsigned.is_some() {
+            ruled = None;
+        }
+        let intent = unsigned.as_ref().unwrap_or(intent);
         let asks_human = |ruled: &Option<Ruled>| {
             ruled.as_ref().is_some_and(|ruled| ruled.decided.effect == Ruling::StepUp)
         };
@@ -134,6 +139,12 @@ impl DecisionPoint {
         if effect == Ruling::Deny {
             body.push(b'\n');
             body.extend(write::denial(intent, ruled.as_ref(), tenant, now));
+        }
+        if intent.run.as_ref().is_some_and(|run| run.proven)
+            && let Some(credential) = write::shown(intent, tenant, now)
+        {
+            body.push(b'\n');
+            body.extend(credential);
         }
         if let Some(missed) = &intent.missed {
             body.push(b'\n');
@@ -209,8 +220,9 @@ impl DecisionPoint {
         now: Timestamp,
     ) -> Option<Ruled> {
         // What an application asks about is always decided on, whatever it is called.
-        let is_decided =
-            intent.reported_by.is_some() || method::class(&intent.method) == Some(Class::Decided);
+        let is_decided = intent.reported_by.is_some()
+            || intent.run.is_some()
+            || method::class(&intent.method) == Some(Class::Decided);
         if intent.refused.is_some() || !is_decided {
             return None;
         }
@@ -289,9 +301,12 @@ fn folder_of(ledger: &Ledger) -> Option<(u64, u64)> {
     std::fs::metadata(ledger.dir()).ok().map(|folder| (folder.dev(), folder.ino()))
 }
 
-/// Whose word the records of a server's door are.
+/// Whose word the records of a door are: a server's, or that of commands, which have none.
 fn door(server: &str) -> String {
-    format!("{OURS}mcp/{server}")
+    match server {
+        "" => format!("{OURS}run"),
+        server => format!("{OURS}mcp/{server}"),
+    }
 }
 
 fn answer(intent: &Intent, receipt: Receipt, effect: Ruling, decided: Option<Ruled>) -> Answer {

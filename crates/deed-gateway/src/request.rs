@@ -101,6 +101,7 @@ pub(crate) fn hides(
         grant: None,
         lineage: Vec::new(),
         reported_by: None,
+        run: None,
         place: place.clone(),
         refused: None,
         missed: None,

@@ -27,6 +27,11 @@ pub(crate) fn claimed(params: Option<&RawValue>) -> Option<Claimed> {
     parse(&params.meta?.traceparent?)
 }
 
+/// The trace and the span of a `traceparent`, if it is one (W3C Trace Context, section 3.2).
+pub fn traceparent(text: &str) -> Option<(TraceId, SpanId)> {
+    parse(text).map(|claimed| (claimed.trace, claimed.span))
+}
+
 fn parse(text: &str) -> Option<Claimed> {
     let mut parts = text.split('-');
     let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);

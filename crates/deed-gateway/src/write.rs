@@ -6,9 +6,11 @@ use std::borrow::Cow;
 
 use deed_policy::{Capture, ENGINE, Obligations};
 use deed_record::{
-    Basis, ChainHop, Change, Decision, Disclosable, Kind, Outcome, Principal, PrincipalType, RecordId,
-    Resource, Ruling, Skeleton, Source, Status, Submission, TermsSent, Text, Timestamp, Tool,
+    Artifact, Basis, ChainHop, Change, Decision, Disclosable, Kind, Outcome, Principal, PrincipalType,
+    RecordId, Resource, Ruling, Skeleton, Source, Status, StepType, Submission, TermsSent, Text, Timestamp,
+    Tool,
 };
+use deed_seal::hash::Hash;
 use serde_json::value::RawValue;
 
 use crate::{
@@ -16,6 +18,7 @@ use crate::{
     intent::{Conclusion, Intent, Listed, Listing, Missed, Place, Refused, Who},
     method::{PROMPT_GET, TOOL_CALL, TOOL_LIST, step_type},
     request::Ruled,
+    run::Signature,
 };
 
 /// The record of `intent`, in JSON on one line.
@@ -32,8 +35,9 @@ pub(crate) fn intent(
     record.task = intent.task.as_deref().map(Text::from);
     record.credential = intent.credential();
     record.grant = intent.grant;
-    record.operation = Some(Text::from(&*intent.method));
-    record.step_type = step_type(&intent.method);
+    record.operation = Some(Text::from(intent.operation()));
+    record.step_type = step(intent);
+    record.artifact = artifact(intent);
     record.tool = called(intent);
     record.resource =
         intent.uri.as_deref().map(|uri| Resource { classification: None, kind: None, uri: uri.into() });
@@ -49,6 +53,25 @@ pub(crate) fn intent(
             .push((Text::from("context"), Disclosable::Whole(Cow::Borrowed(&ruled.decided.seen))));
     }
     line(&record)
+}
+
+/// The record of a credential whose signature was verified. The same for the same one: it is recorded once.
+pub(crate) fn shown(intent: &Intent, tenant: &str, now: Timestamp) -> Option<Vec<u8>> {
+    let credential = intent.credential()?;
+    let fingerprint = credential.fingerprint.clone()?;
+    let mut record = record(Kind::Credential, tenant, credential.issued.unwrap_or(now));
+    let name = format!("deed credential {tenant} {fingerprint}");
+    record.id = credential.issued.map(|_| RecordId::v8(&Hash::of(name.as_bytes()).0));
+    record.operation = Some(Text::from("verified"));
+    let subject = Principal { instance: None, name: None, ..principal(&intent.place.executor) };
+    record.terms = Some(TermsSent {
+        change: Some(Change::Issued),
+        expires: credential.expires,
+        subject: Some(subject),
+        ..TermsSent::default()
+    });
+    record.credential = Some(credential);
+    Some(line(&record))
 }
 
 /// The record of what was not done while nothing could be recorded.
@@ -102,7 +125,7 @@ fn denied(intent: &Intent, code: Text<'_>, tenant: &str, now: Timestamp) -> Vec<
     let mut record = placed(Kind::Outcome, &intent.place, tenant, now);
     record.basis = Some(basis(intent));
     record.action = Some(intent.id);
-    record.operation = Some(Text::from(&*intent.method));
+    record.operation = Some(Text::from(intent.operation()));
     record.outcome = Some(Outcome {
         code: Some(code),
         compensates: None,
@@ -120,7 +143,7 @@ pub(crate) fn outcome(conclusion: &Conclusion, tenant: &str) -> Vec<u8> {
     record.operation = Some(Text::from(&*conclusion.method));
     record.outcome = Some(Outcome {
         code: conclusion.code.as_deref().map(Text::from),
-        compensates: None,
+        compensates: conclusion.compensates,
         duration_ms: conclusion.duration_ms,
         retry_of: None,
         status: conclusion.status,
@@ -196,6 +219,25 @@ fn decision<'a>(refused: Option<&'a Refused>, ruled: Option<&'a Ruled>) -> Optio
         obligations: decided.obligations.to_texts().into_iter().map(Text::from).collect(),
         policies: decided.policies.iter().map(|policy| Text::from(&**policy)).collect(),
         policy_set: Some(Text::from(&**policy_set)),
+    })
+}
+
+fn step(intent: &Intent) -> Option<StepType> {
+    match &intent.run {
+        Some(run) if run.compensates.is_some() => Some(StepType::Rollback),
+        Some(_) => Some(StepType::Tool),
+        None => step_type(&intent.method),
+    }
+}
+
+/// What a command releases; its signer only where the signature is theirs.
+fn artifact(intent: &Intent) -> Option<Artifact<'_>> {
+    let released = intent.run.as_ref()?.artifact.as_ref()?;
+    let signer = released.signer.as_deref().filter(|_| released.signature == Signature::Verified);
+    Some(Artifact {
+        digest: Some(Text::from(&*released.digest)),
+        name: Text::from(&*released.name),
+        signer: signer.map(Text::from),
     })
 }
 

@@ -25,7 +25,7 @@ use crate::{
     request::Request,
     schema,
     seen::Seen,
-    types::Fields,
+    types::{Fields, Ty},
     vocabulary::Mentions,
 };
 
@@ -127,6 +127,20 @@ impl PolicySet {
         let mut ids: Vec<&str> = self.0.known.keys().map(String::as_str).collect();
         ids.sort_unstable();
         ids
+    }
+
+    /// Whether the policy `id` mentions the argument at `path`, or everything around it.
+    pub fn looks_at(&self, id: &str, path: &[&str]) -> bool {
+        let Some(known) = self.0.known.get(id) else { return false };
+        let (mut fields, mut last) = (Some(&known.arguments), None);
+        for name in path {
+            last = fields.and_then(|fields| fields.get(*name));
+            fields = last.and_then(|ty| match ty {
+                Ty::Record(fields) => Some(fields),
+                _ => None,
+            });
+        }
+        last.is_some()
     }
 
     /// Whether it is the built-in set, so that nobody has decided anything yet.

@@ -109,7 +109,7 @@ pub use terms::Terms;
 pub use text::{Fingerprint, Secret};
 pub use trust::{Agent, OidcIssuer, Trust, TrustDomain};
 pub use txn::transaction;
-pub use verify::{Actor, Subject, TokenType};
+pub use verify::{Actor, Subject, TokenType, Workload};
 
 /// Whole seconds since the epoch, as JWTs count them (RFC 7519, NumericDate). What expires at a whole
 /// second has done so in the microsecond of that second.

@@ -4,6 +4,7 @@
 
 mod actor;
 mod outside;
+mod workload;
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use deed_record::{PrincipalType, Timestamp};
 use serde_json::Value;
 
 use self::outside::outside;
+pub use self::workload::Workload;
 use crate::{
     claims::MayAct,
     details::Details,

@@ -6,7 +6,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
 use clap_complete::Shell;
 use deed_gateway::Who;
-use deed_record::{RecordId, Ruling, Status, Timestamp, TraceId};
+use deed_record::{RecordId, Ruling, SpanId, Status, Timestamp, TraceId};
 
 use crate::values::{self, SourceChoice};
 
@@ -198,6 +198,26 @@ In a client's configuration:
 Ends as the server ends."
     )]
     Mcp(Mcp),
+
+    /// Run a command once it is decided on and recorded, and record how it ended
+    #[command(
+        help_template = PAGE,
+        before_help = "For deployments and other jobs. Who runs it, the command line, what it releases and whether that is \
+            signed are decided on by the policy in force and durably recorded; only then the command starts, with \
+            the standard streams of this one. Where policy asks for a human, it waits. Signals are passed on, and \
+            how it ended is recorded.",
+        after_help = "\
+Examples:
+  deed run --action deploy --resource deploy:prod/web -- ./deploy.sh
+  deed run --action deploy --resource deploy:prod/web --artifact web.tar \\
+    --signature web.tar.sig --signer release.pem -- kubectl apply -f web.yaml
+  deed run --action rollback --resource deploy:prod/web --compensates ID -- ./rollback.sh
+
+Exit code: the command's own once it was let run, 128 and the signal's number if that ended it. Not
+started: 6 denied or refused, 7 recorder unavailable. The command finds the action's id in
+$DEED_ACTION_ID, and its trace in $TRACEPARENT."
+    )]
+    Run(Run),
 
     /// List what waits for a human's approval
     #[command(
@@ -529,6 +549,62 @@ pub(crate) struct Mcp {
     #[arg(long, value_name = "SECONDS", default_value_t = 45, value_parser = clap::value_parser!(u32).range(0..=3600))]
     pub(crate) wait: u32,
     /// The server's command
+    #[arg(value_name = "COMMAND", required = true, last = true)]
+    pub(crate) command: Vec<String>,
+}
+
+/// Options of `deed run`.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// What it does, such as deploy: `context.arguments.action` in policies, the operation in records
+    #[arg(long, value_name = "NAME", value_parser = values::operation)]
+    pub(crate) action: String,
+    /// What it does it to, a URI such as deploy:prod/web
+    #[arg(long, value_name = "URI", value_parser = values::resource)]
+    pub(crate) resource: String,
+    /// What it releases; it must not change until the command starts
+    #[arg(long, value_name = "FILE")]
+    pub(crate) artifact: Option<PathBuf>,
+    /// Signature of the artifact, as `cosign sign-blob --key` or `openssl dgst -sha256 -sign` writes it
+    #[arg(long, value_name = "FILE", requires = "artifact", requires = "signer")]
+    pub(crate) signature: Option<PathBuf>,
+    /// Public key that must have made it, in PEM: EC on P-256, or Ed25519
+    #[arg(long, value_name = "PUBKEY.pem", requires = "signature")]
+    pub(crate) signer: Option<PathBuf>,
+    /// It undoes this action, as far as it succeeds
+    #[arg(long, value_name = "ID", value_parser = values::record_id)]
+    pub(crate) compensates: Option<RecordId>,
+    /// Who runs it, as TYPE:NAME such as workload:ci [default: whoever the token is of, else the system's user]
+    #[arg(long = "as", value_name = "TYPE:NAME", value_parser = values::who, conflicts_with = "issuer")]
+    pub(crate) executor: Option<Who>,
+    /// For whom, as TYPE:NAME such as human:ann [default: whom the token names, else the system's user]
+    #[arg(long = "for", value_name = "TYPE:NAME", value_parser = values::who)]
+    pub(crate) initiator: Option<Who>,
+    /// How long to wait for a human where policy asks for one, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u32).range(0..=3600))]
+    pub(crate) wait: u32,
+    /// Trace it is part of: a trace id or a traceparent [default: $TRACEPARENT]
+    #[arg(long, value_name = "TRACE", value_parser = values::trace)]
+    pub(crate) trace: Option<(TraceId, Option<SpanId>)>,
+    /// Write the action's id there once it may run
+    #[arg(long, value_name = "FILE")]
+    pub(crate) id_file: Option<PathBuf>,
+    /// Issuer of the tokens that are believed, such as https://token.actions.githubusercontent.com
+    #[arg(long, value_name = "URL", requires = "issuer_jwks")]
+    pub(crate) issuer: Option<String>,
+    /// Its public keys, a JWKS
+    #[arg(long, value_name = "FILE", requires = "issuer")]
+    pub(crate) issuer_jwks: Option<PathBuf>,
+    /// Whom the token must be meant for [default: the name of the store's log]
+    #[arg(long, value_name = "NAME", requires = "issuer")]
+    pub(crate) audience: Option<String>,
+    /// Take the OIDC token from this file
+    #[arg(long, value_name = "FILE", requires = "issuer", conflicts_with = "id_token_env")]
+    pub(crate) id_token: Option<PathBuf>,
+    /// Take the OIDC token from this variable [default: GitHub's token, else $DEED_ID_TOKEN]
+    #[arg(long, value_name = "NAME", requires = "issuer")]
+    pub(crate) id_token_env: Option<String>,
+    /// The command
     #[arg(value_name = "COMMAND", required = true, last = true)]
     pub(crate) command: Vec<String>,
 }

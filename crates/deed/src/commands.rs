@@ -13,6 +13,7 @@ pub(crate) mod mcp;
 pub(crate) mod policy;
 pub(crate) mod rebuild;
 pub(crate) mod records;
+pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod sql;

@@ -26,7 +26,7 @@ pub(crate) enum Code {
 /// Why a command did not do what it was asked for.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    code: Code,
+    code: u8,
     /// Completes "error: "; empty where everything was said already.
     message: String,
     /// Lines below it: where, and what to do.
@@ -39,11 +39,16 @@ pub(crate) type Outcome = Result<(), Failure>;
 impl Failure {
     /// A failure whose message begins with "failed to …".
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Failure { code: Code::Failed, message: message.into(), details: Vec::new() }
+        Failure { code: Code::Failed as u8, message: message.into(), details: Vec::new() }
     }
 
     /// Ends with `code` and says nothing: the command has said it all.
     pub(crate) fn silent(code: Code) -> Self {
+        Failure::of_command(code as u8)
+    }
+
+    /// Ends as a command ended that was let through, and says nothing: it has spoken for itself.
+    pub(crate) fn of_command(code: u8) -> Self {
         Failure { code, message: String::new(), details: Vec::new() }
     }
 
@@ -55,7 +60,7 @@ impl Failure {
     /// The same with another exit code.
     #[must_use]
     pub(crate) fn code(mut self, code: Code) -> Self {
-        self.code = code;
+        self.code = code as u8;
         self
     }
 
@@ -87,7 +92,7 @@ impl Failure {
 
     /// The exit code.
     pub(crate) fn exit_code(&self) -> ExitCode {
-        ExitCode::from(self.code as u8)
+        ExitCode::from(self.code)
     }
 
     /// Whether there is nothing left to say.

@@ -61,7 +61,9 @@ fn log(serving: bool) {
 async fn run(cli: Cli) -> Outcome {
     let Cli { global, command } = cli;
     let output = Output::new(global.json);
-    let stop = Stop::listen()?;
+    // A command that runs under this one gets the signals.
+    let passes_signals_on = matches!(command, Command::Run(_));
+    let stop = if passes_signals_on { Stop::never() } else { Stop::listen()? };
     // These end in their own way, with what they have done so far told.
     let ends_itself =
         matches!(command, Command::Demo(_) | Command::Serve(_) | Command::Import(_) | Command::Mcp(_));
@@ -92,6 +94,7 @@ async fn dispatch(global: &Global, command: Command, output: Output, stop: &Stop
         Command::Doctor => commands::doctor::run(global, output).await,
         Command::Export(export) => commands::export::run(global, export, output).await,
         Command::Mcp(mcp) => commands::mcp::run(global, mcp, stop).await,
+        Command::Run(run) => commands::run::run(global, run).await,
         Command::Approvals => commands::approvals::list(global, output).await,
         Command::Approve(reply) => commands::approvals::reply(global, true, reply, output).await,
         Command::Refuse(reply) => commands::approvals::reply(global, false, reply, output).await,

@@ -41,6 +41,11 @@ impl Stop {
         Ok(stop)
     }
 
+    /// Nobody asks: for what deals with signals by itself.
+    pub(crate) fn never() -> Self {
+        Stop(Arc::new(watch::Sender::new(false)))
+    }
+
     /// Whether it was asked for.
     pub(crate) fn is_asked(&self) -> bool {
         *self.0.borrow()

@@ -8,7 +8,7 @@ use std::{
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use deed_collect::Source;
 use deed_gateway::Who;
-use deed_record::{PrincipalType, RecordId, Timestamp, TraceId};
+use deed_record::{PrincipalType, RecordId, SpanId, Timestamp, TraceId};
 
 use crate::cli::Listener;
 
@@ -83,6 +83,31 @@ pub(crate) fn record_id(text: &str) -> Result<RecordId, String> {
 /// Reads a W3C trace id in either case.
 pub(crate) fn trace_id(text: &str) -> Result<TraceId, String> {
     text.trim().to_ascii_lowercase().parse()
+}
+
+/// Reads what a command does: a name for records and policies.
+pub(crate) fn operation(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.:/".contains(c);
+    match !text.is_empty() && text.len() <= 128 && text.chars().all(fits) {
+        true => Ok(text.to_owned()),
+        false => Err("expected 1 to 128 letters, digits, `-`, `_`, `.`, `:` or `/`, such as deploy".into()),
+    }
+}
+
+/// Reads the URI of what is acted upon.
+pub(crate) fn resource(text: &str) -> Result<String, String> {
+    match text.split_once(':') {
+        Some((scheme, rest)) if !scheme.is_empty() && !rest.is_empty() => Ok(text.to_owned()),
+        _ => Err("expected a URI such as deploy:prod/web".into()),
+    }
+}
+
+/// Reads a W3C trace id, or a `traceparent` with the span in which something happens.
+pub(crate) fn trace(text: &str) -> Result<(TraceId, Option<SpanId>), String> {
+    match deed_gateway::traceparent(text.trim()) {
+        Some((trace, span)) => Ok((trace, Some(span))),
+        None => trace_id(text).map(|trace| (trace, None)),
+    }
 }
 
 /// Reads `off` or `HOST:PORT`.

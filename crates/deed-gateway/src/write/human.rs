@@ -158,7 +158,7 @@ pub(crate) fn cleared(step_up: &StepUp, approval: RecordId, ruled: &Ruled, now: 
     let mut record = placed(Kind::Step, &step_up.intent.place, &step_up.tenant, now);
     record.action = Some(step_up.intent.id);
     record.approvals = Some(vec![approval]);
-    record.operation = Some(Text::from(&*step_up.intent.method));
+    record.operation = Some(Text::from(step_up.intent.operation()));
     record.step_type = Some(StepType::PolicyCheck);
     record.decision = decision(None, Some(ruled));
     record.disclose.0.push((Text::from("context"), Disclosable::Whole(Cow::Borrowed(&ruled.decided.seen))));

@@ -166,6 +166,7 @@ pub(crate) fn intent(n: u8) -> Intent {
         grant: None,
         lineage: Vec::new(),
         reported_by: None,
+        run: None,
         place: Place {
             trace_id: TraceId([7; 16]),
             span_id: SpanId([n; 8]),

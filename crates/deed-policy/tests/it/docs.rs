@@ -1,4 +1,4 @@
-//! What `docs/policy.md` shows is loaded, and its cases are run.
+//! What `docs/policy.md` and `docs/run.md` show is loaded, and its cases are run.
 
 use std::collections::BTreeMap;
 
@@ -41,6 +41,23 @@ fn every_policy_is_loaded_and_every_case_passes() {
     }
     assert_eq!((policies, cases), (15, 12));
     assert_eq!(docs.matches("```cedar\n").count(), 8, "a policy stands outside the examples");
+}
+
+#[test]
+fn commands_are_decided_on_as_their_page_says() {
+    let page = include_str!("../../../../docs/run.md");
+    let files = BTreeMap::from([("a.cedar".to_owned(), blocks(page, "cedar").concat())]);
+    let set = PolicySet::of_files(files).unwrap_or_else(|error| panic!("{error}"));
+    assert!(set.looks_at("signed-releases-of-main", &["artifact", "signature"]));
+    assert!(!set.looks_at("production-needs-a-human", &["artifact", "signature"]));
+    assert!(!set.looks_at("no such policy", &["artifact"]));
+    let cases: Vec<Case> =
+        blocks(page, "json").iter().flat_map(|text| Case::read("run.md", text).expect("cases")).collect();
+    assert_eq!(cases.len(), 2);
+    for case in cases {
+        let result = case.run(&set);
+        assert!(result.passed, "{result:?}");
+    }
 }
 
 #[test]

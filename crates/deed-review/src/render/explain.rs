@@ -1,6 +1,6 @@
 //! One action, on one screen.
 
-use deed_record::RecordId;
+use deed_record::{Basis, RecordId};
 
 use super::{
     Style,
@@ -46,6 +46,7 @@ impl Sheet<'_> {
         self.context();
         self.people();
         self.rights();
+        self.released();
         self.decided();
         self.ended();
         self.page.blank();
@@ -192,6 +193,23 @@ impl Sheet<'_> {
         let said = approval.answer.map_or("no answer", |answer| answer.as_str());
         self.page.link("approval", &by, said, approval.edge, &approval.how);
         self.records(&approval.records);
+    }
+
+    fn released(&mut self) {
+        let action = &self.answer.action;
+        let Some(artifact) = &action.artifact else { return };
+        // Enough to tell it from others; `--json` has all of it.
+        let short = |digest: &str| digest.get(..15).unwrap_or(digest).to_owned();
+        let mut note = artifact.digest.as_deref().map_or_else(String::new, short);
+        if let Some(signer) = &artifact.signer {
+            note.push_str(&format!("; by the key {}", short(signer)));
+        }
+        let (kind, is_ours) = match artifact.signer {
+            Some(_) => ("signed", action.basis == Basis::Enforced),
+            None => ("not signed", false),
+        };
+        let edge = if is_ours { Edge::Proven } else { Edge::Asserted };
+        self.page.link("released", &artifact.name, kind, edge, &note);
     }
 
     fn decided(&mut self) {

@@ -83,7 +83,7 @@ async fn end(mut server: Child) -> Outcome {
 }
 
 /// The way to whoever holds the store.
-struct Store(Access);
+pub(super) struct Store(pub(super) Access);
 
 impl Road for Store {
     async fn post(&self, path: &'static str, body: Vec<u8>) -> Result<Vec<u8>, Unavailable> {

@@ -14,6 +14,8 @@ mod lost;
 mod mcp;
 mod places;
 mod processes;
+mod run;
+mod run_identity;
 mod serve;
 mod sql;
 mod support;

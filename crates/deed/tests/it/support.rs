@@ -109,7 +109,19 @@ impl Home {
 /// The program without the caller's settings.
 pub(crate) fn deed() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_deed"));
-    for name in ["DEED_DATA", "DEED_SERVER", "DEED_TOKEN", "DEED_LOG", "NO_COLOR", "RUST_LOG", "COLUMNS"] {
+    for name in [
+        "DEED_DATA",
+        "DEED_SERVER",
+        "DEED_TOKEN",
+        "DEED_LOG",
+        "NO_COLOR",
+        "RUST_LOG",
+        "COLUMNS",
+        "TRACEPARENT",
+        "DEED_ID_TOKEN",
+        "ACTIONS_ID_TOKEN_REQUEST_URL",
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+    ] {
         command.env_remove(name);
     }
     command.stdin(Stdio::null());

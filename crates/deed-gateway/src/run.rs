@@ -1,0 +1,123 @@
+//! Commands that are decided on and recorded before they run (P9).
+
+use deed_ledger::fresh_id;
+use deed_record::{RecordId, Ruling, SpanId};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{
+    door::random,
+    intent::{Intent, Place, Refused},
+    point::{DecisionPoint, InForce},
+    recorder::Unavailable,
+    request::Ruled,
+};
+
+/// The action that policy decides on when a command asks to run.
+pub const RUN: &str = "run";
+
+/// What is particular to a command.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// What it does, such as `deploy`: the operation of its records.
+    pub operation: String,
+    /// What it releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<Released>,
+    /// Whether the credential's signature was verified, and names the executor.
+    #[serde(default)]
+    pub proven: bool,
+    /// The action that it undoes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compensates: Option<RecordId>,
+}
+
+/// An artifact, as it was when the command asked to run.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Released {
+    /// The name of its file.
+    pub name: String,
+    /// `sha256:` and the digest of its bytes.
+    pub digest: String,
+    /// Whether it is signed.
+    pub signature: Signature,
+    /// The key that the signature was checked with: `sha256:` and the digest of its SubjectPublicKeyInfo in DER.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
+}
+
+/// Whether an artifact is signed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Signature {
+    /// By the key that was named.
+    Verified,
+    /// Not by the key that was named, or what was given is no signature.
+    Invalid,
+    /// None was given.
+    None,
+}
+
+impl Intent {
+    /// A command that asks to run on `resource`. Its arguments are an object; policy sees them.
+    ///
+    /// # Errors
+    /// The system gives no random bytes.
+    pub fn of_run(
+        run: Run,
+        resource: &str,
+        arguments: Box<RawValue>,
+        place: Place,
+    ) -> Result<Self, Unavailable> {
+        Ok(Intent {
+            id: fresh_id()?,
+            server: String::new(),
+            method: RUN.to_owned(),
+            name: None,
+            uri: Some(resource.to_owned()),
+            arguments: Some(arguments),
+            definition: None,
+            task: None,
+            credential: None,
+            grant: None,
+            lineage: Vec::new(),
+            reported_by: None,
+            run: Some(run),
+            place,
+            refused: None,
+            missed: None,
+        })
+    }
+
+    /// What records call it.
+    pub(crate) fn operation(&self) -> &str {
+        self.run.as_ref().map_or(&self.method, |run| &run.operation)
+    }
+}
+
+/// A new span's id.
+///
+/// # Errors
+/// The system gives no random bytes.
+pub fn fresh_span() -> Result<SpanId, Unavailable> {
+    random().map(SpanId)
+}
+
+impl DecisionPoint {
+    /// `intent` as one that is refused, where the signature on what it releases is wrong and none of the
+    /// policies that decided looked at that: whoever gave a signature meant it to count.
+    pub(crate) fn unsigned(&self, intent: &Intent, ruled: Option<&Ruled>) -> Option<Intent> {
+        let released = intent.run.as_ref()?.artifact.as_ref()?;
+        let decided = &ruled?.decided;
+        if released.signature != Signature::Invalid || decided.effect == Ruling::Deny {
+            return None;
+        }
+        let InForce { policy, .. } = self.in_force();
+        let is_seen = |id: &String| policy.looks_at(id, &["artifact", "signature"]);
+        let why = "the artifact's signature is not that of the key that was named, and no policy that decided looks at `context.arguments.artifact.signature`";
+        let refused = || Refused { code: "signature_invalid".into(), why: why.into() };
+        (!decided.policies.iter().any(is_seen)).then(|| Intent { refused: Some(refused()), ..intent.clone() })
+    }
+}
