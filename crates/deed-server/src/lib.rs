@@ -28,6 +28,8 @@ mod problem;
 mod routes;
 mod serve;
 pub mod settings;
+#[expect(dead_code, unused_imports, reason = "the MCP door over HTTP asks it")]
+mod tokens;
 
 pub use engine::{AskError, Engine, EngineError, EngineOptions, RebuildError, Rebuilt};
 pub use evidence::LedgerEvidence;
