@@ -5,6 +5,7 @@ pub(crate) mod authzen;
 pub(crate) mod decisions;
 pub(crate) mod health;
 pub(crate) mod log;
+pub(crate) mod oauth;
 pub(crate) mod rebuild;
 pub(crate) mod records;
 #[cfg(feature = "sql")]

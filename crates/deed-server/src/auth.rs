@@ -49,6 +49,11 @@ impl Caller {
         self.sender.tenant.as_deref()
     }
 
+    /// Its name, if it is a process of the one whose store it is.
+    pub(crate) fn owner(&self) -> Option<&str> {
+        self.owns.then_some(&self.sender.name)
+    }
+
     /// Whether it may do `right`.
     ///
     /// # Errors

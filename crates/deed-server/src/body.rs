@@ -34,9 +34,21 @@ impl Received {
     ///
     /// # Errors
     /// It is too large, stalls, or is compressed by something else than gzip.
-    pub(crate) async fn read(app: &App, headers: &HeaderMap, mut body: Body) -> Result<Self, Problem> {
+    pub(crate) async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Self, Problem> {
+        Received::read_at_most(app.limits.body_bytes, app, headers, body).await
+    }
+
+    /// As [`Received::read`], with a limit of its own, in bytes.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn read_at_most(
+        limit: usize,
+        app: &App,
+        headers: &HeaderMap,
+        mut body: Body,
+    ) -> Result<Self, Problem> {
         let gzip = is_gzip(headers)?;
-        let limit = app.limits.body_bytes;
         let announced = axum::body::HttpBody::size_hint(&body).exact();
         if announced.is_some_and(|bytes| bytes > limit as u64) {
             return Err(too_large(limit, "as sent"));
@@ -109,7 +121,10 @@ fn is_gzip(headers: &HeaderMap) -> Result<bool, Problem> {
 fn too_large(limit: usize, how: &str) -> Problem {
     Problem::new(
         Kind::TooLarge,
-        format!("the body is larger than {} MiB {how}; send it in parts", limit >> 20),
+        match limit >> 20 {
+            0 => format!("the body is larger than {} KiB {how}", limit >> 10),
+            mib => format!("the body is larger than {mib} MiB {how}; send it in parts"),
+        },
     )
 }
 

@@ -15,6 +15,7 @@ use crate::{
     find::{self, Filter, Page},
     force::{self, ForceError, PublishError, Replayed},
     settings::{Settings, SettingsError},
+    tokens::{Tokens, TokensError},
 };
 
 /// The disk is called full before it is: below this, in bytes, readiness fails.
@@ -63,6 +64,9 @@ pub enum EngineError {
     /// The ledger is not to be had.
     #[error(transparent)]
     Ledger(#[from] OpenError),
+    /// The token service cannot be started.
+    #[error("the token service: {0}")]
+    Tokens(#[from] TokensError),
     /// The tables cannot be opened.
     #[cfg(feature = "sql")]
     #[error(transparent)]
@@ -117,6 +121,7 @@ struct Inner {
     origin: Arc<str>,
     settings: Settings,
     decisions: Arc<DecisionPoint>,
+    tokens: Option<Arc<Tokens>>,
     #[cfg(feature = "sql")]
     tables: deed_query::Tables,
     /// Device and number of the data directory: another one may be put in its place.
@@ -139,6 +144,8 @@ impl Engine {
         // Looked at before it is read, so that no edit falls between.
         let inventory = stamp(dir);
         let decisions = Arc::new(DecisionPoint::new(ledger.clone(), force::load(&ledger, dir)?, deadline));
+        let tokens = settings.token_service.as_ref();
+        let tokens = tokens.map(|tokens| Tokens::open(ledger.clone(), dir, tokens, deadline)).transpose()?;
         let inner = Inner {
             origin: ledger.origin().into(),
             #[cfg(feature = "sql")]
@@ -146,6 +153,7 @@ impl Engine {
             ledger,
             settings,
             decisions,
+            tokens: tokens.map(Arc::new),
             folder: (folder.dev(), folder.ino()),
         };
         let engine = Engine { inner: Arc::new(inner) };
@@ -228,6 +236,11 @@ impl Engine {
     /// As [`Engine::decisions`], for doors that outlast a borrow.
     pub(crate) fn decision_point(&self) -> Arc<DecisionPoint> {
         self.inner.decisions.clone()
+    }
+
+    /// The token service, where the settings turn it on.
+    pub(crate) fn tokens(&self) -> Option<&Arc<Tokens>> {
+        self.inner.tokens.as_ref()
     }
 
     /// Records the policy set of `files` (name and text), published by `by`, and puts it into force.
@@ -316,10 +329,14 @@ impl Engine {
         Ok(rebuilt)
     }
 
-    /// The public keys of the log: `origin`, `vkeys` (C2SP signed-note) and `jwks` (RFC 7517).
+    /// The public keys: `origin` and `vkeys` (C2SP signed-note) of the log, and `jwks` (RFC 7517) of the log and of
+    /// the tokens that are issued.
     pub fn keys(&self) -> Value {
         let vkeys = self.ledger().verifier_keys();
-        let keys: Vec<Value> = vkeys.iter().filter_map(|vkey| crate::keys::jwk(vkey)).collect();
+        let mut keys: Vec<Value> = vkeys.iter().filter_map(|vkey| crate::keys::jwk(vkey)).collect();
+        if let Some(Value::Array(tokens)) = self.tokens().map(|tokens| tokens.jwks()["keys"].take()) {
+            keys.extend(tokens);
+        }
         json!({ "origin": self.ledger().origin(), "vkeys": vkeys, "jwks": { "keys": keys } })
     }
 

@@ -28,7 +28,6 @@ mod problem;
 mod routes;
 mod serve;
 pub mod settings;
-#[expect(dead_code, unused_imports, reason = "the MCP door over HTTP asks it")]
 mod tokens;
 
 pub use engine::{AskError, Engine, EngineError, EngineOptions, RebuildError, Rebuilt};
@@ -36,3 +35,4 @@ pub use evidence::LedgerEvidence;
 pub use force::{ForceError, PublishError, Replayed};
 pub use problem::{Kind as ProblemKind, Problem};
 pub use serve::{Addresses, ServeError, ServeOptions, Server, serve};
+pub use tokens::{SigningError, TokensError};

@@ -12,7 +12,7 @@ use axum::{
 };
 
 use crate::{
-    api::{self, actions, authzen, decisions, health, log, rebuild, records, sql},
+    api::{self, actions, authzen, decisions, health, log, oauth, rebuild, records, sql},
     app::App,
     mcp, otlp,
 };
@@ -56,6 +56,12 @@ pub(crate) fn api() -> Vec<Route> {
         gets("/v1/decisions/{id}/replay", decisions::replay),
         posts("/v1/suspensions", decisions::suspend),
         posts("/v1/policies", decisions::publish),
+        posts("/oauth/token", oauth::token),
+        posts("/oauth/revoke", oauth::revoke),
+        posts("/oauth/introspect", oauth::introspect),
+        gets("/.well-known/oauth-authorization-server", oauth::metadata),
+        gets("/.well-known/jwks.json", oauth::jwks),
+        gets("/.well-known/oauth-protected-resource/mcp/{server}", oauth::resource),
         gets("/v1/keys", log::keys),
         gets("/v1/schema", health::schema),
         gets("/v1/health", health::health),

@@ -1,6 +1,7 @@
 //! `deed.toml`: read strictly, with errors that name the line.
 
 mod mcp;
+mod tokens;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,6 +17,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 pub use mcp::McpServer;
+pub use tokens::TokenSettings;
+pub(crate) use tokens::{AgentTable, Configured, KeySource};
+use tokens::{DomainTable, IssuerTable, TokensTable};
 
 /// The settings file of a data directory.
 pub const FILE: &str = "deed.toml";
@@ -31,6 +35,8 @@ pub struct Settings {
     pub tokens: Vec<Token>,
     /// The MCP servers behind this gateway, by name.
     pub mcp: BTreeMap<String, McpServer>,
+    /// The token service, where there is one.
+    pub token_service: Option<TokenSettings>,
 }
 
 /// `[listen]`: where the server listens, where the command line does not say so.
@@ -141,7 +147,7 @@ impl Settings {
             let message = error.message().replace("expected i64", "expected a whole number");
             (error.span().map_or(1, |span| line_of(span.start)), message)
         })?;
-        file.check().map_err(|(at, message)| (line_of(at), message))
+        file.check(&line_of).map_err(|(at, message)| (line_of(at), message))
     }
 }
 
@@ -152,6 +158,10 @@ struct File {
     limits: LimitsTable,
     token: Vec<Spanned<TokenTable>>,
     mcp: BTreeMap<Spanned<String>, mcp::McpTable>,
+    tokens: Option<Spanned<TokensTable>>,
+    issuer: Vec<Spanned<IssuerTable>>,
+    agent: Vec<Spanned<AgentTable>>,
+    trust_domain: Vec<Spanned<DomainTable>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -184,7 +194,7 @@ struct TokenTable {
 type Wrong = (usize, String);
 
 impl File {
-    fn check(self) -> Result<Settings, Wrong> {
+    fn check(self, line_of: &dyn Fn(usize) -> usize) -> Result<Settings, Wrong> {
         let ListenTable { http, otlp_grpc, otlp_http, public_log } = self.listen;
         let listen = Listen {
             http: address(http)?,
@@ -211,7 +221,9 @@ impl File {
             }
             tokens.push(token);
         }
-        Ok(Settings { listen, limits, tokens, mcp: mcp::check(self.mcp)? })
+        let token_service =
+            TokensTable::check(self.tokens, self.issuer, self.agent, self.trust_domain, line_of)?;
+        Ok(Settings { listen, limits, tokens, mcp: mcp::check(self.mcp)?, token_service })
     }
 }
 

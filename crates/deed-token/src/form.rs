@@ -1,7 +1,7 @@
 //! `application/x-www-form-urlencoded`, strictly.
 
 /// The pairs of a form, in order; `None` where an escape is broken or no UTF-8.
-pub(crate) fn pairs(form: &str) -> Option<Vec<(String, String)>> {
+pub fn pairs(form: &str) -> Option<Vec<(String, String)>> {
     let pairs = form.split('&').filter(|pair| !pair.is_empty());
     pairs
         .map(|pair| {

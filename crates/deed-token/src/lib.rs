@@ -9,7 +9,7 @@
 //! | [`dpop`], [`replay`] | proof of possession: RFC 9449 |
 //! | [`state`], [`introspect`] | what holds: revocation, suspension, RFC 7662, RFC 7009 |
 //! | [`record`] | what is sealed about all of it |
-//! | [`metadata`] | RFC 8414, RFC 9728 |
+//! | [`metadata`], [`form`] | RFC 8414, RFC 9728; how requests are written |
 //! | [`txn`] | transaction tokens, a draft, where the policy turns them on |
 //!
 //! Everything here is pure: no I/O, no clock, no async. Times, keys and fresh ids come in as arguments;
@@ -67,7 +67,7 @@ pub mod dpop;
 mod error;
 mod error_code;
 pub mod exchange;
-mod form;
+pub mod form;
 pub mod introspect;
 pub mod issue;
 mod json;

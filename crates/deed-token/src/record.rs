@@ -14,6 +14,7 @@ use crate::{
     principal::{Hop, Principal},
     terms::{Relation, Terms},
     text::{Fingerprint, Secret},
+    txn::Transaction,
     verify::{Actor, Subject},
 };
 
@@ -32,6 +33,43 @@ impl Grant {
             let outside = self.credentials().first().map(|outside| outside.to_string().into());
             credential.parent = terms.parent.clone().map(Text::from).or(outside);
         }
+        record
+    }
+}
+
+impl Transaction {
+    /// The record of the token that was made of it; as [`Grant::record`].
+    pub fn record(
+        &self,
+        issuer: &Issuer,
+        token: &Secret,
+        subject: &Subject,
+        actor: &Actor,
+    ) -> Submission<'static> {
+        let actor = actor.principal();
+        let (issued, expires) = (seconds(self.issued()), seconds(self.expires()));
+        let mut record = empty(issued);
+        record.initiator = Some(party(subject.key(), subject.kind()));
+        record.executor = Some(party(&actor.key, actor.kind));
+        record.tenant = Some(actor.tenant.clone().into());
+        record.credential = Some(Credential {
+            expires: Some(expires),
+            fingerprint: Some(Fingerprint::of(token.expose()).to_string().into()),
+            issued: Some(issued),
+            issuer: Some(issuer.url().to_owned().into()),
+            jti: Some(self.id().to_owned().into()),
+            parent: Some(self.parent().to_owned().into()),
+            scopes: self.scope().words().map(|word| word.to_owned().into()).collect(),
+            kind: Some("txn_token".into()),
+            ..Credential::default()
+        });
+        record.terms = Some(TermsSent {
+            change: Some(Change::Issued),
+            expires: Some(expires),
+            not_before: Some(issued),
+            subject: Some(party(&actor.key, actor.kind)),
+            ..TermsSent::default()
+        });
         record
     }
 }

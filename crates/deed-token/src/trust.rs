@@ -272,6 +272,17 @@ impl Trust {
         Ok(())
     }
 
+    /// The same trust in one issuer alone, for tokens that were issued for `resource` instead of for Deed:
+    /// what a resource asks (RFC 9068, section 4). `None` if the issuer is not believed.
+    pub fn at_resource(&self, issuer: &str, resource: &str) -> Option<Self> {
+        let known = OidcIssuer::clone(self.issuers.get(issuer)?);
+        let audiences = BTreeSet::from([resource.to_owned()]);
+        let issuer = Arc::new(OidcIssuer { audiences: audiences.clone(), ..known });
+        let issuers = HashMap::from([(issuer.url.clone(), issuer)]);
+        let (domains, agents, by_spiffe) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Some(Trust { service: self.service.clone(), audiences, issuers, domains, agents, by_spiffe })
+    }
+
     /// The keys of an issuer have changed.
     ///
     /// # Errors

@@ -51,6 +51,11 @@ impl Transaction {
         &self.scope
     }
 
+    /// `iat`, in seconds.
+    pub fn issued(&self) -> i64 {
+        self.issued
+    }
+
     /// `exp`, in seconds.
     pub fn expires(&self) -> i64 {
         self.expires

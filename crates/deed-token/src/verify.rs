@@ -91,6 +91,18 @@ pub(crate) struct Outside {
     pub(crate) client: Option<String>,
 }
 
+impl Outside {
+    /// Nothing unless somebody said what: the token, or the operator for its issuer.
+    pub(crate) fn scope(&self) -> Scope {
+        let honoured = self.scope.as_ref().filter(|_| self.issuer.honours_scope);
+        match (honoured, &self.issuer.ceiling.scope) {
+            (Some(scope), Some(ceiling)) => scope.and(ceiling),
+            (Some(scope), None) | (None, Some(scope)) => scope.clone(),
+            (None, None) => Scope::default(),
+        }
+    }
+}
+
 impl Subject {
     /// An agent or workload that acts for itself, nobody having asked.
     pub fn itself(actor: &Actor) -> Self {
@@ -115,8 +127,8 @@ impl Subject {
         }
     }
 
-    /// Who acts for it already, as far as that is believed.
-    pub(crate) fn chain(&self) -> &[Hop] {
+    /// Who acts for it already, as far as that is believed, the current actor first.
+    pub fn chain(&self) -> &[Hop] {
         match &self.0 {
             Source::Outside(outside) => &outside.chain,
             Source::Own(own) => &own.terms().chain,
@@ -139,6 +151,51 @@ impl Subject {
             Source::Outside(outside) => outside.fingerprint,
             Source::Own(own) => own.fingerprint(),
             Source::Itself(actor) => actor.credential,
+        }
+    }
+
+    /// When what was shown expires, in seconds.
+    pub fn expires(&self) -> i64 {
+        match &self.0 {
+            Source::Outside(outside) => outside.expires,
+            Source::Own(own) => own.terms().expires,
+            Source::Itself(actor) => actor.expires,
+        }
+    }
+
+    /// What it may be used for: of a token of another issuer, as far as its issuer may say so.
+    pub fn scope(&self) -> Scope {
+        match &self.0 {
+            Source::Outside(outside) => outside.scope(),
+            Source::Own(own) => own.terms().scope.clone(),
+            Source::Itself(_) => Scope::default(),
+        }
+    }
+
+    /// `authorization_details` of it.
+    pub fn details(&self) -> Details {
+        match &self.0 {
+            Source::Outside(outside) => outside.details.clone().unwrap_or_default(),
+            Source::Own(own) => own.terms().details.clone(),
+            Source::Itself(_) => Details::default(),
+        }
+    }
+
+    /// The client it was issued to (`azp`, `client_id`), as its issuer calls it.
+    pub fn client(&self) -> Option<&str> {
+        match &self.0 {
+            Source::Outside(outside) => outside.client.as_deref(),
+            Source::Own(own) => Some(&own.terms().client),
+            Source::Itself(_) => None,
+        }
+    }
+
+    /// The only key whose proofs make it valid.
+    pub fn bound_to(&self) -> Option<Thumbprint> {
+        match &self.0 {
+            Source::Outside(outside) => outside.bound_to,
+            Source::Own(own) => own.terms().bound_to,
+            Source::Itself(_) => None,
         }
     }
 

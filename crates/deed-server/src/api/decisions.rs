@@ -82,6 +82,9 @@ pub(crate) async fn suspend(
 ) -> Result<Response, Problem> {
     let said: Suspension = Received::read(&app, &headers, body).await?.json()?;
     let names = app.engine.decisions().suspend(&said, TENANT).await?;
+    if let Some(tokens) = app.engine.tokens() {
+        tokens.look_again();
+    }
     json(&json!({ if said.suspended { "suspended" } else { "resumed" }: names }))
 }
 

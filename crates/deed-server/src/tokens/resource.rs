@@ -1,13 +1,22 @@
 //! The resource side: who stands behind a request to an MCP server, and how a client is sent to sign in.
 
+use std::sync::Arc;
+
 use axum::response::{IntoResponse, Response};
 use deed_gateway::Who;
-use deed_record::{RecordId, Timestamp};
-use deed_token::{Details, ErrorCode, Scope, metadata::ProtectedResource};
+use deed_ledger::now;
+use deed_record::{Credential, PrincipalType, RecordId, Text, Timestamp};
+use deed_token::{
+    Details, ErrorCode, Fingerprint, OwnToken, Scope, Secret, Subject, Terms, TokenType, VerifyError,
+    dpop::{ProofError, check_binding},
+    metadata::ProtectedResource,
+    principal::oidc_key,
+    state::Inactive,
+};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{json, value::RawValue};
 
-use super::Tokens;
+use super::{Tokens, peek::Peeked, proof_in};
 use crate::problem::RETRY_AFTER;
 
 /// Who stands behind a request: what a token says that was issued for this resource, holds now, and came
@@ -152,7 +161,7 @@ fn metadata_url(resource: &str) -> Option<String> {
 impl Tokens {
     /// The resource that the MCP server `server` is (RFC 8707): `aud` of tokens for it.
     pub(crate) fn resource_of(&self, server: &str) -> String {
-        format!("{}/mcp/{server}", self.url)
+        format!("{}/mcp/{server}", self.settings.issuer)
     }
 
     /// Verifies the token of a request to `resource`: one of Deed's own, or an access token of a trusted
@@ -163,15 +172,215 @@ impl Tokens {
     /// # Errors
     /// How the client is answered.
     pub(crate) async fn verify(
-        &self,
+        self: &Arc<Self>,
         headers: &HeaderMap,
-        _method: &Method,
-        _url: &str,
+        method: &Method,
+        url: &str,
         resource: &str,
     ) -> Result<Presented, Challenge> {
-        if !headers.contains_key(header::AUTHORIZATION) {
+        let shown = Shown::of(headers, resource)?;
+        if self.ready().await.is_err() {
+            return Err(Challenge::unavailable(resource, "the log cannot be read"));
+        }
+        let prepared = self.trusted.prepare(shown.token.expose()).await;
+        prepared.map_err(|why| Challenge::unavailable(resource, why))?;
+        let (method, url, at) = (method.as_str().to_owned(), url.to_owned(), resource.to_owned());
+        let verified = self.work(move |tokens| tokens.believe(&shown, &method, &url, &at, now())).await;
+        verified.unwrap_or_else(|| Err(Challenge::unavailable(resource, "the server is stopping")))
+    }
+
+    fn believe(
+        &self,
+        shown: &Shown,
+        method: &str,
+        url: &str,
+        resource: &str,
+        now: Timestamp,
+    ) -> Result<Presented, Challenge> {
+        let token = shown.token.expose();
+        let invalid = |error: VerifyError| Challenge::invalid(resource, error.to_string());
+        let issuer = Peeked::of(token).iss.ok_or_else(|| invalid(VerifyError::Missing("iss")))?;
+        let (presented, bound_to) = if issuer == self.settings.issuer {
+            let own = self.signing.issuer().verify_for(token, resource, now).map_err(invalid)?;
+            self.holds(own.terms(), own.fingerprint(), now).map_err(|error| match error {
+                Lapsed::Inactive(why) => Challenge::invalid(resource, why),
+                Lapsed::Unknown(why) => Challenge::unavailable(resource, why),
+            })?;
+            (self.of_own(&own), own.terms().bound_to)
+        } else {
+            let trust = self.trusted.now().at_resource(&issuer, resource);
+            let trust = trust.ok_or_else(|| invalid(VerifyError::Issuer))?;
+            let subject = trust.subject(token, TokenType::AccessToken, &self.signing.issuer(), now);
+            let subject = subject.map_err(invalid)?;
+            let presented = self.of_outside(&issuer, &subject);
+            self.refuse_stopped(&presented, resource)?;
+            (presented, subject.bound_to())
+        };
+        if shown.is_bound != bound_to.is_some() || self.settings.policy.requires_proof && bound_to.is_none() {
+            let why = "a token that is bound to a key is shown as `Authorization: DPoP`, with a proof; any other as `Bearer`";
+            return Err(Challenge::proof(resource, why));
+        }
+        if bound_to.is_some() {
+            let wrong = |error: ProofError| Challenge::proof(resource, error.to_string());
+            let proof = shown.proof.as_deref().ok_or_else(|| wrong(ProofError::Absent))?;
+            let proof = self.proof(proof, method, url, Some(token), now).map_err(wrong)?;
+            check_binding(bound_to, Some(&proof)).map_err(wrong)?;
+        }
+        Ok(presented)
+    }
+
+    /// Whether a token of ours holds: neither it nor anything it was made from was revoked, and nobody and
+    /// nothing in it is suspended.
+    pub(super) fn holds(
+        &self,
+        terms: &Terms,
+        fingerprint: Fingerprint,
+        now: Timestamp,
+    ) -> Result<(), Lapsed> {
+        self.book.state().check(&terms.jti, now).map_err(|why| Lapsed::Inactive(why.to_string()))?;
+        let mut names = self.book.lineage(&terms.jti);
+        names.push(fingerprint.to_string());
+        let chain = terms.chain.iter().map(|hop| hop.key.as_str());
+        let principals: Vec<&str> = [terms.subject.as_str()].into_iter().chain(chain).collect();
+        let names = names.iter().map(String::as_str);
+        let found = self.stops.find(&self.ledger, &terms.tenant, principals, names);
+        match found.map_err(|error| Lapsed::Unknown(error.to_string()))? {
+            Some(_) => Err(Lapsed::Inactive(Inactive::Suspended.to_string())),
+            None => Ok(()),
+        }
+    }
+
+    fn refuse_stopped(&self, presented: &Presented, resource: &str) -> Result<(), Challenge> {
+        let keys = presented.initiator.iter().chain([&presented.executor]).chain(&presented.chain);
+        let keys: Vec<&str> = keys.filter_map(|who| who.key.as_deref()).collect();
+        let names = presented.lineage.iter().map(String::as_str);
+        let found = self.stops.find(&self.ledger, &presented.tenant, keys, names);
+        match found.map_err(|error| Challenge::unavailable(resource, error.to_string()))? {
+            Some(_) => Err(Challenge::invalid(resource, Inactive::Suspended.to_string())),
+            None => Ok(()),
+        }
+    }
+
+    fn of_own(&self, own: &OwnToken) -> Presented {
+        let terms = own.terms();
+        let fingerprint = own.fingerprint().to_string();
+        let mut lineage = self.book.lineage(&terms.jti);
+        lineage.push(fingerprint.clone());
+        // Whoever acts for nobody is the executor alone.
+        let initiator = (!terms.chain.is_empty()).then(|| who(&terms.subject, terms.subject_kind));
+        let between = terms.chain.iter().skip(1).rev().map(|hop| who(&hop.key, hop.kind));
+        let credential = Credential {
+            expires: Some(seconds(terms.expires)),
+            fingerprint: Some(fingerprint.into()),
+            issued: Some(seconds(terms.issued)),
+            issuer: Some(self.settings.issuer.as_str().into()),
+            jti: Some(terms.jti.as_str().into()),
+            parent: terms.parent.as_deref().map(Text::from),
+            scopes: terms.scope.words().map(Text::from).collect(),
+            kind: Some(Text::from(if terms.bound_to.is_some() { "dpop" } else { "bearer" })),
+            ..Credential::default()
+        };
+        Presented {
+            initiator,
+            executor: who(terms.actor(), terms.actor_kind()),
+            chain: between.collect(),
+            credential: json_of(&credential),
+            tenant: terms.tenant.clone(),
+            scope: terms.scope.clone(),
+            details: terms.details.clone(),
+            task: terms.task.clone(),
+            grant: terms.jti.parse().ok(),
+            lineage,
+            expires: seconds(terms.expires),
+        }
+    }
+
+    /// A person's token that their client shows by itself: the client acts.
+    fn of_outside(&self, issuer: &str, subject: &Subject) -> Presented {
+        let fingerprint = subject.fingerprint().to_string();
+        let person = who(subject.key(), subject.kind());
+        let acting = subject.client().map(|client| match self.trusted.client(issuer, client) {
+            Some(agent) => agent.clone(),
+            // The issuer says which client, and nobody what it is.
+            None => {
+                Who { name: Some(client.to_owned()), ..who(&oidc_key(issuer, client), PrincipalType::Agent) }
+            }
+        });
+        let (initiator, executor) = match (subject.kind(), acting) {
+            // A program that signed in for itself.
+            (PrincipalType::Human, Some(agent)) => (Some(person), agent),
+            (PrincipalType::Human, None) => (Some(person), Who::unknown()),
+            (_, Some(agent)) if agent.name.is_none() => (None, agent),
+            (_, _) => (None, person),
+        };
+        let scope = subject.scope();
+        let credential = Credential {
+            expires: Some(seconds(subject.expires())),
+            fingerprint: Some(fingerprint.as_str().into()),
+            issuer: Some(issuer.into()),
+            scopes: scope.words().map(Text::from).collect(),
+            kind: Some(Text::from(if subject.bound_to().is_some() { "dpop" } else { "bearer" })),
+            ..Credential::default()
+        };
+        Presented {
+            initiator,
+            executor,
+            chain: subject.chain().iter().rev().map(|hop| who(&hop.key, hop.kind)).collect(),
+            credential: json_of(&credential),
+            tenant: subject.tenant().to_owned(),
+            scope: scope.clone(),
+            details: subject.details(),
+            task: None,
+            grant: None,
+            lineage: vec![fingerprint],
+            expires: seconds(subject.expires()),
+        }
+    }
+}
+
+/// Why a token of ours does not hold.
+pub(super) enum Lapsed {
+    Inactive(String),
+    /// It cannot be told.
+    Unknown(String),
+}
+
+/// A token as it was shown.
+struct Shown {
+    token: Secret,
+    /// By the scheme `DPoP`.
+    is_bound: bool,
+    proof: Option<String>,
+}
+
+impl Shown {
+    fn of(headers: &HeaderMap, resource: &str) -> Result<Self, Challenge> {
+        let mut values = headers.get_all(header::AUTHORIZATION).iter();
+        let value = values.next().ok_or_else(|| Challenge::absent(resource))?;
+        if values.next().is_some() {
+            return Err(Challenge::malformed(resource, "`Authorization` is there twice"));
+        }
+        let split = value.to_str().ok().and_then(|value| value.split_once(' '));
+        let (scheme, token) =
+            split.ok_or_else(|| Challenge::malformed(resource, "`Authorization` holds no token"))?;
+        let is_bound = scheme.eq_ignore_ascii_case("dpop");
+        if !is_bound && !scheme.eq_ignore_ascii_case("bearer") {
             return Err(Challenge::absent(resource));
         }
-        Err(Challenge::unavailable(resource, "the token service is not set up"))
+        let proof = proof_in(headers).map_err(|error| Challenge::proof(resource, error.to_string()))?;
+        Ok(Shown { token: Secret::new(token.trim().to_owned()), is_bound, proof: proof.map(str::to_owned) })
     }
+}
+
+fn who(key: &str, kind: PrincipalType) -> Who {
+    Who { kind, key: Some(key.to_owned()), name: None, instance: None }
+}
+
+fn seconds(seconds: i64) -> Timestamp {
+    Timestamp(seconds.saturating_mul(1_000_000))
+}
+
+fn json_of(credential: &Credential<'_>) -> Box<RawValue> {
+    // A structure of texts and times is always JSON.
+    serde_json::value::to_raw_value(credential).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }

@@ -17,3 +17,4 @@ mod records;
 mod sql;
 mod stop;
 mod support;
+mod tokens;

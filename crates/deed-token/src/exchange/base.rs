@@ -68,15 +68,8 @@ impl Base {
             Some(_) => 0,
             None => usize::from(policy.deepest).saturating_sub(chain.len()),
         };
-        let honoured = outside.scope.as_ref().filter(|_| issuer.honours_scope);
-        // Nothing unless somebody said what: the token, or the operator for its issuer.
-        let scope = match (honoured, &issuer.ceiling.scope) {
-            (Some(scope), Some(ceiling)) => scope.and(ceiling),
-            (Some(scope), None) | (None, Some(scope)) => scope.clone(),
-            (None, None) => Scope::default(),
-        };
         let end = outside.expires.min(now.saturating_add(policy.longest_grant));
-        let mut base = Base::root(&outside.principal.key, actor, scope, end);
+        let mut base = Base::root(&outside.principal.key, actor, outside.scope(), end);
         base.parent.subject_kind = outside.principal.kind;
         base.open_details = outside.details.is_none() && issuer.ceiling.details.is_some();
         base.parent.details = outside.details.clone().unwrap_or_default();
