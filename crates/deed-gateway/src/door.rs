@@ -32,6 +32,8 @@ pub struct Caller {
     pub grant: Option<RecordId>,
     /// Names of all credentials that the shown one was derived from.
     pub lineage: Vec<String>,
+    /// What the credential was given for.
+    pub task: Option<String>,
 }
 
 impl Caller {
@@ -137,7 +139,7 @@ impl Door {
             uri: named.uri.filter(|_| method.starts_with("resources/")).map(|uri| uri.to_string()),
             arguments: arguments.map(ToOwned::to_owned),
             definition,
-            task: None,
+            task: self.caller.task.clone(),
             credential: self.caller.credential.clone(),
             grant: self.caller.grant,
             lineage: self.caller.lineage.clone(),

@@ -102,6 +102,11 @@ impl Endpoint {
         json(status, text)
     }
 
+    /// As [`Endpoint::refuse`], without a record: for floods of strangers.
+    pub fn turn_away(why: &str, status: StatusCode) -> Reply {
+        json(status, message::error(None, refusal::INVALID_REQUEST, why, None))
+    }
+
     /// Waits until the ends of what was done are recorded, but no longer than `patience`.
     pub async fn finish(&self, patience: Duration) {
         let lanes: Vec<Lane> =

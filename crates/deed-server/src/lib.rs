@@ -28,6 +28,7 @@ mod problem;
 mod routes;
 mod serve;
 pub mod settings;
+mod strangers;
 mod tokens;
 
 pub use engine::{AskError, Engine, EngineError, EngineOptions, RebuildError, Rebuilt};

@@ -14,7 +14,7 @@ use deed_gateway::{
     http::{Endpoint, Reply, Upstream},
 };
 use deed_record::PrincipalType;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
 
 use crate::{
     api::Named,
@@ -23,19 +23,23 @@ use crate::{
     body::Received,
     engine::Engine,
     force::TENANT,
-    problem::{Kind, Problem},
+    problem::{self, Kind, Problem},
     settings::{McpServer, Right},
+    strangers::Strangers,
+    tokens::{Challenge, Presented, Tokens},
 };
 
 /// The MCP servers of this gateway.
 pub(crate) struct Gateway {
     servers: BTreeMap<String, Served>,
+    strangers: Strangers,
 }
 
 struct Served {
     endpoint: Arc<Endpoint>,
     /// Who comes, where no token says so.
     caller: Caller,
+    requires_token: Option<bool>,
 }
 
 impl Gateway {
@@ -45,7 +49,7 @@ impl Gateway {
     /// A file with a header's value cannot be read, or the system's certificates cannot.
     pub(crate) fn new(engine: &Engine) -> io::Result<Self> {
         let served = |(name, server): (&String, &McpServer)| {
-            let McpServer { url, headers, silence, wait, executor, initiator } = server;
+            let McpServer { url, headers, silence, wait, executor, initiator, require_token } = server;
             let headers = headers
                 .iter()
                 .map(|(name, file)| header_of(name, file))
@@ -54,10 +58,10 @@ impl Gateway {
             let endpoint = Endpoint::new(name, upstream, engine.decision_point(), *wait);
             let caller =
                 Caller { initiator: initiator.clone(), executor: executor.clone(), ..Caller::default() };
-            Ok((name.clone(), Served { endpoint, caller }))
+            Ok((name.clone(), Served { endpoint, caller, requires_token: *require_token }))
         };
         let servers = engine.settings().mcp.iter().map(served).collect::<io::Result<_>>()?;
-        Ok(Gateway { servers })
+        Ok(Gateway { servers, strangers: Strangers::default() })
     }
 
     /// Waits until the ends of what was done are recorded, but no longer than `patience`.
@@ -98,16 +102,9 @@ pub(crate) async fn take(
         return Err(Problem::new(Kind::NotFound, why));
     };
     let (parts, body) = request.into_parts();
-    let admission = parts.extensions.get::<Admission>().cloned();
-    let admitted = match admission {
-        Some(Admission(admitted)) => admitted.and_then(|caller| served.caller_of(&caller)),
-        // INVARIANT: every listener asks the gate first (`serve::connection`).
-        None => Err(Problem::new(Kind::Internal, "the request passed no gate")),
-    };
-    let admitted = admitted.and_then(|admitted| same_origin(&parts.headers).map(|()| admitted));
-    let (caller, tenant) = match admitted {
+    let (caller, tenant) = match served.admit(&app, &server, &parts).await {
         Ok(admitted) => admitted,
-        Err(problem) => return Ok(served.turn_away(&problem).await.map(Body::new)),
+        Err(refusal) => return Ok(served.turn_away(&app, refusal).await.map(Body::new)),
     };
     let received = Received::read(&app, &parts.headers, body).await?;
     let body = received.plain()?;
@@ -115,9 +112,46 @@ pub(crate) async fn take(
     Ok(served.endpoint.take(caller, &tenant, request).await.map(Body::new))
 }
 
+/// Somebody who is not let in.
+struct TurnedAway {
+    /// Why, in a word and in a sentence.
+    sort: &'static str,
+    why: String,
+    status: StatusCode,
+    /// What the client can do about it.
+    headers: HeaderMap,
+}
+
 impl Served {
     /// Who comes, and whose records are made.
-    fn caller_of(&self, admitted: &Admitted) -> Result<(Caller, String), Problem> {
+    async fn admit(&self, app: &App, server: &str, parts: &Parts) -> Result<(Caller, String), TurnedAway> {
+        let admitted = match parts.extensions.get::<Admission>() {
+            Some(Admission(admitted)) => admitted.clone(),
+            // INVARIANT: every listener asks the gate first (`serve::connection`).
+            None => Err(Problem::new(Kind::Internal, "the request passed no gate")),
+        };
+        same_origin(&parts.headers).map_err(TurnedAway::from)?;
+        let tokens = app.engine.tokens();
+        let shows_token = parts.headers.contains_key(header::AUTHORIZATION);
+        match (admitted, tokens) {
+            (Ok(caller), _) if caller.token_name().is_some() => Ok(self.of_gate(&caller)?),
+            // A token that is none of the settings' may be one that was issued.
+            (Err(problem), Some(tokens)) if problem.kind() == Kind::Unauthenticated => {
+                Ok(self.of_token(tokens, server, parts).await?)
+            }
+            (Ok(_), Some(tokens)) if shows_token || self.requires_token.unwrap_or(true) => {
+                Ok(self.of_token(tokens, server, parts).await?)
+            }
+            (Ok(_), None) if self.requires_token == Some(true) => {
+                Err(Problem::new(Kind::Unauthenticated, "a token is needed").into())
+            }
+            (Ok(caller), _) => Ok(self.of_gate(&caller)?),
+            (Err(problem), _) => Err(problem.into()),
+        }
+    }
+
+    /// Whoever needs no token, or has one of the settings.
+    fn of_gate(&self, admitted: &Admitted) -> Result<(Caller, String), Problem> {
         admitted.require(Right::Mcp)?;
         let mut caller = self.caller.clone();
         if let Some(name) = admitted.token_name() {
@@ -132,19 +166,55 @@ impl Served {
         Ok((caller, admitted.tenant().unwrap_or(TENANT).to_owned()))
     }
 
+    /// Whoever shows a token that was issued for this server: it says who acts, and for whom.
+    async fn of_token(
+        &self,
+        tokens: &Arc<Tokens>,
+        server: &str,
+        parts: &Parts,
+    ) -> Result<(Caller, String), Challenge> {
+        let resource = tokens.resource_of(server);
+        let presented = tokens.verify(&parts.headers, &parts.method, &resource, &resource).await?;
+        let Presented { initiator, executor, chain, credential, grant, lineage, task, tenant, .. } =
+            presented;
+        let (executor, credential) = (Some(executor), Some(credential));
+        Ok((Caller { initiator, executor, chain, credential, grant, lineage, task }, tenant))
+    }
+
     /// Whoever is not let in is recorded too, and knows nothing more afterwards.
-    async fn turn_away(&self, problem: &Problem) -> Reply {
+    async fn turn_away(&self, app: &App, refusal: TurnedAway) -> Reply {
+        let TurnedAway { sort, why, status, headers } = refusal;
+        let mut reply = match app.gateway.strangers.admit() {
+            true => self.endpoint.refuse(Caller::default(), TENANT, sort, &why, status).await,
+            false => Endpoint::turn_away(&why, status),
+        };
+        reply.headers_mut().extend(headers);
+        reply
+    }
+}
+
+impl From<Problem> for TurnedAway {
+    fn from(problem: Problem) -> Self {
         let (sort, status) = match problem.kind() {
             Kind::Unauthenticated => ("unauthenticated", StatusCode::UNAUTHORIZED),
             Kind::ForeignSite | Kind::Misdirected => ("foreign_site", StatusCode::FORBIDDEN),
             Kind::Forbidden => ("forbidden", StatusCode::FORBIDDEN),
             kind => ("not_let_in", kind.status()),
         };
-        let mut reply = self.endpoint.refuse(Caller::default(), TENANT, sort, problem.detail(), status).await;
-        if status == StatusCode::UNAUTHORIZED {
-            reply.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        let mut headers = HeaderMap::new();
+        problem::add_headers(problem.kind(), &mut headers);
+        TurnedAway { sort, why: problem.detail().to_owned(), status, headers }
+    }
+}
+
+impl From<Challenge> for TurnedAway {
+    fn from(challenge: Challenge) -> Self {
+        TurnedAway {
+            sort: challenge.error().unwrap_or("unauthenticated"),
+            why: challenge.why().to_owned(),
+            status: challenge.status(),
+            headers: challenge.headers(),
         }
-        reply
     }
 }
 

@@ -20,7 +20,6 @@ mod exchange;
 mod fetch;
 mod peek;
 mod pem;
-#[cfg_attr(not(test), expect(dead_code, reason = "the MCP door over HTTP asks it"))]
 mod resource;
 mod signing;
 mod stops;
@@ -30,8 +29,8 @@ mod trusted;
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use deed_ledger::{AppendError, Ledger, LedgerError, Sender, now};
@@ -47,11 +46,10 @@ use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
 pub(crate) use self::clients::Asking;
 pub(crate) use self::exchange::Reply;
-#[cfg_attr(not(test), expect(unused_imports, reason = "the MCP door over HTTP names them"))]
 pub(crate) use self::resource::{Challenge, Presented};
 pub use self::signing::SigningError;
 use self::{book::Book, peek::Peeked, signing::Signing, stops::Stops, trusted::Trusted};
-use crate::settings::TokenSettings;
+use crate::{settings::TokenSettings, strangers::Strangers};
 
 /// How far the time of a proof of possession may lie from now, in seconds.
 const WINDOW: i64 = 60;
@@ -59,10 +57,6 @@ const WINDOW: i64 = 60;
 const LONGEST_ASSERTION: f64 = 300.0;
 /// One-time tokens that are remembered: each until it has expired, which is soon.
 const MOST_USED: usize = 200_000;
-/// Refusals of those who are nobody, that are recorded at once, and in each second.
-const MOST_STRANGERS: f64 = 200.0;
-const STRANGERS: f64 = 20.0;
-
 /// The header of a proof of possession (RFC 9449, section 4.1).
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 
@@ -101,7 +95,7 @@ pub(crate) struct Tokens {
     forgotten: Option<Timestamp>,
     /// Signatures are verified and made on as many threads as there are cores.
     turns: Semaphore,
-    strangers: Mutex<(f64, Instant)>,
+    strangers: Strangers,
     /// How long a record may take to be durable.
     patience: Duration,
 }
@@ -128,7 +122,7 @@ impl Tokens {
             used: Mutex::new(ReplaySet::new(MOST_USED)),
             forgotten: last.map(|last| book::recorded(&ledger, last)).transpose()?,
             turns: Semaphore::new(cores),
-            strangers: Mutex::new((MOST_STRANGERS, Instant::now())),
+            strangers: Strangers::default(),
             settings: settings.clone(),
             patience,
             ledger,
@@ -188,16 +182,6 @@ impl Tokens {
             return Err(VerifyError::Replayed.into());
         }
         Proof::verify(proof, Expected { method, uri, token, nonce: None, window: WINDOW }, now, &self.used)
-    }
-
-    /// Whether one more refusal of somebody unknown may be recorded.
-    fn admits_stranger(&self) -> bool {
-        let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
-        let (left, at) = *strangers;
-        let left = (left + at.elapsed().as_secs_f64() * STRANGERS).min(MOST_STRANGERS);
-        let admits = left >= 1.0;
-        *strangers = (if admits { left - 1.0 } else { left }, Instant::now());
-        admits
     }
 
     /// Records what the service did; returns when that is durable.

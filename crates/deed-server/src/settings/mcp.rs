@@ -29,6 +29,8 @@ pub struct McpServer {
     pub silence: Duration,
     /// How long a call waits for a human.
     pub wait: Duration,
+    /// Whether nobody comes without a token; `None` asks for one where there is a token service.
+    pub require_token: Option<bool>,
 }
 
 /// As the file has it.
@@ -46,6 +48,7 @@ pub(super) struct McpTable {
     initiator: Option<Spanned<String>>,
     silence_seconds: Option<Spanned<i64>>,
     wait_seconds: Option<Spanned<i64>>,
+    require_token: Option<bool>,
 }
 
 /// Headers that are the protocol's, and nobody's to set.
@@ -93,6 +96,7 @@ impl McpTable {
             initiator: self.initiator.as_ref().map(who).transpose()?,
             silence: seconds(self.silence_seconds, 1..=86_400, SILENCE)?,
             wait: seconds(self.wait_seconds, 0..=3600, WAIT)?,
+            require_token: self.require_token,
         })
     }
 }

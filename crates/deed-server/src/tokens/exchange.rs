@@ -175,7 +175,7 @@ impl Tokens {
     pub(super) async fn refuse(&self, refused: Refused) -> Reply {
         let Refused { error, subject, actor } = refused;
         // Whoever is nobody cannot fill the disk: nothing is decided for so many.
-        if actor.is_none() && !self.admits_stranger() {
+        if actor.is_none() && !self.strangers.admit() {
             return Reply::unavailable("too many requests by unknown clients at once; try again");
         }
         let record = record::refusal(&error, subject.as_ref(), actor.as_ref(), now());

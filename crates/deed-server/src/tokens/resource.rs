@@ -22,6 +22,7 @@ use crate::problem::RETRY_AFTER;
 /// Who stands behind a request: what a token says that was issued for this resource, holds now, and came
 /// with the proof that it needs.
 #[derive(Clone, Debug)]
+#[cfg_attr(not(test), expect(dead_code, reason = "what policies need of it stands in the credential"))]
 pub(crate) struct Presented {
     /// On whose behalf; `None` where the executor acts for itself.
     pub(crate) initiator: Option<Who>,
@@ -87,6 +88,7 @@ impl Challenge {
     }
 
     /// The token holds, but what is asked takes more than it allows: `scope`.
+    #[cfg_attr(not(test), expect(dead_code, reason = "policies say which scope is enough"))]
     pub(crate) fn scope(resource: &str, scope: &str) -> Self {
         let why = format!("it takes the scope `{scope}`");
         let challenge = Challenge::new(resource, StatusCode::FORBIDDEN, "insufficient_scope", why);

@@ -76,6 +76,7 @@ fn server(url: &str) -> McpServer {
         initiator: None,
         silence: Duration::from_secs(20),
         wait: Duration::ZERO,
+        require_token: None,
     }
 }
 
