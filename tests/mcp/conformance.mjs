@@ -1,0 +1,91 @@
+// Runs the official conformance suites against a server directly and through Deed, and holds the results against each other,
+// scenario by scenario and check by check. What the server fails directly it has to fail in the same way through Deed.
+import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { run } from './processes.mjs';
+
+export const SUITES = [
+  { name: '0.2 default', command: 'conformance-0.2', args: [] },
+  { name: '0.2 requirements 2026-07-28', command: 'conformance-0.2', args: ['--requirements', '2026-07-28'] },
+  { name: '0.2 requirements 2025-11-25', command: 'conformance-0.2', args: ['--requirements', '2025-11-25'] },
+  { name: '0.1 all', command: 'conformance-0.1', args: ['--suite', 'all'] },
+];
+
+/** The checks of each scenario of one run of a suite, in the order in which they were made. */
+async function results(suite, url) {
+  const folder = await mkdtemp(join(tmpdir(), 'conformance-'));
+  try {
+    const program = join('node_modules', suite.command, 'dist', 'index.js');
+    const ran = await run(process.execPath, [program, 'server', '--url', url, '-o', folder, ...suite.args]);
+    const scenarios = new Map();
+    for (const name of (await readdir(folder)).sort()) {
+      const scenario = name.replace(/^server-/, '').replace(/-\d{4}-\d\d-\d\dT[\d-]+Z$/, '');
+      scenarios.set(scenario, JSON.parse(await readFile(join(folder, name, 'checks.json'), 'utf8')));
+    }
+    if (scenarios.size === 0) throw new Error(`${suite.name}: nothing ran\n${ran.stdout}${ran.stderr}`);
+    return scenarios;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+// What differs between two runs against one server: times, ids that are made up anew, and where the endpoint is.
+const VOLATILE = [
+  [/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, 'TIME'],
+  [/\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT/g, 'TIME'],
+  [/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, 'UUID'],
+  [/(localhost|127\.0\.0\.1):\d+(\/mcp(\/\w+)?)?/g, 'ENDPOINT'],
+  [/\(id: [^)]*\)/g, '(id: OPAQUE)'],
+];
+// Named by the suites or the protocol as opaque: made up by the server, and given back as they came.
+const OPAQUE = new Set([
+  'requestState', 'eventId', 'lastEventId', 'lastEventIdUsed', 'last-event-id', 'subscriptionId', 'io.modelcontextprotocol/subscriptionId',
+]);
+
+function plain(value, key, parent) {
+  if (OPAQUE.has(key) || (key === 'id' && typeof parent?.data === 'string')) return value === undefined || value === null ? value : 'OPAQUE';
+  if (typeof value === 'string') return VOLATILE.reduce((text, [pattern, instead]) => text.replace(pattern, instead), value);
+  if (Array.isArray(value)) return value.map((item) => plain(item));
+  if (value === null || typeof value !== 'object') return value;
+  const names = Object.keys(value).sort();
+  return Object.fromEntries(names.map((name) => [name, plain(value[name], name, value)]));
+}
+
+const verdict = (check) => `${check.status} ${check.id} ${check.name}`;
+const full = ({ status, id, name, errorMessage, details }) => JSON.stringify(plain({ status, id, name, errorMessage, details }));
+
+/** How two runs of one scenario differ: in a verdict, or in what was seen on the way to the same verdict. */
+function differences(direct, through) {
+  const found = [];
+  for (let at = 0; at < Math.max(direct.length, through.length); at += 1) {
+    const [a, b] = [direct[at], through[at]];
+    if (a === undefined || b === undefined || verdict(a) !== verdict(b)) {
+      found.push({ kind: 'verdict', direct: a && `${verdict(a)} ${a.errorMessage ?? ''}`, through: b && `${verdict(b)} ${b.errorMessage ?? ''}` });
+    } else if (full(a) !== full(b)) {
+      found.push({ kind: 'detail', direct: full(a), through: full(b) });
+    }
+  }
+  return found;
+}
+
+const count = (checks, status) => checks.filter((check) => check.status === status).length;
+const summary = (checks) => (checks ? `${count(checks, 'SUCCESS')} passed, ${count(checks, 'FAILURE')} failed` : 'did not run');
+
+/** Runs the suites; prints a line for each scenario and what differs; the number of scenarios that differ. */
+export async function conformance(direct, through, print, suites = SUITES) {
+  let differing = 0;
+  for (const suite of suites) {
+    const expected = await results(suite, direct);
+    const got = await results(suite, through);
+    print(`\n${suite.name}: ${expected.size} scenarios`);
+    for (const scenario of new Set([...expected.keys(), ...got.keys()])) {
+      const [a, b] = [expected.get(scenario), got.get(scenario)];
+      const found = differences(a ?? [], b ?? []);
+      if (found.length > 0) differing += 1;
+      print(`  ${found.length === 0 ? 'same     ' : 'DIFFERENT'} ${scenario.padEnd(46)} ${summary(a)}${found.length === 0 ? '' : ` | through Deed: ${summary(b)}`}`);
+      for (const { kind, direct: was, through: is } of found) print(`      ${kind}\n        directly     ${was ?? '-'}\n        through Deed ${is ?? '-'}`);
+    }
+  }
+  return differing;
+}

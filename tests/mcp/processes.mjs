@@ -1,0 +1,76 @@
+// Starts what the tests stand on: a server, Deed before it, and short commands. Everything started here ends with the tests.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+const running = new Set();
+const STARTED = 20_000; // milliseconds until a program must have said where it listens
+
+/** Starts a program and waits for the first line of its output that `address` finds something in. */
+export async function start(command, args, address, options = {}) {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
+  running.add(child);
+  child.once('exit', () => running.delete(child));
+  let said = '';
+  child.stderr.on('data', (data) => { said = (said + data).slice(-20_000); });
+  const found = new Promise((resolve, reject) => {
+    const fail = (why) => reject(new Error(`${command} ${args.join(' ')}: ${why}\n${said}`));
+    const timer = setTimeout(() => fail('did not say where it listens'), STARTED);
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      const match = address.exec(line);
+      if (match) { clearTimeout(timer); resolve(match[1]); }
+    });
+    child.once('error', (error) => fail(error.message));
+    child.once('exit', (code) => { clearTimeout(timer); fail(`ended with ${code}`); });
+  });
+  return { at: await found, errors: () => said, stop: () => stop(child) };
+}
+
+async function stop(child) {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, 'exit');
+  child.kill('SIGTERM');
+  const timer = setTimeout(() => child.kill('SIGKILL'), 5_000);
+  await ended;
+  clearTimeout(timer);
+}
+
+/** Stops what is still running, for the end of the tests. */
+export async function stopAll() {
+  await Promise.all([...running].map(stop));
+}
+
+/** Runs a command to its end. */
+export async function run(command, args, options = {}) {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
+  const output = { stdout: '', stderr: '' };
+  for (const stream of ['stdout', 'stderr']) {
+    child[stream].setEncoding('utf8');
+    child[stream].on('data', (data) => { output[stream] += data; });
+  }
+  const [code, signal] = await once(child, 'close');
+  return { code: code ?? signal, ...output };
+}
+
+/** The fixtures' server. */
+export const fixtureServer = () => start(process.execPath, ['server.mjs'], /^(http:.*)$/);
+
+/** A new store with Deed in front of the named servers; `url` gives the address of one of them through the gateway. */
+export async function gateway(deed, servers) {
+  const data = await mkdtemp(join(tmpdir(), 'deed-mcp-'));
+  const config = Object.entries(servers).map(([name, url]) => `[mcp.${name}]\nurl = "${url}"\n`).join('\n');
+  await writeFile(join(data, 'deed.toml'), config);
+  const args = ['serve', '--data', data, '--listen', '127.0.0.1:0', '--otlp-grpc', 'off', '--otlp-http', 'off'];
+  const serving = await start(deed, args, /^http ([\d.:]+)$/);
+  return {
+    data,
+    errors: serving.errors,
+    url: (name) => `http://${serving.at}/mcp/${name}`,
+    ask: (...words) => run(deed, [...words, '--data', data]),
+    stop: serving.stop,
+    remove: () => rm(data, { recursive: true, force: true }),
+  };
+}
