@@ -1,24 +1,37 @@
 // Holds Deed's gateway to being transparent: whatever a client does has to end in the same way with and without Deed.
+//   DEED         the program
 //   SERVER_URL   a server to run the conformance suites against, instead of the fixtures here
-//   GATEWAY_URL  what to compare it with, instead of `deed serve` in front of it
-//   DEED         the program, where no gateway is given
-import { conformance, SUITES } from './conformance.mjs';
-import { fixtureServer, gateway, stopAll } from './processes.mjs';
+//   GATEWAY_URL  what stands before it, instead of `deed serve`: then only the suites are run
+//   ONLY         `conformance` or `clients`
+//   SUITE        how the names of the suites to run begin
+import { clients, serversBehind } from './clients.mjs';
+import { conformance } from './conformance.mjs';
+import { gateway, http, stopAll } from './processes.mjs';
 import { recorded } from './records.mjs';
 
 const print = (line) => console.log(line);
-const { SERVER_URL, GATEWAY_URL, DEED, SUITE } = process.env;
-const server = SERVER_URL ?? (await fixtureServer()).at;
-const deed = GATEWAY_URL === undefined ? await gateway(DEED, { fixtures: server }) : undefined;
-let wrong = 0;
+const { SERVER_URL, GATEWAY_URL, DEED, ONLY, SUITE } = process.env;
+
+async function everything() {
+  const server = SERVER_URL ?? (await http.fixtures()).at;
+  if (GATEWAY_URL) return conformance(server, GATEWAY_URL, print, SUITE);
+  const behind = ONLY === 'conformance' ? new Map() : await serversBehind();
+  const urls = Object.fromEntries([...behind].map(([name, { at }]) => [name, at]));
+  const deed = await gateway(DEED, { fixtures: server, ...urls });
+  let wrong = 0;
+  if (ONLY !== 'clients') wrong += await conformance(server, deed.url('fixtures'), print, SUITE);
+  if (ONLY !== 'conformance') wrong += await clients(deed, behind, print);
+  wrong += await recorded(deed, print);
+  if (wrong > 0) print(`\nwhat Deed said:\n${deed.errors()}\nits store is kept: ${deed.data}`);
+  else await deed.remove();
+  return wrong;
+}
+
+let wrong;
 try {
-  const suites = SUITES.filter((suite) => suite.name.startsWith(SUITE ?? ''));
-  wrong += await conformance(server, GATEWAY_URL ?? deed.url('fixtures'), print, suites);
-  if (deed) wrong += await recorded(deed, print);
+  wrong = await everything();
 } finally {
   await stopAll();
 }
-if (deed && wrong > 0) print(`\nwhat Deed said:\n${deed.errors()}\nits store is kept: ${deed.data}`);
-else await deed?.remove();
 print(wrong === 0 ? '\nno difference' : `\n${wrong} differences`);
 process.exitCode = wrong === 0 ? 0 : 1;
