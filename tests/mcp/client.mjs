@@ -11,6 +11,7 @@ const info = { name: `client-${kind}`, version: '1.0.0' };
 const capabilities = { sampling: {}, elicitation: { form: {}, url: {} }, roots: { listChanged: true } };
 const notified = [];
 let asked = [];
+const askedAnyway = [];
 
 /** Fills in a form that a server sent: the default of each field, or the first value that fits. */
 function fill({ properties }) {
@@ -70,6 +71,7 @@ const does = {
   'resources/unsubscribe': (params) => client.unsubscribeResource(params),
   'roots/changed': () => client.sendRootsListChanged(),
   ping: () => client.ping(),
+  until,
   settle: ({ milliseconds }) => sleep(milliseconds),
   parallel: (_params, { steps: inner }) => Promise.all(inner.map((one) => outcome(one))),
   listen,
@@ -85,11 +87,16 @@ const does = {
   },
 };
 
+/** Waits until the server has a tool. */
+async function until({ tool }) {
+  while (!(await does['tools/list']()).tools.some(({ name }) => name === tool)) await sleep(100);
+}
+
 async function listen(filter, { steps: inner }) {
   const subscription = await client.listen(filter);
   const results = [];
   for (const one of inner) results.push(await outcome(one));
-  await sleep(200);
+  await sleep(500);
   await subscription.close();
   return { honoured: subscription.honoredFilter, results, closed: await subscription.closed };
 }
@@ -118,14 +125,16 @@ function short(_key, value) {
 
 const distinct = (list) => [...new Set(list.map((one) => JSON.stringify(one)))].sort();
 
+const CALLS = new Set(['tools/call', 'prompts/get', 'resources/read']); // what else a server asks comes when it comes
 const transcript = [{ era, server: client.getServerVersion(), capabilities: client.getServerCapabilities(), instructions: client.getInstructions() ?? null }];
 for (const one of steps) {
   if (one.era !== undefined && one.era !== era) continue;
   asked = [];
-  transcript.push({ op: one.op, ...(one.params && { params: one.params }), ...(await outcome(one)), ...(asked.length > 0 && { asked: distinct(asked) }) });
+  transcript.push({ op: one.op, ...(one.params && { params: one.params }), ...(await outcome(one)), ...(CALLS.has(one.op) && { asked: distinct(asked) }) });
+  if (!CALLS.has(one.op)) askedAnyway.push(...asked);
 }
 // They come on streams of their own, and again where a client resumes one: neither order nor number means anything.
-transcript.push({ notified: distinct(notified) });
+transcript.push({ notified: distinct(notified), asked: distinct(askedAnyway) });
 if (target.url && transport.terminateSession) await transport.terminateSession().catch((error) => transcript.push({ terminated: error.message }));
 await client.close();
 console.log(JSON.stringify(transcript, short, 1));

@@ -13,7 +13,9 @@ from mcp import Client, StdioServerParameters
 
 MODE, TARGET = sys.argv[1], json.loads(sys.argv[2])
 asked: list = []
+asked_anyway: list = []
 notified: list = []
+CALLS = {"tools/call", "prompts/get", "resources/read"}  # what else a server asks comes when it comes
 
 
 def plain(value):
@@ -69,6 +71,8 @@ async def message(incoming):
 
 
 def operations(client):
+    bypass = {"cache_mode": "bypass"}
+
     async def tools_call(params, more):
         seen = []
 
@@ -101,17 +105,20 @@ def operations(client):
             async with anyio.create_task_group() as group:
                 group.start_soon(collect, subscription)
                 results = [await outcome(client, one) for one in more["steps"]]
-                await anyio.sleep(0.2)
+                await anyio.sleep(0.5)
                 group.cancel_scope.cancel()
             return {"honoured": subscription.honored, "results": results, "events": events}
 
     async def parallel(_params, more):
         return await asyncio.gather(*(outcome(client, one) for one in more["steps"]))
 
+    async def until(params, _more):
+        while all(tool.name != params["tool"] for tool in (await client.list_tools(**bypass)).tools):
+            await anyio.sleep(0.1)
+
     async def nothing(_params, _more):
         return "not with this client"
 
-    bypass = {"cache_mode": "bypass"}
     return {
         "tools/list": lambda _p, _m: client.list_tools(**bypass),
         "prompts/list": lambda _p, _m: client.list_prompts(**bypass),
@@ -127,6 +134,7 @@ def operations(client):
         "settle": lambda p, _m: anyio.sleep(p["milliseconds"] / 1000),
         "completion/complete": complete,
         "tools/call": tools_call,
+        "until": until,
         "listen": listen,
         "parallel": parallel,
         "task": nothing,
@@ -161,6 +169,7 @@ async def main():
         era = "modern" if client.protocol_version >= "2026-07-28" else "legacy"
         transcript = [
             {
+                "era": era,
                 "version": client.protocol_version,
                 "server": plain(client.server_info),
                 "capabilities": plain(client.server_capabilities),
@@ -172,9 +181,11 @@ async def main():
                 continue
             asked.clear()
             entry = {"op": step["op"], "params": step.get("params"), **await outcome(client, step)}
-            transcript.append({**entry, "asked": distinct(asked)})
+            called = step["op"] in CALLS
+            transcript.append({**entry, "asked": distinct(asked)} if called else entry)
+            asked_anyway.extend([] if called else asked)
     # They come on streams of their own, and again where a client resumes one: neither order nor number means anything.
-    transcript.append({"notified": distinct(notified)})
+    transcript.append({"notified": distinct(notified), "asked": distinct(asked_anyway)})
     print(json.dumps(transcript, indent=1))
 
 

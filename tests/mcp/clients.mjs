@@ -75,14 +75,27 @@ async function both(one, at, deed, behind) {
   return { direct, through };
 }
 
-/** Runs every case; prints a line for each and what differs; the number of cases that differ. */
+/** How many calls of tools a plan makes in an era; a call that asks for something is made again with the answer in the newer. */
+function calls(steps, era) {
+  const mine = steps.filter((step) => step.era === undefined || step.era === era);
+  return mine.reduce((total, step) => total + (step.op === 'tools/call' ? 1 : calls(step.steps ?? [], era)), 0);
+}
+
+function made({ server }, name, [{ era }]) {
+  const cancelled = plans[server].filter((step) => step.cancel !== undefined).length;
+  return { name, calls: calls(plans[server], era), exact: era === 'legacy', cancelled };
+}
+
+/** Runs every case; prints a line for each and what differs: how many cases differ, and what each made. */
 export async function clients(deed, behind, print) {
   let differing = 0;
+  const all = [];
   const waiting = CASES.map((one, at) => ({ one, at }));
   print('\nclients and servers');
   const work = async () => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       const { direct, through } = await both(next.one, next.at, deed, behind);
+      all.push(made(next.one, `case${next.at}`, direct));
       const found = direct.length === through.length ? [] : [['number of steps', direct.length, through.length]];
       for (const [at, step] of direct.entries()) {
         const [a, b] = [JSON.stringify(step), JSON.stringify(through[at])];
@@ -97,5 +110,5 @@ export async function clients(deed, behind, print) {
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
-  return differing;
+  return { differing, made: all };
 }

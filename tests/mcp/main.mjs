@@ -2,10 +2,11 @@
 //   DEED         the program
 //   SERVER_URL   a server to run the conformance suites against, instead of the fixtures here
 //   GATEWAY_URL  what stands before it, instead of `deed serve`: then only the suites are run
-//   ONLY         `conformance` or `clients`
+//   ONLY         `conformance`, `clients` or `hostile`
 //   SUITE        how the names of the suites to run begin
 import { clients, serversBehind } from './clients.mjs';
 import { conformance } from './conformance.mjs';
+import { hostile, lenientServer } from './hostile.mjs';
 import { gateway, http, stopAll } from './processes.mjs';
 import { recorded } from './records.mjs';
 
@@ -15,13 +16,22 @@ const { SERVER_URL, GATEWAY_URL, DEED, ONLY, SUITE } = process.env;
 async function everything() {
   const server = SERVER_URL ?? (await http.fixtures()).at;
   if (GATEWAY_URL) return conformance(server, GATEWAY_URL, print, SUITE);
-  const behind = ONLY === 'conformance' ? new Map() : await serversBehind();
+  const does = (what) => ONLY === undefined || ONLY === what;
+  const behind = does('clients') ? await serversBehind() : new Map();
+  const lenient = await lenientServer();
   const urls = Object.fromEntries([...behind].map(([name, { at }]) => [name, at]));
-  const deed = await gateway(DEED, { fixtures: server, ...urls });
+  const deed = await gateway(DEED, { fixtures: server, lenient: lenient.at, ...urls });
   let wrong = 0;
-  if (ONLY !== 'clients') wrong += await conformance(server, deed.url('fixtures'), print, SUITE);
-  if (ONLY !== 'conformance') wrong += await clients(deed, behind, print);
-  wrong += await recorded(deed, print);
+  const made = [];
+  if (does('conformance')) wrong += await conformance(server, deed.url('fixtures'), print, SUITE);
+  if (does('clients')) {
+    const ran = await clients(deed, behind, print);
+    wrong += ran.differing;
+    made.push(...ran.made);
+  }
+  if (does('hostile')) wrong += await hostile(deed.url('fixtures'), { lenient: deed.url('lenient'), heard: lenient.heard }, print);
+  lenient.stop();
+  wrong += await recorded(deed, made, print);
   if (wrong > 0) print(`\nwhat Deed said:\n${deed.errors()}\nits store is kept: ${deed.data}`);
   else await deed.remove();
   return wrong;

@@ -51,7 +51,7 @@ export const memory = [
 
 const simpleData = 'data:text/plain;base64,SGVsbG8=';
 export const everything = [
-  settle(500), // the server adds tools after it has asked for the roots
+  step('until', { tool: 'simulate-research-query' }), // the server adds tools after it has asked for the roots
   ...lists,
   step('ping', undefined, legacy),
   call('echo', { message: 'žluť €\u{1f980} \\ " \u0000 \u2028' }),
@@ -89,12 +89,12 @@ export const everything = [
   step('logging/setLevel', { level: 'warning' }, legacy),
   step('resources/subscribe', { uri: 'demo://resource/dynamic/text/1' }, legacy),
   call('toggle-subscriber-updates', {}, legacy),
-  settle(200),
+  settle(500),
   call('toggle-subscriber-updates', {}, legacy),
   step('resources/unsubscribe', { uri: 'demo://resource/dynamic/text/1' }, legacy),
   step('parallel', undefined, { steps: Array.from({ length: 20 }, (_, at) => call('get-sum', { a: at, b: at })) }),
   step('roots/changed', undefined, legacy),
-  settle(300),
+  settle(1000),
 ];
 
 const watch = 'test://watched-resource';
@@ -131,11 +131,11 @@ export const fixtures = [
   call('test_tool_with_logging'),
   step('resources/subscribe', { uri: watch }, legacy),
   call('update', { uri: watch }, legacy),
-  settle(200),
+  settle(500),
   step('resources/unsubscribe', { uri: watch }, legacy),
   step('listen', { toolsListChanged: true, resourceSubscriptions: [watch] }, {
     ...modern, steps: [call('test_trigger_tool_change'), call('test_trigger_prompt_change'), call('update', { uri: watch }), call('update', { uri: 'test://other' })],
   }),
   step('parallel', undefined, { steps: Array.from({ length: 20 }, (_, at) => call('wait', { milliseconds: (20 - at) * 10 })) }),
-  settle(200),
+  settle(500),
 ];
