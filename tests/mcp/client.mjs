@@ -11,7 +11,7 @@ const info = { name: `client-${kind}`, version: '1.0.0' };
 const capabilities = { sampling: {}, elicitation: { form: {}, url: {} }, roots: { listChanged: true } };
 const notified = [];
 let asked = [];
-const askedAnyway = [];
+const rootsAsked = []; // by some servers whenever they like
 
 /** Fills in a form that a server sent: the default of each field, or the first value that fits. */
 function fill({ properties }) {
@@ -32,7 +32,7 @@ const answers = {
   'roots/list': () => ({ roots: [{ uri: 'file:///some/root', name: 'root' }] }),
 };
 const answer = (method) => async ({ params }) => {
-  asked.push([method, params ?? null]);
+  (method === 'roots/list' ? rootsAsked : asked).push([method, params ?? null]);
   return answers[method](params ?? {});
 };
 
@@ -125,16 +125,14 @@ function short(_key, value) {
 
 const distinct = (list) => [...new Set(list.map((one) => JSON.stringify(one)))].sort();
 
-const CALLS = new Set(['tools/call', 'prompts/get', 'resources/read']); // what else a server asks comes when it comes
 const transcript = [{ era, server: client.getServerVersion(), capabilities: client.getServerCapabilities(), instructions: client.getInstructions() ?? null }];
 for (const one of steps) {
   if (one.era !== undefined && one.era !== era) continue;
   asked = [];
-  transcript.push({ op: one.op, ...(one.params && { params: one.params }), ...(await outcome(one)), ...(CALLS.has(one.op) && { asked: distinct(asked) }) });
-  if (!CALLS.has(one.op)) askedAnyway.push(...asked);
+  transcript.push({ op: one.op, ...(one.params && { params: one.params }), ...(await outcome(one)), ...(asked.length > 0 && { asked: distinct(asked) }) });
 }
 // They come on streams of their own, and again where a client resumes one: neither order nor number means anything.
-transcript.push({ notified: distinct(notified), asked: distinct(askedAnyway) });
+transcript.push({ notified: distinct(notified), rootsAsked: distinct(rootsAsked) });
 if (target.url && transport.terminateSession) await transport.terminateSession().catch((error) => transcript.push({ terminated: error.message }));
 await client.close();
 console.log(JSON.stringify(transcript, short, 1));

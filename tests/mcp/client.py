@@ -13,9 +13,8 @@ from mcp import Client, StdioServerParameters
 
 MODE, TARGET = sys.argv[1], json.loads(sys.argv[2])
 asked: list = []
-asked_anyway: list = []
+roots_asked: list = []  # by some servers whenever they like
 notified: list = []
-CALLS = {"tools/call", "prompts/get", "resources/read"}  # what else a server asks comes when it comes
 
 
 def plain(value):
@@ -62,7 +61,7 @@ async def elicitation(_context, params):
 
 
 async def roots(_context):
-    asked.append(["roots/list", None])
+    roots_asked.append(["roots/list", None])
     return types.ListRootsResult(roots=[types.Root(uri="file:///some/root", name="root")])
 
 
@@ -181,11 +180,9 @@ async def main():
                 continue
             asked.clear()
             entry = {"op": step["op"], "params": step.get("params"), **await outcome(client, step)}
-            called = step["op"] in CALLS
-            transcript.append({**entry, "asked": distinct(asked)} if called else entry)
-            asked_anyway.extend([] if called else asked)
+            transcript.append({**entry, "asked": distinct(asked)})
     # They come on streams of their own, and again where a client resumes one: neither order nor number means anything.
-    transcript.append({"notified": distinct(notified), "asked": distinct(asked_anyway)})
+    transcript.append({"notified": distinct(notified), "roots_asked": distinct(roots_asked)})
     print(json.dumps(transcript, indent=1))
 
 

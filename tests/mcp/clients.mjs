@@ -22,6 +22,8 @@ const CASES = [
   { server: 'fixtures', over: 'http', clients: ALL },
 ].flatMap(({ clients, ...one }) => clients.map((client) => ({ ...one, client })));
 
+const title = ({ client, server, over }) => `${client} with ${server} over ${over}`;
+
 /** Servers over HTTP that Deed has to stand in front of: one for each case, for what one client does another would hear of. */
 export async function serversBehind() {
   const named = CASES.map((one, at) => [`case${at}`, one]).filter(([, one]) => one.over === 'http');
@@ -87,10 +89,10 @@ function made({ server }, name, [{ era }]) {
 }
 
 /** Runs every case; prints a line for each and what differs: how many cases differ, and what each made. */
-export async function clients(deed, behind, print) {
+export async function clients(deed, behind, print, only = '') {
   let differing = 0;
   const all = [];
-  const waiting = CASES.map((one, at) => ({ one, at }));
+  const waiting = CASES.map((one, at) => ({ one, at })).filter(({ one }) => title(one).includes(only));
   print('\nclients and servers');
   const work = async () => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
@@ -103,8 +105,7 @@ export async function clients(deed, behind, print) {
       }
       const failed = direct.some((step) => step.failed !== undefined);
       if (found.length > 0 || failed) differing += 1;
-      const { client, server, over } = next.one;
-      print(`  ${failed ? 'FAILED   ' : found.length === 0 ? 'same     ' : 'DIFFERENT'} ${client} with ${server} over ${over}: ${direct.length} steps`);
+      print(`  ${failed ? 'FAILED   ' : found.length === 0 ? 'same     ' : 'DIFFERENT'} ${title(next.one)}: ${direct.length} steps`);
       if (failed) print(`      ${JSON.stringify(direct)}`);
       for (const [what, a, b] of found) print(`      ${what}\n        directly     ${a}\n        through Deed ${b}`);
     }

@@ -4,6 +4,7 @@
 //   GATEWAY_URL  what stands before it, instead of `deed serve`: then only the suites are run
 //   ONLY         `conformance`, `clients` or `hostile`
 //   SUITE        how the names of the suites to run begin
+//   CASE         a part of the names of the clients' cases to run
 import { clients, serversBehind } from './clients.mjs';
 import { conformance } from './conformance.mjs';
 import { hostile, lenientServer } from './hostile.mjs';
@@ -11,7 +12,7 @@ import { gateway, http, stopAll } from './processes.mjs';
 import { recorded } from './records.mjs';
 
 const print = (line) => console.log(line);
-const { SERVER_URL, GATEWAY_URL, DEED, ONLY, SUITE } = process.env;
+const { SERVER_URL, GATEWAY_URL, DEED, ONLY, SUITE, CASE } = process.env;
 
 async function everything() {
   const server = SERVER_URL ?? (await http.fixtures()).at;
@@ -25,7 +26,7 @@ async function everything() {
   const made = [];
   if (does('conformance')) wrong += await conformance(server, deed.url('fixtures'), print, SUITE);
   if (does('clients')) {
-    const ran = await clients(deed, behind, print);
+    const ran = await clients(deed, behind, print, CASE);
     wrong += ran.differing;
     made.push(...ran.made);
   }
