@@ -9,6 +9,7 @@ import {
 import { serveStdio } from '@modelcontextprotocol/server/stdio';
 import { toNodeHandler } from '@modelcontextprotocol/node';
 import { fixtures } from './fixtures.mjs';
+import { withTasks } from './tasks.mjs';
 
 const LIMIT = 8 << 20;
 const sessions = new Map();
@@ -74,7 +75,7 @@ async function serve(request) {
   if (new URL(request.url).pathname !== '/mcp') return refuse(404, -32000, 'Not found');
   return hostHeaderValidationResponse(request, localhostAllowedHostnames())
     ?? originValidationResponse(request, localhostAllowedOrigins())
-    ?? ((await isLegacyRequest(request, undefined, { maxRequestBodySize: LIMIT })) ? legacy(request) : modern.fetch(request));
+    ?? ((await isLegacyRequest(request, undefined, { maxRequestBodySize: LIMIT })) ? legacy(request) : withTasks(request, modern.fetch));
 }
 
 if (process.argv[2] === 'stdio') {
