@@ -43,15 +43,23 @@ const OPAQUE = new Set([
   'requestState', 'eventId', 'lastEventId', 'lastEventIdUsed', 'last-event-id', 'subscriptionId', 'io.modelcontextprotocol/subscriptionId',
 ]);
 
-// What Deed answers by itself has its own words: of a request from another site only the status is compared.
+// What Deed answers by itself has its own words: of a request from another site only the status is compared, of headers that
+// are not what the body says and of unknown methods only the code.
 const OWN_WORDS = new Set(['localhost-host-rebinding-rejected']);
+const OWN_CODES = new Set([-32020, -32601]);
+// How often something was polled is chance.
+const IGNORED = new Set(['messagesValidated']);
+// The headers of an answer that mean something to MCP.
+const HEADERS = new Set(['content-type', 'mcp-session-id', 'mcp-protocol-version', 'www-authenticate', 'allow']);
 
 function plain(value, key, parent) {
   if (OPAQUE.has(key) || (key === 'id' && typeof parent?.data === 'string')) return value === undefined || value === null ? value : 'OPAQUE';
   if (typeof value === 'string') return VOLATILE.reduce((text, [pattern, instead]) => text.replace(pattern, instead), value);
   if (Array.isArray(value)) return value.map((item) => plain(item));
   if (value === null || typeof value !== 'object') return value;
-  const names = Object.keys(value).sort();
+  if (OWN_CODES.has(value.code)) return { code: value.code };
+  const isHeaders = key === 'headers' && parent?.statusCode !== undefined;
+  const names = Object.keys(value).sort().filter((name) => (isHeaders ? HEADERS.has(name) : !IGNORED.has(name)));
   return Object.fromEntries(names.map((name) => [name, plain(value[name], name, value)]));
 }
 
