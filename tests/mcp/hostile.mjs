@@ -2,12 +2,14 @@
 import { createServer, request } from 'node:http';
 import { connect } from 'node:net';
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 const VERSION = '2026-07-28';
 const meta = { 'io.modelcontextprotocol/protocolVersion': VERSION, 'io.modelcontextprotocol/clientCapabilities': {} };
 const modern = (method, name) => ({ 'mcp-protocol-version': VERSION, 'mcp-method': method, ...(name && { 'mcp-name': name }) });
 const message = (method, params, id = 1) => JSON.stringify({ jsonrpc: '2.0', id, method, params: { ...params, _meta: meta } });
 const echo = (args) => message('tools/call', { name: 'echo', arguments: args });
+const flood = JSON.stringify({ jsonrpc: '2.0', method: 'notifications/message', params: { level: 'info', data: 'x'.repeat(64 << 10) } });
 const CALL = modern('tools/call', 'echo');
 const ANY = 'any status';
 
@@ -35,22 +37,33 @@ const code = ({ text }) => {
   }
 };
 
-/** A server that checks nothing and answers every call, so that what is refused was refused by Deed. */
+/**
+ * A server that checks nothing and answers every call, so that what is refused was refused by Deed. Who subscribes is told
+ * more than a connection holds, and then nothing, for ever.
+ */
 export async function lenientServer() {
   const heard = [];
+  const subscribed = new Set();
   const server = createServer(async (asked, answer) => {
     const parts = [];
     for await (const part of asked) parts.push(part);
     const body = Buffer.concat(parts).toString();
     heard.push(body);
     const { id, method } = parse(body) ?? {};
+    if (method === 'subscriptions/listen') {
+      subscribed.add(answer);
+      answer.on('close', () => subscribed.delete(answer));
+      answer.writeHead(200, { 'content-type': 'text/event-stream' });
+      for (let at = 0; at < 200; at += 1) answer.write(`data: ${flood}\n\n`);
+      return;
+    }
     const discovered = { supportedVersions: [VERSION], capabilities: { tools: {} }, ttlMs: 0, cacheScope: 'private' };
     const result = method === 'server/discover' ? discovered : { content: [{ type: 'text', text: 'heard' }] };
     answer.writeHead(200, { 'content-type': 'application/json' });
     answer.end(JSON.stringify({ jsonrpc: '2.0', id: id ?? null, result: { resultType: 'complete', ...result } }));
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  return { at: `http://127.0.0.1:${server.address().port}/mcp`, heard, stop: () => server.close() };
+  return { at: `http://127.0.0.1:${server.address().port}/mcp`, heard, subscribed, stop: () => server.close() };
 }
 
 function parse(text) {
@@ -101,29 +114,36 @@ const forwarded = (url) => [
   ['a call after all that', () => send(url, echo({ a: 1 }), CALL), 200, 'result'],
 ];
 
-/** A client that sends half of its request and goes, and one that goes while an answer is streamed. */
-async function halfOpen(url) {
+/** Clients that send half of a request and go, and clients that go while an answer is streamed to them, unread or not. */
+async function leave(url, lenient) {
   const { hostname, port, pathname } = new URL(url);
   const half = connect(Number(port), hostname);
   await once(half, 'connect');
   half.write(`POST ${pathname} HTTP/1.1\r\nhost: ${hostname}:${port}\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{"jsonrpc"`);
   half.resetAndDestroy();
-  const listen = message('subscriptions/listen', { notifications: { toolsListChanged: true } });
-  for (let at = 0; at < 20; at += 1) {
-    const asking = request(url, { method: 'POST', agent: false, headers: { 'content-type': 'application/json', accept: 'application/json, text/event-stream', ...modern('subscriptions/listen') } });
-    asking.on('error', () => {});
-    asking.end(listen);
-    const [answer] = await once(asking, 'response');
-    answer.on('error', () => {});
-    asking.destroy();
-  }
+  for (let at = 0; at < 20; at += 1) await listen(url, 0);
+  await Promise.all(Array.from({ length: 10 }, () => listen(lenient, 500)));
 }
 
-/** Sends all of it; the number of answers that are wrong. `behind` is what the lenient server heard. */
-export async function hostile(url, { lenient, heard }, print) {
+async function listen(url, milliseconds) {
+  const headers = { 'content-type': 'application/json', accept: 'application/json, text/event-stream', ...modern('subscriptions/listen') };
+  const asking = request(url, { method: 'POST', agent: false, headers });
+  asking.on('error', () => {});
+  asking.end(message('subscriptions/listen', { notifications: { toolsListChanged: true } }));
+  const [answer] = await once(asking, 'response');
+  answer.on('error', () => {});
+  await sleep(milliseconds);
+  asking.destroy();
+}
+
+/** Sends all of it; the number of answers that are wrong. `lenient` is where the lenient server is behind Deed. */
+export async function hostile(url, lenient, { heard, subscribed }, print) {
   let wrong = 0;
   print('\nhostile requests');
-  await halfOpen(url);
+  await leave(url, lenient);
+  for (let waited = 0; subscribed.size > 0 && waited < 100; waited += 1) await sleep(100);
+  if (subscribed.size > 0) wrong += 1;
+  print(`  ${subscribed.size === 0 ? 'right    ' : 'WRONG    '} clients that leave: the server still tells ${subscribed.size} of 10`);
   for (const [name, ask, status, expected] of [...refused(lenient), ...forwarded(url)]) {
     const before = heard.filter((body) => body.includes('tools/call')).length;
     const answer = await ask().catch((error) => ({ status: 0, text: String(error), headers: {} }));

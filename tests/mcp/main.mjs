@@ -30,7 +30,7 @@ async function everything() {
     wrong += ran.differing;
     made.push(...ran.made);
   }
-  if (does('hostile')) wrong += await hostile(deed.url('fixtures'), { lenient: deed.url('lenient'), heard: lenient.heard }, print);
+  if (does('hostile')) wrong += await hostile(deed.url('fixtures'), deed.url('lenient'), lenient, print);
   lenient.stop();
   wrong += await recorded(deed, made, print);
   if (wrong > 0) print(`\nwhat Deed said:\n${deed.errors()}\nits store is kept: ${deed.data}`);
