@@ -87,8 +87,8 @@ pub(crate) async fn resource(
     Named(server): Named<String>,
 ) -> Result<Response, Problem> {
     let tokens = service(&app)?;
-    if !deed_record::is_label(&server) {
-        return Err(Problem::new(Kind::NotFound, "no MCP server has such a name"));
+    if !app.engine.settings().mcp.contains_key(&server) {
+        return Err(Problem::new(Kind::NotFound, "no MCP server is called so"));
     }
     json(&tokens.resource_metadata(&server))
 }

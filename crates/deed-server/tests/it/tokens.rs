@@ -260,8 +260,10 @@ async fn clients_find_their_way() {
     let resource = call(world.http(), get("/.well-known/oauth-protected-resource/mcp/tickets")).await.json();
     assert_eq!(resource["resource"], TICKETS);
     assert_eq!(resource["authorization_servers"], json!([world::IDP, "https://deed.example"]));
-    let hostile = call(world.http(), get("/.well-known/oauth-protected-resource/mcp/a%22b")).await;
-    assert_eq!(hostile.status, 404);
+    for other in ["files", "a%22b"] {
+        let path = format!("/.well-known/oauth-protected-resource/mcp/{other}");
+        assert_eq!(call(world.http(), get(&path)).await.problem(), "not-found", "{other}");
+    }
 
     let token = world.token(Ask::of(&ann(json!({})), "coder").with(&format!("resource={TICKETS}"))).await;
     let header = token.split('.').next().unwrap();

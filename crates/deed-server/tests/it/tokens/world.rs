@@ -191,7 +191,7 @@ fn settings(dir: &Path, issuer: &str, keys: &str) -> Settings {
     let jwks = json!({ "keys": [key(1).public().to_jwk()] });
     std::fs::write(dir.join("idp.json"), jwks.to_string()).unwrap();
     let mut text = format!(
-        "[tokens]\nissuer = \"https://deed.example\"\ntargets = [\"{TICKETS}\", \"{FILES}\"]\n\
+        "[mcp.tickets]\nurl = \"http://127.0.0.1:9/mcp\"\n[tokens]\nissuer = \"https://deed.example\"\ntargets = [\"{TICKETS}\", \"{FILES}\"]\n\
          [[issuer]]\nurl = \"{issuer}\"\naudiences = [\"deed\"]\ntenant = \"acme\"\n{keys}\n"
     );
     for (name, seed, tenant) in AGENTS {
