@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    Method, StatusCode,
+    HeaderMap, HeaderName, Method, StatusCode,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT},
 };
 use http_body_util::{BodyExt, Full};
@@ -93,12 +93,25 @@ pub(crate) struct Request {
     path: String,
     content_type: Option<&'static str>,
     body: Bytes,
+    headers: HeaderMap,
 }
 
 impl Request {
     /// `GET path`.
     pub(crate) fn get(path: impl Into<String>) -> Self {
-        Request { method: Method::GET, path: path.into(), content_type: None, body: Bytes::new() }
+        Request {
+            method: Method::GET,
+            path: path.into(),
+            content_type: None,
+            body: Bytes::new(),
+            headers: HeaderMap::new(),
+        }
+    }
+
+    /// The same with one more header.
+    pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
     }
 
     /// `POST path` with a body.
@@ -250,6 +263,9 @@ impl Client {
         }
         if let Some(token) = &self.token {
             builder = builder.header(AUTHORIZATION, token);
+        }
+        for (name, value) in &request.headers {
+            builder = builder.header(name, value);
         }
         let request = builder
             .body(Full::new(request.body.clone()))

@@ -18,5 +18,6 @@ pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod sql;
 pub(crate) mod suspend;
+pub(crate) mod token;
 pub(crate) mod trace;
 pub(crate) mod verify;

@@ -100,6 +100,7 @@ async fn dispatch(global: &Global, command: Command, output: Output, stop: &Stop
         Command::Refuse(reply) => commands::approvals::reply(global, false, reply, output).await,
         Command::Suspend(suspend) => commands::suspend::run(global, true, suspend, output).await,
         Command::Resume(suspend) => commands::suspend::run(global, false, suspend, output).await,
+        Command::Token(token) => commands::token::run(global, token, output).await,
         Command::Policy(policy) => commands::policy::run(global, policy, output).await,
         Command::Schema => commands::schema::run(output),
         Command::Completions(completions) => commands::completions::run(&completions, output),

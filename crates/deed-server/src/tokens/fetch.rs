@@ -1,6 +1,6 @@
 //! Documents of issuers, fetched: within a bound of time and size, and from nowhere but where it was said.
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri, header};
@@ -20,19 +20,21 @@ const LARGEST: usize = 512 << 10;
 /// Fetches documents.
 pub(super) struct Fetcher {
     plain: Client<HttpConnector, Empty<Bytes>>,
-    /// Without the certificates of the system there is no TLS.
-    tls: Result<Client<HttpsConnector<HttpConnector>, Empty<Bytes>>, String>,
+    /// Made when it is needed first, for reading the certificates of the system takes a while.
+    tls: OnceLock<Result<Tls, String>>,
+}
+
+type Tls = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+
+fn tls() -> Result<Tls, String> {
+    let roots = HttpsConnectorBuilder::new().with_native_roots();
+    let roots = roots.map_err(|error| format!("the certificates of this system cannot be read: {error}"))?;
+    Ok(Client::builder(TokioExecutor::new()).build(roots.https_only().enable_http1().build()))
 }
 
 impl Fetcher {
     pub(super) fn new() -> Self {
-        let builder = || Client::builder(TokioExecutor::new());
-        let tls = HttpsConnectorBuilder::new().with_native_roots();
-        let tls = tls.map(|connector| builder().build(connector.https_only().enable_http1().build()));
-        Fetcher {
-            plain: builder().build_http(),
-            tls: tls.map_err(|error| format!("the certificates of this system cannot be read: {error}")),
-        }
+        Fetcher { plain: Client::builder(TokioExecutor::new()).build_http(), tls: OnceLock::new() }
     }
 
     /// The document at `url`. Redirects are not followed: they could lead anywhere.
@@ -51,10 +53,9 @@ impl Fetcher {
         let is_plain = uri.scheme_str() == Some("http");
         let request = Request::get(uri).header(header::ACCEPT, "application/json").body(Empty::new());
         let request = request.map_err(|error| error.to_string())?;
-        let asked = match &self.tls {
-            _ if is_plain => self.plain.request(request).await,
-            Ok(client) => client.request(request).await,
-            Err(why) => return Err(why.clone()),
+        let asked = match is_plain {
+            true => self.plain.request(request).await,
+            false => self.tls.get_or_init(tls).as_ref().map_err(Clone::clone)?.request(request).await,
         };
         let answer = asked.map_err(|error| innermost(&error))?;
         if answer.status() != StatusCode::OK {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::help::{commands, page};
+use crate::help::{commands, listed, page};
 
 /// Long flags among the words of `text`.
 fn flags(text: &str) -> BTreeSet<String> {
@@ -51,8 +51,13 @@ fn every_command_and_flag_is_documented_and_the_reverse() {
     assert_eq!(manual.keys().cloned().collect::<BTreeSet<_>>(), known);
     assert_eq!(offered(&page(&["--help"])), everywhere);
     for command in known {
-        let offered: BTreeSet<String> =
-            offered(&page(&[&command, "--help"])).difference(&everywhere).cloned().collect();
+        let help = page(&[&command, "--help"]);
+        let inner = listed(&help).into_iter().map(|inner| page(&[&command, &inner, "--help"]));
+        let offered: BTreeSet<String> = inner
+            .chain([help.clone()])
+            .flat_map(|help| offered(&help))
+            .filter(|flag| !everywhere.contains(flag))
+            .collect();
         let table = manual[&command]
             .lines()
             .filter(|line| line.starts_with('|'))

@@ -6,8 +6,13 @@ use crate::support::{deed, finish};
 
 /// Every command, as the overview lists them.
 pub(crate) fn commands() -> Vec<String> {
-    let overview = finish(deed().arg("--help").output().unwrap()).good().out;
-    let list = overview.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap().to_owned();
+    listed(&page(&["--help"]))
+}
+
+/// The commands that a page of help lists.
+pub(crate) fn listed(page: &str) -> Vec<String> {
+    let list =
+        page.split("Commands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap_or_default();
     list.lines()
         .filter_map(|line| line.strip_prefix("  "))
         .filter(|line| !line.starts_with(' '))
@@ -24,7 +29,11 @@ fn every_page_is_as_it_was_reviewed() {
     let mut pages = vec![("deed".to_owned(), page(&["--help"]))];
     assert_eq!(pages[0].1, page(&["-h"]), "there is one page, however it is asked for");
     for command in commands() {
-        pages.push((format!("deed-{command}"), page(&[&command, "--help"])));
+        let text = page(&[&command, "--help"]);
+        for inner in listed(&text) {
+            pages.push((format!("deed-{command}-{inner}"), page(&[&command, &inner, "--help"])));
+        }
+        pages.push((format!("deed-{command}"), text));
     }
     assert!(pages.len() > 12);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/expected");

@@ -19,4 +19,5 @@ mod run_identity;
 mod serve;
 mod sql;
 mod support;
+mod token;
 mod verify;
