@@ -168,7 +168,7 @@ impl StepUp {
         }
     }
 
-    fn shown(&self) -> Waiting {
+    pub(crate) fn shown(&self) -> Waiting {
         let intent = &self.intent;
         let target = match (&intent.name, &intent.uri) {
             (Some(name), _) => format!("{}/{name}", intent.server),

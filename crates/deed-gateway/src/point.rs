@@ -7,7 +7,7 @@ mod tools;
 use std::{
     collections::HashSet,
     os::unix::fs::MetadataExt,
-    sync::{Arc, LazyLock, Mutex, PoisonError, RwLock},
+    sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -15,10 +15,10 @@ use deed_identity::Inventory;
 use deed_ledger::{AppendError, Ledger, LedgerError, Pending, Receipt, Sender, now};
 use deed_policy::PolicySet;
 use deed_record::{Kind, RecordId, Ruling, Timestamp};
-use tokio::{task::spawn_blocking, time::timeout};
+use tokio::{sync::mpsc, task::spawn_blocking, time::timeout};
 
 use crate::{
-    approvals::{Approval, Approvals, StepUp},
+    approvals::{Approval, Approvals, StepUp, Waiting},
     catalog::Catalog,
     intent::{Answer, Conclusion, Intent},
     method::{self, Class},
@@ -43,6 +43,8 @@ pub struct DecisionPoint {
     viewed: Mutex<HashSet<(RecordId, String)>>,
     /// How long a record may take to become durable.
     deadline: Duration,
+    /// Who is told that a step-up waits.
+    told: OnceLock<mpsc::Sender<Waiting>>,
     /// Device and number of the data directory.
     folder: Option<(u64, u64)>,
 }
@@ -84,6 +86,7 @@ impl DecisionPoint {
             approvals: Approvals::default(),
             viewed: Mutex::default(),
             suspensions: Suspensions::default(),
+            told: OnceLock::new(),
             deadline,
         }
     }
@@ -164,8 +167,13 @@ impl DecisionPoint {
             receipts.into_iter().next().ok_or_else(|| Unavailable::new("the log gave no receipt"))?;
         if let Some(Ruled { decided, .. }) = ruled.as_ref().filter(|_| effect == Ruling::StepUp) {
             let (approvers, policies) = (decided.approvers.clone(), decided.policies.clone());
-            if !self.approvals.add(StepUp::new(intent, tenant, approvers, policies, now)) {
-                tracing::warn!("too many step-ups wait for an approval; another one cannot be approved");
+            let step_up = StepUp::new(intent, tenant, approvers, policies, now);
+            let shown = step_up.shown();
+            match self.approvals.add(step_up) {
+                true => self.tell(shown),
+                false => {
+                    tracing::warn!("too many step-ups wait for an approval; another one cannot be approved")
+                }
             }
         }
         Ok(answer(intent, receipt, effect, ruled))

@@ -10,6 +10,7 @@ pub(crate) mod rebuild;
 pub(crate) mod records;
 #[cfg(feature = "sql")]
 pub(crate) mod sql;
+pub(crate) mod webhook;
 
 use axum::{
     extract::{FromRequestParts, Path, Query},

@@ -19,6 +19,7 @@ use crate::{
     metrics::Metrics,
     problem::{Kind, Problem},
     settings::Limits,
+    webhook::Webhook,
 };
 
 /// Request bodies that are being received take no more memory than this together, in bytes, unless one
@@ -37,6 +38,8 @@ pub(crate) struct App {
     pub(crate) engine: Engine,
     pub(crate) gate: Gate,
     pub(crate) gateway: Gateway,
+    /// By which people elsewhere answer what waits, where there is one.
+    pub(crate) webhook: Option<Arc<Webhook>>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
     /// Requests that are being parsed and sealed: more at a time than cores only costs memory.
@@ -48,12 +51,13 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(engine: Engine, gate: Gate, gateway: Gateway) -> Self {
+    pub(crate) fn new(engine: Engine, gate: Gate, gateway: Gateway, webhook: Option<Arc<Webhook>>) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let limits = engine.settings().limits;
         App {
             gate,
             gateway,
+            webhook,
             limits,
             metrics: Metrics::default(),
             sealing: Arc::new(Semaphore::new(cores * 2)),

@@ -30,6 +30,7 @@ mod serve;
 pub mod settings;
 mod strangers;
 mod tokens;
+mod webhook;
 
 pub use engine::{AskError, Engine, EngineError, EngineOptions, RebuildError, Rebuilt};
 pub use evidence::LedgerEvidence;

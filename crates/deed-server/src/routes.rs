@@ -12,7 +12,7 @@ use axum::{
 };
 
 use crate::{
-    api::{self, actions, authzen, decisions, health, log, oauth, rebuild, records, sql},
+    api::{self, actions, authzen, decisions, health, log, oauth, rebuild, records, sql, webhook},
     app::App,
     mcp, otlp,
 };
@@ -53,6 +53,7 @@ pub(crate) fn api() -> Vec<Route> {
         posts("/v1/waits", decisions::wait),
         gets("/v1/approvals", decisions::approvals),
         posts("/v1/approvals/{id}", decisions::reply),
+        posts("/v1/approvals/{id}/webhook", webhook::reply),
         gets("/v1/decisions/{id}/replay", decisions::replay),
         posts("/v1/suspensions", decisions::suspend),
         posts("/v1/policies", decisions::publish),

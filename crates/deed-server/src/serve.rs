@@ -21,6 +21,7 @@ use crate::{
     otlp,
     routes::{main_router, otlp_router},
     settings::{FILE, Listen},
+    webhook::{self, Webhook},
 };
 use connection::{Hub, Voice};
 
@@ -114,6 +115,9 @@ pub enum ServeError {
     /// An MCP server of the settings cannot be stood in front of.
     #[error("`{FILE}`, `[mcp.…]`: {0}")]
     Gateway(io::Error),
+    /// People elsewhere cannot be told what waits for them, or not be heard.
+    #[error("`{FILE}`, `[approvals]`: {0}")]
+    Approvals(String),
     /// The last checkpoint could not be signed; everything acknowledged is safe in the journal.
     #[error("failed to close the store: {0}")]
     Close(#[from] LedgerError),
@@ -162,7 +166,8 @@ pub async fn serve(engine: Engine, options: ServeOptions) -> Result<Server, Serv
     let socket = if options.socket { Some(socket::bind(&dir)?) } else { None };
 
     let gateway = Gateway::new(&engine).map_err(ServeError::Gateway)?;
-    let app = Arc::new(App::new(engine.clone(), gate, gateway));
+    let webhook = approvals(&engine).map_err(ServeError::Approvals)?;
+    let app = Arc::new(App::new(engine.clone(), gate, gateway, webhook));
     let (stop, stopping) = watch::channel(false);
     let (alive, drained) = mpsc::channel(1);
     let hub = Hub { app: app.clone(), room: Arc::new(Semaphore::new(MOST_CONNECTIONS)), stopping, alive };
@@ -185,6 +190,17 @@ pub async fn serve(engine: Engine, options: ServeOptions) -> Result<Server, Serv
         None => None,
     };
     Ok(Server { engine, app, addresses, stop, drained, socket })
+}
+
+/// Has people elsewhere told what waits for them, where the settings say so.
+fn approvals(engine: &Engine) -> Result<Option<Arc<Webhook>>, String> {
+    let Some(settings) = &engine.settings().approvals else { return Ok(None) };
+    let webhook = Arc::new(Webhook::open(settings, engine.ledger().dir())?);
+    if let Some(url) = &settings.webhook {
+        let told = webhook::tell(webhook.clone(), url.clone(), settings.public_url.clone());
+        engine.decisions().tell_of_step_ups(told.map_err(|error| error.to_string())?);
+    }
+    Ok(Some(webhook))
 }
 
 fn serve_socket(hub: &Hub, listener: UnixListener, router: Router) {

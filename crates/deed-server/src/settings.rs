@@ -1,5 +1,6 @@
 //! `deed.toml`: read strictly, with errors that name the line.
 
+mod approvals;
 mod mcp;
 mod tokens;
 
@@ -16,6 +17,7 @@ use deed_seal::hash::Hash;
 use serde::Deserialize;
 use toml::Spanned;
 
+pub use approvals::{Approvals, SecretFrom};
 pub use mcp::McpServer;
 pub use tokens::TokenSettings;
 pub(crate) use tokens::{AgentTable, Configured, KeySource};
@@ -37,6 +39,8 @@ pub struct Settings {
     pub mcp: BTreeMap<String, McpServer>,
     /// The token service, where there is one.
     pub token_service: Option<TokenSettings>,
+    /// How people elsewhere are told what waits for them, and answer.
+    pub approvals: Option<Approvals>,
 }
 
 /// `[listen]`: where the server listens, where the command line does not say so.
@@ -162,6 +166,7 @@ struct File {
     issuer: Vec<Spanned<IssuerTable>>,
     agent: Vec<Spanned<AgentTable>>,
     trust_domain: Vec<Spanned<DomainTable>>,
+    approvals: Option<Spanned<approvals::ApprovalsTable>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -223,7 +228,14 @@ impl File {
         }
         let token_service =
             TokensTable::check(self.tokens, self.issuer, self.agent, self.trust_domain, line_of)?;
-        Ok(Settings { listen, limits, tokens, mcp: mcp::check(self.mcp)?, token_service })
+        Ok(Settings {
+            listen,
+            limits,
+            tokens,
+            mcp: mcp::check(self.mcp)?,
+            token_service,
+            approvals: approvals::check(self.approvals)?,
+        })
     }
 }
 
@@ -332,6 +344,15 @@ mod tests {
             ("[limits]\nbody_mib = 0\n", 2, "expected 1 to 1024"),
             ("[limits]\nbody_mib = -1\n", 2, "expected 1 to 1024, found -1"),
             ("[limits]\nread_seconds = 1.5\n", 2, "expected a whole number"),
+            ("\n[approvals]\nwebhook = \"https://h.example\"\n", 2, "secret_file"),
+            ("[approvals]\nsecret_env = \"S\"\nsecret_file = \"f\"\n", 1, "one of"),
+            ("[approvals]\nsecret_env = \"S\"\nwebhook = \"http://h.example/hunter2\"\n", 3, "https"),
+            (
+                "[approvals]\nsecret_env = \"S\"\nwebhook = \"https://ann:hunter2@h.example/\"\n",
+                3,
+                "password",
+            ),
+            ("[approvals]\nsecret_env = \"S\"\nsecret = \"hunter2\"\n", 3, "secret"),
             ("[listen\n", 1, ""),
             (&token("local:uid-0", HASH, "[\"read\"]"), 3, "local"),
             (&token("a", "hunter2hunter2", "[\"read\"]"), 4, "sha256:"),

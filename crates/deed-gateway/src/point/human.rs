@@ -9,7 +9,7 @@ use std::{
 use deed_ledger::{fresh_id, now};
 use deed_policy::Approver;
 use deed_record::{PrincipalType, RecordId, Ruling};
-use tokio::task::spawn_blocking;
+use tokio::{sync::mpsc, task::spawn_blocking};
 
 use super::{DecisionPoint, door};
 use crate::{
@@ -104,6 +104,22 @@ impl DecisionPoint {
             viewed.insert((one.id, viewer.to_owned()));
         }
         Ok(waiting)
+    }
+
+    /// From now on `told` hears of every step-up that begins to wait, without its arguments (D10). Whoever comes
+    /// second is not told.
+    pub fn tell_of_step_ups(&self, told: mpsc::Sender<Waiting>) {
+        if self.told.set(told).is_err() {
+            tracing::warn!("somebody else is told of step-ups already");
+        }
+    }
+
+    /// Tells of a step-up, without waiting for anybody: a decision is not held up by it.
+    pub(super) fn tell(&self, waits: Waiting) {
+        let Some(told) = self.told.get() else { return };
+        if let Err(error) = told.try_send(Waiting { arguments: None, ..waits }) {
+            tracing::warn!(%error, "nobody is told that something waits for an approval");
+        }
     }
 
     fn viewed(&self) -> MutexGuard<'_, HashSet<(RecordId, String)>> {

@@ -65,7 +65,12 @@ pub(crate) async fn reply(
     body: Body,
 ) -> Result<Response, Problem> {
     let reply: Reply = Received::read(&app, &headers, body).await?.json()?;
-    let record = app.engine.decisions().reply(id, &reply).await.map_err(|error| match error {
+    answer(&app, id, &reply).await
+}
+
+/// Has an answer recorded, whichever way it came, and lets it count.
+pub(super) async fn answer(app: &App, id: RecordId, reply: &Reply) -> Result<Response, Problem> {
+    let record = app.engine.decisions().reply(id, reply).await.map_err(|error| match error {
         ReplyError::Unknown(_) => Problem::new(Kind::NotFound, error.to_string()),
         ReplyError::NotTheirs(why) => Problem::new(Kind::NotTheirs, why),
         ReplyError::Unavailable(error) => error.into(),

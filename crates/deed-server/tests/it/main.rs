@@ -18,3 +18,4 @@ mod sql;
 mod stop;
 mod support;
 mod tokens;
+mod webhook;
