@@ -6,6 +6,7 @@ mod append;
 mod crash;
 mod demo;
 mod docs;
+mod examples;
 mod export;
 mod find;
 mod help;

@@ -23,7 +23,7 @@ fn key(seed: u8) -> SigningKey {
     SigningKey::ed25519(&[seed; 32]).unwrap()
 }
 
-fn seconds() -> u64 {
+pub(crate) fn seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
