@@ -11,6 +11,7 @@ pub(crate) mod records;
 #[cfg(feature = "sql")]
 pub(crate) mod sql;
 pub(crate) mod webhook;
+pub(crate) mod workloads;
 
 use axum::{
     extract::{FromRequestParts, Path, Query},

@@ -12,7 +12,7 @@ use axum::{
 };
 
 use crate::{
-    api::{self, actions, authzen, decisions, health, log, oauth, rebuild, records, sql, webhook},
+    api::{self, actions, authzen, decisions, health, log, oauth, rebuild, records, sql, webhook, workloads},
     app::App,
     mcp, otlp,
 };
@@ -51,6 +51,7 @@ pub(crate) fn api() -> Vec<Route> {
         posts("/v1/listings", decisions::catalog),
         posts("/v1/outcomes", decisions::conclude),
         posts("/v1/waits", decisions::wait),
+        posts("/v1/workloads", workloads::know),
         gets("/v1/approvals", decisions::approvals),
         posts("/v1/approvals/{id}", decisions::reply),
         posts("/v1/approvals/{id}/webhook", webhook::reply),

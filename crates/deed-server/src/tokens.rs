@@ -36,7 +36,7 @@ use std::{
 use deed_ledger::{AppendError, Ledger, LedgerError, Sender, now};
 use deed_record::{Submission, Timestamp};
 use deed_token::{
-    Expected, Proof, ReplaySet, VerifyError,
+    Expected, Proof, ReplaySet, VerifyError, Workload,
     dpop::ProofError,
     metadata::{AuthorizationServer, ProtectedResource},
 };
@@ -127,6 +127,15 @@ impl Tokens {
             patience,
             ledger,
         })
+    }
+
+    /// Which workload shows `token`: one of a trusted issuer's, meant for Deed.
+    ///
+    /// # Errors
+    /// It is not one that is believed, now, here, and why; without a part of it (D9).
+    pub(crate) async fn workload(&self, token: &str) -> Result<Workload, String> {
+        self.trusted.prepare(token).await?;
+        self.trusted.now().workload(token, now()).map_err(|error| error.to_string())
     }
 
     /// The public keys that sign tokens, as a JWKS: those that verify, and the next.

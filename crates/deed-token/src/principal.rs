@@ -15,7 +15,7 @@ use deed_record::PrincipalType;
 use serde::{Deserialize, Serialize};
 
 /// Somebody, within a tenant.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Principal {
     /// What it is known by, as the module says.
     pub key: String,

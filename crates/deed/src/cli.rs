@@ -590,7 +590,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "ID", value_parser = values::record_id)]
     pub(crate) compensates: Option<RecordId>,
     /// Who runs it, as TYPE:NAME such as workload:ci [default: whoever the token is of, else the system's user]
-    #[arg(long = "as", value_name = "TYPE:NAME", value_parser = values::who, conflicts_with = "issuer")]
+    #[arg(long = "as", value_name = "TYPE:NAME", value_parser = values::who, conflicts_with_all = ["issuer", "audience", "id_token", "id_token_env"])]
     pub(crate) executor: Option<Who>,
     /// For whom, as TYPE:NAME such as human:ann [default: whom the token names, else the system's user]
     #[arg(long = "for", value_name = "TYPE:NAME", value_parser = values::who)]
@@ -604,20 +604,20 @@ pub(crate) struct Run {
     /// Write the action's id there once it may run
     #[arg(long, value_name = "FILE")]
     pub(crate) id_file: Option<PathBuf>,
-    /// Issuer of the tokens that are believed, such as https://token.actions.githubusercontent.com
+    /// Believe this issuer instead of those in deed.toml, such as https://token.actions.githubusercontent.com
     #[arg(long, value_name = "URL", requires = "issuer_jwks")]
     pub(crate) issuer: Option<String>,
     /// Its public keys, a JWKS
     #[arg(long, value_name = "FILE", requires = "issuer")]
     pub(crate) issuer_jwks: Option<PathBuf>,
-    /// Whom the token must be meant for [default: the name of the store's log]
-    #[arg(long, value_name = "NAME", requires = "issuer")]
+    /// Whom the token is meant for; with it a token must be shown [default: the name of the store's log]
+    #[arg(long, value_name = "NAME")]
     pub(crate) audience: Option<String>,
     /// Take the OIDC token from this file
-    #[arg(long, value_name = "FILE", requires = "issuer", conflicts_with = "id_token_env")]
+    #[arg(long, value_name = "FILE", conflicts_with = "id_token_env")]
     pub(crate) id_token: Option<PathBuf>,
     /// Take the OIDC token from this variable [default: GitHub's token, else $DEED_ID_TOKEN]
-    #[arg(long, value_name = "NAME", requires = "issuer")]
+    #[arg(long, value_name = "NAME")]
     pub(crate) id_token_env: Option<String>,
     /// The command
     #[arg(value_name = "COMMAND", required = true, last = true)]

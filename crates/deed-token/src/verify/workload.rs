@@ -1,6 +1,7 @@
 //! Workloads of continuous integration: the token by which a job says what it is (OpenID Connect Core).
 
 use deed_record::{PrincipalType, Timestamp};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{TokenType, outside::outside};
@@ -10,7 +11,7 @@ use crate::{
 };
 
 /// A workload that showed a token of a trusted issuer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Workload {
     /// Who it is.
     pub principal: Principal,

@@ -63,7 +63,7 @@ async fn decide_and_run(
         None => None,
     };
     let artifact = read_artifact(run).await?;
-    let identity = Identity::find(run, &origin).await?;
+    let identity = Identity::find(access, run, &origin).await.map_err(not_started)?;
     let intent = intent(run, &identity, artifact.as_ref(), undone.as_ref()).map_err(unavailable)?;
     let recorder = Recorder::there(Store(access.clone()));
     let recorded = match recorder.intend(&intent).await.map_err(unavailable)? {
@@ -222,6 +222,10 @@ fn denied(answer: &Answer, hint: &Hint) -> Failure {
         .code(Code::Denied)
         .detail("the command was not started")
         .detail(hint.deed(&format!("explain {}", answer.id)))
+}
+
+fn not_started(failure: Failure) -> Failure {
+    failure.detail("the command was not started")
 }
 
 fn unavailable(error: Unavailable) -> Failure {

@@ -471,7 +471,17 @@ fn what_makes_no_sense_is_wrong_usage() {
         &["run", "--action", "deploy", "--resource", "x", "--", "true"],
         &["run", "--action", "deploy", "--resource", "deploy:x"],
         &["run", "--action", "deploy", "--resource", "deploy:x", "--signature", "s", "--", "true"],
-        &["run", "--action", "deploy", "--resource", "deploy:x", "--id-token", "t", "--", "true"],
+        &[
+            "run",
+            "--action",
+            "deploy",
+            "--resource",
+            "deploy:x",
+            "--issuer",
+            "https://i.example",
+            "--",
+            "true",
+        ],
         &[
             "run",
             "--action",

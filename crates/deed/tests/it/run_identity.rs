@@ -118,10 +118,36 @@ fn a_token_that_is_not_believed_is_refused_on_record() {
     run(&home, &[&TRUST[..], &["--id-token", "missing"]].concat(), "touch done").bad(6, &["token"]);
     // It is meant for Deed, and nobody said whose tokens are believed.
     let mut untrusted = command(&home, &[], "touch done");
-    finish(untrusted.env("DEED_ID_TOKEN", &good).output().unwrap()).bad(6, &["--issuer"]);
+    finish(untrusted.env("DEED_ID_TOKEN", &good).output().unwrap()).bad(6, &["--issuer", "[[issuer]]"]);
     let mut both = command(&home, &["--as", "workload:ci"], "touch done");
     finish(both.env("DEED_ID_TOKEN", &good).output().unwrap()).bad(2, &["--as"]);
     assert!(!home.path("done").exists());
+}
+
+#[test]
+fn issuers_of_the_settings_are_believed() {
+    let home = Home::new();
+    home.write("store/github.json", json!({ "keys": [key(1).public().to_jwk()] }).to_string());
+    home.write(
+        "store/deed.toml",
+        format!("[tokens]\nissuer = \"https://deed.example\"\n[[issuer]]\nurl = \"{GITHUB}\"\naudiences = [\"deed-prod\"]\njwks_file = \"github.json\"\n"),
+    );
+    let shown = |token: &str| {
+        home.write("token", token);
+        run(&home, &["--id-token", "token"], "true")
+    };
+    shown(&token(&key(1), json!({}))).good();
+    let explained = newest(&home);
+    assert_eq!(
+        (&explained["executor"]["key"], &explained["executor"]["edge"]),
+        (&KEY.into(), &"proven".into())
+    );
+    shown(&token(&key(2), json!({}))).bad(6, &["signature"]);
+    assert_eq!(newest(&home)["outcome"]["code"], "token");
+    shown(&token(&key(1), json!({ "aud": "another" }))).bad(6, &["aud"]);
+    let mut given = command(&home, &[], "true");
+    finish(given.env("DEED_ID_TOKEN", token(&key(1), json!({}))).output().unwrap()).good();
+    run(&home, &["--audience", "deed-prod"], "true").bad(6, &["no token"]);
 }
 
 #[test]

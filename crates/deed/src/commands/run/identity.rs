@@ -7,15 +7,20 @@ use deed_gateway::{Refused, Who};
 use deed_ledger::now;
 use deed_record::{Credential, PrincipalType, Text};
 use deed_token::{KeySet, OidcIssuer, Trust, Workload, trust::TenantOf};
-use http::{Uri, header};
+use http::{StatusCode, Uri, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde::Deserialize;
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value, json, value::RawValue};
 use tokio::time::timeout;
 
-use crate::{cli, client::query_value, exit::Failure};
+use crate::{
+    access::Access,
+    cli,
+    client::{Request, query_value},
+    exit::Failure,
+};
 
 /// How long a CI system may take to give a token.
 const FETCHING: Duration = Duration::from_secs(15);
@@ -39,37 +44,46 @@ pub(super) enum Identity {
 }
 
 impl Identity {
-    /// Looks for a token, and verifies it against the issuer that `run` names; `origin` is whom it is meant for
-    /// unless `run` says so.
+    /// Looks for a token, and verifies it against the issuer that `run` names, or has it verified against those of
+    /// the settings; `origin` is whom it is meant for unless `run` says so.
     ///
     /// # Errors
-    /// The keys of the issuer cannot be used.
-    pub(super) async fn find(run: &cli::Run, origin: &str) -> Result<Self, Failure> {
+    /// The keys of the issuer cannot be used, or nobody answers.
+    pub(super) async fn find(access: &Access, run: &cli::Run, origin: &str) -> Result<Self, Failure> {
         let refused = |code: &str, why: String| Ok(Identity::Refused(Refused { code: code.to_owned(), why }));
-        let (Some(issuer), Some(jwks)) = (&run.issuer, &run.issuer_jwks) else {
-            return match variable(VARIABLE) {
-                // What is meant for Deed is never passed over.
-                Some(_) if run.executor.is_some() => Err(Failure::usage(format!(
-                    "`--as` names who acts, and so does the token in ${VARIABLE}: unset one of them"
-                ))),
-                Some(_) => refused(
-                    "token_issuer",
-                    format!(
-                        "no issuer is trusted with the token in ${VARIABLE}: --issuer URL --issuer-jwks FILE"
-                    ),
-                ),
-                None => Ok(Identity::Claimed),
-            };
-        };
+        let named = [&run.issuer, &run.audience, &run.id_token_env].into_iter().any(Option::is_some);
+        let is_named = named || run.id_token.is_some();
+        // What is meant for Deed is never passed over.
+        if !is_named && variable(VARIABLE).is_none() {
+            return Ok(Identity::Claimed);
+        }
+        if run.executor.is_some() {
+            return Err(Failure::usage(format!(
+                "`--as` names who acts, and so does the token in ${VARIABLE}: unset one of them"
+            )));
+        }
         let audience = run.audience.as_deref().unwrap_or(origin);
-        let trust = trust(issuer, jwks, audience, origin)?;
+        let trust = match (&run.issuer, &run.issuer_jwks) {
+            (Some(issuer), Some(jwks)) => Some(trust(issuer, jwks, audience, origin)?),
+            _ => None,
+        };
         let token = match token(run, audience).await {
             Ok(token) => token,
             Err(why) => return refused("no_token", why),
         };
-        match trust.workload(token.trim(), now()) {
+        let verified = match trust {
+            Some(trust) => trust.workload(token.trim(), now()).map_err(|error| error.to_string()),
+            None => match by_settings(access, token.trim()).await? {
+                Some(verified) => verified,
+                None => {
+                    let why = "no issuer is trusted with the token: `[[issuer]]` in `deed.toml`, or --issuer URL --issuer-jwks FILE";
+                    return refused("token_issuer", why.into());
+                }
+            },
+        };
+        match verified {
             Ok(workload) => Ok(Identity::Proven(Box::new(workload))),
-            Err(error) => refused("token", error.to_string()),
+            Err(why) => refused("token", why),
         }
     }
 
@@ -137,6 +151,31 @@ fn first(claims: &Map<String, Value>, names: &[&str]) -> Option<String> {
 
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.trim().is_empty())
+}
+
+/// What whoever holds the store says of a token, by the issuers of its settings; `None` where it has none.
+///
+/// # Errors
+/// There is no answer.
+async fn by_settings(access: &Access, token: &str) -> Result<Option<Result<Workload, String>>, Failure> {
+    let body = json!({ "token": token }).to_string();
+    let answer = access.call(&Request::post("/v1/workloads", "application/json", body)).await?;
+    match answer.status {
+        StatusCode::NOT_FOUND => Ok(None),
+        StatusCode::UNAUTHORIZED => {
+            // Its words are about the token; what is said besides is about tokens of another kind.
+            let problem: Option<Problem> = serde_json::from_slice(&answer.body).ok();
+            Ok(Some(
+                Err(problem.map_or_else(|| "the token is not believed".into(), |problem| problem.detail)),
+            ))
+        }
+        _ => Ok(Some(Ok(answer.json()?))),
+    }
+}
+
+#[derive(Deserialize)]
+struct Problem {
+    detail: String,
 }
 
 fn trust(issuer: &str, jwks: &std::path::Path, audience: &str, origin: &str) -> Result<Trust, Failure> {
