@@ -1,6 +1,7 @@
 //! The token service over real HTTP: who gets what, what is recorded, and what holds afterwards.
 
 mod issuers;
+mod kinds;
 mod world;
 
 use deed_ledger::Key;

@@ -118,6 +118,19 @@ impl World {
 
     pub(super) async fn of_issuer(issuer: &str, keys: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        World::at(dir, issuer, keys).await
+    }
+
+    /// With a trust domain whose bundle is that.
+    pub(super) async fn beside(bundle: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("acme.json"), bundle).unwrap();
+        let domain =
+            "[[trust_domain]]\nname = \"acme.example\"\nbundle_file = \"acme.json\"\ntenant = \"acme\"";
+        World::at(dir, IDP, &format!("jwks_file = \"idp.json\"\n{domain}")).await
+    }
+
+    async fn at(dir: TempDir, issuer: &str, keys: &str) -> Self {
         let settings = settings(dir.path(), issuer, keys);
         let server = support::open(dir.path(), settings.clone(), options()).await;
         World { server, settings, dir }
@@ -192,6 +205,7 @@ fn settings(dir: &Path, issuer: &str, keys: &str) -> Settings {
     std::fs::write(dir.join("idp.json"), jwks.to_string()).unwrap();
     let mut text = format!(
         "[mcp.tickets]\nurl = \"http://127.0.0.1:9/mcp\"\n[tokens]\nissuer = \"https://deed.example\"\ntargets = [\"{TICKETS}\", \"{FILES}\"]\n\
+         transaction_domain = \"acme.internal\"\n\
          [[issuer]]\nurl = \"{issuer}\"\naudiences = [\"deed\"]\ntenant = \"acme\"\n{keys}\n"
     );
     for (name, seed, tenant) in AGENTS {
