@@ -47,13 +47,16 @@ fn importing_twice_adds_nothing() {
 #[test]
 fn guesses_what_each_file_is() {
     let home = Home::new();
-    let ran = home.run(["import", "--json", "auto", examples().to_str().unwrap()]).good();
-    let answer = ran.json();
+    let samples = ["cloudtrail", "otlp", "i9.ndjson"].map(|name| examples().join(name));
+    let import = |flags: &[&str]| {
+        home.run(flags.iter().copied().chain(samples.iter().map(|path| path.to_str().unwrap()))).good()
+    };
+    let answer = import(&["import", "--json", "auto"]).json();
     assert_eq!(answer["source"], "auto");
     assert_eq!(answer["sources"], serde_json::json!({ "cloudtrail": 1, "deed": 1, "otlp": 2 }));
     assert_eq!(answer["rejected"], serde_json::json!([]));
     assert_eq!(answer["events"], 3 + 9 + 5 + 12);
-    let text = home.run(["import", "auto", examples().to_str().unwrap()]).good().out;
+    let text = import(&["import", "auto"]).out;
     assert!(text.contains("0 recorded, 29 there before, 0 rejected"), "{text}");
     let unknown = home.write("what.txt", "hello\n");
     let ran = home.run(["import", "--json", "auto", unknown.to_str().unwrap()]);
