@@ -11,10 +11,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::{
+    allowance::Allowance,
     intent::{Intent, Place, Refused, Who},
     method::{PROMPT_GET, RESOURCE_READ, TOOL_CALL},
     recorder::Unavailable,
-    trace,
+    trace::{self, Claimed},
 };
 
 /// Who comes to a door, as a credential or the command line says. What nobody says is not known.
@@ -34,6 +35,8 @@ pub struct Caller {
     pub lineage: Vec<String>,
     /// What the credential was given for.
     pub task: Option<String>,
+    /// What it allows beside its scope.
+    pub allowance: Allowance,
 }
 
 impl Caller {
@@ -55,6 +58,8 @@ pub struct Door {
     trace: TraceId,
     session: Option<Arc<str>>,
     caller: Caller,
+    /// The trace that the connection itself is in, for messages that say nothing of theirs.
+    ambient: Option<Claimed>,
     /// Who the client says it is.
     client: Arc<Mutex<Option<Who>>>,
     definitions: Definitions,
@@ -81,7 +86,12 @@ impl Door {
         definitions: Definitions,
     ) -> Result<Self, Unavailable> {
         let trace = TraceId(fresh_id()?.0);
-        Ok(Door { server, trace, session: None, caller, client: Arc::default(), definitions })
+        Ok(Door { server, trace, session: None, caller, ambient: None, client: Arc::default(), definitions })
+    }
+
+    /// The same door, for messages that come with `traceparent` beside them.
+    pub(crate) fn within(self, traceparent: Option<&str>) -> Self {
+        Door { ambient: traceparent.and_then(trace::parse), ..self }
     }
 
     /// The same door as `caller` comes to it.
@@ -131,12 +141,14 @@ impl Door {
         let name = named.name.filter(|_| matches!(method, TOOL_CALL | PROMPT_GET));
         let definition =
             name.as_deref().filter(|_| method == TOOL_CALL).and_then(|name| self.definition(name));
+        let uri = named.uri.filter(|_| method.starts_with("resources/"));
+        let refused = self.caller.allowance.refuses(method, name.as_deref().or(uri.as_deref()));
         Ok(Intent {
             id: fresh_id()?,
             server: self.server.to_string(),
             method: method.to_owned(),
             name: name.map(|name| name.to_string()),
-            uri: named.uri.filter(|_| method.starts_with("resources/")).map(|uri| uri.to_string()),
+            uri: uri.map(|uri| uri.to_string()),
             arguments: arguments.map(ToOwned::to_owned),
             definition,
             task: self.caller.task.clone(),
@@ -146,7 +158,7 @@ impl Door {
             reported_by: None,
             run: None,
             place: self.place(params)?,
-            refused: None,
+            refused,
             missed: None,
         })
     }
@@ -191,7 +203,7 @@ impl Door {
     }
 
     fn place(&self, params: Option<&RawValue>) -> Result<Place, Unavailable> {
-        let claimed = trace::claimed(params);
+        let claimed = trace::claimed(params).or(self.ambient);
         let client = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(Place {
             trace_id: claimed.map_or(self.trace, |claimed| claimed.trace),

@@ -12,6 +12,7 @@
 //!
 //! What cannot be recorded is not done: the client hears why.
 
+mod allowance;
 mod approvals;
 mod catalog;
 mod conclusions;
@@ -38,6 +39,7 @@ mod sweep;
 mod trace;
 mod write;
 
+pub use allowance::Allowance;
 pub use approvals::{Reply, ReplyError, Waiting};
 pub use catalog::HeldTool;
 pub use door::{Caller, Door};

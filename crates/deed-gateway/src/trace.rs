@@ -11,7 +11,7 @@ pub(crate) struct Claimed {
     pub(crate) span: SpanId,
 }
 
-/// `traceparent` in `params._meta`, if it is one (W3C Trace Context, section 3.2).
+/// `traceparent` in `params._meta`, if it is one.
 pub(crate) fn claimed(params: Option<&RawValue>) -> Option<Claimed> {
     #[derive(Deserialize)]
     struct Params {
@@ -32,7 +32,8 @@ pub fn traceparent(text: &str) -> Option<(TraceId, SpanId)> {
     parse(text).map(|claimed| (claimed.trace, claimed.span))
 }
 
-fn parse(text: &str) -> Option<Claimed> {
+/// Reads a `traceparent` (W3C Trace Context, section 3.2).
+pub(crate) fn parse(text: &str) -> Option<Claimed> {
     let mut parts = text.split('-');
     let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let is_hex =

@@ -10,7 +10,7 @@ use axum::{
     response::Response,
 };
 use deed_gateway::{
-    Caller, Who,
+    Allowance, Caller, Who,
     http::{Endpoint, Reply, Upstream},
 };
 use deed_record::PrincipalType;
@@ -175,10 +175,13 @@ impl Served {
     ) -> Result<(Caller, String), Challenge> {
         let resource = tokens.resource_of(server);
         let presented = tokens.verify(&parts.headers, &parts.method, &resource, &resource).await?;
-        let Presented { initiator, executor, chain, credential, grant, lineage, task, tenant, .. } =
-            presented;
+        let Presented {
+            initiator, executor, chain, credential, grant, lineage, task, details, tenant, ..
+        } = presented;
+        let details = serde_json::to_value(&details).unwrap_or_default();
+        let allowance = Allowance::of(&details, &resource);
         let (executor, credential) = (Some(executor), Some(credential));
-        Ok((Caller { initiator, executor, chain, credential, grant, lineage, task }, tenant))
+        Ok((Caller { initiator, executor, chain, credential, grant, lineage, task, allowance }, tenant))
     }
 
     /// Whoever is not let in is recorded too, and knows nothing more afterwards.

@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use bytes::{Bytes, BytesMut};
 use deed_record::Status;
 use futures::stream;
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Incoming;
@@ -33,7 +33,8 @@ const LONGEST_PLAIN: usize = 64 << 10;
 impl Exchange<'_> {
     /// The answer to a message that asks for something.
     pub(super) async fn pass_on(mut self, id: Option<Id>, answer: Answer) {
-        if headers::media_type(answer.headers()) == "text/event-stream" {
+        let listens = id.as_ref().is_some_and(|id| self.calls.listens(id)) && answer.status().is_success();
+        if headers::media_type(answer.headers()) == "text/event-stream" || listens {
             return self.stream(id, None, answer).await;
         }
         let (parts, body) = answer.into_parts();
@@ -46,7 +47,7 @@ impl Exchange<'_> {
         match whole {
             Ok(body) => match self.answer_of(&body, &id).await {
                 Some(text) => self.listener.say(reply(status, headers, text)),
-                None => self.no_message(&id, status).await,
+                None => self.no_message(&id, status, headers).await,
             },
             Err("client") => self.end(&id, Status::Cancelled, "client").await,
             Err("too_long") => {
@@ -65,6 +66,8 @@ impl Exchange<'_> {
         let Exchange { guard, calls, is_modern, .. } = self;
         let passes = Heard { text: Some(Cow::Borrowed(text)), answers: None };
         match Message::read(text.as_bytes()) {
+            // There are servers that give a stream its first id so.
+            Err(_) if text.trim() == "{}" => passes,
             Err(malformed) => {
                 tracing::warn!(why = malformed.why, "what the server wrote is no message and was dropped");
                 Heard::default()
@@ -94,6 +97,8 @@ impl Exchange<'_> {
                 tracing::warn!(method = &*method, "since 2026-07-28 servers ask nothing: it was dropped");
                 Heard::default()
             }
+            // What it asked already is told again on a stream that was taken up again.
+            Ok(Message::Request { id, .. }) if calls.is_asked(&id) => passes,
             Ok(Message::Request { id, method, params }) => match guard.server_asks(&method, params).await {
                 Ok(pending) => {
                     calls.server_asked(id, pending);
@@ -132,7 +137,7 @@ impl Exchange<'_> {
         is_answered.then(|| lines.join("\n").into())
     }
 
-    async fn no_message(&mut self, id: &Id, status: StatusCode) {
+    async fn no_message(&mut self, id: &Id, status: StatusCode, headers: HeaderMap) {
         let code = if status.is_success() { "malformed".into() } else { format!("http_{}", status.as_u16()) };
         self.end(id, Status::Failure, &code).await;
         let why = match status {
@@ -146,15 +151,20 @@ impl Exchange<'_> {
         let status = match status {
             // The client is not meant: it has no credentials there.
             StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => StatusCode::BAD_GATEWAY,
-            status if status.is_success() || status.is_redirection() => StatusCode::BAD_GATEWAY,
+            status if status.is_success() || status.is_redirection() => StatusCode::OK,
             status => status,
         };
-        self.listener.say(json(status, text));
+        let mut reply = json(status, text);
+        if let Some(after) = headers.get(header::RETRY_AFTER) {
+            reply.headers_mut().insert(header::RETRY_AFTER, after.clone());
+        }
+        self.listener.say(reply);
     }
 
-    fn say_upstream(&mut self, id: &Id, why: &str) {
+    pub(super) fn say_upstream(&mut self, id: &Id, why: &str) {
         let text = message::error(Some(id), refusal::UPSTREAM, why, None);
-        self.listener.say(json(StatusCode::BAD_GATEWAY, text));
+        // There are clients that read no JSON-RPC error behind a status of 500 and more.
+        self.listener.say(json(StatusCode::OK, text));
     }
 
     async fn end(&self, id: &Id, status: Status, code: &str) {
@@ -195,10 +205,15 @@ impl Exchange<'_> {
     /// the client opened it by itself.
     async fn stream(mut self, id: Option<Id>, opened: Option<Pending>, answer: Answer) {
         let (parts, body) = answer.into_parts();
+        // There are servers that write what belongs on a stream as lines.
+        let of = match &*headers::media_type(&parts.headers) {
+            "text/event-stream" => events::Of::Blocks,
+            _ => events::Of::Lines,
+        };
         let (to_client, events) = mpsc::channel::<Bytes>(QUEUE);
         self.listener.say(streaming(parts.status, headers::homeward(&parts.headers), events));
         let mut stream = Stream { exchange: &self, to_client, is_left: false, can_resume: false };
-        let mut events = Events::new(body, LONGEST);
+        let mut events = Events::new(body, of, LONGEST);
         // What waits for whatever may happen may be silent for ever.
         let is_open = id.as_ref().is_none_or(|id| self.calls.listens(id));
         let how = stream.run(&mut events, id.as_ref(), is_open).await;
@@ -275,7 +290,7 @@ impl Stream<'_, '_> {
                     if let Some(id) = id {
                         let why = format!("the server's answer is longer than {LONGEST} bytes");
                         let text = message::error(Some(id), refusal::UPSTREAM, &why, None);
-                        self.send(format!("data: {text}\n\n").into()).await;
+                        self.send(events.of_data(&text)).await;
                     }
                     return End::TooLong;
                 }
@@ -289,7 +304,7 @@ impl Stream<'_, '_> {
             };
             match heard {
                 Some(Cow::Borrowed(_)) => self.send(event.raw.clone()).await,
-                Some(Cow::Owned(heard)) => self.send(events::with_data(&event, &heard)).await,
+                Some(Cow::Owned(heard)) => self.send(events.with_data(&event, &heard)).await,
                 None => {}
             }
             if answered.is_some() && answered.as_ref() == id {

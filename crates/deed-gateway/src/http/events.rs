@@ -24,6 +24,16 @@ pub(super) enum Broken {
     Connection,
 }
 
+/// Of what a body is made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Of {
+    /// Events, as the standard has them.
+    #[default]
+    Blocks,
+    /// Lines, each a message.
+    Lines,
+}
+
 /// The events of a body.
 pub(super) struct Events<B> {
     body: B,
@@ -31,8 +41,21 @@ pub(super) struct Events<B> {
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Events<B> {
-    pub(super) fn new(body: B, longest: usize) -> Self {
-        Events { body, cut: Cutter { longest, ..Cutter::default() } }
+    pub(super) fn new(body: B, of: Of, longest: usize) -> Self {
+        Events { body, cut: Cutter { longest, of, ..Cutter::default() } }
+    }
+
+    /// An event that carries `data`.
+    pub(super) fn of_data(&self, data: &str) -> Bytes {
+        self.with_data(&Event { raw: Bytes::new(), data: None, has_id: false }, data)
+    }
+
+    /// `event` with other data, and else as it was.
+    pub(super) fn with_data(&self, event: &Event, data: &str) -> Bytes {
+        match self.cut.of {
+            Of::Blocks => with_data(event, data),
+            Of::Lines => format!("{data}\n").into(),
+        }
     }
 
     /// The next event; `None` at the end. Nothing is lost when this is not waited for to the end.
@@ -44,7 +67,8 @@ impl<B: Body<Data = Bytes> + Unpin> Events<B> {
             if self.cut.is_too_long() {
                 return Some(Err(Broken::TooLong));
             }
-            match self.body.frame().await? {
+            let Some(frame) = self.body.frame().await else { return self.cut.rest().map(Ok) };
+            match frame {
                 Ok(frame) => {
                     if let Some(data) = frame.data_ref() {
                         self.cut.buffer.extend_from_slice(data);
@@ -65,11 +89,18 @@ pub(super) struct Cutter {
     /// Up to where it was looked for.
     seen: usize,
     longest: usize,
+    of: Of,
 }
 
 impl Cutter {
     fn is_too_long(&self) -> bool {
         self.buffer.len() > self.longest
+    }
+
+    /// What the end of the body ends: a line. An event would need an empty one.
+    fn rest(&mut self) -> Option<Event> {
+        let rest = std::mem::take(&mut self.buffer);
+        (self.of == Of::Lines && !rest.trim_ascii().is_empty()).then(|| line(rest))
     }
 
     /// The first whole event. An event that the end of the stream cuts off is none.
@@ -82,23 +113,31 @@ impl Cutter {
             let end = self.seen + found;
             let next = match (self.buffer[end], self.buffer.get(end + 1)) {
                 (b'\r', Some(b'\n')) => end + 2,
-                // Whether a line feed follows is not known yet.
-                (b'\r', None) => {
+                // Whether a line feed follows is not known yet; after an empty line it makes no difference.
+                (b'\r', None) if end > self.line => {
                     self.seen = end;
                     return None;
                 }
                 _ => end + 1,
             };
-            let is_empty = end == self.line;
+            let is_end = end == self.line || self.of == Of::Lines;
             (self.line, self.seen) = (next, next);
-            if is_empty {
+            if is_end {
                 let rest = self.buffer.split_off(next);
                 let raw = std::mem::replace(&mut self.buffer, rest);
                 (self.line, self.seen) = (0, 0);
-                return Some(read(raw));
+                return Some(match self.of {
+                    Of::Blocks => read(raw),
+                    Of::Lines => line(raw),
+                });
             }
         }
     }
+}
+
+fn line(raw: Vec<u8>) -> Event {
+    let data = Some(raw.trim_ascii().to_vec()).filter(|data| !data.is_empty());
+    Event { raw: raw.into(), data, has_id: false }
 }
 
 fn read(raw: Vec<u8>) -> Event {
@@ -135,8 +174,7 @@ fn lines(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
     raw.split(|byte| matches!(byte, b'\n' | b'\r')).filter(|line| !line.is_empty())
 }
 
-/// `event` with other data, and else as it was.
-pub(super) fn with_data(event: &Event, data: &str) -> Bytes {
+fn with_data(event: &Event, data: &str) -> Bytes {
     let mut text = Vec::with_capacity(data.len() + 64);
     for line in lines(&event.raw).filter(|line| !line.starts_with(b"data:") && *line != b"data") {
         text.extend_from_slice(line);
@@ -170,6 +208,15 @@ mod tests {
     }
 
     #[test]
+    fn lines_end_by_a_carriage_return_too() {
+        let events = cut(&[b"data: a\r", b"\r", b"\ndata: b\r\rdata: c\r"]);
+        let data: Vec<_> = events.iter().filter_map(|event| event.data.as_deref()).collect();
+        assert_eq!(data, [&b"a"[..], b"b"]);
+        let raw: Vec<u8> = events.iter().flat_map(|event| event.raw.to_vec()).collect();
+        assert_eq!(raw, b"data: a\r\r\ndata: b\r\r");
+    }
+
+    #[test]
     fn reads_what_servers_write() {
         let text = b": hello\n\nid: 7\nretry: 5\ndata:\n\nevent: message\r\ndata: {\"a\":\r\ndata: 1}\r\n\r\ndata:x\r\rdata: cut off\n";
         let events = cut(&[text]);
@@ -190,9 +237,13 @@ mod tests {
             let at = if text.is_empty() { 0 } else { at.index(text.len()) };
             let (one, two) = text.as_bytes().split_at(at);
             let whole = cut(&[text.as_bytes()]);
-            prop_assert_eq!(&cut(&[one, two]), &whole);
-            let raw: Vec<u8> = whole.iter().flat_map(|event| event.raw.to_vec()).collect();
-            prop_assert!(text.as_bytes().starts_with(&raw));
+            let apart = cut(&[one, two]);
+            let said = |events: &[Event]| -> Vec<(Vec<u8>, bool)> {
+                events.iter().filter_map(|event| Some((event.data.clone()?, event.has_id))).collect()
+            };
+            prop_assert_eq!(said(&apart), said(&whole));
+            let raw = |events: &[Event]| events.iter().flat_map(|event| event.raw.to_vec()).collect::<Vec<u8>>();
+            prop_assert!(text.as_bytes().starts_with(&raw(&whole)) && raw(&apart).starts_with(&raw(&whole)));
         }
     }
 }

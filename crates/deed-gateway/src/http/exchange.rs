@@ -164,8 +164,7 @@ impl Exchange<'_> {
         if let Some(pending) = self.calls.take(id) {
             self.guard.end(&pending, status, Some(code.into()), None).await;
         }
-        let text = message::error(Some(id), refusal::UPSTREAM, text, None);
-        self.listener.say(json(StatusCode::BAD_GATEWAY, text));
+        self.say_upstream(id, text);
     }
 
     async fn notice(mut self, text: &str, method: &str, params: Option<&RawValue>) {
@@ -292,8 +291,7 @@ impl Exchange<'_> {
         match message::error_code(text) {
             // Since 2026-07-28; before, HTTP and JSON-RPC knew nothing of each other.
             Some(refusal::METHOD_NOT_FOUND) if self.is_modern => StatusCode::NOT_FOUND,
-            Some(refusal::UNAVAILABLE) => StatusCode::SERVICE_UNAVAILABLE,
-            Some(refusal::UPSTREAM) => StatusCode::BAD_GATEWAY,
+            // There are clients that read no JSON-RPC error behind a status of 500 and more.
             _ => StatusCode::OK,
         }
     }

@@ -13,7 +13,7 @@ const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
 const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
-const TRACE: HeaderName = HeaderName::from_static("traceparent");
+pub(super) const TRACE: HeaderName = HeaderName::from_static("traceparent");
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// JSON-RPC error code: headers and body disagree (MCP 2026-07-28, Streamable HTTP, Server Validation).

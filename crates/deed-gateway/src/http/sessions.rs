@@ -84,6 +84,11 @@ impl Calls {
         tables.told.iter().rev().find(|(told, _)| told == id).map(|(_, pending)| pending.clone())
     }
 
+    /// Whether the server asked something under that id, and was not answered yet.
+    pub(super) fn is_asked(&self, id: &Id) -> bool {
+        self.tables().asked.contains_key(id)
+    }
+
     pub(super) fn server_asked(&self, id: Id, pending: Pending) {
         self.tables().asked.insert(id, pending);
     }
