@@ -44,10 +44,10 @@ const tickets = `${url}/mcp/tickets`;
 const agent = (id) => {
   const { publicKey, privateKey } = generateKeyPairSync('ed25519');
   writeFileSync(path(`${id}.pem`), privateKey.export({ type: 'pkcs8', format: 'pem' }));
-  writeFileSync(path(`store/${id}.pub.pem`), publicKey.export({ type: 'spki', format: 'pem' }));
-  return `[[agent]]\nid = "${id}"\nkey_file = "${id}.pub.pem"\n`;
+  writeFileSync(path(`store/trust/${id}.pub.pem`), publicKey.export({ type: 'spki', format: 'pem' }));
+  return `[[agent]]\nid = "${id}"\nkey_file = "trust/${id}.pub.pem"\n`;
 };
-mkdirSync(path('store'));
+mkdirSync(path('store/trust'), { recursive: true });
 writeFileSync(path('store/deed.toml'), `
 [tokens]
 issuer = "${url}"

@@ -67,6 +67,7 @@ fn role(path: &str, leaves: &Leaves, covered: &[String], rows_checked: bool) -> 
             "origin" | "ed25519.seed" | "ml-dsa-44.seed" => {
                 Role::Unchecked("a secret key; only its use can be checked")
             }
+            "tokens" => Role::Unchecked("secret keys of the token service; they sign no evidence"),
             "keys.redb" => Role::Unchecked(
                 "secret keys; only their use can be checked, and the checksums of pages that hold any",
             ),
@@ -75,6 +76,7 @@ fn role(path: &str, leaves: &Leaves, covered: &[String], rows_checked: bool) -> 
             }
             _ => Role::Stranger("no part of Deed makes such a file; move it out of the store"),
         },
+        "trust" => Role::Unchecked("public keys that the settings name; they are no evidence"),
         "journal" if name.ends_with(".journal") => Role::Unchecked(
             "its frames are checked; what stands behind the last one waits to be written over and says nothing",
         ),

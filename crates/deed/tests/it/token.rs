@@ -31,12 +31,12 @@ fn home() -> Home {
         "store/deed.toml",
         format!(
             "[tokens]\nissuer = \"https://deed.example\"\ntargets = [\"{TICKETS}\"]\n\
-             [[issuer]]\nurl = \"https://idp.example\"\naudiences = [\"deed\"]\njwks_file = \"idp.json\"\n{}{}",
+             [[issuer]]\nurl = \"https://idp.example\"\naudiences = [\"deed\"]\njwks_file = \"trust/idp.json\"\n{}{}",
             agent("coder", 2),
             agent("reviewer", 3)
         ),
     );
-    home.write("store/idp.json", json!({ "keys": [key(1).public().to_jwk()] }).to_string());
+    home.write("store/trust/idp.json", json!({ "keys": [key(1).public().to_jwk()] }).to_string());
     for (name, seed) in [("coder.pem", 2), ("reviewer.pem", 3), ("dpop.pem", 4)] {
         home.write(name, pem(seed));
     }
@@ -97,6 +97,8 @@ fn a_token_is_exchanged_handed_on_and_revoked() {
     let again = exchange(&home, "first.jwt", "reviewer", &[]);
     assert_eq!(again.code, 1);
     assert!(again.err.contains("revoked"), "{}", again.err);
+    // Keys of the service and of those it believes are no strangers in the store.
+    home.run(["verify"]).good();
     for secret in ["first.jwt", "ann.jwt"] {
         let token = std::fs::read_to_string(home.path(secret)).unwrap();
         assert!(!again.err.contains(token.trim()) && !wider.err.contains(token.trim()));
