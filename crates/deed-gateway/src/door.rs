@@ -7,7 +7,7 @@ use std::{
 
 use deed_ledger::fresh_id;
 use deed_record::{PrincipalType, RecordId, SpanId, Text, TraceId};
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use crate::{
@@ -60,9 +60,18 @@ pub struct Door {
     caller: Caller,
     /// The trace that the connection itself is in, for messages that say nothing of theirs.
     ambient: Option<Claimed>,
-    /// Who the client says it is.
-    client: Arc<Mutex<Option<Who>>>,
+    /// What the client says of itself.
+    client: Arc<Mutex<Client>>,
     definitions: Definitions,
+}
+
+/// What a client says of itself.
+#[derive(Clone, Default)]
+struct Client {
+    /// Who it is.
+    who: Option<Who>,
+    /// Whether it can show its user a URL, and ask whether to go on.
+    shows_urls: bool,
 }
 
 /// Digests of the tools' definitions, as far as they were listed.
@@ -108,6 +117,11 @@ impl Door {
     /// The connection, as records name it.
     pub(crate) fn session(&self) -> Option<&str> {
         self.session.as_deref()
+    }
+
+    /// Whether the client can show its user a URL.
+    pub(crate) fn shows_urls(&self) -> bool {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner).shows_urls
     }
 
     /// Who comes to it.
@@ -204,7 +218,7 @@ impl Door {
 
     fn place(&self, params: Option<&RawValue>) -> Result<Place, Unavailable> {
         let claimed = trace::claimed(params).or(self.ambient);
-        let client = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let client = self.client.lock().unwrap_or_else(PoisonError::into_inner).who.clone();
         Ok(Place {
             trace_id: claimed.map_or(self.trace, |claimed| claimed.trace),
             span_id: SpanId(random()?),
@@ -216,13 +230,15 @@ impl Door {
         })
     }
 
-    /// Remembers what the client calls itself. That is a claim; it names the executor only where nothing
+    /// Remembers what the client can, and what it calls itself. That is a claim; it names the executor only where nothing
     /// better does.
     fn learn_client(&self, method: &str, params: Option<&RawValue>) {
         #[derive(Deserialize)]
         struct Params<'a> {
             #[serde(borrow, default, rename = "clientInfo")]
             legacy: Option<Info<'a>>,
+            #[serde(default)]
+            capabilities: Option<Capabilities>,
             #[serde(borrow, default, rename = "_meta")]
             meta: Option<Meta<'a>>,
         }
@@ -230,6 +246,18 @@ impl Door {
         struct Meta<'a> {
             #[serde(borrow, default, rename = "io.modelcontextprotocol/clientInfo")]
             modern: Option<Info<'a>>,
+            #[serde(default, rename = "io.modelcontextprotocol/clientCapabilities")]
+            capabilities: Option<Capabilities>,
+        }
+        #[derive(Deserialize)]
+        struct Capabilities {
+            #[serde(default)]
+            elicitation: Option<Elicitation>,
+        }
+        #[derive(Deserialize)]
+        struct Elicitation {
+            #[serde(default)]
+            url: Option<IgnoredAny>,
         }
         #[derive(Deserialize)]
         struct Info<'a> {
@@ -242,15 +270,23 @@ impl Door {
         else {
             return;
         };
-        let legacy = params.legacy.filter(|_| method == "initialize");
-        let Some(info) = legacy.or(params.meta.and_then(|meta| meta.modern)) else { return };
-        let who = Who {
+        let (modern, capabilities) =
+            params.meta.map_or((None, None), |meta| (meta.modern, meta.capabilities));
+        let (legacy, capabilities) = match method {
+            "initialize" => (params.legacy, params.capabilities.or(capabilities)),
+            _ => (None, capabilities),
+        };
+        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(capabilities) = capabilities {
+            client.shows_urls = capabilities.elicitation.is_some_and(|elicitation| elicitation.url.is_some());
+        }
+        let Some(info) = legacy.or(modern) else { return };
+        client.who = Some(Who {
             kind: PrincipalType::Agent,
             key: Some(format!("mcp-client:{}", &*info.name)).filter(|_| !info.name.is_empty()),
             name: info.title.map(|title| title.to_string()),
             instance: None,
-        };
-        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(who);
+        });
     }
 }
 

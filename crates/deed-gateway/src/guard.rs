@@ -95,7 +95,7 @@ pub(crate) struct Allowed {
 
 /// A request that a human must approve.
 pub(crate) struct Held {
-    text: String,
+    pub(crate) text: String,
     pub(crate) id: Id,
     pub(crate) intent: Intent,
     pub(crate) answer: Answer,

@@ -12,6 +12,7 @@ mod events;
 mod exchange;
 mod headers;
 mod sessions;
+mod step_up;
 mod upstream;
 
 use std::{
@@ -38,6 +39,7 @@ use crate::{
 };
 use exchange::Exchange;
 use sessions::Sessions;
+use step_up::HeldCalls;
 pub use upstream::Upstream;
 
 /// The body of a reply.
@@ -55,6 +57,9 @@ pub struct Endpoint {
     lanes: Mutex<HashMap<String, Lane>>,
     definitions: Definitions,
     sessions: Sessions,
+    held: HeldCalls,
+    /// Where people find this server, as `https://deed.example`; else where its clients do.
+    home: Option<String>,
 }
 
 /// How the records of a tenant are written.
@@ -65,8 +70,15 @@ struct Lane {
 }
 
 impl Endpoint {
-    /// An endpoint for `server`, which is `upstream`; `point` decides, and a human may answer within `patience`.
-    pub fn new(server: &str, upstream: Upstream, point: Arc<DecisionPoint>, patience: Duration) -> Arc<Self> {
+    /// An endpoint for `server`, which is `upstream`; `point` decides, and a human may answer within `patience`, at
+    /// `home`.
+    pub fn new(
+        server: &str,
+        upstream: Upstream,
+        point: Arc<DecisionPoint>,
+        patience: Duration,
+        home: Option<String>,
+    ) -> Arc<Self> {
         Arc::new(Endpoint {
             server: server.into(),
             upstream,
@@ -75,6 +87,8 @@ impl Endpoint {
             lanes: Mutex::default(),
             definitions: Definitions::default(),
             sessions: Sessions::default(),
+            held: HeldCalls::default(),
+            home,
         })
     }
 

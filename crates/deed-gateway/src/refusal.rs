@@ -16,6 +16,8 @@ pub const DENIED: i64 = -31403;
 pub const UNAVAILABLE: i64 = -31503;
 /// JSON-RPC error code: nobody knows the method.
 pub(crate) const METHOD_NOT_FOUND: i64 = -32601;
+/// JSON-RPC error code: the parameters cannot be used.
+pub(crate) const INVALID_PARAMS: i64 = -32602;
 /// JSON-RPC error code: no request, or not one that can be taken now.
 pub(crate) const INVALID_REQUEST: i64 = -32600;
 /// JSON-RPC error code: the server gave no answer that can be passed on.

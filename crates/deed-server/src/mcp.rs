@@ -48,6 +48,10 @@ impl Gateway {
     /// # Errors
     /// A file with a header's value cannot be read, or the system's certificates cannot.
     pub(crate) fn new(engine: &Engine) -> io::Result<Self> {
+        let settings = engine.settings();
+        let public = settings.approvals.as_ref().and_then(|approvals| approvals.public_url.as_ref());
+        let issuer = settings.token_service.as_ref().map(|tokens| tokens.issuer.clone());
+        let home = public.map(|url| url.to_string().trim_end_matches('/').to_owned()).or(issuer);
         let served = |(name, server): (&String, &McpServer)| {
             let McpServer { url, headers, silence, wait, executor, initiator, require_token } = server;
             let headers = headers
@@ -55,7 +59,7 @@ impl Gateway {
                 .map(|(name, file)| header_of(name, file))
                 .collect::<io::Result<HeaderMap>>()?;
             let upstream = Upstream::new(url.clone(), headers, *silence)?;
-            let endpoint = Endpoint::new(name, upstream, engine.decision_point(), *wait);
+            let endpoint = Endpoint::new(name, upstream, engine.decision_point(), *wait, home.clone());
             let caller =
                 Caller { initiator: initiator.clone(), executor: executor.clone(), ..Caller::default() };
             Ok((name.clone(), Served { endpoint, caller, requires_token: *require_token }))

@@ -54,6 +54,7 @@ pub(crate) fn api() -> Vec<Route> {
         posts("/v1/workloads", workloads::know),
         gets("/v1/approvals", decisions::approvals),
         posts("/v1/approvals/{id}", decisions::reply),
+        gets("/approvals/{id}", decisions::approval_page),
         posts("/v1/approvals/{id}/webhook", webhook::reply),
         gets("/v1/decisions/{id}/replay", decisions::replay),
         posts("/v1/suspensions", decisions::suspend),

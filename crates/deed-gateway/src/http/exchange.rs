@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use deed_record::Status;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, header};
 use serde_json::value::RawValue;
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
     headers::{self, MISMATCH},
     json,
     sessions::{Calls, Session},
+    step_up::{self, Came},
     upstream::{Answer, NoAnswer},
 };
 use crate::{
@@ -75,7 +76,19 @@ impl Exchange<'_> {
         {
             self.guard.door = door;
         }
-        let mut asked = self.guard.ask(text, &id, method, params).await;
+        let mut asked = match step_up::came_again(params).filter(|_| self.is_modern) {
+            Some(came) => match self.came_again(came, &id, method, params).await {
+                Some(held) => Asked::Held(held),
+                None => return,
+            },
+            None => match self.guard.ask(text, &id, method, params).await {
+                Asked::Held(held) if self.guard.door.shows_urls() => match self.show_url(held, &id).await {
+                    Some(held) => Asked::Held(held),
+                    None => return,
+                },
+                asked => asked,
+            },
+        };
         if let Asked::Held(held) = asked {
             match self.wait(*held).await {
                 Some(answered) => asked = answered,
@@ -98,6 +111,59 @@ impl Exchange<'_> {
             // It was waited for.
             Asked::Held(_) => {}
         }
+    }
+
+    /// Has the client show its user where a human can approve; the call, where it must wait here after all.
+    async fn show_url(&mut self, held: Box<Held>, id: &Id) -> Option<Box<Held>> {
+        let host = self.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let home = self.endpoint.home.clone().or(host.map(|host| format!("http://{host}")));
+        let Some(home) = home else { return Some(held) };
+        let action = held.intent.id;
+        let url = format!("{home}/approvals/{action}");
+        if !self.is_modern {
+            let (pending, code) = (Pending::new(held.intent), Some("url_shown".into()));
+            self.guard.end(&pending, Status::Denied, code, None).await;
+            self.listener.say(json(StatusCode::OK, step_up::url_needed(id, action, &url)));
+            return None;
+        }
+        let caller = self.guard.door.caller().clone();
+        match self.endpoint.held.keep(caller, *held) {
+            Ok(state) => {
+                let text = step_up::input_required(id, action, &url, &state);
+                self.listener.say(json(StatusCode::OK, text));
+                None
+            }
+            Err(held) => Some(held),
+        }
+    }
+
+    /// A client that was shown where a human can approve: the call that was held for it, under its new id.
+    async fn came_again(
+        &mut self,
+        came: Came,
+        id: &Id,
+        method: &str,
+        params: Option<&RawValue>,
+    ) -> Option<Box<Held>> {
+        let asks = self.guard.door.intent(method, params);
+        let caller = self.guard.door.caller();
+        let held = asks.ok().and_then(|asks| self.endpoint.held.take(&came.state, caller, &asks));
+        let Some(Held { text, intent, answer, .. }) = held else {
+            let why = "the request state is not known, has expired, was used, or is of another request";
+            let status = StatusCode::BAD_REQUEST;
+            self.refuse(Some(id), method, "unknown_state", refusal::INVALID_PARAMS, why, status).await;
+            return None;
+        };
+        if !came.accepted {
+            let pending = Pending::new(intent);
+            self.guard.end(&pending, Status::Cancelled, Some("declined".into()), None).await;
+            let text =
+                message::error(Some(id), refusal::DENIED, "not done: whoever was asked declined", None);
+            self.listener.say(json(StatusCode::OK, text));
+            return None;
+        }
+        let text = step_up::with_id(&text, id).unwrap_or_default();
+        Some(Box::new(Held { text, id: id.clone(), intent, answer }))
     }
 
     /// Waits for a human. Whoever leaves meanwhile wants it no longer.

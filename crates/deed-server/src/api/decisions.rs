@@ -6,12 +6,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use axum::{body::Body, extract::State, response::Response};
 use deed_gateway::{Conclusion, Intent, Listing, Reply, ReplyError, Suspension, Wait};
 use deed_record::RecordId;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue, header};
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
-    api::{Named, json},
+    api::{Named, json, with_type},
     app::App,
     auth::{Enforcing, Operating, Reading},
     body::Received,
@@ -76,6 +76,17 @@ pub(super) async fn answer(app: &App, id: RecordId, reply: &Reply) -> Result<Res
         ReplyError::Unavailable(error) => error.into(),
     })?;
     json(&json!({ "approval_id": record, "action_id": id, "approved": reply.approved }))
+}
+
+/// Says how a step-up is answered, to whoever a client shows it to. It tells nothing of the action, and looking at
+/// it approves nothing.
+pub(crate) async fn approval_page(Named(id): Named<RecordId>) -> Response {
+    let page = include_str!("approval.html").replace("{id}", &id.to_string());
+    let mut response = with_type(page, "text/html; charset=utf-8");
+    let policy =
+        HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'");
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    response
 }
 
 /// Stops somebody or something at every door, or lets it go on.

@@ -90,6 +90,8 @@ async fn every_endpoint_asks_for_a_token() {
                 "/healthz" | "/readyz" => 200,
                 // It says where the endpoints are, and nothing else.
                 "/.well-known/authzen-configuration" => 200,
+                // It says how something is approved, and nothing of what.
+                path if path.starts_with("/approvals/") => 200,
                 // Their clients authenticate themselves by OAuth's means; there is no token service here.
                 path if path.starts_with("/oauth/") || path.starts_with("/.well-known/") => 404,
                 // Its messages are signed, and none is taken without a secret of this server.

@@ -446,3 +446,103 @@ async fn what_cannot_be_recorded_is_not_done() {
     assert_eq!((listed.status, &listed.json()["error"]["code"]), (200, &json!(-31503)));
     assert_eq!(upstream.called(), ["write"]);
 }
+
+const ASK_FIRST: &str = "@id(\"rest\") permit (principal, action, resource);\n\
+    @id(\"ask-first\") @effect(\"step_up\") forbid (principal, action, resource == Deed::Tool::\"files/write\");";
+
+/// A request of a client that can show its user a URL, with what its user answered to `state`.
+fn showing(id: u64, answers: Option<(&str, &str)>) -> Plain {
+    let mut message = tool(id, "write");
+    if let Some((action, state)) = answers {
+        message["params"]["inputResponses"] = json!({ "deed_approval": { "action": action } });
+        message["params"]["requestState"] = json!(state);
+    }
+    let request = modern(message.clone());
+    let (parts, _) = request.into_parts();
+    message["params"]["_meta"] = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": { "elicitation": { "url": {} } },
+    });
+    Request::from_parts(parts, Full::from(message.to_string()))
+}
+
+impl Gateway {
+    /// A human approves the action.
+    async fn approve(&self, action: &str) {
+        let path = format!("/v1/approvals/{action}");
+        let reply = json!({ "approved": true, "by": { "type": "human", "key": "human:bob" } }).to_string();
+        let approved = call(self.running.http(), post(&path, "application/json", reply)).await;
+        assert_eq!(approved.status, 200, "{}", approved.text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_shows_urls_comes_again_once_somebody_approved() {
+    let gateway = Gateway::with(|settings| {
+        settings.mcp.get_mut("files").unwrap().wait = Duration::from_secs(10);
+    })
+    .await;
+    gateway.publish(ASK_FIRST).await;
+    let address = gateway.running.http();
+    let asked = call(address, showing(1, None)).await.json();
+    assert_eq!(asked["result"]["resultType"], "input_required", "{asked}");
+    let (shown, state) =
+        (&asked["result"]["inputRequests"]["deed_approval"]["params"], &asked["result"]["requestState"]);
+    let (url, state) = (shown["url"].as_str().unwrap(), state.as_str().unwrap());
+    let path = url.strip_prefix(&format!("http://{address}")).unwrap();
+    let page = call(address, get(path)).await;
+    let action = path.rsplit('/').next().unwrap();
+    assert!(page.text().contains(&format!("deed approve {action}")));
+    assert!(!page.text().contains("write"), "it tells nothing of the action");
+
+    // With other arguments, another state, or as somebody else it is another call.
+    let mut other = tool(2, "write");
+    other["params"]["arguments"] = json!({ "path": "/etc" });
+    other["params"]["inputResponses"] = json!({ "deed_approval": { "action": "accept" } });
+    other["params"]["requestState"] = json!(state);
+    for wrong in [modern(other), showing(2, Some(("accept", "0123456789abcdef")))] {
+        let refused = call(address, wrong).await;
+        assert_eq!((refused.status, &refused.json()["error"]["code"]), (400, &json!(-32602)));
+    }
+    gateway.approve(action).await;
+    let answer = call(address, showing(3, Some(("accept", state)))).await.json();
+    assert_eq!((&answer["id"], &answer["result"]["content"][0]["text"]), (&json!(3), &json!("written")));
+    assert_eq!(call(address, showing(4, Some(("accept", state)))).await.status, 400, "once");
+    assert_eq!(gateway.upstream.called(), ["write"]);
+    let sent = gateway.upstream.seen.requests.lock().unwrap()[0].2.clone();
+    assert_eq!((&sent["id"], sent["params"].get("inputResponses")), (&json!(3), None));
+    let explained = gateway.running.get(&format!("/v1/actions/{action}/explain")).await.json();
+    assert_eq!(explained["approvals"].as_array().map(Vec::len), Some(1), "{explained}");
+    assert_eq!(explained["outcome"]["status"], "success");
+
+    let asked = call(address, showing(5, None)).await.json();
+    let declined =
+        call(address, showing(6, Some(("decline", asked["result"]["requestState"].as_str().unwrap())))).await;
+    assert_eq!(declined.json()["error"]["code"], -31403);
+    assert_eq!(gateway.upstream.called(), ["write"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_2025_that_shows_urls_calls_again() {
+    let gateway = Gateway::with(|settings| {
+        settings.mcp.get_mut("files").unwrap().wait = Duration::from_secs(10);
+    })
+    .await;
+    gateway.publish(ASK_FIRST).await;
+    let address = gateway.running.http();
+    let begun = json!({
+        "jsonrpc": "2.0", "id": 0, "method": "initialize",
+        "params": { "capabilities": { "elicitation": { "url": {} } }, "clientInfo": { "name": "tester" } },
+    });
+    call(address, legacy(&begun)).await;
+    let asked = call(address, in_session(legacy(&tool(1, "write")))).await.json();
+    assert_eq!(asked["error"]["code"], -32042, "{asked}");
+    let shown = &asked["error"]["data"]["elicitations"][0];
+    let action = shown["elicitationId"].as_str().unwrap();
+    assert!(shown["mode"] == "url" && shown["url"].as_str().unwrap().ends_with(action));
+    gateway.approve(action).await;
+    let answer = call(address, in_session(legacy(&tool(2, "write")))).await.json();
+    assert_eq!(answer["result"]["content"][0]["text"], "written", "{answer}");
+    let again = call(address, in_session(legacy(&tool(3, "write")))).await.json();
+    assert_eq!(again["error"]["code"], -32042, "once");
+}
