@@ -18,7 +18,7 @@ use crate::{
     mask::{self, Masked},
     message::{self, Id, Message},
     method,
-    recorder::{RecordedIntent, Recorder, Road, Unavailable, Verdict},
+    recorder::{Nowhere, RecordedIntent, Recorder, Road, Unavailable, Verdict},
     refusal, trace,
 };
 
@@ -99,6 +99,13 @@ pub(crate) struct Held {
     pub(crate) id: Id,
     pub(crate) intent: Intent,
     pub(crate) answer: Answer,
+}
+
+impl Guard<Nowhere> {
+    /// Returns once somebody who has a part in what is under way is suspended (T12).
+    pub(crate) async fn suspended(&self, pending: &Pending) {
+        self.recorder.suspended(&pending.intent).await;
+    }
 }
 
 impl<R: Road> Guard<R> {

@@ -143,6 +143,20 @@ impl<R> Clone for Recorder<R> {
 }
 
 impl Recorder<Nowhere> {
+    /// Returns once somebody who has a part in `intent` is suspended.
+    pub(crate) async fn suspended(&self, intent: &Intent) {
+        let Way::Here(point, tenant) = &self.way else { return std::future::pending().await };
+        let mut changes = point.suspensions();
+        loop {
+            if point.is_stopped(intent, tenant) {
+                return;
+            }
+            if changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
     /// The decision point of this process, for `tenant`.
     pub fn here(point: Arc<DecisionPoint>, tenant: &str) -> Self {
         Recorder { way: Way::Here(point, tenant.into()), missed: Arc::default() }

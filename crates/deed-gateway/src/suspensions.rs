@@ -10,6 +10,7 @@ use std::{
 
 use deed_ledger::{Key, Ledger, LedgerError};
 use deed_record::{Account, Credential, Kind};
+use tokio::sync::watch;
 
 use crate::intent::Intent;
 
@@ -36,6 +37,8 @@ pub(crate) enum Stopped {
 pub(crate) struct Suspensions {
     stopped: RwLock<HashSet<Stopped>>,
     loaded: RwLock<HashSet<String>>,
+    /// Counts what was suspended, for those whose action is long under way.
+    changes: watch::Sender<u64>,
 }
 
 impl Suspensions {
@@ -92,10 +95,16 @@ impl Suspensions {
     pub(crate) fn note(&self, about: Stopped, stops: bool) {
         let mut all = self.stopped.write().unwrap_or_else(PoisonError::into_inner);
         if stops {
+            self.changes.send_modify(|changes| *changes += 1);
             all.insert(about);
         } else {
             all.remove(&about);
         }
+    }
+
+    /// Changes whenever somebody or something is suspended.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// Who or what of `intent` is stopped, in words.

@@ -346,6 +346,7 @@ impl Engine {
         #[cfg(feature = "sql")]
         checks.push(self.inner.tables.health());
         checks.push(self.policy_check());
+        checks.extend(self.gateway_check());
         checks.push(self.folder_check());
         checks.push(self.disk_check());
         Health { ok: checks.iter().all(|check| check.ok), checks }
@@ -362,6 +363,14 @@ impl Engine {
             false => format!("{} policies in force, set {}", policy.policies().len(), policy.digest()),
         };
         Check { name: "policy", ok: true, detail }
+    }
+
+    /// Which servers `deed serve` stands in front of.
+    fn gateway_check(&self) -> Option<Check> {
+        let servers: Vec<String> =
+            self.settings().mcp.iter().map(|(name, server)| format!("{name} at {}", server.url)).collect();
+        let detail = format!("MCP servers behind deed serve: {}", servers.join(", "));
+        (!servers.is_empty()).then_some(Check { name: "gateway", ok: true, detail })
     }
 
     /// Descriptors stay good when the folder below them is taken away: the name is what counts.

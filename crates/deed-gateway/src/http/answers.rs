@@ -216,11 +216,22 @@ impl Exchange<'_> {
         let mut events = Events::new(body, of, LONGEST);
         // What waits for whatever may happen may be silent for ever.
         let is_open = id.as_ref().is_none_or(|id| self.calls.listens(id));
-        let how = stream.run(&mut events, id.as_ref(), is_open).await;
+        let under_way = opened.clone().or_else(|| self.calls.look(id.as_ref()?));
+        let suspended = async {
+            match &under_way {
+                Some(pending) => self.guard.suspended(pending).await,
+                None => std::future::pending().await,
+            }
+        };
+        let how = tokio::select! {
+            how = stream.run(&mut events, id.as_ref(), is_open) => how,
+            () = suspended => End::Suspended,
+        };
         let can_resume = stream.can_resume && self.session.is_some();
         if let Some(opened) = opened {
             let (status, code) = match how {
                 End::Left => (Status::Success, "client"),
+                End::Suspended => (Status::Denied, "suspended"),
                 _ => (Status::Success, "server"),
             };
             self.guard.end(&opened, status, Some(code.into()), None).await;
@@ -231,6 +242,7 @@ impl Exchange<'_> {
             // The answer may come on another stream, when the client takes this one up again.
             End::Left | End::Over if can_resume => {}
             End::Left => self.end(&id, Status::Cancelled, "client").await,
+            End::Suspended => self.end(&id, Status::Denied, "suspended").await,
             End::TooLong => self.end(&id, Status::Failure, "too_long").await,
             End::Over => self.end(&id, Status::Unknown, "connection_ended").await,
         }
@@ -257,6 +269,8 @@ enum End {
     Over,
     /// An event was too long.
     TooLong,
+    /// Somebody who has a part in it was suspended.
+    Suspended,
 }
 
 struct Stream<'x, 'e> {

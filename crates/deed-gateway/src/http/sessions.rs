@@ -59,6 +59,11 @@ impl Calls {
         self.tables().pending.insert(id, pending);
     }
 
+    /// The request of that id, which stays without an answer.
+    pub(super) fn look(&self, id: &Id) -> Option<Pending> {
+        self.tables().pending.get(id).cloned()
+    }
+
     /// Whether the request of that id waits for whatever may happen.
     pub(super) fn listens(&self, id: &Id) -> bool {
         self.tables().pending.get(id).is_some_and(|pending| pending.intent.method == method::LISTEN)

@@ -1,6 +1,7 @@
 //! Who is stopped, at every door (T12).
 
 use deed_ledger::{Key, LedgerError, now};
+use tokio::sync::watch;
 
 use super::{DecisionPoint, InForce};
 use crate::{
@@ -47,6 +48,16 @@ impl DecisionPoint {
             }
         }
         Ok(names)
+    }
+
+    /// Changes whenever somebody or something is suspended.
+    pub(crate) fn suspensions(&self) -> watch::Receiver<u64> {
+        self.suspensions.changes()
+    }
+
+    /// Whether somebody who has a part in `intent` is suspended, or nobody can tell.
+    pub(crate) fn is_stopped(&self, intent: &Intent, tenant: &str) -> bool {
+        !matches!(self.stopped(intent, tenant), Ok(None))
     }
 
     /// `intent` as one that is refused, where somebody who has a part in it is suspended.

@@ -7,7 +7,9 @@ use deed_query::{Options, QueryError, SqlOptions};
 use crate::support::House;
 
 fn refusal(house: &House, query: &str) -> QueryError {
-    match house.ask_as(query, &SqlOptions::default()) {
+    // As long as it takes: a machine may be busy, and what is refused must not be refused for its time.
+    let patient = SqlOptions { timeout: Duration::from_secs(600), ..SqlOptions::default() };
+    match house.ask_as(query, &patient) {
         Err(error) => error,
         Ok(rows) => panic!("{query}\nwas answered: {rows:?}"),
     }

@@ -546,3 +546,25 @@ async fn a_client_of_2025_that_shows_urls_calls_again() {
     let again = call(address, in_session(legacy(&tool(3, "write")))).await.json();
     assert_eq!(again["error"]["code"], -32042, "once");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_somebody_who_is_suspended_ends() {
+    let gateway = Gateway::with(|settings| {
+        settings.mcp.get_mut("files").unwrap().executor = Some("agent:bot".parse().unwrap());
+    })
+    .await;
+    let address = gateway.running.http();
+    let mut body = begin(address, modern(tool(1, "stream"))).await.into_body();
+    next(&mut body).await;
+    let suspension = |what: &str| json!({ "what": what, "suspended": true, "by": { "type": "human", "key": "human:ann" }, "reason": "incident 77" });
+    for what in ["agent:other", "agent:bot"] {
+        let request = post("/v1/suspensions", "application/json", suspension(what).to_string());
+        assert_eq!(call(address, request).await.status, 200);
+    }
+    let ended = tokio::time::timeout(Duration::from_secs(20), body.frame()).await.expect("in time");
+    assert!(ended.is_none(), "{ended:?}");
+    assert_eq!(self::ended(&gateway.records(1).await), ("denied".into(), "suspended".into()));
+    let refused = call(address, modern(tool(2, "write"))).await;
+    assert!(refused.text().contains("is suspended"), "{}", refused.text());
+    assert!(gateway.upstream.called().iter().all(|name| name == "stream"));
+}
