@@ -2,13 +2,21 @@
 //!
 //! Every figure comes with the one it is to be held against, measured in the same run: the machine's own
 //! ceiling, the bare sync of the same disk, hash chains in PostgreSQL and SQLite. `cargo run --release -p
-//! bench -- all` runs everything; each part can be run alone and with fewer records.
+//! bench -- all` runs everything but the gateway, which has a run of its own: `-- gateway`; each part can be
+//! run alone and with fewer records. With `--no-default-features` there is no `all`, `ingest` and `baselines`,
+//! and the query engine need not be built.
+
+#![cfg_attr(not(feature = "sql"), expect(dead_code, reason = "what `ingest` and `baselines` need besides"))]
 
 mod acks;
+#[cfg(feature = "sql")]
 mod baselines;
+#[cfg(feature = "sql")]
 mod ceiling;
 mod explain;
+mod gateway;
 mod http;
+#[cfg(feature = "sql")]
 mod ingest;
 mod otlp;
 mod records;
@@ -18,6 +26,7 @@ mod verify;
 
 use std::{error::Error, path::PathBuf};
 
+use ::http::Uri;
 use clap::{Parser, Subcommand};
 
 /// What every part returns.
@@ -41,33 +50,60 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Part {
-    /// Everything below, one after another
+    /// Ingest, baselines, acks and otlp, one after another
+    #[cfg(feature = "sql")]
     All,
     /// Ingest over HTTP, the ceiling, sizes, explain and verify on the store that results
+    #[cfg(feature = "sql")]
     Ingest,
     /// The same records into PostgreSQL and SQLite hash chains
+    #[cfg(feature = "sql")]
     Baselines,
     /// Acknowledgement latency of 64 concurrent single appends beside the bare sync
     Acks,
     /// Spans over OTLP/HTTP
     Otlp,
+    /// Tool calls through the gateway, beside direct ones and other gateways
+    Gateway(gateway::Arguments),
+    /// A tool server, as `gateway` starts it
+    #[command(hide = true)]
+    Upstream,
+    /// A forwarder to URL, as `gateway` starts it
+    #[command(hide = true)]
+    Forward {
+        url: Uri,
+        /// Ask policies about each call
+        #[arg(long)]
+        decide: bool,
+    },
 }
 
 fn main() -> Outcome {
     let arguments = Arguments::parse();
-    std::fs::create_dir_all(&arguments.dir)?;
-    let run = match arguments.part {
-        Part::All => ingest::run(&arguments.dir, arguments.records)
-            .and_then(|rate| baselines::run(&arguments.dir, arguments.records.min(1_000_000), Some(rate)))
-            .and_then(|()| acks::run(&arguments.dir))
-            .and_then(|()| otlp::run(&arguments.dir)),
-        Part::Ingest => ingest::run(&arguments.dir, arguments.records).map(drop),
-        Part::Baselines => baselines::run(&arguments.dir, arguments.records, None),
-        Part::Acks => acks::run(&arguments.dir),
-        Part::Otlp => otlp::run(&arguments.dir),
+    let dir = &arguments.dir;
+    match &arguments.part {
+        Part::Upstream => return gateway::serve(),
+        Part::Forward { url, decide } => return gateway::forward(url, *decide),
+        _ => {}
+    }
+    std::fs::create_dir_all(dir)?;
+    let run = match &arguments.part {
+        #[cfg(feature = "sql")]
+        Part::All => ingest::run(dir, arguments.records)
+            .and_then(|rate| baselines::run(dir, arguments.records.min(1_000_000), Some(rate)))
+            .and_then(|()| acks::run(dir))
+            .and_then(|()| otlp::run(dir)),
+        #[cfg(feature = "sql")]
+        Part::Ingest => ingest::run(dir, arguments.records).map(drop),
+        #[cfg(feature = "sql")]
+        Part::Baselines => baselines::run(dir, arguments.records, None),
+        Part::Acks => acks::run(dir),
+        Part::Otlp => otlp::run(dir),
+        Part::Gateway(what) => gateway::run(dir, what),
+        Part::Upstream | Part::Forward { .. } => Ok(()),
     };
     if !arguments.keep {
-        std::fs::remove_dir_all(&arguments.dir)?;
+        std::fs::remove_dir_all(dir)?;
     }
     run
 }
