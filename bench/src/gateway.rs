@@ -84,12 +84,15 @@ pub(crate) fn run(dir: &Path, arguments: &Arguments) -> Outcome {
 
     let cache = if arguments.ours { None } else { Some(Cache::new(&arguments.cache, &arguments.python)?) };
     report.calls = runtime.block_on(fast(dir, arguments, era, cache.as_ref(), &mut report))?;
-    if let Some(cache) = &cache {
-        let node = cache.node()?;
-        let deed = places::deed(&dir.join("deed-node"), node.address, false)?;
-        let targets = [Target::new(DIRECT, node.address, "/mcp", era), at_deed(DEED, &deed, era)];
-        report.node_calls = runtime.block_on(in_turns(arguments, &targets, &mut report))?;
-        deed.stop()?;
+    match cache.as_ref().map(Cache::node).transpose() {
+        Ok(None) => {}
+        Ok(Some(node)) => {
+            let deed = places::deed(&dir.join("deed-node"), node.address, false)?;
+            let targets = [Target::new(DIRECT, node.address, "/mcp", era), at_deed(DEED, &deed, era)];
+            report.node_calls = runtime.block_on(in_turns(arguments, &targets, &mut report))?;
+            deed.stop()?;
+        }
+        Err(why) => report.missing("the Node server", &*why),
     }
     report.syncs.push(disk::measure(dir)?);
     if arguments.calls > 0 {

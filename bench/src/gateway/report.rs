@@ -86,10 +86,13 @@ impl Report {
                 add(running.address);
                 others.push(running);
             }
-            Err(why) => {
-                self.notes.insert(format!("{name} is missing: {why}"));
-            }
+            Err(why) => self.missing(name, &*why),
         }
+    }
+
+    /// Somebody could not be started.
+    pub(super) fn missing(&mut self, name: &str, why: &dyn std::error::Error) {
+        self.notes.insert(format!("{name} is missing: {why}"));
     }
 
     fn sync(&self) -> Option<Duration> {
