@@ -193,7 +193,8 @@ impl DecisionPoint {
     /// It could not be recorded in time.
     pub async fn conclude(&self, conclusion: &Conclusion, tenant: &str) -> Result<(), Unavailable> {
         let body = write::outcome(conclusion, tenant);
-        self.append(body, door(&conclusion.server), tenant).await?;
+        // Nobody waits for it: the sync of what is asked next makes it durable.
+        self.append_by(Ledger::begin_at_leisure, body, door(&conclusion.server), tenant).await?;
         Ok(())
     }
 
@@ -239,6 +240,16 @@ impl DecisionPoint {
     }
 
     async fn append(&self, body: Vec<u8>, name: String, tenant: &str) -> Result<Vec<Receipt>, AppendError> {
+        self.append_by(Ledger::begin_at_once, body, name, tenant).await
+    }
+
+    async fn append_by(
+        &self,
+        begin: fn(&Ledger, &[u8], &Sender) -> Result<Option<Pending>, AppendError>,
+        body: Vec<u8>,
+        name: String,
+        tenant: &str,
+    ) -> Result<Vec<Receipt>, AppendError> {
         let sender = Sender { tenant: Some(tenant.to_owned()), name, ours: true };
         // A store that was moved or deleted still takes records, where nobody will look for them.
         if folder_of(&self.ledger) != self.folder {
@@ -248,7 +259,7 @@ impl DecisionPoint {
             )));
         }
         let appended = timeout(self.deadline, async {
-            let pending = match self.ledger.begin_at_once(&body, &sender)? {
+            let pending = match begin(&self.ledger, &body, &sender)? {
                 Some(pending) => pending,
                 None => self.begin_waiting(body, sender).await?,
             };

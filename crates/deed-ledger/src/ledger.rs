@@ -124,7 +124,7 @@ impl Ledger {
     /// # Errors
     /// Nothing of `body` was recorded.
     pub fn begin(&self, body: &[u8], sender: &Sender) -> Result<Pending, AppendError> {
-        let begun = self.begin_all(body, sender, Wait::Yes)?;
+        let begun = self.begin_all(body, sender, Wait::Yes, false)?;
         begun.ok_or_else(|| AppendError::Unavailable("nothing was sealed".into()))
     }
 
@@ -139,7 +139,7 @@ impl Ledger {
         let refused = results.iter().filter(|result| result.is_err()).count() as u64;
         self.shared().counters.refused.fetch_add(refused, Ordering::Relaxed);
         let again = Again { records, sender: sender.clone() };
-        self.hand_over(batch, results, false, Some(again))
+        self.hand_over(batch, results, (false, false), Some(again))
     }
 
     /// As [`Ledger::begin`], for threads that must not wait; `None` where sealing would have to, for the
@@ -151,10 +151,28 @@ impl Ledger {
         if !self.shared().queue.has_room() {
             return Ok(None);
         }
-        self.begin_all(body, sender, Wait::No)
+        self.begin_all(body, sender, Wait::No, false)
     }
 
-    fn begin_all(&self, body: &[u8], sender: &Sender, wait: Wait) -> Result<Option<Pending>, AppendError> {
+    /// As [`Ledger::begin_at_once`], for what nobody waits for: it costs no sync of its own where anything else is
+    /// recorded soon, and is durable a moment later where not.
+    ///
+    /// # Errors
+    /// Nothing of `body` was recorded.
+    pub fn begin_at_leisure(&self, body: &[u8], sender: &Sender) -> Result<Option<Pending>, AppendError> {
+        if !self.shared().queue.has_room() {
+            return Ok(None);
+        }
+        self.begin_all(body, sender, Wait::No, true)
+    }
+
+    fn begin_all(
+        &self,
+        body: &[u8],
+        sender: &Sender,
+        wait: Wait,
+        lingers: bool,
+    ) -> Result<Option<Pending>, AppendError> {
         let sealer = self.sealer(sender)?;
         // Nearly everybody sends a record a line. Where that does not go well, the careful reader says why.
         let lines = split_lines(body);
@@ -172,7 +190,7 @@ impl Ledger {
             records: records.into_iter().map(str::to_owned).collect(),
             sender: sender.clone(),
         });
-        self.hand_over(batch, results, true, again).map(Some)
+        self.hand_over(batch, results, (true, lingers), again).map(Some)
     }
 
     fn sealer<'s>(&'s self, sender: &'s Sender) -> Result<Sealer<'s>, AppendError> {
@@ -193,11 +211,11 @@ impl Ledger {
         &self,
         batch: Batch,
         results: Vec<Result<(), AppendError>>,
-        whole: bool,
+        (whole, lingers): (bool, bool),
         again: Option<Again>,
     ) -> Result<Pending, AppendError> {
         let ids = batch.items.iter().map(|item| (item.id, item.is_imported())).collect();
-        let placing = place(self.shared(), batch, whole)?;
+        let placing = place(self.shared(), batch, whole, lingers)?;
         Ok(Pending(Box::pin(self.clone().finish(placing, ids, results, again))))
     }
 
@@ -246,7 +264,7 @@ impl Ledger {
             .seal_conflicting(record, first)
             .map_err(|e| e.at(position))?;
         let id = batch.items.first().map_or(first, |item| item.id);
-        let Placements { placed, then } = place(shared, batch, true)?.await;
+        let Placements { placed, then } = place(shared, batch, true, false)?.await;
         match placed.first() {
             Some(placed) => shared.receipt(position, id, *placed),
             None => Err(then.unwrap_or_else(no_answer)),
@@ -517,7 +535,7 @@ fn no_answer() -> AppendError {
 }
 
 /// Looks for named records among what is in packs, then hands the batch over.
-fn place(shared: &Shared, batch: Batch, whole: bool) -> Result<Placing, AppendError> {
+fn place(shared: &Shared, batch: Batch, whole: bool, lingers: bool) -> Result<Placing, AppendError> {
     let searched = shared.log.with_tail(|tail| tail.first());
     let unavailable = |error: LedgerError| AppendError::Unavailable(error.to_string());
     // A record found in a pack is known for good; the sequencer then looks only at what came since. A
@@ -530,7 +548,8 @@ fn place(shared: &Shared, batch: Batch, whole: bool) -> Result<Placing, AppendEr
         }
     }
     let (reply, answer) = oneshot::channel();
-    shared.queue.push(Job { batch, searched: if found { 0 } else { searched }, whole, reply })?;
+    let searched = if found { 0 } else { searched };
+    shared.queue.push(Job { batch, searched, whole, lingers, reply })?;
     Ok(Placing(answer))
 }
 

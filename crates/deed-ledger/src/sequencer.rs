@@ -36,6 +36,8 @@ const QUEUE_BYTES: usize = 64 << 20;
 pub(crate) const MOST_WAITING: usize = 3;
 /// How long a sender waits for room before it is told that recording is unavailable.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a batch that is in no hurry waits for one that is, to become durable by the same sync.
+const LINGER: Duration = Duration::from_millis(20);
 
 /// A sealed batch on its way into the log.
 pub(crate) struct Job {
@@ -44,6 +46,8 @@ pub(crate) struct Job {
     pub(crate) searched: u64,
     /// All of it becomes durable together, or nothing.
     pub(crate) whole: bool,
+    /// It is to cost no sync of its own, if another batch comes soon.
+    pub(crate) lingers: bool,
     pub(crate) reply: oneshot::Sender<Placements>,
 }
 
@@ -69,6 +73,10 @@ struct QueueState {
     jobs: VecDeque<Job>,
     bytes: usize,
     closed: Option<String>,
+    /// Batches among `jobs` that are in a hurry.
+    hurried: usize,
+    /// Until when the others wait.
+    due: Option<Instant>,
     /// The sequencer waits for jobs.
     idle: bool,
     /// Senders that wait for room.
@@ -96,9 +104,16 @@ impl Queue {
             }
             if state.bytes < QUEUE_BYTES {
                 state.bytes += job.batch.weight();
+                // The first that lingers wakes the sequencer too: from now on it waits no longer than for that.
+                let matters = !job.lingers || state.jobs.is_empty();
+                if job.lingers {
+                    state.due.get_or_insert_with(|| Instant::now() + LINGER);
+                } else {
+                    state.hurried += 1;
+                }
                 state.jobs.push_back(job);
                 self.depth.store(state.jobs.len() as u64, Ordering::Relaxed);
-                if std::mem::take(&mut state.idle) {
+                if matters && std::mem::take(&mut state.idle) {
                     self.filled.notify_one();
                 }
                 return Ok(());
@@ -126,18 +141,26 @@ impl Queue {
     /// Closes, and forgets what waits: its senders hear that recording is unavailable.
     fn abandon(&self, why: &str) {
         self.close(why);
-        self.lock().jobs.clear();
+        let mut state = self.lock();
+        state.jobs.clear();
+        (state.hurried, state.due) = (0, None);
     }
 
     /// The next batches, up to a frame's worth; `None` when closed and empty.
     fn take(&self) -> Option<Vec<Job>> {
         let mut state = self.lock();
-        while state.jobs.is_empty() {
-            if state.closed.is_some() {
-                return None;
+        while state.hurried == 0 {
+            let left = state.due.map(|due| due.saturating_duration_since(Instant::now()));
+            match left {
+                None if state.closed.is_some() => return None,
+                Some(left) if left.is_zero() || state.closed.is_some() => break,
+                _ => {}
             }
             state.idle = true;
-            state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = match left {
+                Some(left) => self.filled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.filled.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
             state.idle = false;
         }
         let mut jobs = Vec::new();
@@ -146,7 +169,11 @@ impl Queue {
             && let Some(job) = state.jobs.pop_front()
         {
             bytes += job.batch.weight();
+            state.hurried -= usize::from(!job.lingers);
             jobs.push(job);
+        }
+        if state.jobs.is_empty() {
+            state.due = None;
         }
         state.bytes = state.bytes.saturating_sub(bytes);
         self.depth.store(state.jobs.len() as u64, Ordering::Relaxed);

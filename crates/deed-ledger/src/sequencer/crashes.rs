@@ -252,7 +252,7 @@ fn job_of(shared: &Shared, records: &[usize]) -> Job {
         .seal_all(&split_records(body.as_bytes()).expect("read"), Wait::Yes)
         .expect("sealed")
         .expect("waited");
-    Job { batch, searched: 0, whole: whole(records), reply: oneshot::channel().0 }
+    Job { batch, searched: 0, whole: whole(records), lingers: false, reply: oneshot::channel().0 }
 }
 
 /// The same through a whole ledger, its threads and several senders: not the same twice, so a seed only
