@@ -24,8 +24,8 @@ const DECLARED: usize = 1_000;
 /// p50 and p99 of one decision on one processor, with a store in `dir`.
 pub(super) fn measure(dir: &Path) -> Result<(Duration, Duration), Box<dyn Error + Send + Sync>> {
     let ledger = Ledger::open(dir, Options::default())?;
-    let force =
-        InForce { policy: Arc::new(policies::set()?), inventory: Arc::new(Inventory::parse(&inventory()?)?) };
+    let set = policies::set()?;
+    let force = InForce { inventory: Arc::new(Inventory::parse(&inventory()?)?), ..InForce::of(move || set) };
     let point = DecisionPoint::new(ledger.clone(), force, Duration::from_secs(3));
     let mut intent = Intent {
         server: SERVER.to_owned(),

@@ -245,7 +245,7 @@ impl DecisionPoint {
 
     async fn append_by(
         &self,
-        begin: fn(&Ledger, &[u8], &Sender) -> Result<Option<Pending>, AppendError>,
+        begin: Begin,
         body: Vec<u8>,
         name: String,
         tenant: &str,
@@ -315,6 +315,9 @@ impl DecisionPoint {
         })
     }
 }
+/// Hands records over to the ledger, in a hurry or not.
+type Begin = fn(&Ledger, &[u8], &Sender) -> Result<Option<Pending>, AppendError>;
+
 /// What the name of the data directory stands for now.
 fn folder_of(ledger: &Ledger) -> Option<(u64, u64)> {
     std::fs::metadata(ledger.dir()).ok().map(|folder| (folder.dev(), folder.ino()))

@@ -22,7 +22,7 @@ use crate::{
     lock::Lock,
     open,
     sealer::{Batch, Item, Sealer, Wait},
-    sequencer::{Job, Placements, Sequencer},
+    sequencer::{Job, Pace, Placements, Sequencer},
     shared::Shared,
     store::{Store, StoreError},
 };
@@ -124,7 +124,7 @@ impl Ledger {
     /// # Errors
     /// Nothing of `body` was recorded.
     pub fn begin(&self, body: &[u8], sender: &Sender) -> Result<Pending, AppendError> {
-        let begun = self.begin_all(body, sender, Wait::Yes, false)?;
+        let begun = self.begin_all(body, sender, Wait::Yes, Pace::Hurried)?;
         begun.ok_or_else(|| AppendError::Unavailable("nothing was sealed".into()))
     }
 
@@ -139,7 +139,7 @@ impl Ledger {
         let refused = results.iter().filter(|result| result.is_err()).count() as u64;
         self.shared().counters.refused.fetch_add(refused, Ordering::Relaxed);
         let again = Again { records, sender: sender.clone() };
-        self.hand_over(batch, results, (false, false), Some(again))
+        self.hand_over(batch, results, false, Pace::Hurried, Some(again))
     }
 
     /// As [`Ledger::begin`], for threads that must not wait; `None` where sealing would have to, for the
@@ -151,7 +151,7 @@ impl Ledger {
         if !self.shared().queue.has_room() {
             return Ok(None);
         }
-        self.begin_all(body, sender, Wait::No, false)
+        self.begin_all(body, sender, Wait::No, Pace::Hurried)
     }
 
     /// As [`Ledger::begin_at_once`], for what nobody waits for: it costs no sync of its own where anything else is
@@ -163,7 +163,7 @@ impl Ledger {
         if !self.shared().queue.has_room() {
             return Ok(None);
         }
-        self.begin_all(body, sender, Wait::No, true)
+        self.begin_all(body, sender, Wait::No, Pace::AtLeisure)
     }
 
     fn begin_all(
@@ -171,7 +171,7 @@ impl Ledger {
         body: &[u8],
         sender: &Sender,
         wait: Wait,
-        lingers: bool,
+        pace: Pace,
     ) -> Result<Option<Pending>, AppendError> {
         let sealer = self.sealer(sender)?;
         // Nearly everybody sends a record a line. Where that does not go well, the careful reader says why.
@@ -190,7 +190,7 @@ impl Ledger {
             records: records.into_iter().map(str::to_owned).collect(),
             sender: sender.clone(),
         });
-        self.hand_over(batch, results, (true, lingers), again).map(Some)
+        self.hand_over(batch, results, true, pace, again).map(Some)
     }
 
     fn sealer<'s>(&'s self, sender: &'s Sender) -> Result<Sealer<'s>, AppendError> {
@@ -211,11 +211,12 @@ impl Ledger {
         &self,
         batch: Batch,
         results: Vec<Result<(), AppendError>>,
-        (whole, lingers): (bool, bool),
+        whole: bool,
+        pace: Pace,
         again: Option<Again>,
     ) -> Result<Pending, AppendError> {
         let ids = batch.items.iter().map(|item| (item.id, item.is_imported())).collect();
-        let placing = place(self.shared(), batch, whole, lingers)?;
+        let placing = place(self.shared(), batch, whole, pace)?;
         Ok(Pending(Box::pin(self.clone().finish(placing, ids, results, again))))
     }
 
@@ -264,7 +265,7 @@ impl Ledger {
             .seal_conflicting(record, first)
             .map_err(|e| e.at(position))?;
         let id = batch.items.first().map_or(first, |item| item.id);
-        let Placements { placed, then } = place(shared, batch, true, false)?.await;
+        let Placements { placed, then } = place(shared, batch, true, Pace::Hurried)?.await;
         match placed.first() {
             Some(placed) => shared.receipt(position, id, *placed),
             None => Err(then.unwrap_or_else(no_answer)),
@@ -535,7 +536,7 @@ fn no_answer() -> AppendError {
 }
 
 /// Looks for named records among what is in packs, then hands the batch over.
-fn place(shared: &Shared, batch: Batch, whole: bool, lingers: bool) -> Result<Placing, AppendError> {
+fn place(shared: &Shared, batch: Batch, whole: bool, pace: Pace) -> Result<Placing, AppendError> {
     let searched = shared.log.with_tail(|tail| tail.first());
     let unavailable = |error: LedgerError| AppendError::Unavailable(error.to_string());
     // A record found in a pack is known for good; the sequencer then looks only at what came since. A
@@ -549,7 +550,7 @@ fn place(shared: &Shared, batch: Batch, whole: bool, lingers: bool) -> Result<Pl
     }
     let (reply, answer) = oneshot::channel();
     let searched = if found { 0 } else { searched };
-    shared.queue.push(Job { batch, searched, whole, lingers, reply })?;
+    shared.queue.push(Job { batch, searched, whole, pace, reply })?;
     Ok(Placing(answer))
 }
 

@@ -39,6 +39,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a batch that is in no hurry waits for one that is, to become durable by the same sync.
 const LINGER: Duration = Duration::from_millis(20);
 
+/// Whether somebody waits for a batch to be durable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Pace {
+    /// Somebody does.
+    Hurried,
+    /// Nobody does: it is to cost no sync of its own, if another batch comes soon.
+    AtLeisure,
+}
+
 /// A sealed batch on its way into the log.
 pub(crate) struct Job {
     pub(crate) batch: Batch,
@@ -46,8 +55,7 @@ pub(crate) struct Job {
     pub(crate) searched: u64,
     /// All of it becomes durable together, or nothing.
     pub(crate) whole: bool,
-    /// It is to cost no sync of its own, if another batch comes soon.
-    pub(crate) lingers: bool,
+    pub(crate) pace: Pace,
     pub(crate) reply: oneshot::Sender<Placements>,
 }
 
@@ -105,11 +113,12 @@ impl Queue {
             if state.bytes < QUEUE_BYTES {
                 state.bytes += job.batch.weight();
                 // The first that lingers wakes the sequencer too: from now on it waits no longer than for that.
-                let matters = !job.lingers || state.jobs.is_empty();
-                if job.lingers {
-                    state.due.get_or_insert_with(|| Instant::now() + LINGER);
-                } else {
-                    state.hurried += 1;
+                let matters = job.pace == Pace::Hurried || state.jobs.is_empty();
+                match job.pace {
+                    Pace::Hurried => state.hurried += 1,
+                    Pace::AtLeisure => {
+                        state.due.get_or_insert_with(|| Instant::now() + LINGER);
+                    }
                 }
                 state.jobs.push_back(job);
                 self.depth.store(state.jobs.len() as u64, Ordering::Relaxed);
@@ -169,7 +178,7 @@ impl Queue {
             && let Some(job) = state.jobs.pop_front()
         {
             bytes += job.batch.weight();
-            state.hurried -= usize::from(!job.lingers);
+            state.hurried -= usize::from(job.pace == Pace::Hurried);
             jobs.push(job);
         }
         if state.jobs.is_empty() {

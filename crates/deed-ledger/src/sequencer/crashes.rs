@@ -14,7 +14,7 @@ use deed_record::{Skeleton, split_records};
 use deed_seal::hash::Hash;
 use futures::channel::oneshot;
 
-use super::{Job, Placements, Sequencer};
+use super::{Job, Pace, Placements, Sequencer};
 use crate::{
     AppendError, JournalDamage, Ledger, LedgerError, OpenError, Options, Sender,
     append::Placed,
@@ -252,7 +252,7 @@ fn job_of(shared: &Shared, records: &[usize]) -> Job {
         .seal_all(&split_records(body.as_bytes()).expect("read"), Wait::Yes)
         .expect("sealed")
         .expect("waited");
-    Job { batch, searched: 0, whole: whole(records), lingers: false, reply: oneshot::channel().0 }
+    Job { batch, searched: 0, whole: whole(records), pace: Pace::Hurried, reply: oneshot::channel().0 }
 }
 
 /// The same through a whole ledger, its threads and several senders: not the same twice, so a seed only

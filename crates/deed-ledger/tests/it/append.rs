@@ -293,3 +293,30 @@ fn what_a_record_refers_to_is_found_from_both_ends() {
     let leaf = ledger.leaf(1).expect("there");
     assert_eq!(Skeleton::parse(&leaf.leaf).expect("a record").action_id(), intent);
 }
+
+#[test]
+fn what_nobody_waits_for_is_recorded_all_the_same() {
+    let dir = tempfile::tempdir().expect("folder");
+    let ledger = open(dir.path());
+    // The keys of everybody in them are made.
+    append(&ledger, &observations(0, 20));
+    let leisurely = |from| {
+        let begun = ledger.begin_at_leisure(observations(from, 1).as_bytes(), &sender()).expect("taken");
+        begun.expect("its keys are there")
+    };
+    // Alone it becomes durable by itself.
+    assert_eq!(leisurely(20).wait().expect("recorded").len(), 1);
+    assert_eq!(ledger.size(), 21);
+    // Beside others it keeps its place.
+    let (before, after) = (leisurely(21), leisurely(22));
+    let others = append(&ledger, &observations(23, 1));
+    let index = |pending: deed_ledger::Pending| {
+        let recorded = pending.wait().expect("recorded").pop().expect("one");
+        recorded.expect("a receipt").index
+    };
+    assert_eq!((index(before), index(after), others[0].index), (21, 22, 23));
+    // A ledger that closes forgets none.
+    let last = leisurely(24);
+    ledger.close().expect("closed");
+    assert_eq!(index(last), 24);
+}
