@@ -67,9 +67,11 @@ pub(crate) enum Command {
     #[command(
         help_template = PAGE,
         before_help = "A real agent's traces come in over OTLP and a real CloudTrail file is imported; then a service \
-            account asks for database access, gets a scoped role and uses it, and one thing does not add up. The \
-            answer to \"who did this, and were they allowed to\" is asked of the store and printed, the store is \
-            verified, and a byte is flipped in a copy to see that it is caught.",
+            account asks for database access, gets a scoped role and uses it, and one thing does not add up. Then \
+            agents with tokens call an MCP server through Deed: what they may not see or do is refused, what needs \
+            a human waits for one, and while nothing can be recorded nothing is done. The answer to \"who did this, \
+            and were they allowed to\" is asked of the store and printed, the store is verified, and a byte is \
+            flipped in a copy to see that it is caught.",
         after_help = "\
 Examples:
   deed demo                          # in a folder of its own beside your data directory
@@ -415,6 +417,12 @@ pub(crate) struct Demo {
     /// Keep serving the store afterwards, until Ctrl-C
     #[arg(long)]
     pub(crate) serve: bool,
+    /// Be the MCP server of the story: how the demo starts it
+    #[arg(long, hide = true, exclusive = true)]
+    pub(crate) vendors: bool,
+    /// Release a version of that server: what the demo has run
+    #[arg(long, hide = true, exclusive = true)]
+    pub(crate) release: Option<String>,
 }
 
 /// Options of `deed serve`.

@@ -1,14 +1,17 @@
 //! `deed demo`: a whole story on a fresh store. What it prints, it asked the store.
 
 mod damage;
+mod enforced;
 mod play;
 mod samples;
 mod tell;
+mod vendors;
 
 use std::{
     env, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use deed_ledger::verify::{StoreReport, VerifyOptions, verify_store};
@@ -20,15 +23,27 @@ use serde_json::json;
 use crate::{
     access::{self, Access},
     cli::{Demo, Global},
+    client::{Client, Endpoint},
     exit::{Code, Failure, Outcome},
     hint::{Hint, program},
     output::{Output, clean, count, fold, grouped, note, shell_word, wrap},
     stop::Stop,
 };
 use damage::Damaged;
+use enforced::{
+    Enforced, Stage,
+    setting::{self, Keys},
+};
 use tell::Told;
+use vendors::Vendors;
 
 pub(crate) async fn run(global: &Global, demo: Demo, output: Output, stop: &Stop) -> Outcome {
+    if demo.vendors {
+        return vendors::serve(stop).await;
+    }
+    if let Some(place) = &demo.release {
+        return vendors::release(place).await;
+    }
     if global.server.is_some() {
         return Err(Failure::usage("the demo makes a store of its own; say where with --data DIR"));
     }
@@ -36,22 +51,27 @@ pub(crate) async fn run(global: &Global, demo: Demo, output: Output, stop: &Stop
     if !output.json {
         output.print(&format!("A story in a store of its own, {}\n\n", beginning(&dir, output)))?;
     }
+    let (mut vendors, keys) = (Vendors::start().await?, Keys::make()?);
+    setting::write(&dir, &vendors.url(), &keys)?;
+    let port = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
     let (access, addresses) = Access::hold(&dir, ledger_options(), |_| ServeOptions {
-        otlp_http: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+        listen: port,
+        otlp_http: port,
         ..ServeOptions::socket_only()
     })
     .await?;
     let told = tokio::select! {
-        told = play(&access, &addresses, output) => told,
+        told = play(&access, &addresses, &dir, &keys, &mut vendors, output) => told,
         () = stop.asked() => Err(Failure::new("interrupted")),
     };
     // Signs the last checkpoint: what is verified below is all of it.
-    let told = access.finish(told).await?;
+    let (told, enforced) = access.finish(told).await?;
+    vendors.end().await?;
     if !output.json {
-        print_story(&told, output)?;
+        print_story(&told, &enforced, output)?;
     }
     let verified = verify(&dir)?;
-    let secrets = Secrets::look_for(&dir)?;
+    let secrets = Secrets::look_for(&dir, &enforced.secrets)?;
     let damaged = Damaged::copy(
         &dir,
         env::temp_dir().join(format!("deed-demo-flipped-{}", std::process::id())),
@@ -60,12 +80,12 @@ pub(crate) async fn run(global: &Global, demo: Demo, output: Output, stop: &Stop
     let caught = verify(&damaged.dir)?;
     if output.json {
         output.document(&json!({
-            "data": dir, "stories": told.stories, "size": verified.size, "verified": verified.verified(),
+            "data": dir, "stories": told.stories.iter().chain(&enforced.stories).collect::<Vec<_>>(), "size": verified.size, "verified": verified.verified(),
             "caught": caught.problems.iter().map(|problem| json!({ "where": problem.place, "what": problem.what })).collect::<Vec<_>>(),
         }))?;
     } else {
         output.print(&proof(&verified, &secrets, &caught, &damaged, output))?;
-        output.print(&next(&dir, &told, output))?;
+        output.print(&next(&dir, &told, &enforced, output))?;
     }
     if verified.verified() != Some(true) || caught.verified() != Some(false) || secrets.found.is_some() {
         let mut failure = Failure::new("the store did not verify as it must").code(Code::Violated);
@@ -78,12 +98,33 @@ pub(crate) async fn run(global: &Global, demo: Demo, output: Output, stop: &Stop
     if demo.serve { serve(&dir, stop).await } else { Ok(()) }
 }
 
-async fn play(access: &Access, addresses: &Addresses, output: Output) -> Result<Told, Failure> {
+async fn play(
+    access: &Access,
+    addresses: &Addresses,
+    dir: &Path,
+    keys: &Keys,
+    vendors: &mut Vendors,
+    output: Output,
+) -> Result<(Told, Enforced), Failure> {
     let receiver = addresses.otlp_http.ok_or_else(|| Failure::new("the OTLP receiver did not start"))?;
     play::export_traces(receiver).await?;
     play::import_cloudtrail(access).await?;
     play::append_migration(access).await?;
-    tell::ask(access, output).await
+    let told = tell::ask(access, output).await?;
+    let http = addresses.http.ok_or_else(|| Failure::new("the HTTP API did not start"))?;
+    let client = Arc::new(Client::new(Endpoint::Tcp(http.ip().to_string(), http.port()), None));
+    let stage = Stage { access, client, dir, keys, vendors, output };
+    Ok((told, enforced::play(stage).await?))
+}
+
+/// Random bytes.
+///
+/// # Errors
+/// The system gives none.
+fn random<const N: usize>() -> Result<[u8; N], Failure> {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Failure::new("the system gives no random bytes"))?;
+    Ok(bytes)
 }
 
 // === The folder ===
@@ -103,19 +144,21 @@ fn fresh_folder(global: &Global) -> Result<PathBuf, Failure> {
         };
     }
     let dir = access::data_home()?.join("deed-demo");
-    let origin = fs::read_to_string(dir.join("keys/origin"));
-    match origin {
-        // Only what an earlier story left is taken away.
-        Ok(origin) if origin.trim_end() == ORIGIN => {
-            fs::remove_dir_all(&dir).map_err(|error| failed(&dir, error.to_string()))?
-        }
-        _ if fs::read_dir(&dir).is_ok_and(|mut entries| entries.next().is_some()) => {
+    // Only what an earlier story left is taken away, even one that was cut short.
+    let has =
+        |file: &str, is: fn(&str) -> bool| fs::read_to_string(dir.join(file)).is_ok_and(|text| is(&text));
+    let is_ours = has("keys/origin", |origin| origin.trim_end() == ORIGIN)
+        || (!dir.join("keys").exists()
+            && has(deed_server::settings::FILE, |text| text.starts_with(setting::WRITTEN)));
+    match () {
+        () if is_ours => fs::remove_dir_all(&dir).map_err(|error| failed(&dir, error.to_string()))?,
+        () if fs::read_dir(&dir).is_ok_and(|mut entries| entries.next().is_some()) => {
             return Err(failed(
                 &dir,
                 format!("it holds something else; choose another folder: {} demo --data DIR", program()),
             ));
         }
-        _ => {}
+        () => {}
     }
     absolute(dir)
 }
@@ -132,11 +175,22 @@ fn beginning(dir: &Path, output: Output) -> String {
     format!("{apart}{dir}")
 }
 
-fn print_story(told: &Told, output: Output) -> Outcome {
-    let lines: Vec<String> = told.lines.iter().map(|line| fold(line, output.width.min(WIDTH))).collect();
-    let mut page = lines.join("\n");
-    page.push_str(&format!("\n\n{}\n\n", output.strong(&format!("$ deed explain {}", told.odd.action.id))));
-    page.push_str(&render::explain(&told.odd, without_next(output)));
+fn print_story(told: &Told, enforced: &Enforced, output: Output) -> Outcome {
+    let mut page = String::new();
+    for (lines, explained) in [(&told.lines, &told.odd), (&enforced.lines, &enforced.approved)] {
+        for line in lines {
+            page.push_str(&fold(line, output.width.min(WIDTH)));
+            page.push('\n');
+        }
+        page.push_str(&format!(
+            "\n{}\n\n",
+            output.strong(&format!("$ deed explain {}", explained.action.id))
+        ));
+        page.push_str(&render::explain(explained, without_next(output)));
+        page.push('\n');
+    }
+    // What follows begins with a line of its own.
+    page.pop();
     output.print(&page)
 }
 
@@ -181,8 +235,8 @@ fn proof(
         .as_ref()
         .map_or("in no file of the store".to_owned(), |path| format!("one is in {}", path.display()));
     text.push_str(&format!(
-        "  {where_found}    {} that the CloudTrail file holds in clear: {place}\n",
-        count(secrets.looked_for, "session token")
+        "  {where_found}    {} (imported, issued, read): {place}\n",
+        count(secrets.looked_for, "secret")
     ));
     let found = caught
         .problems
@@ -211,10 +265,11 @@ struct Secrets {
 }
 
 impl Secrets {
-    fn look_for(dir: &Path) -> Result<Self, Failure> {
+    fn look_for(dir: &Path, more: &[String]) -> Result<Self, Failure> {
         let mut secrets = Secrets { looked_for: 0, found: None };
         let text = String::from_utf8_lossy(samples::CLOUDTRAIL);
-        for token in text.split("\"sessionToken\"").skip(1).filter_map(|rest| rest.split('"').nth(1)) {
+        let tokens = text.split("\"sessionToken\"").skip(1).filter_map(|rest| rest.split('"').nth(1));
+        for token in tokens.chain(more.iter().map(String::as_str)) {
             secrets.looked_for += 1;
             let found = damage::holding(dir, token.as_bytes())
                 .map_err(|error| Failure::new("failed to read the store").detail(error.to_string()))?;
@@ -229,15 +284,18 @@ fn count_leaves(leaves: u64) -> String {
 }
 
 /// What to try on this very store.
-fn next(dir: &Path, told: &Told, output: Output) -> String {
+fn next(dir: &Path, told: &Told, enforced: &Enforced, output: Output) -> String {
     let deed = program();
     let mut commands = vec![(format!("{deed} find"), "every action")];
-    for story in told.stories.iter().rev() {
+    for story in told.stories.iter().rev().chain(&enforced.stories) {
+        let Some(about) = story.about else { continue };
         commands.push(match story.trace_id {
-            Some(trace) => (format!("{deed} trace {trace}"), story.about),
-            None => (format!("{deed} explain {}", story.action_id), story.about),
+            Some(trace) => (format!("{deed} trace {trace}"), about),
+            None => (format!("{deed} explain {}", story.action_id), about),
         });
     }
+    let policies = shell_word(&setting::folder(dir).display().to_string());
+    commands.push((format!("{deed} policy publish {policies}"), "the policies, once you have edited them"));
     commands.push((format!("{deed} verify"), "check everything again"));
     let widest = commands.iter().map(|(command, _)| command.chars().count()).max().unwrap_or(0);
     let mut text = format!(

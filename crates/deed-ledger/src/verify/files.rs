@@ -77,6 +77,7 @@ fn role(path: &str, leaves: &Leaves, covered: &[String], rows_checked: bool) -> 
             _ => Role::Stranger("no part of Deed makes such a file; move it out of the store"),
         },
         "trust" => Role::Unchecked("public keys that the settings name; they are no evidence"),
+        "policies" => Role::Unchecked("policies in writing; those that were in force are sealed in the log"),
         "journal" if name.ends_with(".journal") => Role::Unchecked(
             "its frames are checked; what stands behind the last one waits to be written over and says nothing",
         ),

@@ -70,9 +70,7 @@ async fn publish(global: &Global, dir: &Path, output: Output) -> Outcome {
         .detail(format!("see which: deed policy test {}", shell_word(&dir.display().to_string()))));
     }
     let access = Access::open(global, Need::Make)?;
-    let body = json!({ "files": set.files(), "by": values::system_user() });
-    let request = Request::post("/v1/policies", "application/json", body.to_string());
-    let published = access.call(&request).await.and_then(|answer| answer.json::<Published>());
+    let published = put_in_force(&access, &set).await;
     let Published { policy_set, receipt } =
         access.finish(published).await.map_err(|error| error.doing("publish"))?;
     if output.json {
@@ -81,8 +79,19 @@ async fn publish(global: &Global, dir: &Path, output: Output) -> Outcome {
     output.print(&format!("in force: set {policy_set}\nrecorded as {}, leaf {}\n", receipt.id, receipt.index))
 }
 
+/// Puts a set that was checked into force.
+///
+/// # Errors
+/// No answer, or a refusal.
+pub(crate) async fn put_in_force(access: &Access, set: &PolicySet) -> Result<Published, Failure> {
+    let body = json!({ "files": set.files(), "by": values::system_user() });
+    let request = Request::post("/v1/policies", "application/json", body.to_string());
+    access.call(&request).await?.json()
+}
+
+/// What is in force now, and the record of that.
 #[derive(Deserialize)]
-struct Published {
+pub(crate) struct Published {
     policy_set: String,
     receipt: Receipt,
 }

@@ -22,9 +22,9 @@ use crate::{
 #[derive(Debug, serde::Serialize)]
 pub(super) struct Story {
     pub(super) name: &'static str,
-    /// What is seen there.
+    /// What is seen there, if it is offered at the end.
     #[serde(skip)]
-    pub(super) about: &'static str,
+    pub(super) about: Option<&'static str>,
     pub(super) trace_id: Option<TraceId>,
     pub(super) action_id: RecordId,
 }
@@ -102,7 +102,7 @@ async fn agents(
             .last()
             .map(|row| Story {
                 name: "agent",
-                about: "an agent, step by step",
+                about: Some("an agent, step by step"),
                 trace_id: Some(id),
                 action_id: row.id,
             })
@@ -143,7 +143,12 @@ async fn cloud(
         answer.initiator.edge,
         clean(&answer.initiator.how),
     ));
-    Ok(Story { name: "cloudtrail", about: "who was behind that role", trace_id: None, action_id: row.id })
+    Ok(Story {
+        name: "cloudtrail",
+        about: Some("who was behind that role"),
+        trace_id: None,
+        action_id: row.id,
+    })
 }
 
 /// The telling end of a long name.
@@ -182,7 +187,12 @@ async fn migration(
     lines.extend(steps.iter().map(|step| command(step, output)));
     let trace_id = odd.action.trace_id;
     Ok((
-        Story { name: "migration", about: "the migration, step by step", trace_id, action_id: odd.action.id },
+        Story {
+            name: "migration",
+            about: Some("the migration, step by step"),
+            trace_id,
+            action_id: odd.action.id,
+        },
         odd,
     ))
 }

@@ -15,6 +15,15 @@ fn plays_to_the_end_and_leaves_a_good_store() {
         "ALTER TABLE",
         "does not add up",
         "ABUSE",
+        "tax_id kept back",
+        "refused: invalid_scope",
+        "refused: somebody else must",
+        "done: 1 wiped, 0 before",
+        "held: not called",
+        "its check fails",
+        "refused; the server did nothing",
+        "AUTHORISED",
+        "agent:assistant",
         "verified",
         "kept out",
         "caught",
@@ -22,15 +31,19 @@ fn plays_to_the_end_and_leaves_a_good_store() {
         assert!(ran.out.contains(word), "`{word}` is not told: {}", ran.out);
     }
     let narrow = crate::support::finish(home.command(["demo"]).env("COLUMNS", "60").output().unwrap()).good();
-    for (width, out) in [(100, &ran.out), (60, &narrow.out)] {
+    let usual = crate::support::finish(home.command(["demo"]).env("COLUMNS", "80").output().unwrap()).good();
+    // Of act 4 nothing is folded there: what was tried, and what came of it.
+    let act = usual.out.split("\n4  ").nth(1).unwrap().split("\n\n").next().unwrap();
+    assert!(act.lines().skip(1).all(|line| line.starts_with("   ") && !line.starts_with("    ")), "{act}");
+    for (width, out) in [(100, &ran.out), (80, &usual.out), (60, &narrow.out)] {
         for line in out.lines().filter(|line| !line.contains('/')) {
             assert!(line.chars().count() <= width, "{line}\n{out}");
         }
     }
     assert!(!ran.out.contains("  next "), "what is next is said once, for this store: {}", ran.out);
     assert!(ran.err.is_empty(), "{}", ran.err);
-    // What it says to try next works on this very store.
-    let next = ran.out.split("Look around in this store").nth(1).unwrap();
+    // What it says to try next works on this very store: that of the last run.
+    let next = usual.out.split("Look around in this store").nth(1).unwrap();
     let tried: Vec<&str> = next
         .lines()
         .map(str::trim)
@@ -45,6 +58,11 @@ fn plays_to_the_end_and_leaves_a_good_store() {
         crate::support::finish(command.env("DEED_DATA", &store).output().unwrap()).good();
     }
     assert!(!store.join("deed.sock").exists(), "nothing runs any more");
+    let settings = std::fs::read_to_string(store.join("deed.toml")).unwrap();
+    let server = settings.split("url = \"http://").nth(1).unwrap().split('/').next().unwrap();
+    assert!(std::net::TcpStream::connect(server).is_err(), "the MCP server of the story runs still");
+    let beside: Vec<_> = std::fs::read_dir(store.parent().unwrap()).unwrap().collect();
+    assert_eq!(beside.len(), 1, "nothing else is left: {beside:?}");
     // Again: a fresh store in place of the old one.
     home.run(["demo", "--once"]).good();
 }
@@ -58,7 +76,19 @@ fn tells_programs_what_it_played() {
     assert_eq!(answer["verified"], true);
     assert!(!answer["caught"].as_array().unwrap().is_empty());
     let stories = answer["stories"].as_array().unwrap();
-    assert_eq!(stories.len(), 3);
+    let names: Vec<&str> = stories.iter().filter_map(|story| story["name"].as_str()).collect();
+    let played = [
+        "agent",
+        "cloudtrail",
+        "migration",
+        "restricted",
+        "delegation",
+        "step-up",
+        "changed-tool",
+        "release",
+        "outage",
+    ];
+    assert_eq!(names, played);
     for story in stories {
         assert!(
             story["name"].is_string() && story["action_id"].is_string() && story.get("trace_id").is_some(),
@@ -66,6 +96,24 @@ fn tells_programs_what_it_played() {
         );
         home.run(["explain", "--data", data.to_str().unwrap(), story["action_id"].as_str().unwrap()]).good();
     }
+    let explained = |name: &str| {
+        let at = names.iter().position(|is| *is == name).unwrap();
+        let id = stories[at]["action_id"].as_str().unwrap();
+        home.run(["explain", "--json", "--data", data.to_str().unwrap(), id]).good().json()
+    };
+    let delegated = explained("delegation");
+    assert_eq!(delegated["initiator"]["key"], "oidc:idp.example/ann");
+    assert_eq!(delegated["executor"]["key"], "agent:clerk");
+    assert_eq!(delegated["chain"][0]["principal"]["key"], "agent:assistant");
+    assert_eq!(explained("restricted")["outcome"]["code"], "masked_2");
+    let approvals = explained("step-up")["approvals"].clone();
+    assert_eq!((&approvals[0]["by"]["key"], &approvals[0]["counts"]), (&"human:bob".into(), &true.into()));
+    assert_eq!(explained("changed-tool")["outcome"]["status"], "denied");
+    assert!(explained("release")["outcome"]["compensates"].is_string());
+    // Policies can be edited and published there.
+    let policies = data.join("policies");
+    home.run(["policy", "publish", "--data", data.to_str().unwrap(), policies.to_str().unwrap()]).good();
+    home.run(["verify", "--data", data.to_str().unwrap()]).good();
     // Never over something else.
     home.run(["demo", "--data", data.to_str().unwrap()]).bad(1, &["not empty"]);
     home.write("share/deed-demo/letters.txt", "dear");
