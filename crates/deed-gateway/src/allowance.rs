@@ -3,7 +3,10 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{intent::Refused, method};
+use crate::{
+    intent::{Listed, Listing, Refused, Shown},
+    method,
+};
 
 /// The type of the details that the gateway understands.
 const TYPE: &str = "mcp";
@@ -39,6 +42,16 @@ impl Allowance {
             detail.r#type == TYPE && at.is_none_or(|at| at.iter().any(|at| at == resource))
         };
         Allowance(Some(known.filter(here).collect()))
+    }
+
+    /// What of a listing may be seen: what cannot be called is not shown.
+    pub(crate) fn narrow(&self, mut shown: Shown, listing: &Listing) -> Shown {
+        if self.0.is_some() {
+            shown.personal = true;
+            let refused = |tool: &&Listed| self.refuses(method::TOOL_CALL, Some(&tool.name)).is_some();
+            shown.hidden.extend(listing.tools.iter().filter(refused).map(|tool| tool.name.clone()));
+        }
+        shown
     }
 
     /// Why `method` on `what` is not allowed, if it is not.

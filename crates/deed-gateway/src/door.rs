@@ -158,9 +158,6 @@ impl Door {
         let uri = named.uri.filter(|_| method.starts_with("resources/"));
         let refused = self.caller.allowance.refuses(method, name.as_deref().or(uri.as_deref()));
         Ok(Intent {
-            id: fresh_id()?,
-            server: self.server.to_string(),
-            method: method.to_owned(),
             name: name.map(|name| name.to_string()),
             uri: uri.map(|uri| uri.to_string()),
             arguments: arguments.map(ToOwned::to_owned),
@@ -169,11 +166,8 @@ impl Door {
             credential: self.caller.credential.clone(),
             grant: self.caller.grant,
             lineage: self.caller.lineage.clone(),
-            reported_by: None,
-            run: None,
-            place: self.place(params)?,
             refused,
-            missed: None,
+            ..Intent::bare(fresh_id()?, &self.server, method, self.place(params)?)
         })
     }
 

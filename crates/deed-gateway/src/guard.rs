@@ -220,9 +220,11 @@ impl<R: Road> Guard<R> {
         for tool in &tools {
             self.door.learn_definition(tool.name.clone(), tool.digest.clone());
         }
-        let listing =
-            Listing { server: self.door.server().to_owned(), place: pending.intent.place.clone(), tools };
-        match self.recorder.catalog(&listing).await {
+        let Intent { place, credential, .. } = pending.intent.clone();
+        let listing = Listing { server: self.door.server().to_owned(), place, credential, tools };
+        let shown = self.recorder.catalog(&listing).await;
+        let shown = shown.map(|shown| self.door.caller().allowance.narrow(shown, &listing));
+        match shown {
             Ok(shown) if shown.hidden.is_empty() && !shown.personal => text.to_owned(),
             Ok(shown) => listing::without_hidden(text, result, &shown),
             Err(why) => refusal::unavailable(id, Some(&pending.intent), method::TOOL_LIST, &why, None),

@@ -81,10 +81,16 @@ impl Intent {
     /// The system gives no random bytes.
     pub fn reported(by: &str, trace: Option<TraceId>) -> Result<Self, Unavailable> {
         let id = fresh_id()?;
-        Ok(Intent {
+        let place = Place::of_nobody(trace.unwrap_or(TraceId(id.0)), SpanId(random()?));
+        Ok(Intent { reported_by: Some(by.to_owned()), ..Intent::bare(id, "", "", place) })
+    }
+
+    /// An intent that names nothing and shows nothing.
+    pub fn bare(id: RecordId, server: &str, method: &str, place: Place) -> Self {
+        Intent {
             id,
-            server: String::new(),
-            method: String::new(),
+            server: server.to_owned(),
+            method: method.to_owned(),
             name: None,
             uri: None,
             arguments: None,
@@ -93,25 +99,32 @@ impl Intent {
             credential: None,
             grant: None,
             lineage: Vec::new(),
-            reported_by: Some(by.to_owned()),
+            reported_by: None,
             run: None,
-            place: Place {
-                trace_id: trace.unwrap_or(TraceId(id.0)),
-                span_id: SpanId(random()?),
-                parent_span_id: None,
-                session: None,
-                initiator: None,
-                executor: Who::unknown(),
-                chain: Vec::new(),
-            },
+            place,
             refused: None,
             missed: None,
-        })
+        }
     }
 
     /// The credential that was shown, if it is one.
     pub(crate) fn credential(&self) -> Option<Credential<'_>> {
         serde_json::from_str(self.credential.as_ref()?.get()).ok()
+    }
+}
+
+impl Place {
+    /// Where an action stands of which nobody knows whose it is.
+    pub fn of_nobody(trace_id: TraceId, span_id: SpanId) -> Self {
+        Place {
+            trace_id,
+            span_id,
+            parent_span_id: None,
+            session: None,
+            initiator: None,
+            executor: Who::unknown(),
+            chain: Vec::new(),
+        }
     }
 }
 
@@ -276,6 +289,9 @@ pub struct Listing {
     pub server: String,
     /// Who asked.
     pub place: Place,
+    /// The credential that was shown, as records have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<Box<RawValue>>,
     /// What it offers.
     pub tools: Vec<Listed>,
 }

@@ -6,7 +6,7 @@ use deed_record::{RecordId, Ruling, Timestamp};
 
 use crate::{
     approvals::Approval,
-    intent::{Intent, Place, Who},
+    intent::{Intent, Listing, Who},
     method::TOOL_CALL,
 };
 
@@ -82,29 +82,16 @@ pub(crate) fn decide(
 pub(crate) fn hides(
     policy: &PolicySet,
     inventory: &Inventory,
-    server: &str,
+    listing: &Listing,
     name: &str,
-    place: &Place,
     tenant: &str,
     now: Timestamp,
 ) -> bool {
+    let Listing { server, place, credential, .. } = listing;
     let intent = Intent {
-        id: RecordId([0; 16]),
-        server: server.to_owned(),
-        method: TOOL_CALL.to_owned(),
         name: Some(name.to_owned()),
-        uri: None,
-        arguments: None,
-        definition: None,
-        task: None,
-        credential: None,
-        grant: None,
-        lineage: Vec::new(),
-        reported_by: None,
-        run: None,
-        place: place.clone(),
-        refused: None,
-        missed: None,
+        credential: credential.clone(),
+        ..Intent::bare(RecordId([0; 16]), server, TOOL_CALL, place.clone())
     };
     let Decided { effect, policies, errors, .. } =
         decide(policy, inventory, &intent, None, tenant, now).decided;

@@ -72,22 +72,10 @@ impl Intent {
         place: Place,
     ) -> Result<Self, Unavailable> {
         Ok(Intent {
-            id: fresh_id()?,
-            server: String::new(),
-            method: RUN.to_owned(),
-            name: None,
             uri: Some(resource.to_owned()),
             arguments: Some(arguments),
-            definition: None,
-            task: None,
-            credential: None,
-            grant: None,
-            lineage: Vec::new(),
-            reported_by: None,
             run: Some(run),
-            place,
-            refused: None,
-            missed: None,
+            ..Intent::bare(fresh_id()?, "", RUN, place)
         })
     }
 

@@ -44,9 +44,10 @@ impl DecisionPoint {
         if policy.is_starter() {
             return Shown::default();
         }
-        let hidden = listing.tools.iter().filter(|tool| {
-            request::hides(&policy, &inventory, &listing.server, &tool.name, &listing.place, tenant, now())
-        });
+        let hidden = listing
+            .tools
+            .iter()
+            .filter(|tool| request::hides(&policy, &inventory, listing, &tool.name, tenant, now()));
         Shown { hidden: hidden.map(|tool| tool.name.clone()).collect(), personal: true }
     }
 

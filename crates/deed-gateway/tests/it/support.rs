@@ -153,32 +153,8 @@ fn connect(
 
 /// A call as a door asks about it.
 pub(crate) fn intent(n: u8) -> Intent {
-    Intent {
-        id: RecordId([n; 16]),
-        server: "files".into(),
-        method: "tools/call".into(),
-        name: Some("read".into()),
-        uri: None,
-        arguments: None,
-        definition: None,
-        task: None,
-        credential: None,
-        grant: None,
-        lineage: Vec::new(),
-        reported_by: None,
-        run: None,
-        place: Place {
-            trace_id: TraceId([7; 16]),
-            span_id: SpanId([n; 8]),
-            parent_span_id: None,
-            session: None,
-            initiator: None,
-            executor: Who::unknown(),
-            chain: Vec::new(),
-        },
-        refused: None,
-        missed: None,
-    }
+    let place = Place::of_nobody(TraceId([7; 16]), SpanId([n; 8]));
+    Intent { name: Some("read".into()), ..Intent::bare(RecordId([n; 16]), "files", "tools/call", place) }
 }
 
 /// Every record of a log, as sealed.

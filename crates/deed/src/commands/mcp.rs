@@ -3,6 +3,7 @@
 use std::{path::PathBuf, process::Stdio, time::Duration};
 
 use deed_gateway::{Caller, Door, Recorder, Road, Unavailable, relay::Relay};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     io::BufReader,
     process::{Child, Command},
@@ -20,7 +21,7 @@ use crate::{
 };
 
 /// How long a server may take to end once nobody speaks to it.
-const ENDING: Duration = Duration::from_secs(5);
+const ENDING: Duration = Duration::from_millis(800);
 /// How long a call waits for a decision before it is refused.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -72,14 +73,25 @@ fn start(command: &[String]) -> Result<Child, Failure> {
 /// Its standard input is closed by now, which asks it to end (MCP, stdio, shutdown).
 async fn end(mut server: Child) -> Outcome {
     match timeout(ENDING, server.wait()).await {
-        Ok(Ok(status)) if status.success() => Ok(()),
-        Ok(Ok(status)) => Err(Failure::new(format!("the server ended with {status}"))),
-        Ok(Err(error)) => Err(Failure::new("failed to wait for the server").detail(error.to_string())),
-        Err(_) => server
-            .kill()
-            .await
-            .map_err(|error| Failure::new("failed to end the server").detail(error.to_string())),
+        Ok(Ok(status)) if status.success() => return Ok(()),
+        Ok(Ok(status)) => return Err(Failure::new(format!("the server ended with {status}"))),
+        Ok(Err(error)) => {
+            return Err(Failure::new("failed to wait for the server").detail(error.to_string()));
+        }
+        Err(_) => {}
     }
+    // There are servers that do not end by themselves. Clients do the same to this process a little later, and it
+    // must leave none behind.
+    let asked = server.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    if let Some(server) = asked
+        && let Err(error) = kill_process(server, Signal::TERM)
+    {
+        note(&format!("the server cannot be asked to end: {error}"));
+    }
+    if timeout(ENDING, server.wait()).await.is_ok() {
+        return Ok(());
+    }
+    server.kill().await.map_err(|error| Failure::new("failed to end the server").detail(error.to_string()))
 }
 
 /// The way to whoever holds the store.
