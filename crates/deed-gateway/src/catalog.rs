@@ -14,6 +14,8 @@ use deed_record::{Change, Kind, RecordId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::point::is_ours;
+
 /// A tool's record, and what it says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Version {
@@ -186,6 +188,9 @@ fn read(ledger: &Ledger, tenant: &str, server: &str, name: &str) -> Result<Pin, 
         let sealed = ledger.leaf(leaf)?;
         let record =
             sealed.skeleton().map_err(|error| LedgerError::Broken(format!("leaf {leaf}: {error}")))?;
+        if !is_ours(&record) {
+            continue;
+        }
         let digest = record.tool.as_ref().and_then(|tool| tool.digest.as_ref()).map(ToString::to_string);
         let (Kind::Tool, Some(digest)) = (record.kind, digest) else { continue };
         let version = Version { record: record.id, digest };

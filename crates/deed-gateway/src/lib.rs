@@ -46,11 +46,12 @@ pub use door::{Caller, Door};
 pub use intent::Suspension;
 pub use intent::{Answer, Conclusion, Intent, Listed, Listing, Missed, Place, Refused, Shown, Who};
 pub use message::{Id, Malformed, Message};
-pub use point::{DecisionPoint, InForce, Published};
+pub use point::{DecisionPoint, InForce, Published, is_ours};
 pub use recorder::{
     INTENTS, LISTINGS, Nowhere, OUTCOMES, RecordedIntent, Recorder, Road, Unavailable, Verdict, WAITS, Wait,
 };
 pub use refusal::{DENIED, UNAVAILABLE, UPSTREAM};
 pub use run::{RUN, Released, Run, Signature, fresh_span};
+pub use suspensions::{RESOURCE as SUSPENSIONS, Stopped, suspended};
 pub use sweep::Sweep;
 pub use trace::traceparent;

@@ -14,7 +14,7 @@ use std::{
 use deed_identity::Inventory;
 use deed_ledger::{AppendError, Ledger, LedgerError, Pending, Receipt, Sender, now};
 use deed_policy::PolicySet;
-use deed_record::{Kind, RecordId, Ruling, Timestamp};
+use deed_record::{Kind, RecordId, Ruling, Skeleton, Timestamp};
 use tokio::{sync::mpsc, task::spawn_blocking, time::timeout};
 
 use crate::{
@@ -31,6 +31,11 @@ use crate::{
 
 /// How the names of those begin whose word is Deed's own.
 const OURS: &str = "deed:";
+
+/// Whether a record is Deed's own word: others may write about the same things, and decide nothing by it.
+pub fn is_ours(record: &Skeleton<'_>) -> bool {
+    record.submitter.starts_with(OURS)
+}
 
 /// Decides on intents and records them, for every door of this process and for doors elsewhere.
 pub struct DecisionPoint {
@@ -291,8 +296,7 @@ impl DecisionPoint {
             read.map_err(|e| broken(e.to_string()))?.map_err(|e: LedgerError| broken(e.to_string()))?;
         let record = sealed.skeleton().map_err(|e| broken(e.to_string()))?;
         // What anybody else appended under that id is no decision of Deed's.
-        let is_ours = record.kind == Kind::Intent && record.submitter.starts_with(OURS);
-        if !is_ours || record.id != id {
+        if record.kind != Kind::Intent || !is_ours(&record) || record.id != id {
             return Err(broken("the id stands for another record".into()));
         }
         let decision = record.decision;

@@ -12,10 +12,10 @@ use deed_ledger::{Key, Ledger, LedgerError};
 use deed_record::{Account, Credential, Kind};
 use tokio::sync::watch;
 
-use crate::intent::Intent;
+use crate::{intent::Intent, point::is_ours};
 
 /// What records of suspensions are about.
-pub(crate) const RESOURCE: &str = "deed:suspension";
+pub const RESOURCE: &str = "deed:suspension";
 /// The operation of a record that suspends.
 pub(crate) const SUSPEND: &str = "suspend";
 /// The operation of a record that ends a suspension.
@@ -25,7 +25,7 @@ const PAGE: usize = 1000;
 
 /// Somebody or something that can be stopped, with its tenant.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum Stopped {
+pub enum Stopped {
     /// A principal, by one of its accounts.
     Account(String, Account),
     /// A credential, by one of its names; what was derived from it is stopped too.
@@ -50,45 +50,11 @@ impl Suspensions {
         if self.loaded.read().unwrap_or_else(PoisonError::into_inner).contains(tenant) {
             return Ok(());
         }
-        self.read(ledger, tenant)?;
+        for about in suspended(ledger, tenant)? {
+            self.note(about, true);
+        }
         self.loaded.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.to_owned());
         Ok(())
-    }
-
-    fn read(&self, ledger: &Ledger, tenant: &str) -> Result<(), LedgerError> {
-        let (key, mut before, mut seen) = (Key::Resource { tenant, uri: RESOURCE }, None, HashSet::new());
-        loop {
-            let leaves = ledger.lookup(&key, PAGE, before)?;
-            for leaf in &leaves {
-                let sealed = ledger.leaf(*leaf)?;
-                let record = sealed
-                    .skeleton()
-                    .map_err(|error| LedgerError::Broken(format!("leaf {leaf}: {error}")))?;
-                let stops = record.operation.as_deref() == Some(SUSPEND);
-                let about = match record.kind {
-                    Kind::Credential => record
-                        .credential
-                        .iter()
-                        .flat_map(Credential::names)
-                        .next()
-                        .map(|name| Stopped::Credential(tenant.to_owned(), name.to_owned())),
-                    _ => record
-                        .terms
-                        .and_then(|terms| terms.subject)
-                        .and_then(|subject| subject.account)
-                        .map(|account| Stopped::Account(tenant.to_owned(), account)),
-                };
-                // Newest first: what was said last counts.
-                let Some(about) = about.filter(|about| seen.insert(about.clone())) else { continue };
-                if stops {
-                    self.note(about, true);
-                }
-            }
-            match leaves.last() {
-                Some(last) if leaves.len() == PAGE => before = Some(*last),
-                _ => return Ok(()),
-            }
-        }
     }
 
     /// From now on `about` is stopped, or not.
@@ -138,5 +104,49 @@ impl Suspensions {
             }
         }
         Ok(None)
+    }
+}
+
+/// What the log says is suspended for `tenant`.
+///
+/// # Errors
+/// The log cannot be read.
+pub fn suspended(ledger: &Ledger, tenant: &str) -> Result<HashSet<Stopped>, LedgerError> {
+    let key = Key::Resource { tenant, uri: RESOURCE };
+    let (mut stopped, mut seen, mut before) = (HashSet::new(), HashSet::new(), None);
+    loop {
+        let leaves = ledger.lookup(&key, PAGE, before)?;
+        for leaf in &leaves {
+            let sealed = ledger.leaf(*leaf)?;
+            let record = sealed.skeleton();
+            let record = record.map_err(|error| LedgerError::Broken(format!("leaf {leaf}: {error}")))?;
+            if !is_ours(&record) {
+                continue;
+            }
+            let stops = record.operation.as_deref() == Some(SUSPEND);
+            let about = match record.kind {
+                Kind::Credential => record
+                    .credential
+                    .iter()
+                    .flat_map(Credential::names)
+                    .next()
+                    .map(|name| Stopped::Credential(tenant.to_owned(), name.to_owned())),
+                _ => record
+                    .terms
+                    .and_then(|terms| terms.subject)
+                    .and_then(|subject| subject.account)
+                    .map(|account| Stopped::Account(tenant.to_owned(), account)),
+            };
+            // Newest first: what was said last counts.
+            if let Some(about) = about.filter(|about| seen.insert(about.clone()))
+                && stops
+            {
+                stopped.insert(about);
+            }
+        }
+        match leaves.last() {
+            Some(last) if leaves.len() == PAGE => before = Some(*last),
+            _ => return Ok(stopped),
+        }
     }
 }

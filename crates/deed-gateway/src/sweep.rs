@@ -5,6 +5,8 @@ use std::collections::{HashMap, HashSet};
 use deed_ledger::{Ledger, LedgerError, now};
 use deed_record::{Kind, RecordId, Ruling, Skeleton, Status};
 
+use crate::point::is_ours;
+
 /// How long an action may take before its end is recorded as unknown. An end that comes later supersedes that.
 pub(crate) const LONGEST_ACTION: i64 = 60 * 60 * 1_000_000;
 /// Leaves that are looked at together.
@@ -86,7 +88,7 @@ fn look(
 ) {
     match (record.kind, record.action) {
         // An application's own intents are for itself to end.
-        (Kind::Intent, _) if record.submitter.starts_with("deed:") => {
+        (Kind::Intent, _) if is_ours(record) => {
             let effect = record.decision.as_ref().map_or(Ruling::Allow, |decision| decision.effect);
             begun.insert(record.id, (leaf, effect));
         }

@@ -5,11 +5,11 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use deed_gateway::InForce;
+use deed_gateway::{InForce, is_ours};
 use deed_identity::{Inventory, InventoryError};
 use deed_ledger::{AppendError, BlobError, Key, Ledger, LedgerError, Receipt, Sender, now};
 use deed_policy::{LoadError, PolicySet};
-use deed_record::{RecordId, Sealed};
+use deed_record::{Kind, RecordId, Sealed};
 use serde_json::{Value, json, value::RawValue};
 
 /// The resource that `policy` records are about.
@@ -71,8 +71,8 @@ pub(crate) fn load(ledger: &Ledger, dir: &Path) -> Result<InForce, ForceError> {
 }
 
 fn published(ledger: &Ledger) -> Result<PolicySet, ForceError> {
-    match ledger.lookup(&KEY, 1, None)?.first() {
-        Some(leaf) => read(ledger, *leaf),
+    match find(ledger, |_| true)? {
+        Some(leaf) => read(ledger, leaf),
         None => Ok(PolicySet::starter()),
     }
 }
@@ -83,11 +83,19 @@ fn of_digest(ledger: &Ledger, digest: &str) -> Result<Option<PolicySet>, ForceEr
     if starter.digest() == digest {
         return Ok(Some(starter));
     }
+    let leaf = find(ledger, |sealed| digest_of(sealed).as_deref() == Some(digest))?;
+    leaf.map(|leaf| read(ledger, leaf)).transpose()
+}
+
+/// The newest record of a policy set that is `wanted`. Others may write about policy sets, and publish none by it.
+fn find(ledger: &Ledger, wanted: impl Fn(&Sealed) -> bool) -> Result<Option<u64>, LedgerError> {
     let mut before = None;
     loop {
         let Some(leaf) = ledger.lookup(&KEY, 1, before)?.first().copied() else { return Ok(None) };
-        if digest_of(&ledger.leaf(leaf)?).as_deref() == Some(digest) {
-            return read(ledger, leaf).map(Some);
+        let sealed = ledger.leaf(leaf)?;
+        let is_policy = sealed.skeleton().is_ok_and(|record| record.kind == Kind::Policy && is_ours(&record));
+        if is_policy && wanted(&sealed) {
+            return Ok(Some(leaf));
         }
         before = Some(leaf);
     }

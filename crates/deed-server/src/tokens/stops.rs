@@ -6,24 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use deed_gateway::{SUSPENSIONS, Stopped, suspended};
 use deed_ledger::{Key, Ledger, LedgerError};
-use deed_record::{Account, Credential, Kind};
 
 use crate::force::TENANT;
 
-/// The resource that records of suspensions are about, and the operation of one that suspends.
-const RESOURCE: &str = "deed:suspension";
-const SUSPEND: &str = "suspend";
 /// How long what was read is good without looking whether there is something new.
 const BETWEEN: Duration = Duration::from_millis(250);
-/// Records that are read at a time.
-const PAGE: usize = 1000;
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-enum Stopped {
-    Account(Account),
-    Credential(String),
-}
 
 /// What is suspended, by tenant.
 #[derive(Default)]
@@ -58,13 +47,13 @@ impl Stops {
             }
             for key in principals.clone() {
                 if let Some(account) = ledger.account(tenant, key)?
-                    && stopped.contains(&Stopped::Account(account))
+                    && stopped.contains(&Stopped::Account(tenant.to_owned(), account))
                 {
                     return Ok(Some(key.to_owned()));
                 }
             }
             for name in credentials.clone() {
-                if stopped.contains(&Stopped::Credential(name.to_owned())) {
+                if stopped.contains(&Stopped::Credential(tenant.to_owned(), name.to_owned())) {
                     return Ok(Some(name.to_owned()));
                 }
             }
@@ -84,52 +73,13 @@ impl Stops {
         {
             return Ok(read.stopped.clone());
         }
-        let newest = ledger.lookup(&Key::Resource { tenant, uri: RESOURCE }, 1, None)?.first().copied();
+        let newest = ledger.lookup(&Key::Resource { tenant, uri: SUSPENSIONS }, 1, None)?.first().copied();
         let stopped = match tenants.get(tenant) {
             Some(read) if read.newest == newest => read.stopped.clone(),
-            _ => Arc::new(read(ledger, tenant)?),
+            _ => Arc::new(suspended(ledger, tenant)?),
         };
         let read = Read { looked: Instant::now(), newest, stopped: stopped.clone() };
         tenants.insert(tenant.to_owned(), read);
         Ok(stopped)
-    }
-}
-
-fn read(ledger: &Ledger, tenant: &str) -> Result<HashSet<Stopped>, LedgerError> {
-    let key = Key::Resource { tenant, uri: RESOURCE };
-    let (mut stopped, mut seen, mut before) = (HashSet::new(), HashSet::new(), None);
-    loop {
-        let leaves = ledger.lookup(&key, PAGE, before)?;
-        for leaf in &leaves {
-            let sealed = ledger.leaf(*leaf)?;
-            let record = sealed.skeleton();
-            let record = record.map_err(|error| LedgerError::Broken(format!("leaf {leaf}: {error}")))?;
-            // An application may write about suspensions; it suspends nobody.
-            if !record.submitter.starts_with("deed:") {
-                continue;
-            }
-            let about = match record.kind {
-                Kind::Credential => record
-                    .credential
-                    .iter()
-                    .flat_map(Credential::names)
-                    .next()
-                    .map(|name| Stopped::Credential(name.to_owned())),
-                _ => {
-                    let subject = record.terms.and_then(|terms| terms.subject);
-                    subject.and_then(|subject| subject.account).map(Stopped::Account)
-                }
-            };
-            // Newest first: what was said last counts.
-            if let Some(about) = about.filter(|about| seen.insert(about.clone()))
-                && record.operation.as_deref() == Some(SUSPEND)
-            {
-                stopped.insert(about);
-            }
-        }
-        match leaves.last() {
-            Some(last) if leaves.len() == PAGE => before = Some(*last),
-            _ => return Ok(stopped),
-        }
     }
 }

@@ -184,3 +184,27 @@ async fn a_policy_set_that_cannot_be_used_denies_and_can_be_replaced() {
     assert_eq!(publish(&running, POLICIES).await.status, 200);
     assert_eq!(ask(&running, &question("orders", &json!({}))).await.json()["decision"], true);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_write_about_policies_and_suspensions_changes_nothing() {
+    let running = Running::start().await;
+    publish(&running, POLICIES).await;
+    let suspended = json!({ "what": "agent:release-bot", "suspended": true, "by": { "type": "human", "key": "human:ann" } });
+    let suspend = post("/v1/suspensions", "application/json", suspended.to_string());
+    assert_eq!(call(running.http(), suspend).await.status, 200);
+    let observation = |uri: &str, operation: &str| {
+        format!(
+            r#"{{"kind":"observation","time":"2026-11-20T10:00:00Z","operation":"{operation}","executor":{{"key":"agent:release-bot","type":"agent"}},"resource":{{"uri":"{uri}"}},"terms":{{"subject":{{"key":"agent:release-bot","type":"agent"}}}}}}"#
+        )
+    };
+    running.record(&observation("deed:policy-set", "policy publish")).await;
+    running.record(&observation("deed:suspension", "resume")).await;
+    let Running { server, dir } = running;
+    server.shutdown().await.unwrap();
+    let server = open(dir.path(), Settings::default(), options()).await;
+    let running = Running { server, dir };
+    let health = running.get("/v1/health").await;
+    assert!(health.text().contains("3 policies in force"), "{}", health.text());
+    let denied = ask(&running, &question("orders", &json!({}))).await.text();
+    assert!(denied.contains("is suspended"), "{denied}");
+}
