@@ -51,7 +51,7 @@ pub(crate) async fn run(global: &Global, demo: Demo, output: Output, stop: &Stop
     if !output.json {
         output.print(&format!("A story in a store of its own, {}\n\n", beginning(&dir, output)))?;
     }
-    let (mut vendors, keys) = (Vendors::start().await?, Keys::make()?);
+    let (vendors, keys) = (Vendors::start().await?, Keys::make()?);
     setting::write(&dir, &vendors.url(), &keys)?;
     let port = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
     let (access, addresses) = Access::hold(&dir, ledger_options(), |_| ServeOptions {
@@ -61,7 +61,7 @@ pub(crate) async fn run(global: &Global, demo: Demo, output: Output, stop: &Stop
     })
     .await?;
     let told = tokio::select! {
-        told = play(&access, &addresses, &dir, &keys, &mut vendors, output) => told,
+        told = play(&access, &addresses, &dir, &keys, &vendors, output) => told,
         () = stop.asked() => Err(Failure::new("interrupted")),
     };
     // Signs the last checkpoint: what is verified below is all of it.
@@ -103,7 +103,7 @@ async fn play(
     addresses: &Addresses,
     dir: &Path,
     keys: &Keys,
-    vendors: &mut Vendors,
+    vendors: &Vendors,
     output: Output,
 ) -> Result<(Told, Enforced), Failure> {
     let receiver = addresses.otlp_http.ok_or_else(|| Failure::new("the OTLP receiver did not start"))?;

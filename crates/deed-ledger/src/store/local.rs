@@ -114,7 +114,7 @@ impl LocalStore {
         if let Some(folder) = target.parent()
             && !folder.is_dir()
         {
-            make_folder(folder).map_err(StoreError::io("make the folder of", path))?;
+            make_below(&self.root, folder).map_err(StoreError::io("make the folder of", path))?;
         }
         let number = self.parts.fetch_add(1, Ordering::Relaxed);
         let mut name = target.clone().into_os_string();
@@ -151,11 +151,20 @@ pub(crate) const PRIVATE: u32 = 0o600;
 
 /// Makes `folder` and those above it, durably, for their owner alone.
 pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
+    make_below(Path::new("/"), folder)
+}
+
+/// Makes `folder` and those between it and `root`, durably, for their owner alone. `root` itself is not made: a
+/// store that was deleted or moved away does not begin anew under its old name.
+fn make_below(root: &Path, folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
+    if folder == root {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the store's folder is gone"));
+    }
     if let Some(above) = folder.parent() {
-        make_folder(above)?;
+        make_below(root, above)?;
         match fs::DirBuilder::new().mode(0o700).create(folder) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => File::open(above)?.sync_all()?,

@@ -150,6 +150,20 @@ fn a_deleted_store_takes_no_more_records() {
 }
 
 #[test]
+fn a_store_that_was_moved_away_does_not_begin_anew_in_its_old_place() {
+    let dir = tempfile::tempdir().expect("folder");
+    let (store, aside) = (dir.path().join("store"), dir.path().join("aside"));
+    let ledger = open(&store);
+    append(&ledger, &observations(0, 5));
+    fs::rename(&store, &aside).expect("moved");
+    // What is to be packed and signed before the end has no place.
+    drop(ledger);
+    assert!(!store.exists(), "something was written where the store was");
+    fs::rename(&aside, &store).expect("moved back");
+    assert_eq!(reopen(&store).expect("opens"), 5);
+}
+
+#[test]
 fn old_frames_of_a_recycled_file_are_not_taken_for_new_ones() {
     let dir = tempfile::tempdir().expect("folder");
     filled(dir.path());

@@ -44,7 +44,7 @@ pub(super) struct Stage<'s> {
     pub(super) client: Arc<Client>,
     pub(super) dir: &'s Path,
     pub(super) keys: &'s Keys,
-    pub(super) vendors: &'s mut Vendors,
+    pub(super) vendors: &'s Vendors,
     pub(super) output: Output,
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Stage<'s> {
 ///
 /// # Errors
 /// Something does not answer, or went otherwise than it must.
-pub(super) async fn play(mut stage: Stage<'_>) -> Result<Enforced, Failure> {
+pub(super) async fn play(stage: Stage<'_>) -> Result<Enforced, Failure> {
     let set = PolicySet::load(&setting::folder(stage.dir)).map_err(|error| {
         Failure::new("failed to read the policies").detail(format!("{:?}", error.problems))
     })?;
@@ -68,7 +68,7 @@ pub(super) async fn play(mut stage: Stage<'_>) -> Result<Enforced, Failure> {
     told.restricted(&stage, &assistant).await?;
     let clerk = told.hand_off(&stage, &assistant).await?;
     told.step_up(&stage, &clerk).await?;
-    told.changed_tool(&mut stage, &assistant).await?;
+    told.changed_tool(&stage, &assistant).await?;
     told.release(&stage).await?;
     told.outage(&stage, &clerk).await?;
     // By now a signed checkpoint covers it.

@@ -1,7 +1,7 @@
 //! The vendor database of the story: a small MCP server (Streamable HTTP, 2026-07-28) in a process of its own.
 //!
 //! It keeps a list of what it really did, which anybody can ask it for. It ends when its standard input does, so
-//! that it outlives nobody; a line there stands for an update of its tools.
+//! that it outlives nobody.
 
 use std::{
     convert::Infallible,
@@ -21,14 +21,14 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
     process::{Child, ChildStdin, Command},
 };
 
 use super::random;
 use crate::{
-    client::{Client, Endpoint, Request},
+    client::{Client, Endpoint, Request, Response},
     exit::{Failure, Outcome},
     stop::Stop,
 };
@@ -80,18 +80,21 @@ impl Vendors {
     /// # Errors
     /// It does not answer.
     pub(super) async fn effects(&self) -> Result<Vec<String>, Failure> {
-        let client = Client::new(Endpoint::Tcp(self.address.ip().to_string(), self.address.port()), None);
-        let answer = client.send(&Request::get("/effects")).await;
-        answer.map_err(|error| Failure::new("the MCP server is gone").detail(error.to_string()))?.json()
+        self.ask(&Request::get("/effects")).await?.json()
     }
 
     /// Updates it: one of its tools is described otherwise from now on.
     ///
     /// # Errors
-    /// It ended.
-    pub(super) async fn update(&mut self) -> Outcome {
-        let written = self.input.write_all(b"update\n").await;
-        written.map_err(|error| Failure::new("the MCP server is gone").detail(error.to_string()))
+    /// It does not answer.
+    pub(super) async fn update(&self) -> Outcome {
+        self.ask(&Request::post("/update", "application/json", "")).await?.good().map(drop)
+    }
+
+    async fn ask(&self, request: &Request) -> Result<Response, Failure> {
+        let client = Client::new(Endpoint::Tcp(self.address.ip().to_string(), self.address.port()), None);
+        let answer = client.send(request).await;
+        answer.map_err(|error| Failure::new("the MCP server is gone").detail(error.to_string()))
     }
 
     /// Ends it.
@@ -140,17 +143,15 @@ pub(super) async fn serve(stop: &Stop) -> Outcome {
     let mut said = tokio::io::stdout();
     said.write_all(format!("{address}\n").as_bytes()).await.map_err(failed)?;
     said.flush().await.map_err(failed)?;
-    let mut orders = BufReader::new(tokio::io::stdin()).lines();
+    let mut input = tokio::io::stdin();
+    let mut nothing = [0; 16];
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 let (stream, _) = accepted.map_err(failed)?;
                 tokio::spawn(converse(stream, database.clone()));
             }
-            order = orders.next_line() => match order {
-                Ok(Some(_)) => database.is_updated.store(true, Ordering::SeqCst),
-                _ => return Ok(()),
-            },
+            read = input.read(&mut nothing) => if !matches!(read, Ok(1..)) { return Ok(()) },
             () = stop.asked() => return Ok(()),
         }
     }
@@ -182,6 +183,10 @@ async fn answer(database: &Database, request: http::Request<Incoming>) -> Result
     if request.method() == Method::GET && request.uri().path() == "/effects" {
         let effects = database.effects.lock().unwrap_or_else(PoisonError::into_inner).clone();
         return reply(StatusCode::OK, json!(effects).to_string());
+    }
+    if request.method() == Method::POST && request.uri().path() == "/update" {
+        database.is_updated.store(true, Ordering::SeqCst);
+        return reply(StatusCode::OK, json!(true).to_string());
     }
     if let Some(version) = request.uri().path().strip_prefix("/release/") {
         database.done(format!("release {version}"));

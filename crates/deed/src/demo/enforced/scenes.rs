@@ -158,7 +158,7 @@ impl Telling {
     }
 
     /// A tool that became another one.
-    pub(super) async fn changed_tool(&mut self, stage: &mut Stage<'_>, assistant: &Agent) -> Outcome {
+    pub(super) async fn changed_tool(&mut self, stage: &Stage<'_>, assistant: &Agent) -> Outcome {
         stage.vendors.update().await?;
         let held = held_tool(stage, assistant).await?;
         let lookup = || assistant.call("vendor_lookup", json!({ "vendor": "Initech" }));
