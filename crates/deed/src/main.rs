@@ -27,6 +27,10 @@ use exit::{Failure, Outcome};
 use output::Output;
 use stop::Stop;
 
+/// Records are made of many small pieces, on several threads at once.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::read();
     log(matches!(cli.command, Command::Serve(_)));
