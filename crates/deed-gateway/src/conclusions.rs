@@ -5,9 +5,10 @@ use std::{
     time::Duration,
 };
 
+use futures::future::join_all;
 use tokio::{
     sync::mpsc,
-    task::{JoinHandle, JoinSet},
+    task::JoinHandle,
     time::{sleep, timeout},
 };
 
@@ -18,8 +19,9 @@ use crate::{
 
 /// Outcomes that wait.
 const WAITING: usize = 1024;
-/// Outcomes that are being recorded at a time.
-const UNDER_WAY: usize = 32;
+/// Outcomes that are recorded together, and how long the first of them waits for others: each then costs less.
+const TOGETHER: usize = 256;
+const GATHERING: Duration = Duration::from_millis(5);
 /// How often one is tried while nothing can be recorded, and how long between.
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(250);
@@ -62,22 +64,28 @@ impl Conclusions {
 }
 
 async fn record_all<R: Road>(recorder: Recorder<R>, mut conclusions: mpsc::Receiver<Conclusion>) {
-    let mut under_way = JoinSet::new();
-    loop {
-        tokio::select! {
-            next = conclusions.recv(), if under_way.len() < UNDER_WAY => match next {
-                Some(conclusion) => drop(under_way.spawn(record(recorder.clone(), conclusion))),
-                None => break,
-            },
-            Some(_) = under_way.join_next() => {}
+    let mut gathered = Vec::new();
+    while conclusions.recv_many(&mut gathered, TOGETHER).await > 0 {
+        if gathered.len() < TOGETHER && !conclusions.is_closed() {
+            sleep(GATHERING).await;
+            while gathered.len() < TOGETHER
+                && let Ok(another) = conclusions.try_recv()
+            {
+                gathered.push(another);
+            }
         }
+        if recorder.conclude_all(&gathered).await.is_err() {
+            // What keeps one of them out need not keep out the others.
+            let each: Vec<_> = gathered.iter().map(|conclusion| record(&recorder, conclusion)).collect();
+            join_all(each).await;
+        }
+        gathered.clear();
     }
-    while under_way.join_next().await.is_some() {}
 }
 
-async fn record<R: Road>(recorder: Recorder<R>, conclusion: Conclusion) {
+async fn record<R: Road>(recorder: &Recorder<R>, conclusion: &Conclusion) {
     for _ in 0..TRIES {
-        match recorder.conclude(&conclusion).await {
+        match recorder.conclude(conclusion).await {
             Ok(()) => return,
             Err(error) => {
                 tracing::warn!(%error, action = %conclusion.action, "an outcome waits to be recorded")

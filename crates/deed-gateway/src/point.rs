@@ -192,14 +192,17 @@ impl DecisionPoint {
         }
     }
 
-    /// Records how an action ended. Said twice, it is recorded once or twice: both then say the same.
+    /// Records how actions at one door ended, all of them or none. Said twice, it is recorded once or twice: both
+    /// then say the same.
     ///
     /// # Errors
     /// It could not be recorded in time.
-    pub async fn conclude(&self, conclusion: &Conclusion, tenant: &str) -> Result<(), Unavailable> {
-        let body = write::outcome(conclusion, tenant);
+    pub async fn conclude(&self, conclusions: &[Conclusion], tenant: &str) -> Result<(), Unavailable> {
+        let Some(first) = conclusions.first() else { return Ok(()) };
+        let records = conclusions.iter().map(|conclusion| write::outcome(conclusion, tenant));
+        let body = records.collect::<Vec<_>>().join(&b'\n');
         // Nobody waits for it: the sync of what is asked next makes it durable.
-        self.append_by(Ledger::begin_at_leisure, body, door(&conclusion.server), tenant).await?;
+        self.append_by(Ledger::begin_at_leisure, body, door(&first.server), tenant).await?;
         Ok(())
     }
 

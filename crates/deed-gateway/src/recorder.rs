@@ -8,6 +8,7 @@ use std::{
 
 use deed_ledger::{AppendError, now};
 use deed_record::{RecordId, Ruling};
+use futures::future::try_join_all;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -117,6 +118,8 @@ pub struct Wait {
 pub const LISTINGS: &str = "/v1/listings";
 /// The path of [`Recorder::conclude`] at a decision point elsewhere.
 pub const OUTCOMES: &str = "/v1/outcomes";
+/// So many outcomes at most are on their way to a decision point elsewhere.
+const AT_A_TIME: usize = 32;
 
 /// A way to a decision point. Clones share it.
 pub struct Recorder<R> {
@@ -261,9 +264,23 @@ impl<R: Road> Recorder<R> {
     /// # Errors
     /// It could not be recorded.
     pub async fn conclude(&self, conclusion: &Conclusion) -> Result<(), Unavailable> {
+        self.conclude_all(std::slice::from_ref(conclusion)).await
+    }
+
+    /// Records how actions ended.
+    ///
+    /// # Errors
+    /// Not all of them could be recorded; here, none was.
+    pub(crate) async fn conclude_all(&self, conclusions: &[Conclusion]) -> Result<(), Unavailable> {
         match &self.way {
-            Way::Here(point, tenant) => point.conclude(conclusion, tenant).await,
-            Way::There(road) => ask(&**road, OUTCOMES, conclusion).await,
+            Way::Here(point, tenant) => point.conclude(conclusions, tenant).await,
+            Way::There(road) => {
+                for some in conclusions.chunks(AT_A_TIME) {
+                    let told: Vec<_> = some.iter().map(|one| ask::<()>(&**road, OUTCOMES, one)).collect();
+                    try_join_all(told).await?;
+                }
+                Ok(())
+            }
         }
     }
 }

@@ -123,7 +123,7 @@ pub(crate) async fn conclude(
     body: Body,
 ) -> Result<Response, Problem> {
     let conclusion: Conclusion = Received::read(&app, &headers, body).await?.json()?;
-    json(&app.engine.decisions().conclude(&conclusion, TENANT).await?)
+    json(&app.engine.decisions().conclude(&[conclusion], TENANT).await?)
 }
 
 #[derive(Deserialize)]

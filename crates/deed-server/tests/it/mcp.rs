@@ -511,6 +511,8 @@ async fn a_client_that_shows_urls_comes_again_once_somebody_approved() {
     assert_eq!(gateway.upstream.called(), ["write"]);
     let sent = gateway.upstream.seen.requests.lock().unwrap()[0].2.clone();
     assert_eq!((&sent["id"], sent["params"].get("inputResponses")), (&json!(3), None));
+    // One call was made, three were refused.
+    gateway.records(4).await;
     let explained = gateway.running.get(&format!("/v1/actions/{action}/explain")).await.json();
     assert_eq!(explained["approvals"].as_array().map(Vec::len), Some(1), "{explained}");
     assert_eq!(explained["outcome"]["status"], "success");
