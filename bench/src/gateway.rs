@@ -151,7 +151,8 @@ async fn in_turns(arguments: &Arguments, targets: &[Target], report: &mut Report
     let mut calls = Calls::new();
     for &connections in &arguments.connections {
         let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); targets.len()];
-        for _ in 0..arguments.rounds {
+        for round in 1..=arguments.rounds {
+            eprintln!("{connections} at a time: round {round} of {}", arguments.rounds);
             for (target, samples) in targets.iter().zip(&mut samples) {
                 match measure(target, connections, window).await {
                     Ok(sample) => samples.push(sample),

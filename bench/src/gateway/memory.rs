@@ -61,7 +61,13 @@ pub(super) async fn watch(
         async move { drive(&target, CONNECTIONS, calls, done).await }
     });
     let mut samples = Vec::new();
+    let mut tenth = 0;
     while !driving.is_finished() {
+        let now = done.load(Ordering::Relaxed).min(calls) * 10 / calls;
+        if now > tenth {
+            tenth = now;
+            eprintln!("memory: {tenth}0 % of {calls} calls");
+        }
         if let Some(bytes) = deed.memory() {
             samples.push((done.load(Ordering::Relaxed).min(calls), bytes));
         }
