@@ -64,7 +64,7 @@ fn file(frames: &[u8], generation: u64, mode: u8, packed: u64) -> Vec<u8> {
     let mut bytes = header(generation, first);
     bytes.extend_from_slice(frames);
     if mode & 1 != 0 {
-        repair(&mut bytes, generation);
+        repair(&mut bytes, HEADER, generation);
     }
     bytes
 }
@@ -79,9 +79,8 @@ fn header(generation: u64, first: u64) -> Vec<u8> {
     block
 }
 
-/// Makes every frame one of `generation` whose checksums hold.
-fn repair(bytes: &mut [u8], generation: u64) {
-    let mut at = HEADER;
+/// Makes every frame from byte `at` on one of `generation` whose checksums hold.
+pub(crate) fn repair(bytes: &mut [u8], mut at: usize, generation: u64) {
     while bytes.get(at..at + FRAME_HEADER).is_some_and(|header| header.starts_with(b"DFRM")) {
         put(bytes, at + 24, &generation.to_le_bytes());
         let length = u32_at(bytes, at + 4) as usize;

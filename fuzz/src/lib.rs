@@ -19,6 +19,7 @@ mod note;
 mod pack;
 mod record;
 mod secret;
+mod spool;
 mod tile;
 
 pub use collect::{cloudtrail, otlp_json, otlp_protobuf};
@@ -31,6 +32,7 @@ pub use note::{note, proof};
 pub use pack::{pack, vault};
 pub use record::{record, skeleton};
 pub use secret::secret;
+pub use spool::spool;
 pub use tile::tile;
 
 /// A target: panics where something does not hold of these bytes.
@@ -52,6 +54,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("record", record),
     ("secret", secret),
     ("skeleton", skeleton),
+    ("spool", spool),
     ("tile", tile),
     ("vault", vault),
 ];

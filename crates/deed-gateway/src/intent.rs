@@ -70,8 +70,15 @@ pub struct Missed {
     pub to: Timestamp,
     /// How many.
     pub count: u64,
+    /// How many were done all the same, for they waited in the spool meanwhile.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub spooled: u64,
     /// Why the last could not be recorded.
     pub why: String,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Intent {
@@ -229,8 +236,12 @@ pub struct Answer {
     pub id: RecordId,
     /// The log it is in.
     pub log: String,
-    /// Its leaf.
-    pub index: u64,
+    /// Its leaf; none yet for what waits in the spool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<u64>,
+    /// When it was put into the spool, where the log could not take it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spooled: Option<Timestamp>,
     /// The decision.
     pub effect: Ruling,
     /// In a sentence, for whoever asked.

@@ -1,6 +1,7 @@
 //! The decision point: it decides, and has said so durably before it answers.
 
 mod human;
+mod spool;
 mod stops;
 mod tools;
 
@@ -17,6 +18,7 @@ use deed_policy::PolicySet;
 use deed_record::{Kind, RecordId, Ruling, Skeleton, Timestamp};
 use tokio::{sync::mpsc, task::spawn_blocking, time::timeout};
 
+use self::spool::{Aside, Durable};
 use crate::{
     approvals::{Approval, Approvals, StepUp, Waiting},
     catalog::Catalog,
@@ -52,6 +54,8 @@ pub struct DecisionPoint {
     told: OnceLock<mpsc::Sender<Waiting>>,
     /// Device and number of the data directory.
     folder: Option<(u64, u64)>,
+    /// Where the tier `low` waits while nothing can be recorded.
+    aside: Option<Aside>,
 }
 
 /// A policy set that is read when it is asked first: most commands decide nothing.
@@ -92,6 +96,7 @@ impl DecisionPoint {
             viewed: Mutex::default(),
             suspensions: Suspensions::default(),
             told: OnceLock::new(),
+            aside: None,
             deadline,
         }
     }
@@ -108,7 +113,7 @@ impl DecisionPoint {
 
     /// Decides on `intent` and records it; a denied one together with its outcome.
     ///
-    /// INVARIANT D1: nobody hears `allow` before the record is durable. Asked twice with one id, it gives the
+    /// INVARIANT D1: nobody hears `allow` before the record is durable, in the log or in the spool. Asked twice with one id, it gives the
     /// recorded decision again.
     ///
     /// # Errors
@@ -154,6 +159,7 @@ impl DecisionPoint {
             body.push(b'\n');
             body.extend(credential);
         }
+        let aside = self.may_spool(ruled.as_ref(), approved.is_some()).then(|| body.clone());
         if let Some(missed) = &intent.missed {
             body.push(b'\n');
             body.extend(write::gap(missed, &intent.server, tenant, now));
@@ -162,14 +168,19 @@ impl DecisionPoint {
             Some(by) => format!("deed:authzen/{by}"),
             None => door(&intent.server),
         };
-        let receipts = match self.append(body, sender, tenant).await {
+        let durable = match self.append(body, sender.clone(), tenant).await {
             Err(AppendError::Conflict { id, first, .. }) if id == intent.id => {
                 return self.recorded(id, first).await;
             }
-            recorded => recorded.map_err(Unavailable::from)?,
+            Err(refused) => {
+                let sender = Sender { tenant: Some(tenant.to_owned()), name: sender, ours: true };
+                self.spool_intent(intent.id, aside, sender, refused).await?
+            }
+            Ok(receipts) => {
+                let receipt = receipts.into_iter().next();
+                Durable::Sealed(receipt.ok_or_else(|| Unavailable::new("the log gave no receipt"))?)
+            }
         };
-        let receipt =
-            receipts.into_iter().next().ok_or_else(|| Unavailable::new("the log gave no receipt"))?;
         if let Some(Ruled { decided, .. }) = ruled.as_ref().filter(|_| effect == Ruling::StepUp) {
             let (approvers, policies) = (decided.approvers.clone(), decided.policies.clone());
             let step_up = StepUp::new(intent, tenant, approvers, policies, now);
@@ -181,7 +192,7 @@ impl DecisionPoint {
                 }
             }
         }
-        Ok(answer(intent, receipt, effect, ruled))
+        Ok(answer(intent, self.ledger.origin(), durable, effect, ruled))
     }
 
     /// What policy says of `intent`, and why; nothing is recorded, and nothing may be done on it.
@@ -199,10 +210,13 @@ impl DecisionPoint {
     /// It could not be recorded in time.
     pub async fn conclude(&self, conclusions: &[Conclusion], tenant: &str) -> Result<(), Unavailable> {
         let Some(first) = conclusions.first() else { return Ok(()) };
-        let records = conclusions.iter().map(|conclusion| write::outcome(conclusion, tenant));
+        let records = conclusions.iter().map(|conclusion| write::outcome(conclusion, None, tenant));
         let body = records.collect::<Vec<_>>().join(&b'\n');
         // Nobody waits for it: the sync of what is asked next makes it durable.
-        self.append_by(Ledger::begin_at_leisure, body, door(&first.server), tenant).await?;
+        match self.append_by(Ledger::begin_at_leisure, body, door(&first.server), tenant).await {
+            Ok(_) => self.are_concluded(conclusions),
+            Err(refused) => self.spool_outcomes(conclusions, tenant, refused).await?,
+        }
         Ok(())
     }
 
@@ -306,7 +320,8 @@ impl DecisionPoint {
         Ok(Answer {
             id,
             log,
-            index,
+            index: Some(index),
+            spooled: record.spooled,
             effect: decision.as_ref().map_or(Ruling::Allow, |decision| decision.effect),
             reason: "decided before".into(),
             policies: decision
@@ -338,11 +353,16 @@ fn door(server: &str) -> String {
     }
 }
 
-fn answer(intent: &Intent, receipt: Receipt, effect: Ruling, decided: Option<Ruled>) -> Answer {
+fn answer(intent: &Intent, log: &str, durable: Durable, effect: Ruling, decided: Option<Ruled>) -> Answer {
+    let (index, spooled) = match durable {
+        Durable::Sealed(receipt) => (Some(receipt.index), None),
+        Durable::Spooled(spooled) => (None, Some(spooled.time())),
+    };
     let mut answer = Answer {
-        id: receipt.id,
-        log: receipt.log.to_string(),
-        index: receipt.index,
+        id: intent.id,
+        log: log.to_owned(),
+        index,
+        spooled,
         effect,
         reason: intent.refused.as_ref().map(|refused| refused.why.clone()).unwrap_or_default(),
         policies: Vec::new(),

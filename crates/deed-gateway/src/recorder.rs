@@ -47,7 +47,8 @@ impl From<AppendError> for Unavailable {
 /// That an intent is durably recorded and was let through. Forwarding takes one.
 ///
 /// INVARIANT D1: it has no other maker than [`Recorder::intend`], and that makes it from the answer of a
-/// decision point alone, which comes after the record is durable.
+/// decision point alone, which comes after the record is durable: in the log, or in the spool of a tier that may go
+/// on against one. The answer says which.
 #[derive(Debug)]
 pub struct RecordedIntent {
     answer: Answer,
@@ -180,8 +181,13 @@ impl<R: Road> Recorder<R> {
     fn miss(&self, why: &Unavailable) {
         let now = now();
         let mut missed = self.missed();
-        let missed =
-            missed.get_or_insert_with(|| Missed { from: now, to: now, count: 0, why: String::new() });
+        let missed = missed.get_or_insert_with(|| Missed {
+            from: now,
+            to: now,
+            count: 0,
+            spooled: 0,
+            why: String::new(),
+        });
         missed.to = now;
         missed.count += 1;
         missed.why.clone_from(&why.why);
@@ -210,11 +216,15 @@ impl<R: Road> Recorder<R> {
             Way::There(road) => ask(&**road, INTENTS, intent).await,
         };
         let answer = answer.inspect_err(|why| {
-            self.keep(told);
+            self.keep(told.clone());
             self.miss(why);
         })?;
         if answer.id != intent.id {
             return Err(Unavailable::new("the answer is about another intent"));
+        }
+        if answer.spooled.is_some() {
+            // The gap is not over.
+            self.keep(told);
         }
         Ok(match answer.effect {
             Ruling::Allow => Verdict::Go(RecordedIntent { answer }),

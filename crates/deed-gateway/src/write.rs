@@ -4,7 +4,7 @@ pub(crate) mod human;
 
 use std::borrow::Cow;
 
-use deed_policy::{Capture, ENGINE, Obligations};
+use deed_policy::{Capture, ENGINE, Obligations, Tier};
 use deed_record::{
     Artifact, Basis, ChainHop, Change, Decision, Disclosable, Kind, Outcome, Principal, PrincipalType,
     RecordId, Resource, Ruling, Skeleton, Source, Status, StepType, Submission, TermsSent, Text, Timestamp,
@@ -76,14 +76,22 @@ pub(crate) fn shown(intent: &Intent, tenant: &str, now: Timestamp) -> Option<Vec
 
 /// The record of what was not done while nothing could be recorded.
 pub(crate) fn gap(missed: &Missed, server: &str, tenant: &str, now: Timestamp) -> Vec<u8> {
+    gap_of(missed, None, &format!("mcp:{server}"), tenant, now)
+}
+
+/// The record of what was done meanwhile, and waited in the spool: `first` is the first of it. The same each time.
+pub(crate) fn spool_gap(missed: &Missed, first: RecordId, tenant: &str) -> Vec<u8> {
+    let id = RecordId::v8(&Hash::of(format!("deed spool {first}").as_bytes()).0);
+    gap_of(missed, Some(id), "deed:spool", tenant, missed.to)
+}
+
+fn gap_of(missed: &Missed, id: Option<RecordId>, system: &str, tenant: &str, now: Timestamp) -> Vec<u8> {
     let detail = serde_json::to_string(missed).unwrap_or_else(|_| "null".into());
     let mut gap = record(Kind::Gap, tenant, now);
+    gap.id = id;
     gap.operation = Some(Text::from("recorder unavailable"));
-    gap.source = Some(Source {
-        collector: Some(Text::from("gateway/1")),
-        event_id: None,
-        system: Text::from(format!("mcp:{server}")),
-    });
+    gap.source =
+        Some(Source { collector: Some(Text::from("gateway/1")), event_id: None, system: Text::from(system) });
     gap.disclose.0.push((Text::from("detail"), Disclosable::Whole(Cow::Borrowed(&detail))));
     line(&gap)
 }
@@ -136,9 +144,10 @@ fn denied(intent: &Intent, code: Text<'_>, tenant: &str, now: Timestamp) -> Vec<
     line(&record)
 }
 
-/// The record of how an action ended, in JSON on one line.
-pub(crate) fn outcome(conclusion: &Conclusion, tenant: &str) -> Vec<u8> {
+/// The record of how an action ended, in JSON on one line; it needs an `id` only to be known again.
+pub(crate) fn outcome(conclusion: &Conclusion, id: Option<RecordId>, tenant: &str) -> Vec<u8> {
     let mut record = placed(Kind::Outcome, &conclusion.place, tenant, conclusion.time);
+    record.id = id;
     record.action = Some(conclusion.action);
     record.operation = Some(Text::from(&*conclusion.method));
     record.outcome = Some(Outcome {
@@ -194,6 +203,7 @@ pub(crate) fn obligations_of(decision: Option<&Decision<'_>>) -> Obligations {
             Some(("mask", path)) => obligations.mask.push(path.to_owned()),
             Some(("capture", "summary")) => obligations.capture = Some(Capture::Summary),
             Some(("capture", "full")) => obligations.capture = Some(Capture::Full),
+            Some(("tier", "low")) => obligations.tier = Some(Tier::Low),
             _ => {}
         }
     }

@@ -11,6 +11,7 @@ use crate::{
     index::{self, Index, Run},
     journal::{self, FrameBuilder},
     pack::{Bundle, Pack},
+    spool,
     store::Store,
     vault::Vault,
 };
@@ -33,12 +34,15 @@ pub struct Frame {
 /// Damage that a crash cannot explain.
 pub fn frames(dir: &Path, packed: u64) -> Result<Vec<Frame>, JournalDamage> {
     let (frames, _) = journal::read_only(dir, packed)?;
-    let plain = |frame: journal::Frame| Frame {
+    Ok(frames.into_iter().map(plain).collect())
+}
+
+fn plain(frame: journal::Frame) -> Frame {
+    Frame {
         first: frame.first,
         leaves: frame.entries.into_iter().map(|entry| (entry.leaf, entry.blob)).collect(),
         names: frame.names.into_iter().map(|name| (name.account, name.blob)).collect(),
-    };
-    Ok(frames.into_iter().map(plain).collect())
+    }
 }
 
 /// The bytes of `frame` in a file of `generation`.
@@ -48,6 +52,35 @@ pub fn encode_frame(frame: &Frame, generation: u64) -> Vec<u8> {
     frame.leaves.iter().for_each(|(leaf, blob)| builder.leaf(leaf, blob));
     frame.names.iter().for_each(|(account, blob)| builder.name(account, blob));
     builder.finish(generation).to_vec()
+}
+
+/// What stands in a file of the spool.
+#[derive(Debug)]
+pub struct SpoolFile {
+    /// Digest of the name of the log it is for, where the header says so.
+    pub origin: Option<[u8; 32]>,
+    /// Whole frames, each with the byte where it begins.
+    pub frames: Vec<(u64, Frame)>,
+    /// Where a frame that was cut short begins.
+    pub torn: Option<u64>,
+    /// Bytes that no crash explains.
+    pub damaged: Vec<u64>,
+}
+
+/// Reads file `number` of a spool.
+pub fn spool_file(bytes: &[u8], number: u64) -> SpoolFile {
+    let spool::Scanned { origin, frames, torn, damaged } = spool::scan(bytes, number);
+    SpoolFile {
+        origin,
+        frames: frames.into_iter().map(|(at, frame)| (at, plain(frame))).collect(),
+        torn,
+        damaged: damaged.into_iter().map(|(at, _)| at).collect(),
+    }
+}
+
+/// The first bytes of file `number` of a spool for `log`.
+pub fn spool_header(log: &str, number: u64) -> Vec<u8> {
+    spool::header(log, number).to_vec()
 }
 
 /// The leaves of one entry bundle.

@@ -15,7 +15,7 @@
 //! would succeed although the system has dropped what it could not write.
 
 mod disk;
-mod frame;
+pub(crate) mod frame;
 mod recover;
 
 #[cfg(test)]

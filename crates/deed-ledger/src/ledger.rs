@@ -197,7 +197,7 @@ impl Ledger {
         let shared = self.shared();
         match shared.failure() {
             Some(why) => Err(AppendError::Unavailable(why.to_owned())),
-            None => Ok(Sealer { keys: &shared.keys, sender }),
+            None => Ok(Sealer { keys: &shared.keys, sender, spooled: None }),
         }
     }
 
@@ -261,7 +261,7 @@ impl Ledger {
         first: RecordId,
     ) -> Result<Receipt, AppendError> {
         let shared = self.shared();
-        let batch = Sealer { keys: &shared.keys, sender }
+        let batch = Sealer { keys: &shared.keys, sender, spooled: None }
             .seal_conflicting(record, first)
             .map_err(|e| e.at(position))?;
         let id = batch.items.first().map_or(first, |item| item.id);
@@ -269,6 +269,16 @@ impl Ledger {
         match placed.first() {
             Some(placed) => shared.receipt(position, id, *placed),
             None => Err(then.unwrap_or_else(no_answer)),
+        }
+    }
+
+    /// Appends what was sealed before; returns when it is durable, with where each of it stands.
+    pub(crate) fn append_sealed(&self, batch: Batch) -> Result<Vec<Placed>, AppendError> {
+        let Placements { placed, then } =
+            futures::executor::block_on(place(self.shared(), batch, true, Pace::Hurried)?);
+        match then {
+            Some(error) => Err(error),
+            None => Ok(placed),
         }
     }
 

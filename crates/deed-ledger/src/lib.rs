@@ -36,6 +36,7 @@ mod sealer;
 mod sequencer;
 mod shared;
 mod signing;
+mod spool;
 pub mod store;
 mod tail;
 mod tree;
@@ -54,6 +55,7 @@ pub use open::{OpenError, Options};
 pub use pack::PackError;
 pub use sealer::{Name, fresh_id};
 pub use signing::{SignedCheckpoint, now};
+pub use spool::{Part, Spool, SpoolError, SpoolOptions, SpoolState, Spooled, Told};
 pub use vault::VaultError;
 
 /// Leaves of one pack: a full level-1 tile of tiles.

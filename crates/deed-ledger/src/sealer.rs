@@ -16,7 +16,7 @@ use std::{
 
 use deed_record::{
     Basis, Disclosable, PrincipalType, RECORDED_PLACEHOLDER, RecordError, RecordId, SecretSeen, Skeleton,
-    Submission, Text, V, WHOLE, parse_one, secret,
+    Submission, Text, Timestamp, V, WHOLE, parse_one, secret, split_records,
 };
 
 pub(crate) use batch::{Batch, Item};
@@ -42,6 +42,8 @@ const MOST_SECRETS: usize = 64;
 pub(crate) struct Sealer<'k> {
     pub(crate) keys: &'k Keys,
     pub(crate) sender: &'k Sender,
+    /// Set where the records go into a spool first: when that was.
+    pub(crate) spooled: Option<Timestamp>,
 }
 
 /// Whether the disk may be waited for while sealing: a new data key is durable before it is used.
@@ -79,6 +81,21 @@ impl<'k> Sealer<'k> {
             self.seal(draft, None, &mut batch, &mut payloads).map_err(|e| e.at(index))?;
         }
         Ok(Some(batch))
+    }
+
+    /// Seals the records of `body` and leaves the store as it is.
+    pub(crate) fn seal_aside(&self, body: &[u8]) -> Result<Batch, AppendError> {
+        let records = split_records(body)?;
+        let tenant = self.sender.tenant.as_deref().unwrap_or_default();
+        let lacks = |what: &str| {
+            AppendError::Unavailable(format!(
+                "{what} has no key yet, and the store must keep a new one first"
+            ))
+        };
+        if self.keys.known_tenant(tenant)?.is_none() {
+            return Err(lacks("the tenant"));
+        }
+        self.seal_all(&records, Wait::No)?.ok_or_else(|| lacks("somebody who has a part in it"))
     }
 
     /// Seals what can be taken of `records`, and says of each of the rest why not.
@@ -276,6 +293,7 @@ impl<'k> Sealer<'k> {
             session: submission.session,
             source: submission.source,
             span_id: submission.span_id,
+            spooled: self.spooled,
             step_type: submission.step_type,
             submitter: Text::from(self.sender.name.as_str()),
             supersedes: submission.supersedes,
@@ -298,9 +316,7 @@ impl<'k> Sealer<'k> {
                 "its sealed form has {length} bytes, the most is {LONGEST_LEAF}; put what is large under `disclose`"
             )).into());
         }
-        // Quotes inside strings are escaped: the first match is the member itself.
-        let stamp =
-            memchr::memmem::find(&batch.leaves[leaf.clone()], b"\"recorded\":\"").map_or(0, |at| at + 12);
+        let stamp = stamp_of(&batch.leaves[leaf.clone()]).unwrap_or(0);
         let hashes_from = batch.hashes.len();
         each_key(&skeleton, &mut |key| batch.hashes.push(key.hash()));
         let blob_from = batch.blobs.len();
@@ -332,6 +348,12 @@ impl<'k> Sealer<'k> {
         });
         Ok(())
     }
+}
+
+/// Where in `leaf` the time goes.
+fn stamp_of(leaf: &[u8]) -> Option<usize> {
+    // Quotes inside strings are escaped: the first match is the member itself.
+    memchr::memmem::find(leaf, b"\"recorded\":\"").map(|at| at + 12)
 }
 
 /// What the same record is to be known again by, where it has a name: `text` is the record as it was sent,

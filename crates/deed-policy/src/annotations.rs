@@ -1,11 +1,11 @@
-//! What authors say about a policy beside it: `@id`, `@effect`, `@approver`, `@mask`, `@capture`.
+//! What authors say about a policy beside it: `@id`, `@effect`, `@approver`, `@mask`, `@capture`, `@tier`.
 
 use std::collections::BTreeSet;
 
 use cedar_policy::{Effect, Policy};
 
 use crate::{
-    decided::{Approver, Capture},
+    decided::{Approver, Capture, Tier},
     problem::{Place, Problem},
 };
 
@@ -13,7 +13,7 @@ use crate::{
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Meaning {
     /// A permit, with its obligations.
-    Permit { mask: BTreeSet<String>, capture: Option<Capture> },
+    Permit { mask: BTreeSet<String>, capture: Option<Capture>, tier: Option<Tier> },
     /// A forbid that nobody lifts.
     Forbid,
     /// A forbid that a human may lift.
@@ -47,7 +47,8 @@ pub(crate) fn meaning(
         problems.push(place.problem(annotation_at(place, start, name), Some(id), message));
     };
     let forbids = policy.effect() == Effect::Forbid;
-    let (mut step_up, mut approver, mut mask, mut capture) = (false, None, BTreeSet::new(), None);
+    let (mut step_up, mut approver) = (false, None);
+    let (mut mask, mut capture, mut tier) = (BTreeSet::new(), None, None);
     for (name, value) in policy.annotations() {
         let found = value.escape_debug();
         match name {
@@ -57,6 +58,9 @@ pub(crate) fn meaning(
             }
             "mask" | "capture" if forbids => {
                 refuse(name, format!("`@{name}` belongs on a `permit`: what is forbidden has no result"));
+            }
+            "tier" if forbids => {
+                refuse(name, "`@tier` belongs on a `permit`: what is forbidden is not done".to_owned());
             }
             "effect" if value == "step_up" => step_up = true,
             "effect" => refuse(name, format!("expected `@effect(\"step_up\")`, found `{found}`")),
@@ -79,8 +83,10 @@ pub(crate) fn meaning(
             "capture" if value == "full" => capture = Some(Capture::Full),
             "capture" if value == "summary" => capture = Some(Capture::Summary),
             "capture" => refuse(name, format!("expected `full` or `summary`, found `{found}`")),
+            "tier" if value == "low" => tier = Some(Tier::Low),
+            "tier" => refuse(name, format!("expected `@tier(\"low\")`, found `{found}`")),
             _ => {
-                let known = "`@id`, `@effect`, `@approver`, `@mask` and `@capture`";
+                let known = "`@id`, `@effect`, `@approver`, `@mask`, `@capture` and `@tier`";
                 refuse(name, format!("`@{name}` is not an annotation of Deed; there are {known}"));
             }
         }
@@ -88,8 +94,14 @@ pub(crate) fn meaning(
     if approver.is_some() && !step_up {
         refuse("approver", "`@approver` without `@effect(\"step_up\")`: nobody is asked".to_owned());
     }
+    if tier.is_some() && !mask.is_empty() {
+        refuse(
+            "tier",
+            "`@tier(\"low\")` beside `@mask`: what holds something back is no low risk".to_owned(),
+        );
+    }
     match (forbids, step_up) {
-        (false, _) => Meaning::Permit { mask, capture },
+        (false, _) => Meaning::Permit { mask, capture, tier },
         (true, false) => Meaning::Forbid,
         (true, true) => Meaning::StepUp(approver.unwrap_or(Approver::Anybody)),
     }

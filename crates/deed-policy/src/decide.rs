@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     annotations::Meaning,
-    decided::{Approver, Decided, Obligations},
+    decided::{Approver, Decided, Obligations, Tier},
     engine::Opinion,
     request::Request,
     seen::Seen,
@@ -65,13 +65,17 @@ fn seen(opinion: &Opinion, request: &Request<'_>, policy_set: &str) -> String {
 
 fn joined(permits: &[String], known: &HashMap<String, Known>) -> Obligations {
     let (mut all, mut most) = (BTreeSet::new(), None);
+    let mut are_low = !permits.is_empty();
     for permit in permits {
-        if let Some(Known { meaning: Meaning::Permit { mask, capture }, .. }) = known.get(permit) {
-            all.extend(mask.iter().cloned());
-            most = most.max(*capture);
-        }
+        let Some(Known { meaning: Meaning::Permit { mask, capture, tier }, .. }) = known.get(permit) else {
+            are_low = false;
+            continue;
+        };
+        all.extend(mask.iter().cloned());
+        most = most.max(*capture);
+        are_low &= *tier == Some(Tier::Low);
     }
-    Obligations { mask: all.into_iter().collect(), capture: most }
+    Obligations { mask: all.into_iter().collect(), capture: most, tier: are_low.then_some(Tier::Low) }
 }
 
 fn asked(step_ups: &[String], known: &HashMap<String, Known>) -> Vec<Approver> {

@@ -33,6 +33,17 @@ pub struct Obligations {
     pub mask: Vec<String>,
     /// How much of the payloads to keep, from `@capture`; the larger of several.
     pub capture: Option<Capture>,
+    /// How much depends on its record, from `@tier`: only where every one of them says the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<Tier>,
+}
+
+/// How much depends on a record, where an author says that it is less than usual.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// It may be done against a spool, where there is one, while the recorder is away.
+    Low,
 }
 
 /// How much of the payloads to keep.
@@ -59,10 +70,12 @@ pub enum Approver {
 }
 
 impl Obligations {
-    /// One text for each, as records keep them: `mask:result.path`, `capture:full`.
+    /// One text for each, as records keep them: `mask:result.path`, `capture:full`,
+    /// `tier:low`.
     pub fn to_texts(&self) -> Vec<String> {
         let capture = self.capture.map(|capture| format!("capture:{}", capture.as_str()));
-        self.mask.iter().map(|path| format!("mask:{path}")).chain(capture).collect()
+        let tier = self.tier.map(|tier| format!("tier:{}", tier.as_str()));
+        self.mask.iter().map(|path| format!("mask:{path}")).chain(capture).chain(tier).collect()
     }
 }
 
@@ -72,6 +85,15 @@ impl Capture {
         match self {
             Capture::Summary => "summary",
             Capture::Full => "full",
+        }
+    }
+}
+
+impl Tier {
+    /// The word of the annotation.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Tier::Low => "low",
         }
     }
 }

@@ -30,7 +30,7 @@ mod types;
 mod vocabulary;
 
 pub use cases::{Case, CaseResult, cases};
-pub use decided::{Approver, Capture, Decided, Obligations, ReplayError};
+pub use decided::{Approver, Capture, Decided, Obligations, ReplayError, Tier};
 pub use problem::{LoadError, Problem};
 pub use request::{ApprovalFacts, CredentialFacts, Facts, Request, Target, UNCLASSIFIED, Who};
 pub use schema::schema;

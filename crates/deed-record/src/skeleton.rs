@@ -116,6 +116,9 @@ pub struct Skeleton<'a> {
     /// This step's span.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub span_id: Option<SpanId>,
+    /// When Deed made it durable in a spool, where the log could not be written at the time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spooled: Option<Timestamp>,
     /// What sort of step it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step_type: Option<StepType>,

@@ -61,6 +61,9 @@ pub struct Action {
     pub time: Timestamp,
     /// When Deed took it.
     pub recorded: Timestamp,
+    /// When it was put into the spool, where the log could not take it at the time.
+    #[serde(default)]
+    pub spooled: Option<Timestamp>,
     /// Whose it is.
     pub tenant: String,
     /// `prod`, `test`, …

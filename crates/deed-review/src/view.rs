@@ -42,6 +42,7 @@ pub(crate) fn action(case: &Case<'_>) -> Action {
         step_type: rec.step_type,
         time: rec.time,
         recorded: rec.recorded,
+        spooled: rec.spooled,
         tenant: rec.tenant.to_string(),
         environment: owned(&rec.environment),
         trace_id: rec.trace_id,

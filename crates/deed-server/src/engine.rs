@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, io, os::unix::fs::MetadataExt, path::Path, sync
 
 use deed_gateway::{DecisionPoint, InForce, Sweep};
 use deed_identity::Inventory;
-use deed_ledger::{Check, Health, Ledger, LedgerError, OpenError, Receipt};
+use deed_ledger::{
+    Check, Health, Ledger, LedgerError, OpenError, Receipt, Spool, SpoolError, SpoolState, now,
+};
 use deed_policy::PolicySet;
 use deed_record::{RecordId, TraceId};
 use deed_review::{Checkpoint, ExplainError, Explanation, Trace};
@@ -64,6 +66,9 @@ pub enum EngineError {
     /// The ledger is not to be had.
     #[error(transparent)]
     Ledger(#[from] OpenError),
+    /// The spool cannot be used.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// The token service cannot be started.
     #[error("the token service: {0}")]
     Tokens(#[from] TokensError),
@@ -143,7 +148,13 @@ impl Engine {
         let deadline = settings.limits.append.min(MOST_PATIENT);
         // Looked at before it is read, so that no edit falls between.
         let inventory = stamp(dir);
-        let decisions = Arc::new(DecisionPoint::new(ledger.clone(), force::load(&ledger, dir)?, deadline));
+        let spool = settings.spool.clone().map(|spool| Spool::open(ledger.clone(), spool)).transpose()?;
+        let decisions = DecisionPoint::new(ledger.clone(), force::load(&ledger, dir)?, deadline);
+        let decisions = Arc::new(decisions.with_spool(spool));
+        // Before what was left open is looked for.
+        if let Err(error) = decisions.drain() {
+            tracing::warn!(%error, "what is in the spool waits on");
+        }
         let tokens = settings.token_service.as_ref();
         let tokens = tokens.map(|tokens| Tokens::open(ledger.clone(), dir, tokens, deadline)).transpose()?;
         let inner = Inner {
@@ -159,6 +170,7 @@ impl Engine {
         let engine = Engine { inner: Arc::new(inner) };
         engine.end_what_is_open()?;
         engine.follow_inventory(inventory)?;
+        engine.empty_spool()?;
         Ok(engine)
     }
 
@@ -195,6 +207,10 @@ impl Engine {
                 std::thread::sleep(BETWEEN_LOOKS);
                 let Some(inner) = waiting.upgrade() else { return };
                 let dir = inner.ledger.dir();
+                // What was declared last goes on while the folder is away.
+                if !inner.is_in_place() {
+                    continue;
+                }
                 let now = stamp(dir);
                 if last == now {
                     continue;
@@ -210,6 +226,27 @@ impl Engine {
             }
         };
         std::thread::Builder::new().name("inventory".into()).spawn(follow).map(drop)
+    }
+
+    /// Has what is in the spool appended as soon as the log takes it, as long as the store is held.
+    fn empty_spool(&self) -> Result<(), io::Error> {
+        if self.decisions().spool().is_none() {
+            return Ok(());
+        }
+        let waiting = Arc::downgrade(&self.inner);
+        let empty = move || {
+            let mut said = None;
+            loop {
+                std::thread::sleep(BETWEEN_LOOKS);
+                let Some(inner) = waiting.upgrade() else { return };
+                let why = inner.decisions.drain().err();
+                if let Some(why) = why.as_ref().filter(|why| said.as_ref() != Some(*why)) {
+                    tracing::warn!(%why, "what is in the spool waits on");
+                }
+                said = why;
+            }
+        };
+        std::thread::Builder::new().name("spool".into()).spawn(empty).map(drop)
     }
 
     /// The ledger.
@@ -349,6 +386,7 @@ impl Engine {
         checks.extend(self.gateway_check());
         checks.push(self.folder_check());
         checks.push(self.disk_check());
+        checks.extend(self.spool_check());
         Health { ok: checks.iter().all(|check| check.ok), checks }
     }
 
@@ -404,6 +442,34 @@ impl Engine {
         Check { name: "disk", ok, detail }
     }
 
+    /// What waits in the spool: it is not well while anything does.
+    fn spool_check(&self) -> Option<Check> {
+        let spool = self.decisions().spool()?;
+        let SpoolState { records, bytes, oldest, problems, .. } = spool.state();
+        let options = spool.options();
+        let mut says = vec![match oldest {
+            Some(oldest) => format!(
+                "in use: {records} records wait in `{}`, {bytes} bytes of {}, the oldest since {oldest} ({} s of {}); they are sealed once the recorder works",
+                options.folder.display(),
+                options.max_bytes,
+                (now().0 - oldest.0).max(0) / 1_000_000,
+                options.max_age.as_secs(),
+            ),
+            None => format!(
+                "empty; the tier `low` may go on against `{}` for {} s, up to {} bytes",
+                options.folder.display(),
+                options.max_age.as_secs(),
+                options.max_bytes,
+            ),
+        }];
+        let ok = oldest.is_none() && problems.is_empty();
+        says.extend(problems);
+        if spool.is_on_the_disk_of_the_store() {
+            says.push("it is on the disk of the store, and goes when that goes".into());
+        }
+        Some(Check { name: "spool", ok, detail: says.join("; ") })
+    }
+
     /// Takes no more records, answers those under way, signs a last checkpoint and lets go of the store.
     ///
     /// # Errors
@@ -413,5 +479,12 @@ impl Engine {
         #[cfg(feature = "sql")]
         self.inner.tables.clone().close();
         self.ledger().clone().close()
+    }
+}
+
+impl Inner {
+    /// Whether the data directory is where it was opened.
+    fn is_in_place(&self) -> bool {
+        std::fs::metadata(self.ledger.dir()).is_ok_and(|now| (now.dev(), now.ino()) == self.folder)
     }
 }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use deed_ledger::Counters;
+use deed_ledger::{Counters, SpoolState, now};
 use http::StatusCode;
 
 /// The media type of [`Metrics::text`].
@@ -53,8 +53,8 @@ impl Metrics {
         self.rejected.fetch_add(items, Ordering::Relaxed);
     }
 
-    /// Everything, with what the ledger counts.
-    pub(crate) fn text(&self, ledger: &Counters, ready: bool) -> String {
+    /// Everything, with what the ledger counts, and the spool where there is one.
+    pub(crate) fn text(&self, ledger: &Counters, spool: Option<&SpoolState>, ready: bool) -> String {
         let mut out = Text(String::with_capacity(4096));
         out.gauge("deed_ready", "Whether records can be taken.", u64::from(ready));
         out.gauge("deed_log_leaves", "Leaves in the log, all durable.", ledger.size);
@@ -73,6 +73,9 @@ impl Metrics {
         out.counter("deed_checkpoints_signed", "Checkpoints signed.", ledger.checkpoints);
         out.counter("deed_packs_written", "Packs written.", ledger.packs);
         out.counter("deed_lookups", "Look-ups in the index.", ledger.lookups);
+        if let Some(spool) = spool {
+            out.spool(spool);
+        }
         self.histogram(&mut out);
         out.family("deed_http_requests", "counter", "Requests answered, by route and status.");
         for ((method, route, status), count) in
@@ -116,6 +119,25 @@ impl Text {
     fn family(&mut self, name: &str, kind: &str, help: &str) {
         self.line(format_args!("# TYPE {name} {kind}"));
         self.line(format_args!("# HELP {name} {help}"));
+    }
+
+    fn spool(&mut self, spool: &SpoolState) {
+        let age =
+            spool.oldest.map_or(0, |oldest| u64::try_from((now().0 - oldest.0) / 1_000_000).unwrap_or(0));
+        self.gauge(
+            "deed_spool_waiting_records",
+            "Records that wait in the spool for the log.",
+            spool.records,
+        );
+        self.gauge("deed_spool_waiting_bytes", "Bytes they take.", spool.bytes);
+        self.gauge("deed_spool_oldest_seconds", "How long the oldest of them waits.", age);
+        self.gauge(
+            "deed_spool_problems",
+            "What is wrong with the spool; readiness says what.",
+            spool.problems.len() as u64,
+        );
+        self.counter("deed_spool_records", "Records that were put into the spool.", spool.spooled);
+        self.counter("deed_spool_sealed", "Records of the spool that are in the log.", spool.sealed);
     }
 
     fn gauge(&mut self, name: &str, help: &str, value: u64) {

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod mcp;
+mod spool;
 mod tokens;
 
 use std::{
@@ -13,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use deed_ledger::SpoolOptions;
 use deed_seal::hash::Hash;
 use serde::Deserialize;
 use toml::Spanned;
@@ -41,6 +43,8 @@ pub struct Settings {
     pub token_service: Option<TokenSettings>,
     /// How people elsewhere are told what waits for them, and answer.
     pub approvals: Option<Approvals>,
+    /// Where the tier `low` waits while nothing can be recorded; without it, nothing goes on then.
+    pub spool: Option<SpoolOptions>,
 }
 
 /// `[listen]`: where the server listens, where the command line does not say so.
@@ -167,6 +171,7 @@ struct File {
     agent: Vec<Spanned<AgentTable>>,
     trust_domain: Vec<Spanned<DomainTable>>,
     approvals: Option<Spanned<approvals::ApprovalsTable>>,
+    spool: Option<spool::SpoolTable>,
 }
 
 #[derive(Deserialize, Default)]
@@ -235,6 +240,7 @@ impl File {
             mcp: mcp::check(self.mcp)?,
             token_service,
             approvals: approvals::check(self.approvals)?,
+            spool: spool::check(self.spool)?,
         })
     }
 }
@@ -353,6 +359,12 @@ mod tests {
                 "password",
             ),
             ("[approvals]\nsecret_env = \"S\"\nsecret = \"hunter2\"\n", 3, "secret"),
+            ("\n[spool]\nmax_bytes = 65536\n", 2, "folder"),
+            ("[spool]\nfolder = \"spool\"\n", 2, "expected a whole path"),
+            ("[spool]\nfolder = \"/s\"\nmax_bytes = 100\n", 3, "expected 65536 to 1073741824, found 100"),
+            ("[spool]\nfolder = \"/s\"\nmax_bytes = -1\n", 3, "found -1"),
+            ("[spool]\nfolder = \"/s\"\nmax_seconds = 0\n", 3, "expected 1 to 86400, found 0"),
+            ("[spool]\nfolder = \"/s\"\nmax_age = 1\n", 3, "max_age"),
             ("[listen\n", 1, ""),
             (&token("local:uid-0", HASH, "[\"read\"]"), 3, "local"),
             (&token("a", "hunter2hunter2", "[\"read\"]"), 4, "sha256:"),

@@ -73,7 +73,7 @@ macro_rules! targets {
 
 targets! {
     cloudtrail disclosure index journal log mcp note otlp_json otlp_protobuf pack proof record secret skeleton
-    tile vault
+    spool tile vault
 }
 
 #[test]

@@ -16,7 +16,7 @@ impl DecisionPoint {
     /// that the inventory knows.
     ///
     /// # Errors
-    /// It could not be recorded, and does not hold.
+    /// It could not be recorded, and does not hold; nothing goes on against the spool then.
     pub async fn suspend(&self, said: &Suspension, tenant: &str) -> Result<Vec<String>, Unavailable> {
         let broken = |error: LedgerError| Unavailable::new(error.to_string());
         self.suspensions.load(&self.ledger, tenant).map_err(broken)?;
@@ -34,7 +34,8 @@ impl DecisionPoint {
         let now = now();
         let records = names.iter().map(|name| write::suspension(said, name, tenant, now));
         let body = records.collect::<Vec<_>>().join(&b'\n');
-        self.append(body, "deed:suspension".into(), tenant).await?;
+        let recorded = self.append(body, "deed:suspension".into(), tenant).await;
+        recorded.inspect_err(|_| self.halt_spool())?;
         for name in &names {
             let about = match said.credential {
                 true => Some(Stopped::Credential(tenant.to_owned(), name.clone())),

@@ -3,5 +3,6 @@
 mod approvals;
 mod outage;
 mod relay;
+mod spool;
 mod support;
 mod tools;

@@ -10,7 +10,7 @@
 //! ```
 
 const MAGIC: &[u8; 4] = b"DFRM";
-pub(super) const FRAME_HEADER: usize = 40;
+pub(crate) const FRAME_HEADER: usize = 40;
 
 /// A leaf and its disclosures, sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +112,7 @@ impl FrameBuilder {
 }
 
 /// What stands at the beginning of `bytes`.
-pub(super) enum Read {
+pub(crate) enum Read {
     /// A whole frame and the bytes it takes.
     Frame(Frame, usize),
     /// A header of this generation whose payload is not what it was, and the bytes it was to take.
@@ -121,7 +121,7 @@ pub(super) enum Read {
     Nothing,
 }
 
-pub(super) fn read(bytes: &[u8], generation: u64) -> Read {
+pub(crate) fn read(bytes: &[u8], generation: u64) -> Read {
     let Some(header) = bytes.get(..FRAME_HEADER) else { return Read::Nothing };
     let u32_at = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
     let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;

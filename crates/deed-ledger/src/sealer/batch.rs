@@ -2,7 +2,10 @@
 
 use std::{collections::HashSet, ops::Range, sync::Arc};
 
-use deed_record::{Account, RecordId};
+use deed_record::{Account, RECORDED_PLACEHOLDER, RecordError, RecordId, Skeleton};
+
+use super::stamp_of;
+use crate::{journal::Frame, key::each_key, sequencer::content_of};
 
 /// Records sealed but for their time, in one arena.
 #[derive(Default)]
@@ -58,6 +61,43 @@ impl Batch {
             blobs: Vec::with_capacity(bytes / 2),
             ..Batch::default()
         }
+    }
+
+    /// Adds what was sealed before and put aside in `frame`: all of it, or nothing.
+    ///
+    /// # Errors
+    /// It is not what [`Spool::append`](crate::Spool::append) puts aside.
+    pub(crate) fn add_sealed(&mut self, frame: &Frame) -> Result<(), RecordError> {
+        let mut records = Vec::with_capacity(frame.entries.len());
+        for entry in &frame.entries {
+            let record = Skeleton::parse(&entry.leaf)?;
+            let is_aside = record.recorded == RECORDED_PLACEHOLDER && record.spooled.is_some();
+            match (stamp_of(&entry.leaf), content_of(&entry.leaf)) {
+                (Some(stamp), Some(content)) if is_aside => records.push((entry, record, stamp, content)),
+                _ => return Err(RecordError::new("", "it is no record that was put into a spool")),
+            }
+        }
+        for (entry, record, stamp, content) in records {
+            let (leaf, blob, hashes) = (self.leaves.len(), self.blobs.len(), self.hashes.len());
+            self.leaves.extend_from_slice(&entry.leaf);
+            self.blobs.extend_from_slice(&entry.blob);
+            each_key(&record, &mut |key| self.hashes.push(key.hash()));
+            self.items.push(Item {
+                leaf: leaf..self.leaves.len(),
+                stamp,
+                blob: blob..self.blobs.len(),
+                hashes: hashes..self.hashes.len(),
+                id: record.id,
+                named: Some(Named { content, imported: false }),
+            });
+        }
+        for name in &frame.names {
+            let account = Account(name.account);
+            if self.named.insert(account) {
+                self.names.push(SealedName { account, blob: name.blob.as_slice().into() });
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn leaf(&self, item: &Item) -> &[u8] {

@@ -248,7 +248,7 @@ fn whole(records: &[usize]) -> bool {
 
 fn job_of(shared: &Shared, records: &[usize]) -> Job {
     let body: String = records.iter().map(|record| text_of(*record)).collect();
-    let batch = Sealer { keys: &shared.keys, sender: &sender() }
+    let batch = Sealer { keys: &shared.keys, sender: &sender(), spooled: None }
         .seal_all(&split_records(body.as_bytes()).expect("read"), Wait::Yes)
         .expect("sealed")
         .expect("waited");

@@ -5,5 +5,6 @@ mod damage;
 mod faults;
 mod lost;
 mod recovery;
+mod spool;
 mod support;
 mod verify;

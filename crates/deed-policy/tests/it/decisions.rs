@@ -3,7 +3,7 @@
 use std::{thread, time::Duration};
 
 use deed_policy::{
-    ApprovalFacts, Approver, Capture, CredentialFacts, Decided, ENGINE, PolicySet, Request, Target, Who,
+    ApprovalFacts, Approver, Capture, CredentialFacts, Decided, ENGINE, PolicySet, Request, Target, Tier, Who,
 };
 use deed_record::{PrincipalType, Ruling};
 
@@ -179,6 +179,27 @@ fn obligations_are_joined() {
     let human = set.decide(&Request { principal: ANN, ..request() });
     assert_eq!(human.obligations.mask, ["result", "result.name", "result.phone"]);
     assert_eq!(human.obligations.capture, Some(Capture::Summary));
+}
+
+#[test]
+fn the_tier_is_low_only_where_every_permit_says_so() {
+    let low = "@id(\"look\") @tier(\"low\") permit (principal, action, resource);\n";
+    let decided = set(low).decide(&request());
+    assert_eq!(
+        (decided.obligations.tier, decided.obligations.to_texts()),
+        (Some(Tier::Low), vec!["tier:low".into()])
+    );
+    let other = "@id(\"other\") permit (principal is Deed::Agent, action, resource);\n";
+    let both = set(&format!("{low}{other}"));
+    assert_eq!(both.decide(&request()).obligations.tier, None);
+    let human = Request { principal: ANN, ..request() };
+    assert_eq!(both.decide(&human).obligations.tier, Some(Tier::Low), "the other permit has no part in it");
+    let ask = "@id(\"ask\") @effect(\"step_up\") forbid (principal, action, resource);";
+    let waits = set(&format!("{low}{ask}")).decide(&request());
+    assert_eq!((waits.effect, waits.obligations.tier), (Ruling::StepUp, None));
+    let denied = set(&format!("{low}@id(\"no\") forbid (principal, action, resource);")).decide(&request());
+    assert_eq!((denied.effect, denied.obligations.tier), (Ruling::Deny, None));
+    assert_eq!(PolicySet::starter().decide(&request()).obligations.tier, None);
 }
 
 #[test]

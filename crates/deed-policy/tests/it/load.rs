@@ -109,12 +109,17 @@ fn annotations_are_checked() {
         (permit("@mask(\"result..a\")"), "found `result..a`"),
         (permit("@mask(\"\")"), "found ``"),
         (permit("@capture(\"some\")"), "expected `full` or `summary`, found `some`"),
+        (permit("@tier(\"medium\")"), "expected `@tier(\"low\")`, found `medium`"),
+        (permit("@tier"), "expected `@tier(\"low\")`, found ``"),
+        (forbid("@tier(\"low\")"), "`@tier` belongs on a `permit`"),
+        (permit("@tier(\"low\") @mask(\"result.a\")"), "`@tier(\"low\")` beside `@mask`"),
         (permit("@note(\"hello\")"), "`@note` is not an annotation of Deed"),
         (permit("@effect"), "belongs on a `forbid`"),
     ] {
         refused(&text, "2:1 [x]", says);
     }
     set(&permit("@mask(\"result.a, result.b.*\") @capture(\"summary\")"));
+    set(&permit("@tier(\"low\") @capture(\"summary\")"));
     set(&format!("{ALL}{}", forbid("@effect(\"step_up\") @approver(\"self\")")));
 }
 

@@ -64,6 +64,7 @@ members! {
         optional session,
         optional source,
         optional span_id,
+        optional spooled,
         optional step_type,
         required submitter,
         optional supersedes,

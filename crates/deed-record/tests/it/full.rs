@@ -250,6 +250,7 @@ pub(crate) fn skeleton() -> Skeleton<'static> {
         session: text("session-1"),
         source: source(),
         span_id: Some(SpanId([2; 8])),
+        spooled: time(0),
         step_type: Some(StepType::Tool),
         submitter: "collector".into(),
         supersedes: id(10),

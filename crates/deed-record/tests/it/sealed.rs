@@ -275,6 +275,7 @@ impl Drawn {
                 system: d.text(),
             }),
             span_id: self.maybe(|d| SpanId(d.bytes())),
+            spooled: self.maybe(Self::time),
             step_type: self.maybe(|d| d.one(StepType::ALL)),
             submitter: self.text(),
             supersedes: self.maybe(Self::id),

@@ -49,6 +49,7 @@ impl Sheet<'_> {
         self.released();
         self.decided();
         self.ended();
+        self.spooled();
         self.page.blank();
         self.judged();
         self.findings();
@@ -85,6 +86,17 @@ impl Sheet<'_> {
             }
         }
         self.page.free("action", &text);
+    }
+
+    /// That the log has it later than it was done.
+    fn spooled(&mut self) {
+        let action = &self.answer.action;
+        if let Some(spooled) = action.spooled {
+            let late = (action.recorded.0 - action.time.0).max(0) / 1_000_000;
+            let since = beside(spooled, action.time);
+            let text = format!("{late} s after the act, from the spool, where it waited since {since}");
+            self.page.free("recorded", &text);
+        }
     }
 
     fn people(&mut self) {

@@ -198,6 +198,9 @@ fn told(effect: Ruling, reason: &str, answer: Option<&Answer>) -> Decision {
     let mut deed = Map::from_iter([("effect".to_owned(), Value::from(effect.as_str()))]);
     if let Some(answer) = answer {
         deed.insert("action_id".into(), answer.id.to_string().into());
+        if let Some(spooled) = answer.spooled {
+            deed.insert("spooled".into(), spooled.to_string().into());
+        }
         if effect == Ruling::StepUp {
             // What a human answers: deed approve ID.
             deed.insert("approval_id".into(), answer.id.to_string().into());

@@ -62,7 +62,8 @@ pub(crate) async fn health(State(app): State<Arc<App>>, _: Reading) -> Result<Re
 /// Numbers for a monitoring system.
 pub(crate) async fn numbers(State(app): State<Arc<App>>, _: Reading) -> Result<Response, Problem> {
     let ready = app.ask(|engine| Ok(engine.health().ok)).await?;
-    let text = app.metrics.text(&app.engine.ledger().counters(), ready);
+    let spool = app.ask(|engine| Ok(engine.decisions().spool().map(|spool| spool.state()))).await?;
+    let text = app.metrics.text(&app.engine.ledger().counters(), spool.as_ref(), ready);
     Ok(with_type(text, metrics::CONTENT_TYPE))
 }
 
