@@ -71,13 +71,13 @@ pub struct Missed {
     /// How many.
     pub count: u64,
     /// How many were done all the same, for they waited in the spool meanwhile.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub spooled: u64,
     /// Why the last could not be recorded.
     pub why: String,
 }
 
-fn is_none(count: &u64) -> bool {
+fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 

@@ -167,6 +167,9 @@ impl Spool {
         }
         make_folder(&folder).map_err(failed)?;
         let found = fs::metadata(&folder).map_err(failed)?;
+        if !found.is_dir() {
+            return Err(failed(io::ErrorKind::NotADirectory.into()));
+        }
         if found.permissions().mode() & 0o077 != 0 {
             return Err(SpoolError::Open(folder));
         }

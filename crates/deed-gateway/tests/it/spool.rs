@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use deed_gateway::{
-    Conclusion, DecisionPoint, InForce, Intent, Recorder, Suspension, Unavailable, Verdict, Who,
+    Conclusion, DecisionPoint, InForce, Intent, Recorder, Suspension, Sweep, Unavailable, Verdict, Who,
 };
 use deed_ledger::{Ledger, Options, Spool, SpoolOptions};
 use deed_policy::PolicySet;
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::support::{intent, of_kind, records};
 
 const POLICIES: &str = r#"
-@id("look") @tier("low") permit (principal, action, resource)
+@id("look") @tier("low") permit (principal, action == Deed::Action::"tools/call", resource)
   when { [Deed::Tool::"files/read", Deed::Tool::"files/ask", Deed::Tool::"files/hide"].contains(resource) };
 @id("write") permit (principal, action, resource == Deed::Tool::"files/write");
 @id("hide") @mask("result.name") permit (principal, action, resource == Deed::Tool::"files/hide");
@@ -186,6 +186,33 @@ async fn the_gaps_say_what_waited_and_what_was_not_done() {
         (Some("3]"), Some("0]"))
     );
     assert_eq!((said(gaps[1], "spooled"), said(gaps[1], "count").as_deref()), (None, Some("2]")));
+}
+
+/// INVARIANT D11: what waited when its process died is sealed by whoever opens the store next, and ended.
+#[tokio::test]
+async fn after_a_restart_what_waits_is_sealed_and_ended() {
+    let World { folder, ledger, point } = World::new().await;
+    let dir = ledger.dir().to_owned();
+    // As after a write to the journal that failed: until the store is opened again, nothing is taken.
+    ledger.clone().close().expect("closed");
+    let recorder = Recorder::here(point.clone(), "default");
+    for n in [10, 11] {
+        let asked = recorder.intend(&of(&intent(n), "read", n)).await;
+        assert!(is_spooled(&asked), "{asked:?}");
+    }
+    assert!(recorder.intend(&of(&intent(12), "write", 12)).await.is_err());
+    drop((recorder, point, ledger));
+
+    let ledger = Ledger::open(&dir, Options::default()).expect("the store");
+    let world = World::over(folder, ledger, POLICIES, 300);
+    let before = records(&world.ledger).len();
+    assert_eq!(world.drain().await, Ok(2));
+    let (point, size) = (world.point.clone(), world.ledger.size());
+    let ended = tokio::task::spawn_blocking(move || point.end_what_is_open(Sweep::Below(size))).await;
+    // With the four of before.
+    assert_eq!(ended.expect("no panic"), Ok(4));
+    let recorded = records(&world.ledger);
+    assert_eq!(of_kind(&recorded[before..], "intent").len(), 2);
 }
 
 #[tokio::test]

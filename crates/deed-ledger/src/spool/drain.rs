@@ -74,8 +74,7 @@ impl Spool {
         let mut appended = Vec::new();
         let mut from = 0;
         while from < frames.len() {
-            let to = self.append_some(&frames, from, &mut appended, &mut problems)?;
-            from = to;
+            from = self.append_some(&frames, from, &mut appended, &mut problems)?;
         }
         let records: Vec<Skeleton<'_>> =
             appended.iter().filter_map(|leaf: &&[u8]| Skeleton::parse(leaf).ok()).collect();

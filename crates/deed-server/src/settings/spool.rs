@@ -1,6 +1,9 @@
 //! `[spool]`: where what is of the tier `low` waits while nothing can be recorded.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Component, PathBuf},
+    time::Duration,
+};
 
 use deed_ledger::SpoolOptions;
 use serde::Deserialize;
@@ -26,7 +29,8 @@ pub(super) struct SpoolTable {
 
 pub(super) fn check(table: Option<SpoolTable>) -> Result<Option<SpoolOptions>, Wrong> {
     let Some(SpoolTable { folder, max_bytes, max_seconds }) = table else { return Ok(None) };
-    if !folder.get_ref().is_absolute() {
+    let is_plain = folder.get_ref().components().all(|part| part != Component::ParentDir);
+    if !folder.get_ref().is_absolute() || !is_plain {
         let found = folder.get_ref().display();
         return Err((
             folder.span().start,

@@ -1,5 +1,6 @@
 //! The gateway over Streamable HTTP: a real server behind it, and clients of both eras before it.
 
+mod spool;
 mod upstream;
 
 use std::{

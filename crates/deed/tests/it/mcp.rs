@@ -1,5 +1,7 @@
 //! `deed mcp` in front of a real server process, with policies and approvals from other terminals.
 
+mod spool;
+
 use std::{
     io::{BufRead, BufReader, Lines, Write},
     path::{Path, PathBuf},
