@@ -210,7 +210,7 @@ async fn after_a_restart_what_waits_is_sealed_and_ended() {
     let (point, size) = (world.point.clone(), world.ledger.size());
     let ended = tokio::task::spawn_blocking(move || point.end_what_is_open(Sweep::Below(size))).await;
     // With the four of before.
-    assert_eq!(ended.expect("no panic"), Ok(4));
+    assert_eq!(ended.expect("no panic"), Ok(6));
     let recorded = records(&world.ledger);
     assert_eq!(of_kind(&recorded[before..], "intent").len(), 2);
 }
