@@ -97,31 +97,36 @@ impl DecisionPoint {
         Ok(Durable::Spooled(spooled))
     }
 
-    /// The end of an action whose intent is in the spool goes there too, where the log does not take it.
-    pub(super) async fn spool_outcome(
+    /// The ends of actions whose intents are in the spool go there too, where the log does not take them: all of them
+    /// or none.
+    pub(super) async fn spool_outcomes(
         &self,
-        conclusion: &Conclusion,
+        conclusions: &[Conclusion],
         tenant: &str,
         refused: AppendError,
     ) -> Result<(), Unavailable> {
-        let (Some(aside), AppendError::Unavailable(why)) = (&self.aside, &refused) else {
+        let (Some(aside), Some(first), AppendError::Unavailable(why)) =
+            (&self.aside, conclusions.first(), &refused)
+        else {
             return Err(refused.into());
         };
-        if aside.spooled(conclusion.action).is_none() {
+        if conclusions.iter().any(|conclusion| aside.spooled(conclusion.action).is_none()) {
             return Err(refused.into());
         }
-        let body = write::outcome(conclusion, Some(fresh_id()?), tenant);
-        let sender = ours(door(&conclusion.server), tenant);
-        self.put_aside(aside, body, sender, Part::Outcome, why).await?;
-        aside.ended(conclusion.action);
+        let mut records = Vec::with_capacity(conclusions.len());
+        for conclusion in conclusions {
+            records.push(write::outcome(conclusion, Some(fresh_id()?), tenant));
+        }
+        let sender = ours(door(&first.server), tenant);
+        self.put_aside(aside, records.join(&b'\n'), sender, Part::Outcome, why).await?;
+        self.are_concluded(conclusions);
         Ok(())
     }
 
-    /// The action has ended, and the log says so.
-    pub(super) fn is_concluded(&self, action: RecordId) {
-        if let Some(aside) = &self.aside {
-            aside.ended(action);
-        }
+    /// These actions have ended, and that is durable.
+    pub(super) fn are_concluded(&self, conclusions: &[Conclusion]) {
+        let Some(aside) = &self.aside else { return };
+        conclusions.iter().for_each(|conclusion| aside.ended(conclusion.action));
     }
 
     async fn put_aside(

@@ -95,7 +95,7 @@ impl World {
             result: None,
             compensates: None,
         };
-        self.point.conclude(&conclusion, "default").await
+        self.point.conclude(&[conclusion], "default").await
     }
 }
 
