@@ -45,7 +45,7 @@ impl Worth {
         match self {
             Worth::Counts | Worth::Refused => None,
             Worth::Silent => Some("says neither yes nor no"),
-            Worth::OtherTarget => Some("answers another request"),
+            Worth::OtherTarget => Some("answers something else"),
             Worth::Anonymous => Some("does not say who gave it"),
             Worth::Late => Some("given only after the action"),
             Worth::UnderWay => Some("given after the intent; whether before the act is not known"),
@@ -112,8 +112,10 @@ pub(crate) fn answers<'c>(
         _ if claim.time() > done => Worth::Late,
         _ if claim.time() > moment && !(held && claim.rec.is.basis == Basis::Enforced) => Worth::UnderWay,
         // INVARIANT D8: someone who neither asked nor executes.
-        (_, Some(by)) if people.executor.account() == Some(by) => Worth::ByWhoActs,
-        (_, Some(by)) if who_asked.contains(&by) => Worth::ByWhoAsked,
+        (_, Some(by)) if people.executor.account().is_some_and(|acts| case.is_same(acts, by)) => {
+            Worth::ByWhoActs
+        }
+        (_, Some(by)) if who_asked.iter().any(|asked| case.is_same(*asked, by)) => Worth::ByWhoAsked,
         _ if withdrawn(claim) => Worth::Withdrawn,
         _ if claim.terms.and_then(|terms| terms.expires).is_some_and(|end| end <= moment) => Worth::Ended,
         _ => Worth::Counts,
@@ -166,6 +168,8 @@ struct Target<'c> {
     grant: Option<RecordId>,
     /// Approvals that the action, its grant or its request name.
     named: BTreeSet<RecordId>,
+    /// Those of them on which Deed let the action through: they were for the same call, made before.
+    relied_on: BTreeSet<RecordId>,
 }
 
 impl<'c> Target<'c> {
@@ -173,6 +177,8 @@ impl<'c> Target<'c> {
         let of_grant = grant.map(|grant| &grant.claim.rec.is);
         let of_request = request.map(|request| &request.claim.rec.is);
         let naming = case.of_action().map(|rec| &rec.is).chain(of_grant).chain(of_request);
+        let head = &case.head().is;
+        let of_head = head.approvals.as_ref().filter(|_| head.basis == Basis::Enforced);
         Target {
             family: &case.family,
             request: match of_grant {
@@ -180,6 +186,7 @@ impl<'c> Target<'c> {
                 None => of_request.map(|request| request.id),
             },
             grant: of_grant.map(|grant| grant.id),
+            relied_on: of_head.into_iter().flatten().copied().collect(),
             named: naming.flat_map(|rec| rec.approvals.iter().flatten().copied()).collect(),
         }
     }
@@ -191,7 +198,8 @@ impl<'c> Target<'c> {
         let request = rec.request.is_some() && rec.request == self.request;
         let grant = rec.grant.is_some() && rec.grant == self.grant;
         let unsaid = rec.action.is_none() && rec.request.is_none() && self.named.contains(&rec.id);
-        action || request || grant || unsaid
+        let relied_on = rec.basis == Basis::Enforced && self.relied_on.contains(&rec.id);
+        action || request || grant || unsaid || relied_on
     }
 
     /// Whether the action or what it relies on names the answer.

@@ -31,7 +31,7 @@ pub(crate) struct Asked<'c> {
     pub(crate) how: String,
 }
 
-/// A grant.
+/// A grant, or a token that Deed itself issued: that gives the right by itself.
 pub(crate) struct Given<'c> {
     pub(crate) claim: Claim<'c>,
     /// What stood of it when the action happened.
@@ -42,6 +42,13 @@ pub(crate) struct Given<'c> {
     pub(crate) firm: bool,
     pub(crate) edge: Edge,
     pub(crate) how: String,
+}
+
+impl Given<'_> {
+    /// Whether it is a token that Deed issued, rather than a grant.
+    pub(crate) fn is_token(&self) -> bool {
+        self.claim.is_token_of_ours()
+    }
 }
 
 impl<'c> Rights<'c> {
@@ -100,14 +107,23 @@ fn grant<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>, people: &People<'c>) -> 
         }
     };
     let claims = || case.records.iter().flat_map(|rec| rec.claims(Kind::Grant));
-    let given = claims().filter_map(|claim| {
+    let tokens = case.records.iter().flat_map(|rec| rec.claims(Kind::Credential));
+    let tokens = tokens.filter(Claim::is_token_of_ours);
+    let given = claims().chain(tokens).filter_map(|claim| {
         let tie = ties(&claim)?;
         let changes = claims().filter(|other| changes(other, &claim) && !own.contains(&other.rec.is.id));
         let mut about: Vec<Claim<'c>> = std::iter::once(claim).chain(changes).collect();
+        // A token is taken away by its name. One that was not shown gives nothing here.
+        let shown =
+            lineage.own().filter(|level| level.claims.iter().any(|own| own.rec.is.id == claim.rec.is.id));
+        if let Some(level) = shown.filter(|_| claim.is_token_of_ours()) {
+            about.clone_from(&level.claims);
+        }
         about.sort_by_key(|claim| (claim.time(), claim.rec.is.id));
         let standing = Standing::at(moment, &about);
         let subject = subject(&claim);
         let belongs = match subject {
+            Some(_) if claim.is_token_of_ours() && shown.is_none() => false,
             Some(account) => accounts.contains(&account),
             // It says to nobody: only the issuer's own word ties it to what was used.
             None => firmly.contains(&claim.rec.is.id),

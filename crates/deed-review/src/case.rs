@@ -3,10 +3,10 @@
 use std::{
     cell::{Cell, OnceCell},
     cmp::Reverse,
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
 };
 
-use deed_record::{Basis, RecordId, Skeleton, Timestamp};
+use deed_record::{Account, Basis, RecordId, Skeleton, Timestamp};
 
 use crate::{ExplainError, Found};
 
@@ -24,6 +24,8 @@ pub(crate) struct Case<'c> {
     pub(crate) superseded: BTreeSet<RecordId>,
     /// Names of the credential that was used, of the one it was derived from, and so on.
     pub(crate) credentials: Vec<BTreeSet<String>>,
+    /// Whom the inventory knows by these accounts, by its key.
+    pub(crate) declared: BTreeMap<Account, String>,
     /// Ids that records name and that are not in the log.
     pub(crate) absent: BTreeSet<RecordId>,
     /// What was not read to its end.
@@ -43,6 +45,12 @@ impl<'c> Case<'c> {
     )]
     pub(crate) fn head(&self) -> &Rec<'c> {
         self.get(self.head).expect("the head was gathered")
+    }
+
+    /// Whether both are the same somebody: the same account, or one by the inventory.
+    pub(crate) fn is_same(&self, one: Account, other: Account) -> bool {
+        let declared = |account| self.declared.get(&account);
+        one == other || declared(one).is_some() && declared(one) == declared(other)
     }
 
     /// When the action happened.

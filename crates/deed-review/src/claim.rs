@@ -1,8 +1,11 @@
 //! What records say about authority, and what stands of it at a moment.
 
-use deed_record::{Account, Change, Credential, Kind, Resource, Terms, Text, Timestamp};
+use deed_record::{Account, Basis, Change, Credential, Kind, Resource, Terms, Text, Timestamp};
 
 use crate::case::Rec;
+
+/// The sender of the token service's own records.
+const TOKEN_SERVICE: &str = "deed:token";
 
 /// One statement about a request, approval, grant or credential: a record of that kind, or an effect
 /// sealed in an observation.
@@ -33,7 +36,34 @@ impl<'c> Rec<'c> {
     }
 }
 
+impl Rec<'_> {
+    /// Whether Deed's own token service says so. Basis and sender are Deed's to give, and no sender's to claim.
+    pub(crate) fn is_of_token_service(&self) -> bool {
+        self.is.basis == Basis::Enforced && *self.is.submitter == *TOKEN_SERVICE
+    }
+}
+
 impl<'c> Claim<'c> {
+    /// Whether it says that a credential was made. What the token service calls a renewal is a token of its own,
+    /// derived from the one that it renews.
+    pub(crate) fn issues(&self) -> bool {
+        match self.change() {
+            Some(Change::Issued) => true,
+            Some(Change::Renewed) => self.rec.is_of_token_service(),
+            _ => false,
+        }
+    }
+
+    /// Whether it says that Deed itself issued the token, and so gave the right that it stands for.
+    pub(crate) fn is_token_of_ours(&self) -> bool {
+        self.rec.is.kind == Kind::Credential && self.issues() && self.rec.is_of_token_service()
+    }
+
+    /// How an end of a right is called: a suspension can be lifted again.
+    pub(crate) fn taken_away(&self) -> &'static str {
+        if self.rec.is.operation.as_deref() == Some("suspend") { "suspended" } else { "revoked" }
+    }
+
     pub(crate) fn time(&self) -> Timestamp {
         self.rec.is.time
     }

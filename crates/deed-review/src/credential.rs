@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use deed_record::{Basis, Change, Credential, Kind, Timestamp};
+use deed_record::{Basis, Credential, Kind, Timestamp};
 
 use crate::{
     case::{Case, Rec},
@@ -73,6 +73,11 @@ impl<'c> Lineage<'c> {
         self.levels.first()
     }
 
+    /// Whether Deed's token service issued it.
+    pub(crate) fn is_of_ours(&self) -> bool {
+        self.own().is_some_and(|level| level.claims.iter().any(Claim::is_token_of_ours))
+    }
+
     /// When it ends, as known at the time of the action: what its issuer says, else what its user says.
     pub(crate) fn expires(&self) -> Option<Timestamp> {
         let said = self.used.and_then(|(_, credential)| credential.expires);
@@ -111,9 +116,7 @@ impl<'c> Level<'c> {
 
     /// Records that say it was issued by `moment`.
     pub(crate) fn issued_before(&self, moment: Timestamp) -> impl Iterator<Item = &Claim<'c>> {
-        self.claims
-            .iter()
-            .filter(move |claim| claim.change() == Some(Change::Issued) && claim.time() <= moment)
+        self.claims.iter().filter(move |claim| claim.issues() && claim.time() <= moment)
     }
 }
 

@@ -30,6 +30,13 @@ pub trait Evidence {
     /// The evidence cannot be read.
     fn by_ref(&self, id: RecordId, limit: usize) -> Result<Vec<Found>, Self::Error>;
 
+    /// Ends of actions which say that they undid action `id` or tried it again, in `compensates` or
+    /// `retry_of`. Others that name it may be among them.
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    fn by_redoing(&self, id: RecordId, limit: usize) -> Result<Vec<Found>, Self::Error>;
+
     /// Records that issue, renew, rotate, revoke or otherwise change the credential which goes by
     /// `name` (fingerprint, issuer's id or jti).
     ///
@@ -50,6 +57,12 @@ pub trait Evidence {
     /// # Errors
     /// The evidence cannot be read.
     fn names(&self, found: &Found) -> Result<Vec<(Account, Name)>, Self::Error>;
+
+    /// Whom the inventory knows by that account of `tenant`; `None` where nobody is declared.
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    fn declared(&self, tenant: &str, account: Account) -> Result<Option<Declared>, Self::Error>;
 
     /// Names of that record's disclosures (`arguments.title`, `prompt`), never their values.
     ///
@@ -76,6 +89,21 @@ pub struct Name {
     pub key: String,
     /// What people call it.
     pub name: Option<String>,
+}
+
+/// Somebody as the inventory declares them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Declared {
+    /// The stable key: the same for every name that systems have for them.
+    pub key: String,
+    /// What people call them.
+    pub name: Option<String>,
+    /// Who answers for them.
+    pub owner: Option<String>,
+    /// The person on whose behalf they exist.
+    pub sponsor: Option<String>,
+    /// Whose they are, if not our own.
+    pub vendor: Option<String>,
 }
 
 /// The newest signed checkpoint of the log: what an explanation can be proved against.

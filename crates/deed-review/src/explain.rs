@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use deed_record::{Basis, RecordId};
+use deed_record::{Basis, RecordId, Ruling};
 
 use crate::{
     Checkpoint, Evidence, ExplainError, Explanation,
@@ -10,6 +10,7 @@ use crate::{
     explanation::{EvidenceList, EvidenceRecord, Missing},
     finding::findings,
     gather::{MOST_RECORDS, gather},
+    given,
     names::Names,
     verdict::Links,
     view,
@@ -44,9 +45,9 @@ pub fn explain<E: Evidence>(
         chain: view::chain(&links, &names),
         request: links.rights.request.as_ref().map(|request| view::asked(request, &case, &names)),
         approvals: links.rights.answers.iter().map(|answer| view::answered(answer, &case, &names)).collect(),
-        grant: links.rights.grant.as_ref().map(|grant| view::given(grant, &case, &names)),
+        grant: links.rights.grant.as_ref().map(|grant| given::given(grant, &links, &names)),
         credential: view::credential(&links),
-        decision: view::decision(&case),
+        decision: view::decision(&links),
         outcome: view::outcome(&links),
         verdict: links.verdict(),
         findings: findings(&links),
@@ -72,7 +73,9 @@ fn used<'l, 'c>(links: &'l Links<'c>) -> Vec<&'l Rec<'c>> {
     all.extend(links.lineage.own().into_iter().flat_map(|level| &level.claims).map(|claim| claim.rec));
     all.extend(links.lineage.levels.iter().filter_map(|level| level.standing.revoked).map(|claim| claim.rec));
     all.extend(links.rights.request.iter().map(|request| request.claim.rec));
-    all.extend(links.rights.grant.iter().flat_map(view::of_grant));
+    all.extend(links.rights.grant.iter().flat_map(given::records));
+    all.extend(given::derived_from(links));
+    all.extend(links.ended.undone_by.iter().chain(&links.ended.retried_by).map(|later| later.rec));
     all.extend(links.rights.answers.iter().map(|answer| answer.claim.rec));
     let by_time: BTreeMap<_, _> = all.into_iter().map(|rec| ((rec.is.time, rec.is.id), rec)).collect();
     by_time.into_values().collect()
@@ -98,13 +101,22 @@ fn missing(links: &Links<'_>) -> Vec<Missing> {
     if links.rights.request.is_none() {
         add("request", named("request").unwrap_or_else(|| "no record names a request".to_owned()));
     }
-    if let Some(reason) = named("approvals")
-        .or_else(|| links.rights.answers.is_empty().then(|| "no record approves it".to_owned()))
-    {
+    if let Some(reason) = named("approvals").or_else(|| {
+        links.rights.answers.is_empty().then(|| {
+            match links.decided.enforced().map(|decision| decision.effect) {
+                Some(Ruling::Allow) if links.decided.allows() => "policy asked for none".to_owned(),
+                Some(Ruling::Deny) => "it was denied: nobody was asked".to_owned(),
+                _ => "no record approves it".to_owned(),
+            }
+        })
+    }) {
         add("approvals", reason);
     }
     if links.rights.grant.is_none() {
-        add("grant", named("grant").unwrap_or_else(|| "no record gives the right to do it".to_owned()));
+        let other =
+            links.case.of_action().find_map(|rec| rec.is.grant).filter(|id| links.case.get(*id).is_some());
+        let reason = named("grant").or_else(|| other.map(|id| format!("{id} is named, and is no grant")));
+        add("grant", reason.unwrap_or_else(|| "no record gives the right to do it".to_owned()));
     }
     if links.lineage.edge == Edge::Missing {
         add("credential", links.lineage.how.clone());
@@ -112,8 +124,11 @@ fn missing(links: &Links<'_>) -> Vec<Missing> {
     let decided = links.case.of_action().any(|rec| rec.is.decision.is_some());
     if !decided {
         let observed = links.case.head().is.basis != Basis::Enforced;
-        let reason =
-            if observed { "observed only: Deed was not in the path" } else { "the record holds no decision" };
+        let reason = if observed {
+            "observed only: Deed was not in the path"
+        } else {
+            "policy is not asked about it: it is recorded, and passes"
+        };
         add("decision", reason.to_owned());
     }
     if links.ended.stands.is_none() {

@@ -114,6 +114,8 @@ pub struct Initiator {
     pub kind: PrincipalType,
     /// What people call it.
     pub name: Option<String>,
+    /// As in [`Who`].
+    pub principal: Option<String>,
     /// The account, as sealed.
     pub account: Option<Account>,
     /// How well that is known.
@@ -134,6 +136,8 @@ pub struct Executor {
     pub kind: PrincipalType,
     /// What people call it.
     pub name: Option<String>,
+    /// As in [`Who`].
+    pub principal: Option<String>,
     /// The account, as sealed.
     pub account: Option<Account>,
     /// Which of its many: a run, a pod, a process.
@@ -225,11 +229,15 @@ pub struct Approval {
     pub records: Vec<RecordId>,
 }
 
-/// A right.
+/// A right: a grant, or a token that Deed issued.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Grant {
     /// The record.
     pub id: RecordId,
+    /// `grant`, or `credential` where it is a token that Deed issued; of an observed call, `observation`.
+    pub kind: Kind,
+    /// How a token came to be.
+    pub relation: Option<Relation>,
     /// When it was given.
     pub time: Timestamp,
     /// Who gave it.
@@ -250,12 +258,49 @@ pub struct Grant {
     pub revoked: Option<Timestamp>,
     /// The request that it answers.
     pub request: Option<RecordId>,
+    /// What a token was derived from: the one before it, the one before that, up to what the person showed.
+    pub parents: Vec<Parent>,
     /// How well the link is known.
     pub edge: Edge,
     /// How it is known.
     pub how: String,
     /// By which records.
     pub records: Vec<RecordId>,
+}
+
+/// How a token of Deed's came to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Relation {
+    /// It was given for what somebody showed that Deed had not issued.
+    First,
+    /// The one before it was handed on to somebody else.
+    HandOff,
+    /// The one before it was renewed by whoever had it.
+    Renewal,
+}
+
+/// A credential that a token was derived from.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Parent {
+    /// Its jti, issuer's id or fingerprint.
+    pub credential: String,
+    /// The record by which Deed issued it; `null` of what it did not issue.
+    pub record: Option<RecordId>,
+    /// Whose it was.
+    pub subject: Option<Who>,
+    /// The scopes that it held, where Deed issued it.
+    pub scopes: Vec<String>,
+    /// When Deed issued it.
+    pub issued: Option<Timestamp>,
+    /// When it ends.
+    pub expires: Option<Timestamp>,
+    /// When it was taken away, as far as that bears on the action.
+    pub revoked: Option<Timestamp>,
+    /// How well that is known.
+    pub edge: Edge,
+    /// How it is known.
+    pub how: String,
 }
 
 /// What the action was done with, by anything but its secret.
@@ -322,12 +367,29 @@ pub struct Decision {
     pub obligations: Vec<String>,
     /// Version of the engine.
     pub engine: Option<String>,
+    /// What was decided again once a human had answered.
+    pub then: Option<Again>,
     /// How well it is known.
     pub edge: Edge,
     /// How it is known.
     pub how: String,
     /// By which records.
     pub records: Vec<RecordId>,
+}
+
+/// What was decided again once a human had answered.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Again {
+    /// When.
+    pub time: Timestamp,
+    /// The decision.
+    pub effect: Ruling,
+    /// Digest of the policy set.
+    pub policy_set: Option<String>,
+    /// Policies that determined it.
+    pub policies: Vec<String>,
+    /// The record.
+    pub record: RecordId,
 }
 
 /// How the action ended.
@@ -345,6 +407,10 @@ pub struct Outcome {
     pub compensates: Option<RecordId>,
     /// The action that this one tried again.
     pub retry_of: Option<RecordId>,
+    /// Later actions that undid this one, oldest first.
+    pub undone_by: Vec<Later>,
+    /// Later actions that tried it again, oldest first.
+    pub retried_by: Vec<Later>,
     /// Everything that was said about it, oldest first; a real outcome supersedes `unknown`, both stay.
     pub said: Vec<Ending>,
     /// How well it is known.
@@ -353,6 +419,23 @@ pub struct Outcome {
     pub how: String,
     /// By which records.
     pub records: Vec<RecordId>,
+}
+
+/// A later action that says it undid this one, or tried it again.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Later {
+    /// That action.
+    pub action: RecordId,
+    /// When it ended.
+    pub time: Timestamp,
+    /// How it ended.
+    pub status: Status,
+    /// How well that is known.
+    pub edge: Edge,
+    /// How it is known.
+    pub how: String,
+    /// The record that says so.
+    pub record: RecordId,
 }
 
 /// What one record says about how the action ended.

@@ -3,11 +3,11 @@
 //! Gathering is generous and judges nothing beyond what it needs to know where to look next.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
-use deed_record::{Change, Credential, Kind, RecordId, Skeleton};
+use deed_record::{Account, Credential, Kind, RecordId, Skeleton};
 
 use crate::{
     Evidence, ExplainError, Found,
@@ -27,6 +27,9 @@ const MOST_PARENTS: usize = 8;
 /// Grants and requests that are followed.
 const MOST_RIGHTS: usize = 32;
 
+/// Later actions that undid an action or tried it again, as far as they are looked for.
+const MOST_LATER: usize = 32;
+
 /// Names that one credential can go by, and corrections of one event, that are followed.
 const MOST_ALIKE: usize = 8;
 
@@ -45,7 +48,9 @@ pub(crate) fn gather<'c, E: Evidence>(
     let credentials = reader.credentials(&family)?;
     reader.rights(&family)?;
     reader.named(&family)?;
-    Ok(Some(reader.into_case(family, credentials)))
+    reader.later(&family)?;
+    let declared = reader.declared()?;
+    Ok(Some(reader.into_case(family, credentials, declared)))
 }
 
 struct Reader<'c, 'e, E> {
@@ -223,7 +228,7 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
     fn issued(&self, names: &BTreeSet<String>) -> (Vec<usize>, BTreeSet<String>) {
         let mut issued: Vec<(usize, Claim<'_>)> = Vec::new();
         for (at, rec) in self.records.iter().enumerate() {
-            let claims = rec.claims(Kind::Credential).filter(|claim| claim.change() == Some(Change::Issued));
+            let claims = rec.claims(Kind::Credential).filter(Claim::issues);
             issued.extend(
                 claims
                     .filter(|claim| claim.credential.is_some_and(|c| c.names().any(|n| names.contains(n))))
@@ -298,7 +303,39 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
         Ok(())
     }
 
-    fn into_case(mut self, family: Family, credentials: Vec<BTreeSet<String>>) -> Case<'c> {
+    /// Ends of actions that undid this one, or tried it again. They tell what became of it and decide nothing:
+    /// that there may be more is no gap in the answer.
+    fn later(&mut self, family: &Family) -> Result<(), ExplainError<E::Error>> {
+        let own = std::iter::once(family.head).chain(family.superseded.iter().copied());
+        for id in own.take(MOST_ALIKE).collect::<Vec<_>>() {
+            for found in self.evidence.by_redoing(id, MOST_LATER).map_err(ExplainError::Evidence)? {
+                if !self.shelf.is_full() {
+                    self.keep(found)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whom the inventory knows by the accounts in these records.
+    fn declared(&self) -> Result<BTreeMap<Account, String>, ExplainError<E::Error>> {
+        let tenant = self.tenant.as_deref().unwrap_or_default();
+        let accounts: BTreeSet<Account> =
+            self.records.iter().flat_map(|rec| rec.is.parties()).filter_map(|party| party.account).collect();
+        let mut declared = BTreeMap::new();
+        for account in accounts {
+            let known = self.evidence.declared(tenant, account).map_err(ExplainError::Evidence)?;
+            declared.extend(known.map(|known| (account, known.key)));
+        }
+        Ok(declared)
+    }
+
+    fn into_case(
+        mut self,
+        family: Family,
+        credentials: Vec<BTreeSet<String>>,
+        declared: BTreeMap<Account, String>,
+    ) -> Case<'c> {
         self.records.sort_by_key(|rec| (rec.is.time, rec.is.id));
         Case {
             records: self.records,
@@ -306,6 +343,7 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
             family: family.ids,
             superseded: family.superseded,
             credentials,
+            declared,
             absent: self.absent,
             cut: self.cut,
         }

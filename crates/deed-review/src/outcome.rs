@@ -1,14 +1,23 @@
 //! How the action ended.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeMap};
 
-use deed_record::{Basis, Outcome, Status, Timestamp};
+use deed_record::{Basis, Outcome, RecordId, Status, Timestamp};
 
 use crate::{
     case::{Case, Rec},
     credential::agreed,
     words::Edge,
 };
+
+/// A later action that says it undid this one, or tried it again.
+pub(crate) struct Later<'c> {
+    pub(crate) rec: &'c Rec<'c>,
+    pub(crate) action: RecordId,
+    pub(crate) status: Status,
+    pub(crate) edge: Edge,
+    pub(crate) how: String,
+}
 
 /// How it ended, and everything that was said about it.
 pub(crate) struct Ended<'c> {
@@ -18,6 +27,9 @@ pub(crate) struct Ended<'c> {
     pub(crate) said: Vec<(&'c Rec<'c>, &'c Outcome<'c>)>,
     pub(crate) edge: Edge,
     pub(crate) how: String,
+    /// By event time.
+    pub(crate) undone_by: Vec<Later<'c>>,
+    pub(crate) retried_by: Vec<Later<'c>>,
 }
 
 impl<'c> Ended<'c> {
@@ -28,9 +40,11 @@ impl<'c> Ended<'c> {
             .filter_map(|rec| rec.is.outcome.as_ref().map(|outcome| (rec, outcome)))
             .collect();
         said.sort_by_key(|(rec, _)| (rec.is.time, rec.is.id));
+        let undone_by = later(case, |outcome| outcome.compensates);
+        let retried_by = later(case, |outcome| outcome.retry_of);
         let Some((rec, outcome)) = standing(&said) else {
             let how = "no record says how it ended".to_owned();
-            return Ended { stands: None, said, edge: Edge::Missing, how };
+            return Ended { stands: None, said, edge: Edge::Missing, how, undone_by, retried_by };
         };
         let agreeing: Vec<&Rec<'c>> =
             said.iter().filter(|(_, other)| other.status == outcome.status).map(|(rec, _)| *rec).collect();
@@ -41,7 +55,7 @@ impl<'c> Ended<'c> {
                 how.push_str(&format!("; {} says `{}`", other.said_by(), ending.status));
             }
         }
-        Ended { stands: Some((rec, outcome)), said, edge, how }
+        Ended { stands: Some((rec, outcome)), said, edge, how, undone_by, retried_by }
     }
 
     /// When it was known to have ended: the first word on it that is not `unknown`.
@@ -53,6 +67,30 @@ impl<'c> Ended<'c> {
     pub(crate) fn status(&self) -> Status {
         self.stands.map_or(Status::Unknown, |(_, outcome)| outcome.status)
     }
+}
+
+/// Ends of other actions that `names` one of the ids which the action of `case` goes by; one for each action.
+fn later<'c>(case: &'c Case<'c>, names: impl Fn(&Outcome<'c>) -> Option<RecordId>) -> Vec<Later<'c>> {
+    let mut found: BTreeMap<RecordId, Vec<(&'c Rec<'c>, &'c Outcome<'c>)>> = BTreeMap::new();
+    for rec in &case.records {
+        let outcome = rec.is.outcome.as_ref().filter(|outcome| {
+            rec.is.kind.is_action() && names(outcome).is_some_and(|id| case.family.contains(&id))
+        });
+        let action = rec.is.action.unwrap_or(rec.is.id);
+        if let Some(outcome) = outcome.filter(|_| !case.family.contains(&action)) {
+            found.entry(action).or_default().push((rec, outcome));
+        }
+    }
+    let mut all: Vec<Later<'c>> = found
+        .into_iter()
+        .filter_map(|(action, said)| {
+            let (rec, outcome) = standing(&said)?;
+            let edge = if rec.is.basis == Basis::Enforced { Edge::Proven } else { Edge::Asserted };
+            Some(Later { rec, action, status: outcome.status, edge, how: rec.said_by() })
+        })
+        .collect();
+    all.sort_by_key(|later| (later.rec.is.time, later.action));
+    all
 }
 
 /// Which of several words on how an action ended stands: a real outcome before `unknown` (D11), a firm

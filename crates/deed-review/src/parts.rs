@@ -58,8 +58,10 @@ pub struct Who {
     /// What it is.
     #[serde(rename = "type")]
     pub kind: PrincipalType,
-    /// What people call it.
+    /// What people call it: the inventory, else whoever sent the record.
     pub name: Option<String>,
+    /// Its key in the inventory, where one of its names there is this key.
+    pub principal: Option<String>,
     /// The account, as sealed.
     pub account: Option<Account>,
     /// Which of its many.

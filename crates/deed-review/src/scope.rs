@@ -15,7 +15,14 @@ pub(crate) struct Reach {
 
 impl Reach {
     /// Compares what was used with what the credential held and what was granted.
-    pub(crate) fn of(case: &Case<'_>, lineage: &Lineage<'_>, grant: Option<&Given<'_>>) -> Self {
+    ///
+    /// Where that tells nothing, `warrant` does: the decision that by itself gave the right to do this.
+    pub(crate) fn of(
+        case: &Case<'_>,
+        lineage: &Lineage<'_>,
+        grant: Option<&Given<'_>>,
+        warrant: Option<&str>,
+    ) -> Self {
         let mut reach = Reach {
             part: Part { value: Scope::Unverified, reasons: Vec::new() },
             beyond_credential: false,
@@ -24,6 +31,8 @@ impl Reach {
         let held = lineage
             .scopes()
             .map(|(rec, scopes)| ("the credential holds", scopes, format!(" ({})", rec.said_by())));
+        // A token's scopes are those of the credential, and its door checked where it may be shown.
+        let grant = grant.filter(|grant| !grant.is_token());
         let terms = grant.and_then(|grant| grant.claim.terms.map(|terms| (grant, terms)));
         let granted = terms.map(|(grant, terms)| {
             let scopes =
@@ -43,7 +52,7 @@ impl Reach {
             reach.beyond_grant = side == Scope::Out;
             compared.push(side);
         }
-        if compared.is_empty() {
+        if compared.is_empty() && warrant.is_none() {
             reach
                 .part
                 .reasons
@@ -56,6 +65,13 @@ impl Reach {
             if side != Scope::In {
                 compared.push(side);
             }
+        }
+        if let Some(warrant) = warrant
+            && !compared.contains(&Scope::Out)
+            && !compared.contains(&Scope::In)
+        {
+            compared = vec![Scope::In];
+            reach.part.reasons = vec![warrant.to_owned()];
         }
         reach.part.value = if compared.contains(&Scope::Out) {
             Scope::Out

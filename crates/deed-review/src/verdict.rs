@@ -9,9 +9,11 @@ use crate::{
     authority::Rights,
     case::Case,
     credential::Lineage,
+    decided::Decided,
     explanation::{Part, Verdict},
     outcome::Ended,
     scope::{Reach, matches},
+    warrant::Warrant,
     who::People,
     words::{Attribution, Authority, Class, Edge, Scope, moment},
 };
@@ -23,6 +25,9 @@ pub(crate) struct Links<'c> {
     pub(crate) people: People<'c>,
     pub(crate) rights: Rights<'c>,
     pub(crate) ended: Ended<'c>,
+    pub(crate) decided: Decided<'c>,
+    /// The decision that gives the right by itself, or what it lacks for that.
+    pub(crate) warrant: Result<Warrant, Vec<String>>,
     pub(crate) reach: Reach,
 }
 
@@ -33,8 +38,11 @@ impl<'c> Links<'c> {
         let people = People::of(case, &lineage);
         let ended = Ended::of(case);
         let rights = Rights::of(case, &lineage, &people, &ended);
-        let reach = Reach::of(case, &lineage, rights.grant.as_ref());
-        Links { case, lineage, people, rights, ended, reach }
+        let decided = Decided::of(case);
+        let warrant = Warrant::of(case, &decided, &lineage, &people, &rights);
+        let within = warrant.as_ref().ok().map(|warrant| &*warrant.within);
+        let reach = Reach::of(case, &lineage, rights.grant.as_ref(), within);
+        Links { case, lineage, people, rights, ended, decided, warrant, reach }
     }
 
     /// The verdict on the action.
@@ -48,11 +56,15 @@ impl<'c> Links<'c> {
 
     /// Whether the action took effect; `None` where that is not known.
     pub(crate) fn took_effect(&self) -> Option<bool> {
-        let decided = self.case.of_action().find_map(|rec| rec.is.decision.as_ref());
         match self.ended.status() {
             Status::Success | Status::RolledBack => Some(true),
             Status::Denied | Status::Failure | Status::Cancelled => Some(false),
-            Status::Unknown if decided.is_some_and(|decision| decision.effect == Ruling::Deny) => Some(false),
+            // Where somebody else enforces, a denial alone does not tell.
+            Status::Unknown
+                if self.decided.enforced().is_some_and(|decision| decision.effect == Ruling::Deny) =>
+            {
+                Some(false)
+            }
             Status::TimedOut | Status::Unknown => None,
         }
     }
@@ -120,7 +132,7 @@ impl<'c> Links<'c> {
         // What stands against an approval that would otherwise be one.
         lacking.extend(self.against());
         if lacking.is_empty() {
-            Part { value: Authority::Approved, reasons: vec![approved.to_owned()] }
+            Part { value: Authority::Approved, reasons: vec![approved] }
         } else {
             Part { value: Authority::Unverified, reasons: lacking }
         }
@@ -128,15 +140,21 @@ impl<'c> Links<'c> {
 
     /// What had been taken away before the action.
     pub(crate) fn revoked(&self) -> Vec<String> {
-        let grant = self.rights.grant.as_ref().map(|grant| ("grant", &grant.standing));
+        let grant = self.rights.grant.as_ref().filter(|grant| !grant.is_token());
+        let grant = grant.map(|grant| ("grant", &grant.standing));
         let credential = self.lineage.own().map(|level| ("credential", &level.standing));
+        // A token ends with any that it was made from: its issuer revokes them all at once.
+        let above = self.lineage.levels.iter().skip(1).filter(|_| self.lineage.is_of_ours());
+        let above = above.map(|level| ("credential that this one was derived from", &level.standing));
         let ends = credential
             .into_iter()
             .chain(grant)
+            .chain(above)
             .filter_map(|(what, standing)| Some((what, standing.revoked?)));
         ends.map(|(what, claim)| {
             format!(
-                "the {what} was revoked at {}, before the action ({})",
+                "the {what} was {} at {}, before the action ({})",
+                claim.taken_away(),
                 moment(claim.time()),
                 claim.rec.said_by()
             )
@@ -154,6 +172,7 @@ impl<'c> Links<'c> {
             reasons.push(format!("the credential had ended at {}, before the action", moment(end)));
         }
         if let Some(grant) = &self.rights.grant
+            && !grant.is_token()
             && grant.standing.is_over(time)
         {
             let end =
@@ -164,19 +183,19 @@ impl<'c> Links<'c> {
     }
 
     /// What is lacking for `approved`, and why it is approved where nothing is.
-    fn lacking(&self) -> (Vec<String>, &'static str) {
-        let counting = || self.rights.answers.iter().filter(|answer| answer.worth == Worth::Counts);
-        // Deed bound this answer to these very arguments (D8): no grant is needed beside it.
-        let step_up = counting().any(|answer| {
-            answer.edge == Edge::Proven
-                && answer.claim.rec.is.action.is_some_and(|id| self.case.family.contains(&id))
-        });
-        if step_up {
-            return (
-                Vec::new(),
-                "approved before it was done, for this very action, by somebody who neither asked nor acted",
-            );
+    fn lacking(&self) -> (Vec<String>, String) {
+        let (lacking, approved) = self.lacking_by_grant();
+        match &self.warrant {
+            Ok(warrant) => (Vec::new(), warrant.reason.clone()),
+            Err(_) if lacking.is_empty() => (lacking, approved.to_owned()),
+            Err(reasons) if reasons.is_empty() => (lacking, String::new()),
+            Err(reasons) => (reasons.clone(), String::new()),
         }
+    }
+
+    /// The same by grant and approval alone.
+    fn lacking_by_grant(&self) -> (Vec<String>, &'static str) {
+        let counting = || self.rights.answers.iter().filter(|answer| answer.worth == Worth::Counts);
         let mut lacking = Vec::new();
         match &self.rights.grant {
             None => lacking.push("no grant is known".to_owned()),
@@ -216,6 +235,29 @@ impl<'c> Links<'c> {
         (lacking, approved)
     }
 
+    /// What comes of it that a decision was not to let it through; `None` where it was.
+    fn held(&self) -> Option<(Class, &'static str)> {
+        self.refused()?;
+        let waits = self.decided.effect() == Some(Ruling::StepUp);
+        Some(match (self.took_effect(), waits) {
+            (Some(true), false) => (Class::ControlFailure, "it was denied, and it was done all the same"),
+            (Some(true), true) => {
+                (Class::ControlFailure, "it was to wait for a human, and was done without an approval")
+            }
+            (Some(false), false) => (Class::Unverified, "it was denied, and it was not done"),
+            (Some(false), true) => (Class::Unverified, "no human approved it, and it was not done"),
+            (None, false) => {
+                (Class::Unverified, "it was denied; whether it was done all the same is not known")
+            }
+            (None, true) => (Class::Unverified, "a human is to answer first, and nothing says how it ended"),
+        })
+    }
+
+    /// Why it was not to be let through, where that was decided and nobody's approval lifted it.
+    pub(crate) fn refused(&self) -> Option<String> {
+        self.decided.refusal().filter(|_| self.warrant.is_err())
+    }
+
     fn no_approval(&self) -> String {
         let given: Vec<&str> = self.rights.answers.iter().filter_map(|answer| answer.worth.why()).collect();
         match given.first() {
@@ -241,7 +283,7 @@ impl<'c> Links<'c> {
                 against.push(format!("record {} refuses it", refusal.claim.rec.is.id));
             }
         }
-        for level in self.lineage.levels.iter().skip(1) {
+        for level in self.lineage.levels.iter().skip(1).filter(|_| !self.lineage.is_of_ours()) {
             if let Some(revoked) = level.standing.revoked {
                 against.push(format!(
                     "a credential that this one was derived from was revoked at {}",
@@ -308,13 +350,18 @@ impl<'c> Links<'c> {
                 }
             };
         }
+        if let Some(held) = self.held() {
+            return held;
+        }
+        let approved = match &self.warrant {
+            Ok(warrant) => warrant.kind.words(),
+            Err(_) => "approved beforehand by somebody else, and within what was given",
+        };
         match (authority, scope, attribution) {
             (Authority::Approved, Scope::In, Attribution::None) => {
                 (Class::Unverified, "approved and in scope, but nobody is known to have asked or acted")
             }
-            (Authority::Approved, Scope::In, _) => {
-                (Class::Authorised, "approved beforehand by somebody else, and within what was given")
-            }
+            (Authority::Approved, Scope::In, _) => (Class::Authorised, approved),
             (Authority::Approved, ..) => {
                 (Class::Unverified, "approved, but whether it stayed in scope is not known")
             }

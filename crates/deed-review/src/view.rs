@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use deed_record::{Basis, RecordId, Status, Text};
+use deed_record::{Basis, Change, RecordId, Status, Text};
 
 use crate::{
     approvals::{Answered, Worth},
-    authority::{Asked, Given},
+    authority::Asked,
     case::{Case, Rec},
     explanation::{
-        Action, Approval, Artifact, Credential, Decision, Ending, Executor, Grant, Hop, Initiator,
+        Action, Again, Approval, Artifact, Credential, Decision, Ending, Executor, Hop, Initiator, Later,
         LifecycleEvent, Outcome, Request, Resource, Source, Tool,
     },
     names::Names,
@@ -101,6 +101,7 @@ pub(crate) fn initiator(links: &Links<'_>, names: &Names) -> Initiator {
         key: who.key,
         kind: who.kind,
         name: who.name,
+        principal: who.principal,
         account: who.account,
         edge: somebody.edge,
         how: somebody.how.clone(),
@@ -110,16 +111,18 @@ pub(crate) fn initiator(links: &Links<'_>, names: &Names) -> Initiator {
 
 pub(crate) fn executor(links: &Links<'_>, names: &Names) -> Executor {
     let somebody = &links.people.executor;
+    let declared = somebody.party.and_then(|party| names.declared(party));
     let who = somebody.party.map_or_else(Names::nobody, |party| names.who(party));
     Executor {
         key: who.key,
         kind: who.kind,
         name: who.name,
+        principal: who.principal,
         account: who.account,
         instance: who.instance,
         vendor: who.vendor,
-        owner: None,
-        sponsor: None,
+        owner: declared.and_then(|declared| declared.owner.clone()),
+        sponsor: declared.and_then(|declared| declared.sponsor.clone()),
         edge: somebody.edge,
         how: somebody.how.clone(),
         records: ids(somebody.records.iter().copied()),
@@ -173,38 +176,6 @@ pub(crate) fn answered(answer: &Answered<'_>, case: &Case<'_>, names: &Names) ->
     }
 }
 
-pub(crate) fn given(grant: &Given<'_>, case: &Case<'_>, names: &Names) -> Grant {
-    let (rec, terms) = (&grant.claim.rec.is, grant.claim.terms);
-    let by = terms.and_then(|terms| terms.by.as_ref()).or(rec.executor.as_ref());
-    let scopes = if grant.standing.scopes.is_empty() {
-        terms.map_or(&[][..], |terms| &terms.scopes)
-    } else {
-        grant.standing.scopes
-    };
-    let begins = terms.and_then(|terms| terms.not_before).unwrap_or(rec.time);
-    let expires = grant.standing.expires.or(grant.claim.expires());
-    let until = match expires {
-        Some(end) => format!("to {}", beside(end, case.time())),
-        None => "no end".to_owned(),
-    };
-    Grant {
-        id: rec.id,
-        time: rec.time,
-        by: by.map(|party| names.who(party)),
-        subject: terms.and_then(|terms| terms.subject.as_ref()).map(|party| names.who(party)),
-        role: terms.and_then(|terms| owned(&terms.role)),
-        scopes: list(scopes),
-        resource: grant.claim.resource.map(resource),
-        not_before: terms.and_then(|terms| terms.not_before),
-        expires,
-        revoked: grant.standing.revoked.map(|claim| claim.time()),
-        request: rec.request,
-        edge: grant.edge,
-        how: format!("since {}, {until}; {}", beside(begins, case.time()), grant.how),
-        records: ids(of_grant(grant)),
-    }
-}
-
 pub(crate) fn credential(links: &Links<'_>) -> Option<Credential> {
     let (_, used) = links.lineage.used?;
     let moment = links.case.time();
@@ -224,8 +195,16 @@ pub(crate) fn credential(links: &Links<'_>) -> Option<Credential> {
     let mut life: Vec<String> = Vec::new();
     life.extend(issued.map(|time| format!("issued {}", beside(time, moment))));
     life.extend(expires.map(|time| format!("valid to {}", beside(time, moment))));
-    let revoked = own.and_then(|level| level.standing.revoked).map(|claim| claim.time());
-    life.extend(revoked.map(|time| format!("revoked {}", beside(time, moment))));
+    let end = own.and_then(|level| level.standing.revoked);
+    let revoked = end.map(|claim| claim.time());
+    life.extend(end.map(|claim| format!("{} {}", claim.taken_away(), beside(claim.time(), moment))));
+    // What became of it later has no bearing, and is what somebody who looks back asks next.
+    let later = claims().find(|claim| claim.change() == Some(Change::Revoked) && claim.time() >= moment);
+    life.extend(
+        later
+            .filter(|_| end.is_none())
+            .map(|claim| format!("{} only afterwards, {}", claim.taken_away(), beside(claim.time(), moment))),
+    );
     let rotated = own.and_then(|level| level.standing.rotated).map(|claim| claim.time());
     life.extend(rotated.map(|time| format!("replaced {}, the old one was used", beside(time, moment))));
     if issued.is_none() && expires.is_none() {
@@ -257,19 +236,26 @@ pub(crate) fn credential(links: &Links<'_>) -> Option<Credential> {
     })
 }
 
-pub(crate) fn decision(case: &Case<'_>) -> Option<Decision> {
-    let (rec, decision) =
-        case.of_action().find_map(|rec| rec.is.decision.as_ref().map(|decision| (rec, decision)))?;
+pub(crate) fn decision(links: &Links<'_>) -> Option<Decision> {
+    let (rec, decision) = links.decided.first?;
+    let then = links.decided.then;
     Some(Decision {
         effect: decision.effect,
         policy_set: owned(&decision.policy_set),
         policies: list(&decision.policies),
         errors: list(&decision.errors),
-        obligations: list(&decision.obligations),
+        obligations: list(&then.map_or(decision, |(_, then)| then).obligations),
         engine: owned(&decision.engine),
+        then: then.map(|(rec, then)| Again {
+            time: rec.is.time,
+            effect: then.effect,
+            policy_set: owned(&then.policy_set),
+            policies: list(&then.policies),
+            record: rec.is.id,
+        }),
         edge: if rec.is.basis == Basis::Enforced { Edge::Proven } else { Edge::Asserted },
         how: rec.said_by(),
-        records: vec![rec.is.id],
+        records: ids(std::iter::once(rec).chain(then.map(|(rec, _)| rec))),
     })
 }
 
@@ -284,6 +270,8 @@ pub(crate) fn outcome(links: &Links<'_>) -> Outcome {
         time: ended.stands.map(|(rec, _)| rec.is.time),
         compensates: outcome.and_then(|outcome| outcome.compensates),
         retry_of: outcome.and_then(|outcome| outcome.retry_of),
+        undone_by: ended.undone_by.iter().map(later).collect(),
+        retried_by: ended.retried_by.iter().map(later).collect(),
         said: ended
             .said
             .iter()
@@ -300,10 +288,13 @@ pub(crate) fn outcome(links: &Links<'_>) -> Outcome {
     }
 }
 
-/// The grant and the records that changed it.
-pub(crate) fn of_grant<'c>(grant: &Given<'c>) -> Vec<&'c Rec<'c>> {
-    let ends = [grant.standing.revoked, grant.standing.ended].into_iter().flatten().map(|claim| claim.rec);
-    let also =
-        grant.standing.scopes_by.into_iter().chain(ends).filter(|rec| rec.is.id != grant.claim.rec.is.id);
-    std::iter::once(grant.claim.rec).chain(also).collect()
+fn later(later: &crate::outcome::Later<'_>) -> Later {
+    Later {
+        action: later.action,
+        time: later.rec.is.time,
+        status: later.status,
+        edge: later.edge,
+        how: later.how.clone(),
+        record: later.rec.is.id,
+    }
 }

@@ -11,6 +11,9 @@ use crate::{
     words::{Edge, beside},
 };
 
+/// How the sender of what the MCP gateway records begins.
+const MCP_DOOR: &str = "deed:mcp/";
+
 /// Everybody that an action is attributed to.
 pub(crate) struct People<'c> {
     pub(crate) initiator: Somebody<'c>,
@@ -45,7 +48,7 @@ impl<'c> People<'c> {
     /// Everybody that the records of `case` attribute the action to.
     pub(crate) fn of(case: &'c Case<'c>, lineage: &Lineage<'c>) -> Self {
         let executor = executor(case, lineage);
-        let mut chain = declared_chain(case);
+        let mut chain = declared_chain(case, lineage);
         if let Some(initiator) = declared_initiator(case, lineage) {
             return People { initiator, executor, chain };
         }
@@ -83,6 +86,18 @@ impl<'c> Somebody<'c> {
         self.party.and_then(|party| party.account)
     }
 
+    fn is_proven_by(&mut self, how: &str) {
+        self.edge = Edge::Proven;
+        how.clone_into(&mut self.how);
+    }
+
+    /// Deed itself knows of nobody whom no credential names: it only wrote down what it was told.
+    fn is_claimed(&mut self, case: &Case<'_>) {
+        if self.edge == Edge::Asserted && case.head().is.basis == Basis::Enforced && self.how == "Deed" {
+            "as Deed was told; nothing proves it".clone_into(&mut self.how);
+        }
+    }
+
     fn missing(how: impl Into<String>) -> Self {
         Somebody { party: None, edge: Edge::Missing, how: how.into(), notes: Vec::new(), records: Vec::new() }
     }
@@ -94,13 +109,28 @@ fn executor<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>) -> Somebody<'c> {
         let nobody = Somebody::missing("the record does not say who acted");
         return Somebody { party: case.head().is.executor.as_ref(), ..nobody };
     };
-    // INVARIANT: proven only where Deed issued the credential to this very account.
+    // INVARIANT: proven only where Deed issued or verified a credential that names this very account.
     if case.head().is.basis == Basis::Enforced
         && ours(case, lineage).any(|claim| subject(claim) == somebody.account())
     {
-        somebody.edge = Edge::Proven;
+        somebody.is_proven_by("Deed, which knows the credential");
+    } else if verified_at_door(case) {
+        somebody.is_proven_by("Deed, which verified the credential");
+    } else {
+        somebody.is_claimed(case);
     }
     somebody
+}
+
+/// Whether the gateway let it in with a token of somebody else: it takes none that it has not verified.
+fn verified_at_door(case: &Case<'_>) -> bool {
+    let head = &case.head().is;
+    let shown =
+        head.credential.as_ref().filter(|shown| shown.fingerprint.is_some() && shown.issuer.is_some());
+    head.basis == Basis::Enforced
+        && shown.is_some()
+        && head.submitter.starts_with(MCP_DOOR)
+        && head.grant.is_none()
 }
 
 fn declared_initiator<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>) -> Option<Somebody<'c>> {
@@ -109,7 +139,11 @@ fn declared_initiator<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>) -> Option<S
     let asked_for =
         |claim: &Claim<'c>| claim.rec.is.initiator.as_ref().and_then(|party| party.account) == account;
     if case.head().is.basis == Basis::Enforced && ours(case, lineage).any(asked_for) {
-        somebody.edge = Edge::Proven;
+        somebody.is_proven_by("Deed, which knows the credential");
+    } else if verified_at_door(case) {
+        somebody.is_proven_by("Deed, which verified the credential");
+    } else {
+        somebody.is_claimed(case);
     }
     Some(somebody)
 }
@@ -143,7 +177,7 @@ fn ours<'l, 'c>(case: &Case<'c>, lineage: &'l Lineage<'c>) -> impl Iterator<Item
     issued.filter(|claim| claim.rec.is.basis == Basis::Enforced)
 }
 
-fn declared_chain<'c>(case: &'c Case<'c>) -> Vec<Between<'c>> {
+fn declared_chain<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>) -> Vec<Between<'c>> {
     let Some((rec, hops)) = case.of_action().find_map(|rec| rec.is.chain.as_ref().map(|hops| (rec, hops)))
     else {
         return Vec::new();
@@ -170,7 +204,7 @@ fn declared_chain<'c>(case: &'c Case<'c>) -> Vec<Between<'c>> {
         if edge == Edge::Missing {
             how = "the record does not say who that was".to_owned();
         }
-        Between {
+        let mut between = Between {
             party: &hop.principal,
             credential: hop.credential.as_ref().map(|name| name.to_string()),
             delegation: hop.delegation,
@@ -178,9 +212,40 @@ fn declared_chain<'c>(case: &'c Case<'c>) -> Vec<Between<'c>> {
             edge,
             how,
             records,
+        };
+        if rec.is.basis == Basis::Enforced && hop.delegation.is_none() {
+            between.by_token(case, lineage);
         }
+        between
     };
     hops.iter().map(hop).collect()
+}
+
+impl<'c> Between<'c> {
+    /// What the token says that this hop had from Deed, and handed on.
+    fn by_token(&mut self, case: &'c Case<'c>, lineage: &Lineage<'c>) {
+        let Some(account) = self.party.account else { return };
+        let above = lineage.levels.iter().skip(1).flat_map(|level| &level.claims);
+        let held = above.copied().find(|claim| claim.is_token_of_ours() && subject(claim) == Some(account));
+        if let Some(held) = held {
+            let token = held.credential.and_then(|credential| credential.jti.as_ref());
+            self.edge = Edge::Proven;
+            self.how =
+                format!("had a token from Deed {}, and handed it on", beside(held.time(), case.time()));
+            self.credential = token.map(|token| token.to_string());
+            self.delegation = Some(held.rec.is.id);
+            self.scope = held.scopes().iter().map(|scope| scope.to_string()).collect();
+            self.records.push(held.rec);
+        } else if ours(case, lineage).any(|claim| claim.is_token_of_ours() && names_hop(claim, account)) {
+            self.edge = Edge::Proven;
+            self.how = "Deed, which issued the token".to_owned();
+        }
+    }
+}
+
+/// Whether a record names `account` as one of those between who asked and who acts.
+fn names_hop(claim: &Claim<'_>, account: Account) -> bool {
+    claim.rec.is.chain.iter().flatten().any(|hop| hop.principal.account == Some(account))
 }
 
 /// Whether a delegation record gives its part to `account`.

@@ -16,6 +16,7 @@ use crate::{
     evidence::LedgerEvidence,
     find::{self, Filter, Page},
     force::{self, ForceError, PublishError, Replayed},
+    joins::Joins,
     settings::{Settings, SettingsError},
     tokens::{Tokens, TokensError},
 };
@@ -126,6 +127,7 @@ struct Inner {
     origin: Arc<str>,
     settings: Settings,
     decisions: Arc<DecisionPoint>,
+    joins: Joins,
     tokens: Option<Arc<Tokens>>,
     #[cfg(feature = "sql")]
     tables: deed_query::Tables,
@@ -163,6 +165,7 @@ impl Engine {
             tables: deed_query::Tables::open(ledger.clone(), options.tables)?,
             ledger,
             settings,
+            joins: Joins::new(decisions.clone()),
             decisions,
             tokens: tokens.map(Arc::new),
             folder: (folder.dev(), folder.ino()),
@@ -284,7 +287,7 @@ impl Engine {
 
     /// What may be seen by a caller bound to `tenant`; everything where it is bound to none.
     pub fn evidence<'e>(&'e self, tenant: Option<&'e str>) -> LedgerEvidence<'e> {
-        LedgerEvidence::new(&self.inner.ledger, &self.inner.origin, tenant)
+        LedgerEvidence::new(&self.inner.ledger, &self.inner.origin, &self.inner.joins, tenant)
     }
 
     /// Explains the action that record `id` belongs to; `None` where there is no such record.

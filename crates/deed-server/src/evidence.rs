@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use deed_ledger::{BlobError, Key, Ledger, LedgerError};
 use deed_record::{Account, RecordId, Sealed, Skeleton, TraceId};
-use deed_review::{Evidence, Found, Name};
+use deed_review::{Declared, Evidence, Found, Name};
 use deed_seal::hash::leaf_hash;
+
+use crate::joins::Joins;
 
 /// What one caller may see of a ledger.
 #[derive(Clone, Copy)]
@@ -14,11 +16,17 @@ pub struct LedgerEvidence<'l> {
     /// The only tenant whose records are shown.
     tenant: Option<&'l str>,
     origin: &'l Arc<str>,
+    joins: &'l Joins,
 }
 
 impl<'l> LedgerEvidence<'l> {
-    pub(crate) fn new(ledger: &'l Ledger, origin: &'l Arc<str>, tenant: Option<&'l str>) -> Self {
-        LedgerEvidence { ledger, tenant, origin }
+    pub(crate) fn new(
+        ledger: &'l Ledger,
+        origin: &'l Arc<str>,
+        joins: &'l Joins,
+        tenant: Option<&'l str>,
+    ) -> Self {
+        LedgerEvidence { ledger, tenant, origin, joins }
     }
 
     /// The ledger.
@@ -83,6 +91,11 @@ impl Evidence for LedgerEvidence<'_> {
         self.shown(&Key::Ref(id), limit)
     }
 
+    fn by_redoing(&self, id: RecordId, limit: usize) -> Result<Vec<Found>, LedgerError> {
+        // An action is relied on by what undid it or tried it again, and by nothing else.
+        self.shown(&Key::Reliance(id), limit)
+    }
+
     fn by_credential(&self, tenant: &str, name: &str, limit: usize) -> Result<Vec<Found>, LedgerError> {
         self.shown(&Key::CredentialChange { tenant, name }, limit)
     }
@@ -97,6 +110,10 @@ impl Evidence for LedgerEvidence<'_> {
             .into_iter()
             .map(|(account, name)| (account, Name { key: name.key, name: name.name }))
             .collect())
+    }
+
+    fn declared(&self, tenant: &str, account: Account) -> Result<Option<Declared>, LedgerError> {
+        self.joins.declared(self.ledger, tenant, account)
     }
 
     fn disclosable(&self, found: &Found) -> Result<Vec<String>, LedgerError> {

@@ -20,6 +20,7 @@ mod engine;
 mod evidence;
 pub mod find;
 mod force;
+mod joins;
 mod keys;
 mod mcp;
 mod metrics;

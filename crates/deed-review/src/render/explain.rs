@@ -1,6 +1,6 @@
 //! One action, on one screen.
 
-use deed_record::{Basis, RecordId};
+use deed_record::{Basis, Kind, RecordId, Ruling, Status};
 
 use super::{
     Style,
@@ -10,9 +10,19 @@ use super::{
 };
 use crate::{
     Explanation,
-    explanation::Approval,
+    decided::short,
+    explanation::{Approval, Grant, Later, Parent, Relation},
     words::{Attribution, Authority, Class, Edge, Scope, Severity, beside, moment},
 };
+
+/// Whether it was decided not to let it through, and so it ended.
+fn was_refused(answer: &Explanation) -> bool {
+    let last = answer
+        .decision
+        .as_ref()
+        .map(|decision| decision.then.as_ref().map_or(decision.effect, |then| then.effect));
+    answer.outcome.status == Status::Denied && last.is_some_and(|effect| effect != Ruling::Allow)
+}
 
 /// Most approvals that are written out.
 const MOST_APPROVALS: usize = 5;
@@ -27,6 +37,7 @@ pub fn explain(answer: &Explanation, style: Style<'_>) -> String {
         Class::Authorised => ("AUTHORISED", Paint::Good),
         Class::ControlFailure => ("CONTROL FAILURE", Paint::Bad),
         Class::Abuse => ("ABUSE", Paint::Bad),
+        Class::Unverified if was_refused(answer) => ("REFUSED", Paint::Doubtful),
         Class::Unverified => ("UNVERIFIED", Paint::Doubtful),
     };
     page.sentence(word, paint, &answer.verdict.class_reason);
@@ -104,14 +115,16 @@ impl Sheet<'_> {
         let asked = &answer.initiator;
         let value = called(asked.name.as_deref(), asked.key.as_deref());
         self.page.link("asked", &value, &spoken(asked.kind.as_str()), asked.edge, &asked.how);
-        self.key_behind(asked.name.as_deref(), asked.key.as_deref());
+        self.key_behind(asked.name.as_deref(), asked.key.as_deref(), asked.principal.as_deref());
         self.records(&asked.records);
         for hop in &answer.chain {
             let mut note = hop.how.clone();
-            if let Some(credential) = &hop.credential {
+            if let Some(credential) =
+                hop.credential.as_ref().filter(|_| hop.delegation.is_none_or(|id| !self.is_parent(id)))
+            {
                 note.push_str(&format!("; with {credential}"));
             }
-            if !hop.scope.is_empty() {
+            if !hop.scope.is_empty() && hop.delegation.is_none_or(|id| !self.is_parent(id)) {
                 note.push_str(&format!("; scopes {}", hop.scope.join(", ")));
             }
             self.page.link(
@@ -120,6 +133,11 @@ impl Sheet<'_> {
                 &spoken(hop.principal.kind.as_str()),
                 hop.edge,
                 &note,
+            );
+            self.key_behind(
+                hop.principal.name.as_deref(),
+                hop.principal.key.as_deref(),
+                hop.principal.principal.as_deref(),
             );
             self.records(&hop.records);
         }
@@ -137,7 +155,7 @@ impl Sheet<'_> {
         }
         let value = called(acted.name.as_deref(), acted.key.as_deref());
         self.page.link("acted", &value, &spoken(acted.kind.as_str()), acted.edge, &note);
-        self.key_behind(acted.name.as_deref(), acted.key.as_deref());
+        self.key_behind(acted.name.as_deref(), acted.key.as_deref(), acted.principal.as_deref());
         self.records(&acted.records);
     }
 
@@ -148,10 +166,12 @@ impl Sheet<'_> {
                 let value = [&with.id, &with.jti, &with.fingerprint].into_iter().flatten().next();
                 let kind = spoken(with.kind.as_deref().unwrap_or("credential"));
                 let mut note = with.how.clone();
-                if !with.scopes.is_empty() {
+                // What Deed issued is the right itself, and stands below with all that it came from.
+                let is_grant = answer.grant.as_ref().is_some_and(|grant| grant.kind == Kind::Credential);
+                if !with.scopes.is_empty() && !is_grant {
                     note.push_str(&format!("; scopes {}", with.scopes.join(", ")));
                 }
-                if !with.parents.is_empty() {
+                if !with.parents.is_empty() && !is_grant {
                     note.push_str(&format!("; derived from {}", with.parents.join(", from ")));
                 }
                 self.page.link("with", value.map_or("-", |name| name), &kind, with.edge, &note);
@@ -184,20 +204,65 @@ impl Sheet<'_> {
             self.missing("approval", "approvals");
         }
         match &answer.grant {
-            Some(grant) => {
-                let value = grant.role.clone().or_else(|| grant.scopes.first().cloned());
-                let value =
-                    value.or_else(|| grant.subject.as_ref().map(who)).unwrap_or_else(|| "-".to_owned());
-                let kind = match (grant.revoked, grant.expires) {
-                    (Some(_), _) => "revoked",
-                    (None, Some(_)) => "time-bound",
-                    (None, None) => "standing",
-                };
-                self.page.link("grant", &value, kind, grant.edge, &grant.how);
-                self.records(&grant.records);
-            }
+            Some(grant) => self.grant(grant),
             None => self.missing("grant", "grant"),
         }
+    }
+
+    fn grant(&mut self, grant: &Grant) {
+        let scopes = match &grant.scopes[..] {
+            [] => None,
+            [only] => Some(only.clone()),
+            many if grant.relation.is_some() => Some(format!("{} scopes", many.len())),
+            [first, ..] => Some(first.clone()),
+        };
+        let value = grant.role.clone().or(scopes);
+        let value = value.or_else(|| grant.subject.as_ref().map(who)).unwrap_or_else(|| "-".to_owned());
+        let kind = match (grant.revoked, grant.relation, grant.expires) {
+            (Some(_), ..) => "revoked",
+            (_, Some(Relation::HandOff), _) => "handed on",
+            (_, Some(Relation::Renewal), _) => "renewed",
+            (_, Some(Relation::First), _) => "token",
+            (_, _, Some(_)) => "time-bound",
+            (_, _, None) => "standing",
+        };
+        let mut note = grant.how.clone();
+        if grant.relation.is_some() {
+            if grant.scopes.len() > 1 {
+                note.push_str(&format!("; {}", grant.scopes.join(", ")));
+            }
+            note.push_str(&grant.resource.as_ref().map(|at| format!("; at {}", at.uri)).unwrap_or_default());
+        }
+        self.page.link("grant", &value, kind, grant.edge, &note);
+        self.records(&grant.records);
+        for parent in &grant.parents {
+            self.parent(parent);
+        }
+    }
+
+    /// What a token was derived from.
+    fn parent(&mut self, parent: &Parent) {
+        let whose = parent.subject.as_ref().map_or("-".to_owned(), who);
+        let kind = match (parent.revoked, parent.record) {
+            (Some(_), _) => "revoked",
+            (None, Some(_)) => "token",
+            (None, None) => "sign-in",
+        };
+        let mut note = parent.how.clone();
+        if !parent.scopes.is_empty() {
+            note.push_str(&format!("; {}", parent.scopes.join(", ")));
+        }
+        self.page.link("from", &whose, kind, parent.edge, &note);
+        if self.style.verbose {
+            self.page.behind(&format!("credential {}", parent.credential));
+        }
+        self.records(&parent.record.into_iter().collect::<Vec<_>>());
+    }
+
+    /// Whether record `id` is among what the grant was derived from.
+    fn is_parent(&self, id: RecordId) -> bool {
+        let parents = self.answer.grant.iter().flat_map(|grant| &grant.parents);
+        parents.into_iter().any(|parent| parent.record == Some(id))
     }
 
     fn approval(&mut self, approval: &Approval) {
@@ -228,23 +293,33 @@ impl Sheet<'_> {
         let Some(decision) = &self.answer.decision else {
             return self.missing("decided", "decision");
         };
-        let policies = if decision.policies.is_empty() {
-            "no policy named".to_owned()
-        } else {
-            decision.policies.join(", ")
+        let at = self.answer.action.time;
+        let (effect, policies, set) = match &decision.then {
+            Some(then) => (then.effect, &then.policies, &then.policy_set),
+            None => (decision.effect, &decision.policies, &decision.policy_set),
+        };
+        // What no policy decided, the gateway did.
+        let by_gateway = decision.engine.is_none() && decision.edge == Edge::Proven && policies.is_empty();
+        let by = match (policies.is_empty(), by_gateway) {
+            (false, _) => policies.join(", "),
+            (true, true) => "by the gateway".to_owned(),
+            (true, false) => "no policy".to_owned(),
         };
         let mut note = decision.how.clone();
-        if let Some(set) = &decision.policy_set {
-            // Enough to tell it from others; `--json` has all of it.
-            let short = set.strip_prefix("sha256:").and_then(|hex| hex.get(..8)).unwrap_or(set);
-            note.push_str(&format!("; set {short}"));
+        if let Some(set) = set {
+            note.push_str(&format!("; set {}", short(set)));
         }
-        for (word, list) in [("errors", &decision.errors), ("must", &decision.obligations)] {
+        if let Some(then) = &decision.then {
+            let asked = decision.policies.join(", ");
+            note.push_str(&format!(", {}, after a human was asked ({asked})", beside(then.time, at)));
+        }
+        let errors = if by_gateway { "because" } else { "errors" };
+        for (word, list) in [(errors, &decision.errors), ("must", &decision.obligations)] {
             if !list.is_empty() {
                 note.push_str(&format!("; {word}: {}", list.join(", ")));
             }
         }
-        self.page.link("decided", &spoken(decision.effect.as_str()), &policies, decision.edge, &note);
+        self.page.link("decided", &spoken(effect.as_str()), &by, decision.edge, &note);
         self.records(&decision.records);
     }
 
@@ -257,7 +332,9 @@ impl Sheet<'_> {
         let undone = [("again", outcome.retry_of), ("undoes", outcome.compensates)];
         let undone = undone.into_iter().filter_map(|(word, id)| Some(format!("; {word} {}", id?)));
         let before = outcome.said.iter().filter(|said| said.status != outcome.status).count();
-        let undone: String = undone.collect();
+        let mut undone: String = undone.collect();
+        undone.push_str(&self.later("undone", &outcome.undone_by));
+        undone.push_str(&self.later("tried again", &outcome.retried_by));
         if before == 0 && undone.is_empty() && !self.style.verbose {
             return;
         }
@@ -273,6 +350,25 @@ impl Sheet<'_> {
             &note,
         );
         self.records(&outcome.said.iter().map(|said| said.id).collect::<Vec<_>>());
+    }
+
+    /// What became of it later, in words.
+    fn later(&self, word: &str, all: &[Later]) -> String {
+        const SHOWN: usize = 3;
+        let at = self.answer.action.time;
+        let mut text = String::new();
+        for later in all.iter().take(SHOWN) {
+            let ended = match later.status {
+                Status::Success | Status::RolledBack => String::new(),
+                status => format!(", which ended: {}", spoken(status.as_str())),
+            };
+            let said = if later.edge == Edge::Proven { String::new() } else { format!(", {}", later.how) };
+            text.push_str(&format!("; {word} {} by {}{ended}{said}", beside(later.time, at), later.action));
+        }
+        if all.len() > SHOWN {
+            text.push_str(&format!("; {word} by {} more", all.len() - SHOWN));
+        }
+        text
     }
 
     fn judged(&mut self) {
@@ -355,6 +451,9 @@ impl Sheet<'_> {
             return;
         }
         let mut next = Vec::new();
+        if let Some(undone) = answer.outcome.undone_by.last() {
+            next.push(style.suggest(&format!("explain {}", undone.action)));
+        }
         if let Some(trace) = answer.action.trace_id {
             next.push(style.suggest(&format!("trace {trace}")));
         }
@@ -380,9 +479,11 @@ impl Sheet<'_> {
     }
 
     /// The key, where the row shows only what people call it.
-    fn key_behind(&mut self, name: Option<&str>, key: Option<&str>) {
+    fn key_behind(&mut self, name: Option<&str>, key: Option<&str>, principal: Option<&str>) {
         if let (true, Some(_), Some(key)) = (self.style.verbose, name, key) {
-            self.page.behind(&format!("key {key}"));
+            let declared = principal.filter(|principal| *principal != key);
+            let declared = declared.map(|principal| format!(", of {principal} by the inventory"));
+            self.page.behind(&format!("key {key}{}", declared.unwrap_or_default()));
         }
     }
 

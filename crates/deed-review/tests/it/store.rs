@@ -8,7 +8,9 @@ use std::{
 };
 
 use deed_record::{Account, Kind, RecordId, Sealed, Skeleton, TraceId};
-use deed_review::{Checkpoint, Evidence, ExplainError, Explanation, Found, Name, Trace, explain, trace};
+use deed_review::{
+    Checkpoint, Declared, Evidence, ExplainError, Explanation, Found, Name, Trace, explain, trace,
+};
 use serde_json::{Map, Value, json};
 
 /// Records in the order in which they arrived.
@@ -17,6 +19,8 @@ pub(crate) struct Store {
     leaves: Vec<Found>,
     ids: HashMap<RecordId, usize>,
     refs: HashMap<RecordId, Vec<usize>>,
+    redone: HashMap<RecordId, Vec<usize>>,
+    declared: HashMap<Account, Declared>,
     credentials: HashMap<(String, String), Vec<usize>>,
     traces: HashMap<TraceId, Vec<usize>>,
     names: HashMap<Account, Name>,
@@ -62,6 +66,9 @@ impl Store {
         let at = self.leaves.len();
         self.ids.insert(skeleton.id, at);
         let of_outcome = skeleton.outcome.iter().flat_map(|outcome| [outcome.compensates, outcome.retry_of]);
+        for id in of_outcome.flatten().collect::<BTreeSet<_>>() {
+            self.redone.entry(id).or_default().push(at);
+        }
         let refs: BTreeSet<RecordId> = [
             skeleton.action,
             skeleton.request,
@@ -71,7 +78,6 @@ impl Store {
             skeleton.conflicts_with,
         ]
         .into_iter()
-        .chain(of_outcome)
         .flatten()
         .chain(skeleton.approvals.iter().flatten().copied())
         .chain(skeleton.chain.iter().flatten().filter_map(|hop| hop.delegation))
@@ -120,6 +126,20 @@ impl Store {
         }
     }
 
+    /// The inventory knows `name` by these keys, the first of which is its own there.
+    pub(crate) fn declare(&mut self, name: &str, keys: &[&str]) {
+        for key in keys {
+            let declared = Declared {
+                key: keys[0].to_owned(),
+                name: Some(name.to_owned()),
+                owner: Some("human:olga".to_owned()),
+                sponsor: None,
+                vendor: None,
+            };
+            self.declared.insert(account(key), declared);
+        }
+    }
+
     /// Every name is gone, as after an erasure.
     pub(crate) fn erase_names(&mut self) {
         self.names.clear();
@@ -163,6 +183,14 @@ impl Evidence for Store {
 
     fn by_ref(&self, id: RecordId, limit: usize) -> Result<Vec<Found>, Infallible> {
         Ok(self.newest(self.refs.get(&id), limit))
+    }
+
+    fn by_redoing(&self, id: RecordId, limit: usize) -> Result<Vec<Found>, Infallible> {
+        Ok(self.newest(self.redone.get(&id), limit))
+    }
+
+    fn declared(&self, _: &str, account: Account) -> Result<Option<Declared>, Infallible> {
+        Ok(self.declared.get(&account).cloned())
     }
 
     fn by_credential(&self, tenant: &str, name: &str, limit: usize) -> Result<Vec<Found>, Infallible> {

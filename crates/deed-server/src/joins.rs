@@ -1,0 +1,88 @@
+//! Whom the inventory knows by an account: accounts are keyed hashes of names, so each name that somebody declared
+//! is hashed once and kept.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use deed_gateway::DecisionPoint;
+use deed_identity::Inventory;
+use deed_ledger::{Ledger, LedgerError};
+use deed_record::Account;
+use deed_review::Declared;
+
+/// Tenants whose accounts are kept; with more, all are hashed again.
+const MOST_TENANTS: usize = 64;
+
+/// The inventory in force, by account.
+pub(crate) struct Joins {
+    decisions: Arc<DecisionPoint>,
+    known: Mutex<Known>,
+}
+
+/// What was hashed of one state of the inventory.
+#[derive(Default)]
+struct Known {
+    inventory: Arc<Inventory>,
+    /// From each account of a tenant to the place in the inventory's principals.
+    tenants: HashMap<String, Arc<HashMap<Account, usize>>>,
+}
+
+impl Joins {
+    /// The inventory that `decisions` has in force, whenever it is asked.
+    pub(crate) fn new(decisions: Arc<DecisionPoint>) -> Self {
+        Joins { decisions, known: Mutex::default() }
+    }
+
+    /// Whom the inventory knows by that account of `tenant`.
+    ///
+    /// # Errors
+    /// The tenant's key cannot be read.
+    pub(crate) fn declared(
+        &self,
+        ledger: &Ledger,
+        tenant: &str,
+        account: Account,
+    ) -> Result<Option<Declared>, LedgerError> {
+        let inventory = self.decisions.in_force().inventory;
+        if inventory.principals().is_empty() {
+            return Ok(None);
+        }
+        let accounts = self.accounts(ledger, tenant, &inventory)?;
+        let principal = accounts.get(&account).and_then(|at| inventory.principals().get(*at));
+        Ok(principal.map(|principal| Declared {
+            key: principal.key.clone(),
+            name: principal.name.clone(),
+            owner: principal.owner.clone(),
+            sponsor: principal.sponsor.clone(),
+            vendor: principal.vendor.clone(),
+        }))
+    }
+
+    fn accounts(
+        &self,
+        ledger: &Ledger,
+        tenant: &str,
+        inventory: &Arc<Inventory>,
+    ) -> Result<Arc<HashMap<Account, usize>>, LedgerError> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&known.inventory, inventory) || known.tenants.len() > MOST_TENANTS {
+            *known = Known { inventory: inventory.clone(), tenants: HashMap::new() };
+        }
+        if let Some(accounts) = known.tenants.get(tenant) {
+            return Ok(accounts.clone());
+        }
+        let mut accounts = HashMap::new();
+        for (at, principal) in inventory.principals().iter().enumerate() {
+            for name in std::iter::once(&principal.key).chain(&principal.aliases) {
+                // A tenant that never recorded anything has no accounts.
+                let Some(account) = ledger.account(tenant, name)? else { return Ok(Arc::default()) };
+                accounts.insert(account, at);
+            }
+        }
+        let accounts = Arc::new(accounts);
+        known.tenants.insert(tenant.to_owned(), accounts.clone());
+        Ok(accounts)
+    }
+}
