@@ -50,18 +50,30 @@ impl<'c> Decided<'c> {
         self.first.is_some_and(|(_, decision)| decision.effect == Ruling::StepUp)
     }
 
+    /// Whether Deed decided without a human, and so needs no approval: by a policy that was published, or by a denial.
+    pub(crate) fn needs_nobody(&self) -> bool {
+        let denied = self.enforced().is_some_and(|decision| decision.effect == Ruling::Deny);
+        (denied || self.allows()) && !self.asked_a_human()
+    }
+
     /// Why it was not let through, in words; `None` where it was.
     pub(crate) fn refusal(&self) -> Option<String> {
-        let (rec, decision) = self.last()?;
+        let (_, decision) = self.last()?;
         let policies = policies(decision);
         match (decision.effect, decision.policies.is_empty()) {
             (Ruling::Allow, _) => None,
             (Ruling::Deny, false) => Some(format!("{policies} denied it")),
-            (Ruling::Deny, true) => Some(match (decision.errors.first(), rec.is.basis) {
-                (Some(why), _) => format!("it was refused: {why}"),
-                (None, _) => "no policy allows it".to_owned(),
-            }),
-            (Ruling::StepUp, _) => Some(format!("{policies} asks for a human, and no approval counts")),
+            (Ruling::Deny, true) => Some(
+                match (decision.engine.is_none(), decision.errors.is_empty()) {
+                    (true, _) => "it was refused before policy was asked",
+                    (false, true) => "no policy allows it",
+                    (false, false) => "policy could not be evaluated, and so denied it",
+                }
+                .to_owned(),
+            ),
+            (Ruling::StepUp, _) => {
+                Some(format!("{policies} asks for a human, and none is known to have approved it"))
+            }
         }
     }
 

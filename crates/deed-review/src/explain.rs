@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use deed_record::{Basis, RecordId, Ruling};
+use deed_record::{Basis, RecordId};
 
 use crate::{
     Checkpoint, Evidence, ExplainError, Explanation,
@@ -101,22 +101,22 @@ fn missing(links: &Links<'_>) -> Vec<Missing> {
     if links.rights.request.is_none() {
         add("request", named("request").unwrap_or_else(|| "no record names a request".to_owned()));
     }
-    if let Some(reason) = named("approvals").or_else(|| {
-        links.rights.answers.is_empty().then(|| {
-            match links.decided.enforced().map(|decision| decision.effect) {
-                Some(Ruling::Allow) if links.decided.allows() => "policy asked for none".to_owned(),
-                Some(Ruling::Deny) => "it was denied: nobody was asked".to_owned(),
-                _ => "no record approves it".to_owned(),
-            }
-        })
-    }) {
+    // Where policy asked for nobody, nobody is missing.
+    let needed = !links.decided.needs_nobody() && links.rights.answers.is_empty();
+    if let Some(reason) = named("approvals").or_else(|| needed.then(|| "no record approves it".to_owned())) {
         add("approvals", reason);
     }
     if links.rights.grant.is_none() {
         let other =
             links.case.of_action().find_map(|rec| rec.is.grant).filter(|id| links.case.get(*id).is_some());
         let reason = named("grant").or_else(|| other.map(|id| format!("{id} is named, and is no grant")));
-        add("grant", reason.unwrap_or_else(|| "no record gives the right to do it".to_owned()));
+        add(
+            "grant",
+            reason.unwrap_or_else(|| match &links.warrant {
+                Ok(_) => "no grant is named: the decision gave the right".to_owned(),
+                Err(_) => "no record gives the right to do it".to_owned(),
+            }),
+        );
     }
     if links.lineage.edge == Edge::Missing {
         add("credential", links.lineage.how.clone());

@@ -235,6 +235,7 @@ pub struct Grant {
     /// The record.
     pub id: RecordId,
     /// `grant`, or `credential` where it is a token that Deed issued; of an observed call, `observation`.
+    #[serde(default = "a_grant")]
     pub kind: Kind,
     /// How a token came to be.
     pub relation: Option<Relation>,
@@ -259,6 +260,7 @@ pub struct Grant {
     /// The request that it answers.
     pub request: Option<RecordId>,
     /// What a token was derived from: the one before it, the one before that, up to what the person showed.
+    #[serde(default)]
     pub parents: Vec<Parent>,
     /// How well the link is known.
     pub edge: Edge,
@@ -266,6 +268,11 @@ pub struct Grant {
     pub how: String,
     /// By which records.
     pub records: Vec<RecordId>,
+}
+
+/// What a grant is where a server of an earlier version does not say.
+const fn a_grant() -> Kind {
+    Kind::Grant
 }
 
 /// How a token of Deed's came to be.
@@ -408,8 +415,10 @@ pub struct Outcome {
     /// The action that this one tried again.
     pub retry_of: Option<RecordId>,
     /// Later actions that undid this one, oldest first.
+    #[serde(default)]
     pub undone_by: Vec<Later>,
     /// Later actions that tried it again, oldest first.
+    #[serde(default)]
     pub retried_by: Vec<Later>,
     /// Everything that was said about it, oldest first; a real outcome supersedes `unknown`, both stay.
     pub said: Vec<Ending>,

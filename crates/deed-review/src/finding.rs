@@ -21,8 +21,16 @@ pub struct Rule {
 }
 
 /// Every rule.
-pub const RULES: [Rule; 5] =
-    [USED_AFTER_REVOCATION, USED_AFTER_EXPIRY, OUTSIDE_SCOPE, SELF_APPROVAL, APPROVAL_AFTER_ACT];
+pub const RULES: [Rule; 6] = [
+    DONE_ALTHOUGH_DENIED,
+    USED_AFTER_REVOCATION,
+    USED_AFTER_EXPIRY,
+    OUTSIDE_SCOPE,
+    SELF_APPROVAL,
+    APPROVAL_AFTER_ACT,
+];
+
+const DONE_ALTHOUGH_DENIED: Rule = Rule { name: "done-although-denied", controls: &["PR.AA-05", "AC-3"] };
 
 const USED_AFTER_REVOCATION: Rule =
     Rule { name: "used-after-revocation", controls: &["NHI1:2025", "PR.AA-01", "IA-5"] };
@@ -37,6 +45,12 @@ pub(crate) fn findings(links: &Links<'_>) -> Vec<Finding> {
     // A violation that was stopped is worth a look; one that was not, or may not have been, a look now.
     let grave = if links.took_effect() == Some(false) { Severity::Medium } else { Severity::High };
     let mut findings = Vec::new();
+    if let Some(why) = links.refused()
+        && links.took_effect() == Some(true)
+    {
+        findings
+            .push(DONE_ALTHOUGH_DENIED.finding(Severity::High, format!("{why}; it was done all the same")));
+    }
     let revoked = links.revoked();
     if !revoked.is_empty() {
         findings.push(USED_AFTER_REVOCATION.finding(grave, revoked.join("; ")));

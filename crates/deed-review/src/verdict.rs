@@ -13,7 +13,7 @@ use crate::{
     explanation::{Part, Verdict},
     outcome::Ended,
     scope::{Reach, matches},
-    warrant::Warrant,
+    warrant::{Warrant, not_asked},
     who::People,
     words::{Attribution, Authority, Class, Edge, Scope, moment},
 };
@@ -352,6 +352,24 @@ impl<'c> Links<'c> {
         }
         if let Some(held) = self.held() {
             return held;
+        }
+        if not_asked(self.case, &self.decided) && authority == Authority::Unverified {
+            return (Class::Unverified, "policy is not asked about it: it was recorded, and passed");
+        }
+        let allowed = self.decided.enforced().is_some_and(|decision| decision.effect == Ruling::Allow);
+        if allowed && authority == Authority::Unverified && self.rights.answers.is_empty() {
+            return match self.decided.allows() {
+                false => (
+                    Class::Unverified,
+                    "it was let through and recorded, with no published policy to say by what right",
+                ),
+                true if self.people.executor.edge != Edge::Proven => {
+                    (Class::Unverified, "policy allowed it, but who acted is only a claim")
+                }
+                true => {
+                    (Class::Unverified, "policy allowed it, but not by a right that is shown well enough")
+                }
+            };
         }
         let approved = match &self.warrant {
             Ok(warrant) => warrant.kind.words(),

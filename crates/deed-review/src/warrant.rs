@@ -1,6 +1,6 @@
 //! A decision of Deed's that gives the right to act by itself.
 
-use deed_record::{Basis, RecordId};
+use deed_record::{Basis, Kind, RecordId};
 
 use crate::{
     approvals::{Answered, Worth},
@@ -66,12 +66,16 @@ impl Warrant {
                 within: "the approval is for this very action, with its arguments".to_owned(),
             });
         }
-        let refused = rights.answers.iter().find(|answer| answer.worth == Worth::Refused);
+        if not_asked(case, decided) {
+            return Err(vec!["policy is not asked about it: it is recorded, and passes".to_owned()]);
+        }
         if let Some(refusal) = decided.refusal() {
-            return Err(match refused.filter(|_| decided.asked_a_human()) {
-                Some(answer) => vec![format!("a human refused it: record {}", answer.claim.rec.is.id)],
-                None => vec![refusal],
+            let answers = rights.answers.iter().filter(|_| decided.asked_a_human());
+            let why = answers.filter_map(|answer| match answer.worth {
+                Worth::Refused => Some(format!("a human refused it: record {}", answer.claim.rec.is.id)),
+                worth => worth.why().map(|why| format!("an approval does not count: {why}")),
             });
+            return Err(std::iter::once(refusal).chain(why).collect());
         }
         if let Some(why) = decided.why_no_right(people.executor.edge) {
             return Err(vec![why]);
@@ -103,6 +107,12 @@ impl Warrant {
             }),
         }
     }
+}
+
+/// Whether the gateway let it pass as a part of the protocol, which no policy decides.
+pub(crate) fn not_asked(case: &Case<'_>, decided: &Decided<'_>) -> bool {
+    let head = &case.head().is;
+    head.kind == Kind::Intent && head.basis == Basis::Enforced && decided.first.is_none()
 }
 
 /// Whether Deed says that the answer is for this action, or for the same call made before.

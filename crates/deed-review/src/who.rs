@@ -86,15 +86,21 @@ impl<'c> Somebody<'c> {
         self.party.and_then(|party| party.account)
     }
 
-    fn is_proven_by(&mut self, how: &str) {
-        self.edge = Edge::Proven;
-        how.clone_into(&mut self.how);
-    }
-
-    /// Deed itself knows of nobody whom no credential names: it only wrote down what it was told.
-    fn is_claimed(&mut self, case: &Case<'_>) {
-        if self.edge == Edge::Asserted && case.head().is.basis == Basis::Enforced && self.how == "Deed" {
-            "as Deed was told; nothing proves it".clone_into(&mut self.how);
+    /// What Deed itself knows: by the `token` that names them and that it issued or verified, else nothing, for
+    /// it only wrote down what it was told.
+    fn weigh(&mut self, case: &Case<'_>, token: Option<&Claim<'_>>) {
+        let enforced = case.head().is.basis == Basis::Enforced;
+        let proven = match token {
+            Some(token) if enforced && token.is_token_of_ours() => Some("named by a token that Deed issued"),
+            Some(_) if enforced => Some("named by a token that Deed verified"),
+            _ if verified_at_door(case) => Some("named by a token that Deed verified"),
+            _ => None,
+        };
+        if let Some(how) = proven {
+            self.edge = Edge::Proven;
+            how.clone_into(&mut self.how);
+        } else if enforced && self.edge == Edge::Asserted && self.how == "Deed" {
+            "Deed was told so; no credential proves it".clone_into(&mut self.how);
         }
     }
 
@@ -110,15 +116,8 @@ fn executor<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>) -> Somebody<'c> {
         return Somebody { party: case.head().is.executor.as_ref(), ..nobody };
     };
     // INVARIANT: proven only where Deed issued or verified a credential that names this very account.
-    if case.head().is.basis == Basis::Enforced
-        && ours(case, lineage).any(|claim| subject(claim) == somebody.account())
-    {
-        somebody.is_proven_by("Deed, which knows the credential");
-    } else if verified_at_door(case) {
-        somebody.is_proven_by("Deed, which verified the credential");
-    } else {
-        somebody.is_claimed(case);
-    }
+    let account = somebody.account();
+    somebody.weigh(case, ours(case, lineage).find(|claim| subject(claim) == account));
     somebody
 }
 
@@ -138,13 +137,7 @@ fn declared_initiator<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>) -> Option<S
     let account = somebody.account();
     let asked_for =
         |claim: &Claim<'c>| claim.rec.is.initiator.as_ref().and_then(|party| party.account) == account;
-    if case.head().is.basis == Basis::Enforced && ours(case, lineage).any(asked_for) {
-        somebody.is_proven_by("Deed, which knows the credential");
-    } else if verified_at_door(case) {
-        somebody.is_proven_by("Deed, which verified the credential");
-    } else {
-        somebody.is_claimed(case);
-    }
+    somebody.weigh(case, ours(case, lineage).find(|claim| asked_for(claim)));
     Some(somebody)
 }
 

@@ -202,6 +202,12 @@ impl Sheet<'_> {
         // Also where some are there and one that is named is not.
         if answer.missing.iter().any(|missing| missing.link == "approvals") {
             self.missing("approval", "approvals");
+        } else if let Some(decision) = answer.decision.as_ref().filter(|_| answer.approvals.is_empty()) {
+            let why = match decision.effect {
+                Ruling::Deny => "denied, and nobody was asked",
+                _ => "policy asked for none",
+            };
+            self.page.link("approval", "-", "not needed", decision.edge, why);
         }
         match &answer.grant {
             Some(grant) => self.grant(grant),
@@ -228,10 +234,12 @@ impl Sheet<'_> {
         };
         let mut note = grant.how.clone();
         if grant.relation.is_some() {
-            if grant.scopes.len() > 1 {
-                note.push_str(&format!("; {}", grant.scopes.join(", ")));
+            if let Some(at) = &grant.resource {
+                note = format!("at {}; {note}", at.uri);
             }
-            note.push_str(&grant.resource.as_ref().map(|at| format!("; at {}", at.uri)).unwrap_or_default());
+            if grant.scopes.len() > 1 {
+                note = format!("{}; {note}", grant.scopes.join(", "));
+            }
         }
         self.page.link("grant", &value, kind, grant.edge, &note);
         self.records(&grant.records);

@@ -66,7 +66,7 @@ fn unfit_approvals_do_not_count() {
         &explained(&terms(json!({ "answer": "approved", "by": bob(), "expires": at("10:00") }))),
         "had ended",
     );
-    not_counting(&explained(&changed(APPROVAL, json!({ "request": id(55) }))), "another request");
+    not_counting(&explained(&changed(APPROVAL, json!({ "request": id(55) }))), "something else");
 }
 
 #[test]
@@ -211,7 +211,8 @@ fn a_step_up_that_deed_recorded_needs_no_grant() {
     );
     let answer = explained(&[action, approval("deed"), done("10:24")]);
     not_counting(&answer, "only after the action");
-    assert_eq!(rules(&answer), ["approval-after-act"]);
+    assert_eq!(answer.verdict.class, Class::ControlFailure);
+    assert_eq!(rules(&answer), ["done-although-denied", "approval-after-act"]);
 }
 
 #[test]

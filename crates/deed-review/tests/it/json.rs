@@ -105,6 +105,7 @@ fn everything_known() {
         json!({
             "status": "success", "code": null, "duration_ms": 182, "time": "2026-11-01T10:20:00.000000Z",
             "compensates": null, "retry_of": null, "edge": "asserted", "how": "postgres:orders-1", "records": [id(ACTION)],
+            "undone_by": [], "retried_by": [],
             "said": [{ "id": id(ACTION), "time": "2026-11-01T10:20:00.000000Z", "status": "success", "code": null }],
         })
     );

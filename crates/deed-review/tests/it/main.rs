@@ -12,4 +12,5 @@ mod scope;
 mod store;
 mod story;
 mod text;
+mod tokens;
 mod traces;

@@ -105,11 +105,49 @@ fn tells_programs_what_it_played() {
     assert_eq!(delegated["initiator"]["key"], "oidc:idp.example/ann");
     assert_eq!(delegated["executor"]["key"], "agent:clerk");
     assert_eq!(delegated["chain"][0]["principal"]["key"], "agent:assistant");
+    // By the tokens that Deed issued, up to what Ann showed; named as the inventory names them.
+    assert_eq!(
+        (&delegated["initiator"]["name"], &delegated["initiator"]["principal"]),
+        (&"Ann Meyer".into(), &"human:ann".into())
+    );
+    assert_eq!(
+        (&delegated["executor"]["edge"], &delegated["executor"]["owner"]),
+        (&"proven".into(), &"human:bob".into())
+    );
+    assert_eq!(
+        (&delegated["chain"][0]["edge"], &delegated["chain"][0]["how"].is_string()),
+        (&"proven".into(), &true)
+    );
+    let grant = &delegated["grant"];
+    assert_eq!(
+        (&grant["kind"], &grant["relation"], &grant["edge"]),
+        (&"credential".into(), &"hand_off".into(), &"proven".into())
+    );
+    assert_eq!(grant["id"], delegated["credential"]["jti"]);
+    assert_eq!(grant["by"]["key"], "agent:assistant");
+    let parents: Vec<_> =
+        grant["parents"].as_array().unwrap().iter().map(|parent| &parent["subject"]["key"]).collect();
+    assert_eq!(parents, ["agent:assistant", "oidc:idp.example/ann"]);
+    assert_eq!(
+        (&delegated["verdict"]["class"], &delegated["verdict"]["authority"]["value"]),
+        (&"authorised".into(), &"approved".into())
+    );
+    assert!(
+        delegated["verdict"]["authority"]["reasons"][0].as_str().unwrap().contains("policy `"),
+        "{delegated}"
+    );
     assert_eq!(explained("restricted")["outcome"]["code"], "masked_2");
     let approvals = explained("step-up")["approvals"].clone();
     assert_eq!((&approvals[0]["by"]["key"], &approvals[0]["counts"]), (&"human:bob".into(), &true.into()));
     assert_eq!(explained("changed-tool")["outcome"]["status"], "denied");
-    assert!(explained("release")["outcome"]["compensates"].is_string());
+    assert_eq!(explained("changed-tool")["verdict"]["class"], "unverified");
+    let rollback = explained("release");
+    let undone = rollback["outcome"]["compensates"].as_str().unwrap();
+    let release = home.run(["explain", "--json", "--data", data.to_str().unwrap(), undone]).good().json();
+    assert_eq!(release["outcome"]["undone_by"][0]["action"], rollback["action"]["id"]);
+    assert_eq!(release["outcome"]["undone_by"][0]["edge"], "proven");
+    let text = home.run(["explain", "--data", data.to_str().unwrap(), undone]).good().out;
+    assert!(text.contains("undone") && text.contains(rollback["action"]["id"].as_str().unwrap()), "{text}");
     // Policies can be edited and published there.
     let policies = data.join("policies");
     home.run(["policy", "publish", "--data", data.to_str().unwrap(), policies.to_str().unwrap()]).good();

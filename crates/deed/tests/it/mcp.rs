@@ -124,6 +124,26 @@ fn a_call_is_explained_minutes_later() {
     assert_eq!(explained["executor"]["key"], "agent:release-bot");
     assert_eq!(explained["decision"]["policies"], json!(["starter"]));
     assert_eq!(explained["decision"]["effect"], "allow");
+    // A claim, and no policy: nothing is made of either.
+    assert_eq!(
+        (&explained["executor"]["edge"], &explained["verdict"]["class"]),
+        (&"asserted".into(), &"unverified".into())
+    );
+    assert!(
+        explained["verdict"]["authority"]["reasons"][0].as_str().unwrap().contains("starter"),
+        "{explained}"
+    );
+    // Whom the inventory knows goes by its name there, at once and without a new record.
+    home.write(
+        "store/inventory.toml",
+        "[[principal]]\ntype = \"human\"\nkey = \"ann\"\nname = \"Ann Meyer\"\naliases = [\"human:ann\"]\n",
+    );
+    let asked =
+        home.run(["explain", row["id"].as_str().unwrap(), "--json"]).good().json()["initiator"].clone();
+    assert_eq!(
+        (&asked["key"], &asked["name"], &asked["principal"]),
+        (&"human:ann".into(), &"Ann Meyer".into(), &"ann".into())
+    );
     home.run(["verify"]).good();
 }
 
@@ -164,6 +184,11 @@ fn one_edit_of_a_policy_file_and_the_call_is_denied() {
     assert_eq!(replayed["same"], true);
     let explained = home.run(["explain", row["id"].as_str().unwrap(), "--json"]).good().json();
     assert_eq!(explained["decision"]["policy_set"], published["policy_set"]);
+    assert!(
+        explained["verdict"]["authority"]["reasons"][0].as_str().unwrap().contains("`no-wipe` denied it")
+    );
+    let text = home.run(["explain", row["id"].as_str().unwrap()]).good().out;
+    assert!(text.contains("REFUSED: it was denied, and it was not done"), "{text}");
     let doctor = home.run(["doctor"]).good().out;
     assert!(doctor.contains("2 policies in force"), "{doctor}");
 }
