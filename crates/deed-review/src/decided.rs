@@ -1,6 +1,6 @@
 //! What was decided, and whether the decision by itself gives the right to act.
 
-use deed_record::{Basis, Decision, Ruling};
+use deed_record::{Basis, Decision, Kind, Ruling};
 
 use crate::{
     case::{Case, Rec},
@@ -93,6 +93,15 @@ impl<'c> Decided<'c> {
 
     /// Why a decision to allow gives no right by itself, given how well `executor` is known.
     pub(crate) fn why_no_right(&self, executor: Edge) -> Option<String> {
+        if let Some((rec, decision)) = self.last()
+            && decision.effect == Ruling::Allow
+            && let Some(asker) = asked_by(rec)
+        {
+            let policies = policies(decision);
+            return Some(format!(
+                "{policies} allowed it; that `{asker}` kept to it, and who acted, is its own word"
+            ));
+        }
         let decision = self.enforced().filter(|decision| decision.effect == Ruling::Allow)?;
         if !self.allows() {
             return Some(
@@ -104,6 +113,12 @@ impl<'c> Decided<'c> {
             format!("{} allowed it to whoever it was said to be: who acted is not proven", policies(decision))
         })
     }
+}
+
+/// The application that asked Deed for the decision in `rec`, and enforces it by itself (AuthZEN).
+pub(crate) fn asked_by<'r>(rec: &'r Rec<'_>) -> Option<&'r str> {
+    // No sender of another kind has a name with a colon.
+    rec.is.submitter.strip_prefix("deed:authzen/").filter(|_| rec.is.kind == Kind::Intent)
 }
 
 fn is_starter(decision: &Decision<'_>) -> bool {

@@ -245,6 +245,11 @@ impl<'c> Links<'c> {
                 (Class::ControlFailure, "it was to wait for a human, and was done without an approval")
             }
             (Some(false), false) => (Class::Unverified, "it was denied, and it was not done"),
+            (Some(false), true)
+                if self.rights.answers.iter().any(|answer| answer.worth == Worth::Refused) =>
+            {
+                (Class::Unverified, "a human refused it, and it was not done")
+            }
             (Some(false), true) => (Class::Unverified, "no human approved it, and it was not done"),
             (None, false) => {
                 (Class::Unverified, "it was denied; whether it was done all the same is not known")

@@ -8,6 +8,7 @@ use crate::{
     approvals::{Answered, Worth},
     authority::Asked,
     case::{Case, Rec},
+    decided::asked_by,
     explanation::{
         Action, Again, Approval, Artifact, Credential, Decision, Ending, Executor, Hop, Initiator, Later,
         LifecycleEvent, Outcome, Request, Resource, Source, Tool,
@@ -253,8 +254,14 @@ pub(crate) fn decision(links: &Links<'_>) -> Option<Decision> {
             policies: list(&then.policies),
             record: rec.is.id,
         }),
-        edge: if rec.is.basis == Basis::Enforced { Edge::Proven } else { Edge::Asserted },
-        how: rec.said_by(),
+        edge: match rec.is.basis == Basis::Enforced || asked_by(rec).is_some() {
+            true => Edge::Proven,
+            false => Edge::Asserted,
+        },
+        how: match asked_by(rec) {
+            Some(asker) => format!("Deed, asked by {asker}, which enforces by itself"),
+            None => rec.said_by(),
+        },
         records: ids(std::iter::once(rec).chain(then.map(|(rec, _)| rec))),
     })
 }

@@ -247,6 +247,9 @@ fn what_was_only_claimed_gets_no_right_from_a_policy() {
     let reported = but(ACTION, json!({ "basis": "reported", "submitter": "deed:authzen/shop" }));
     let answer = explained(&reported);
     assert_eq!(answer.verdict.class, Class::Unverified, "{:?}", answer.verdict);
+    assert!(reason(&answer).contains("`shop` kept to it"), "{}", reason(&answer));
+    let decision = answer.decision.expect("decided");
+    assert_eq!((decision.edge, decision.how.contains("asked by shop")), (Edge::Proven, true));
 }
 
 #[test]
