@@ -117,7 +117,7 @@ impl<'c> Decided<'c> {
 
 /// The application that asked Deed for the decision in `rec`, and enforces it by itself (AuthZEN).
 pub(crate) fn asked_by<'r>(rec: &'r Rec<'_>) -> Option<&'r str> {
-    // No sender of another kind has a name with a colon.
+    // Nobody else may have a name that begins with `deed:`.
     rec.is.submitter.strip_prefix("deed:authzen/").filter(|_| rec.is.kind == Kind::Intent)
 }
 

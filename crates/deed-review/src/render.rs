@@ -8,6 +8,7 @@
 mod explain;
 mod page;
 mod phrases;
+mod rights;
 mod rows;
 mod text;
 mod trace;

@@ -15,7 +15,7 @@ use crate::{
     traces::agent,
 };
 
-fn expect(name: &str, text: &str) {
+pub(crate) fn expect(name: &str, text: &str) {
     for line in text.lines() {
         assert!(line.chars().count() <= WIDTH, "too wide: {line}");
     }

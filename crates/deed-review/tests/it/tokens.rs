@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     store::{Store, at, id, record, with},
     story::{ACTION, bob},
+    text::expect,
 };
 
 const SIGN_IN: &str = "sha256:24817e35767a2803c7c821e1f904c194fe72cbe83ac5e029120e6c3e3ecd957d";
@@ -146,6 +147,13 @@ fn a_policy_that_allowed_it_is_the_right_and_is_named() {
         assert!(reason(&answer).contains(word), "{}", reason(&answer));
     }
     assert!(verdict.scope.reasons[0].contains("`writers`"), "{:?}", verdict.scope);
+}
+
+#[test]
+fn the_screen_has_the_whole_chain() {
+    let mut store = Store::of(&call());
+    store.declare("Ann Meyer", &["human:ann", "oidc:idp.example/ann"]);
+    expect("explain-token", &render::explain(&store.explain(ACTION), Style::default()));
 }
 
 #[test]
