@@ -5,8 +5,8 @@
 //! Neither `how` nor any reason holds a name that can be erased.
 
 use deed_record::{
-    Account, Answer, Basis, Change, Kind, PrincipalType, Pseudonym, RecordId, Ruling, SpanId, Status,
-    StepType, Timestamp, TraceId,
+    Account, Basis, Kind, PrincipalType, Pseudonym, RecordId, Ruling, SpanId, Status, StepType, Timestamp,
+    TraceId,
 };
 use serde::{Deserialize, Serialize};
 

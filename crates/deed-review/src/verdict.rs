@@ -13,9 +13,9 @@ use crate::{
     explanation::{Part, Verdict},
     outcome::Ended,
     scope::{Reach, matches},
-    warrant::{Warrant, not_asked},
+    warrant::Warrant,
     who::People,
-    words::{Attribution, Authority, Class, Edge, Scope, moment},
+    words::{Attribution, Authority, Edge, moment},
 };
 
 /// Everything that a verdict is made from.
