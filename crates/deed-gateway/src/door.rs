@@ -14,6 +14,7 @@ use crate::{
     allowance::Allowance,
     intent::{Intent, Place, Refused, Who},
     method::{PROMPT_GET, RESOURCE_READ, TOOL_CALL},
+    onward::Onward,
     recorder::Unavailable,
     trace::{self, Claimed},
 };
@@ -37,6 +38,8 @@ pub struct Caller {
     pub task: Option<String>,
     /// What it allows beside its scope.
     pub allowance: Allowance,
+    /// What the server behind is shown for it.
+    pub onward: Onward,
 }
 
 impl Caller {
@@ -156,7 +159,9 @@ impl Door {
         let definition =
             name.as_deref().filter(|_| method == TOOL_CALL).and_then(|name| self.definition(name));
         let uri = named.uri.filter(|_| method.starts_with("resources/"));
-        let refused = self.caller.allowance.refuses(method, name.as_deref().or(uri.as_deref()));
+        let withheld = self.caller.onward.withheld().cloned();
+        let refused =
+            withheld.or_else(|| self.caller.allowance.refuses(method, name.as_deref().or(uri.as_deref())));
         Ok(Intent {
             name: name.map(|name| name.to_string()),
             uri: uri.map(|uri| uri.to_string()),
@@ -166,6 +171,7 @@ impl Door {
             credential: self.caller.credential.clone(),
             grant: self.caller.grant,
             lineage: self.caller.lineage.clone(),
+            upstream: self.caller.onward.id().map(str::to_owned),
             refused,
             ..Intent::bare(fresh_id()?, &self.server, method, self.place(params)?)
         })
@@ -191,7 +197,7 @@ impl Door {
         method: &str,
         params: Option<&RawValue>,
     ) -> Result<Intent, Unavailable> {
-        let mut intent = self.intent(method, params)?;
+        let mut intent = Intent { upstream: None, ..self.intent(method, params)? };
         intent.place.executor = Who {
             kind: PrincipalType::Workload,
             key: Some(format!("mcp:{}", self.server)),

@@ -44,6 +44,9 @@ pub struct Intent {
     /// Names of all credentials that the shown one was derived from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lineage: Vec<String>,
+    /// Id of the token that the server is shown for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
     /// The application that asks and enforces by itself, where Deed does not stand in the way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reported_by: Option<String>,
@@ -106,6 +109,7 @@ impl Intent {
             credential: None,
             grant: None,
             lineage: Vec::new(),
+            upstream: None,
             reported_by: None,
             run: None,
             place,

@@ -27,6 +27,7 @@ mod listing;
 mod mask;
 mod message;
 mod method;
+mod onward;
 mod point;
 mod recorder;
 mod refusal;
@@ -46,6 +47,7 @@ pub use door::{Caller, Door};
 pub use intent::Suspension;
 pub use intent::{Answer, Conclusion, Intent, Listed, Listing, Missed, Place, Refused, Shown, Who};
 pub use message::{Id, Malformed, Message};
+pub use onward::{Onward, UpstreamToken};
 pub use point::{DecisionPoint, InForce, Published, is_ours};
 pub use recorder::{
     INTENTS, LISTINGS, Nowhere, OUTCOMES, RecordedIntent, Recorder, Road, Unavailable, Verdict, WAITS, Wait,

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use deed_policy::{Capture, ENGINE, Obligations, Tier};
 use deed_record::{
-    Artifact, Basis, ChainHop, Change, Decision, Disclosable, Kind, Outcome, Principal, PrincipalType,
+    Artifact, Basis, ChainHop, Change, Credential, Decision, Disclosable, Kind, Outcome, Principal, PrincipalType,
     RecordId, Resource, Ruling, Skeleton, Source, Status, StepType, Submission, TermsSent, Text, Timestamp,
     Tool,
 };
@@ -33,7 +33,6 @@ pub(crate) fn intent(
     record.id = Some(intent.id);
     record.basis = Some(basis(intent));
     record.task = intent.task.as_deref().map(Text::from);
-    record.credential = intent.credential();
     record.grant = intent.grant;
     record.operation = Some(Text::from(intent.operation()));
     record.step_type = step(intent);
@@ -42,6 +41,7 @@ pub(crate) fn intent(
     record.resource =
         intent.uri.as_deref().map(|uri| Resource { classification: None, kind: None, uri: uri.into() });
     record.decision = decision(intent.refused.as_ref(), ruled);
+    record.credential = credential(intent, record.decision.as_ref());
     record.approvals = approval.map(|approval| vec![approval]);
     if let Some(arguments) = &intent.arguments {
         record.disclose.0.push((Text::from("arguments"), whole(arguments)));
@@ -230,6 +230,18 @@ fn decision<'a>(refused: Option<&'a Refused>, ruled: Option<&'a Ruled>) -> Optio
         policies: decided.policies.iter().map(|policy| Text::from(&**policy)).collect(),
         policy_set: Some(Text::from(&**policy_set)),
     })
+}
+
+/// What was shown, and what went onward in its place; of what is denied, nothing does.
+fn credential<'a>(intent: &'a Intent, decision: Option<&Decision<'_>>) -> Option<Credential<'a>> {
+    let is_denied = decision.is_some_and(|decision| decision.effect == Ruling::Deny);
+    let shown = intent.credential();
+    match intent.upstream.as_deref().filter(|_| !is_denied) {
+        Some(upstream) => {
+            Some(Credential { upstream: Some(Text::from(upstream)), ..shown.unwrap_or_default() })
+        }
+        None => shown,
+    }
 }
 
 fn step(intent: &Intent) -> Option<StepType> {

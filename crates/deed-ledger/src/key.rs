@@ -154,8 +154,8 @@ pub(crate) fn each_key<'r>(record: &'r Skeleton<'_>, each: &mut dyn FnMut(Key<'r
 
 fn credential_keys<'r>(tenant: &'r str, credential: &'r Credential<'_>, each: &mut dyn FnMut(Key<'r>)) {
     credential.names().for_each(|name| each(Key::Credential { tenant, name }));
-    if let Some(parent) = &credential.parent {
-        each(Key::Credential { tenant, name: parent });
+    for name in [&credential.parent, &credential.upstream].into_iter().flatten() {
+        each(Key::Credential { tenant, name });
     }
 }
 

@@ -26,7 +26,7 @@ use build::{
 pub const CHUNK: usize = 4096;
 
 /// Version of the table. Parquet of another version is derived again.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// A leaf that is no record, and so cannot be a row. Never skipped in silence.
 #[derive(Debug, thiserror::Error)]
@@ -166,6 +166,8 @@ columns! {
     credential_expires: Time, |row| row.credential.as_ref()?.expires;
     /// Fingerprint, id or jti of the credential it was derived from.
     credential_parent: Shared, |row| row.credential.as_ref()?.parent.as_deref();
+    /// Id or jti of the credential that was shown in its place to the system behind.
+    credential_upstream: Shared, |row| row.credential.as_ref()?.upstream.as_deref();
     /// Scopes it holds.
     credential_scopes: Texts, |row| some(&row.credential.as_ref()?.scopes);
     /// The permission that was used.

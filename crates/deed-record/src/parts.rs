@@ -98,10 +98,13 @@ pub struct Credential<'a> {
     /// `bearer`, `access_key`, `temporary_key`, `jwt-svid`, …
     #[serde(borrow, default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<Text<'a>>,
+    /// What went onward in its place: id or jti of the credential that was shown to the system behind.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<Text<'a>>,
 }
 
 impl Credential<'_> {
-    /// Every name it goes by: fingerprint, the issuer's id, jti.
+    /// Every name it goes by: fingerprint, the issuer's id, jti. What went onward is another one.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         [&self.fingerprint, &self.id, &self.jti].into_iter().flatten().map(|name| &**name)
     }

@@ -441,9 +441,12 @@ impl<'a> PersonalSent<'a> {
 
 fn check_credential(credential: Option<&Credential<'_>>, at: fmt::Arguments<'_>) -> Result<(), RecordError> {
     let Some(credential) = credential else { return Ok(()) };
-    for (name, value) in
-        [("fingerprint", &credential.fingerprint), ("id", &credential.id), ("jti", &credential.jti)]
-    {
+    for (name, value) in [
+        ("fingerprint", &credential.fingerprint),
+        ("id", &credential.id),
+        ("jti", &credential.jti),
+        ("upstream", &credential.upstream),
+    ] {
         if value.as_deref().is_some_and(str::is_empty) {
             return refuse(&format!("{at}.{name}"), "empty; leave it out where nobody knows");
         }

@@ -54,7 +54,11 @@ impl<'c> Lineage<'c> {
             return Lineage { used, levels, edge: Edge::Missing, how, records: Vec::new() };
         };
         if credential.names().next().is_none() {
-            let how = "the record describes a credential but does not say which".to_owned();
+            let how = match credential.upstream {
+                Some(_) => "nobody showed one",
+                None => "the record describes a credential but does not say which",
+            };
+            let how = how.to_owned();
             return Lineage { used, levels, edge: Edge::Missing, how, records: vec![rec] };
         }
         let agreeing =

@@ -171,6 +171,9 @@ pub struct Credential {
     pub parent: Option<String>,
     /// That one, the one before it, and so on.
     pub parents: Vec<String>,
+    /// What was shown in its place to the system behind.
+    #[serde(default)]
+    pub upstream: Option<String>,
     /// What became of it, oldest first.
     pub lifecycle: Vec<LifecycleEvent>,
     /// How well the link is known.

@@ -224,6 +224,7 @@ pub(crate) fn credential(links: &Links<'_>) -> Option<Credential> {
         rotated,
         parent: parents.first().cloned().or_else(|| owned(&used.parent)),
         parents,
+        upstream: owned(&used.upstream),
         lifecycle: claims()
             .map(|claim| LifecycleEvent {
                 time: claim.time(),

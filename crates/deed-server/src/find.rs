@@ -360,7 +360,10 @@ fn may_have_ended(record: &Skeleton<'_>, wanted: Status) -> bool {
 
 /// Whether it was done with that credential, by whoever had a part in it.
 fn uses(record: &Skeleton<'_>, name: &str) -> bool {
-    let own = record.credential.iter().flat_map(|credential| credential.names());
+    let own = record
+        .credential
+        .iter()
+        .flat_map(|credential| credential.names().chain(credential.upstream.as_deref()));
     let hops = record.chain.iter().flatten().filter_map(|hop| hop.credential.as_deref());
     own.chain(hops).any(|known_as| known_as == name)
 }

@@ -10,23 +10,24 @@ use axum::{
     response::Response,
 };
 use deed_gateway::{
-    Allowance, Caller, Who,
+    Allowance, Caller, Onward, Refused, Who,
     http::{Endpoint, Reply, Upstream},
 };
 use deed_record::PrincipalType;
+use deed_token::{Comer, ExchangeError, principal::Hop};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
 
 use crate::{
     api::Named,
     app::App,
-    auth::{Admission, Caller as Admitted},
+    auth::{Admission, Caller as AtGate},
     body::Received,
     engine::Engine,
     force::TENANT,
     problem::{self, Kind, Problem},
     settings::{McpServer, Right},
     strangers::Strangers,
-    tokens::{Challenge, Presented, Tokens},
+    tokens::{Challenge, Kept, NotShown, Presented, Tokens},
 };
 
 /// The MCP servers of this gateway.
@@ -40,6 +41,17 @@ struct Served {
     /// Who comes, where no token says so.
     caller: Caller,
     requires_token: Option<bool>,
+    /// The tokens that it is shown, one for each caller.
+    shown: Option<Kept>,
+}
+
+/// Somebody who is let in.
+struct Admitted {
+    caller: Caller,
+    /// Whose records are made.
+    tenant: String,
+    /// What the server behind may be shown of them; `None` where nobody says who they are.
+    comer: Option<Comer>,
 }
 
 impl Gateway {
@@ -53,7 +65,8 @@ impl Gateway {
         let issuer = settings.token_service.as_ref().map(|tokens| tokens.issuer.clone());
         let home = public.map(|url| url.to_string().trim_end_matches('/').to_owned()).or(issuer);
         let served = |(name, server): (&String, &McpServer)| {
-            let McpServer { url, headers, silence, wait, executor, initiator, require_token } = server;
+            let McpServer { url, headers, silence, wait, executor, initiator, require_token, token } = server;
+            let shown = token.as_ref().map(|token| Kept::new(token.clone(), *wait));
             let headers = headers
                 .iter()
                 .map(|(name, file)| header_of(name, file))
@@ -62,7 +75,7 @@ impl Gateway {
             let endpoint = Endpoint::new(name, upstream, engine.decision_point(), *wait, home.clone());
             let caller =
                 Caller { initiator: initiator.clone(), executor: executor.clone(), ..Caller::default() };
-            Ok((name.clone(), Served { endpoint, caller, requires_token: *require_token }))
+            Ok((name.clone(), Served { endpoint, caller, requires_token: *require_token, shown }))
         };
         let servers = engine.settings().mcp.iter().map(served).collect::<io::Result<_>>()?;
         Ok(Gateway { servers, strangers: Strangers::default() })
@@ -106,12 +119,16 @@ pub(crate) async fn take(
         return Err(Problem::new(Kind::NotFound, why));
     };
     let (parts, body) = request.into_parts();
-    let (caller, tenant) = match served.admit(&app, &server, &parts).await {
+    let Admitted { mut caller, tenant, comer } = match served.admit(&app, &server, &parts).await {
         Ok(admitted) => admitted,
         Err(refusal) => return Ok(served.turn_away(&app, refusal).await.map(Body::new)),
     };
     let received = Received::read(&app, &parts.headers, body).await?;
     let body = received.plain()?;
+    caller.onward = match served.onward(&app, &server, &caller, comer).await {
+        Ok(onward) => onward,
+        Err(refusal) => return Ok(served.turn_away(&app, refusal.into()).await.map(Body::new)),
+    };
     let request = http::Request::from_parts(parts, body.into());
     Ok(served.endpoint.take(caller, &tenant, request).await.map(Body::new))
 }
@@ -128,7 +145,7 @@ struct TurnedAway {
 
 impl Served {
     /// Who comes, and whose records are made.
-    async fn admit(&self, app: &App, server: &str, parts: &Parts) -> Result<(Caller, String), TurnedAway> {
+    async fn admit(&self, app: &App, server: &str, parts: &Parts) -> Result<Admitted, TurnedAway> {
         let admitted = match parts.extensions.get::<Admission>() {
             Some(Admission(admitted)) => admitted.clone(),
             // INVARIANT: every listener asks the gate first (`serve::connection`).
@@ -155,7 +172,7 @@ impl Served {
     }
 
     /// Whoever needs no token, or has one of the settings.
-    fn of_gate(&self, admitted: &Admitted) -> Result<(Caller, String), Problem> {
+    fn of_gate(&self, admitted: &AtGate) -> Result<Admitted, Problem> {
         admitted.require(Right::Mcp)?;
         let mut caller = self.caller.clone();
         if let Some(name) = admitted.token_name() {
@@ -167,7 +184,9 @@ impl Served {
                 instance: None,
             });
         }
-        Ok((caller, admitted.tenant().unwrap_or(TENANT).to_owned()))
+        let tenant = admitted.tenant().unwrap_or(TENANT).to_owned();
+        let comer = comer_of(&caller, &tenant);
+        Ok(Admitted { caller, tenant, comer })
     }
 
     /// Whoever shows a token that was issued for this server: it says who acts, and for whom.
@@ -176,16 +195,46 @@ impl Served {
         tokens: &Arc<Tokens>,
         server: &str,
         parts: &Parts,
-    ) -> Result<(Caller, String), Challenge> {
+    ) -> Result<Admitted, Challenge> {
         let resource = tokens.resource_of(server);
         let presented = tokens.verify(&parts.headers, &parts.method, &resource, &resource).await?;
         let Presented {
-            initiator, executor, chain, credential, grant, lineage, task, details, tenant, ..
+            initiator, executor, chain, credential, grant, lineage, task, details, tenant, comer, ..
         } = presented;
         let details = serde_json::to_value(&details).unwrap_or_default();
         let allowance = Allowance::of(&details, &resource);
         let (executor, credential) = (Some(executor), Some(credential));
-        Ok((Caller { initiator, executor, chain, credential, grant, lineage, task, allowance }, tenant))
+        let onward = Onward::Nothing;
+        let caller =
+            Caller { initiator, executor, chain, credential, grant, lineage, task, allowance, onward };
+        Ok(Admitted { caller, tenant, comer: Some(comer) })
+    }
+
+    /// What the server behind is shown for `caller`, where it takes tokens. Where none can be had, what the caller asks
+    /// for is refused as everything is that cannot be done, and recorded.
+    async fn onward(
+        &self,
+        app: &App,
+        server: &str,
+        caller: &Caller,
+        comer: Option<Comer>,
+    ) -> Result<Onward, Challenge> {
+        let (Some(kept), Some(tokens)) = (&self.shown, app.engine.tokens()) else {
+            return Ok(Onward::Nothing);
+        };
+        let withheld = |why: String| Onward::Withheld(Refused { code: "no_upstream_token".into(), why });
+        let Some(comer) = comer else {
+            let why = format!("the server takes a token, and nobody says whose: show one, or set `as` in `[mcp.{server}]`");
+            return Ok(withheld(why));
+        };
+        match tokens.show(kept, comer).await {
+            Ok(token) => Ok(Onward::Token(token)),
+            Err(NotShown::Refused(ExchangeError::Nothing)) if caller.credential.is_some() => {
+                Err(Challenge::scope(&tokens.resource_of(server), &kept.scope()))
+            }
+            Err(NotShown::Refused(error)) => Ok(withheld(format!("no token for the server: {error}"))),
+            Err(NotShown::Unavailable(why)) => Ok(withheld(format!("no token for the server: {why}"))),
+        }
     }
 
     /// Whoever is not let in is recorded too, and knows nothing more afterwards.
@@ -198,6 +247,16 @@ impl Served {
         reply.headers_mut().extend(headers);
         reply
     }
+}
+
+/// What the server behind may be shown of whoever shows no token of an issuer: who they are, as the settings say.
+fn comer_of(caller: &Caller, tenant: &str) -> Option<Comer> {
+    let hop = |who: &Who| Some(Hop { key: who.key.clone()?, kind: who.kind });
+    let executor = hop(caller.executor.as_ref()?)?;
+    Some(match caller.initiator.as_ref().and_then(hop) {
+        Some(initiator) => Comer::other(initiator, vec![executor], tenant),
+        None => Comer::other(executor, Vec::new(), tenant),
+    })
 }
 
 impl From<Problem> for TurnedAway {

@@ -237,7 +237,7 @@ impl File {
             listen,
             limits,
             tokens,
-            mcp: mcp::check(self.mcp)?,
+            mcp: mcp::check(self.mcp, token_service.as_ref().map(|tokens| &*tokens.issuer))?,
             token_service,
             approvals: approvals::check(self.approvals)?,
             spool: spool::check(self.spool)?,

@@ -12,7 +12,8 @@
 //! 3. The record is durable before anything leaves (INVARIANT D1). Then `book` knows the token, and only then does
 //!    the client have it. What cannot be recorded is not issued; what is refused is recorded too.
 //!
-//! `clients` does the same for revocation and introspection, `resource` for whoever is shown a token.
+//! `clients` does the same for revocation and introspection, `resource` for whoever is shown a token, `upstream` for
+//! what servers behind the gateway are shown instead.
 
 mod book;
 mod clients;
@@ -26,6 +27,7 @@ mod stops;
 #[cfg(test)]
 mod tests;
 mod trusted;
+mod upstream;
 
 use std::{
     path::Path,
@@ -47,6 +49,7 @@ use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 pub(crate) use self::clients::Asking;
 pub(crate) use self::exchange::Reply;
 pub(crate) use self::resource::{Challenge, Presented};
+pub(crate) use self::upstream::{Kept, NotShown};
 pub use self::signing::SigningError;
 use self::{book::Book, peek::Peeked, signing::Signing, stops::Stops, trusted::Trusted};
 use crate::{settings::TokenSettings, strangers::Strangers};

@@ -33,7 +33,7 @@ use crate::{
     verify::{Actor, Source, Subject, TokenType},
 };
 
-/// What may be issued. Made by [`exchange`] alone.
+/// What may be issued. Made by [`exchange`] and [`upstream`](crate::upstream()) alone.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Grant {
     terms: Terms,
@@ -41,6 +41,10 @@ pub struct Grant {
 }
 
 impl Grant {
+    pub(crate) fn new(terms: Terms, credentials: Vec<Fingerprint>) -> Self {
+        Grant { terms, credentials }
+    }
+
     /// What the token will say.
     pub fn terms(&self) -> &Terms {
         &self.terms
@@ -68,7 +72,7 @@ impl Grant {
         };
         match terms.relation {
             Relation::Renewal => Event::Renewed(issued),
-            Relation::Root | Relation::HandOff => Event::Issued(issued),
+            Relation::Root | Relation::HandOff | Relation::Upstream => Event::Issued(issued),
         }
     }
 
@@ -171,11 +175,15 @@ pub fn exchange(
     if subject.own().is_some_and(|own| !terms.is_within(own.terms())) {
         return Err(ExchangeError::Wider);
     }
-    Ok(Grant { terms, credentials: vec![subject.fingerprint(), actor.credential] })
+    Ok(Grant::new(terms, vec![subject.fingerprint(), actor.credential]))
 }
 
 /// Whether subject and actor may be seen together at all.
 pub(crate) fn admit(subject: &Subject, actor: &Actor, state: &State) -> Result<(), ExchangeError> {
+    // INVARIANT D7: what a system behind was shown is good for nothing else.
+    if subject.own().is_some_and(|own| own.terms().relation == Relation::Upstream) {
+        return Err(ExchangeError::NotHanded);
+    }
     if subject.tenant() != actor.principal.tenant {
         return Err(ExchangeError::Tenant);
     }

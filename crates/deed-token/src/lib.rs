@@ -10,6 +10,7 @@
 //! | [`state`], [`introspect`] | what holds: revocation, suspension, RFC 7662, RFC 7009 |
 //! | [`record`] | what is sealed about all of it |
 //! | [`metadata`], [`form`] | RFC 8414, RFC 9728; how requests are written |
+//! | [`upstream`](mod@upstream) | tokens for the systems behind Deed |
 //! | [`txn`] | transaction tokens, a draft, where the policy turns them on |
 //!
 //! Everything here is pure: no I/O, no clock, no async. Times, keys and fresh ids come in as arguments;
@@ -86,6 +87,7 @@ pub mod terms;
 mod text;
 pub mod trust;
 pub mod txn;
+pub mod upstream;
 pub mod verify;
 
 pub use claims::{MOST_LEEWAY, MayAct};
@@ -109,6 +111,7 @@ pub use terms::Terms;
 pub use text::{Fingerprint, Secret};
 pub use trust::{Agent, OidcIssuer, Trust, TrustDomain};
 pub use txn::transaction;
+pub use upstream::{Comer, Upstream, upstream};
 pub use verify::{Actor, Subject, TokenType, Workload};
 
 /// Whole seconds since the epoch, as JWTs count them (RFC 7519, NumericDate). What expires at a whole

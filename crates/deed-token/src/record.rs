@@ -24,7 +24,7 @@ impl Grant {
         let terms = self.terms();
         let change = match terms.relation {
             Relation::Renewal => Change::Renewed,
-            Relation::Root | Relation::HandOff => Change::Issued,
+            Relation::Root | Relation::HandOff | Relation::Upstream => Change::Issued,
         };
         let mut record = of_token(terms, issuer, change, seconds(terms.issued));
         if let Some(credential) = &mut record.credential {

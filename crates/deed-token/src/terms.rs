@@ -27,6 +27,8 @@ pub enum Relation {
     Renewal,
     /// Another actor has it now.
     HandOff,
+    /// A system behind Deed is shown it instead. See [`crate::upstream`](mod@crate::upstream).
+    Upstream,
 }
 
 /// What a token of Deed says. All times in seconds since the epoch.
@@ -95,15 +97,18 @@ impl Terms {
     /// Whether these terms allow nothing that `parent` does not.
     ///
     /// INVARIANT D7: scope, audience, details, tenant, subject, sender constraint, hops and time. A
-    /// hand-off ends with its parent; a renewal ends with what its parent could be renewed to.
+    /// hand-off ends with its parent; a renewal ends with what its parent could be renewed to. What a system behind
+    /// is shown is for another audience, for Deed itself shows it, and needs no proof of its holder: it can be
+    /// exchanged for nothing.
     pub fn is_within(&self, parent: &Terms) -> bool {
         let end = match self.relation {
-            Relation::HandOff => parent.expires,
+            Relation::HandOff | Relation::Upstream => parent.expires,
             Relation::Renewal | Relation::Root => parent.not_after,
         };
         let hop = usize::from(self.relation == Relation::HandOff);
+        let is_shown_by_deed = self.relation == Relation::Upstream && self.hops == 0;
         self.scope.is_within(&parent.scope)
-            && self.audience.is_subset(&parent.audience)
+            && (is_shown_by_deed || self.audience.is_subset(&parent.audience))
             && self.details.is_within(&parent.details)
             && self.tenant == parent.tenant
             && (&self.subject, self.subject_kind) == (&parent.subject, parent.subject_kind)
@@ -111,7 +116,7 @@ impl Terms {
             && self.not_after <= end
             && usize::from(self.hops) + hop <= usize::from(parent.hops)
             && self.chain.get(hop..) == Some(parent.chain.as_slice())
-            && (parent.bound_to.is_none() || self.bound_to.is_some())
+            && (is_shown_by_deed || parent.bound_to.is_none() || self.bound_to.is_some())
             && self.claimed_act == parent.claimed_act
     }
 

@@ -23,6 +23,8 @@ use crate::{
     refusal,
 };
 
+/// How what is not sent ends, because the caller's token for the server holds no more.
+const WITHHELD: &str = "upstream_token";
 /// The method that begins a session (MCP 2025-11-25).
 const INITIALIZE: &str = "initialize";
 
@@ -78,7 +80,7 @@ impl Exchange<'_> {
         }
         let mut asked = match step_up::came_again(params).filter(|_| self.is_modern) {
             Some(came) => match self.came_again(came, &id, method, params).await {
-                Some(held) => Asked::Held(held),
+                Some(held) => self.taken_up(held).await,
                 None => return,
             },
             None => match self.guard.ask(text, &id, method, params).await {
@@ -166,6 +168,22 @@ impl Exchange<'_> {
         Some(Box::new(Held { text, id: id.clone(), intent, answer }))
     }
 
+    /// What becomes of a call that was held. Where the server is shown another token by now, it is asked for anew: its
+    /// record names the earlier one. An approval that came meanwhile is good for it.
+    async fn taken_up(&self, held: Box<Held>) -> Asked {
+        if held.intent.upstream.as_deref() == self.guard.door.caller().onward.id() {
+            return Asked::Held(held);
+        }
+        let Held { text, id, intent, .. } = *held;
+        let params = match Message::read(text.as_bytes()) {
+            Ok(Message::Request { params, .. }) => params,
+            _ => None,
+        };
+        let asked = self.guard.ask(&text, &id, &intent.method, params).await;
+        self.guard.end(&Pending::new(intent), Status::Cancelled, Some("asked_again".into()), None).await;
+        asked
+    }
+
     /// Waits for a human. Whoever leaves meanwhile wants it no longer.
     async fn wait(&mut self, held: Held) -> Option<Asked> {
         let pending = Pending::new(held.intent.clone());
@@ -188,7 +206,8 @@ impl Exchange<'_> {
         headers::trace(&mut headers, place.trace_id, place.span_id);
         self.calls.begin(id.clone(), pending);
         let permit = Permit::Recorded(recorded);
-        let sent = self.endpoint.upstream.send(permit, Method::POST, headers, text.into());
+        let onward = self.guard.door.caller().onward.clone();
+        let sent = self.endpoint.upstream.send(permit, &onward, Method::POST, headers, text.into());
         // Whoever of 2026-07-28 closes the connection cancels; before, that meant nothing.
         let answer = tokio::select! {
             answer = sent => Some(answer),
@@ -226,6 +245,7 @@ impl Exchange<'_> {
         let (status, code, text) = match why {
             NoAnswer::Unreachable => (Status::Failure, "unreachable", "the server cannot be reached"),
             NoAnswer::Broken(code) => (Status::Unknown, code, "the server gave no answer"),
+            NoAnswer::Withheld => (Status::Denied, WITHHELD, "the token for the server holds no more"),
         };
         if let Some(pending) = self.calls.take(id) {
             self.guard.end(&pending, status, Some(code.into()), None).await;
@@ -267,7 +287,8 @@ impl Exchange<'_> {
     pub(super) async fn open_stream(mut self) {
         let Some((pending, recorded)) = self.plainly(Method::GET).await else { return };
         let permit = Permit::Recorded(recorded);
-        let sent = self.endpoint.upstream.send(permit, Method::GET, self.onward(), Bytes::new());
+        let onward = self.guard.door.caller().onward.clone();
+        let sent = self.endpoint.upstream.send(permit, &onward, Method::GET, self.onward(), Bytes::new());
         let answer = tokio::select! {
             answer = sent => answer,
             () = self.listener.gone() => Err(NoAnswer::Broken("client")),
@@ -282,7 +303,8 @@ impl Exchange<'_> {
     pub(super) async fn end_session(mut self) {
         let Some((pending, recorded)) = self.plainly(Method::DELETE).await else { return };
         let permit = Permit::Recorded(recorded);
-        let sent = self.endpoint.upstream.send(permit, Method::DELETE, self.onward(), Bytes::new()).await;
+        let onward = &self.guard.door.caller().onward;
+        let sent = self.endpoint.upstream.send(permit, onward, Method::DELETE, self.onward(), Bytes::new()).await;
         match sent {
             Ok(answer) => {
                 if answer.status().is_success()
@@ -316,6 +338,7 @@ impl Exchange<'_> {
             NoAnswer::Unreachable => (Status::Failure, "unreachable"),
             NoAnswer::Broken("client") => (Status::Cancelled, "client"),
             NoAnswer::Broken(code) => (Status::Unknown, code),
+            NoAnswer::Withheld => (Status::Denied, WITHHELD),
         };
         self.guard.end(&pending, status, Some(code.into()), None).await;
         let text = message::error(None, refusal::UPSTREAM, "the server gave no answer", None);
@@ -325,7 +348,8 @@ impl Exchange<'_> {
     /// Sends what asks for nothing.
     async fn pass(&mut self, permit: Permit, method: Method, text: &str) {
         let body = Bytes::copy_from_slice(text.as_bytes());
-        match self.endpoint.upstream.send(permit, method, self.onward(), body).await {
+        let onward = &self.guard.door.caller().onward;
+        match self.endpoint.upstream.send(permit, onward, method, self.onward(), body).await {
             Ok(answer) => self.pass_status_on(None, answer).await,
             Err(_) => {
                 let text = message::error(None, refusal::UPSTREAM, "the server gave no answer", None);

@@ -11,7 +11,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 
-use crate::guard::Permit;
+use crate::{guard::Permit, onward::{Lapsed, Onward}};
 
 /// How long a connection may take to come about.
 const CONNECTING: Duration = Duration::from_secs(10);
@@ -45,6 +45,14 @@ pub(super) enum NoAnswer {
     Unreachable,
     /// The connection broke, or no answer came in time: nobody knows what became of it.
     Broken(&'static str),
+    /// The caller's token there does not hold: it was sent nothing.
+    Withheld,
+}
+
+impl From<Lapsed> for NoAnswer {
+    fn from(_: Lapsed) -> Self {
+        NoAnswer::Withheld
+    }
 }
 
 impl Upstream {
@@ -68,17 +76,22 @@ impl Upstream {
         Ok(Upstream { url, headers, client, patience })
     }
 
-    /// Sends `body` by right of `permit`, which is used up (INVARIANT D1).
+    /// Sends `body` by right of `permit`, which is used up (INVARIANT D1), with what goes `onward` of the caller.
     pub(super) async fn send(
         &self,
         permit: Permit,
+        onward: &Onward,
         method: Method,
         mut headers: HeaderMap,
         body: Bytes,
     ) -> Result<Answer, NoAnswer> {
         permit.use_up();
+        let authorization = onward.authorization()?;
         for (name, value) in &self.headers {
             headers.insert(name.clone(), value.clone());
+        }
+        if let Some(authorization) = authorization {
+            headers.insert(header::AUTHORIZATION, authorization.clone());
         }
         if !body.is_empty() {
             headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));

@@ -11,7 +11,7 @@ use crate::support::{House, MANIFEST, files, put_parquet};
 
 const PACK: u64 = 65_536;
 const FOLDER: &str = "parquet/records";
-const FILE: &str = "parquet/records/000000-000000.v1.parquet";
+const FILE: &str = "parquet/records/000000-000000.v2.parquet";
 
 /// A pack in Parquet, and some leaves more.
 fn one_pack() -> House {

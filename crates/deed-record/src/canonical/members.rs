@@ -118,6 +118,7 @@ members! {
         optional parent,
         filled scopes,
         optional kind as "type",
+        optional upstream,
     }
     Tool<'a> {
         optional digest,

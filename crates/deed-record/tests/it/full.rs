@@ -34,6 +34,7 @@ fn credential() -> Option<Credential<'static>> {
         parent: text("AKIAIOSFODNN7EXAMPLE"),
         scopes: vec!["tickets:read".into(), "tickets:write".into()],
         kind: text("bearer"),
+        upstream: text("0193a704-1004-7abc-8def-001122330004"),
     })
 }
 

@@ -174,6 +174,7 @@ impl Drawn {
             parent: self.maybe(Self::text),
             scopes: self.texts(),
             kind: self.maybe(Self::text),
+            upstream: self.maybe(Self::text),
         }
     }
 

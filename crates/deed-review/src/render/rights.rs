@@ -27,6 +27,9 @@ impl Sheet<'_> {
                 if !with.parents.is_empty() && !is_grant {
                     note.push_str(&format!("; derived from {}", with.parents.join(", from ")));
                 }
+                if let Some(upstream) = &with.upstream {
+                    note.push_str(&format!("; the system behind was shown {upstream}"));
+                }
                 self.page.link("with", value.map_or("-", |name| name), &kind, with.edge, &note);
                 self.records(&with.records);
             }

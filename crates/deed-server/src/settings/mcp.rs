@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use deed_gateway::Who;
+use deed_token::{Scope, Upstream};
 use http::{HeaderName, Uri};
 use serde::Deserialize;
 use toml::Spanned;
@@ -11,6 +12,9 @@ use super::{Wrong, within};
 
 /// How long a server may be silent before its answer is given up, unless said.
 const SILENCE: Duration = Duration::from_secs(300);
+/// Life of a token for a server, in seconds, unless said; and the longest.
+const LIFE: i64 = 300;
+const LONGEST_LIFE: u64 = 3600;
 /// How long a call waits for a human, unless said.
 const WAIT: Duration = Duration::from_secs(45);
 
@@ -31,6 +35,8 @@ pub struct McpServer {
     pub wait: Duration,
     /// Whether nobody comes without a token; `None` asks for one where there is a token service.
     pub require_token: Option<bool>,
+    /// What it is shown for each caller: a token of Deed's own.
+    pub token: Option<Upstream>,
 }
 
 /// As the file has it.
@@ -49,14 +55,26 @@ pub(super) struct McpTable {
     silence_seconds: Option<Spanned<i64>>,
     wait_seconds: Option<Spanned<i64>>,
     require_token: Option<bool>,
+    token: Option<Spanned<UpstreamTable>>,
+}
+
+/// `token` of an MCP server, as the file has it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UpstreamTable {
+    audience: Option<Spanned<String>>,
+    scope: Option<Spanned<String>>,
+    seconds: Option<Spanned<i64>>,
 }
 
 /// Headers that are the protocol's, and nobody's to set.
 const OWN_HEADERS: [&str; 6] =
     ["host", "content-length", "content-type", "connection", "transfer-encoding", "accept"];
 
+/// What the tables say; `issuer` is that of the token service, where there is one.
 pub(super) fn check(
     tables: BTreeMap<Spanned<String>, McpTable>,
+    issuer: Option<&str>,
 ) -> Result<BTreeMap<String, McpServer>, Wrong> {
     let mut servers = BTreeMap::new();
     for (name, table) in tables {
@@ -64,13 +82,13 @@ pub(super) fn check(
             let expected = "the name of an MCP server: expected 1 to 64 letters, digits, `-`, `_` or `.`";
             return Err((name.span().start, expected.into()));
         }
-        servers.insert(name.into_inner(), table.check()?);
+        servers.insert(name.into_inner(), table.check(issuer)?);
     }
     Ok(servers)
 }
 
 impl McpTable {
-    fn check(self) -> Result<McpServer, Wrong> {
+    fn check(self, issuer: Option<&str>) -> Result<McpServer, Wrong> {
         let mut headers = BTreeMap::new();
         if let Some(file) = self.bearer_file {
             headers.insert("authorization".to_owned(), file);
@@ -89,7 +107,16 @@ impl McpTable {
         let seconds = |value, range, default: Duration| {
             Ok::<_, Wrong>(within(value, range)?.map_or(default, Duration::from_secs))
         };
+        let token = match self.token {
+            Some(token) if headers.contains_key("authorization") => {
+                let why = "the server is shown either `token` or what stands in a file, not both";
+                return Err((token.span().start, why.into()));
+            }
+            Some(token) => Some(token.get_ref().check(token.span().start, &self.url, issuer)?),
+            None => None,
+        };
         Ok(McpServer {
+            token,
             url: url(&self.url)?,
             headers,
             executor: self.executor.as_ref().map(who).transpose()?,
@@ -98,6 +125,40 @@ impl McpTable {
             wait: seconds(self.wait_seconds, 0..=3600, WAIT)?,
             require_token: self.require_token,
         })
+    }
+}
+
+impl UpstreamTable {
+    fn check(
+        &self,
+        at: usize,
+        url: &Spanned<String>,
+        issuer: Option<&str>,
+    ) -> Result<Upstream, Wrong> {
+        let Some(issuer) = issuer else {
+            return Err((at, "tokens are issued by the token service: add `[tokens]` with its `issuer`".into()));
+        };
+        let audience = self.audience.as_ref().unwrap_or(url);
+        let text = audience.get_ref();
+        let is_name = (1..=512).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        // INVARIANT D7: what the server is shown must not open a door of Deed.
+        let is_own = text.strip_prefix(issuer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        if !is_name || is_own {
+            let expected = "expected what the server calls itself in `aud`, such as its URL; nothing of this server's own";
+            return Err((audience.span().start, expected.into()));
+        }
+        let scope = match &self.scope {
+            Some(scope) => match Scope::parse(scope.get_ref()).filter(|scope| !scope.is_empty()) {
+                Some(read) => Some(read),
+                None => {
+                    return Err((scope.span().start, "expected scopes (RFC 6749), separated by spaces".into()));
+                }
+            },
+            None => None,
+        };
+        let longest = within(self.seconds.clone(), 1..=LONGEST_LIFE)?;
+        let longest = longest.and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or(LIFE);
+        Ok(Upstream { audience: text.clone(), scope, longest })
     }
 }
 

@@ -7,10 +7,10 @@ use deed_gateway::Who;
 use deed_ledger::now;
 use deed_record::{Credential, PrincipalType, RecordId, Text, Timestamp};
 use deed_token::{
-    Details, ErrorCode, Fingerprint, OwnToken, Scope, Secret, Subject, Terms, TokenType, VerifyError,
+    Comer, Details, ErrorCode, Fingerprint, OwnToken, Scope, Secret, Subject, Terms, TokenType, VerifyError,
     dpop::{ProofError, check_binding},
     metadata::ProtectedResource,
-    principal::oidc_key,
+    principal::{Hop, oidc_key},
     state::Inactive,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -47,6 +47,8 @@ pub(crate) struct Presented {
     pub(crate) lineage: Vec<String>,
     /// When it expires.
     pub(crate) expires: Timestamp,
+    /// What servers behind may be shown of it.
+    pub(crate) comer: Comer,
 }
 
 /// Why a request is not let through, and what its client can do about it (RFC 6750, section 3; RFC 9449,
@@ -88,7 +90,6 @@ impl Challenge {
     }
 
     /// The token holds, but what is asked takes more than it allows: `scope`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "policies say which scope is enough"))]
     pub(crate) fn scope(resource: &str, scope: &str) -> Self {
         let why = format!("it takes the scope `{scope}`");
         let challenge = Challenge::new(resource, StatusCode::FORBIDDEN, "insufficient_scope", why);
@@ -242,6 +243,11 @@ impl Tokens {
         self.book.state().check(&terms.jti, now).map_err(|why| Lapsed::Inactive(why.to_string()))?;
         let mut names = self.book.lineage(&terms.jti);
         names.push(fingerprint.to_string());
+        self.refuse_held(terms, &names)
+    }
+
+    /// Refuses what somebody of the chain is suspended for, or one of the credentials `names`.
+    pub(super) fn refuse_held(&self, terms: &Terms, names: &[String]) -> Result<(), Lapsed> {
         let chain = terms.chain.iter().map(|hop| hop.key.as_str());
         let principals: Vec<&str> = [terms.subject.as_str()].into_iter().chain(chain).collect();
         let names = names.iter().map(String::as_str);
@@ -294,6 +300,7 @@ impl Tokens {
             grant: terms.jti.parse().ok(),
             lineage,
             expires: seconds(terms.expires),
+            comer: Comer::own(own),
         }
     }
 
@@ -316,6 +323,17 @@ impl Tokens {
             (_, _) => (None, person),
         };
         let scope = subject.scope();
+        let hops = subject.chain().iter().cloned();
+        let actor = executor.key.clone().filter(|_| initiator.is_some());
+        let actors = actor.map(|key| Hop { key, kind: executor.kind }).into_iter().chain(hops).collect();
+        let first = initiator.as_ref().unwrap_or(&executor);
+        let first = Hop { key: first.key.clone().unwrap_or_default(), kind: first.kind };
+        let comer = Comer::other(first, actors, subject.tenant()).showing(
+            subject.fingerprint(),
+            scope.clone(),
+            subject.details(),
+            subject.expires(),
+        );
         let credential = Credential {
             expires: Some(seconds(subject.expires())),
             fingerprint: Some(fingerprint.as_str().into()),
@@ -336,6 +354,7 @@ impl Tokens {
             grant: None,
             lineage: vec![fingerprint],
             expires: seconds(subject.expires()),
+            comer,
         }
     }
 }

@@ -78,6 +78,7 @@ fn server(url: &str) -> McpServer {
         silence: Duration::from_secs(20),
         wait: Duration::ZERO,
         require_token: None,
+        token: None,
     }
 }
 
