@@ -6,9 +6,9 @@ use std::borrow::Cow;
 
 use deed_policy::{Capture, ENGINE, Obligations, Tier};
 use deed_record::{
-    Artifact, Basis, ChainHop, Change, Credential, Decision, Disclosable, Kind, Outcome, Principal, PrincipalType,
-    RecordId, Resource, Ruling, Skeleton, Source, Status, StepType, Submission, TermsSent, Text, Timestamp,
-    Tool,
+    Artifact, Basis, ChainHop, Change, Credential, Decision, Disclosable, Kind, Outcome, Principal,
+    PrincipalType, RecordId, Resource, Ruling, Skeleton, Source, Status, StepType, Submission, TermsSent,
+    Text, Timestamp, Tool,
 };
 use deed_seal::hash::Hash;
 use serde_json::value::RawValue;

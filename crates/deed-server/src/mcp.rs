@@ -127,7 +127,7 @@ pub(crate) async fn take(
     let body = received.plain()?;
     caller.onward = match served.onward(&app, &server, &caller, comer).await {
         Ok(onward) => onward,
-        Err(refusal) => return Ok(served.turn_away(&app, refusal.into()).await.map(Body::new)),
+        Err(refusal) => return Ok(served.refuse(caller, &tenant, refusal.into()).await.map(Body::new)),
     };
     let request = http::Request::from_parts(parts, body.into());
     Ok(served.endpoint.take(caller, &tenant, request).await.map(Body::new))
@@ -199,7 +199,17 @@ impl Served {
         let resource = tokens.resource_of(server);
         let presented = tokens.verify(&parts.headers, &parts.method, &resource, &resource).await?;
         let Presented {
-            initiator, executor, chain, credential, grant, lineage, task, details, tenant, comer, ..
+            initiator,
+            executor,
+            chain,
+            credential,
+            grant,
+            lineage,
+            task,
+            details,
+            tenant,
+            comer,
+            ..
         } = presented;
         let details = serde_json::to_value(&details).unwrap_or_default();
         let allowance = Allowance::of(&details, &resource);
@@ -224,7 +234,9 @@ impl Served {
         };
         let withheld = |why: String| Onward::Withheld(Refused { code: "no_upstream_token".into(), why });
         let Some(comer) = comer else {
-            let why = format!("the server takes a token, and nobody says whose: show one, or set `as` in `[mcp.{server}]`");
+            let why = format!(
+                "the server takes a token, and nobody says whose: show one, or set `as` in `[mcp.{server}]`"
+            );
             return Ok(withheld(why));
         };
         match tokens.show(kept, comer).await {
@@ -239,11 +251,18 @@ impl Served {
 
     /// Whoever is not let in is recorded too, and knows nothing more afterwards.
     async fn turn_away(&self, app: &App, refusal: TurnedAway) -> Reply {
+        if app.gateway.strangers.admit() {
+            return self.refuse(Caller::default(), TENANT, refusal).await;
+        }
+        let mut reply = Endpoint::turn_away(&refusal.why, refusal.status);
+        reply.headers_mut().extend(refusal.headers);
+        reply
+    }
+
+    /// Refuses what nobody looked into, and records that.
+    async fn refuse(&self, caller: Caller, tenant: &str, refusal: TurnedAway) -> Reply {
         let TurnedAway { sort, why, status, headers } = refusal;
-        let mut reply = match app.gateway.strangers.admit() {
-            true => self.endpoint.refuse(Caller::default(), TENANT, sort, &why, status).await,
-            false => Endpoint::turn_away(&why, status),
-        };
+        let mut reply = self.endpoint.refuse(caller, tenant, sort, &why, status).await;
         reply.headers_mut().extend(headers);
         reply
     }

@@ -337,6 +337,19 @@ mod tests {
         assert_eq!(Settings::parse("").unwrap(), Settings::default());
     }
 
+    const MCP: &str = "[mcp.tickets]\nurl = \"https://tickets.example/mcp\"\n";
+    const TOKENS: &str = "[tokens]\nissuer = \"https://deed.example\"\n";
+
+    #[test]
+    fn what_a_server_is_shown_is_for_its_url_unless_said() {
+        let settings = Settings::parse(&format!("{MCP}token = {{}}\n{TOKENS}")).unwrap();
+        let token = settings.mcp["tickets"].token.clone().unwrap();
+        assert_eq!(
+            (&*token.audience, token.scope, token.longest),
+            ("https://tickets.example/mcp", None, 300)
+        );
+    }
+
     #[test]
     fn errors_name_the_line() {
         let token = |name: &str, hash: &str, rights: &str| {
@@ -366,6 +379,16 @@ mod tests {
             ("[spool]\nfolder = \"/s\"\nmax_seconds = 0\n", 3, "expected 1 to 86400, found 0"),
             ("[spool]\nfolder = \"/s\"\nmax_age = 1\n", 3, "max_age"),
             ("[listen\n", 1, ""),
+            (&format!("{MCP}token = {{ scope = \"a\" }}\n"), 3, "[tokens]"),
+            (&format!("{MCP}bearer_file = \"f\"\ntoken = {{ scope = \"a\" }}\n{TOKENS}"), 4, "not both"),
+            (
+                &format!("{MCP}token = {{ audience = \"https://deed.example/mcp/x\" }}\n{TOKENS}"),
+                3,
+                "in `aud`",
+            ),
+            (&format!("{MCP}token = {{ scope = \"a\\\"b\" }}\n{TOKENS}"), 3, "RFC 6749"),
+            (&format!("{MCP}token = {{ seconds = 4000 }}\n{TOKENS}"), 3, "expected 1 to 3600"),
+            (&format!("{MCP}token = {{ resource = \"x\" }}\n{TOKENS}"), 3, "resource"),
             (&token("local:uid-0", HASH, "[\"read\"]"), 3, "local"),
             (&token("a", "hunter2hunter2", "[\"read\"]"), 4, "sha256:"),
             (&token("a", HASH, "[]"), 5, "one or more"),

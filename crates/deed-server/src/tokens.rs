@@ -49,8 +49,8 @@ use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 pub(crate) use self::clients::Asking;
 pub(crate) use self::exchange::Reply;
 pub(crate) use self::resource::{Challenge, Presented};
-pub(crate) use self::upstream::{Kept, NotShown};
 pub use self::signing::SigningError;
+pub(crate) use self::upstream::{Kept, NotShown};
 use self::{book::Book, peek::Peeked, signing::Signing, stops::Stops, trusted::Trusted};
 use crate::{settings::TokenSettings, strangers::Strangers};
 

@@ -135,7 +135,8 @@ pub fn upstream(
     if expires <= now {
         return Err(Inactive::Expired.into());
     }
-    let most = Terms { scope: if comer.has_scope { parent.scope.clone() } else { scope.clone() }, ..parent.clone() };
+    let most =
+        Terms { scope: if comer.has_scope { parent.scope.clone() } else { scope.clone() }, ..parent.clone() };
     let terms = Terms {
         jti: jti.to_owned(),
         client: parent.actor().to_owned(),

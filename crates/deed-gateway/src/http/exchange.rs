@@ -304,7 +304,8 @@ impl Exchange<'_> {
         let Some((pending, recorded)) = self.plainly(Method::DELETE).await else { return };
         let permit = Permit::Recorded(recorded);
         let onward = &self.guard.door.caller().onward;
-        let sent = self.endpoint.upstream.send(permit, onward, Method::DELETE, self.onward(), Bytes::new()).await;
+        let sent =
+            self.endpoint.upstream.send(permit, onward, Method::DELETE, self.onward(), Bytes::new()).await;
         match sent {
             Ok(answer) => {
                 if answer.status().is_success()

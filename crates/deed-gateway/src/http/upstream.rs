@@ -11,7 +11,10 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 
-use crate::{guard::Permit, onward::{Lapsed, Onward}};
+use crate::{
+    guard::Permit,
+    onward::{Lapsed, Onward},
+};
 
 /// How long a connection may take to come about.
 const CONNECTING: Duration = Duration::from_secs(10);

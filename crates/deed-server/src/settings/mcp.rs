@@ -129,14 +129,12 @@ impl McpTable {
 }
 
 impl UpstreamTable {
-    fn check(
-        &self,
-        at: usize,
-        url: &Spanned<String>,
-        issuer: Option<&str>,
-    ) -> Result<Upstream, Wrong> {
+    fn check(&self, at: usize, url: &Spanned<String>, issuer: Option<&str>) -> Result<Upstream, Wrong> {
         let Some(issuer) = issuer else {
-            return Err((at, "tokens are issued by the token service: add `[tokens]` with its `issuer`".into()));
+            return Err((
+                at,
+                "tokens are issued by the token service: add `[tokens]` with its `issuer`".into(),
+            ));
         };
         let audience = self.audience.as_ref().unwrap_or(url);
         let text = audience.get_ref();
@@ -151,7 +149,10 @@ impl UpstreamTable {
             Some(scope) => match Scope::parse(scope.get_ref()).filter(|scope| !scope.is_empty()) {
                 Some(read) => Some(read),
                 None => {
-                    return Err((scope.span().start, "expected scopes (RFC 6749), separated by spaces".into()));
+                    return Err((
+                        scope.span().start,
+                        "expected scopes (RFC 6749), separated by spaces".into(),
+                    ));
                 }
             },
             None => None,

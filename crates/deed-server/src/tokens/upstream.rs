@@ -92,11 +92,16 @@ impl Tokens {
     ///
     /// # Errors
     /// See [`NotShown`].
-    pub(crate) async fn show(
-        self: &Arc<Self>,
-        kept: &Kept,
-        comer: Comer,
-    ) -> Result<UpstreamToken, NotShown> {
+    pub(crate) async fn show(self: &Arc<Self>, kept: &Kept, comer: Comer) -> Result<UpstreamToken, NotShown> {
+        // Whoever waits for another one's token waits no longer than for a record.
+        let shown = tokio::time::timeout(self.patience, self.keep_or_issue(kept, comer)).await;
+        shown.unwrap_or_else(|_| {
+            let patience = self.patience.as_millis();
+            Err(NotShown::Unavailable(format!("no token within {patience} ms")))
+        })
+    }
+
+    async fn keep_or_issue(self: &Arc<Self>, kept: &Kept, comer: Comer) -> Result<UpstreamToken, NotShown> {
         self.ready().await.map_err(|failed| match failed {
             Failed::Unavailable(why) => NotShown::Unavailable(why),
             Failed::Refused(refused) => NotShown::Refused(refused.error),
@@ -134,11 +139,8 @@ impl Tokens {
         let header = HeaderValue::try_from(format!("Bearer {}", token.expose()));
         let header = header.map_err(|error| NotShown::Unavailable(error.to_string()))?;
         // Where what the caller showed ends with it, another one would hold no longer.
-        let spare = if terms.expires < longest {
-            kept.spare.min((terms.expires - terms.issued) / 2)
-        } else {
-            0
-        };
+        let spare =
+            if terms.expires < longest { kept.spare.min((terms.expires - terms.issued) / 2) } else { 0 };
         let usable = terms.expires - spare;
         Ok(Arc::new(Issued { fingerprint: Fingerprint::of(token.expose()), header, usable, terms }))
     }

@@ -2,6 +2,7 @@
 
 mod issuers;
 mod kinds;
+mod upstream;
 mod world;
 
 use deed_ledger::Key;

@@ -15,4 +15,5 @@ mod second_opinion;
 mod states;
 mod support;
 mod transactions;
+mod upstreams;
 mod vectors;

@@ -131,7 +131,16 @@ impl World {
     }
 
     async fn at(dir: TempDir, issuer: &str, keys: &str) -> Self {
-        let settings = settings(dir.path(), issuer, keys);
+        World::before(dir, issuer, keys, "url = \"http://127.0.0.1:9/mcp\"").await
+    }
+
+    /// Before a server with these settings.
+    pub(super) async fn serving(tickets: &str) -> Self {
+        World::before(tempfile::tempdir().unwrap(), IDP, "jwks_file = \"idp.json\"", tickets).await
+    }
+
+    async fn before(dir: TempDir, issuer: &str, keys: &str, tickets: &str) -> Self {
+        let settings = settings(dir.path(), issuer, keys, tickets);
         let server = support::open(dir.path(), settings.clone(), options()).await;
         World { server, settings, dir }
     }
@@ -146,6 +155,10 @@ impl World {
 
     pub(super) fn http(&self) -> SocketAddr {
         self.server.addresses().http.unwrap()
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -200,11 +213,11 @@ impl World {
     }
 }
 
-fn settings(dir: &Path, issuer: &str, keys: &str) -> Settings {
+fn settings(dir: &Path, issuer: &str, keys: &str, tickets: &str) -> Settings {
     let jwks = json!({ "keys": [key(1).public().to_jwk()] });
     std::fs::write(dir.join("idp.json"), jwks.to_string()).unwrap();
     let mut text = format!(
-        "[mcp.tickets]\nurl = \"http://127.0.0.1:9/mcp\"\n[tokens]\nissuer = \"https://deed.example\"\ntargets = [\"{TICKETS}\", \"{FILES}\"]\n\
+        "[mcp.tickets]\n{tickets}\n[tokens]\nissuer = \"https://deed.example\"\ntargets = [\"{TICKETS}\", \"{FILES}\"]\n\
          transaction_domain = \"acme.internal\"\n\
          [[issuer]]\nurl = \"{issuer}\"\naudiences = [\"deed\"]\ntenant = \"acme\"\n{keys}\n"
     );
