@@ -111,7 +111,7 @@ fn what_is_thrown_away_is_derived_again() {
     let house = House::at(dir, Options::default());
     house.wait_for_parquet(1);
     assert_eq!(count(&house), before);
-    assert_eq!(files(house.dir.path(), FOLDER), ["000000-000000.v1.parquet", "manifest.json"]);
+    assert_eq!(files(house.dir.path(), FOLDER), ["000000-000000.v2.parquet", "manifest.json"]);
     let again = house.tables.rebuild().expect("rebuilt");
     assert_eq!((again.same, &again.digest), (true, &first.digest));
 

@@ -21,7 +21,7 @@ use parquet::{
 use crate::support::{House, put_parquet, sender, small};
 
 const PACK: u64 = 65_536;
-const FILE: &str = "parquet/records/000000-000000.v1.parquet";
+const FILE: &str = "parquet/records/000000-000000.v2.parquet";
 const FALSE: &str = "its statistics or filters are not those of its rows";
 
 fn check(dir: &Path) -> StoreReport {

@@ -61,7 +61,7 @@ fn nothing_but_reading_is_possible() {
         format!("SELECT * FROM '{file}'"),
         format!("SELECT * FROM \"{file}\""),
         format!("SELECT * FROM read_csv('{file}')"),
-        "SELECT * FROM 'parquet/records/000000-000000.v1.parquet'".into(),
+        "SELECT * FROM 'parquet/records/000000-000000.v2.parquet'".into(),
         "SELECT * FROM information_schema.df_settings".into(),
         "SELECT * FROM datafusion.information_schema.df_settings".into(),
         "SELECT * FROM generate_series(1, 1000000000000)".into(),
