@@ -229,10 +229,11 @@ impl Served {
         caller: &Caller,
         comer: Option<Comer>,
     ) -> Result<Onward, Challenge> {
-        let (Some(kept), Some(tokens)) = (&self.shown, app.engine.tokens()) else {
-            return Ok(Onward::Nothing);
-        };
+        let Some(kept) = &self.shown else { return Ok(Onward::Nothing) };
         let withheld = |why: String| Onward::Withheld(Refused { code: "no_upstream_token".into(), why });
+        let Some(tokens) = app.engine.tokens() else {
+            return Ok(withheld("the server takes a token, and there is no token service".to_owned()));
+        };
         let Some(comer) = comer else {
             let why = format!(
                 "the server takes a token, and nobody says whose: show one, or set `as` in `[mcp.{server}]`"
