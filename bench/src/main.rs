@@ -22,6 +22,7 @@ mod otlp;
 mod records;
 mod server;
 mod sizes;
+mod tokens;
 mod verify;
 
 use std::{error::Error, path::PathBuf};
@@ -50,7 +51,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Part {
-    /// Ingest, baselines, acks and otlp, one after another
+    /// Ingest, baselines, acks, otlp and tokens, one after another
     #[cfg(feature = "sql")]
     All,
     /// Ingest over HTTP, the ceiling, sizes, explain and verify on the store that results
@@ -63,6 +64,8 @@ enum Part {
     Acks,
     /// Spans over OTLP/HTTP
     Otlp,
+    /// Token exchange
+    Tokens,
     /// Tool calls through the gateway, beside direct ones and other gateways
     Gateway(gateway::Arguments),
     /// A tool server, as `gateway` starts it
@@ -92,13 +95,15 @@ fn main() -> Outcome {
         Part::All => ingest::run(dir, arguments.records)
             .and_then(|rate| baselines::run(dir, arguments.records.min(1_000_000), Some(rate)))
             .and_then(|()| acks::run(dir))
-            .and_then(|()| otlp::run(dir)),
+            .and_then(|()| otlp::run(dir))
+            .and_then(|()| tokens::run(dir)),
         #[cfg(feature = "sql")]
         Part::Ingest => ingest::run(dir, arguments.records).map(drop),
         #[cfg(feature = "sql")]
         Part::Baselines => baselines::run(dir, arguments.records, None),
         Part::Acks => acks::run(dir),
         Part::Otlp => otlp::run(dir),
+        Part::Tokens => tokens::run(dir),
         Part::Gateway(what) => gateway::run(dir, what),
         Part::Upstream | Part::Forward { .. } => Ok(()),
     };

@@ -42,7 +42,12 @@ fn check(ready: &Answer, name: &str) -> Value {
 async fn what_is_declared_low_goes_on_while_the_store_is_away() {
     let beside = tempfile::tempdir().unwrap();
     let spool = beside.path().join("spool");
-    let gateway = Gateway::with(|settings| settings.spool = Some(options(&spool))).await;
+    let gateway = Gateway::with(|settings| {
+        settings.spool = Some(options(&spool));
+        // The tool `stream` says nothing more.
+        settings.mcp.get_mut("files").unwrap().silence = Duration::from_secs(1);
+    })
+    .await;
     gateway.publish(POLICIES).await;
     let dir = gateway.running.dir.path().to_owned();
     fs::write(
@@ -51,7 +56,9 @@ async fn what_is_declared_low_goes_on_while_the_store_is_away() {
     )
     .unwrap();
     // Known by then: tools and who calls them; and what is declared of them.
+    let mut ended = 3;
     while !ask(&gateway, "vendor").await.text().contains("restricted") {
+        ended += 1;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     for tool in ["write", "stream"] {
@@ -60,7 +67,7 @@ async fn what_is_declared_low_goes_on_while_the_store_is_away() {
     assert_eq!(decide(&gateway, "bot", "files/write").await.json()["decision"], true);
     let ready = gateway.running.get("/readyz").await;
     assert_eq!((ready.status, check(&ready, "spool")["ok"].as_bool()), (200, Some(true)), "{}", ready.text());
-    gateway.records(2).await;
+    gateway.records(ended).await;
     let (before, calls) = (gateway.running.size(), gateway.upstream.called().len());
 
     let away = beside.path().join("away");
@@ -99,7 +106,7 @@ async fn what_is_declared_low_goes_on_while_the_store_is_away() {
     let metrics = gateway.running.get("/metrics").await.text();
     assert!(metrics.contains("\ndeed_spool_waiting_records 0\n"), "{metrics}");
     assert!(metrics.contains("\ndeed_spool_sealed_total 3\n"), "{metrics}");
-    let records = gateway.records(2).await;
+    let records = gateway.records(ended).await;
     let new = &records[before as usize..];
     let spooled: Vec<&Value> = new.iter().filter(|record| record["spooled"].is_string()).collect();
     assert_eq!(
