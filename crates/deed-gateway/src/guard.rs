@@ -16,7 +16,7 @@ use crate::{
     intent::{Answer, Conclusion, Intent, Listing, keeps_payload},
     listing,
     mask::{self, Masked},
-    message::{self, Id, Message},
+    message::{self, Id},
     method,
     recorder::{Nowhere, RecordedIntent, Recorder, Road, Unavailable, Verdict},
     refusal, trace,
@@ -155,10 +155,7 @@ impl<R: Road> Guard<R> {
     pub(crate) async fn wait(&self, held: Held) -> Asked {
         let Held { text, id, intent, answer } = held;
         let verdict = self.recorder.wait(&answer, self.patience).await;
-        let params = match Message::read(text.as_bytes()) {
-            Ok(Message::Request { params, .. }) => params,
-            _ => None,
-        };
+        let params = message::params_of(&text);
         match verdict {
             Ok(Verdict::Go(recorded)) => go(&text, params, intent, recorded),
             Ok(Verdict::Stop(answer)) => self.stop(&id, params, intent, &answer).await,

@@ -171,6 +171,14 @@ pub(crate) fn error(id: Option<&Id>, code: i64, message: &str, data: Option<&str
     )
 }
 
+/// The parameters of the request that `text` is, if it is one.
+pub(crate) fn params_of(text: &str) -> Option<&RawValue> {
+    match Message::read(text.as_bytes()) {
+        Ok(Message::Request { params, .. }) => params,
+        _ => None,
+    }
+}
+
 /// The code of the error that `text` is, if it is one.
 pub(crate) fn error_code(text: &str) -> Option<i64> {
     #[derive(Deserialize)]

@@ -175,10 +175,7 @@ impl Exchange<'_> {
             return Asked::Held(held);
         }
         let Held { text, id, intent, .. } = *held;
-        let params = match Message::read(text.as_bytes()) {
-            Ok(Message::Request { params, .. }) => params,
-            _ => None,
-        };
+        let params = message::params_of(&text);
         let asked = self.guard.ask(&text, &id, &intent.method, params).await;
         self.guard.end(&Pending::new(intent), Status::Cancelled, Some("asked_again".into()), None).await;
         asked
