@@ -22,7 +22,9 @@ mod secret;
 mod spool;
 mod tile;
 
-pub use collect::{cloudtrail, otlp_json, otlp_protobuf};
+pub use collect::{
+    cloudtrail, entra, github, kubernetes, mapping, okta, otlp_json, otlp_protobuf, teleport, vault_audit,
+};
 pub use disclosure::disclosure;
 pub use index::index;
 pub use journal::journal;
@@ -42,11 +44,16 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("cloudtrail", cloudtrail),
     ("disclosure", disclosure),
+    ("entra", entra),
+    ("github", github),
     ("index", index),
     ("journal", journal),
+    ("kubernetes", kubernetes),
     ("log", log),
+    ("mapping", mapping),
     ("mcp", mcp),
     ("note", note),
+    ("okta", okta),
     ("otlp_json", otlp_json),
     ("otlp_protobuf", otlp_protobuf),
     ("pack", pack),
@@ -55,8 +62,10 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("secret", secret),
     ("skeleton", skeleton),
     ("spool", spool),
+    ("teleport", teleport),
     ("tile", tile),
     ("vault", vault),
+    ("vault_audit", vault_audit),
 ];
 
 /// The number in the first eight bytes, big-endian, and what follows; missing bytes are 0.

@@ -20,19 +20,30 @@ const CASES = [
   { server: 'everything', over: 'http', clients: ['sdk 1', 'client 2', 'python'] },
   { server: 'fixtures', over: 'stdio', clients: ALL },
   { server: 'fixtures', over: 'http', clients: ALL },
+  // Deed starts them, and its clients speak HTTP; directly, the clients start them.
+  { server: 'filesystem', over: 'a command of Deed', clients: ['sdk 1', 'client 2', 'python'] },
+  { server: 'memory', over: 'a command of Deed', clients: ['sdk 1', 'client 2', 'python'] },
+  { server: 'everything', over: 'a command of Deed', clients: ['sdk 1', 'client 2', 'python'] },
+  { server: 'fixtures', over: 'a command of Deed', clients: ALL },
 ].flatMap(({ clients, ...one }) => clients.map((client) => ({ ...one, client })));
 
 const title = ({ client, server, over }) => `${client} with ${server} over ${over}`;
 
-/** Servers over HTTP that Deed has to stand in front of: one for each case, for what one client does another would hear of. */
+/** Servers that Deed has to stand in front of: one for each case, for what one client does another would hear of. */
 export async function serversBehind() {
-  const named = CASES.map((one, at) => [`case${at}`, one]).filter(([, one]) => one.over === 'http');
-  return new Map(await Promise.all(named.map(async ([name, one]) => [name, await http[one.server]()])));
+  const named = CASES.map((one, at) => [`case${at}`, one]).filter(([, one]) => one.over !== 'stdio');
+  const behind = (one) => one.over === 'http' ? http[one.server]() : commandOf(one);
+  return new Map(await Promise.all(named.map(async ([name, one]) => [name, await behind(one)])));
+}
+
+async function commandOf(one) {
+  const folder = await mkdtemp(join(tmpdir(), 'client-'));
+  return { at: { command: stdio[one.server](folder), memory: join(folder, 'memory.jsonl') }, folder };
 }
 
 /** The answers that a client got, and how often a server said that it was cancelled. */
-async function transcript(one, { url, wrap, data }) {
-  const folder = await mkdtemp(join(tmpdir(), 'client-'));
+async function transcript(one, { url, wrap, data, folder: given }) {
+  const folder = given ?? await mkdtemp(join(tmpdir(), 'client-'));
   try {
     const [command, ...args] = wrap(stdio[one.server]?.(folder) ?? []);
     const env = { MEMORY_FILE_PATH: join(folder, 'memory.jsonl'), DEED_DATA: data };
@@ -67,12 +78,19 @@ async function both(one, at, deed, behind) {
   const name = `case${at}`;
   const wrap = (command) => [deed.program, 'mcp', '--server', name, '--', ...command];
   const direct = await transcript(one, { url: server?.at, wrap: (command) => command, data: deed.data });
-  const through = await transcript(one, { url: server && deed.url(name), wrap, data: deed.data });
+  const started = one.over === 'a command of Deed' ? behind.get(name) : undefined;
+  const url = (server ?? started) && deed.url(name);
+  const through = await transcript(one, { url, wrap, data: deed.data, folder: started?.folder });
   if (server) {
     for (const [steps, at_] of [[direct, server], [through, behind.get(name)]]) {
       steps.push({ cancelled: at_.errors().split('\n').filter((line) => line === 'wait: cancelled').length });
       await at_.stop();
     }
+  }
+  if (started) {
+    // What it writes for people stands in Deed's log.
+    const said = deed.errors().split('\n').filter((line) => line.includes(`"${name}"`) && line.includes('"wait: cancelled"'));
+    through.push({ cancelled: said.length });
   }
   return { direct, through };
 }
@@ -101,7 +119,9 @@ export async function clients(deed, behind, print, only = '') {
       const found = direct.length === through.length ? [] : [['number of steps', direct.length, through.length]];
       for (const [at, step] of direct.entries()) {
         const [a, b] = [JSON.stringify(step), JSON.stringify(through[at])];
-        if (a !== b) found.push([step.op ?? 'the connection', a, b]);
+        // Deed gives what it starts another environment than clients do.
+        const environment = next.one.over === 'a command of Deed' && step.params?.name === 'get-env';
+        if (a !== b && !environment) found.push([step.op ?? 'the connection', a, b]);
       }
       const failed = direct.some((step) => step.failed !== undefined);
       if (found.length > 0 || failed) differing += 1;

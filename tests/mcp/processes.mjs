@@ -89,10 +89,12 @@ async function freePort() {
   return port;
 }
 
-/** A new store with Deed in front of the named servers; `url` gives the address of one of them through the gateway. */
+/** A new store with Deed in front of the named servers, each a URL or a command; `url` gives the address of one of them through the gateway. */
 export async function gateway(deed, servers) {
   const data = await mkdtemp(join(tmpdir(), 'deed-mcp-'));
-  const config = Object.entries(servers).map(([name, url]) => `[mcp.${name}]\nurl = "${url}"\n`).join('\n');
+  const behind = (at) => typeof at === 'string' ? `url = ${JSON.stringify(at)}`
+    : `command = ${JSON.stringify(at.command)}\nfolder = ${JSON.stringify(process.cwd())}\nenv = { MEMORY_FILE_PATH = ${JSON.stringify(at.memory)} }`;
+  const config = Object.entries(servers).map(([name, at]) => `[mcp.${name}]\n${behind(at)}\n`).join('\n');
   await writeFile(join(data, 'deed.toml'), config);
   const args = ['serve', '--data', data, '--listen', '127.0.0.1:0', '--otlp-grpc', 'off', '--otlp-http', 'off'];
   const serving = await start(deed, args, /^http ([\d.:]+)$/);

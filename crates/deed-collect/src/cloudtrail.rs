@@ -5,9 +5,9 @@
 
 mod effects;
 mod event;
-mod identity;
+pub(crate) mod identity;
 mod resource;
-mod time;
+pub(crate) mod time;
 
 use deed_record::{Basis, Kind, Outcome, PersonalSent, Source, Status, StepType, Submission, WHOLE};
 use serde::Deserialize;

@@ -18,8 +18,9 @@ use scan::{Fed, Scan};
 pub const LARGEST_EVENT: usize = 16 * 1024 * 1024;
 
 /// The members whose list is the events: delivery files and downloads of CloudTrail hold `Records`,
-/// its `lookup-events` holds `Events`.
-const WRAPPERS: [&str; 2] = ["\"Records\"", "\"Events\""];
+/// its `lookup-events` holds `Events`; an `EventList` of Kubernetes holds `items`; Microsoft Graph answers with `value`,
+/// Azure delivers `records`.
+const WRAPPERS: &[&str] = &["\"Records\"", "\"Events\"", "\"items\"", "\"value\"", "\"records\""];
 
 /// `reader`, decompressed where it begins like gzip (RFC 1952), several members in a row included.
 ///

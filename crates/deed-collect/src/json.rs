@@ -3,6 +3,7 @@
 use std::{borrow::Cow, io::Write as _};
 
 use deed_record::{Submission, Text};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 /// JSON text in the making.
@@ -168,8 +169,13 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 /// The payload is copied in as it is: reading it into values and writing them again would cost more
 /// than the whole mapping, and could change its bytes.
 pub(crate) fn record(submission: &Submission<'_>, disclose: &Json) -> Result<String, String> {
+    with_disclosures(submission, disclose)
+}
+
+/// As [`record()`], of members that are put together elsewhere: an object that is not empty.
+pub(crate) fn with_disclosures(members: &impl Serialize, disclose: &Json) -> Result<String, String> {
     let mut out = Vec::with_capacity(disclose.0.len() + 1024);
-    serde_json::to_writer(&mut out, submission).map_err(|error| error.to_string())?;
+    serde_json::to_writer(&mut out, members).map_err(|error| error.to_string())?;
     out.pop();
     out.extend_from_slice(b",\"disclose\":{");
     out.extend_from_slice(&disclose.0);

@@ -6,21 +6,34 @@
 //! say is left out, never guessed. The event itself is kept whole under `disclose.event`.
 //!
 //! - [`records`] reads a whole file of one [`Source`]: what `deed import` does.
-//! - [`cloudtrail`] and [`otlp`] map single events and requests.
+//! - [`cloudtrail`], [`kubernetes`], [`vault`], [`github`], [`okta`], [`entra`], [`teleport`] and [`otlp`] map single
+//!   events and requests.
+//! - [`Mapping`] maps events of systems that Deed does not know, by a file.
 //! - [`input`] cuts JSON input of any shape into events, however large, broken or compressed it is.
 //! - [`source`] tells sources apart and names files that are no logs.
 //!
 //! No clock, no network, no files: everything is read from what is handed in. The mapping tables
 //! stand in `docs/collectors.md`.
 
+mod authority;
 pub mod cloudtrail;
+pub mod entra;
+pub mod github;
 pub mod input;
 mod json;
+pub mod kubernetes;
+mod loose;
+mod mapping;
+pub mod okta;
 pub mod otlp;
 mod read;
+mod shared;
+pub mod teleport;
 
 pub mod source;
+pub mod vault;
 
+pub use mapping::{Mapping, MappingError};
 pub use read::{LARGEST_EXPORT, records};
 pub use source::Source;
 

@@ -7,7 +7,10 @@ use opentelemetry_proto::tonic::collector::{
 };
 use serde::{Deserialize, de::IgnoredAny};
 
-use crate::{Mapped, Rejected, Source, cloudtrail, input, otlp, source};
+use crate::{
+    Mapped, Rejected, Source, cloudtrail, entra, github, input, kubernetes, okta, otlp, source, teleport,
+    vault,
+};
 
 /// An export larger than this, in bytes, is rejected: what the specification recommends that
 /// receivers take.
@@ -16,7 +19,7 @@ pub const LARGEST_EXPORT: usize = 64 * 1024 * 1024;
 /// The records of a file that `source` wrote, compressed or not, one result for each event.
 ///
 /// Memory is bounded by one event (of OTLP, by one export of at most [`LARGEST_EXPORT`] bytes).
-/// CloudTrail and Deed's own records are read in any of the shapes of [`input`]. OTLP is read as one
+/// Everything but OTLP is read in any of the shapes of [`input`]. OTLP is read as one
 /// request in protobuf, or as requests in JSON: one, several in a row, or one a line; and as the file
 /// exporter of the OpenTelemetry Collector writes either.
 pub fn records<'a>(
@@ -25,12 +28,16 @@ pub fn records<'a>(
 ) -> Box<dyn Iterator<Item = Result<Mapped, Rejected>> + 'a> {
     let mut reader = input::open(reader);
     match source {
-        Source::CloudTrail => Box::new(input::json_events(reader).map(|event| {
-            let (line, text) = event?;
-            cloudtrail::map(&text)
-                .map(|record| Mapped { record, line })
-                .map_err(|error| Rejected { line, error })
+        Source::CloudTrail => each(reader, cloudtrail::map),
+        Source::GitHub => each(reader, github::map),
+        Source::Kubernetes => Box::new(input::json_events(reader).flat_map(|event| match event {
+            Ok((line, text)) => lined(line, kubernetes::map(&text)),
+            Err(rejected) => vec![Err(rejected)],
         })),
+        Source::Vault => each(reader, vault::map),
+        Source::Okta => each(reader, okta::map),
+        Source::Entra => each(reader, entra::map),
+        Source::Teleport => each(reader, teleport::map),
         Source::Deed => Box::new(
             input::json_events(reader).map(|event| event.map(|(line, record)| Mapped { record, line })),
         ),
@@ -48,6 +55,17 @@ pub fn records<'a>(
             )),
         },
     }
+}
+
+/// The records that `map` gives, one for each event in JSON.
+fn each<'a>(
+    reader: impl BufRead + 'a,
+    map: fn(&str) -> Result<String, String>,
+) -> Box<dyn Iterator<Item = Result<Mapped, Rejected>> + 'a> {
+    Box::new(input::json_events(reader).map(move |event| {
+        let (line, text) = event?;
+        map(&text).map(|record| Mapped { record, line }).map_err(|error| Rejected { line, error })
+    }))
 }
 
 fn protobuf(reader: impl BufRead) -> Vec<Result<Mapped, Rejected>> {

@@ -9,6 +9,18 @@ use deed_record::Kind;
 pub enum Source {
     /// AWS CloudTrail: delivery files, `lookup-events`, the console's download, EventBridge.
     CloudTrail,
+    /// Kubernetes audit events, plain and as the clouds wrap them.
+    Kubernetes,
+    /// Audit devices of HashiCorp Vault and OpenBao.
+    Vault,
+    /// GitHub's audit log of an organisation or enterprise.
+    GitHub,
+    /// Okta's System Log: the API's arrays, one event a line, log streams.
+    Okta,
+    /// Microsoft Entra ID: sign-ins, audit events and calls of Microsoft Graph, as Graph or Azure gives them.
+    Entra,
+    /// Teleport's audit log, as it is written or as its event handler exports it.
+    Teleport,
     /// OpenTelemetry exports of traces and logs, protobuf or JSON.
     Otlp,
     /// Records in Deed's own JSON.
@@ -17,12 +29,28 @@ pub enum Source {
 
 impl Source {
     /// Every source, in the order of the documentation.
-    pub const ALL: &[Source] = &[Source::CloudTrail, Source::Otlp, Source::Deed];
+    pub const ALL: &[Source] = &[
+        Source::CloudTrail,
+        Source::Kubernetes,
+        Source::Vault,
+        Source::GitHub,
+        Source::Okta,
+        Source::Entra,
+        Source::Teleport,
+        Source::Otlp,
+        Source::Deed,
+    ];
 
     /// The name that `deed import` takes.
     pub const fn as_str(self) -> &'static str {
         match self {
             Source::CloudTrail => "cloudtrail",
+            Source::Kubernetes => "kubernetes",
+            Source::Vault => "vault",
+            Source::GitHub => "github",
+            Source::Okta => "okta",
+            Source::Entra => "entra",
+            Source::Teleport => "teleport",
             Source::Otlp => "otlp",
             Source::Deed => "deed",
         }
@@ -41,7 +69,8 @@ impl FromStr for Source {
     /// The error completes "expected …, found …".
     fn from_str(name: &str) -> Result<Self, String> {
         Source::ALL.iter().copied().find(|source| source.as_str() == name).ok_or_else(|| {
-            format!("expected `cloudtrail`, `otlp` or `deed`, found `{}`", name.escape_debug())
+            let names: Vec<&str> = Source::ALL.iter().map(|source| source.as_str()).collect();
+            format!("expected one of `{}`, found `{}`", names.join("`, `"), name.escape_debug())
         })
     }
 }
@@ -59,6 +88,9 @@ pub fn guess(head: &[u8], file_name: &str) -> Option<Source> {
     if has("resourceSpans") || has("resourceLogs") {
         return Some(Source::Otlp);
     }
+    if is_kubernetes(head) {
+        return Some(Source::Kubernetes);
+    }
     if has("CloudTrailEvent")
         || (has("eventSource") && has("eventName"))
         || (has("eventID") && has("eventTime"))
@@ -68,8 +100,23 @@ pub fn guess(head: &[u8], file_name: &str) -> Option<Source> {
     if has("time") && holds_kind_of_record(head) {
         return Some(Source::Deed);
     }
+    if (has("eventType") || has("eventtype")) && has("published") && (has("actor") || has("uuid")) {
+        return Some(Source::Okta);
+    }
+    if has("uid") && has("code") && has("event") && has("time") {
+        return Some(Source::Teleport);
+    }
+    if is_entra(&has) {
+        return Some(Source::Entra);
+    }
     if is_otlp_protobuf(head) || is_otlp_framed(head) {
         return Some(Source::Otlp);
+    }
+    if has("request") && has("type") && has("time") && (has("client_token") || has("operation")) {
+        return Some(Source::Vault);
+    }
+    if has("action") && has("actor") && ["@timestamp", "created_at", "_document_id"].into_iter().any(has) {
+        return Some(Source::GitHub);
     }
     let name = base_name(file_name);
     if name.contains("_CloudTrail_") {
@@ -115,12 +162,36 @@ pub fn no_log(file_name: &str) -> Option<&'static str> {
     }
 }
 
+/// Sign-ins, audit events and calls of Microsoft Graph, in Azure's envelope or without one.
+fn is_entra(has: &impl Fn(&str) -> bool) -> bool {
+    let in_envelope = has("properties")
+        && ["AuditLogs", "SignInLogs", "NonInteractiveUserSignInLogs", "ServicePrincipalSignInLogs"]
+            .iter()
+            .chain(&["ManagedIdentitySignInLogs", "MicrosoftGraphActivityLogs"])
+            .any(|category| has(category));
+    let is_audit = has("activityDateTime") && (has("initiatedBy") || has("targetResources"));
+    let is_sign_in = has("createdDateTime")
+        && ["userPrincipalName", "servicePrincipalId", "uniqueTokenIdentifier", "signInEventTypes"]
+            .iter()
+            .any(|name| has(name));
+    in_envelope || is_audit || is_sign_in
+}
+
 fn base_name(path: &str) -> &str {
     path.rsplit(['/', '\\']).next().unwrap_or(path)
 }
 
 fn find(text: &[u8], word: &[u8]) -> Option<usize> {
     text.windows(word.len()).position(|window| window == word)
+}
+
+/// Audit events, plain or as a string in what a cloud puts around them.
+fn is_kubernetes(head: &[u8]) -> bool {
+    let has = |text: &str| find(head, text.as_bytes()).is_some();
+    has("audit.k8s.io/")
+        || has("\"auditID\"") && has("\"stage\"")
+        || has("\"protoPayload\"") && (has("\"k8s.io\"") || has("\"k8s_cluster\""))
+        || has("\"kube-audit")
 }
 
 /// `"kind": "observation"` or another of Deed's own kinds, with any spacing.
@@ -169,7 +240,18 @@ mod tests {
         );
         assert_eq!(guess(br#"{"resourceSpans":[]}"#, "a_CloudTrail_b.json"), Some(Source::Otlp));
         assert_eq!(guess(br#"{"kind": "observation", "time": "2026"}"#, "x.json"), Some(Source::Deed));
-        assert_eq!(guess(br#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","time":""}"#, "x.json"), None);
+        for (head, source) in [
+            (r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","time":""}"#, Some(Source::Kubernetes)),
+            (r#"{"auditID":"1","stage":"Panic"}"#, Some(Source::Kubernetes)),
+            (r#"{"protoPayload":{"serviceName":"k8s.io"}}"#, Some(Source::Kubernetes)),
+            (r#"{"records":[{"category":"kube-audit"}]}"#, Some(Source::Kubernetes)),
+            (r#"{"time":"","type":"request","request":{"operation":"read"}}"#, Some(Source::Vault)),
+            (r#"{"action":"git.push","actor":"ann","@timestamp":1}"#, Some(Source::GitHub)),
+            (r#"{"kind":"Event","apiVersion":"v1","time":""}"#, None),
+            (r#"{"action":"x","actor":"y"}"#, None),
+        ] {
+            assert_eq!(guess(head.as_bytes(), "x.json"), source, "{head}");
+        }
         assert_eq!(
             guess(b"", "1111_CloudTrail_eu-west-1_20240801T1330Z_x.json.gz"),
             Some(Source::CloudTrail)

@@ -10,12 +10,9 @@ use std::{
 };
 
 use deed_identity::Inventory;
-use deed_ledger::AppendError;
+use deed_ledger::{AppendError, Ledger, LedgerError, now};
 use deed_policy::Approver;
-use deed_record::{
-    RecordId, Timestamp,
-    secret::{self, Fingerprints},
-};
+use deed_record::{RecordId, Timestamp, secret};
 use deed_seal::hash::Hash;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
@@ -24,6 +21,7 @@ use tokio::sync::Notify;
 use crate::{
     intent::{Intent, Who},
     listing::sorted,
+    secrets::Hidden,
 };
 
 /// How long a step-up may be answered.
@@ -104,9 +102,13 @@ pub(crate) struct StepUp {
     pub(crate) tenant: String,
     pub(crate) approvers: Vec<Approver>,
     pub(crate) policies: Vec<String>,
-    binding: Hash,
-    time: Timestamp,
+    /// What an approval is bound to, see [`binding`].
+    binding: String,
+    pub(crate) time: Timestamp,
     state: State,
+    /// Whether it is from a process before this one. What waited for it is gone, and its arguments are known without their
+    /// secrets alone: an approval is good for the same call when that is made again.
+    is_restored: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -148,20 +150,27 @@ impl StepUp {
         tenant: &str,
         approvers: Vec<Approver>,
         policies: Vec<String>,
+        binding: String,
         time: Timestamp,
     ) -> Self {
         StepUp {
-            binding: binding(intent, tenant),
+            binding,
             intent: intent.clone(),
             tenant: tenant.to_owned(),
             approvers,
             policies,
             time,
             state: State::Waiting,
+            is_restored: false,
         }
     }
 
-    fn ends(&self) -> Timestamp {
+    /// The same, of a process before this one; with the approval that it was given.
+    pub(crate) fn restored(self, approval: Option<Approval>) -> Self {
+        StepUp { state: approval.map_or(State::Waiting, State::Approved), is_restored: true, ..self }
+    }
+
+    pub(crate) fn ends(&self) -> Timestamp {
         match &self.state {
             State::Approved(approval) => later(approval.time, USABLE),
             State::Waiting | State::Refused(_) => later(self.time, ANSWERABLE),
@@ -199,7 +208,7 @@ impl Approvals {
     /// Lets `step_up` wait; whether there was room.
     pub(crate) fn add(&self, step_up: StepUp) -> bool {
         let mut all = self.lock();
-        let now = step_up.time;
+        let now = now();
         all.retain(|_, step_up| step_up.ends() > now);
         if all.len() >= MOST {
             return false;
@@ -250,6 +259,7 @@ impl Approvals {
         match step_up.state.clone() {
             State::Waiting => Became::Waiting,
             State::Refused(why) => Became::Refused(why),
+            State::Approved(_) if step_up.is_restored => Became::Waiting,
             State::Approved(approval) => match all.remove(&id) {
                 Some(step_up) => Became::Approved(Box::new(step_up), approval),
                 None => Became::Waiting,
@@ -257,18 +267,26 @@ impl Approvals {
         }
     }
 
-    /// An approval that nobody has used, for the same call by the same ones: used up by this.
-    pub(crate) fn take_like(&self, intent: &Intent, tenant: &str, now: Timestamp) -> Option<Approval> {
-        let binding = binding(intent, tenant);
-        let mut all = self.lock();
-        let id = all
-            .iter()
-            .find(|(_, step_up)| {
-                matches!(step_up.state, State::Approved(_))
-                    && step_up.binding == binding
+    /// An approval that nobody has used, for the same call by the same ones: used up by this. The policies that ask must
+    /// still be those that asked, for the same approvers, and whoever approved must still be one.
+    pub(crate) fn take_like(
+        &self,
+        binding: &str,
+        asks: (&[String], &[Approver]),
+        inventory: &Inventory,
+        now: Timestamp,
+    ) -> Option<Approval> {
+        let is_good = |step_up: &StepUp| match &step_up.state {
+            State::Approved(approval) => {
+                step_up.binding == binding
+                    && (&*step_up.policies, &*step_up.approvers) == asks
                     && step_up.ends() > now
-            })
-            .map(|(id, _)| *id)?;
+                    && may_answer(step_up, &approval.by, inventory).is_ok()
+            }
+            State::Waiting | State::Refused(_) => false,
+        };
+        let mut all = self.lock();
+        let id = all.iter().find(|(_, step_up)| is_good(step_up)).map(|(id, _)| *id)?;
         match all.remove(&id)?.state {
             State::Approved(approval) => Some(approval),
             State::Waiting | State::Refused(_) => None,
@@ -320,8 +338,17 @@ fn is_same(inventory: &Inventory, a: &str, b: &str) -> bool {
     a == b || inventory.principal(a).is_some_and(|a| inventory.principal(b).is_some_and(|b| a.key == b.key))
 }
 
-/// What an approval is bound to: who, what, with which arguments.
-fn binding(intent: &Intent, tenant: &str) -> Hash {
+/// What an approval is bound to: who, what, with which arguments, of a tool of which `definition`. A digest under the key of
+/// the tenant, for arguments may hold what somebody could guess (D9); without one, for this process alone.
+///
+/// # Errors
+/// The tenant's key cannot be read.
+pub(crate) fn binding(
+    ledger: &Ledger,
+    intent: &Intent,
+    definition: Option<&str>,
+    tenant: &str,
+) -> Result<Option<String>, LedgerError> {
     let who = |who: &Who| json!([who.kind.as_str(), who.key]);
     let arguments: Option<Value> =
         intent.arguments.as_ref().and_then(|arguments| serde_json::from_str(arguments.get()).ok());
@@ -332,31 +359,32 @@ fn binding(intent: &Intent, tenant: &str) -> Hash {
         intent.method,
         intent.name,
         intent.uri,
-        intent.definition,
+        definition,
         who(&intent.place.executor),
         intent.place.initiator.as_ref().map(who),
         arguments,
     ]);
-    Hash::of(sorted(&bound).as_bytes())
+    let digest = Hash::of(sorted(&bound).as_bytes());
+    let keyed = ledger.account(tenant, &format!("deed-step-up:{digest}"))?;
+    Ok(keyed.map(|keyed| format!("{:032x}", u128::from_be_bytes(keyed.0))))
 }
 
 /// `arguments` as a human may see them.
 fn without_secrets(arguments: &RawValue) -> Option<Box<RawValue>> {
-    struct Hidden;
-    impl Fingerprints for Hidden {
-        fn of_token(&self, secret: &[u8]) -> String {
-            format!("sha256:{}", Hash::of(secret))
-        }
-        // Without a key its hash could be tried out.
-        fn of_password(&self, _: &[u8]) -> String {
-            "[hidden]".into()
-        }
-    }
     let clean = secret::excise(arguments.get(), &Hidden).ok()?;
     RawValue::from_string(clean.text.into_owned()).ok()
 }
 
-fn in_words(approver: &Approver) -> String {
+/// An approver as it is shown and kept, the other way round.
+pub(crate) fn of_words(words: &str) -> Option<Approver> {
+    match words {
+        "self" => Some(Approver::SelfApproval),
+        "anybody" => Some(Approver::Anybody),
+        words => words.strip_prefix("group ").map(|group| Approver::Group(group.to_owned())),
+    }
+}
+
+pub(crate) fn in_words(approver: &Approver) -> String {
     match approver {
         Approver::Group(group) => format!("group {group}"),
         Approver::SelfApproval => "self".into(),
@@ -364,6 +392,6 @@ fn in_words(approver: &Approver) -> String {
     }
 }
 
-fn later(time: Timestamp, by: Duration) -> Timestamp {
+pub(crate) fn later(time: Timestamp, by: Duration) -> Timestamp {
     Timestamp(time.0.saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
 }

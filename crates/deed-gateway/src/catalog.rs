@@ -208,7 +208,7 @@ fn read(ledger: &Ledger, tenant: &str, server: &str, name: &str) -> Result<Pin, 
 }
 
 /// The definition that a tool's record holds, as its server wrote it; `None` where it was erased.
-fn definition(ledger: &Ledger, record: RecordId) -> Result<Option<Box<RawValue>>, LedgerError> {
+pub(crate) fn definition(ledger: &Ledger, record: RecordId) -> Result<Option<Box<RawValue>>, LedgerError> {
     let Some(leaf) = ledger.lookup(&Key::Id(record), 1, None)?.first().copied() else { return Ok(None) };
     for opened in ledger.disclosures(leaf)? {
         // In a list of one, so that it is committed to whole.

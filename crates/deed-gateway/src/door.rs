@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use deed_ledger::fresh_id;
@@ -12,7 +12,8 @@ use serde_json::value::RawValue;
 
 use crate::{
     allowance::Allowance,
-    intent::{Intent, Place, Refused, Who},
+    http::params::{Mirrored, mirrored},
+    intent::{Intent, Listed, Place, Refused, Who},
     method::{PROMPT_GET, RESOURCE_READ, TOOL_CALL},
     onward::Onward,
     recorder::Unavailable,
@@ -77,8 +78,16 @@ struct Client {
     shows_urls: bool,
 }
 
-/// Digests of the tools' definitions, as far as they were listed.
-pub(crate) type Definitions = Arc<Mutex<HashMap<String, String>>>;
+/// The tools' definitions, as far as they were listed or looked up.
+pub(crate) type Definitions = Arc<Mutex<HashMap<String, Definition>>>;
+
+/// What is known of a tool.
+pub(crate) struct Definition {
+    /// Digest of what was listed; `None` where it was looked up in the log alone.
+    digest: Option<String>,
+    /// Arguments that headers repeat.
+    mirrored: Arc<[Mirrored]>,
+}
 
 impl Door {
     /// A door to `server` for a connection of `caller`.
@@ -208,12 +217,29 @@ impl Door {
     }
 
     /// Notes what a tool's definition is.
-    pub(crate) fn learn_definition(&self, name: String, digest: String) {
-        self.definitions.lock().unwrap_or_else(PoisonError::into_inner).insert(name, digest);
+    pub(crate) fn learn_definition(&self, tool: &Listed) {
+        let known =
+            Definition { digest: Some(tool.digest.clone()), mirrored: mirrored(&tool.definition).into() };
+        self.definitions().insert(tool.name.clone(), known);
+    }
+
+    /// Notes which arguments of a tool headers repeat, where nobody has listed it yet.
+    pub(crate) fn learn_mirrored(&self, name: &str, definition: &RawValue) -> Arc<[Mirrored]> {
+        let known = Definition { digest: None, mirrored: mirrored(definition).into() };
+        self.definitions().entry(name.to_owned()).or_insert(known).mirrored.clone()
+    }
+
+    /// The arguments of a tool that headers repeat; `None` where nobody knows.
+    pub(crate) fn mirrored(&self, name: &str) -> Option<Arc<[Mirrored]>> {
+        self.definitions().get(name).map(|known| known.mirrored.clone())
     }
 
     fn definition(&self, name: &str) -> Option<String> {
-        self.definitions.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.definitions().get(name)?.digest.clone()
+    }
+
+    fn definitions(&self) -> MutexGuard<'_, HashMap<String, Definition>> {
+        self.definitions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn place(&self, params: Option<&RawValue>) -> Result<Place, Unavailable> {

@@ -13,13 +13,16 @@ use crate::{
     conclusions::Conclusions,
     door::Door,
     ending,
+    http::params::Mirrored,
     intent::{Answer, Conclusion, Intent, Listing, keeps_payload},
     listing,
     mask::{self, Masked},
     message::{self, Id},
     method,
     recorder::{Nowhere, RecordedIntent, Recorder, Road, Unavailable, Verdict},
-    refusal, trace,
+    refusal,
+    secrets::Secrets,
+    trace,
 };
 
 /// See the module.
@@ -29,6 +32,8 @@ pub(crate) struct Guard<R: Road> {
     conclusions: Arc<Conclusions>,
     /// How long a request waits for a human.
     patience: Duration,
+    /// What the server was started with, and no record may hold.
+    pub(crate) secrets: Option<Arc<Secrets>>,
 }
 
 /// A request that has no answer yet.
@@ -49,6 +54,7 @@ impl Pending {
 }
 
 /// By what right something is forwarded (INVARIANT D1).
+#[derive(Debug)]
 pub(crate) enum Permit {
     /// It asks for something, and that is recorded.
     Recorded(RecordedIntent),
@@ -106,6 +112,17 @@ impl Guard<Nowhere> {
     pub(crate) async fn suspended(&self, pending: &Pending) {
         self.recorder.suspended(&pending.intent).await;
     }
+
+    /// The arguments of a tool that headers repeat, as far as any definition of it was seen.
+    pub(crate) async fn mirrored(&self, name: &str) -> Arc<[Mirrored]> {
+        if let Some(known) = self.door.mirrored(name) {
+            return known;
+        }
+        match self.recorder.definition(self.door.server(), name).await {
+            Some(definition) => self.door.learn_mirrored(name, &definition),
+            None => Arc::default(),
+        }
+    }
 }
 
 impl<R: Road> Guard<R> {
@@ -115,7 +132,7 @@ impl<R: Road> Guard<R> {
         conclusions: Arc<Conclusions>,
         patience: Duration,
     ) -> Self {
-        Guard { door, recorder, conclusions, patience }
+        Guard { door, recorder, conclusions, patience, secrets: None }
     }
 
     /// Whether a client asks for what may be asked for; if so, has it decided on and recorded.
@@ -192,6 +209,14 @@ impl<R: Road> Guard<R> {
         }
     }
 
+    /// Records what is neither passed on nor answered.
+    ///
+    /// # Errors
+    /// It could not be recorded.
+    pub(crate) async fn note(&self, method: &str, sort: &str, why: &str) -> Result<(), Unavailable> {
+        self.recorder.intend(&self.door.refusal(method, sort, why)?).await.map(drop)
+    }
+
     /// What the client hears of an answer; all of it, unless policy says otherwise.
     pub(crate) async fn answered(
         &self,
@@ -215,7 +240,7 @@ impl<R: Road> Guard<R> {
     async fn listed(&self, text: &str, id: &Id, pending: &Pending, result: &RawValue) -> String {
         let tools = listing::tools(result);
         for tool in &tools {
-            self.door.learn_definition(tool.name.clone(), tool.digest.clone());
+            self.door.learn_definition(tool);
         }
         let Intent { place, credential, .. } = pending.intent.clone();
         let listing = Listing { server: self.door.server().to_owned(), place, credential, tools };
@@ -270,11 +295,12 @@ impl<R: Road> Guard<R> {
         method: &str,
         params: Option<&RawValue>,
     ) -> Result<Pending, Unavailable> {
-        let intent = if method::is_server_request(method) {
+        let mut intent = if method::is_server_request(method) {
             self.door.server_intent(method, params)?
         } else {
             self.door.refusal(method, "unknown_method", "nobody here knows this request of the server")?
         };
+        intent.arguments = intent.arguments.map(|arguments| self.without_secrets(arguments));
         match self.recorder.intend(&intent).await? {
             Verdict::Go(_) => Ok(Pending::new(intent)),
             Verdict::Stop(answer) => Err(Unavailable::new(answer.reason)),
@@ -307,10 +333,18 @@ impl<R: Road> Guard<R> {
             status,
             code,
             duration_ms: i64::try_from(since.elapsed().as_millis()).ok(),
-            result,
+            result: result.map(|result| self.without_secrets(result)),
             compensates: None,
         };
         self.conclusions.add(conclusion).await;
+    }
+
+    /// INVARIANT D9: what a server was started with is in no record, whatever it says.
+    fn without_secrets(&self, payload: Box<RawValue>) -> Box<RawValue> {
+        match &self.secrets {
+            Some(secrets) => secrets.hide_in(payload),
+            None => payload,
+        }
     }
 }
 

@@ -8,12 +8,13 @@
 //! 4. `answers` pass on what comes back, as it comes: `events` one by one.
 
 mod answers;
-mod events;
+pub(crate) mod events;
 mod exchange;
-mod headers;
+pub(crate) mod headers;
+pub(crate) mod params;
 mod sessions;
 mod step_up;
-mod upstream;
+pub(crate) mod upstream;
 
 use std::{
     collections::HashMap,
@@ -38,7 +39,7 @@ use crate::{
     refusal,
 };
 use exchange::Exchange;
-use sessions::Sessions;
+use sessions::{Session, Sessions};
 use step_up::HeldCalls;
 pub use upstream::Upstream;
 
@@ -123,6 +124,7 @@ impl Endpoint {
 
     /// Waits until the ends of what was done are recorded, but no longer than `patience`.
     pub async fn finish(&self, patience: Duration) {
+        self.upstream.finish(patience).await;
         let lanes: Vec<Lane> =
             self.lanes.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         for lane in lanes {
@@ -148,7 +150,9 @@ impl Endpoint {
     }
 
     fn guard(&self, door: Door, lane: &Lane) -> Guard<Nowhere> {
-        Guard::new(door, lane.recorder.clone(), lane.conclusions.clone(), self.patience)
+        let mut guard = Guard::new(door, lane.recorder.clone(), lane.conclusions.clone(), self.patience);
+        guard.secrets = self.upstream.secrets();
+        guard
     }
 
     async fn work(&self, caller: Caller, lane: Lane, request: Request<Bytes>, mut listener: Listener) {
@@ -170,7 +174,7 @@ impl Endpoint {
         };
         // A request of 2026-07-28 belongs to no session, whatever its headers say.
         let session = match parts.headers.get(headers::SESSION).filter(|_| !is_modern) {
-            Some(id) => match self.sessions.of(id, &caller) {
+            Some(id) => match self.session_of(id, &caller, &lane).await {
                 Some(session) => Some(session),
                 None => {
                     let id = match &message {
@@ -204,11 +208,22 @@ impl Endpoint {
         }
     }
 
+    /// The session `id` of `caller`, if its server still knows it.
+    async fn session_of(&self, id: &HeaderValue, caller: &Caller, lane: &Lane) -> Option<Arc<Session>> {
+        let session = self.sessions.of(id, caller)?;
+        if !self.upstream.has_ended(id) {
+            return Some(session);
+        }
+        let guard = self.guard(session.door.clone(), lane);
+        self.end_session(id, &guard, Status::Unknown).await;
+        None
+    }
+
     /// The session is over, and what has no answer yet gets none.
-    async fn end_session(&self, id: &HeaderValue, guard: &Guard<Nowhere>) {
+    async fn end_session(&self, id: &HeaderValue, guard: &Guard<Nowhere>, status: Status) {
         let Some(session) = self.sessions.end(id) else { return };
         for pending in session.calls.abandon() {
-            guard.end(&pending, Status::Cancelled, Some("session_ended".into()), None).await;
+            guard.end(&pending, status, Some("session_ended".into()), None).await;
         }
     }
 }

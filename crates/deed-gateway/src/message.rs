@@ -179,6 +179,29 @@ pub(crate) fn params_of(text: &str) -> Option<&RawValue> {
     }
 }
 
+/// The message `text` under another id; `None` where it has none.
+pub(crate) fn with_id(text: &str, id: &Id) -> Option<String> {
+    let envelope: Envelope<'_> = serde_json::from_str(text).ok()?;
+    Some(edited(text, vec![(envelope.id?.get(), id.to_string())]))
+}
+
+/// `text` with other words in place of some of its pieces, and else as it is, byte for byte. The pieces are slices of
+/// `text` that do not overlap.
+pub(crate) fn edited(text: &str, mut edits: Vec<(&str, String)>) -> String {
+    let start_of = |piece: &str| piece.as_ptr() as usize - text.as_ptr() as usize;
+    edits.sort_by_key(|(piece, _)| start_of(piece));
+    let mut edited = String::with_capacity(text.len() + 32);
+    let mut copied = 0;
+    for (piece, with) in edits {
+        let start = start_of(piece);
+        edited.push_str(&text[copied..start]);
+        edited.push_str(&with);
+        copied = start + piece.len();
+    }
+    edited.push_str(&text[copied..]);
+    edited
+}
+
 /// The code of the error that `text` is, if it is one.
 pub(crate) fn error_code(text: &str) -> Option<i64> {
     #[derive(Deserialize)]
@@ -222,6 +245,14 @@ mod tests {
             read(r#"{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":""}}"#),
             Ok(Message::Response { id: None, outcome: Err(_) })
         ));
+    }
+
+    #[test]
+    fn another_id_changes_nothing_else() {
+        let text = r#"{ "params":{"id":7}, "id" : "a" ,"jsonrpc":"2.0","method":"m"}"#;
+        let with = with_id(text, &Id::Number(12)).expect("it has one");
+        assert_eq!(with, r#"{ "params":{"id":7}, "id" : 12 ,"jsonrpc":"2.0","method":"m"}"#);
+        assert_eq!(with_id(r#"{"jsonrpc":"2.0","method":"m"}"#, &Id::Number(1)), None);
     }
 
     #[test]

@@ -16,7 +16,11 @@ use deed_identity::Inventory;
 use deed_ledger::{AppendError, Ledger, LedgerError, Pending, Receipt, Sender, now};
 use deed_policy::PolicySet;
 use deed_record::{Kind, RecordId, Ruling, Skeleton, Timestamp};
-use tokio::{sync::mpsc, task::spawn_blocking, time::timeout};
+use tokio::{
+    sync::{OnceCell, mpsc},
+    task::spawn_blocking,
+    time::timeout,
+};
 
 use self::spool::{Aside, Durable};
 use crate::{
@@ -26,6 +30,7 @@ use crate::{
     method::{self, Class},
     recorder::Unavailable,
     request::{self, Ruled},
+    restore,
     suspensions::Suspensions,
     sweep::{self, Sweep},
     write,
@@ -46,6 +51,10 @@ pub struct DecisionPoint {
     catalog: Arc<Catalog>,
     suspensions: Suspensions,
     approvals: Approvals,
+    /// Whether those of the process before this one are among them.
+    restored: OnceCell<()>,
+    /// How many leaves there were when this process began.
+    began: u64,
     /// Who has seen the arguments of which step-up.
     viewed: Mutex<HashSet<(RecordId, String)>>,
     /// How long a record may take to become durable.
@@ -89,6 +98,8 @@ impl DecisionPoint {
     pub fn new(ledger: Ledger, force: InForce, deadline: Duration) -> Self {
         DecisionPoint {
             folder: folder_of(&ledger),
+            began: ledger.size(),
+            restored: OnceCell::new(),
             ledger,
             force: RwLock::new(force),
             catalog: Arc::default(),
@@ -135,9 +146,9 @@ impl DecisionPoint {
             ruled.as_ref().is_some_and(|ruled| ruled.decided.effect == Ruling::StepUp)
         };
         // Somebody may have approved just this after the client had given up waiting.
-        let approval = match asks_human(&ruled) {
-            true => self.approvals.take_like(intent, tenant, now),
-            false => None,
+        let approval = match ruled.as_ref().filter(|_| asks_human(&ruled)) {
+            Some(ruled) => self.approved(intent, ruled, tenant, now).await?,
+            None => None,
         };
         if let Some(approval) = &approval {
             ruled = self.decide(intent, Some(approval), tenant, now);
@@ -148,7 +159,13 @@ impl DecisionPoint {
             (None, None) => Ruling::Allow,
         };
         let approved = approval.as_ref().map(|approval| approval.record);
-        let mut body = write::intent(intent, ruled.as_ref(), approved, tenant, now);
+        let step_up = match ruled.as_ref().filter(|_| asks_human(&ruled)) {
+            Some(ruled) => {
+                self.bound(intent, tenant)?.map(|binding| restore::kept(&binding, &ruled.decided.approvers))
+            }
+            None => None,
+        };
+        let mut body = write::intent(intent, ruled.as_ref(), approved, step_up.as_deref(), tenant, now);
         if effect == Ruling::Deny {
             body.push(b'\n');
             body.extend(write::denial(intent, ruled.as_ref(), tenant, now));
@@ -183,7 +200,9 @@ impl DecisionPoint {
         };
         if let Some(Ruled { decided, .. }) = ruled.as_ref().filter(|_| effect == Ruling::StepUp) {
             let (approvers, policies) = (decided.approvers.clone(), decided.policies.clone());
-            let step_up = StepUp::new(intent, tenant, approvers, policies, now);
+            // The first record of a tenant makes its key.
+            let binding = self.bound(intent, tenant)?.unwrap_or_default();
+            let step_up = StepUp::new(intent, tenant, approvers, policies, binding, now);
             let shown = step_up.shown();
             match self.approvals.add(step_up) {
                 true => self.tell(shown),

@@ -10,6 +10,7 @@ use deed_ledger::{AppendError, now};
 use deed_record::{RecordId, Ruling};
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
 
 use crate::{
     intent::{Answer, Conclusion, Intent, Listing, Missed, Shown},
@@ -159,6 +160,12 @@ impl Recorder<Nowhere> {
                 std::future::pending::<()>().await;
             }
         }
+    }
+
+    /// What a tool of `server` was when it was approved; `None` where nobody has seen it, or that cannot be read now.
+    pub(crate) async fn definition(&self, server: &str, name: &str) -> Option<Box<RawValue>> {
+        let Way::Here(point, tenant) = &self.way else { return None };
+        point.definition(tenant, server, name).await.ok().flatten()
     }
 
     /// The decision point of this process, for `tenant`.

@@ -28,6 +28,8 @@ use crate::{
     recorder::{Recorder, Road},
 };
 
+pub(crate) use server::answered_id;
+
 /// The longest message, in bytes.
 pub const LONGEST: usize = 64 << 20;
 /// Messages that wait to be written.
@@ -35,15 +37,16 @@ const QUEUE: usize = 64;
 /// How long the last outcomes may take to be recorded when a connection ends.
 const CLOSING: Duration = Duration::from_secs(5);
 
-/// What the server may be sent. Nothing else goes there.
-struct Forward {
-    text: String,
-    by: Permit,
+/// What a server may be sent. Nothing else goes there (INVARIANT D1).
+#[derive(Debug)]
+pub(crate) struct Forward {
+    pub(crate) text: String,
+    pub(crate) by: Permit,
 }
 
 impl Forward {
     /// The text, on its way. The permit is used up.
-    fn let_go(self) -> String {
+    pub(crate) fn let_go(self) -> String {
         self.by.use_up();
         self.text
     }
@@ -121,7 +124,7 @@ fn take(table: &Mutex<HashMap<Id, Pending>>, id: &Id) -> Option<Pending> {
 }
 
 /// Writes what comes, a line each.
-async fn write_all<T>(
+pub(crate) async fn write_all<T>(
     mut messages: mpsc::Receiver<T>,
     mut stream: impl AsyncWrite + Unpin,
     text: fn(T) -> String,

@@ -21,11 +21,12 @@ use crate::{
     run::Signature,
 };
 
-/// The record of `intent`, in JSON on one line.
+/// The record of `intent`, in JSON on one line; `step_up` is what an approval of it is bound to.
 pub(crate) fn intent(
     intent: &Intent,
     ruled: Option<&Ruled>,
     approval: Option<RecordId>,
+    step_up: Option<&str>,
     tenant: &str,
     now: Timestamp,
 ) -> Vec<u8> {
@@ -51,6 +52,9 @@ pub(crate) fn intent(
             .disclose
             .0
             .push((Text::from("context"), Disclosable::Whole(Cow::Borrowed(&ruled.decided.seen))));
+    }
+    if let Some(step_up) = step_up {
+        record.disclose.0.push((Text::from("step_up"), Disclosable::Whole(Cow::Borrowed(step_up))));
     }
     line(&record)
 }

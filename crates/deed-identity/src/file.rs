@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use deed_record::PrincipalType;
+use deed_record::{PrincipalType, Timestamp};
 use serde::Deserialize;
-use toml::Spanned;
+use toml::{Spanned, value::Datetime};
 
-use crate::inventory::{Coverage, Inventory, Principal, Resource, Source};
+use crate::inventory::{Contract, Coverage, Inventory, Principal, Resource, Source};
 
 /// Reads an inventory, or says on which line, from 1, what is wrong.
 pub(crate) fn read(text: &str) -> Result<Inventory, (usize, String)> {
@@ -39,6 +39,21 @@ struct PrincipalTable {
     environments: Vec<Spanned<String>>,
     #[serde(default)]
     groups: Vec<Spanned<String>>,
+    #[serde(default)]
+    not_same: Vec<Spanned<String>>,
+    #[serde(default)]
+    governed: bool,
+    contract: Option<ContractTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ContractTable {
+    #[serde(default)]
+    scopes: Vec<Spanned<String>>,
+    #[serde(default)]
+    resources: Vec<Spanned<String>>,
+    until: Option<Spanned<Datetime>>,
 }
 
 #[derive(Deserialize)]
@@ -140,6 +155,15 @@ impl PrincipalTable {
         let Some(key) = key.or_else(|| aliases.first().cloned()) else {
             return Err((at, "a principal needs a `key` or one of `aliases`".to_owned()));
         };
+        let mut not_same = Vec::new();
+        for name in self.not_same {
+            let at = name.span().start;
+            let name = word("a name in `not_same`", name)?;
+            if name == key || aliases.contains(&name) {
+                return Err((at, format!("`{name}` is one of its own names: it cannot be somebody else")));
+            }
+            not_same.push(name);
+        }
         let principal = Principal {
             key,
             kind,
@@ -150,8 +174,27 @@ impl PrincipalTable {
             vendor: line("a vendor", self.vendor)?,
             environments: words("an environment", self.environments)?,
             groups: words("a group", self.groups)?,
+            not_same,
+            governed: self.governed,
+            contract: self.contract.map(ContractTable::check).transpose()?,
         };
         Ok((principal, names))
+    }
+}
+
+impl ContractTable {
+    fn check(self) -> Result<Contract, Wrong> {
+        let until = self.until.map(|until| {
+            let (at, text) = (until.span().start, until.into_inner().to_string());
+            let expected =
+                "the end of a contract: expected a time with an offset such as 2027-01-01T00:00:00Z";
+            text.parse::<Timestamp>().map_err(|_| (at, format!("{expected}, found `{text}`")))
+        });
+        Ok(Contract {
+            scopes: words("a scope of a contract", self.scopes)?,
+            resources: words("a resource of a contract", self.resources)?,
+            until: until.transpose()?,
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use deed_record::PrincipalType;
+use deed_record::{PrincipalType, Timestamp};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -53,6 +53,25 @@ pub struct Principal {
     pub environments: Vec<String>,
     /// Groups it is in: those that `@approver("group")` of a policy names.
     pub groups: Vec<String>,
+    /// Names that are not theirs, although evidence may say so: takes a learned join back.
+    pub not_same: Vec<String>,
+    /// Whether all that it does is to come through Deed: what another system logs of it without an intent went past.
+    pub governed: bool,
+    /// What a third party was engaged for (I8).
+    pub contract: Option<Contract>,
+}
+
+/// `contract = { … }` of a principal: the boundary within which somebody from outside may act.
+///
+/// Each list holds texts, or texts that end in `*` and cover whatever begins like them; an empty one bounds nothing.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Contract {
+    /// Permissions it may use.
+    pub scopes: Vec<String>,
+    /// URIs of resources it may act upon.
+    pub resources: Vec<String>,
+    /// The first moment at which it is over.
+    pub until: Option<Timestamp>,
 }
 
 /// `[[resource]]`: something that is acted on, and how careful to be with it.
@@ -86,6 +105,8 @@ pub enum Coverage {
     Actions,
     /// Whatever right is given there is in its log.
     Grants,
+    /// Whatever request is answered there is in its log.
+    Approvals,
 }
 
 /// Why the inventory cannot be used.

@@ -1,13 +1,28 @@
-//! Who is who, as far as somebody has said so: the inventory.
+//! Who is who: what somebody has declared, and what records show.
 //!
 //! `inventory.toml` lists principals with all the names that systems have for them, resources with how
-//! sensitive they are, and sources with what their silence proves. What nobody listed is `unclassified`.
+//! sensitive they are, and sources with what their silence proves. What nobody listed is `unclassified`. An
+//! [`Inventory`] is read strictly, with errors that name the line, and is immutable.
 //!
-//! An [`Inventory`] is read strictly, with errors that name the line, and is immutable. Nothing here reads a
-//! clock or touches the log.
+//! A [`State`] is folded from sealed records: accounts, credentials and what became of them, grants, who acted for
+//! whom. It does not depend on the order of records, and states of two parts of a log can be merged. From it and the
+//! inventory follows which accounts are one principal ([`State::principal`]), each join with its basis and evidence.
+//!
+//! Nothing here reads a clock or touches the log.
 
+mod bounded;
 mod file;
 mod inventory;
+mod joins;
 mod pattern;
+mod state;
+mod strings;
 
-pub use inventory::{Coverage, FILE, Inventory, InventoryError, Principal, Resource, Source, UNCLASSIFIED};
+pub use inventory::{
+    Contract, Coverage, FILE, Inventory, InventoryError, Principal, Resource, Source, UNCLASSIFIED,
+};
+pub use joins::{Basis, Declarations, Joined, MOST_ACCOUNTS, Member, Refused, Why};
+pub use state::{
+    AccountFacts, BadDump, Bounds, ChangeFacts, CredentialFacts, CredentialKey, GrantFacts, GrantKey,
+    HolderFacts, LinkFacts, PlaceFacts, Rank, Role, Sizes, Standing, State,
+};

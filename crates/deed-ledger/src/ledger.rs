@@ -324,24 +324,40 @@ impl Ledger {
     /// # Errors
     /// The index or a leaf cannot be read.
     pub fn lookup(&self, key: &Key<'_>, limit: usize, before: Option<u64>) -> Result<Vec<u64>, LedgerError> {
+        let mut found = Vec::new();
+        self.lookup_each(key, before, &mut |index, _| {
+            found.push(index);
+            if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok(found)
+    }
+
+    /// Calls `each` with the index and the record of the leaves `key` leads to, newest first, below `before`,
+    /// until it breaks.
+    ///
+    /// # Errors
+    /// The index or a leaf cannot be read.
+    pub fn lookup_each(
+        &self,
+        key: &Key<'_>,
+        before: Option<u64>,
+        each: &mut dyn FnMut(u64, &Skeleton<'_>) -> ControlFlow<()>,
+    ) -> Result<(), LedgerError> {
         let shared = self.shared();
         shared.counters.lookups.fetch_add(1, Ordering::Relaxed);
         let before = before.unwrap_or(u64::MAX);
         let hash = key.hash();
         let (in_tail, first) = shared.log.with_tail(|tail| (tail.candidates(hash), tail.first()));
-        let mut found = Vec::new();
+        // Whether to go on.
         let mut check = |index: u64| -> Result<bool, LedgerError> {
             let leaf = shared.log.leaf(index)?;
             let skeleton = Skeleton::parse(&leaf)
                 .map_err(|e| LedgerError::Broken(format!("leaf {index} is no record: {e}")))?;
-            if key.matches(&skeleton) {
-                found.push(index);
-            }
-            Ok(found.len() < limit)
+            Ok(!key.matches(&skeleton) || each(index, &skeleton).is_continue())
         };
         for index in in_tail.into_iter().filter(|index| *index < before) {
             if !check(index)? {
-                return Ok(found);
+                return Ok(());
             }
         }
         let mut failed = None;
@@ -351,10 +367,7 @@ impl Ledger {
                 false
             })
         })?;
-        match failed {
-            Some(error) => Err(error),
-            None => Ok(found),
-        }
+        failed.map_or(Ok(()), Err)
     }
 
     /// Leaf `index` and its exact bytes.

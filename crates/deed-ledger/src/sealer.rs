@@ -235,6 +235,11 @@ impl<'k> Sealer<'k> {
             }
             _ => fresh_id()?,
         };
+        // Later conflicting copies of that event name the first one themselves: it is the action.
+        let action = submission.action.or_else(|| {
+            let (event, source) = (submission.action_event.as_deref()?, submission.source.as_ref()?);
+            Some(derived_id(&tenant.name, &source.system, event, None))
+        });
         let mut people = People { tenant: &tenant, named: Vec::new() };
         let personal = submission.personal.as_ref().map(|sent| personal(sent, &tenant));
 
@@ -262,7 +267,7 @@ impl<'k> Sealer<'k> {
         });
         let content_text = named.map(|named| deed_seal::hash::Hash(named.content).to_string());
         let skeleton = Skeleton {
-            action: submission.action,
+            action,
             approvals: submission.approvals,
             artifact: submission.artifact,
             basis: submission.basis.unwrap_or(Basis::Reported),

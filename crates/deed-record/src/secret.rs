@@ -17,6 +17,7 @@ mod decoded;
 mod excise;
 mod hint;
 mod json;
+mod kept;
 mod kubernetes;
 mod name;
 mod shape;

@@ -23,6 +23,11 @@ pub struct Submission<'a> {
     /// The action (intent or observation) that this outcome, approval or later observation belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<RecordId>,
+    /// Where `action` is absent: the source's own id of the event whose record is the action. What several events
+    /// of one system say of one action is joined so in any order: the id of a record follows from its
+    /// tenant, system and event id, and is there before the record is.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub action_event: Option<Text<'a>>,
     /// The approvals it relies on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approvals: Option<Vec<RecordId>>,
@@ -240,6 +245,7 @@ impl<'a> Submission<'a> {
     pub fn new(kind: Kind, time: Timestamp) -> Self {
         Submission {
             action: None,
+            action_event: None,
             approvals: None,
             artifact: None,
             basis: None,
@@ -307,6 +313,7 @@ impl<'a> Submission<'a> {
         if self.basis == Some(Basis::Imported) && self.source.is_none() {
             return refuse("source", "missing; an imported record says where it comes from");
         }
+        self.check_action_event()?;
         match self.kind {
             Kind::Outcome if self.action.is_none() => {
                 refuse("action", "missing; an outcome names the action it belongs to")
@@ -326,6 +333,22 @@ impl<'a> Submission<'a> {
             ),
             Kind::Tool if self.tool.is_none() => refuse("tool", "missing; a tool record says which"),
             _ => Ok(()),
+        }
+    }
+
+    /// An action that is named by its event is another event of the same source.
+    fn check_action_event(&self) -> Result<(), RecordError> {
+        let Some(event) = self.action_event.as_deref() else { return Ok(()) };
+        let own = match &self.source {
+            None => return refuse("action_event", "without a `source`, which names the system of the event"),
+            Some(source) => source.event_id.as_deref(),
+        };
+        match () {
+            () if event.is_empty() => refuse("action_event", "empty; leave it out where nobody knows"),
+            () if own == Some(event) => {
+                refuse("action_event", "the event itself; expected another one's `source.event_id`")
+            }
+            () => Ok(()),
         }
     }
 

@@ -6,7 +6,7 @@ use deed_record::{Account, Answer, Basis, Change, Kind, Party, RecordId, Ruling,
 
 use crate::{
     authority::{Asked, Given},
-    case::Case,
+    case::{Case, Rec},
     claim::Claim,
     outcome::Ended,
     who::People,
@@ -67,9 +67,14 @@ pub(crate) fn answers<'c>(
 ) -> Vec<Answered<'c>> {
     let moment = case.time();
     let target = Target::of(case, request, grant);
+    // What the action itself answers is what it did, not what it relies on.
+    let is_own = |rec: &Rec<'_>| {
+        rec.is.kind == Kind::Observation && case.of_action().any(|own| own.is.id == rec.is.id)
+    };
     let related: Vec<Claim<'c>> = case
         .records
         .iter()
+        .filter(|rec| !is_own(rec))
         .flat_map(|rec| rec.claims(Kind::Approval))
         .filter(|claim| target.is_named_by(claim) || target.names(claim))
         .collect();
@@ -183,7 +188,7 @@ impl<'c> Target<'c> {
             family: &case.family,
             request: match of_grant {
                 Some(grant) => grant.request,
-                None => of_request.map(|request| request.id),
+                None => request.map(|request| request.id),
             },
             grant: of_grant.map(|grant| grant.id),
             relied_on: of_head.into_iter().flatten().copied().collect(),

@@ -26,6 +26,8 @@ pub(crate) struct Rights<'c> {
 
 /// A request.
 pub(crate) struct Asked<'c> {
+    /// What names it: its record's id, or the one that other systems' events have in common.
+    pub(crate) id: RecordId,
     pub(crate) claim: Claim<'c>,
     pub(crate) edge: Edge,
     pub(crate) how: String,
@@ -65,7 +67,8 @@ impl<'c> Rights<'c> {
         let of_action = || case.of_action().map(|rec| &rec.is);
         let grants = of_action().filter_map(|rec| rec.grant).map(|id| ("grant", id));
         let of_grant = grant.as_ref().and_then(|grant| grant.claim.rec.is.request);
-        let requests = of_action().filter_map(|rec| rec.request).chain(of_grant).map(|id| ("request", id));
+        let requests = of_action().filter_map(|rec| rec.request).chain(of_grant);
+        let requests = requests.filter(|id| asked(case, *id).is_none()).map(|id| ("request", id));
         let approvals =
             of_action().flat_map(|rec| rec.approvals.iter().flatten()).map(|id| ("approvals", *id));
         let absent: BTreeSet<_> =
@@ -92,6 +95,8 @@ fn grant<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>, people: &People<'c>) -> 
         case.of_action().chain(issuing()).filter_map(|rec| rec.is.request).collect();
     let own: BTreeSet<RecordId> = case.of_action().map(|rec| rec.is.id).collect();
     let accounts = people.accounts();
+    // What gives a right on the request is a part of the giving, and no use of what was given.
+    let gives = case.of_action().any(|rec| rec.claims(Kind::Grant).next().is_some());
     let ties = |claim: &Claim<'c>| {
         let id = claim.rec.is.id;
         let given = !matches!(claim.change(), Some(Change::Revoked | Change::Expired));
@@ -103,7 +108,8 @@ fn grant<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>, people: &People<'c>) -> 
         } else if by_issue.contains(&id) {
             Some(Tie::Credential)
         } else {
-            claim.rec.is.request.filter(|request| requests.contains(request)).map(|_| Tie::Request)
+            let same = claim.rec.is.request.filter(|request| requests.contains(request));
+            same.filter(|_| !gives).map(|_| Tie::Request)
         }
     };
     let claims = || case.records.iter().flat_map(|rec| rec.claims(Kind::Grant));
@@ -215,16 +221,29 @@ fn request<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>, grant: Option<&Given<'
     let named = by_action.map(|id| (id, "named by the action"));
     let named = named.chain(by_grant.map(|id| (id, "named by the grant")));
     let named = named.chain(issuing.map(|id| (id, "named where the credential was issued")));
-    named.filter_map(|(id, how)| Some((case.get(id)?.claims(Kind::Request).next()?, how))).next().map(
-        |(claim, how)| {
-            let edge = match claim.rec.is.basis {
-                Basis::Enforced => Edge::Proven,
-                _ if how == "named where the credential was issued" => Edge::Inferred,
-                _ => Edge::Asserted,
-            };
-            Asked { claim, edge, how: format!("{how}, {}", claim.rec.said_by()) }
-        },
-    )
+    named.filter_map(|(id, how)| Some((id, asked(case, id)?, how))).next().map(|(id, claim, how)| {
+        let edge = match claim.rec.is.basis {
+            Basis::Enforced => Edge::Proven,
+            _ if how == "named where the credential was issued" => Edge::Inferred,
+            _ => Edge::Asserted,
+        };
+        Asked { id, claim, edge, how: format!("{how}, {}", claim.rec.said_by()) }
+    })
+}
+
+/// The request that `id` names: the record of that id, else another system's event that tells of it. Such an
+/// event has an id of its own, and shares `id` with all that name the request; the action is never its own.
+fn asked<'c>(case: &'c Case<'c>, id: RecordId) -> Option<Claim<'c>> {
+    if let Some(rec) = case.get(id) {
+        return rec.claims(Kind::Request).next();
+    }
+    let own: BTreeSet<RecordId> = case.of_action().map(|rec| rec.is.id).collect();
+    let telling = case.records.iter().filter(|rec| rec.is.request == Some(id) && !own.contains(&rec.is.id));
+    telling
+        .filter(|rec| rec.is.kind == Kind::Observation)
+        .flat_map(|rec| rec.claims(Kind::Request))
+        .filter(|claim| claim.change() == Some(Change::Requested))
+        .min_by_key(|claim| (claim.time(), claim.rec.is.id))
 }
 
 impl<'c> Asked<'c> {

@@ -6,9 +6,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use deed_record::{Account, Basis, RecordId, Skeleton, Timestamp};
+use deed_identity::Coverage;
+use deed_record::{Account, Basis, Party, RecordId, Skeleton, Timestamp};
 
-use crate::{ExplainError, Found};
+use crate::{Declared, ExplainError, Found};
 
 /// Everything that was gathered about one action, in the order of event time.
 ///
@@ -24,8 +25,12 @@ pub(crate) struct Case<'c> {
     pub(crate) superseded: BTreeSet<RecordId>,
     /// Names of the credential that was used, of the one it was derived from, and so on.
     pub(crate) credentials: Vec<BTreeSet<String>>,
-    /// Whom the inventory knows by these accounts, by its key.
-    pub(crate) declared: BTreeMap<Account, String>,
+    /// Whom the inventory knows by these accounts.
+    pub(crate) declared: BTreeMap<Account, Declared>,
+    /// Systems whose log is declared complete.
+    pub(crate) complete: BTreeMap<Coverage, Vec<String>>,
+    /// What the log holds of the action beside what names it.
+    pub(crate) beside: Beside,
     /// Ids that records name and that are not in the log.
     pub(crate) absent: BTreeSet<RecordId>,
     /// What was not read to its end.
@@ -49,8 +54,18 @@ impl<'c> Case<'c> {
 
     /// Whether both are the same somebody: the same account, or one by the inventory.
     pub(crate) fn is_same(&self, one: Account, other: Account) -> bool {
-        let declared = |account| self.declared.get(&account);
+        let declared = |account| self.declared.get(&account).map(|declared| &*declared.key);
         one == other || declared(one).is_some() && declared(one) == declared(other)
+    }
+
+    /// Whom the inventory knows by the account of `party`.
+    pub(crate) fn declared(&self, party: &Party<'_>) -> Option<&Declared> {
+        self.declared.get(&party.account?)
+    }
+
+    /// The systems whose log is complete for `coverage`.
+    pub(crate) fn complete(&self, coverage: Coverage) -> &[String] {
+        self.complete.get(&coverage).map_or(&[], |systems| systems)
     }
 
     /// When the action happened.
@@ -68,6 +83,17 @@ impl<'c> Case<'c> {
         });
         std::iter::once(self.head()).chain(others)
     }
+}
+
+/// Records that are found beside an action, by what they have in common with it.
+#[derive(Default)]
+pub(crate) struct Beside {
+    /// Of a governed principal's action that another system logged: intents at the gateway that fit it.
+    pub(crate) intents: BTreeSet<RecordId>,
+    /// Tasks that it is said to be part of.
+    pub(crate) tasks: BTreeSet<RecordId>,
+    /// There were too many to look at all of them.
+    pub(crate) cut: bool,
 }
 
 /// A record and what it says.
@@ -117,7 +143,7 @@ impl<'c> Rec<'c> {
 
 /// Whether `later` may correct `earlier`: another reading of the same event of the same source, or the
 /// same sender's word. Nothing corrects what Deed enforced.
-pub(crate) fn corrects(later: &Skeleton<'_>, earlier: &Skeleton<'_>) -> bool {
+pub fn corrects(later: &Skeleton<'_>, earlier: &Skeleton<'_>) -> bool {
     if later.tenant != earlier.tenant || later.kind != earlier.kind || later.basis != earlier.basis {
         return false;
     }

@@ -1,6 +1,6 @@
 //! What records say about authority, and what stands of it at a moment.
 
-use deed_record::{Account, Basis, Change, Credential, Kind, Resource, Terms, Text, Timestamp};
+use deed_record::{Account, Basis, Change, Credential, Kind, Resource, Skeleton, Terms, Text, Timestamp};
 
 use crate::case::Rec;
 
@@ -39,8 +39,13 @@ impl<'c> Rec<'c> {
 impl Rec<'_> {
     /// Whether Deed's own token service says so. Basis and sender are Deed's to give, and no sender's to claim.
     pub(crate) fn is_of_token_service(&self) -> bool {
-        self.is.basis == Basis::Enforced && *self.is.submitter == *TOKEN_SERVICE
+        is_of_token_service(&self.is)
     }
+}
+
+/// Whether Deed's own token service says so.
+pub(crate) fn is_of_token_service(rec: &Skeleton<'_>) -> bool {
+    rec.basis == Basis::Enforced && *rec.submitter == *TOKEN_SERVICE
 }
 
 impl<'c> Claim<'c> {

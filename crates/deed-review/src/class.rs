@@ -37,6 +37,9 @@ impl Links<'_> {
         if let Some(held) = self.held() {
             return held;
         }
+        if matches!(authority, Authority::Bypassed | Authority::Unapproved) {
+            return self.never_given(authority);
+        }
         if not_asked(self.case, &self.decided) && authority == Authority::Unverified {
             return (Class::Unverified, "policy is not asked about it: it was recorded, and passed");
         }
@@ -76,6 +79,18 @@ impl Links<'_> {
             _ => {
                 (Class::Unverified, "the records show neither that it was approved nor that it was in scope")
             }
+        }
+    }
+
+    /// What comes of it that no right was given, or that the gateway was not asked.
+    fn never_given(&self, authority: Authority) -> (Class, &'static str) {
+        match (self.took_effect(), authority) {
+            (Some(true), Authority::Bypassed) => {
+                (Class::ControlFailure, "it was to go through Deed, and it worked without")
+            }
+            (Some(true), _) => (Class::ControlFailure, "nobody had given the right to it, and it worked"),
+            (Some(false), _) => (Class::Unverified, "it had no right to happen, and it did not"),
+            (None, _) => (Class::Unverified, "it had no right to happen; whether it did is not known"),
         }
     }
 

@@ -2,7 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
-use deed_record::{Account, Kind, RecordError, RecordId, Sealed, Timestamp, TraceId};
+use deed_identity::{Contract, Coverage};
+use deed_record::{Account, Kind, PrincipalType, RecordError, RecordId, Sealed, Timestamp, TraceId};
 
 /// A reader of sealed records, implemented over a ledger.
 ///
@@ -46,6 +47,12 @@ pub trait Evidence {
     /// The evidence cannot be read.
     fn by_credential(&self, tenant: &str, name: &str, limit: usize) -> Result<Vec<Found>, Self::Error>;
 
+    /// Records that use the credential which goes by `name`, or were shown it, or say something about it.
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    fn by_use(&self, tenant: &str, name: &str, limit: usize) -> Result<Vec<Found>, Self::Error>;
+
     /// Records of a trace, whatever their tenant.
     ///
     /// # Errors
@@ -63,6 +70,12 @@ pub trait Evidence {
     /// # Errors
     /// The evidence cannot be read.
     fn declared(&self, tenant: &str, account: Account) -> Result<Option<Declared>, Self::Error>;
+
+    /// Systems whose log is declared complete for `coverage`: what it does not say did not happen there.
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    fn complete_for(&self, coverage: Coverage) -> Result<Vec<String>, Self::Error>;
 
     /// Names of that record's disclosures (`arguments.title`, `prompt`), never their values.
     ///
@@ -96,6 +109,8 @@ pub struct Name {
 pub struct Declared {
     /// The stable key: the same for every name that systems have for them.
     pub key: String,
+    /// What they are.
+    pub kind: PrincipalType,
     /// What people call them.
     pub name: Option<String>,
     /// Who answers for them.
@@ -104,6 +119,12 @@ pub struct Declared {
     pub sponsor: Option<String>,
     /// Whose they are, if not our own.
     pub vendor: Option<String>,
+    /// Where they are meant to be active; anywhere, where nothing is said.
+    pub environments: Vec<String>,
+    /// Whether all that they do is to come through Deed.
+    pub governed: bool,
+    /// What they were engaged for.
+    pub contract: Option<Contract>,
 }
 
 /// The newest signed checkpoint of the log: what an explanation can be proved against.

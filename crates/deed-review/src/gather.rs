@@ -7,11 +7,16 @@ use std::{
     sync::Arc,
 };
 
+use deed_identity::Coverage;
 use deed_record::{Account, Credential, Kind, RecordId, Skeleton};
 
+mod beside;
+
+pub(crate) use beside::SKEW;
+
 use crate::{
-    Evidence, ExplainError, Found,
-    case::{Case, Rec, Shelf, corrects},
+    Declared, Evidence, ExplainError, Found,
+    case::{Beside, Case, Rec, Shelf, corrects},
     claim::Claim,
 };
 
@@ -50,7 +55,9 @@ pub(crate) fn gather<'c, E: Evidence>(
     reader.named(&family)?;
     reader.later(&family)?;
     let declared = reader.declared()?;
-    Ok(Some(reader.into_case(family, credentials, declared)))
+    let complete = reader.complete()?;
+    let beside = beside::look(&mut reader, &family, &declared)?;
+    Ok(Some(reader.into_case(family, credentials, declared, complete, beside)))
 }
 
 struct Reader<'c, 'e, E> {
@@ -318,23 +325,33 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
     }
 
     /// Whom the inventory knows by the accounts in these records.
-    fn declared(&self) -> Result<BTreeMap<Account, String>, ExplainError<E::Error>> {
+    fn declared(&self) -> Result<BTreeMap<Account, Declared>, ExplainError<E::Error>> {
         let tenant = self.tenant.as_deref().unwrap_or_default();
         let accounts: BTreeSet<Account> =
             self.records.iter().flat_map(|rec| rec.is.parties()).filter_map(|party| party.account).collect();
         let mut declared = BTreeMap::new();
         for account in accounts {
             let known = self.evidence.declared(tenant, account).map_err(ExplainError::Evidence)?;
-            declared.extend(known.map(|known| (account, known.key)));
+            declared.extend(known.map(|known| (account, known)));
         }
         Ok(declared)
+    }
+
+    /// Systems whose silence proves something.
+    fn complete(&self) -> Result<BTreeMap<Coverage, Vec<String>>, ExplainError<E::Error>> {
+        let asked = [Coverage::Grants, Coverage::Approvals].into_iter().map(|coverage| {
+            Ok((coverage, self.evidence.complete_for(coverage).map_err(ExplainError::Evidence)?))
+        });
+        asked.collect()
     }
 
     fn into_case(
         mut self,
         family: Family,
         credentials: Vec<BTreeSet<String>>,
-        declared: BTreeMap<Account, String>,
+        declared: BTreeMap<Account, Declared>,
+        complete: BTreeMap<Coverage, Vec<String>>,
+        beside: Beside,
     ) -> Case<'c> {
         self.records.sort_by_key(|rec| (rec.is.time, rec.is.id));
         Case {
@@ -344,6 +361,8 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
             superseded: family.superseded,
             credentials,
             declared,
+            complete,
+            beside,
             absent: self.absent,
             cut: self.cut,
         }

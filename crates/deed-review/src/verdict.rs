@@ -2,7 +2,8 @@
 //!
 //! The rules are those of `docs/explain.md`. They read sealed skeletons only (D14) and event time only (D6).
 
-use deed_record::{PrincipalType, Ruling, Status};
+use deed_identity::Coverage;
+use deed_record::{Basis, Kind, PrincipalType, Ruling, Status};
 
 use crate::{
     approvals::Worth,
@@ -12,6 +13,7 @@ use crate::{
     decided::Decided,
     explanation::{Part, Verdict},
     outcome::Ended,
+    rules::{ACTION_WITHOUT_GRANT, GRANT_WITHOUT_APPROVAL, Rule},
     scope::{Reach, matches},
     warrant::Warrant,
     who::People,
@@ -128,14 +130,52 @@ impl<'c> Links<'c> {
         if !expired.is_empty() {
             return Part { value: Authority::Expired, reasons: expired };
         }
+        if let Some(why) = self.bypassed() {
+            return Part { value: Authority::Bypassed, reasons: vec![why] };
+        }
         let (mut lacking, approved) = self.lacking();
         // What stands against an approval that would otherwise be one.
         lacking.extend(self.against());
         if lacking.is_empty() {
             Part { value: Authority::Approved, reasons: vec![approved] }
+        } else if let Some((_, why)) = self.unapproved() {
+            Part { value: Authority::Unapproved, reasons: vec![why] }
         } else {
             Part { value: Authority::Unverified, reasons: lacking }
         }
+    }
+
+    /// Why it went past the gateway; `None` where an intent fits, and where that is not known.
+    pub(crate) fn bypassed(&self) -> Option<String> {
+        let (case, head) = (self.case, &self.case.head().is);
+        let acting = case.declared(head.executor.as_ref()?).filter(|acting| acting.governed)?;
+        let observed = head.kind == Kind::Observation && head.basis == Basis::Imported;
+        let unseen = case.beside.intents.is_empty() && !case.beside.cut;
+        (observed && unseen)
+            .then(|| format!("`{}` is to act through Deed alone, and no intent here fits", acting.key))
+    }
+
+    /// The rule that says which part of a right was never given, and how that is known: somebody's log is complete
+    /// for it, and silent. `None` where nothing proves it.
+    pub(crate) fn unapproved(&self) -> Option<(Rule, String)> {
+        let (case, head) = (self.case, &self.case.head().is);
+        let open = !case.cut.is_empty() || !self.rights.absent.is_empty() || self.refused().is_some();
+        if open || self.warrant.is_ok() || head.basis != Basis::Imported || self.bypassed().is_some() {
+            return None;
+        }
+        let Some(grant) = self.rights.grant.as_ref().filter(|grant| grant.firm && grant.belongs) else {
+            let system = head.source.as_ref().map(|source| &*source.system)?;
+            let complete = case.complete(Coverage::Grants).iter().any(|complete| complete == system);
+            let why = format!("no right to it is known, and `{system}` logs every one that is given there");
+            return complete.then_some((ACTION_WITHOUT_GRANT, why));
+        };
+        let answered = self.rights.answers.iter().any(|answer| answer.worth == Worth::Counts);
+        let complete =
+            case.complete(Coverage::Approvals).first().filter(|_| !answered && !grant.is_token())?;
+        let why = format!(
+            "the grant has no approval that counts, and `{complete}` logs every answer that is given"
+        );
+        Some((GRANT_WITHOUT_APPROVAL, why))
     }
 
     /// What had been taken away before the action.
@@ -275,7 +315,7 @@ impl<'c> Links<'c> {
         }
         if let Some(asked) = &self.rights.request
             && let Some(grant) = &self.rights.grant
-            && grant.claim.rec.is.request.is_some_and(|id| id != asked.claim.rec.is.id)
+            && grant.claim.rec.is.request.is_some_and(|id| id != asked.id)
         {
             against.push("the grant answers another request than the one the action names".to_owned());
         }

@@ -80,13 +80,13 @@ words! {
     Authority {
         /// A right was in force and somebody else had approved it.
         Approved = "approved",
-        /// A source that is complete for grants knows of no right. Not said yet.
+        /// A source that is complete for it knows of no right, or of no approval.
         Unapproved = "unapproved",
         /// The right or the credential had ended.
         Expired = "expired",
         /// The right or the credential had been taken away.
         Revoked = "revoked",
-        /// It went past the gateway. Not said yet.
+        /// It went past the gateway.
         Bypassed = "bypassed",
         /// The records do not say enough: neither a pass nor a violation.
         Unverified = "unverified",

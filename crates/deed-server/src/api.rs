@@ -3,7 +3,9 @@
 pub(crate) mod actions;
 pub(crate) mod authzen;
 pub(crate) mod decisions;
+pub(crate) mod findings;
 pub(crate) mod health;
+pub(crate) mod identity;
 pub(crate) mod log;
 pub(crate) mod oauth;
 pub(crate) mod rebuild;

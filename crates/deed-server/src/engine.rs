@@ -1,10 +1,18 @@
 //! A store and everything that answers from it: what the server serves and the command line uses.
 
+mod gateway;
 mod spool;
 
-use std::{collections::BTreeMap, io, os::unix::fs::MetadataExt, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    io,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
-use deed_gateway::{DecisionPoint, InForce, Sweep};
+use deed_gateway::{DecisionPoint, InForce, Sweep, stdio::Program};
 use deed_identity::Inventory;
 use deed_ledger::{Check, Health, Ledger, LedgerError, OpenError, Receipt, Spool, SpoolError};
 use deed_policy::PolicySet;
@@ -15,7 +23,9 @@ use serde_json::{Value, json};
 use crate::{
     evidence::LedgerEvidence,
     find::{self, Filter, Page},
+    findings::{self, FindingList, FindingQuery, Findings, ReviewError},
     force::{self, ForceError, PublishError, Replayed},
+    identity::{Blast, BlastQuery, Identities, IdentityError, PrincipalAnswer, blast, principal},
     joins::Joins,
     settings::{Settings, SettingsError},
     tokens::{Tokens, TokensError},
@@ -85,11 +95,11 @@ pub enum EngineError {
 /// One thing that was derived again.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Rebuilt {
-    /// `index` or `records`.
+    /// `index`, `identities`, `findings` or `records`.
     pub name: &'static str,
     /// Packs whose leaves were read for it.
     pub packs: u64,
-    /// Index runs, or rows in Parquet, that there are now.
+    /// Index runs, entries, or rows in Parquet, that there are now.
     pub items: u64,
     /// SHA-256 over a canonical dump, in hex.
     pub digest: String,
@@ -107,6 +117,12 @@ pub enum RebuildError {
     /// The index.
     #[error("the index: {0}")]
     Index(LedgerError),
+    /// What is known of identities.
+    #[error("findings: {0}")]
+    Findings(#[source] ReviewError),
+    /// What is known of identities.
+    #[error("identities: {0}")]
+    Identities(LedgerError),
     /// Parquet.
     #[cfg(feature = "sql")]
     #[error("the rows: {0}")]
@@ -127,8 +143,11 @@ struct Inner {
     origin: Arc<str>,
     settings: Settings,
     decisions: Arc<DecisionPoint>,
-    joins: Joins,
+    joins: Arc<Joins>,
+    identities: Arc<Identities>,
+    findings: Findings,
     tokens: Option<Arc<Tokens>>,
+    programs: BTreeMap<String, Arc<Program>>,
     #[cfg(feature = "sql")]
     tables: deed_query::Tables,
     /// Device and number of the data directory: another one may be put in its place.
@@ -159,13 +178,19 @@ impl Engine {
         }
         let tokens = settings.token_service.as_ref();
         let tokens = tokens.map(|tokens| Tokens::open(ledger.clone(), dir, tokens, deadline)).transpose()?;
+        let identities = Arc::new(Identities::open(ledger.clone())?);
+        let joins = Arc::new(Joins::new(decisions.clone()));
+        let findings = Findings::open(ledger.clone(), joins.clone(), identities.clone())?;
         let inner = Inner {
             origin: ledger.origin().into(),
             #[cfg(feature = "sql")]
             tables: deed_query::Tables::open(ledger.clone(), options.tables)?,
             ledger,
+            programs: gateway::programs(&settings),
             settings,
-            joins: Joins::new(decisions.clone()),
+            joins,
+            identities,
+            findings,
             decisions,
             tokens: tokens.map(Arc::new),
             folder: (folder.dev(), folder.ino()),
@@ -318,6 +343,62 @@ impl Engine {
         find::find(&self.evidence(tenant), filter)
     }
 
+    /// Who goes by `key` in `tenant`: a key or alias of the inventory, a name as systems have it, or an account as
+    /// sealed; `None` where nobody does.
+    ///
+    /// # Errors
+    /// The store cannot be read, or what was recorded is not folded within `patience`.
+    pub fn principal(
+        &self,
+        tenant: &str,
+        key: &str,
+        patience: Duration,
+    ) -> Result<Option<PrincipalAnswer>, IdentityError> {
+        let Some(account) = self.ledger().account(tenant, key)? else { return Ok(None) };
+        let declared = self.inner.joins.declared_in(self.ledger(), tenant)?;
+        let followed = self.inner.identities.now(patience)?;
+        Ok(principal(&self.evidence(Some(tenant)), &followed, &declared, tenant, account)?)
+    }
+
+    /// Everything that one credential of `tenant` led to: by fingerprint, issuer's id, jti or the id of a record;
+    /// `None` where no record names it.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(crate) fn blast(
+        &self,
+        tenant: &str,
+        credential: &str,
+        query: &BlastQuery,
+    ) -> Result<Option<Blast>, LedgerError> {
+        let declared = self.inner.joins.declared_in(self.ledger(), tenant)?;
+        blast(&self.evidence(Some(tenant)), &declared, tenant, credential, query)
+    }
+
+    /// What deserves a look, as `query` wants it.
+    ///
+    /// # Errors
+    /// The store cannot be read, or what was recorded is not reviewed within `patience`.
+    pub(crate) fn findings(
+        &self,
+        query: &FindingQuery,
+        patience: Duration,
+    ) -> Result<FindingList, ReviewError> {
+        let tenant = query.tenant.as_deref().unwrap_or("default");
+        let declared = |tenant: &str| self.inner.joins.declared_in(self.ledger(), tenant);
+        let principal = match &query.principal {
+            None => None,
+            Some(key) => match self.ledger().account(tenant, key)? {
+                Some(account) => Some(declared(tenant)?.accounts_of(account).into_iter().collect()),
+                // A tenant that never recorded anything has nobody.
+                None => Some(HashSet::new()),
+            },
+        };
+        let reviewed = self.inner.findings.now(patience)?;
+        let evidence = self.evidence(query.tenant.as_deref());
+        Ok(findings::list(&evidence, &reviewed, query, principal.as_ref(), &declared)?)
+    }
+
     /// Throws away what is derived from the packs, and derives it again. Questions are answered meanwhile.
     ///
     /// # Errors
@@ -332,6 +413,32 @@ impl Engine {
             same: index.same,
             problem: None,
         }];
+        let identities = self.inner.identities.refold().map_err(RebuildError::Identities)?;
+        let rebuilt = [
+            rebuilt,
+            vec![Rebuilt {
+                name: "identities",
+                packs: identities.leaves / deed_ledger::PACK_LEAVES,
+                items: identities.entries,
+                digest: identities.digest,
+                same: identities.same,
+                problem: identities.problem,
+            }],
+        ]
+        .concat();
+        let found = self.inner.findings.again().map_err(RebuildError::Findings)?;
+        let rebuilt = [
+            rebuilt,
+            vec![Rebuilt {
+                name: "findings",
+                packs: found.leaves / deed_ledger::PACK_LEAVES,
+                items: found.actions,
+                digest: found.digest,
+                same: found.same,
+                problem: found.problem,
+            }],
+        ]
+        .concat();
         #[cfg(feature = "sql")]
         let rebuilt = {
             let rows = self.tables().rebuild().map_err(RebuildError::Rows)?;
@@ -364,6 +471,8 @@ impl Engine {
         let Health { mut checks, .. } = self.ledger().health();
         #[cfg(feature = "sql")]
         checks.push(self.inner.tables.health());
+        checks.push(self.inner.identities.health());
+        checks.push(self.inner.findings.health());
         checks.push(self.policy_check());
         checks.extend(self.gateway_check());
         checks.push(self.folder_check());
@@ -383,14 +492,6 @@ impl Engine {
             false => format!("{} policies in force, set {}", policy.policies().len(), policy.digest()),
         };
         Check { name: "policy", ok: true, detail }
-    }
-
-    /// Which servers `deed serve` stands in front of.
-    fn gateway_check(&self) -> Option<Check> {
-        let servers: Vec<String> =
-            self.settings().mcp.iter().map(|(name, server)| format!("{name} at {}", server.url)).collect();
-        let detail = format!("MCP servers behind deed serve: {}", servers.join(", "));
-        (!servers.is_empty()).then_some(Check { name: "gateway", ok: true, detail })
     }
 
     /// Descriptors stay good when the folder below them is taken away: the name is what counts.
@@ -430,6 +531,8 @@ impl Engine {
     /// The last checkpoint could not be signed; everything acknowledged is safe in the journal.
     pub fn close(&self) -> Result<(), LedgerError> {
         // They write to the ledger's store.
+        self.inner.findings.close();
+        self.inner.identities.close();
         #[cfg(feature = "sql")]
         self.inner.tables.clone().close();
         self.ledger().clone().close()

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use deed_identity::Coverage;
 use deed_ledger::{BlobError, Key, Ledger, LedgerError};
 use deed_record::{Account, RecordId, Sealed, Skeleton, TraceId};
 use deed_review::{Declared, Evidence, Found, Name};
@@ -100,6 +101,10 @@ impl Evidence for LedgerEvidence<'_> {
         self.shown(&Key::CredentialChange { tenant, name }, limit)
     }
 
+    fn by_use(&self, tenant: &str, name: &str, limit: usize) -> Result<Vec<Found>, LedgerError> {
+        self.shown(&Key::Credential { tenant, name }, limit)
+    }
+
     fn by_trace(&self, trace: TraceId, limit: usize) -> Result<Vec<Found>, LedgerError> {
         self.shown(&Key::Trace(trace), limit)
     }
@@ -114,6 +119,10 @@ impl Evidence for LedgerEvidence<'_> {
 
     fn declared(&self, tenant: &str, account: Account) -> Result<Option<Declared>, LedgerError> {
         self.joins.declared(self.ledger, tenant, account)
+    }
+
+    fn complete_for(&self, coverage: Coverage) -> Result<Vec<String>, LedgerError> {
+        Ok(self.joins.complete_for(coverage))
     }
 
     fn disclosable(&self, found: &Found) -> Result<Vec<String>, LedgerError> {

@@ -7,10 +7,12 @@ use std::{
 };
 
 use deed_gateway::DecisionPoint;
-use deed_identity::Inventory;
+use deed_identity::{Coverage, Inventory};
 use deed_ledger::{Ledger, LedgerError};
 use deed_record::Account;
 use deed_review::Declared;
+
+use crate::identity::DeclaredIn;
 
 /// Tenants whose accounts are kept; with more, all are hashed again.
 const MOST_TENANTS: usize = 64;
@@ -57,7 +59,39 @@ impl Joins {
             owner: principal.owner.clone(),
             sponsor: principal.sponsor.clone(),
             vendor: principal.vendor.clone(),
+            kind: principal.kind,
+            environments: principal.environments.clone(),
+            governed: principal.governed,
+            contract: principal.contract.clone(),
         }))
+    }
+
+    /// Digest of the inventory in force.
+    pub(crate) fn inventory_digest(&self) -> String {
+        self.decisions.in_force().inventory.digest().to_owned()
+    }
+
+    /// Whether the inventory calls the log of `system` complete for `coverage`.
+    pub(crate) fn is_complete_for(&self, system: &str, coverage: Coverage) -> bool {
+        let inventory = self.decisions.in_force().inventory;
+        inventory.source(system).is_some_and(|source| source.complete_for.contains(&coverage))
+    }
+
+    /// Systems whose log the inventory calls complete for `coverage`.
+    pub(crate) fn complete_for(&self, coverage: Coverage) -> Vec<String> {
+        let inventory = self.decisions.in_force().inventory;
+        let complete = inventory.sources().filter(|source| source.complete_for.contains(&coverage));
+        complete.map(|source| source.system.clone()).collect()
+    }
+
+    /// The inventory in force by the accounts of `tenant`, as joins ask for it.
+    ///
+    /// # Errors
+    /// The tenant's key cannot be read.
+    pub(crate) fn declared_in(&self, ledger: &Ledger, tenant: &str) -> Result<DeclaredIn, LedgerError> {
+        let inventory = self.decisions.in_force().inventory;
+        let accounts = self.accounts(ledger, tenant, &inventory)?;
+        DeclaredIn::new(ledger, tenant, inventory, accounts)
     }
 
     fn accounts(

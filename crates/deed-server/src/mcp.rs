@@ -25,7 +25,7 @@ use crate::{
     engine::Engine,
     force::TENANT,
     problem::{self, Kind, Problem},
-    settings::{McpServer, Right},
+    settings::{Behind, McpServer, Right},
     strangers::Strangers,
     tokens::{Challenge, Kept, NotShown, Presented, Tokens},
 };
@@ -65,13 +65,19 @@ impl Gateway {
         let issuer = settings.token_service.as_ref().map(|tokens| tokens.issuer.clone());
         let home = public.map(|url| url.to_string().trim_end_matches('/').to_owned()).or(issuer);
         let served = |(name, server): (&String, &McpServer)| {
-            let McpServer { url, headers, silence, wait, executor, initiator, require_token, token } = server;
-            let shown = token.as_ref().map(|token| Kept::new(token.clone(), *wait));
-            let headers = headers
-                .iter()
-                .map(|(name, file)| header_of(name, file))
-                .collect::<io::Result<HeaderMap>>()?;
-            let upstream = Upstream::new(url.clone(), headers, *silence)?;
+            let McpServer { behind, silence, wait, executor, initiator, require_token } = server;
+            let (upstream, shown) = match behind {
+                Behind::Url { url, headers, token } => {
+                    let headers = headers.iter().map(|(name, file)| header_of(name, file));
+                    let headers = headers.collect::<io::Result<HeaderMap>>()?;
+                    let shown = token.as_ref().map(|token| Kept::new(token.clone(), *wait));
+                    (Upstream::new(url.clone(), headers, *silence)?, shown)
+                }
+                Behind::Program { .. } => {
+                    let program = engine.program(name).ok_or_else(|| io::Error::other("no such program"))?;
+                    (Upstream::program(program, *silence), None)
+                }
+            };
             let endpoint = Endpoint::new(name, upstream, engine.decision_point(), *wait, home.clone());
             let caller =
                 Caller { initiator: initiator.clone(), executor: executor.clone(), ..Caller::default() };

@@ -12,7 +12,10 @@ use axum::{
 };
 
 use crate::{
-    api::{self, actions, authzen, decisions, health, log, oauth, rebuild, records, sql, webhook, workloads},
+    api::{
+        self, actions, authzen, decisions, findings, health, identity, log, oauth, rebuild, records, sql,
+        webhook, workloads,
+    },
     app::App,
     mcp, otlp,
 };
@@ -42,6 +45,9 @@ pub(crate) fn api() -> Vec<Route> {
         gets("/v1/actions/{id}", actions::one),
         gets("/v1/actions/{id}/explain", actions::explain),
         gets("/v1/traces/{trace_id}", actions::trace),
+        gets("/v1/principals/{key}", identity::principal),
+        gets("/v1/blast/{credential}", identity::blast),
+        gets("/v1/findings", findings::list),
         posts("/v1/sql", sql::query),
         posts("/v1/rebuild", rebuild::rebuild),
         posts("/access/v1/evaluation", authzen::evaluation),

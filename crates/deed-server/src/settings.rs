@@ -20,7 +20,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 pub use approvals::{Approvals, SecretFrom};
-pub use mcp::McpServer;
+pub use mcp::{Behind, McpServer};
 pub use tokens::TokenSettings;
 pub(crate) use tokens::{AgentTable, Configured, KeySource};
 use tokens::{DomainTable, IssuerTable, TokensTable};
@@ -237,7 +237,7 @@ impl File {
             listen,
             limits,
             tokens,
-            mcp: mcp::check(self.mcp, token_service.as_ref().map(|tokens| &*tokens.issuer))?,
+            mcp: mcp::check(self.mcp, token_service.as_ref().map(|tokens| &*tokens.issuer), line_of)?,
             token_service,
             approvals: approvals::check(self.approvals)?,
             spool: spool::check(self.spool)?,
@@ -343,11 +343,24 @@ mod tests {
     #[test]
     fn what_a_server_is_shown_is_for_its_url_unless_said() {
         let settings = Settings::parse(&format!("{MCP}token = {{}}\n{TOKENS}")).unwrap();
-        let token = settings.mcp["tickets"].token.clone().unwrap();
+        let Behind::Url { token, .. } = &settings.mcp["tickets"].behind else { panic!("it is at a URL") };
+        let token = token.clone().unwrap();
         assert_eq!(
             (&*token.audience, token.scope, token.longest),
             ("https://tickets.example/mcp", None, 300)
         );
+    }
+
+    #[test]
+    fn a_server_may_be_a_command() {
+        let text = "\n[mcp.files]\ncommand = [\"npx\", \"-y\", \"x\"]\nfolder = \"/srv\"\nenv = { A = \"hunter2\" }\n\
+                    env_files = { B = \"/run/b\" }\nprocesses = 2\nidle_seconds = 60\n";
+        let settings = Settings::parse(text).unwrap();
+        let Behind::Program { command, processes: 2, line: 3, .. } = &settings.mcp["files"].behind else {
+            panic!("{settings:?}");
+        };
+        assert_eq!((&*command.program, command.arguments.len(), &*command.env["A"]), ("npx", 2, "hunter2"));
+        assert!(!format!("{settings:?}").contains("hunter2"));
     }
 
     #[test]
@@ -378,6 +391,15 @@ mod tests {
             ("[spool]\nfolder = \"/s\"\nmax_bytes = -1\n", 3, "found -1"),
             ("[spool]\nfolder = \"/s\"\nmax_seconds = 0\n", 3, "expected 1 to 86400, found 0"),
             ("[spool]\nfolder = \"/s\"\nmax_age = 1\n", 3, "max_age"),
+            ("\n[mcp.files]\nas = \"agent:a\"\n", 2, "expected a `url`, or a `command`"),
+            (&format!("{MCP}command = [\"npx\"]\n"), 3, "not both"),
+            (&format!("{MCP}folder = \"/srv\"\n"), 3, "started by a `command`"),
+            ("[mcp.a]\ncommand = []\n", 2, "expected a program"),
+            ("[mcp.a]\ncommand = [\"a\"]\nenv = { PIN = 4711 }\n", 3, "expected a text"),
+            ("[mcp.a]\ncommand = [\"a\"]\nenv = { \"A=B\" = \"hunter2\" }\n", 3, "name of a variable"),
+            ("[mcp.a]\ncommand = [\"a\"]\nbearer_file = \"b\"\n", 3, "env_files"),
+            ("[mcp.a]\ncommand = [\"a\"]\nfolder = \"b\"\n", 3, "whole path"),
+            ("[mcp.a]\ncommand = [\"a\"]\nprocesses = 0\n", 3, "expected 1 to 1024"),
             ("[listen\n", 1, ""),
             (&format!("{MCP}token = {{ scope = \"a\" }}\n"), 3, "[tokens]"),
             (&format!("{MCP}bearer_file = \"f\"\ntoken = {{ scope = \"a\" }}\n{TOKENS}"), 4, "not both"),

@@ -62,7 +62,10 @@ pub(crate) fn place(global: &Global) -> Result<Place, Failure> {
 
 /// The data directory of this machine that the command line means: its own words, the environment's, or the
 /// default.
-fn store_dir(global: &Global) -> Result<PathBuf, Failure> {
+///
+/// # Errors
+/// No home directory tells where the default is.
+pub(crate) fn store_dir(global: &Global) -> Result<PathBuf, Failure> {
     let set = env::var_os("DEED_DATA").filter(|value| !value.is_empty()).map(PathBuf::from);
     match global.data.clone().or(set) {
         Some(dir) => Ok(dir),

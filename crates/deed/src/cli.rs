@@ -7,6 +7,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
 use clap_complete::Shell;
 use deed_gateway::Who;
 use deed_record::{RecordId, Ruling, SpanId, Status, Timestamp, TraceId};
+use deed_review::Severity;
 
 use crate::values::{self, SourceChoice};
 
@@ -108,6 +109,7 @@ Examples:
   zcat trail.json.gz | deed import cloudtrail -
   deed import otlp traces.pb
   deed import cloudtrail logs --json | jq .rejected    # what was not taken, and why
+  deed import --mapping pam.toml sessions.csv          # a system that Deed does not know
 
 Exit code 0 unless nothing at all was accepted."
     )]
@@ -167,6 +169,49 @@ Examples:
   deed trace 4bf92f3577b34da6a3ce929d0e0e4736"
     )]
     Trace(Trace),
+
+    /// Show who somebody is: accounts, credentials, grants, actions
+    #[command(
+        help_template = PAGE,
+        before_help = "Takes a key or alias of the inventory, a name as any system has it, or an account as sealed. Accounts \
+            that are the same principal are put together, each with how that is known: declared by the inventory, \
+            proven by a credential that Deed issued or verified, or learned from other systems' logs. What cannot \
+            be resolved is listed.",
+        after_help = "\
+Examples:
+  deed principal agent:release-bot
+  deed principal aws:arn:aws:iam::111122223333:role/release
+  deed principal release-bot --json | jq '.credentials[] | select(.state == \"active\")'"
+    )]
+    Principal(Principal),
+
+    /// Show everything that one credential led to
+    #[command(
+        help_template = PAGE,
+        before_help = "Follows what was done with the credential, the credentials that were issued with it and those derived from \
+            them, and the principals that were made with it, across systems. Counts come first, then what to revoke \
+            now, what was touched most, what was changed in authority, and every action in the order of time.",
+        after_help = "\
+Examples:
+  deed blast AKIAXXXXXXXXXXXXXXXX
+  deed blast sha256:3f2a91c4e0d75b68… --limit 200
+  deed blast 0193a7c2-5e1f-7b43-9c1d-2f6a8e90b1c4 --json | jq '.revoke[].name'    # the credential of a record"
+    )]
+    Blast(Blast),
+
+    /// List what deserves a look
+    #[command(
+        help_template = PAGE,
+        before_help = "Each finding says by which rule, about which action, why, and which controls it bears on. Findings follow \
+            from the records alone, whatever their order: history that is imported late changes them.",
+        after_help = "\
+Examples:
+  deed findings --severity high --since 24h
+  deed findings --principal agent:release-bot --rule used-after-revocation
+  deed findings --rules    # every rule, what it means and what to do
+  deed findings --json --limit 10000 | jq -r .rule | sort | uniq -c"
+    )]
+    Findings(Findings),
 
     /// Ask in SQL, read-only
     #[command(
@@ -451,15 +496,21 @@ pub(crate) enum Listener {
 /// Options of `deed import`.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
-    /// Which system wrote the logs
-    #[arg(value_name = "SOURCE", value_parser = values::source())]
+    /// Which system wrote the logs; with --mapping the file says it, and this is the first PATH
+    #[arg(value_name = "SOURCE", value_parser = values::SourceName)]
     pub(crate) source: SourceChoice,
     /// Files and folders; `-` is standard input
-    #[arg(value_name = "PATH", required = true)]
+    #[arg(value_name = "PATH", required_unless_present = "mapping")]
     pub(crate) paths: Vec<PathBuf>,
+    /// Read the logs of a system that Deed does not know, as this file says (docs/collectors.md)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mapping: Option<PathBuf>,
     /// Correct what an older mapping made of the same events: a new record supersedes the earlier one
     #[arg(long)]
     pub(crate) again: bool,
+    /// Go on with what is written to the files from now on, until Ctrl-C; one event a line
+    #[arg(long, conflicts_with = "mapping")]
+    pub(crate) follow: bool,
 }
 
 /// Options of `deed append`.
@@ -537,6 +588,63 @@ pub(crate) struct Trace {
     /// Show the record behind each step
     #[arg(short, long)]
     pub(crate) verbose: bool,
+}
+
+/// Options of `deed principal`.
+#[derive(Debug, Args)]
+pub(crate) struct Principal {
+    /// Key, alias or account
+    #[arg(value_name = "KEY-OR-ALIAS")]
+    pub(crate) key: String,
+    /// Of this tenant [default: default]
+    #[arg(long, value_name = "TENANT")]
+    pub(crate) tenant: Option<String>,
+    /// Show the records behind each line
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+}
+
+/// Options of `deed blast`.
+#[derive(Debug, Args)]
+pub(crate) struct Blast {
+    /// Fingerprint, the source's own id such as an access key id, jti, or id of a record
+    #[arg(value_name = "CREDENTIAL")]
+    pub(crate) credential: String,
+    /// Of this tenant [default: default]
+    #[arg(long, value_name = "TENANT")]
+    pub(crate) tenant: Option<String>,
+    /// List at most so many actions of each sort [default: 20; with --json 10000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: Option<u32>,
+}
+
+/// Options of `deed findings`.
+#[derive(Debug, Args)]
+pub(crate) struct Findings {
+    /// By this rule
+    #[arg(long, value_name = "RULE", value_parser = clap::builder::PossibleValuesParser::new(deed_review::RULES.iter().map(|rule| rule.name)))]
+    pub(crate) rule: Option<String>,
+    /// At least as grave
+    #[arg(long, value_name = "SEVERITY", value_parser = values::word(Severity::ALL, Severity::as_str))]
+    pub(crate) severity: Option<String>,
+    /// About actions at or after this time: RFC 3339, a date, or `90m`, `24h`, `7d` ago
+    #[arg(long, value_name = "TIME", value_parser = values::moment)]
+    pub(crate) since: Option<Timestamp>,
+    /// About actions before this time
+    #[arg(long, value_name = "TIME", value_parser = values::moment)]
+    pub(crate) until: Option<Timestamp>,
+    /// About actions that they asked for or did
+    #[arg(long, value_name = "KEY")]
+    pub(crate) principal: Option<String>,
+    /// Of this tenant; names are those of `default` unless another is named
+    #[arg(long, value_name = "TENANT")]
+    pub(crate) tenant: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: u32,
+    /// Show every rule instead, what it means and what to do
+    #[arg(long)]
+    pub(crate) rules: bool,
 }
 
 /// How rows are printed.

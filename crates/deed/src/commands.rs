@@ -2,15 +2,18 @@
 
 pub(crate) mod append;
 pub(crate) mod approvals;
+pub(crate) mod blast;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod find;
+pub(crate) mod findings;
 pub(crate) mod import;
 pub(crate) mod keys;
 pub(crate) mod mcp;
 pub(crate) mod policy;
+pub(crate) mod principal;
 pub(crate) mod rebuild;
 pub(crate) mod records;
 pub(crate) mod run;

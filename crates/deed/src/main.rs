@@ -33,7 +33,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::read();
-    log(matches!(cli.command, Command::Serve(_)));
+    log(&cli.command);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -55,8 +55,13 @@ fn main() -> ExitCode {
 }
 
 /// What the program says of itself, on standard error: `$DEED_LOG` chooses, as `info` or `deed_ledger=debug`.
-fn log(serving: bool) {
-    let default = if serving { "info" } else { "warn" };
+fn log(command: &Command) {
+    let default = match command {
+        Command::Serve(_) => "info",
+        // It takes the store away from under itself, and tells what comes of that.
+        Command::Demo(_) => "off",
+        _ => "warn",
+    };
     let filter = EnvFilter::try_from_env("DEED_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
@@ -91,6 +96,9 @@ async fn dispatch(global: &Global, command: Command, output: Output, stop: &Stop
         Command::Find(find) => commands::find::run(global, find, output).await,
         Command::Explain(explain) => commands::explain::run(global, explain, output).await,
         Command::Trace(trace) => commands::trace::run(global, trace, output).await,
+        Command::Principal(asked) => commands::principal::run(global, asked, output).await,
+        Command::Findings(asked) => commands::findings::run(global, asked, output).await,
+        Command::Blast(asked) => commands::blast::run(global, asked, output).await,
         Command::Sql(sql) => commands::sql::run(global, sql, output).await,
         Command::Verify(verify) => commands::verify::run(global, verify, output).await,
         Command::Rebuild => commands::rebuild::run(global, output).await,

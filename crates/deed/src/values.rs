@@ -1,7 +1,10 @@
 //! Values of the command line, read where they are given: what is wrong with one is wrong usage.
 
 use std::{
+    borrow::Cow,
+    ffi::OsStr,
     net::{SocketAddr, ToSocketAddrs},
+    path::PathBuf,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -12,30 +15,58 @@ use deed_record::{PrincipalType, RecordId, SpanId, Timestamp, TraceId};
 
 use crate::cli::Listener;
 
-/// Which system wrote the logs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Which system wrote the logs, as it was given.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum SourceChoice {
     /// To be guessed for each file.
     Auto,
     /// This one.
     Named(Source),
+    /// No source: with a mapping file, which names the system itself, the first path.
+    Path(PathBuf),
 }
 
 impl SourceChoice {
     /// The name that was given.
-    pub(crate) fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(&self) -> Cow<'_, str> {
         match self {
-            SourceChoice::Auto => "auto",
-            SourceChoice::Named(source) => source.as_str(),
+            SourceChoice::Auto => Cow::Borrowed("auto"),
+            SourceChoice::Named(source) => Cow::Borrowed(source.as_str()),
+            SourceChoice::Path(path) => path.to_string_lossy(),
         }
     }
 }
 
 /// Reads a [`SourceChoice`].
-pub(crate) fn source() -> impl TypedValueParser<Value = SourceChoice> {
-    let names = Source::ALL.iter().map(|source| source.as_str()).chain(["auto"]);
-    PossibleValuesParser::new(names.map(PossibleValue::new))
-        .map(|name: String| name.parse().map_or(SourceChoice::Auto, SourceChoice::Named))
+#[derive(Clone)]
+pub(crate) struct SourceName;
+
+impl SourceName {
+    /// Every name that is one.
+    pub(crate) fn all() -> impl Iterator<Item = &'static str> {
+        Source::ALL.iter().map(|source| source.as_str()).chain(["auto"])
+    }
+}
+
+impl TypedValueParser for SourceName {
+    type Value = SourceChoice;
+
+    fn parse_ref(
+        &self,
+        _: &clap::Command,
+        _: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<SourceChoice, clap::Error> {
+        Ok(match value.to_str() {
+            Some("auto") => SourceChoice::Auto,
+            Some(name) => name.parse().map_or_else(|_| SourceChoice::Path(value.into()), SourceChoice::Named),
+            None => SourceChoice::Path(value.into()),
+        })
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(SourceName::all().map(PossibleValue::new)))
+    }
 }
 
 /// Reads a word of a closed vocabulary.

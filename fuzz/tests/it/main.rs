@@ -72,8 +72,8 @@ macro_rules! targets {
 }
 
 targets! {
-    cloudtrail disclosure index journal log mcp note otlp_json otlp_protobuf pack proof record secret skeleton
-    spool tile vault
+    cloudtrail disclosure entra github index journal kubernetes log mapping mcp note okta otlp_json otlp_protobuf pack proof
+    record secret skeleton spool teleport tile vault vault_audit
 }
 
 #[test]

@@ -45,12 +45,12 @@ pub(super) fn parties(event: &Event) -> Parties {
 }
 
 /// Somebody in system `aws`, by ARN.
-pub(super) fn of_arn(arn: &str, kind: PrincipalType, name: Option<&str>) -> Principal<'static> {
+pub(crate) fn of_arn(arn: &str, kind: PrincipalType, name: Option<&str>) -> Principal<'static> {
     principal(kind, Some(format!("aws:{arn}")), name)
 }
 
 /// The type that an ARN alone tells: a role is an account that people and programs act through.
-pub(super) fn type_of_arn(arn: &str) -> PrincipalType {
+pub(crate) fn type_of_arn(arn: &str) -> PrincipalType {
     if arn.contains(":role/") { PrincipalType::ServiceAccount } else { PrincipalType::Unknown }
 }
 
@@ -126,7 +126,7 @@ fn role_arn(event: &Event) -> Option<String> {
 }
 
 /// `arn:aws:sts::1:assumed-role/NAME/SESSION` → `arn:aws:iam::1:role/NAME`; a role's own ARN as it is.
-pub(super) fn role_of_session(arn: &str) -> Option<String> {
+pub(crate) fn role_of_session(arn: &str) -> Option<String> {
     if arn.contains(":role/") {
         return Some(arn.to_owned());
     }
@@ -159,7 +159,7 @@ fn is_personal(event: &Event, name: &str) -> bool {
 
 /// Whether `name`, of a session of `role`, is a person's: it may not stand in a sealed record, where
 /// nobody could ever take it out.
-pub(super) fn is_personal_name(role: Option<&str>, name: &str) -> bool {
+pub(crate) fn is_personal_name(role: Option<&str>, name: &str) -> bool {
     name.contains('@') || role.is_some_and(is_identity_center_role)
 }
 
@@ -247,7 +247,7 @@ fn credential(event: &Event) -> Option<Credential<'static>> {
 }
 
 /// An access key by its id, whose first letters say what sort of key it is.
-pub(super) fn access_key(id: &str) -> Credential<'static> {
+pub(crate) fn access_key(id: &str) -> Credential<'static> {
     let (kind, issuer) = match id.get(..4) {
         Some("AKIA") => (Some("access_key"), Some("iam.amazonaws.com")),
         Some("ASIA") => (Some("temporary_key"), Some("sts.amazonaws.com")),

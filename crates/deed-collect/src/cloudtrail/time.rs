@@ -4,7 +4,7 @@ use deed_record::Timestamp;
 
 /// When an event happened: RFC 3339, or a form of it that leaves no doubt (no zone, which in
 /// CloudTrail means UTC; a space for the `T`, as CloudTrail Lake and Athena print it).
-pub(super) fn of_event(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn of_event(text: &str) -> Result<Timestamp, String> {
     let exact = text.parse::<Timestamp>();
     if exact.is_ok() {
         return exact;
@@ -14,7 +14,7 @@ pub(super) fn of_event(text: &str) -> Result<Timestamp, String> {
 
 /// A time inside an event: as [`of_event`], or the forms of older services:
 /// `20131102T010628Z`, `Nov 30, 2024, 8:43:17 PM`, `Aug 1, 2024 1:33:28 PM`.
-pub(super) fn inside_event(text: &str) -> Option<Timestamp> {
+pub(crate) fn inside_event(text: &str) -> Option<Timestamp> {
     of_event(text).ok().or_else(|| basic(text)).or_else(|| spoken(text))
 }
 

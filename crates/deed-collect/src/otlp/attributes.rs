@@ -10,13 +10,16 @@ pub(super) enum Slot {
     AgentId,
     AgentName,
     Arguments,
+    CallId,
     ClientAddress,
     DataSource,
     Decision,
+    DecisionSource,
     Documents,
     DurationMs,
     EntityName,
     Environment,
+    Error,
     ErrorCode,
     EventName,
     Input,
@@ -62,15 +65,22 @@ pub(super) const NAMES: &[(&str, Slot, u8)] = &[
     ("agent.name", Slot::AgentName, 1),
     ("agent_name", Slot::AgentName, 2),
     ("arguments", Slot::Arguments, 5),
+    ("call_id", Slot::CallId, 2),
     ("client.address", Slot::ClientAddress, 0),
     ("conversation.id", Slot::Session, 2),
     ("db.collection.name", Slot::DataSource, 1),
     ("decision", Slot::Decision, 0),
+    ("decision_source", Slot::DecisionSource, 0),
+    ("decision_type", Slot::Decision, 1),
     ("deployment.environment", Slot::Environment, 1),
     ("deployment.environment.name", Slot::Environment, 0),
     ("duration_ms", Slot::DurationMs, 0),
     ("enduser.id", Slot::UserId, 0),
+    ("env", Slot::Environment, 2),
+    ("error", Slot::Error, 1),
+    ("error.message", Slot::Error, 0),
     ("error.type", Slot::ErrorCode, 0),
+    ("error_type", Slot::ErrorCode, 4),
     ("event.name", Slot::EventName, 0),
     ("event.timestamp", Slot::Time, 0),
     ("exception.type", Slot::ErrorCode, 3),
@@ -96,6 +106,7 @@ pub(super) const NAMES: &[(&str, Slot, u8)] = &[
     ("gen_ai.system", Slot::ProviderEarly, 0),
     ("gen_ai.system_instructions", Slot::Instructions, 0),
     ("gen_ai.tool.call.arguments", Slot::Arguments, 0),
+    ("gen_ai.tool.call.id", Slot::CallId, 0),
     ("gen_ai.tool.call.result", Slot::Result, 0),
     ("gen_ai.tool.name", Slot::ToolName, 0),
     ("gen_ai.tool.type", Slot::ToolType, 0),
@@ -117,6 +128,7 @@ pub(super) const NAMES: &[(&str, Slot, u8)] = &[
     ("mcp.response.value", Slot::Result, 2),
     ("mcp.server.name", Slot::ToolServer, 0),
     ("mcp.session.id", Slot::Session, 5),
+    ("mcp_server", Slot::ToolServer, 3),
     ("mcp_server_name", Slot::ToolServer, 2),
     ("model", Slot::Model, 3),
     ("openinference.span.kind", Slot::OpenInference, 0),
@@ -124,6 +136,7 @@ pub(super) const NAMES: &[(&str, Slot, u8)] = &[
     ("output.value", Slot::Output, 2),
     ("prompt", Slot::Input, 4),
     ("prompt.id", Slot::Task, 2),
+    ("prompt_id", Slot::Task, 3),
     ("rpc.response.status_code", Slot::ErrorCode, 1),
     ("security_rule.name", Slot::SecurityRule, 0),
     ("security_rule.uuid", Slot::SecurityRule, 1),
@@ -133,6 +146,7 @@ pub(super) const NAMES: &[(&str, Slot, u8)] = &[
     ("service.name", Slot::ServiceName, 0),
     ("service.namespace", Slot::ServiceNamespace, 0),
     ("session.id", Slot::Session, 1),
+    ("source", Slot::DecisionSource, 1),
     ("success", Slot::Success, 0),
     ("tool.name", Slot::ToolName, 1),
     ("tool_arguments", Slot::Arguments, 1),
@@ -140,6 +154,7 @@ pub(super) const NAMES: &[(&str, Slot, u8)] = &[
     ("tool_name", Slot::ToolName, 3),
     ("tool_parameters", Slot::Arguments, 4),
     ("tool_response", Slot::Result, 1),
+    ("tool_use_id", Slot::CallId, 1),
     ("traceloop.association.properties.session_id", Slot::Session, 3),
     ("traceloop.association.properties.user_id", Slot::UserId, 3),
     ("traceloop.entity.input", Slot::Input, 3),
@@ -147,6 +162,7 @@ pub(super) const NAMES: &[(&str, Slot, u8)] = &[
     ("traceloop.entity.output", Slot::Output, 3),
     ("traceloop.span.kind", Slot::Traceloop, 0),
     ("traceloop.workflow.name", Slot::Task, 1),
+    ("user.account_id", Slot::UserId, 5),
     ("user.account_uuid", Slot::UserId, 1),
     ("user.email", Slot::UserName, 2),
     ("user.full_name", Slot::UserName, 1),
@@ -173,6 +189,10 @@ impl<'a> Seen<'a> {
                 continue;
             };
             let Some((slot, rank)) = slot_of(&attribute.key) else { continue };
+            // So short a name is also that of other things, and this value is sealed.
+            if attribute.key == "env" && !is_label(value) {
+                continue;
+            }
             let place = &mut self.slots[slot as usize];
             if place.is_none_or(|(known, _)| rank < known) {
                 *place = Some((rank, value));
@@ -211,6 +231,10 @@ impl<'a> Seen<'a> {
     pub(super) fn has(&self, slot: Slot) -> bool {
         self.slots[slot as usize].is_some()
     }
+}
+
+fn is_label(value: &Value) -> bool {
+    matches!(value, Value::StringValue(text) if deed_record::is_label(text))
 }
 
 fn slot_of(name: &str) -> Option<(Slot, u8)> {

@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
-use deed_record::{Kind, StepType};
+use deed_record::{Decision, Kind, Ruling, StepType};
+use serde::Deserialize;
 
 use super::attributes::{Seen, Slot};
+use crate::json;
 
 /// What somebody did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -98,6 +100,7 @@ pub(super) fn of_span<'a>(seen: &Seen<'a>, name: &'a str, is_root: bool) -> (Dee
         "claude_code.interaction" => return (Deed::Task, Cow::Borrowed(name)),
         "claude_code.llm_request" => return (Deed::Model, Cow::Borrowed(name)),
         "claude_code.tool" => return (Deed::Tool, Cow::Borrowed(name)),
+        "claude_code.tool.blocked_on_user" => return (Deed::Check, Cow::Borrowed(name)),
         _ => {}
     }
     // The first releases of the conventions had no operation: a system and a model were all.
@@ -146,9 +149,51 @@ pub(super) fn of_log(name: &str) -> Deed {
         "user_prompt" => Deed::Task,
         "tool_result" | "tool_call" => Deed::Tool,
         "tool_decision" => Deed::Check,
-        "api_request" | "api_response" | "api_error" => Deed::Model,
+        "api_request" | "api_response" | "api_error" | "api_refusal" => Deed::Model,
         _ => Deed::Plain,
     }
+}
+
+/// What a coding agent's permissions said of a call, or its user, and which of them it was. An agent says so of
+/// the question, and some of the call again.
+pub(super) fn decision<'a>(seen: &Seen<'a>, deed: Deed) -> Option<Decision<'a>> {
+    if !matches!(deed, Deed::Check | Deed::Tool) {
+        return None;
+    }
+    let effect = match &*seen.text(Slot::Decision)? {
+        "accept" | "accepted" | "allow" | "auto_accept" | "modify" => Ruling::Allow,
+        said if said.starts_with("approved") => Ruling::Allow,
+        "reject" | "rejected" | "denied" | "deny" | "abort" | "timed_out" => Ruling::Deny,
+        _ => return None,
+    };
+    let policies = seen.text(Slot::DecisionSource).map(json::text).into_iter().collect();
+    Some(Decision {
+        effect,
+        engine: None,
+        errors: Vec::new(),
+        obligations: Vec::new(),
+        policies,
+        policy_set: None,
+    })
+}
+
+/// The server and the name of a tool that a coding agent reaches over MCP: `mcp__SERVER__TOOL`, or any tool whose
+/// parameters name both.
+pub(super) fn mcp_tool(name: &str, parameters: Option<&str>) -> Option<(String, String)> {
+    if let Some((server, tool)) = name.strip_prefix("mcp__").and_then(|rest| rest.split_once("__"))
+        && !server.is_empty()
+        && !tool.is_empty()
+    {
+        return Some((server.to_owned(), tool.to_owned()));
+    }
+    #[derive(Deserialize)]
+    struct Parameters {
+        mcp_server_name: String,
+        mcp_tool_name: String,
+    }
+    let parameters = parameters.filter(|text| text.contains("\"mcp_tool_name\""))?;
+    let Parameters { mcp_server_name, mcp_tool_name } = serde_json::from_str(parameters).ok()?;
+    (!mcp_tool_name.is_empty()).then_some((mcp_server_name, mcp_tool_name))
 }
 
 /// Who offers the model, by the name that the newest conventions have for it.

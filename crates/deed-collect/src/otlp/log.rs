@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use deed_record::{
-    Basis, Decision, Outcome, PersonalSent, Resource, Ruling, SpanId, Status, Submission, Timestamp, Tool,
-    TraceId, WHOLE,
+    Basis, Outcome, PersonalSent, Resource, Ruling, SpanId, Status, Submission, Timestamp, Tool, TraceId,
+    WHOLE,
 };
 use opentelemetry_proto::tonic::{
     collector::logs::v1::ExportLogsServiceRequest,
@@ -68,7 +68,7 @@ fn record(log: &LogRecord, resource: &[KeyValue], schema_url: &str, frame: &Fram
     };
     let submission = Submission {
         basis: Some(Basis::Reported),
-        decision: decision(&seen, deed),
+        decision: convention::decision(&seen, deed),
         environment: seen.text(Slot::Environment).map(json::text),
         executor: Some(who::executor(&seen, &service, deed.is_of_agent())),
         initiator: who::initiator(&seen, &service),
@@ -88,6 +88,10 @@ fn record(log: &LogRecord, resource: &[KeyValue], schema_url: &str, frame: &Fram
     };
     let mut disclose = Json::with_capacity(event.as_bytes().len() + 256);
     payload::push_attributes(&mut disclose, &seen, deed, &log.attributes);
+    if let (Deed::Tool | Deed::Model, Some(Value::StringValue(error))) = (deed, seen.value(Slot::Error)) {
+        disclose.name("error");
+        disclose.string(error);
+    }
     payload::push_whole(&mut disclose, "body", log.body.as_ref().and_then(|body| body.value.as_ref()));
     disclose.name(WHOLE);
     disclose.append(&event);
@@ -128,29 +132,6 @@ fn name<'a>(log: &'a LogRecord, seen: &Seen<'a>) -> Cow<'a, str> {
     }
 }
 
-/// What a coding agent's permissions said, or its user.
-fn decision<'a>(seen: &Seen<'a>, deed: Deed) -> Option<Decision<'a>> {
-    if deed != Deed::Check {
-        return None;
-    }
-    let said = seen.text(Slot::Decision)?;
-    let effect = match &*said {
-        "accept" | "accepted" | "approved" | "approved_for_session" | "allow" | "auto_accept" => {
-            Ruling::Allow
-        }
-        "reject" | "rejected" | "denied" | "deny" | "abort" => Ruling::Deny,
-        _ => return None,
-    };
-    Some(Decision {
-        effect,
-        engine: None,
-        errors: Vec::new(),
-        obligations: Vec::new(),
-        policies: Vec::new(),
-        policy_set: None,
-    })
-}
-
 /// How it ended, for what has an end.
 fn outcome<'a>(seen: &Seen<'a>, deed: Deed) -> Option<Outcome<'a>> {
     let duration_ms = seen.number(Slot::DurationMs).filter(|ms| (0..1 << 53).contains(ms));
@@ -158,8 +139,11 @@ fn outcome<'a>(seen: &Seen<'a>, deed: Deed) -> Option<Outcome<'a>> {
         return None;
     }
     let code = seen.text(Slot::ErrorCode).filter(|code| span::is_error(code));
+    let refused = deed == Deed::Tool
+        && convention::decision(seen, deed).is_some_and(|decision| decision.effect == Ruling::Deny);
     let status = match (seen.text(Slot::Success).as_deref(), &code) {
         (Some("true"), _) => Status::Success,
+        _ if refused => Status::Denied,
         (_, Some(code)) => span::status_of_error(code),
         (Some("false"), None) => Status::Failure,
         _ => return None,
@@ -177,8 +161,11 @@ fn tool<'a>(seen: &Seen<'a>, deed: Deed) -> Option<Tool<'a>> {
     if !matches!(deed, Deed::Tool | Deed::Check) {
         return None;
     }
-    let name = seen.text(Slot::ToolName)?;
-    let server = seen.text(Slot::ToolServer);
+    let mut name = seen.text(Slot::ToolName)?;
+    let mut server = seen.text(Slot::ToolServer);
+    if let Some((its_server, its_name)) = convention::mcp_tool(&name, seen.text(Slot::Arguments).as_deref()) {
+        (server, name) = (server.or(Some(Cow::Owned(its_server))), Cow::Owned(its_name));
+    }
     Some(Tool { digest: None, name: json::text(name), server: server.map(json::text), version: None })
 }
 

@@ -21,6 +21,9 @@ pub(super) fn push_attributes(out: &mut Json, seen: &Seen<'_>, deed: Deed, attri
     let is_call = matches!(deed, Deed::Tool | Deed::Change);
     let (arguments, input) = if is_call { (arguments.or(input), None) } else { (arguments, input) };
     let (result, output) = if is_call { (result.or(output), None) } else { (result, output) };
+    if is_call || deed == Deed::Check {
+        push_whole(out, "call_id", seen.value(Slot::CallId));
+    }
     push_members(out, "arguments", arguments);
     push_members(out, "result", result);
     push_whole(out, "prompt", input);
@@ -66,6 +69,11 @@ pub(super) fn push_members(out: &mut Json, name: &'static str, value: Option<&Va
         }
         value => push_whole(out, name, value),
     }
+}
+
+/// As [`push_members`], of JSON that is there as text.
+pub(crate) fn push_text_members(out: &mut Json, name: &'static str, text: &str) {
+    push_members(out, name, Some(&Value::StringValue(text.to_owned())));
 }
 
 /// A payload that is shown or redacted as one.

@@ -127,6 +127,7 @@ fn record(
     let tool = tool(span, &seen, deed, side);
     let submission = Submission {
         basis: Some(Basis::Reported),
+        decision: convention::decision(&seen, deed),
         environment: seen.text(Slot::Environment).map(json::text),
         executor: Some(match side {
             Side::Asked => who::nobody(),

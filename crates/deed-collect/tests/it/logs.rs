@@ -100,3 +100,115 @@ fn log_records_belong_to_their_span() {
         "log record 4, field `traceId`: expected 16 bytes, found 1"
     );
 }
+
+#[test]
+fn tool_calls_of_coding_agents_say_who_let_them_through() {
+    let log = |name: &str, all: Value| {
+        logs(vec![
+            json!({"timeUnixNano": "1795219965993099798", "eventName": name, "attributes": attributes(&all)}),
+        ])
+        .remove(0)
+        .expect("maps")
+    };
+    // Claude Code, Codex and Gemini CLI, with the names that each has for the same.
+    for (name, all, server, tool, ruling, by, status, call) in [
+        (
+            "claude_code.tool_result",
+            json!({"tool_name": "mcp__files__write_file", "tool_use_id": "toolu_1", "success": "true", "duration_ms": "12",
+                "decision_type": "accept", "decision_source": "user_temporary", "tool_input": "{\"path\":\"/etc/motd\"}"}),
+            Some("files"),
+            "write_file",
+            Some(Ruling::Allow),
+            Some("user_temporary"),
+            Some(Status::Success),
+            Some("\"toolu_1\""),
+        ),
+        (
+            "claude_code.tool_result",
+            json!({"tool_name": "mcp_tool", "success": "false", "error": "no such file", "error_type": "Error:ENOENT",
+                "tool_parameters": "{\"mcp_server_name\":\"files\",\"mcp_tool_name\":\"read_file\"}"}),
+            Some("files"),
+            "read_file",
+            None,
+            None,
+            Some(Status::Failure),
+            None,
+        ),
+        (
+            "claude_code.tool_decision",
+            json!({"tool_name": "Bash", "tool_use_id": "toolu_2", "decision": "reject", "source": "user_reject"}),
+            None,
+            "Bash",
+            Some(Ruling::Deny),
+            Some("user_reject"),
+            None,
+            Some("\"toolu_2\""),
+        ),
+        (
+            "codex.tool_decision",
+            json!({"tool_name": "shell", "call_id": "call_1", "decision": "approved_for_session", "source": "user"}),
+            None,
+            "shell",
+            Some(Ruling::Allow),
+            Some("user"),
+            None,
+            Some("\"call_1\""),
+        ),
+        (
+            "codex.tool_result",
+            json!({"tool_name": "shell", "call_id": "call_1", "success": "true", "duration_ms": "41", "mcp_server": "",
+                "arguments": "{\"command\":[\"ls\"]}", "output": "README.md", "conversation.id": "c-1", "user.account_id": "acc"}),
+            None,
+            "shell",
+            None,
+            None,
+            Some(Status::Success),
+            Some("\"call_1\""),
+        ),
+        (
+            "gemini_cli.tool_call",
+            json!({"function_name": "run_shell_command", "function_args": "{\"command\":\"rm -rf build\"}", "decision": "reject",
+                "success": false, "duration_ms": 5, "prompt_id": "p-7", "error_type": "execution_denied"}),
+            None,
+            "run_shell_command",
+            Some(Ruling::Deny),
+            None,
+            Some(Status::Denied),
+            None,
+        ),
+        (
+            "gemini_cli.tool_call",
+            json!({"function_name": "edit", "mcp_server_name": "fs", "decision": "auto_accept", "success": true}),
+            Some("fs"),
+            "edit",
+            Some(Ruling::Allow),
+            None,
+            Some(Status::Success),
+            None,
+        ),
+    ] {
+        let text = log(name, all);
+        let record = parse(&text);
+        let called = record.tool.as_ref().expect("a tool");
+        assert_eq!((called.server.as_deref(), &*called.name), (server, tool), "{text}");
+        assert_eq!(record.decision.as_ref().map(|decision| decision.effect), ruling, "{text}");
+        let policies =
+            record.decision.as_ref().map(|d| d.policies.iter().map(|p| p.to_string()).collect::<Vec<_>>());
+        assert_eq!(policies.unwrap_or_default(), by.into_iter().collect::<Vec<_>>(), "{text}");
+        assert_eq!(record.outcome.as_ref().map(|outcome| outcome.status), status, "{text}");
+        assert_eq!(payload(&record, "call_id"), call, "{text}");
+        let is_call = name.ends_with("result") || name.ends_with("call");
+        assert_eq!(record.kind, if is_call { Kind::Observation } else { Kind::Step });
+        assert_eq!(record.step_type, Some(if is_call { StepType::Tool } else { StepType::PolicyCheck }));
+    }
+    let text = log(
+        "codex.tool_result",
+        json!({"tool_name": "shell", "arguments": "{\"command\":[\"ls\"]}", "output": "README.md",
+        "conversation.id": "c-1", "user.account_id": "acc", "env": "staging"}),
+    );
+    let record = parse(&text);
+    assert_eq!(members(&record, "arguments"), [("command", "[\"ls\"]")]);
+    assert_eq!(payload(&record, "result"), Some("\"README.md\""));
+    assert_eq!((record.session.as_deref(), record.environment.as_deref()), (Some("c-1"), Some("staging")));
+    assert_eq!(record.initiator.and_then(|i| i.key).as_deref(), Some("enduser:claude-code/acc"));
+}

@@ -4,7 +4,7 @@ use deed_collect::{Source, records};
 use deed_record::secret::{Fingerprints, excise};
 use serde_json::json;
 
-use crate::CLOUDTRAIL;
+use crate::{CLOUDTRAIL, KUBERNETES, KUBERNETES_GKE, OKTA, VAULT};
 
 /// Fingerprints that tell nothing, as of a tenant whose key nobody has.
 struct Blank;
@@ -30,6 +30,31 @@ fn session_tokens_of_cloudtrail() {
     for mapped in records(Source::CloudTrail, CLOUDTRAIL.as_bytes()) {
         let text = kept(&mapped.expect("maps").record);
         assert!(!text.contains("IQoJb3JpZ2luX2Vj"), "{text}");
+    }
+}
+
+#[test]
+fn what_kubernetes_and_vault_keep() {
+    for (source, text) in
+        [(Source::Kubernetes, KUBERNETES), (Source::Kubernetes, KUBERNETES_GKE), (Source::Vault, VAULT)]
+    {
+        // `hunter2` in clear, and in the base64 of a Secret.
+        let secrets = ["aHVudGVyMi", "hunter2-hunter2", "hunter2-user", "hvs.CAESI", "c2lnbmF0dXJl"];
+        assert!(secrets.iter().any(|secret| text.contains(secret)), "the fixture holds secrets");
+        for mapped in records(source, text.as_bytes()).flatten() {
+            let text = kept(&mapped.record);
+            assert!(!secrets.iter().any(|secret| text.contains(secret)), "{text}");
+        }
+    }
+}
+
+#[test]
+fn client_secrets_of_okta() {
+    let secret = "q1w2e3r4t5y6u7i8o9p0q1w2e3r4t5y6";
+    assert!(OKTA.contains(secret));
+    for mapped in records(Source::Okta, OKTA.as_bytes()) {
+        let text = kept(&mapped.expect("maps").record);
+        assert!(!text.contains(secret), "{text}");
     }
 }
 

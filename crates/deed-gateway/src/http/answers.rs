@@ -8,7 +8,6 @@ use futures::stream;
 use http::{HeaderMap, Response, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use hyper::body::Incoming;
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
@@ -16,7 +15,7 @@ use super::{
     events::{self, Broken, Events},
     exchange::Exchange,
     headers, json, reply,
-    upstream::Answer,
+    upstream::{Answer, Body},
 };
 use crate::{
     guard::Pending,
@@ -283,7 +282,7 @@ struct Stream<'x, 'e> {
 }
 
 impl Stream<'_, '_> {
-    async fn run(&mut self, events: &mut Events<Incoming>, id: Option<&Id>, is_open: bool) -> End {
+    async fn run(&mut self, events: &mut Events<Body>, id: Option<&Id>, is_open: bool) -> End {
         let patience = if is_open { Duration::MAX } else { self.exchange.endpoint.upstream.patience };
         loop {
             // Before 2026-07-28 leaving meant nothing: the end is still to be known, unless it will be told on
@@ -307,6 +306,15 @@ impl Stream<'_, '_> {
                         self.send(events.of_data(&text)).await;
                     }
                     return End::TooLong;
+                }
+                Some(Err(Broken::Server)) => {
+                    // There is no connection that could tell by its end.
+                    if let Some(id) = id {
+                        let why = "the server ended before it answered";
+                        let text = message::error(Some(id), refusal::UPSTREAM, why, None);
+                        self.send(events.of_data(&text)).await;
+                    }
+                    return End::Over;
                 }
                 Some(Err(Broken::Connection)) | None => return End::Over,
             };
@@ -335,7 +343,7 @@ impl Stream<'_, '_> {
 }
 
 /// A body, within a length and from a server that is not silent for longer than `patience`.
-async fn whole(mut body: Incoming, longest: usize, patience: Duration) -> Result<Bytes, &'static str> {
+async fn whole(mut body: Body, longest: usize, patience: Duration) -> Result<Bytes, &'static str> {
     let mut whole = BytesMut::new();
     loop {
         match timeout(patience, body.frame()).await {

@@ -4,6 +4,8 @@ use bytes::Bytes;
 use http_body::Body;
 use http_body_util::BodyExt;
 
+use super::upstream::Lost;
+
 /// An event, or a comment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Event {
@@ -22,6 +24,8 @@ pub(super) enum Broken {
     TooLong,
     /// The connection broke.
     Connection,
+    /// The server ended.
+    Server,
 }
 
 /// Of what a body is made.
@@ -40,7 +44,7 @@ pub(super) struct Events<B> {
     cut: Cutter,
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Events<B> {
+impl<B: Body<Data = Bytes, Error = Lost> + Unpin> Events<B> {
     pub(super) fn new(body: B, of: Of, longest: usize) -> Self {
         Events { body, cut: Cutter { longest, of, ..Cutter::default() } }
     }
@@ -74,10 +78,16 @@ impl<B: Body<Data = Bytes> + Unpin> Events<B> {
                         self.cut.buffer.extend_from_slice(data);
                     }
                 }
-                Err(_) => return Some(Err(Broken::Connection)),
+                Err(Lost::Connection) => return Some(Err(Broken::Connection)),
+                Err(Lost::Server) => return Some(Err(Broken::Server)),
             }
         }
     }
+}
+
+/// An event that carries `data`, on its own.
+pub(crate) fn event_of(data: &str) -> Bytes {
+    with_data(&Event { raw: Bytes::new(), data: None, has_id: false }, data)
 }
 
 /// Cuts bytes into events.
@@ -180,7 +190,8 @@ fn with_data(event: &Event, data: &str) -> Bytes {
         text.extend_from_slice(line);
         text.push(b'\n');
     }
-    for line in data.split('\n') {
+    // Outside of strings a line break is white space, and in them it is escaped.
+    for line in data.split(['\n', '\r']) {
         text.extend_from_slice(b"data: ");
         text.extend_from_slice(line.as_bytes());
         text.push(b'\n');

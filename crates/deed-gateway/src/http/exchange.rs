@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::{
     Endpoint, Listener,
     headers::{self, MISMATCH},
-    json,
+    json, nothing, params,
     sessions::{Calls, Session},
     step_up::{self, Came},
     upstream::{Answer, NoAnswer},
@@ -23,8 +23,6 @@ use crate::{
     refusal,
 };
 
-/// How what is not sent ends, because the caller's token for the server holds no more.
-const WITHHELD: &str = "upstream_token";
 /// The method that begins a session (MCP 2025-11-25).
 const INITIALIZE: &str = "initialize";
 
@@ -63,7 +61,7 @@ impl Exchange<'_> {
     }
 
     async fn request(mut self, text: &str, id: Id, method: &str, params: Option<&RawValue>) {
-        if let Err(why) = headers::check(&self.headers, method, params) {
+        if let Err(why) = self.agree(method, params).await {
             let status = StatusCode::BAD_REQUEST;
             return self.refuse(Some(&id), method, "header_mismatch", MISMATCH, &why, status).await;
         }
@@ -112,6 +110,15 @@ impl Exchange<'_> {
             }
             // It was waited for.
             Asked::Held(_) => {}
+        }
+    }
+
+    /// Whether headers and body say the same.
+    async fn agree(&self, method: &str, params: Option<&RawValue>) -> Result<(), String> {
+        headers::check(&self.headers, method, params)?;
+        match headers::named(params).filter(|_| self.is_modern && method == method::TOOL_CALL) {
+            Some(tool) => params::check(&self.headers, &self.guard.mirrored(&tool).await, params),
+            None => Ok(()),
         }
     }
 
@@ -164,7 +171,7 @@ impl Exchange<'_> {
             self.listener.say(json(StatusCode::OK, text));
             return None;
         }
-        let text = step_up::with_id(&text, id).unwrap_or_default();
+        let text = message::with_id(&text, id).unwrap_or_default();
         Some(Box::new(Held { text, id: id.clone(), intent, answer }))
     }
 
@@ -239,21 +246,24 @@ impl Exchange<'_> {
     }
 
     async fn unanswered(&mut self, id: &Id, why: NoAnswer) {
-        let (status, code, text) = match why {
-            NoAnswer::Unreachable => (Status::Failure, "unreachable", "the server cannot be reached"),
-            NoAnswer::Broken(code) => (Status::Unknown, code, "the server gave no answer"),
-            NoAnswer::Withheld => (Status::Denied, WITHHELD, "the token for the server holds no more"),
+        let text = match &why {
+            NoAnswer::Unreachable => "the server cannot be reached".into(),
+            NoAnswer::NotStarted(why) => format!("the server cannot be started: {why}"),
+            NoAnswer::Broken("server_ended") => "the server ended before it answered".into(),
+            NoAnswer::Broken(_) => "the server gave no answer".into(),
+            NoAnswer::Withheld => "the token for the server holds no more".into(),
         };
+        let (status, code) = why.ends();
         if let Some(pending) = self.calls.take(id) {
             self.guard.end(&pending, status, Some(code.into()), None).await;
         }
-        self.say_upstream(id, text);
+        self.say_upstream(id, &text);
     }
 
     async fn notice(mut self, text: &str, method: &str, params: Option<&RawValue>) {
         if !method::is_client_notification(method) {
-            let (code, why) = (refusal::METHOD_NOT_FOUND, "nobody here knows this notification");
-            return self.refuse(None, method, "unknown_method", code, why, StatusCode::BAD_REQUEST).await;
+            let why = "nobody here knows this notification";
+            return self.swallow(method, "unknown_method", why).await;
         }
         if method == method::CANCELLED
             && let Some(id) = params.and_then(method::cancelled_id)
@@ -273,11 +283,21 @@ impl Exchange<'_> {
                 self.guard.conclude(&pending, outcome).await;
                 self.pass(Permit::Answer, Method::POST, text).await;
             }
-            None => {
-                let (code, why) = (refusal::INVALID_REQUEST, "an answer to what nobody asked");
-                self.refuse(None, "response", "unasked", code, why, StatusCode::BAD_REQUEST).await;
-            }
+            None => self.swallow("response", "unasked", "an answer to what nobody asked").await,
         }
+    }
+
+    /// Says what a server says that accepts a message and does nothing on it (MCP, Streamable HTTP, Sending Messages). It is
+    /// recorded as refused, and goes no further.
+    async fn swallow(&mut self, method: &str, sort: &str, why: &str) {
+        let reply = match self.guard.note(method, sort, why).await {
+            Ok(()) => nothing(StatusCode::ACCEPTED),
+            Err(error) => {
+                let text = message::error(None, refusal::UNAVAILABLE, &error.to_string(), None);
+                json(StatusCode::SERVICE_UNAVAILABLE, text)
+            }
+        };
+        self.listener.say(reply);
     }
 
     /// Opens the stream on which a server of 2025-11-25 speaks first, or takes up one that broke.
@@ -308,7 +328,7 @@ impl Exchange<'_> {
                 if answer.status().is_success()
                     && let Some(session) = &self.session
                 {
-                    self.endpoint.end_session(&session.id, &self.guard).await;
+                    self.endpoint.end_session(&session.id, &self.guard, Status::Cancelled).await;
                 }
                 self.pass_status_on(Some(pending), answer).await;
             }
@@ -332,12 +352,7 @@ impl Exchange<'_> {
     }
 
     async fn not_plainly(&mut self, pending: Pending, why: NoAnswer) {
-        let (status, code) = match why {
-            NoAnswer::Unreachable => (Status::Failure, "unreachable"),
-            NoAnswer::Broken("client") => (Status::Cancelled, "client"),
-            NoAnswer::Broken(code) => (Status::Unknown, code),
-            NoAnswer::Withheld => (Status::Denied, WITHHELD),
-        };
+        let (status, code) = why.ends();
         self.guard.end(&pending, status, Some(code.into()), None).await;
         let text = message::error(None, refusal::UPSTREAM, "the server gave no answer", None);
         self.listener.say(json(StatusCode::BAD_GATEWAY, text));

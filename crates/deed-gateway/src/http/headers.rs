@@ -8,19 +8,19 @@ use serde_json::value::RawValue;
 
 use crate::method::{PROMPT_GET, RESOURCE_READ, TOOL_CALL};
 
-pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+pub(crate) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
 const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
-pub(super) const TRACE: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) const TRACE: HeaderName = HeaderName::from_static("traceparent");
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// JSON-RPC error code: headers and body disagree (MCP 2026-07-28, Streamable HTTP, Server Validation).
-pub(super) const MISMATCH: i64 = -32020;
+pub(crate) const MISMATCH: i64 = -32020;
 
 /// Whether a request says its version itself, as those of 2026-07-28 and later do.
-pub(super) fn is_modern(params: Option<&RawValue>) -> bool {
+pub(crate) fn is_modern(params: Option<&RawValue>) -> bool {
     version(params).is_some()
 }
 
@@ -43,6 +43,17 @@ fn version(params: Option<&RawValue>) -> Option<Text<'_>> {
     }
     let params: Params<'_> = serde_json::from_str(params?.get()).ok()?;
     Some(params.meta.version)
+}
+
+/// The tool or prompt that parameters name.
+pub(super) fn named(params: Option<&RawValue>) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named<'a> {
+        #[serde(borrow)]
+        name: Text<'a>,
+    }
+    let named: Named<'_> = serde_json::from_str(params?.get()).ok()?;
+    Some(named.name.to_string())
 }
 
 /// Whether the headers say the same as the body: others on the way may have gone by them.
@@ -109,7 +120,7 @@ fn title(name: &HeaderName) -> &'static str {
 }
 
 /// The text of a header, which may be written as `=?base64?…?=` (MCP 2026-07-28, Value Encoding).
-fn decoded(value: &HeaderValue) -> Option<String> {
+pub(super) fn decoded(value: &HeaderValue) -> Option<String> {
     let text = value.to_str().ok()?;
     match text.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) {
         Some(encoded) => String::from_utf8(STANDARD.decode(encoded).ok()?).ok(),

@@ -18,7 +18,7 @@ use crate::{
     door::{Caller, random},
     guard::Held,
     intent::Intent,
-    message::{self, Id, Message},
+    message::{self, Id},
 };
 
 /// The key under which the client's user answers.
@@ -124,12 +124,4 @@ pub(super) fn url_needed(id: &Id, action: RecordId, url: &str) -> String {
 
 fn message_of(action: RecordId) -> String {
     format!("A human must approve this first. The page says who may, and how; action {action}.")
-}
-
-/// The request `text` under another id.
-pub(super) fn with_id(text: &str, id: &Id) -> Option<String> {
-    let Ok(Message::Request { method, params, .. }) = Message::read(text.as_bytes()) else { return None };
-    let params = params.map_or("{}", RawValue::get);
-    let method = message::quoted(&method);
-    Some(format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":{method},\"params\":{params}}}"))
 }

@@ -1,10 +1,11 @@
-//! The server behind an endpoint, spoken to over HTTP. No message goes there without a permit.
+//! The server behind an endpoint: at a URL, or a program. No message goes there without a permit.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, Uri, header};
-use http_body_util::Full;
+use deed_record::Status;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -14,6 +15,8 @@ use hyper_util::{
 use crate::{
     guard::Permit,
     onward::{Lapsed, Onward},
+    secrets::Secrets,
+    stdio::Program,
 };
 
 /// How long a connection may take to come about.
@@ -24,16 +27,39 @@ const IDLE: Duration = Duration::from_secs(4);
 const MOST_IDLE: usize = 1024;
 
 /// A server's answer, of which the body is still to come.
-pub(super) type Answer = Response<hyper::body::Incoming>;
+pub(crate) type Answer = Response<Body>;
+/// The body of an answer.
+pub(crate) type Body = UnsyncBoxBody<Bytes, Lost>;
 
-/// A server that speaks MCP over Streamable HTTP.
+/// Why a body broke off.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Lost {
+    /// The connection broke.
+    Connection,
+    /// The server itself ended.
+    Server,
+}
+
+/// A server that speaks MCP.
 pub struct Upstream {
+    reached: Reached,
+    /// How long it may be silent.
+    pub(super) patience: Duration,
+}
+
+/// How a server is reached.
+enum Reached {
+    /// Over Streamable HTTP.
+    Url(Box<Url>),
+    /// Over the standard input and output of its processes.
+    Program(Arc<Program>),
+}
+
+struct Url {
     url: Uri,
     /// Deed's own credentials there, and whatever else the settings say.
     headers: HeaderMap,
     client: Connections,
-    /// How long it may be silent.
-    pub(super) patience: Duration,
 }
 
 enum Connections {
@@ -43,13 +69,28 @@ enum Connections {
 
 /// Why there was no answer.
 #[derive(Debug)]
-pub(super) enum NoAnswer {
+pub(crate) enum NoAnswer {
     /// The server cannot be reached: it never heard of it.
     Unreachable,
+    /// It cannot be started: it never heard of it.
+    NotStarted(String),
     /// The connection broke, or no answer came in time: nobody knows what became of it.
     Broken(&'static str),
     /// The caller's token there does not hold: it was sent nothing.
     Withheld,
+}
+
+impl NoAnswer {
+    /// How what was to be done ends: status, and in a word why.
+    pub(super) fn ends(&self) -> (Status, &'static str) {
+        match self {
+            NoAnswer::Unreachable => (Status::Failure, "unreachable"),
+            NoAnswer::NotStarted(_) => (Status::Failure, "not_started"),
+            NoAnswer::Broken("client") => (Status::Cancelled, "client"),
+            NoAnswer::Broken(code) => (Status::Unknown, code),
+            NoAnswer::Withheld => (Status::Denied, "upstream_token"),
+        }
+    }
 }
 
 impl From<Lapsed> for NoAnswer {
@@ -76,7 +117,12 @@ impl Upstream {
         } else {
             Connections::Plain(builder.build(plain))
         };
-        Ok(Upstream { url, headers, client, patience })
+        Ok(Upstream { reached: Reached::Url(Box::new(Url { url, headers, client })), patience })
+    }
+
+    /// The server that `program` starts, and that may be silent for `patience`.
+    pub fn program(program: Arc<Program>, patience: Duration) -> Self {
+        Upstream { reached: Reached::Program(program), patience }
     }
 
     /// Sends `body` by right of `permit`, which is used up (INVARIANT D1), with what goes `onward` of the caller.
@@ -85,11 +131,57 @@ impl Upstream {
         permit: Permit,
         onward: &Onward,
         method: Method,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, NoAnswer> {
+        let authorization = onward.authorization()?;
+        let answering = async {
+            match &self.reached {
+                Reached::Url(url) => {
+                    permit.use_up();
+                    url.send(authorization, method, headers, body).await
+                }
+                Reached::Program(program) => program.answer(permit, method, &headers, &body).await,
+            }
+        };
+        match tokio::time::timeout(self.patience, answering).await {
+            Ok(answered) => answered,
+            Err(_) => Err(NoAnswer::Broken("no_answer")),
+        }
+    }
+
+    /// Whether it has forgotten session `id`, so that nothing needs to be sent to learn that.
+    pub(super) fn has_ended(&self, id: &HeaderValue) -> bool {
+        match &self.reached {
+            Reached::Url(_) => false,
+            Reached::Program(program) => id.to_str().map_or(true, |id| program.has_ended(id)),
+        }
+    }
+
+    /// What no record may hold of what it says.
+    pub(super) fn secrets(&self) -> Option<Arc<Secrets>> {
+        match &self.reached {
+            Reached::Url(_) => None,
+            Reached::Program(program) => Some(program.secrets().clone()),
+        }
+    }
+
+    /// Ends what was started, and waits for that, but no longer than `patience`.
+    pub(super) async fn finish(&self, patience: Duration) {
+        if let Reached::Program(program) = &self.reached {
+            program.finish(patience).await;
+        }
+    }
+}
+
+impl Url {
+    async fn send(
+        &self,
+        authorization: Option<&HeaderValue>,
+        method: Method,
         mut headers: HeaderMap,
         body: Bytes,
     ) -> Result<Answer, NoAnswer> {
-        permit.use_up();
-        let authorization = onward.authorization()?;
         for (name, value) in &self.headers {
             headers.insert(name.clone(), value.clone());
         }
@@ -97,29 +189,26 @@ impl Upstream {
             headers.insert(header::AUTHORIZATION, authorization.clone());
         }
         if !body.is_empty() {
-            headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = self.url.clone();
         *request.headers_mut() = headers;
-        let answering = async {
-            match &self.client {
-                Connections::Plain(client) => client.request(request).await,
-                Connections::Secure(client) => client.request(request).await,
-            }
+        let answered = match &self.client {
+            Connections::Plain(client) => client.request(request).await,
+            Connections::Secure(client) => client.request(request).await,
         };
-        match tokio::time::timeout(self.patience, answering).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) if error.is_connect() => {
+        match answered {
+            Ok(answer) => Ok(answer.map(|body| body.map_err(|_| Lost::Connection).boxed_unsync())),
+            Err(error) if error.is_connect() => {
                 tracing::warn!(%error, url = %self.url, "the server cannot be reached");
                 Err(NoAnswer::Unreachable)
             }
-            Ok(Err(error)) => {
+            Err(error) => {
                 tracing::warn!(%error, url = %self.url, "the connection to the server broke");
                 Err(NoAnswer::Broken("connection_ended"))
             }
-            Err(_) => Err(NoAnswer::Broken("no_answer")),
         }
     }
 }

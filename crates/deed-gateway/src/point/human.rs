@@ -8,16 +8,17 @@ use std::{
 
 use deed_ledger::{fresh_id, now};
 use deed_policy::Approver;
-use deed_record::{PrincipalType, RecordId, Ruling};
+use deed_record::{PrincipalType, RecordId, Ruling, Timestamp};
 use tokio::{sync::mpsc, task::spawn_blocking};
 
 use super::{DecisionPoint, door};
 use crate::{
-    approvals::{Approval, Became, Reply, ReplyError, StepUp, Waiting, may_answer},
+    approvals::{Approval, Became, Reply, ReplyError, StepUp, Waiting, binding, may_answer},
     catalog::{News, Version},
     intent::{Answer, Intent, Refused},
     recorder::Unavailable,
     request::Ruled,
+    restore,
     write::human as write,
 };
 
@@ -32,6 +33,7 @@ impl DecisionPoint {
     /// What follows from the answer could not be recorded: nothing may be done.
     pub async fn wait(&self, waits: &Answer, patience: Duration) -> Result<Answer, Unavailable> {
         let until = tokio::time::Instant::now() + patience;
+        self.restore().await?;
         loop {
             // Asked for before the look, so that no answer falls between.
             let answered = self.approvals.answered.notified();
@@ -80,6 +82,48 @@ impl DecisionPoint {
         })
     }
 
+    /// Lets wait again what waited when the process before this one ended; once.
+    ///
+    /// # Errors
+    /// The log cannot be read. What is not known to be approved is not done.
+    async fn restore(&self) -> Result<(), Unavailable> {
+        let read = async || {
+            let (ledger, began) = (self.ledger.clone(), self.began);
+            let found = spawn_blocking(move || restore::find(&ledger, began, now())).await;
+            let broken = |error: &dyn std::fmt::Display| Unavailable::new(error.to_string());
+            for step_up in found.map_err(|error| broken(&error))?.map_err(|error| broken(&error))? {
+                if !self.approvals.add(step_up) {
+                    tracing::warn!("more step-ups waited than can be approved; the newest are left out");
+                }
+            }
+            Ok(())
+        };
+        self.restored.get_or_try_init(read).await.copied()
+    }
+
+    /// An approval that was given for just this, and is used up by this.
+    pub(super) async fn approved(
+        &self,
+        intent: &Intent,
+        asks: &Ruled,
+        tenant: &str,
+        now: Timestamp,
+    ) -> Result<Option<Approval>, Unavailable> {
+        self.restore().await?;
+        let Some(binding) = self.bound(intent, tenant)? else { return Ok(None) };
+        let asks = (&*asks.decided.policies, &*asks.decided.approvers);
+        Ok(self.approvals.take_like(&binding, asks, &self.in_force().inventory, now))
+    }
+
+    /// What an approval of `intent` is bound to. A tool is what its approved definition says, whether the door has seen that
+    /// or not: of any other definition it would be held.
+    pub(super) fn bound(&self, intent: &Intent, tenant: &str) -> Result<Option<String>, Unavailable> {
+        let pin = intent.name.as_deref().and_then(|name| self.catalog.known(tenant, &intent.server, name));
+        let pinned = pin.and_then(|pin| pin.approved).map(|version| version.digest);
+        let definition = pinned.as_deref().or(intent.definition.as_deref());
+        binding(&self.ledger, intent, definition, tenant).map_err(|error| Unavailable::new(error.to_string()))
+    }
+
     /// The step-ups that wait for a human, for `viewer` to see.
     ///
     /// INVARIANT D10: they show arguments, so that it is recorded first who sees them; once for each viewer.
@@ -87,6 +131,7 @@ impl DecisionPoint {
     /// # Errors
     /// That could not be recorded: nothing is shown.
     pub async fn waiting(&self, viewer: &str) -> Result<Vec<Waiting>, Unavailable> {
+        self.restore().await?;
         let now = now();
         let waiting = self.approvals.list(now);
         for one in &waiting {
@@ -131,6 +176,7 @@ impl DecisionPoint {
     /// # Errors
     /// See [`ReplyError`].
     pub async fn reply(&self, id: RecordId, reply: &Reply) -> Result<RecordId, ReplyError> {
+        self.restore().await?;
         let Some(step_up) = self.approvals.answerable(id, now()) else {
             return self.reply_tool(id, reply).await;
         };

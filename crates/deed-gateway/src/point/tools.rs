@@ -1,11 +1,12 @@
 //! What servers offer, and which of it may be called.
 
 use deed_ledger::{LedgerError, fresh_id, now};
+use serde_json::value::RawValue;
 use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{DecisionPoint, InForce, door};
 use crate::{
-    catalog::{HeldTool, Pin, Version},
+    catalog::{self, HeldTool, Pin, Version},
     intent::{Intent, Listing, Refused, Shown},
     method::TOOL_CALL,
     recorder::Unavailable,
@@ -64,6 +65,23 @@ impl DecisionPoint {
             .map_err(late)?
             .map_err(|e| Unavailable::new(e.to_string()))?
             .map_err(|e| Unavailable::new(e.to_string()))
+    }
+
+    /// What a tool was when it was approved; `None` where nobody has seen it.
+    ///
+    /// # Errors
+    /// The log cannot be read in time.
+    pub(crate) async fn definition(
+        &self,
+        tenant: &str,
+        server: &str,
+        name: &str,
+    ) -> Result<Option<Box<RawValue>>, Unavailable> {
+        let Some(approved) = self.pin(tenant, server, name).await?.approved else { return Ok(None) };
+        let ledger = self.ledger.clone();
+        let read = spawn_blocking(move || catalog::definition(&ledger, approved.record)).await;
+        let broken = |error: &dyn std::fmt::Display| Unavailable::new(error.to_string());
+        read.map_err(|error| broken(&error))?.map_err(|error| broken(&error))
     }
 
     /// `intent` as one that is refused, where the definition of its tool waits to be approved.

@@ -86,7 +86,7 @@ fn text_of(line: &[u8]) -> String {
 }
 
 /// The id in a piece of a message, where servers write it: before the result or behind it.
-fn answered_id(piece: &[u8]) -> Option<Id> {
+pub(crate) fn answered_id(piece: &[u8]) -> Option<Id> {
     let at = memchr::memmem::rfind(piece, b"\"id\":")? + 5;
     let mut values = serde_json::Deserializer::from_slice(&piece[at..]).into_iter::<Id>();
     values.next()?.ok()

@@ -1,5 +1,9 @@
 //! What an inventory says, what it refuses, and how it is asked.
 
+mod joins;
+mod records;
+mod state;
+
 use deed_identity::{Coverage, Inventory, InventoryError};
 use deed_record::PrincipalType;
 use proptest::prelude::*;
@@ -75,6 +79,20 @@ fn a_principal_without_an_alias_of_its_type_goes_by_its_key() {
 }
 
 #[test]
+fn a_contract_bounds_somebody_from_outside() {
+    let text = "[[principal]]\nkey = \"k\"\ntype = \"third_party\"\ngoverned = true\n\
+                contract = { scopes = [\"tickets:*\"], until = 2027-01-01T01:00:00+01:00 }\n";
+    let inventory = Inventory::parse(text).unwrap();
+    let found = inventory.principal("k").unwrap();
+    let contract = found.contract.as_ref().unwrap();
+    assert!(found.governed && contract.resources.is_empty());
+    assert_eq!(contract.scopes, ["tickets:*"]);
+    assert_eq!(contract.until.unwrap().to_string(), "2027-01-01T00:00:00.000000Z");
+    let plain = Inventory::parse("[[principal]]\nkey = \"k\"\ntype = \"human\"\n").unwrap();
+    assert!(!plain.principal("k").unwrap().governed && plain.principal("k").unwrap().contract.is_none());
+}
+
+#[test]
 fn errors_name_the_line() {
     let principal = |rest: &str| format!("\n[[principal]]\ntype = \"agent\"\n{rest}\n");
     let twice = format!(
@@ -91,6 +109,8 @@ fn errors_name_the_line() {
         (&principal("aliases = [\"bot\"]"), 4, "agent:release-bot"),
         (&principal("aliases = [\"a:b\",\n\"a:b\"]"), 5, "twice"),
         (&principal("key = \"a\"\nenvironments = [\"pro d\"]"), 5, "an environment"),
+        (&principal("key = \"a\"\ncontract = { scope = [] }"), 5, "scope"),
+        (&principal("key = \"a\"\ncontract = { until = 2027-01-01 }"), 5, "a time with an offset"),
         ("[[principal]]\nkey = \"a\"\ntype = \"robot\"\n", 3, "robot"),
         ("[[principal]]\nkey = \"a\"\ntype = \"unknown\"\n", 3, "expected `human`"),
         ("[[principal]]\nkey = \"a\"\n", 1, "type"),
@@ -142,5 +162,20 @@ proptest! {
         let to = (from + len).min(uri.len());
         let text = format!("[[resource]]\nmatch = \"{}*{}\"\n", &uri[..from], &uri[to..]);
         prop_assert!(Inventory::parse(&text).unwrap().resource(&uri).is_some());
+    }
+}
+
+#[test]
+fn what_is_not_theirs_is_none_of_their_names() {
+    let text = |names: &str| {
+        format!(
+            "[[principal]]\nkey = \"bot\"\ntype = \"agent\"\naliases = [\"agent:bot\"]\nnot_same = [{names}]\n"
+        )
+    };
+    let inventory = Inventory::parse(&text("\"aws:arn:aws:iam::1:role/shared\"")).unwrap();
+    assert_eq!(inventory.principals()[0].not_same, ["aws:arn:aws:iam::1:role/shared"]);
+    for wrong in ["\"agent:bot\"", "\"bot\"", "\"a b\"", "\"\""] {
+        let error = Inventory::parse(&text(wrong)).unwrap_err().to_string();
+        assert!(error.contains("line 5"), "{wrong}: {error}");
     }
 }

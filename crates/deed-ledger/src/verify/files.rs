@@ -77,6 +77,7 @@ fn role(path: &str, leaves: &Leaves, covered: &[String], rows_checked: bool) -> 
             _ => Role::Stranger("no part of Deed makes such a file; move it out of the store"),
         },
         "trust" => Role::Unchecked("public keys that the settings name; they are no evidence"),
+        "follow" => Role::Unchecked("how far files are followed; it is no evidence"),
         "policies" => Role::Unchecked("policies in writing; those that were in force are sealed in the log"),
         "journal" if name.ends_with(".journal") => Role::Unchecked(
             "its frames are checked; what stands behind the last one waits to be written over and says nothing",
@@ -103,6 +104,12 @@ fn role(path: &str, leaves: &Leaves, covered: &[String], rows_checked: bool) -> 
         _ if covered.iter().any(|other| other == path) => Role::Covered,
         "parquet" if !rows_checked => {
             Role::Unchecked("rows were not checked: this program was built without SQL")
+        }
+        "identity" if path == "identity/state" => Role::Unchecked(
+            "what was folded of identities; derived, and held against the log by `deed rebuild`",
+        ),
+        "findings" if path == "findings/state" => {
+            Role::Unchecked("what deserves a look; derived, and held against the log by `deed rebuild`")
         }
         "tmp" => Role::Unchecked("room for what lasts no longer than a process; emptied at the next start"),
         _ if path.ends_with(".part") => Role::Unchecked("an unfinished write; swept at the next start"),

@@ -132,6 +132,25 @@ fn an_imported_event_is_known_by_its_original_bytes() {
 }
 
 #[test]
+fn events_of_one_action_name_it_before_it_is_there() {
+    let dir = tempfile::tempdir().expect("folder");
+    let ledger = open(dir.path());
+    let record = |event_id: &str, members: &str| {
+        format!(
+            r#"{{"kind":"observation","basis":"imported","time":"2026-11-20T10:00:00Z","executor":{{"type":"unknown"}},"source":{{"system":"vault","event_id":"{event_id}"}}{members}}}"#
+        )
+    };
+    let begun = append(&ledger, &record("r-1/request", r#","action_event":"r-1""#));
+    let ended = append(&ledger, &record("r-1", ""));
+    let of = |index| ledger.leaf(index).expect("there").skeleton().expect("a record").action;
+    assert_eq!((of(begun[0].index), of(ended[0].index)), (Some(ended[0].id), None));
+    // Who knows the id may say it.
+    let id = "0193a7c0-0000-7000-8000-000000000001";
+    let said = append(&ledger, &record("r-2/request", &format!(r#","action_event":"r-2","action":"{id}""#)));
+    assert_eq!(of(said[0].index).map(|id| id.to_string()).as_deref(), Some(id));
+}
+
+#[test]
 fn a_body_larger_than_a_journal_file_is_recorded_whole() {
     let dir = tempfile::tempdir().expect("folder");
     let options = || deed_ledger::Options { journal_file_bytes: 1 << 20, ..deed_ledger::Options::default() };

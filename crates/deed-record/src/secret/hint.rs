@@ -104,6 +104,10 @@ const SIGNS: &[Sign] = &[
     ("q~", |rest| runs_on(rest, 31)),
     ("identified", goes_on_as_sql),
     ("kind:", is_secret_kind),
+    ("secrets", ends_string),
+    ("secretlist", ends_string),
+    ("/secrets/", |_| true),
+    ("mount_type", ends_string),
     ("\\u00", hides_letter),
     // Vendors' prefixes that have a slash, as some writers escape it.
     ("hooks.slack.com", |_| true),
@@ -121,6 +125,11 @@ fn starts_word(bytes: &[u8], at: usize) -> bool {
 fn runs_on(rest: &[u8], least: usize) -> bool {
     let length = rest.iter().take(least).take_while(|b| is_base64(**b)).count();
     length == least || rest.get(length) == Some(&b'\\')
+}
+
+/// Where a string ends, or one inside a string.
+fn ends_string(rest: &[u8]) -> bool {
+    matches!(rest.first(), Some(b'"' | b'\\'))
 }
 
 /// `user:password@` before the path.

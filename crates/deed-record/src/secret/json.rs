@@ -1,10 +1,13 @@
 //! Walking through JSON text in search of secrets.
 
+mod ahead;
+
 use std::fmt;
 
 use super::{
     decoded::Decoded,
     excise::{Edit, Fingerprints},
+    kept::{Keeps, Part, is_path_of_secret},
     name::{Class, class, class_within, describes},
     shape::Found,
     text,
@@ -12,19 +15,7 @@ use super::{
 };
 use crate::{RecordError, disclose::DEEPEST};
 
-/// Names of members that name what another member of the object holds …
-const LABELS: &[&str] = &[
-    "name",
-    "key",
-    "parametername",
-    "parameterkey",
-    "header",
-    "headername",
-    "field",
-    "variable",
-    "attribute",
-];
-/// … and of those that hold it.
+/// Names of members that hold what another one names.
 const HOLDERS: &[&str] = &["value", "parametervalue", "headervalue", "stringvalue", "val"];
 
 /// One reading of one JSON text.
@@ -50,6 +41,8 @@ struct Place<'p> {
     all: bool,
     /// What its name says of the members of an object there, but for those that describe it.
     within: Option<Class>,
+    /// Whether everything under a `data` there is a secret: a part of a store's log of what it keeps.
+    kept: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -93,7 +86,7 @@ impl<'j, 'w> Walk<'j, 'w> {
         self.at += 1;
         let start = self.at;
         // What looking ahead found, once it was needed.
-        let (mut labelled, mut kubernetes) = (None, None);
+        let (mut labelled, mut keeps) = (None, None);
         self.spaces();
         if self.eat(b'}') {
             return Ok(());
@@ -121,12 +114,23 @@ impl<'j, 'w> Walk<'j, 'w> {
             } else if place.within.is_some() && !describes(&name.text) && self.holds_text() {
                 // `{"secret":{"db":"…"}}`, `{"Cookie":{"sid":"…"}}`
                 inner = Place { class: place.within, within: place.within, ..inner };
-            } else if matches!(&*name.text, "data" | "stringData")
-                && *kubernetes
-                    .get_or_insert_with(|| self.member(start, &["kind"]).as_deref() == Some("Secret"))
-            {
-                // All of a Secret of Kubernetes.
-                inner = Place { class: Some(Class::Password), all: true, ..inner };
+            }
+            if let Some(part) = Part::named(&name.text) {
+                let keeps = *keeps.get_or_insert_with(|| self.keeps(start));
+                let changed = || self.member(start, &["path"]).is_some_and(|path| is_path_of_secret(&path));
+                match part {
+                    // What Vault keeps in its second version has its own `data` in the one of the call.
+                    Part::Data if keeps == Keeps::Vault && self.has_member("data") => inner.kept = true,
+                    Part::Data if place.kept || matches!(keeps, Keeps::Secret | Keeps::Vault) => {
+                        inner = Place { class: Some(Class::Password), all: true, ..inner };
+                    }
+                    // A JSON Patch (RFC 6902).
+                    Part::Value if place.kept && changed() => {
+                        inner = Place { class: Some(Class::Password), all: true, ..inner };
+                    }
+                    Part::Around if keeps == Keeps::Around => inner.kept = true,
+                    _ => {}
+                }
             }
             self.value(&inner)?;
             self.spaces();
@@ -266,74 +270,6 @@ impl<'j, 'w> Walk<'j, 'w> {
         with
     }
 
-    /// What the name in the object that starts at `start` says of the value beside it.
-    fn label(&self, start: usize) -> Option<Class> {
-        class(&self.member(start, LABELS)?)
-    }
-
-    /// Whether a string, an object, or a list of those comes next.
-    fn holds_text(&self) -> bool {
-        let mut next = self.json[self.at..].bytes().filter(|b| !matches!(b, b' ' | b'\n' | b'\r' | b'\t'));
-        match next.next() {
-            Some(b'[') => matches!(next.next(), Some(b'"' | b'{')),
-            first => matches!(first, Some(b'"' | b'{')),
-        }
-    }
-
-    /// The string under the first member called one of `names`, of the object whose inside starts at
-    /// `start`. Looks ahead, for members come in any order.
-    fn member(&self, start: usize, names: &[&str]) -> Option<String> {
-        let mut ahead = Walk {
-            json: self.json,
-            at: start,
-            edits: Vec::new(),
-            seen: &mut Vec::new(),
-            fingerprints: self.fingerprints,
-        };
-        loop {
-            ahead.spaces();
-            let (from, to) = ahead.string(&Place::ROOT).ok()?;
-            let name = Decoded::new(&self.json[from..to]);
-            ahead.spaces();
-            if !ahead.eat(b':') {
-                return None;
-            }
-            ahead.spaces();
-            if is_one_of(&name.text, names) && ahead.peek() == Some(b'"') {
-                let (from, to) = ahead.string(&Place::ROOT).ok()?;
-                return Some(Decoded::new(&self.json[from..to]).text.into_owned());
-            }
-            ahead.skip()?;
-            ahead.spaces();
-            if !ahead.eat(b',') {
-                return None;
-            }
-        }
-    }
-
-    /// Passes over a value, whatever is in it.
-    fn skip(&mut self) -> Option<()> {
-        let mut depth = 0_usize;
-        loop {
-            match self.peek()? {
-                b'"' => {
-                    self.string(&Place::ROOT).ok()?;
-                }
-                b'{' | b'[' => {
-                    depth += 1;
-                    self.at += 1;
-                }
-                b'}' | b']' if depth == 0 => return Some(()),
-                b'}' | b']' => {
-                    depth -= 1;
-                    self.at += 1;
-                }
-                b',' if depth == 0 => return Some(()),
-                _ => self.at += 1,
-            }
-        }
-    }
-
     /// Passes over a string; where its inside begins and ends.
     fn string(&mut self, place: &Place<'_>) -> Result<(usize, usize), RecordError> {
         if !self.eat(b'"') {
@@ -418,11 +354,13 @@ fn escaped(text: &str) -> String {
 }
 
 impl<'p> Place<'p> {
-    const ROOT: Place<'static> = Place { parent: None, depth: 0, class: None, all: false, within: None };
+    const ROOT: Place<'static> =
+        Place { parent: None, depth: 0, class: None, all: false, within: None, kept: false };
 
     fn inside(&'p self, step: Step<'p>) -> Place<'p> {
         let class = if self.all { self.class } else { None };
-        Place { parent: Some((self, step)), depth: self.depth + 1, class, all: self.all, within: None }
+        let (depth, all, kept) = (self.depth + 1, self.all, self.kept);
+        Place { parent: Some((self, step)), depth, class, all, within: None, kept }
     }
 }
 

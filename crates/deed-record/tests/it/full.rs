@@ -115,6 +115,7 @@ fn tool() -> Option<Tool<'static>> {
 pub(crate) fn submission() -> Submission<'static> {
     Submission {
         action: id(1),
+        action_event: text("7f3a0c1f"),
         approvals: Some(vec![id(2).expect("an id")]),
         artifact: artifact(),
         basis: Some(Basis::Imported),

@@ -111,6 +111,34 @@ fn table() -> Vec<(String, Vec<(String, bool)>)> {
             vec![secret("YWJj"), secret("Yg==")],
         ),
         (r#"{"stringData":{"user":"ann"},"kind":"Secret"}"#.into(), vec![secret("ann")]),
+        // Secrets in the logs of the stores that keep them, where nothing beside them says what they are.
+        (
+            r#"{"kind":"SecretList","items":[{"metadata":{"name":"n"},"data":{"user":"YWJj"}}]}"#.into(),
+            vec![secret("YWJj")],
+        ),
+        (
+            r#"{"requestObject":{"data":{"user":"YWJj"}},"objectRef":{"name":"n","resource":"secrets"}}"#.into(),
+            vec![secret("YWJj")],
+        ),
+        (
+            r#"{"objectRef":{"resource":"secrets"},"requestObject":[{"op":"add","path":"/data/user","value":"YWJj"}]}"#
+                .into(),
+            vec![secret("YWJj")],
+        ),
+        (
+            r#"{"resourceName":"core/v1/namespaces/ns/secrets/n","response":{"stringData":{"user":"ann"}}}"#.into(),
+            vec![secret("ann")],
+        ),
+        (
+            r#"{"log":"{\"objectRef\":{\"resource\":\"secrets\"},\"responseObject\":{\"data\":{\"a\":\"Yg==\"}}}"}"#
+                .into(),
+            vec![secret("Yg==")],
+        ),
+        (r#"{"mount_type":"kv","data":{"user":"ann"}}"#.into(), vec![secret("ann")]),
+        (
+            r#"{"data":{"data":{"user":"ann"},"options":{"mode":"strict"}},"mount_type":"kv"}"#.into(),
+            vec![secret("ann")],
+        ),
         (format!(r#"{{"sessions":{{"{github}":"ann"}}}}"#), vec![token(&github)]),
         // Headers.
         (format!(r#"{{"headers":{{"Authorization":"Bearer {jwt}"}}}}"#), vec![token(&jwt)]),
@@ -329,6 +357,10 @@ fn what_is_no_secret_stays() {
         r#"{"url":"https://x/?to=https%3A%2F%2Fhost%2Fpath%3Fmail%3Dann%40example.com","t":"10:00:00:AA"}"#,
         r#"{"text":"sha256:AAf86d081884c7d659a2feaa0c55ad015a3 8Q~ short, Q~ and :AA"}"#,
         r#"{"imagePullSecrets":[{"name":"regcred"}],"secretName":"db"}"#,
+        r#"{"objectRef":{"resource":"secrets","name":"n"},"requestObject":{"metadata":{"labels":{"a":"b"}}},"responseStatus":{"code":200}}"#,
+        r#"{"objectRef":{"resource":"configmaps"},"requestObject":{"data":{"user":"ann"}},"note":"secrets"}"#,
+        r#"{"mount_type":"system","data":{"user":"ann"}}"#,
+        r#"{"objectRef":{"resource":"secrets"},"requestObject":[{"op":"add","path":"/metadata/labels/a","value":"b"}]}"#,
         r#"{"executor":{"key":"aws:arn:aws:iam::111122223333:role/release","type":"workload"},"credential":{"id":"ASIAIOSFODNN7EXAMPLE","jti":"550e8400"}}"#,
         "[]",
         "0",

@@ -265,3 +265,37 @@ fn what_relies_on_a_grant_does_not_change_it() {
     records.push(call(22, &etl()));
     assert_eq!(explained(&records).verdict.authority.value, Authority::Revoked);
 }
+
+/// Other systems' events have ids of their own; what they tell of one request shares an id for it.
+#[test]
+fn requests_are_found_by_the_id_that_events_share() {
+    const ASKED: u64 = 901;
+    const ANSWERED: u64 = 902;
+    let request = json!(id(900).to_string());
+    let is = |record: &Value, n: u64| record["id"] == id(n).to_string().as_str();
+    let event = |at_id, time: &str, executor: Value, effect: Value| {
+        let more = json!({ "request": request, "executor": executor, "effects": [effect] });
+        record(at_id, Kind::Observation, time, "jira:acme", more)
+    };
+    let asked =
+        json!({ "kind": "request", "terms": { "change": "requested", "by": ann(), "subject": etl() } });
+    let answered = json!({ "kind": "approval", "terms": { "answer": "approved", "by": bob() } });
+    let mut records = story();
+    records.retain(|record| !is(record, REQUEST) && !is(record, APPROVAL));
+    for record in &mut records {
+        if is(record, GRANT) || is(record, ACTION) {
+            record["request"] = request.clone();
+            record.as_object_mut().expect("an object").remove("approvals");
+        }
+    }
+    records.push(event(ASKED, "09:00", ann(), asked));
+    records.push(event(ANSWERED, "09:20", bob(), answered));
+    let answer = explained(&records);
+    assert!(answer.request.is_some(), "{answer:?}");
+    assert!(answer.approvals[0].counts, "{}", answer.approvals[0].how);
+    assert!(rules(&answer).is_empty(), "{:?}", rules(&answer));
+    // To approve is no action that needs its own approval, nor one that its approver approves.
+    let answer = Store::of(&records).explain(ANSWERED);
+    assert!(answer.request.is_some() && answer.approvals.is_empty(), "{answer:?}");
+    assert!(rules(&answer).is_empty(), "{:?}", rules(&answer));
+}

@@ -15,13 +15,21 @@ fn every_word_is_explained() {
     for word in words {
         assert!(docs.contains(&format!("`{word}`")), "`{word}` is not in docs/explain.md");
     }
+}
+
+#[test]
+fn every_rule_is_in_the_catalogue() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/findings.md");
+    let docs = std::fs::read_to_string(path).expect("docs/findings.md");
     for rule in RULES {
-        let line = docs.lines().find(|line| line.contains(&format!("`{}`", rule.name)));
-        let line = line.unwrap_or_else(|| panic!("`{}` is not in docs/explain.md", rule.name));
-        rule.controls
-            .iter()
-            .for_each(|control| assert!(line.contains(control), "{control} is not in: {line}"));
+        let line = docs.lines().find(|line| line.starts_with(&format!("| `{}` |", rule.name)));
+        let line = line.unwrap_or_else(|| panic!("`{}` is not in docs/findings.md", rule.name));
+        for word in rule.controls.iter().chain([&rule.means, &rule.remedy]) {
+            assert!(line.contains(word), "{word} is not in: {line}");
+        }
     }
+    let listed = docs.lines().filter(|line| line.starts_with("| `")).count();
+    assert_eq!(listed, RULES.len(), "docs/findings.md lists rules that are not there");
 }
 
 #[test]

@@ -3,9 +3,12 @@
 mod approvals;
 mod attribution;
 mod bounds;
+mod corpus;
 mod credentials;
 mod docs;
 mod json;
+mod judged;
+mod kept;
 mod order;
 mod outcomes;
 mod scope;

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The story with nearly everything that can happen around it.
-fn busy() -> Vec<Value> {
+pub(crate) fn busy() -> Vec<Value> {
     let mut records = story();
     let dora = json!({ "key": "jira:dora", "type": "human" });
     let answer = |n: u64, clock: &str, by: &str, who: &Value, answer: &str| {

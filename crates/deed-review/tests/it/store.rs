@@ -7,9 +7,12 @@ use std::{
     sync::Arc,
 };
 
+use deed_identity::{Coverage, Inventory};
 use deed_record::{Account, Kind, RecordId, Sealed, Skeleton, TraceId};
 use deed_review::{
-    Checkpoint, Declared, Evidence, ExplainError, Explanation, Found, Name, Trace, explain, trace,
+    Checkpoint, Declared, Evidence, ExplainError, Explanation, Found, Name, Trace, explain,
+    review::{Affected, Known, Look},
+    trace,
 };
 use serde_json::{Map, Value, json};
 
@@ -25,6 +28,7 @@ pub(crate) struct Store {
     traces: HashMap<TraceId, Vec<usize>>,
     names: HashMap<Account, Name>,
     disclosable: HashMap<RecordId, Vec<String>>,
+    complete: Vec<(Coverage, String)>,
     /// Records that were handed out, by whatever look-up.
     pub(crate) handed_out: Cell<usize>,
 }
@@ -88,7 +92,9 @@ impl Store {
             .credential
             .iter()
             .chain(effects)
-            .flat_map(|credential| credential.names().chain(credential.parent.as_deref()))
+            .flat_map(|credential| {
+                credential.names().chain(credential.parent.as_deref()).chain(credential.upstream.as_deref())
+            })
             .map(str::to_owned)
             .collect();
         for name in names {
@@ -128,21 +134,50 @@ impl Store {
 
     /// The inventory knows `name` by these keys, the first of which is its own there.
     pub(crate) fn declare(&mut self, name: &str, keys: &[&str]) {
-        for key in keys {
+        let aliases = keys.iter().map(|key| format!("{key:?}")).collect::<Vec<_>>().join(", ");
+        let own = keys[0];
+        self.inventory(&format!(
+            "[[principal]]\nkey = {own:?}\ntype = \"human\"\nname = {name:?}\nowner = \"human:olga\"\naliases = [{aliases}]"
+        ));
+    }
+
+    /// What an inventory says.
+    pub(crate) fn inventory(&mut self, text: &str) {
+        let inventory = Inventory::parse(text).unwrap_or_else(|error| panic!("{error}"));
+        for principal in inventory.principals() {
             let declared = Declared {
-                key: keys[0].to_owned(),
-                name: Some(name.to_owned()),
-                owner: Some("human:olga".to_owned()),
-                sponsor: None,
-                vendor: None,
+                key: principal.key.clone(),
+                kind: principal.kind,
+                name: principal.name.clone(),
+                owner: principal.owner.clone(),
+                sponsor: principal.sponsor.clone(),
+                vendor: principal.vendor.clone(),
+                environments: principal.environments.clone(),
+                governed: principal.governed,
+                contract: principal.contract.clone(),
             };
-            self.declared.insert(account(key), declared);
+            for name in std::iter::once(&principal.key).chain(&principal.aliases) {
+                self.declared.insert(account(name), declared.clone());
+            }
+        }
+        for source in inventory.sources() {
+            self.complete.extend(source.complete_for.iter().map(|of| (*of, source.system.clone())));
         }
     }
 
     /// Every name is gone, as after an erasure.
     pub(crate) fn erase_names(&mut self) {
         self.names.clear();
+    }
+
+    /// The newest record, as it is sealed.
+    pub(crate) fn newest_leaf(&self) -> &Found {
+        self.leaves.last().expect("a record")
+    }
+
+    /// Every record's id.
+    pub(crate) fn all(&self) -> impl Iterator<Item = RecordId> {
+        self.ids.keys().copied()
     }
 
     /// The explanation of the action that record `n` belongs to.
@@ -197,6 +232,14 @@ impl Evidence for Store {
         Ok(self.newest(self.credentials.get(&(tenant.to_owned(), name.to_owned())), limit))
     }
 
+    fn by_use(&self, tenant: &str, name: &str, limit: usize) -> Result<Vec<Found>, Infallible> {
+        Ok(self.newest(self.credentials.get(&(tenant.to_owned(), name.to_owned())), limit))
+    }
+
+    fn complete_for(&self, coverage: Coverage) -> Result<Vec<String>, Infallible> {
+        Ok(self.complete.iter().filter(|(of, _)| *of == coverage).map(|(_, system)| system.clone()).collect())
+    }
+
     fn by_trace(&self, trace: TraceId, limit: usize) -> Result<Vec<Found>, Infallible> {
         Ok(self.newest(self.traces.get(&trace), limit))
     }
@@ -210,6 +253,32 @@ impl Evidence for Store {
     fn disclosable(&self, found: &Found) -> Result<Vec<String>, Infallible> {
         let skeleton = found.sealed.skeleton().expect("readable");
         Ok(self.disclosable.get(&skeleton.id).cloned().unwrap_or_default())
+    }
+}
+
+impl Affected for Store {
+    fn every(&self, look: &Look, visit: &mut dyn FnMut(&Skeleton<'_>)) -> Result<(), Infallible> {
+        let some = |at: Option<&Vec<usize>>| at.cloned().unwrap_or_default();
+        let found = match look {
+            Look::Action(id) => self.ids.get(id).copied().into_iter().collect(),
+            Look::Credential { tenant, name } => some(self.credentials.get(&(tenant.clone(), name.clone()))),
+            Look::Relying(id) => {
+                some(self.refs.get(id)).into_iter().chain(self.ids.get(id).copied()).collect()
+            }
+            Look::Trace(trace) => some(self.traces.get(trace)),
+        };
+        found.into_iter().for_each(|at| visit(&self.leaves[at].sealed.skeleton().expect("readable")));
+        Ok(())
+    }
+}
+
+impl Known for Store {
+    fn declared(&self, _: &str, account: Account) -> Option<Declared> {
+        self.declared.get(&account).cloned()
+    }
+
+    fn logs_every_grant(&self, system: &str) -> bool {
+        self.complete.iter().any(|(of, complete)| *of == Coverage::Grants && complete == system)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use deed_gateway::Who;
+use deed_gateway::{Who, stdio::Command};
 use deed_token::{Scope, Upstream};
 use http::{HeaderName, Uri};
 use serde::Deserialize;
@@ -17,14 +17,16 @@ const LIFE: i64 = 300;
 const LONGEST_LIFE: u64 = 3600;
 /// How long a call waits for a human, unless said.
 const WAIT: Duration = Duration::from_secs(45);
+/// Processes of one server at a time, unless said.
+const PROCESSES: u32 = 32;
+/// How long a process is kept that nobody uses, unless said.
+const IDLE: Duration = Duration::from_secs(1800);
 
 /// An MCP server, and how it is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct McpServer {
-    /// Where it is.
-    pub url: Uri,
-    /// Headers that it hears with each request: the file that holds the value of each.
-    pub headers: BTreeMap<String, PathBuf>,
+    /// How it is reached.
+    pub behind: Behind,
     /// Who acts, where no token says so.
     pub executor: Option<Who>,
     /// For whom, where no token says so.
@@ -35,17 +37,45 @@ pub struct McpServer {
     pub wait: Duration,
     /// Whether nobody comes without a token; `None` asks for one where there is a token service.
     pub require_token: Option<bool>,
-    /// What it is shown for each caller: a token of Deed's own.
-    pub token: Option<Upstream>,
+}
+
+/// How an MCP server is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Behind {
+    /// At a URL, over Streamable HTTP.
+    Url {
+        /// Where it is.
+        url: Uri,
+        /// Headers that it hears with each request: the file that holds the value of each.
+        headers: BTreeMap<String, PathBuf>,
+        /// What it is shown for each caller: a token of Deed's own.
+        token: Option<Upstream>,
+    },
+    /// Deed starts it, and speaks to it over its standard input and output.
+    Program {
+        /// What is started.
+        command: Command,
+        /// Processes at a time.
+        processes: u32,
+        /// How long one is kept that nobody uses.
+        idle: Duration,
+        /// Where the settings name it: the line, from 1.
+        line: usize,
+    },
 }
 
 /// As the file has it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct McpTable {
-    url: Spanned<String>,
-    #[serde(default)]
-    bearer_file: Option<PathBuf>,
+    url: Option<Spanned<String>>,
+    command: Option<Spanned<Vec<String>>>,
+    folder: Option<Spanned<PathBuf>>,
+    env: Option<Spanned<BTreeMap<Spanned<String>, Spanned<toml::Value>>>>,
+    env_files: Option<Spanned<BTreeMap<Spanned<String>, PathBuf>>>,
+    processes: Option<Spanned<i64>>,
+    idle_seconds: Option<Spanned<i64>>,
+    bearer_file: Option<Spanned<PathBuf>>,
     #[serde(default)]
     header_files: BTreeMap<Spanned<String>, PathBuf>,
     #[serde(default, rename = "as")]
@@ -75,6 +105,7 @@ const OWN_HEADERS: [&str; 6] =
 pub(super) fn check(
     tables: BTreeMap<Spanned<String>, McpTable>,
     issuer: Option<&str>,
+    line_of: &dyn Fn(usize) -> usize,
 ) -> Result<BTreeMap<String, McpServer>, Wrong> {
     let mut servers = BTreeMap::new();
     for (name, table) in tables {
@@ -82,18 +113,60 @@ pub(super) fn check(
             let expected = "the name of an MCP server: expected 1 to 64 letters, digits, `-`, `_` or `.`";
             return Err((name.span().start, expected.into()));
         }
-        servers.insert(name.into_inner(), table.check(issuer)?);
+        let at = name.span().start;
+        servers.insert(name.into_inner(), table.check(at, issuer, line_of)?);
     }
     Ok(servers)
 }
 
 impl McpTable {
-    fn check(self, issuer: Option<&str>) -> Result<McpServer, Wrong> {
-        let mut headers = BTreeMap::new();
-        if let Some(file) = self.bearer_file {
-            headers.insert("authorization".to_owned(), file);
+    fn check(
+        mut self,
+        at: usize,
+        issuer: Option<&str>,
+        line_of: &dyn Fn(usize) -> usize,
+    ) -> Result<McpServer, Wrong> {
+        let behind = match (self.url.take(), self.command.take()) {
+            (Some(url), None) => self.at_url(&url, issuer)?,
+            (None, Some(command)) => self.program(&command, line_of)?,
+            (Some(_), Some(command)) => {
+                let why = "a server is either at a `url` or started by a `command`, not both";
+                return Err((command.span().start, why.into()));
+            }
+            (None, None) => {
+                let expected = "expected a `url`, or a `command` such as `[\"npx\", \"-y\", \"PACKAGE\"]`";
+                return Err((at, expected.into()));
+            }
+        };
+        let seconds = |value, range, default: Duration| {
+            Ok::<_, Wrong>(within(value, range)?.map_or(default, Duration::from_secs))
+        };
+        Ok(McpServer {
+            behind,
+            executor: self.executor.as_ref().map(who).transpose()?,
+            initiator: self.initiator.as_ref().map(who).transpose()?,
+            silence: seconds(self.silence_seconds, 1..=86_400, SILENCE)?,
+            wait: seconds(self.wait_seconds, 0..=3600, WAIT)?,
+            require_token: self.require_token,
+        })
+    }
+
+    fn at_url(&mut self, url: &Spanned<String>, issuer: Option<&str>) -> Result<Behind, Wrong> {
+        let of_programs = [
+            self.folder.as_ref().map(Spanned::span),
+            self.env.as_ref().map(Spanned::span),
+            self.env_files.as_ref().map(Spanned::span),
+            self.processes.as_ref().map(Spanned::span),
+            self.idle_seconds.as_ref().map(Spanned::span),
+        ];
+        if let Some(span) = of_programs.into_iter().flatten().next() {
+            return Err((span.start, "this is for a server that is started by a `command`".into()));
         }
-        for (name, file) in self.header_files {
+        let mut headers = BTreeMap::new();
+        if let Some(file) = self.bearer_file.take() {
+            headers.insert("authorization".to_owned(), file.into_inner());
+        }
+        for (name, file) in std::mem::take(&mut self.header_files) {
             let at = name.span().start;
             let name = name.into_inner().to_ascii_lowercase();
             let own = OWN_HEADERS.contains(&&*name) || name.starts_with("mcp-");
@@ -104,27 +177,91 @@ impl McpTable {
                 return Err((at, "the header is there twice".into()));
             }
         }
-        let seconds = |value, range, default: Duration| {
-            Ok::<_, Wrong>(within(value, range)?.map_or(default, Duration::from_secs))
-        };
-        let token = match self.token {
+        let token = match &self.token {
             Some(token) if headers.contains_key("authorization") => {
                 let why = "the server is shown either `token` or what stands in a file, not both";
                 return Err((token.span().start, why.into()));
             }
-            Some(token) => Some(token.get_ref().check(token.span().start, &self.url, issuer)?),
+            Some(token) => Some(token.get_ref().check(token.span().start, url, issuer)?),
             None => None,
         };
-        Ok(McpServer {
-            token,
-            url: url(&self.url)?,
-            headers,
-            executor: self.executor.as_ref().map(who).transpose()?,
-            initiator: self.initiator.as_ref().map(who).transpose()?,
-            silence: seconds(self.silence_seconds, 1..=86_400, SILENCE)?,
-            wait: seconds(self.wait_seconds, 0..=3600, WAIT)?,
-            require_token: self.require_token,
+        Ok(Behind::Url { url: parsed(url)?, headers, token })
+    }
+
+    fn program(
+        &mut self,
+        command: &Spanned<Vec<String>>,
+        line_of: &dyn Fn(usize) -> usize,
+    ) -> Result<Behind, Wrong> {
+        let of_urls = [
+            self.bearer_file.as_ref().map(Spanned::span),
+            self.header_files.keys().next().map(Spanned::span),
+            self.token.as_ref().map(Spanned::span),
+        ];
+        if let Some(span) = of_urls.into_iter().flatten().next() {
+            return Err((
+                span.start,
+                "a server that is started hears no headers: give it what it needs in `env_files`".into(),
+            ));
+        }
+        let at = command.span().start;
+        let Some((program, arguments)) =
+            command.get_ref().split_first().filter(|(program, _)| !program.is_empty())
+        else {
+            return Err((
+                at,
+                "expected a program and its arguments, such as `[\"npx\", \"-y\", \"PACKAGE\"]`".into(),
+            ));
+        };
+        // No value is shown: it may be a secret (D9).
+        if command.get_ref().iter().any(|word| word.contains('\0')) {
+            return Err((at, "a program and its arguments hold no byte of zero".into()));
+        }
+        if let Some(folder) = &self.folder
+            && !folder.get_ref().is_absolute()
+        {
+            return Err((folder.span().start, "expected a whole path, from `/` on".into()));
+        }
+        let mut env = BTreeMap::new();
+        for (name, value) in self.env.take().map(Spanned::into_inner).unwrap_or_default() {
+            variable(&name)?;
+            match value.get_ref() {
+                toml::Value::String(text) if !text.contains('\0') => {
+                    env.insert(name.into_inner(), text.clone())
+                }
+                _ => return Err((value.span().start, "the value of a variable: expected a text".into())),
+            };
+        }
+        let mut env_files = BTreeMap::new();
+        for (name, file) in self.env_files.take().map(Spanned::into_inner).unwrap_or_default() {
+            variable(&name)?;
+            if env.contains_key(name.get_ref()) {
+                return Err((name.span().start, "the variable stands in `env` too".into()));
+            }
+            env_files.insert(name.into_inner(), file);
+        }
+        let processes = within(self.processes.take(), 1..=1024)?;
+        let idle = within(self.idle_seconds.take(), 1..=86_400)?;
+        Ok(Behind::Program {
+            command: Command {
+                program: program.clone(),
+                arguments: arguments.to_vec(),
+                folder: self.folder.take().map(Spanned::into_inner),
+                env,
+                env_files,
+            },
+            processes: processes.and_then(|most| u32::try_from(most).ok()).unwrap_or(PROCESSES),
+            idle: idle.map_or(IDLE, Duration::from_secs),
+            line: line_of(at),
         })
+    }
+}
+
+fn variable(name: &Spanned<String>) -> Result<(), Wrong> {
+    let text = name.get_ref();
+    match text.is_empty() || text.contains(['=', '\0']) {
+        true => Err((name.span().start, "expected the name of a variable".into())),
+        false => Ok(()),
     }
 }
 
@@ -163,7 +300,7 @@ impl UpstreamTable {
     }
 }
 
-fn url(text: &Spanned<String>) -> Result<Uri, Wrong> {
+fn parsed(text: &Spanned<String>) -> Result<Uri, Wrong> {
     // The value is not shown: it may hold a password (D9).
     let expected = || {
         let expected =

@@ -105,6 +105,6 @@ async fn what_is_derived_is_derived_again() {
     let answer = call(running.http(), post("/v1/rebuild", "application/json", String::new())).await.json();
     assert_eq!(answer["same"], true, "{answer}");
     let names: Vec<_> = answer["rebuilt"].as_array().unwrap().iter().map(|part| &part["name"]).collect();
-    assert_eq!(names, ["index", "records"]);
+    assert_eq!(names, ["index", "identities", "findings", "records"]);
     assert_eq!(ask(&running, "SELECT count(*) AS n FROM records").await.json(), json!([{ "n": 1 }]));
 }

@@ -3,8 +3,11 @@
 //! A thread of its own reads and maps; batches go to the server a few at a time. Nothing but those
 //! batches and what is told about skipped files is held.
 
+mod follow;
+mod position;
 mod reading;
 mod summary;
+mod tail;
 
 use std::{sync::Arc, time::Instant};
 
@@ -14,16 +17,18 @@ use tokio::{
 };
 
 use crate::{
-    access::{Access, Need},
+    access::{self, Access, Need, Place},
     cli::{Global, Import},
     commands::records::{Sent, send_each},
     exit::{Code, Failure, Outcome},
     hint::Hint,
-    output::Output,
+    inputs,
+    output::{Output, shell_word},
     progress::Progress,
     stop::Stop,
 };
-use reading::{Batch, Read};
+use position::Positions;
+use reading::{Batch, Read, Reads};
 use summary::Summary;
 
 /// Batches that are on their way at a time.
@@ -32,16 +37,69 @@ const UNDER_WAY: usize = 3;
 /// A batch and what became of each of its records.
 type Answered = (Arc<Batch>, Vec<Sent>);
 
-pub(crate) async fn run(global: &Global, import: Import, output: Output, stop: &Stop) -> Outcome {
+pub(crate) async fn run(global: &Global, mut import: Import, output: Output, stop: &Stop) -> Outcome {
+    let reads = Reads::of(&mut import)?;
     let access = Access::open(global, Need::Make)?;
     let hint = Hint::of(global);
-    access.finish(import_all(&access, import, &hint, output, stop).await).await
+    if import.follow {
+        let positions = positions(global, &import)?;
+        return access.finish(follow_all(&access, import, reads, positions, &hint, output, stop).await).await;
+    }
+    access.finish(import_all(&access, import, reads, &hint, output, stop).await).await
 }
 
-async fn import_all(access: &Access, import: Import, hint: &Hint, output: Output, stop: &Stop) -> Outcome {
-    let mut summary = Summary::begin(import.source.as_str(), output)?;
+/// Where it is kept how far files are followed: in the data directory of this machine, whatever they are sent to.
+fn positions(global: &Global, import: &Import) -> Result<Positions, Failure> {
+    if import.paths.iter().any(|path| inputs::is_stdin(path)) {
+        return Err(Failure::usage("standard input cannot be followed: it is read to its end in any case"));
+    }
+    let target = match access::place(global)? {
+        Place::Server(url, _) => url,
+        Place::Store(_) => String::new(),
+    };
+    let store = access::store_dir(global)?;
+    Positions::open(&store, &target, &import.source.as_str()).map_err(|error| {
+        Failure::new(format!("failed to keep positions in `{}`", store.display())).detail(error.to_string())
+    })
+}
+
+/// Follows files until somebody asks to stop, which is how it ends.
+async fn follow_all(
+    access: &Access,
+    import: Import,
+    reads: Reads,
+    positions: Positions,
+    hint: &Hint,
+    output: Output,
+    stop: &Stop,
+) -> Outcome {
+    let asked = format!("{} --follow", reads.name());
+    let mut summary = Summary::begin(reads.name(), asked, output)?;
     let started = Instant::now();
-    let result = pump(access, &import, &mut summary, stop).await;
+    let result = follow::follow(access, &import, reads.clone(), positions, &mut summary, stop).await;
+    summary.finish(started.elapsed(), &import.paths, hint, result.is_err())?;
+    result.map_err(|failure| {
+        failure
+            .doing("import")
+            .detail("what was recorded stays; run it again to go on, nothing is recorded twice")
+    })
+}
+
+async fn import_all(
+    access: &Access,
+    import: Import,
+    reads: Reads,
+    hint: &Hint,
+    output: Output,
+    stop: &Stop,
+) -> Outcome {
+    let asked = match &import.mapping {
+        Some(file) => format!("--mapping {}", shell_word(&file.to_string_lossy())),
+        None => reads.name().to_owned(),
+    };
+    let mut summary = Summary::begin(reads.name(), asked, output)?;
+    let started = Instant::now();
+    let result = pump(access, &import, reads, &mut summary, stop).await;
     let failure = result.err();
     summary.finish(started.elapsed(), &import.paths, hint, failure.is_some() || stop.is_asked())?;
     match failure {
@@ -56,10 +114,16 @@ async fn import_all(access: &Access, import: Import, hint: &Hint, output: Output
 }
 
 /// Moves everything from the files to the server.
-async fn pump(access: &Access, import: &Import, summary: &mut Summary, stop: &Stop) -> Outcome {
+async fn pump(
+    access: &Access,
+    import: &Import,
+    reads_as: Reads,
+    summary: &mut Summary,
+    stop: &Stop,
+) -> Outcome {
     let (found, mut reads) = mpsc::channel(2);
-    let (source, paths, asked) = (import.source, import.paths.clone(), stop.clone());
-    let reader = std::thread::spawn(move || reading::read_all(source, &paths, &asked, &found));
+    let (paths, asked) = (import.paths.clone(), stop.clone());
+    let reader = std::thread::spawn(move || reading::read_all(reads_as, &paths, &asked, &found));
     let progress = Progress::spinner();
     let mut under_way: JoinSet<Result<Answered, Failure>> = JoinSet::new();
     loop {
@@ -84,7 +148,7 @@ async fn pump(access: &Access, import: &Import, summary: &mut Summary, stop: &St
             }
             Some(Read::Rejected(rejected)) => summary.rejected(rejected)?,
             Some(Read::Skipped(path, why)) => summary.skipped(path, why),
-            Some(Read::File(source)) => summary.file(source),
+            Some(Read::File(system)) => summary.file(system),
             None => break,
         }
     }
@@ -104,7 +168,7 @@ fn take(summary: &mut Summary, done: Done) -> Outcome {
 
 /// Where an event stood.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct Spot {
     /// The file, as messages call it.
     pub(crate) file: Arc<str>,
     /// Its line, from 1; 0 where there are none.
@@ -114,6 +178,6 @@ pub(crate) struct Place {
 /// An event that was not taken.
 #[derive(Debug)]
 pub(crate) struct RejectedEvent {
-    pub(crate) place: Place,
+    pub(crate) place: Spot,
     pub(crate) error: String,
 }

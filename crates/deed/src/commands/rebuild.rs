@@ -74,16 +74,17 @@ fn text(answer: &Answer, output: Output) -> String {
         let mark = if part.same { output.good("same   ") } else { output.doubtful("changed") };
         let items = match &*part.name {
             "index" => count(part.items, "run"),
+            "identities" => count(part.items, "fact"),
             _ => count(part.items, "row"),
         };
         text.push_str(&format!(
-            "{mark}  {:<9}{} from {}\n",
+            "{mark}  {:<11}{} from {}\n",
             clean(&part.name),
             items,
             if part.packs == 1 { "1 pack".to_owned() } else { format!("{} packs", grouped(part.packs)) }
         ));
         if let Some(problem) = &part.problem {
-            text.push_str(&format!("         {}\n", clean(problem)));
+            text.push_str(&format!("           {}\n", clean(problem)));
         }
     }
     if !answer.same {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::support::{Home, Ran, examples, finish, record, signal};
 
-fn numbers(ran: &Ran) -> [u64; 4] {
+pub(crate) fn numbers(ran: &Ran) -> [u64; 4] {
     let answer = ran.json();
     let rejected = answer["rejected"].as_array().unwrap().len() as u64;
     let number = |name: &str| answer[name].as_u64().unwrap();
@@ -93,6 +93,40 @@ fn bad_events_keep_no_other_out() {
     // Nothing at all.
     let ran = home.run(["import", "--json", "deed", "nowhere"]);
     assert_eq!((ran.code, numbers(&ran)), (1, [1, 0, 0, 1]), "{ran:?}");
+}
+
+#[test]
+fn what_is_told_of_one_action_is_one_in_any_order() {
+    let entry = |kind: &str, id: u32| {
+        format!(
+            r#"{{"time":"2026-11-20T10:00:00Z","type":"{kind}","request":{{"id":"r-{id}","operation":"read","path":"secret/data/db"}}}}"#
+        ) + "\n"
+    };
+    let home = Home::new();
+    let import = |text: String| {
+        numbers(&home.run_with_input(["import", "--json", "auto", "-"], text.as_bytes()).good())
+    };
+    let found = || {
+        let found = home.run(["find", "--json"]).good().json_lines();
+        found
+            .iter()
+            .map(|action| (action["id"].to_string(), action["status"].to_string()))
+            .collect::<Vec<_>>()
+    };
+    // Until the response is there, the request stands for the call.
+    import(entry("request", 1));
+    assert_eq!(found().len(), 1);
+    let lonely = found()[0].0.clone();
+    import(entry("response", 1));
+    import(entry("response", 2));
+    import(entry("request", 2));
+    assert_eq!(found().len(), 2);
+    assert!(found().iter().all(|(id, status)| *id != lonely && status == "\"success\""), "{:?}", found());
+    assert_eq!(import(entry("request", 1) + &entry("response", 1)), [2, 0, 2, 0]);
+    // Asked for by the request, it is the same action.
+    let explained = home.run(["explain", "--json", lonely.trim_matches('"')]).good().json();
+    assert_eq!(explained["outcome"]["status"], "success");
+    assert_ne!(explained["action"]["id"].to_string(), lonely);
 }
 
 #[test]
@@ -257,4 +291,50 @@ fn reads_old_files_anew_with_a_newer_mapping() {
     };
     assert_eq!(import(&["--again"]), [3, 3, 0, 0]);
     assert_eq!(import(&["--again"]), [3, 0, 3, 0]);
+}
+
+#[test]
+fn a_mapping_file_reads_what_deed_does_not_know() {
+    let documentation = std::fs::read_to_string(
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/collectors.md"),
+    )
+    .unwrap();
+    let section = documentation.split("\n## Mapping files").nth(1).unwrap();
+    let blocks: Vec<&str> = section.split("```").skip(1).step_by(2).take(4).collect();
+    let home = Home::new();
+    let files: Vec<_> = ["pam.toml", "pam.csv", "tickets.toml", "tickets.json"]
+        .iter()
+        .zip(&blocks)
+        .map(|(name, block)| home.write(name, block.split_once('\n').unwrap().1))
+        .collect();
+    let import = |mapping: usize, events: usize| {
+        home.run([
+            "import",
+            "--json",
+            "--mapping",
+            files[mapping].to_str().unwrap(),
+            files[events].to_str().unwrap(),
+        ])
+    };
+    let sessions = import(0, 1).good();
+    assert_eq!(numbers(&sessions), [2, 2, 0, 0]);
+    assert_eq!(sessions.json()["source"], "pam:acme");
+    assert_eq!(numbers(&import(2, 3).good()), [2, 2, 0, 0]);
+    assert_eq!(numbers(&import(0, 1).good()), [2, 0, 2, 0], "importing again adds nothing");
+
+    // What the tickets say is joined to the session that names them.
+    let found = home.run(["find", "--json", "--status", "success", "--resource", "host:db1"]).good();
+    let explained = home.run(["explain", "--json", found.json()["id"].as_str().unwrap()]).good().json();
+    assert_eq!(explained["initiator"]["type"], "human", "{explained}");
+    assert_eq!(explained["request"]["edge"], "asserted", "{explained}");
+    assert_eq!(explained["approvals"][0]["answer"], "approved", "{explained}");
+    assert_eq!(explained["grant"]["role"], "db-admin", "{explained}");
+    assert_eq!(explained["verdict"]["scope"]["value"], "in", "{explained}");
+
+    // The mapping file is read before anything else.
+    let wrong = home.write("wrong.toml", "name = \"x\"\nsystem = \"s\"\nformat = \"csv\"\nrecords = 1\n");
+    let ran = home.run(["import", "--mapping", wrong.to_str().unwrap(), files[1].to_str().unwrap()]);
+    assert!(ran.code == 1 && ran.err.contains("line 4: unknown key `records`"), "{ran:?}");
+    let ran = home.run(["import", "nosuch", files[1].to_str().unwrap()]);
+    assert!(ran.code == 2 && ran.err.contains("cloudtrail"), "{ran:?}");
 }

@@ -1,5 +1,6 @@
 //! `deed mcp` in front of a real server process, with policies and approvals from other terminals.
 
+mod restart;
 mod spool;
 
 use std::{

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use deed_collect::Source;
 use serde_json::json;
 
 use super::{RejectedEvent, reading::Batch};
@@ -19,7 +18,8 @@ const SHOWN: usize = 10;
 
 /// Counts, and enough to name what was not taken.
 pub(super) struct Summary {
-    source: &'static str,
+    /// The arguments that say what is read.
+    asked: String,
     output: Output,
     files: u64,
     recorded: u64,
@@ -27,19 +27,19 @@ pub(super) struct Summary {
     rejected: u64,
     skipped: Vec<(PathBuf, &'static str)>,
     /// Files of each source.
-    sources: BTreeMap<&'static str, u64>,
+    sources: BTreeMap<String, u64>,
     /// What people are shown. For programs each rejection is printed as it comes: there may be millions.
     first_rejected: Vec<String>,
 }
 
 impl Summary {
-    /// Begins the answer.
-    pub(super) fn begin(source: &'static str, output: Output) -> Result<Self, crate::exit::Failure> {
+    /// Begins the answer. `asked` are the arguments that say what is read.
+    pub(super) fn begin(source: &str, asked: String, output: Output) -> Result<Self, crate::exit::Failure> {
         if output.json {
-            output.print(&format!("{{\"source\":\"{source}\",\"rejected\":["))?;
+            output.print(&format!("{{\"source\":{},\"rejected\":[", json!(source)))?;
         }
         Ok(Summary {
-            source,
+            asked,
             output,
             files: 0,
             recorded: 0,
@@ -52,10 +52,10 @@ impl Summary {
     }
 
     /// A file was begun.
-    pub(super) fn file(&mut self, source: Option<Source>) {
+    pub(super) fn file(&mut self, system: Option<String>) {
         self.files += 1;
-        if let Some(source) = source {
-            *self.sources.entry(source.as_str()).or_default() += 1;
+        if let Some(system) = system {
+            *self.sources.entry(system).or_default() += 1;
         }
     }
 
@@ -128,7 +128,7 @@ impl Summary {
             return "the same command with --json | jq .rejected".to_owned();
         }
         let words: Vec<String> = paths.iter().map(|path| shell_word(&path.to_string_lossy())).collect();
-        let again = hint.deed(&format!("import {} {}", self.source, words.join(" ")));
+        let again = hint.deed(&format!("import {} {}", self.asked, words.join(" ")));
         let from = if paths.iter().any(|path| is_stdin(path)) { "the same input | " } else { "" };
         format!("{from}{again} --json | jq .rejected")
     }

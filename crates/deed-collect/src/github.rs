@@ -1,0 +1,72 @@
+//! Events of GitHub's audit log: exports, the API's answers, and what is streamed.
+//!
+//! Field names are those of the audit log of an organisation and of an enterprise. The table of what becomes
+//! what stands in `docs/collectors.md`.
+
+mod effects;
+mod event;
+mod who;
+
+use deed_record::{Outcome, PersonalSent, Status};
+
+use crate::{
+    json,
+    shared::{self, own},
+};
+use event::Event;
+
+/// The collector and the version of its mapping, as `source.collector` of its records says.
+pub const MAPPING: &str = "github/1";
+
+/// The record of one event.
+///
+/// # Errors
+/// Only for what is no event: not a JSON object, or without `action` or a time. The error names the field and
+/// completes "line 3, …".
+pub fn map(document: &str) -> Result<String, String> {
+    let document = document.trim();
+    let value = shared::parse(document)?;
+    let event = Event::read(&value, document)?;
+    let mut submission = shared::observed(event.time, MAPPING, event.system(), event.id.clone());
+    let (initiator, executor) = who::parties(&event);
+    submission.credential = who::credential(&event);
+    submission.effects = effects::effects(&event);
+    submission.environment = event.environment().map(own);
+    submission.executor = Some(executor);
+    submission.initiator = initiator;
+    submission.operation = Some(own(event.action));
+    submission.outcome = Some(outcome(&event));
+    submission.personal = personal(&event);
+    submission.resource = event.resource();
+    submission.session = event.word("workflow_run_id").map(|run| json::text(format!("workflow_run/{run}")));
+    shared::record(&submission, document)
+}
+
+/// The log tells of what was done; only some events are about what was not.
+fn outcome(event: &Event<'_>) -> Outcome<'static> {
+    let ended = match event.text("conclusion") {
+        Some("success" | "neutral" | "skipped") => Some(Status::Success),
+        Some("failure" | "startup_failure" | "action_required" | "stale") => Some(Status::Failure),
+        Some("cancelled") => Some(Status::Cancelled),
+        Some("timed_out") => Some(Status::TimedOut),
+        _ => None,
+    };
+    let status = ended.unwrap_or(match event.action {
+        "protected_branch.rejected_ref_update"
+        | "user.failed_login"
+        | "user.two_factor_challenge_failure"
+        | "org.sso_response_failure"
+        | "business.sso_response_failure"
+        | "repository_secret_scanning_push_protection.block"
+        | "secret_scanning_push_protection.block" => Status::Denied,
+        action if action.ends_with("_failed") || action.ends_with(".failed") => Status::Failure,
+        _ => Status::Success,
+    });
+    let code = event.text("conclusion").filter(|_| ended.is_some()).map(own);
+    Outcome { code, compensates: None, duration_ms: None, retry_of: None, status }
+}
+
+fn personal(event: &Event<'_>) -> Option<PersonalSent<'static>> {
+    let (address, device) = (event.text("actor_ip").map(own), event.text("user_agent").map(own));
+    (address.is_some() || device.is_some()).then_some(PersonalSent { address, device })
+}

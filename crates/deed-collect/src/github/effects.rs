@@ -1,0 +1,205 @@
+//! What an event says was changed in authority: tokens, keys, members, applications, secrets, protections,
+//! approvals.
+
+use deed_record::{Answer, Change, Credential, EffectSent, Kind, Principal, PrincipalType, TermsSent};
+
+use super::{
+    event::Event,
+    who::{token, user},
+};
+use crate::{
+    json,
+    shared::{self, credential_effect, grant_effect, other_effect, own},
+};
+
+/// The effects of `event`; `None` where there are none.
+pub(super) fn effects(event: &Event<'_>) -> Option<Vec<EffectSent<'static>>> {
+    let (family, what) = event.action.rsplit_once('.')?;
+    let effect = credential(event, family, what)
+        .or_else(|| secret(event, family, what))
+        .or_else(|| member(event, family, what))
+        .or_else(|| application(event, family, what))
+        .or_else(|| protection(event, family, what))
+        .or_else(|| approval(event))?;
+    Some(vec![effect])
+}
+
+/// Personal access tokens, OAuth tokens, SSH and deploy keys, and what of them single sign-on lets in.
+fn credential(event: &Event<'_>, family: &str, what: &str) -> Option<EffectSent<'static>> {
+    let (kind, id) = match family {
+        "personal_access_token" => {
+            let id = event.word("user_programmatic_access_id").or_else(|| event.word("token_id"));
+            ("fine_grained_personal_access_token", id.map(|id| token(&id)))
+        }
+        "oauth_access" => {
+            let id = event.word("oauth_access_id").or_else(|| event.word("token_id"));
+            ("oauth_token", id.map(|id| token(&id)))
+        }
+        "public_key" | "deploy_key" => {
+            let deploys = family == "deploy_key" || event.repository().is_some();
+            let id = event.word("public_key_id").or_else(|| event.word("key_id"));
+            let id = id.or_else(|| event.text("fingerprint").map(str::to_owned));
+            (if deploys { "deploy_key" } else { "ssh_key" }, id.map(|id| format!("github:key/{id}")))
+        }
+        "org_credential_authorization" => ("sso_authorization", event.word("token_id").map(|id| token(&id))),
+        _ => return None,
+    };
+    let change = match what {
+        "create" | "access_granted" | "grant" | "generate" => Change::Issued,
+        "request_created" | "request" => Change::Requested,
+        "regenerate" | "credential_regenerated" => Change::Rotated,
+        "update" | "verify" => Change::Altered,
+        "destroy" | "delete" | "revoke" | "access_revoked" | "deauthorize" | "unverify" => Change::Revoked,
+        _ => return None,
+    };
+    let credential = Credential {
+        id: id.map(json::text),
+        issued: matches!(change, Change::Issued | Change::Rotated).then_some(event.time),
+        issuer: Some("github.com".into()),
+        kind: Some(kind.into()),
+        ..Credential::default()
+    };
+    Some(credential_effect(change, credential, about(event), event.resource()))
+}
+
+/// `org.create_actions_secret`, `repo.update_actions_secret`, `environment.remove_actions_secret`, …
+fn secret(event: &Event<'_>, _family: &str, what: &str) -> Option<EffectSent<'static>> {
+    let (verb, rest) = what.split_once('_')?;
+    if !rest.ends_with("_secret") {
+        return None;
+    }
+    let change = match verb {
+        "create" => Change::Issued,
+        "update" => Change::Rotated,
+        "remove" | "delete" | "destroy" => Change::Revoked,
+        _ => return None,
+    };
+    let place = event.resource()?;
+    let name = event.text("key").or_else(|| event.text("secret_name")).or_else(|| event.text("name"));
+    let store = rest.strip_suffix("_secret").unwrap_or(rest);
+    let secret = Credential {
+        id: name.map(|name| json::text(format!("{}/{store}/secrets/{name}", &*place.uri))),
+        issued: (change != Change::Revoked).then_some(event.time),
+        kind: Some("secret".into()),
+        ..Credential::default()
+    };
+    Some(credential_effect(change, secret, None, Some(place)))
+}
+
+/// Members of organisations, teams, repositories and enterprises, and what they may do.
+fn member(event: &Event<'_>, family: &str, what: &str) -> Option<EffectSent<'static>> {
+    if !matches!(
+        family,
+        "org"
+            | "team"
+            | "repo"
+            | "business"
+            | "organization_role"
+            | "organization_moderators"
+            | "enterprise_team"
+    ) {
+        return None;
+    }
+    let change = match what {
+        "add_member"
+        | "add_user"
+        | "add_admin"
+        | "add_outside_collaborator"
+        | "add_billing_manager"
+        | "add_repository"
+        | "assign" => Change::Issued,
+        "invite_member" | "invite_admin" | "invite_user" | "request_access" => Change::Requested,
+        "update_member"
+        | "update_member_repository_permission"
+        | "update_repository_permission"
+        | "change_parent_team"
+        | "promote_maintainer"
+        | "demote_maintainer" => Change::Altered,
+        "remove_member"
+        | "remove_user"
+        | "remove_admin"
+        | "remove_outside_collaborator"
+        | "remove_billing_manager"
+        | "remove_repository"
+        | "revoke" => Change::Revoked,
+        _ => return None,
+    };
+    // A repository given to a team is the team's right.
+    let subject = match (family, what) {
+        ("team", "add_repository" | "remove_repository" | "update_repository_permission") => {
+            event.text("team").map(|team| {
+                shared::principal(PrincipalType::Unknown, Some(format!("github:teams/{team}")), Some(team))
+            })
+        }
+        _ => about(event),
+    };
+    let role = event.text("permission").or_else(|| event.text("role")).or_else(|| event.text("new_role"));
+    Some(grant_effect(change, subject, role.map(str::to_owned), Vec::new(), event.resource()))
+}
+
+/// Applications of others: what they were let do.
+fn application(event: &Event<'_>, family: &str, what: &str) -> Option<EffectSent<'static>> {
+    let change = match (family, what) {
+        ("integration_installation", "create" | "repositories_added") => Change::Issued,
+        ("integration_installation", "destroy" | "repositories_removed" | "suspend") => Change::Revoked,
+        ("integration_installation", "version_updated" | "unsuspend") => Change::Altered,
+        ("integration_installation_request", "create") => Change::Requested,
+        ("oauth_authorization", "create") => Change::Issued,
+        ("oauth_authorization", "update") => Change::Altered,
+        ("oauth_authorization", "destroy") => Change::Revoked,
+        ("org", "oauth_app_access_approved") => Change::Issued,
+        ("org", "oauth_app_access_requested") => Change::Requested,
+        ("org", "oauth_app_access_denied" | "oauth_app_access_blocked") => Change::Revoked,
+        _ => return None,
+    };
+    let name = ["oauth_application_name", "integration", "application_name", "name"];
+    let name = name.into_iter().find_map(|field| event.text(field));
+    let id = ["oauth_application_id", "integration_id", "application_client_id"];
+    let id = id.into_iter().find_map(|field| event.word(field)).or_else(|| name.map(str::to_owned));
+    let subject =
+        id.map(|id| shared::principal(PrincipalType::ThirdParty, Some(format!("github:apps/{id}")), name));
+    Some(grant_effect(change, subject, None, Vec::new(), event.resource()))
+}
+
+/// Rules that a change must pass: branch protection, rulesets, environments.
+fn protection(event: &Event<'_>, family: &str, what: &str) -> Option<EffectSent<'static>> {
+    let known = matches!(family, "protected_branch" | "repository_ruleset" | "environment" | "org_ruleset");
+    let change = match what {
+        _ if !known => return None,
+        "create" => Change::Issued,
+        "destroy" | "delete" => Change::Revoked,
+        // Somebody with the right to went past the rule once; the rule stands.
+        "policy_override" | "rejected_ref_update" => return None,
+        what if what.starts_with("update") || what.starts_with("add_") || what.starts_with("remove_") => {
+            Change::Altered
+        }
+        _ => return None,
+    };
+    Some(other_effect(Kind::Policy, change, None, event.resource()))
+}
+
+/// A deployment that waited for somebody's word.
+fn approval(event: &Event<'_>) -> Option<EffectSent<'static>> {
+    let answer = match event.action {
+        "workflows.approve_workflow_job" => Answer::Approved,
+        "workflows.reject_workflow_job" => Answer::Refused,
+        _ => return None,
+    };
+    let by = event.text("actor").map(|login| user(login, event.flag("actor_is_bot")));
+    Some(EffectSent {
+        credential: None,
+        kind: Kind::Approval,
+        resource: event.resource(),
+        terms: Some(TermsSent {
+            answer: Some(answer),
+            by,
+            scopes: event.environment().map(|name| own(&format!("deploy:{name}"))).into_iter().collect(),
+            ..TermsSent::default()
+        }),
+    })
+}
+
+/// Whom an event is about, where that is not the actor.
+fn about(event: &Event<'_>) -> Option<Principal<'static>> {
+    event.text("user").or_else(|| event.text("invitee")).map(|login| user(login, None))
+}

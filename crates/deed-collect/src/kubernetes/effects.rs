@@ -1,0 +1,125 @@
+//! What a call changed in authority: tokens, role bindings, service accounts, secrets.
+//!
+//! Only what succeeded changed anything, and only the last stage of a call says so.
+
+use deed_record::{Change, Credential, EffectSent, Kind};
+use serde_json::Value;
+
+use super::{
+    call::{Call, Object},
+    who,
+};
+use crate::shared::{self, credential_effect, grant_effect, other_effect, text};
+
+/// The effects of `call`; `None` where there are none.
+pub(super) fn effects(call: &Call<'_>) -> Option<Vec<EffectSent<'static>>> {
+    let object = call.object.as_ref().filter(|_| call.succeeded() && !is_rehearsal(call))?;
+    let verb = call.verb?;
+    let effects = match (object.group, object.resource, object.subresource) {
+        (None, "serviceaccounts", Some("token")) if verb == "create" => vec![token(call, object)],
+        (None, "serviceaccounts", None) => account(call, object, change(verb)?)?,
+        (None, "secrets", None) => secret(call, change(verb)?),
+        (Some(RBAC), "rolebindings" | "clusterrolebindings", None) => binding(call, object, change(verb)?),
+        (Some(RBAC), "roles" | "clusterroles", None) => role(call, object, change(verb)?)?,
+        (Some("certificates.k8s.io"), "certificatesigningrequests", None) if verb == "create" => {
+            let asked = Credential { kind: Some("x509".into()), ..Credential::default() };
+            let subject = call.user_name.map(|name| who::user(call, name));
+            vec![credential_effect(Change::Requested, asked, subject, call.whole())]
+        }
+        _ => return None,
+    };
+    (!effects.is_empty()).then_some(effects)
+}
+
+const RBAC: &str = "rbac.authorization.k8s.io";
+
+fn change(verb: &str) -> Option<Change> {
+    match verb {
+        "create" => Some(Change::Issued),
+        "update" | "patch" => Some(Change::Altered),
+        "delete" => Some(Change::Revoked),
+        _ => None,
+    }
+}
+
+/// Whether nothing was kept of it (`--dry-run=server`).
+fn is_rehearsal(call: &Call<'_>) -> bool {
+    [call.request, call.response]
+        .into_iter()
+        .flatten()
+        .any(|object| shared::texts(object, &["dryRun"]).any(|stage| stage == "All"))
+}
+
+/// A token for a service account (TokenRequest). The token itself stands in the answer, if at all, and its
+/// name in an annotation.
+fn token(call: &Call<'_>, object: &Object<'_>) -> EffectSent<'static> {
+    let id = call
+        .annotations
+        .and_then(|all| text(all, &["authentication.kubernetes.io/issued-credential-id"]))
+        .and_then(who::named);
+    let expires = call.response.and_then(|answer| text(answer, &["status", "expirationTimestamp"]));
+    let token = Credential {
+        expires: expires.and_then(|at| shared::time("expirationTimestamp", at).ok()),
+        issued: Some(call.time),
+        parent: who::parties(call).credential.and_then(|own| own.jti.or(own.fingerprint).or(own.id)),
+        ..id.unwrap_or(Credential { kind: Some("bearer".into()), ..Credential::default() })
+    };
+    let subject = object.namespace.zip(object.name);
+    let subject = subject.map(|(namespace, name)| who::service_account(call, namespace, name));
+    credential_effect(Change::Issued, token, subject, None)
+}
+
+fn account(call: &Call<'_>, object: &Object<'_>, change: Change) -> Option<Vec<EffectSent<'static>>> {
+    let (namespace, name) = object.namespace.zip(object.name).filter(|_| change != Change::Altered)?;
+    let subject = who::service_account(call, namespace, name);
+    Some(vec![other_effect(Kind::Principal, change, Some(subject), None)])
+}
+
+fn secret(call: &Call<'_>, change: Change) -> Vec<EffectSent<'static>> {
+    // What a Secret holds may be replaced, its labels too: the event of a low level does not say which.
+    let change = if change == Change::Altered { Change::Rotated } else { change };
+    let Some(whole) = call.whole().filter(|_| call.object.is_some_and(|object| object.name.is_some())) else {
+        return Vec::new();
+    };
+    let secret = Credential {
+        id: Some(whole.uri.clone()),
+        issued: (change != Change::Revoked).then_some(call.time),
+        kind: Some("secret".into()),
+        ..Credential::default()
+    };
+    vec![credential_effect(change, secret, None, Some(whole))]
+}
+
+/// One grant for each member of a role binding; one without a member where the event does not list them.
+fn binding(call: &Call<'_>, object: &Object<'_>, change: Change) -> Vec<EffectSent<'static>> {
+    let bound = [call.response, call.request].into_iter().flatten();
+    let bound = bound.into_iter().find(|object| object.get("roleRef").is_some());
+    let role = bound.and_then(|object| {
+        let name = text(object, &["roleRef", "name"])?;
+        Some(call.key(&format!("{}/{name}", text(object, &["roleRef", "kind"]).unwrap_or("Role"))))
+    });
+    // What the role allows is bound to the namespace.
+    let reach = match object.namespace {
+        Some(namespace) => call.key(&format!("namespaces/{namespace}/*")),
+        None => call.key("*"),
+    };
+    let reach = || Some(shared::resource(reach.clone(), None));
+    let all = bound.and_then(|object| object.get("subjects")).and_then(Value::as_array);
+    let subjects: Vec<_> = all.into_iter().flatten().filter_map(|one| who::subject(call, one)).collect();
+    if subjects.is_empty() {
+        return vec![grant_effect(change, None, role, Vec::new(), call.whole())];
+    }
+    let grant = |subject| grant_effect(change, Some(subject), role.clone(), Vec::new(), reach());
+    subjects.into_iter().take(MOST_SUBJECTS).map(grant).collect()
+}
+
+/// A record's sealed part holds no more; the event lists them all.
+const MOST_SUBJECTS: usize = 24;
+
+/// What a role allows was changed, for everybody who has it. A new one gives nobody anything yet.
+fn role(call: &Call<'_>, object: &Object<'_>, change: Change) -> Option<Vec<EffectSent<'static>>> {
+    let kind = if object.resource == "roles" { "Role" } else { "ClusterRole" };
+    let name = object.name.filter(|_| change != Change::Issued)?;
+    let role = call.key(&format!("{kind}/{name}"));
+    Some(vec![grant_effect(change, None, Some(role), Vec::new(), call.whole())])
+}

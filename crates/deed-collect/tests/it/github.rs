@@ -1,0 +1,104 @@
+//! Events of GitHub's audit log and their records.
+
+use deed_collect::{Source, github, records};
+use serde_json::{Value, json};
+
+use crate::{GITHUB, value_of};
+
+/// The fixture's record of this event.
+fn of(event_id: &str) -> Value {
+    let found =
+        records(Source::GitHub, GITHUB.as_bytes()).map(|found| value_of(&found.expect("maps").record));
+    let mut found = found.filter(|record| record["source"]["event_id"] == event_id);
+    found.next().unwrap_or_else(|| panic!("no {event_id}"))
+}
+
+#[test]
+fn a_token_has_the_fingerprint_that_deed_gives_it() {
+    let push = of("d-1");
+    // The SHA-256 of `ghp_a1B2…`, which GitHub writes in base64.
+    let fingerprint = "sha256:4a15b04cb7d210f268a833cbc41da641367d9d633855742f33185b1041b3b2fe";
+    assert_eq!(
+        push["credential"],
+        json!({"fingerprint": fingerprint, "id": "github:token/4711", "issuer": "github.com",
+               "scopes": ["repo", "workflow"], "type": "personal_access_token"})
+    );
+    assert_eq!(push["executor"], json!({"key": "github:ann", "name": "ann", "type": "unknown"}));
+    assert_eq!(
+        (&push["operation"], &push["time"]),
+        (&json!("git.push"), &json!("2026-11-20T10:00:00.123000Z"))
+    );
+    assert_eq!(push["resource"], json!({"type": "repository", "uri": "github:acme/shop"}));
+    assert_eq!(push["source"]["system"], "github:acme");
+    assert_eq!(push["personal"], json!({"address": "203.0.113.5", "device": "git/2.51"}));
+}
+
+#[test]
+fn an_application_acts_for_the_user_who_authorised_it() {
+    let update = of("d-8");
+    assert_eq!(update["initiator"]["key"], "github:ann");
+    assert_eq!(
+        update["executor"],
+        json!({"key": "github:apps/77", "name": "Initech Deploy", "type": "third_party"})
+    );
+    // What is no digest is no fingerprint.
+    assert_eq!(update["credential"], json!({"issuer": "github.com", "type": "oauth_token"}));
+    assert_eq!(of("d-7")["executor"]["type"], "workload");
+    assert_eq!(of("d-7")["credential"]["type"], "github_app_token");
+}
+
+#[test]
+fn changes_of_authority_are_effects() {
+    for (event, kind, change, id, subject) in [
+        ("d-2", "credential", "issued", json!("github:token/815"), json!("github:ann")),
+        ("d-3", "credential", "revoked", json!("github:token/815"), json!("github:ann")),
+        ("d-4", "grant", "issued", Value::Null, json!("github:bob")),
+        (
+            "d-5",
+            "credential",
+            "issued",
+            json!("github:acme/shop/environments/prod/actions/secrets/DEPLOY_KEY"),
+            Value::Null,
+        ),
+        ("d-9", "grant", "issued", Value::Null, json!("github:apps/Initech Bot")),
+        ("d-12", "credential", "issued", json!("github:key/31"), Value::Null),
+    ] {
+        let effect = &of(event)["effects"][0];
+        assert_eq!((&effect["kind"], &effect["terms"]["change"]), (&json!(kind), &json!(change)), "{event}");
+        assert_eq!(
+            (&effect["credential"]["id"], &effect["terms"]["subject"]["key"]),
+            (&id, &subject),
+            "{event}"
+        );
+    }
+    let approval = of("d-6");
+    assert_eq!((&approval["environment"], &approval["session"]), (&json!("prod"), &json!("workflow_run/55")));
+    let terms = &approval["effects"][0]["terms"];
+    assert_eq!((&terms["answer"], &terms["by"]["key"]), (&json!("approved"), &json!("github:carol")));
+    assert_eq!(of("d-10")["effects"], Value::Null);
+}
+
+#[test]
+fn an_event_says_how_it_ended_where_it_was_stopped() {
+    assert_eq!(of("d-10")["outcome"]["status"], "success");
+    assert_eq!(of("d-11")["outcome"]["status"], "denied");
+    assert_eq!(of("d-13")["outcome"], json!({"code": "failure", "status": "failure"}));
+}
+
+#[test]
+fn an_event_without_an_id_is_known_by_its_text() {
+    let last = records(Source::GitHub, GITHUB.as_bytes()).last().expect("there").expect("maps").record;
+    let last = value_of(&last);
+    assert!(last["source"]["event_id"].as_str().is_some_and(|id| id.starts_with("sha256:")));
+    assert_eq!(last["time"], "2026-11-20T10:00:13.500000Z");
+    assert_eq!(last["effects"][0]["terms"]["change"], "revoked");
+    for (event, error) in [
+        (json!({"@timestamp": 1}), "field `action`: missing"),
+        (json!({"action": "x"}), "field `@timestamp`: missing"),
+        (json!({"action": "x", "@timestamp": 1e300}), "field `@timestamp`: expected milliseconds since 1970"),
+        (json!({"action": "x", "created_at": []}), "field `created_at`: expected a time, found a list"),
+        (json!({"action": 7}), "field `action`: expected a text, found a number"),
+    ] {
+        assert_eq!(github::map(&event.to_string()), Err(error.to_owned()));
+    }
+}

@@ -1,0 +1,172 @@
+//! Vault's audit entries and their records.
+
+use deed_collect::{Source, records, vault};
+use serde_json::{Value, json};
+
+use crate::{VAULT, value_of};
+
+fn all() -> Vec<Value> {
+    records(Source::Vault, VAULT.as_bytes()).map(|found| value_of(&found.expect("maps").record)).collect()
+}
+
+/// The fixture's record of this event.
+fn of(event_id: &str) -> Value {
+    let mut found = all().into_iter().filter(|record| record["source"]["event_id"] == event_id);
+    found.next().unwrap_or_else(|| panic!("no {event_id}"))
+}
+
+fn hmac(letter: &str) -> String {
+    format!("hmac-sha256:{}", letter.repeat(64))
+}
+
+#[test]
+fn a_request_and_its_response_are_one_action() {
+    let (asked, answered) = (of("r-1/request"), of("r-1"));
+    assert_eq!((&asked["action_event"], &answered["action_event"]), (&json!("r-1"), &Value::Null));
+    assert_eq!((&asked["outcome"], &answered["outcome"]), (&Value::Null, &json!({"status": "success"})));
+    assert_eq!(answered["operation"], "kv:read");
+    assert_eq!(answered["resource"], json!({"type": "kv", "uri": "vault:secret/data/db"}));
+    assert_eq!(of("r-3")["resource"]["uri"], "vault:team/database/creds/orders-ro");
+    // Finer times are cut.
+    assert_eq!(asked["time"], "2026-11-20T10:00:00.123456Z");
+}
+
+#[test]
+fn an_entry_names_who_called_with_what_and_by_which_policy() {
+    let call = of("r-1");
+    assert_eq!(
+        call["executor"],
+        json!({"key": "vault:entity/7d2e3179-f69b-450c-7179-ac8ee8bd8ca9", "name": "kubernetes-shop-release-bot", "type": "service_account"})
+    );
+    assert_eq!(
+        call["credential"],
+        json!({"fingerprint": hmac("b"), "id": hmac("a"),
+               "issued": "2026-11-20T09:59:30.000000Z", "scopes": ["default", "release"], "type": "vault_token"})
+    );
+    assert_eq!(
+        (&call["permission"], &call["decision"]),
+        (&json!("release"), &json!({"effect": "allow", "policies": ["release"]}))
+    );
+    assert_eq!(call["personal"], json!({"address": "10.0.3.9", "device": "vault/1.20"}));
+
+    for event in ["r-4/request", "r-4"] {
+        let refused = of(event);
+        assert_eq!(refused["outcome"], json!({"code": "permission denied", "status": "denied"}), "{event}");
+        assert_eq!((&refused["decision"]["effect"], &refused["effects"]), (&json!("deny"), &Value::Null));
+    }
+    // An error may quote what was sent: it stands in the event only.
+    assert_eq!(of("r-15")["outcome"], json!({"status": "failure"}));
+    // A login has nobody behind it before it is answered.
+    assert_eq!(of("r-2/request")["executor"], json!({"type": "unknown"}));
+}
+
+#[test]
+fn tokens_and_leases_come_and_go() {
+    let effect = |event: &str| {
+        let effects = of(event)["effects"].as_array().cloned().unwrap_or_default();
+        assert_eq!(effects.len(), 1, "{event}");
+        effects[0].clone()
+    };
+    let login = effect("r-2");
+    assert_eq!(
+        (&login["terms"]["change"], &login["credential"]["fingerprint"]),
+        (&json!("issued"), &json!(hmac("b")))
+    );
+    assert_eq!(
+        (&login["credential"]["parent"], &login["terms"]["expires"]),
+        (&Value::Null, &json!("2026-11-20T10:59:30.000000Z"))
+    );
+    assert_eq!(login["terms"]["subject"]["key"], "vault:entity/7d2e3179-f69b-450c-7179-ac8ee8bd8ca9");
+
+    let child = effect("r-5");
+    assert_eq!(
+        (&child["credential"]["fingerprint"], &child["credential"]["parent"]),
+        (&json!(hmac("d")), &json!(hmac("b")))
+    );
+    assert_eq!(child["credential"]["expires"], "2026-11-20T10:10:00.123456Z");
+    let renewed = &effect("r-6")["terms"];
+    assert_eq!(
+        (&renewed["change"], &renewed["expires"]),
+        (&json!("renewed"), &json!("2026-11-20T12:00:00.123456Z"))
+    );
+    let revoked = effect("r-7");
+    assert_eq!(
+        (&revoked["terms"]["change"], &revoked["credential"]["id"]),
+        (&json!("revoked"), &json!(hmac("c")))
+    );
+
+    let lease = "database/creds/orders-ro/4oU0b";
+    let issued = effect("r-3");
+    assert_eq!(
+        (&issued["credential"]["id"], &issued["credential"]["parent"]),
+        (&json!(lease), &json!(hmac("b")))
+    );
+    let ended = effect("r-8");
+    assert_eq!((&ended["credential"]["id"], &ended["terms"]["change"]), (&json!(lease), &json!("revoked")));
+
+    let wrapping = effect("r-12");
+    assert_eq!(
+        (&wrapping["credential"]["type"], &wrapping["credential"]["fingerprint"]),
+        (&json!("wrapping_token"), &json!(hmac("e")))
+    );
+    let secret_id = effect("r-13");
+    assert_eq!(
+        (&secret_id["credential"]["type"], &secret_id["credential"]["fingerprint"]),
+        (&json!("secret_id"), &json!(hmac("9")))
+    );
+}
+
+#[test]
+fn rotations_secrets_and_policies() {
+    for (event, kind, change, id) in [
+        ("r-9", "credential", "rotated", json!("vault:database/rotate-role/orders")),
+        ("r-10", "credential", "issued", json!("vault:secret/data/new")),
+        ("r-11", "grant", "altered", Value::Null),
+    ] {
+        let effect = &of(event)["effects"][0];
+        assert_eq!((&effect["kind"], &effect["terms"]["change"]), (&json!(kind), &json!(change)), "{event}");
+        assert_eq!(effect["credential"]["id"], id, "{event}");
+    }
+    assert_eq!(of("r-11")["effects"][0]["terms"]["scopes"], json!(["release"]));
+}
+
+#[test]
+fn a_token_in_clear_is_known_by_its_digest() {
+    let token = of("r-14")["credential"]["fingerprint"].as_str().expect("a digest").to_owned();
+    assert!(token.starts_with("sha256:") && token.len() == 71, "{token}");
+}
+
+#[test]
+fn a_person_in_a_path_is_not_sealed() {
+    for (path, uri) in [
+        ("auth/userpass/login/ann", "vault:auth/userpass/login"),
+        ("auth/corp/ldap/users/ann", "vault:auth/corp/ldap/users"),
+        ("secret/data/users/db", "vault:secret/data/users/db"),
+        ("auth/approle/login", "vault:auth/approle/login"),
+    ] {
+        let entry =
+            json!({"time": "2026-11-20T10:00:00Z", "type": "request", "request": {"id": "1", "path": path}});
+        let record = value_of(&vault::map(&entry.to_string()).expect("maps"));
+        assert_eq!(record["resource"]["uri"], uri);
+    }
+}
+
+#[test]
+fn what_has_no_request_id_is_known_by_its_text() {
+    let records = all();
+    let health = records.iter().find(|record| record["operation"] == "system:read").expect("there");
+    let id = health["source"]["event_id"].as_str().expect("an id");
+    assert!(id.starts_with("sha256:"), "{id}");
+    assert_eq!(health["action_event"], Value::Null);
+    for (entry, error) in [
+        (json!({"time": "2026-11-20T10:00:00Z"}), "field `type`: missing"),
+        (
+            json!({"time": "2026-11-20T10:00:00Z", "type": "x"}),
+            "field `type`: expected `request` or `response`",
+        ),
+        (json!({"type": "request"}), "field `time`: missing"),
+        (json!({"type": "request", "time": 1}), "field `time`: expected an RFC 3339 time, found a number"),
+    ] {
+        assert_eq!(vault::map(&entry.to_string()), Err(error.to_owned()));
+    }
+}

@@ -1,0 +1,300 @@
+//! Step-ups that waited, or were approved and not used, when the process before this one ended: read from the log.
+//!
+//! INVARIANT D8: what the log does not say wholly is absent, and so denied: a step-up whose disclosure or people were erased,
+//! one beyond its time, one that was answered with no, an approval that any record used.
+
+use std::{
+    collections::{HashMap, HashSet},
+    ops::ControlFlow,
+};
+
+use deed_ledger::{BlobError, Ledger, LedgerError, Opened};
+use deed_policy::Approver;
+use deed_record::{Answer, Kind, Party, RecordId, Ruling, Skeleton, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, value::RawValue};
+
+use crate::{
+    approvals::{ANSWERABLE, Approval, StepUp, USABLE, in_words, later, of_words},
+    intent::{Intent, Place, Who},
+    point::is_ours,
+};
+
+/// Leaves that are looked at together.
+const CHUNK: u64 = 1 << 14;
+/// No more leaves than these are looked at, from the end of the log.
+const MOST_LEAVES: u64 = 2_000_000;
+/// No more step-ups than these are restored, the newest.
+const MOST: usize = 1000;
+
+/// What an intent's record keeps for this, under `step_up`.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    /// What an approval is bound to: a digest under the key of the tenant.
+    binding: String,
+    /// Who may answer.
+    approvers: Vec<String>,
+}
+
+/// What the record of an intent keeps under `step_up`; in a list of one, so that it is committed to whole.
+pub(crate) fn kept(binding: &str, approvers: &[Approver]) -> String {
+    let kept = Kept { binding: binding.to_owned(), approvers: approvers.iter().map(in_words).collect() };
+    // A text and a list of texts are always JSON.
+    serde_json::to_string(&[kept]).unwrap_or_default()
+}
+
+/// What the records below leaf `size` come to at `now`.
+#[derive(Default)]
+struct Found {
+    /// Leaves of intents that asked a human.
+    asked: Vec<(u64, RecordId)>,
+    /// The first answer to each: its leaf, its record and what it said.
+    answers: HashMap<RecordId, (u64, RecordId, Answer)>,
+    /// Approvals that were used, and intents that ended for good.
+    over: HashSet<RecordId>,
+}
+
+/// The step-ups that may still be answered or used at `now`, of the log's first `size` leaves.
+///
+/// # Errors
+/// The log cannot be read.
+pub(crate) fn find(ledger: &Ledger, size: u64, now: Timestamp) -> Result<Vec<StepUp>, LedgerError> {
+    let snapshot = ledger.snapshot();
+    let micros = (ANSWERABLE + USABLE).as_micros();
+    let oldest = now.0.saturating_sub(i64::try_from(micros).unwrap_or(i64::MAX));
+    let size = size.min(snapshot.size());
+    let (mut end, mut found) = (size, Found::default());
+    // From the end, so that whatever undid something is seen with it.
+    while end > 0 && size - end < MOST_LEAVES {
+        let start = end.saturating_sub(CHUNK);
+        let mut is_recent = false;
+        snapshot.scan(start..end, &mut |leaf, bytes| {
+            if leaf == start {
+                is_recent = Skeleton::parse(bytes).is_ok_and(|first| first.recorded.0 >= oldest);
+            }
+            if let Some(record) = of_interest(bytes) {
+                found.look(leaf, &record);
+            }
+            ControlFlow::Continue(())
+        })?;
+        if !is_recent {
+            break;
+        }
+        end = start;
+    }
+    let mut step_ups = Vec::new();
+    found.asked.sort_unstable_by(|a, b| b.cmp(a));
+    for (leaf, id) in found.asked {
+        if found.over.contains(&id) || step_ups.len() == MOST {
+            continue;
+        }
+        let approval = match found.answers.get(&id) {
+            None => None,
+            Some((_, record, Answer::Approved)) if found.over.contains(record) => continue,
+            Some((leaf, _, Answer::Approved)) => match approval(ledger, *leaf)? {
+                Some(approval) => Some(approval),
+                None => continue,
+            },
+            Some(_) => continue,
+        };
+        let restored = step_up(ledger, leaf)?.map(|step_up| step_up.restored(approval));
+        step_ups.extend(
+            restored.filter(|step_up| step_up.ends() > now && later(step_up.time, ANSWERABLE + USABLE) > now),
+        );
+    }
+    Ok(step_ups)
+}
+
+/// The record, if it may be about a step-up.
+fn of_interest(bytes: &[u8]) -> Option<Skeleton<'_>> {
+    const SIGNS: [&[u8]; 4] =
+        [b"\"effect\":\"step_up\"", b"\"kind\":\"approval\"", b"\"approvals\":[", b"\"code\":\"suspended\""];
+    let has = |sign: &[u8]| memchr::memmem::find(bytes, sign).is_some();
+    let is_ours_likely = has(b"\"submitter\":\"deed:");
+    if !is_ours_likely || !SIGNS.iter().any(|sign| has(sign)) {
+        return None;
+    }
+    Skeleton::parse(bytes).ok().filter(is_ours)
+}
+
+impl Found {
+    fn look(&mut self, leaf: u64, record: &Skeleton<'_>) {
+        // Whatever names an approval has used it, however that ended.
+        self.over.extend(record.approvals.iter().flatten());
+        let asked = || record.decision.as_ref().is_some_and(|decision| decision.effect == Ruling::StepUp);
+        match (record.kind, record.action) {
+            (Kind::Intent, _) if asked() => self.asked.push((leaf, record.id)),
+            (Kind::Approval, Some(action)) => {
+                let Some(answer) = record.terms.as_ref().and_then(|terms| terms.answer) else { return };
+                let first = self.answers.entry(action).or_insert((leaf, record.id, answer));
+                if leaf < first.0 {
+                    *first = (leaf, record.id, answer);
+                }
+            }
+            // Somebody was suspended when it was to be used.
+            (Kind::Outcome, Some(action)) => {
+                self.over.insert(action);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The step-up that leaf `leaf` is; `None` where not all of it is known any more.
+fn step_up(ledger: &Ledger, leaf: u64) -> Result<Option<StepUp>, LedgerError> {
+    let sealed = ledger.leaf(leaf)?;
+    let record = sealed.skeleton().map_err(|error| LedgerError::Broken(format!("leaf {leaf}: {error}")))?;
+    let disclosures = match ledger.disclosures(leaf) {
+        Err(LedgerError::Blob(BlobError::NoKey)) => return Ok(None),
+        opened => opened?,
+    };
+    let kept = disclosures.iter().find(|opened| opened.group.is_none() && opened.name == "step_up");
+    let Some((_, _, [kept])) =
+        kept.and_then(|opened| serde_json::from_slice::<(String, String, [Kept; 1])>(&opened.json).ok())
+    else {
+        return Ok(None);
+    };
+    let approvers: Option<Vec<Approver>> = kept.approvers.iter().map(|words| of_words(words)).collect();
+    let people = People::of(ledger, leaf)?;
+    let executor = record.executor.as_ref().map_or_else(|| Some(Who::unknown()), |party| people.who(party));
+    let initiator = record.initiator.as_ref().map(|party| people.who(party));
+    let (Some(approvers), Some(executor), Some(trace_id), Some(span_id)) =
+        (approvers, executor, record.trace_id, record.span_id)
+    else {
+        return Ok(None);
+    };
+    if initiator.as_ref().is_some_and(Option::is_none) {
+        return Ok(None);
+    }
+    let place = Place {
+        trace_id,
+        span_id,
+        parent_span_id: record.parent_span_id,
+        session: record.session.as_deref().map(str::to_owned),
+        initiator: initiator.flatten(),
+        executor,
+        chain: Vec::new(),
+    };
+    let server = record.submitter.strip_prefix("deed:mcp/").unwrap_or_default();
+    let method = record.operation.as_deref().unwrap_or_default();
+    let intent = Intent {
+        name: record.tool.as_ref().map(|tool| tool.name.to_string()),
+        uri: record
+            .resource
+            .as_ref()
+            .filter(|_| record.tool.is_none())
+            .map(|resource| resource.uri.to_string()),
+        arguments: arguments(&disclosures),
+        reported_by: record.submitter.strip_prefix("deed:authzen/").map(str::to_owned),
+        ..Intent::bare(record.id, server, method, place)
+    };
+    let policies = record.decision.iter().flat_map(|decision| &decision.policies);
+    let policies = policies.map(ToString::to_string).collect();
+    Ok(Some(StepUp::new(&intent, &record.tenant, approvers, policies, kept.binding, record.time)))
+}
+
+/// The approval that leaf `leaf` is; `None` where it is not known any more whose.
+fn approval(ledger: &Ledger, leaf: u64) -> Result<Option<Approval>, LedgerError> {
+    let sealed = ledger.leaf(leaf)?;
+    let record = sealed.skeleton().map_err(|error| LedgerError::Broken(format!("leaf {leaf}: {error}")))?;
+    let people = People::of(ledger, leaf)?;
+    let by = record.terms.as_ref().and_then(|terms| terms.by.as_ref()).and_then(|party| people.who(party));
+    Ok(by.map(|by| Approval { record: record.id, by, time: record.time }))
+}
+
+/// What the people of a record are called.
+struct People(Vec<(deed_record::Account, deed_ledger::Name)>);
+
+impl People {
+    fn of(ledger: &Ledger, leaf: u64) -> Result<Self, LedgerError> {
+        ledger.names(leaf).map(People)
+    }
+
+    /// Somebody, by the name they came with; `None` where that was erased.
+    fn who(&self, party: &Party<'_>) -> Option<Who> {
+        let Some(account) = party.account else { return Some(Who { kind: party.kind, ..Who::unknown() }) };
+        let (_, name) = self.0.iter().find(|(known, _)| *known == account)?;
+        Some(Who { kind: party.kind, key: Some(name.key.clone()), name: name.name.clone(), instance: None })
+    }
+}
+
+/// The arguments, as they were disclosed: members put together again, or whole.
+fn arguments(disclosures: &[Opened]) -> Option<Box<RawValue>> {
+    let mut members = Vec::new();
+    for opened in disclosures {
+        let Ok((_, name, value)) = serde_json::from_slice::<(Value, String, Box<RawValue>)>(&opened.json)
+        else {
+            continue;
+        };
+        match &opened.group {
+            Some(group) if group == "arguments" => members.push(format!("{}:{value}", Value::from(name))),
+            None if name == "arguments" => return Some(value),
+            _ => {}
+        }
+    }
+    if members.is_empty() { None } else { RawValue::from_string(format!("{{{}}}", members.join(","))).ok() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use deed_ledger::{Options, now};
+    use deed_policy::PolicySet;
+    use deed_record::{PrincipalType, SpanId, TraceId};
+
+    use super::*;
+    use crate::{
+        approvals::Reply,
+        point::{DecisionPoint, InForce},
+    };
+
+    const ASK_FIRST: &str = r#"@id("rest") permit (principal, action, resource);
+        @id("ask-first") @effect("step_up")
+        forbid (principal, action == Deed::Action::"tools/call", resource == Deed::Tool::"files/wipe");"#;
+
+    fn asks(n: u8, tool: &str) -> Intent {
+        let place = Place::of_nobody(TraceId([7; 16]), SpanId([n; 8]));
+        let executor = "agent:release-bot".parse().expect("TYPE:NAME");
+        let bare = Intent::bare(RecordId([n; 16]), "files", "tools/call", Place { executor, ..place });
+        let arguments = RawValue::from_string(r#"{"path":"/a"}"#.into()).expect("JSON");
+        Intent { name: Some(tool.into()), arguments: Some(arguments), ..bare }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_good_beyond_its_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let ledger = Ledger::open(folder.path(), Options::default()).expect("a store");
+        let set = [("a.cedar".to_owned(), ASK_FIRST.to_owned())].into();
+        let policy = PolicySet::of_files(set).expect("good policies");
+        let point = DecisionPoint::new(ledger.clone(), InForce::of(|| policy), Duration::from_secs(5));
+        let point = Arc::new(point);
+        // The first record of a tenant makes its key.
+        point.intend(&asks(1, "read"), "default").await.expect("recorded");
+        for n in [2, 3] {
+            point.intend(&asks(n, "wipe"), "default").await.expect("recorded");
+        }
+        let by = Who { kind: PrincipalType::Human, key: Some("human:bob".into()), ..Who::unknown() };
+        let yes = Reply { approved: true, by, reason: None };
+        point.reply(RecordId([2; 16]), &yes).await.expect("approved");
+        let restored = |minutes: i64, size: u64| {
+            let at = Timestamp(now().0 + minutes * 60_000_000);
+            let found = find(&ledger, size, at).expect("the log can be read");
+            found.iter().map(|step_up| step_up.intent.id.0[0]).collect::<Vec<u8>>()
+        };
+        let size = ledger.size();
+        assert_eq!(restored(0, size), [3, 2]);
+        assert_eq!(restored(16, size), [3], "an approval is good for 15 minutes");
+        assert!(restored(61, size).is_empty(), "and a step-up for an hour");
+        assert!(restored(0, 1).is_empty(), "what came later is known already");
+        let [waits, _] = &find(&ledger, size, now()).expect("the log can be read")[..] else { panic!() };
+        let shown = waits.shown();
+        assert_eq!((&*shown.target, &*shown.approvers[0]), ("files/wipe", "anybody"));
+        assert_eq!(shown.arguments.expect("arguments").get(), r#"{"path":"/a"}"#);
+        assert_eq!(shown.executor.key.as_deref(), Some("agent:release-bot"));
+        // The same call takes the approval with it.
+        let answer = point.intend(&asks(4, "wipe"), "default").await.expect("recorded");
+        assert_eq!(answer.effect, Ruling::Allow);
+        assert_eq!(restored(0, ledger.size()), [3]);
+    }
+}

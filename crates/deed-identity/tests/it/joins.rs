@@ -1,0 +1,182 @@
+//! Joins: what is joined, by what, and what is not.
+
+use std::collections::BTreeMap;
+
+use deed_identity::{Basis, Declarations, Why};
+use deed_record::{Account, PrincipalType};
+use serde_json::json;
+
+use crate::records::{account, enforced, issues, logged, party, state, told, uses};
+
+/// An inventory, by account.
+#[derive(Default)]
+struct Inventory {
+    of: BTreeMap<Account, usize>,
+    principals: Vec<(PrincipalType, Vec<Account>, Vec<Account>)>,
+}
+
+impl Inventory {
+    fn with(mut self, kind: PrincipalType, names: &[&str], not_same: &[&str]) -> Self {
+        let accounts = |names: &[&str]| names.iter().map(|name| account(name)).collect::<Vec<_>>();
+        self.of.extend(accounts(names).into_iter().map(|account| (account, self.principals.len())));
+        self.principals.push((kind, accounts(names), accounts(not_same)));
+        self
+    }
+}
+
+impl Declarations for Inventory {
+    fn of(&self, account: Account) -> Option<usize> {
+        self.of.get(&account).copied()
+    }
+    fn accounts(&self, principal: usize) -> Vec<Account> {
+        self.principals[principal].1.clone()
+    }
+    fn kind(&self, principal: usize) -> PrincipalType {
+        self.principals[principal].0
+    }
+    fn not_same(&self, principal: usize) -> Vec<Account> {
+        self.principals[principal].2.clone()
+    }
+}
+
+fn members(joined: &deed_identity::Joined) -> Vec<(Account, Basis)> {
+    let mut members: Vec<_> = joined.members.iter().map(|member| (member.account, member.basis)).collect();
+    members.sort_unstable();
+    members
+}
+
+/// The same key in the logs of two systems.
+fn seen_twice() -> [serde_json::Value; 3] {
+    let role = || party("aws-role", "service_account");
+    [
+        logged(1, "cloudtrail:1", issues(party("user", "unknown"), "AKIA1", "ASIA1", role())),
+        logged(2, "cloudtrail:1", uses("ASIA1", role())),
+        logged(3, "kubernetes:eks", uses("ASIA1", party("k8s-user", "unknown"))),
+    ]
+}
+
+#[test]
+fn one_key_in_two_systems_is_one_holder() {
+    let records = seen_twice();
+    let joined = state(&records).principal(account("k8s-user"), &());
+    assert_eq!(joined.members.len(), 2, "{joined:?}");
+    let learned =
+        joined.members.iter().find(|member| member.basis == Basis::Learned).expect("a learned join");
+    let ids: Vec<String> = learned.evidence.iter().map(ToString::to_string).collect();
+    assert!(ids.iter().any(|id| id.ends_with("03")) && ids.len() == 2, "{ids:?}");
+    assert_eq!(joined.kind, PrincipalType::ServiceAccount);
+    // Whoever had it issued is somebody else.
+    assert!(joined.members.iter().all(|member| member.account != account("user")));
+    // Without its evidence there is no join.
+    assert_eq!(state(&records[..2]).principal(account("aws-role"), &()).members.len(), 1);
+}
+
+#[test]
+fn a_person_and_a_machine_are_never_one() {
+    let records = [
+        logged(1, "cloudtrail:1", uses("AKIA1", party("user", "human"))),
+        logged(2, "agents", uses("AKIA1", party("bot", "agent"))),
+    ];
+    let joined = state(&records).principal(account("bot"), &());
+    assert_eq!(members(&joined), [(account("bot"), Basis::Recorded)]);
+    assert_eq!(joined.refused.len(), 1);
+    assert_eq!((joined.refused[0].why, joined.refused[0].why.is_conflict()), (Why::Types, true));
+    assert_eq!(joined.refused[0].evidence.len(), 2);
+    // Nor by way of somebody of whom it is not known.
+    let records = [
+        logged(1, "cloudtrail:1", uses("AKIA1", party("user", "human"))),
+        logged(2, "agents", uses("AKIA1", party("between", "unknown"))),
+        logged(3, "agents", uses("AKIA2", party("between", "unknown"))),
+        logged(4, "cloudtrail:1", uses("AKIA2", party("bot", "agent"))),
+    ];
+    let state = state(&records);
+    for name in ["user", "between", "bot"] {
+        assert_eq!(state.principal(account(name), &()).members.len(), 1, "{name}");
+    }
+}
+
+#[test]
+fn a_shared_key_tells_nobody_apart() {
+    let records = [
+        logged(1, "cloudtrail:1", uses("AKIA1", party("role", "service_account"))),
+        logged(2, "agents", uses("AKIA1", party("bot-1", "agent"))),
+        logged(3, "agents", uses("AKIA1", party("bot-2", "agent"))),
+    ];
+    let joined = state(&records).principal(account("role"), &());
+    assert_eq!(joined.members.len(), 1, "{joined:?}");
+    assert!(joined.refused.iter().all(|refused| refused.why == Why::Shared) && !joined.refused.is_empty());
+}
+
+#[test]
+fn what_only_a_sender_says_joins_nobody() {
+    let records = [
+        logged(1, "cloudtrail:1", uses("AKIA1", party("role", "service_account"))),
+        told(2, "somebody", uses("AKIA1", party("bot", "agent"))),
+    ];
+    let joined = state(&records).principal(account("role"), &());
+    assert_eq!((joined.members.len(), joined.refused[0].why), (1, Why::Told));
+}
+
+#[test]
+fn what_deed_issued_and_verified_is_proven() {
+    let records = [
+        enforced(
+            1,
+            json!({
+                "kind": "credential", "credential": { "jti": "t1" }, "executor": party("client", "workload"),
+                "terms": { "change": "issued", "subject": party("agent", "agent") },
+            }),
+        ),
+        enforced(
+            2,
+            json!({
+                "kind": "intent", "executor": party("spiffe", "workload"), "credential": { "jti": "t1" },
+            }),
+        ),
+    ];
+    let joined = state(&records).principal(account("agent"), &());
+    assert_eq!(joined.kind, PrincipalType::Agent);
+    assert!(joined.members.iter().any(|member| member.basis == Basis::Proven), "{joined:?}");
+    assert!(joined.members.iter().all(|member| member.account != account("client")));
+}
+
+#[test]
+fn the_inventory_joins_parts_and_takes_back() {
+    let records = seen_twice();
+    let state = state(&records);
+    let agent = PrincipalType::Agent;
+    // Declared names are one, and what is learned of one of them goes with it.
+    let inventory = Inventory::default().with(agent, &["agent", "aws-role"], &[]);
+    let joined = state.principal(account("k8s-user"), &inventory);
+    assert_eq!((joined.kind, joined.declared), (agent, Some(0)));
+    let mut expected = vec![
+        (account("agent"), Basis::Declared),
+        (account("aws-role"), Basis::Declared),
+        (account("k8s-user"), Basis::Learned),
+    ];
+    expected.sort_unstable();
+    assert_eq!(members(&joined), expected);
+    // Said not to be the same: the join goes, and says why.
+    let inventory = Inventory::default().with(agent, &["agent", "aws-role"], &["k8s-user"]);
+    let joined = state.principal(account("aws-role"), &inventory);
+    assert_eq!(joined.members.len(), 2);
+    assert_eq!((joined.refused[0].why, joined.refused[0].why.is_conflict()), (Why::NotSame, false));
+    // Declared as two: evidence for one is a conflict.
+    let inventory = Inventory::default().with(agent, &["aws-role"], &[]).with(agent, &["k8s-user"], &[]);
+    let joined = state.principal(account("aws-role"), &inventory);
+    assert_eq!((joined.members.len(), joined.refused[0].why), (1, Why::Declared));
+}
+
+#[test]
+fn not_even_the_inventory_makes_a_person_a_machine() {
+    let records = [
+        logged(1, "okta", uses("s1", party("ann", "human"))),
+        logged(2, "a", uses("k", party("bot", "agent"))),
+    ];
+    let inventory = Inventory::default().with(PrincipalType::Agent, &["bot", "ann"], &[]);
+    let state = state(&records);
+    let joined = state.principal(account("bot"), &inventory);
+    assert_eq!(joined.members.iter().map(|member| member.account).collect::<Vec<_>>(), [account("bot")]);
+    assert_eq!(joined.refused.iter().map(|refused| refused.why).collect::<Vec<_>>(), [Why::Types]);
+    assert_eq!(state.principal(account("ann"), &inventory).declared, None);
+}

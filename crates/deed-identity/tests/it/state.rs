@@ -1,0 +1,263 @@
+//! The state is a function of the set of records, within its bounds.
+
+use deed_identity::{Bounds, CredentialKey, GrantKey, Rank, Role, Standing, State};
+use deed_record::{Change, Timestamp};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::records::{account, bounded, enforced, fold, issues, logged, party, state, told, uses};
+
+fn at(text: &str) -> Timestamp {
+    text.parse().expect("a time")
+}
+
+#[test]
+fn accounts_are_counted_by_place() {
+    let role = || party("role", "service_account");
+    let records = [
+        logged(1, "cloudtrail:1", json!({ "executor": role(), "environment": "prod" })),
+        logged(2, "cloudtrail:1", json!({ "executor": role(), "environment": "prod" })),
+        enforced(3, json!({ "kind": "intent", "executor": role(), "initiator": party("ann", "human") })),
+        // An outcome is the end of an action, and no action.
+        enforced(
+            4,
+            json!({
+                "kind": "outcome", "executor": role(), "action": "0193a700-0000-8000-8000-000000000003",
+                "outcome": { "status": "success" },
+            }),
+        ),
+    ];
+    let state = state(&records);
+    let facts = state.account(account("role")).expect("known");
+    assert_eq!((facts.executed, facts.initiated), (3, 0));
+    let places: Vec<(&str, &str, u64)> =
+        facts.places.iter().map(|place| (&*place.system, &*place.environment, place.executed)).collect();
+    assert_eq!(places, [("cloudtrail:1", "prod", 2), ("deed", "", 1)]);
+    assert_eq!((facts.first_seen, facts.last_seen), (at("2026-11-01T10:00:01Z"), at("2026-11-01T10:00:04Z")));
+    assert_eq!(state.account(account("ann")).expect("known").initiated, 1);
+    assert_eq!(state.tenant_of(account("ann")), Some("acme"));
+    let link = &state.links_of(account("ann"))[0];
+    assert_eq!(
+        (link.from, link.to, link.rank, link.count),
+        (account("ann"), account("role"), Rank::Enforced, 1)
+    );
+}
+
+#[test]
+fn the_life_of_a_credential_is_known() {
+    let user = || party("user", "unknown");
+    let records = [
+        logged(1, "cloudtrail:1", issues(user(), "AKIA1", "ASIA1", party("role", "service_account"))),
+        logged(2, "cloudtrail:1", uses("ASIA1", party("role", "service_account"))),
+        logged(
+            3,
+            "cloudtrail:1",
+            json!({
+                "executor": party("admin", "human"),
+                "effects": [{ "kind": "credential", "credential": { "id": "AKIA1" }, "terms": { "change": "revoked" } }],
+            }),
+        ),
+        logged(4, "cloudtrail:1", uses("AKIA1", user())),
+    ];
+    let state = state(&records);
+    let key = |name: &str| CredentialKey::of("acme", name);
+    let root = state.credential(key("AKIA1")).expect("known");
+    assert_eq!(root.uses, 2);
+    let now = at("2026-11-02T00:00:00Z");
+    assert_eq!(Standing::at(now, &root.changes, root.expires), Standing::Revoked);
+    assert_eq!(Standing::at(at("2026-11-01T10:00:02Z"), &root.changes, root.expires), Standing::Unknown);
+    assert_eq!(state.children(key("AKIA1")), [key("ASIA1")]);
+    let child = state.credential(key("ASIA1")).expect("known");
+    assert_eq!(child.parent, Some(key("AKIA1")));
+    let roles: Vec<_> = child.holders.iter().map(|holder| (holder.account, holder.role)).collect();
+    for held in
+        [(account("user"), Role::Asked), (account("role"), Role::Given), (account("role"), Role::Used)]
+    {
+        assert!(roles.contains(&held), "{held:?} in {roles:?}");
+    }
+    assert_eq!(Standing::at(now, &child.changes, child.expires), Standing::Active);
+    assert_eq!(state.credentials_of(account("role")), [key("ASIA1")]);
+    // The same id of another tenant is another credential.
+    assert_eq!(state.credential(CredentialKey::of("other", "AKIA1")), None);
+}
+
+#[test]
+fn names_of_one_credential_belong_together() {
+    let both = json!({ "executor": party("bot", "agent"), "credential": { "id": "k1", "fingerprint": "sha256:aa" } });
+    let records = [
+        logged(1, "a", both),
+        logged(2, "a", json!({ "executor": party("bot", "agent"), "credential": { "id": "k1" } })),
+        logged(
+            3,
+            "a",
+            json!({ "executor": party("bot", "agent"), "credential": { "fingerprint": "sha256:aa" } }),
+        ),
+    ];
+    let state = state(&records);
+    let (one, other) = (CredentialKey::of("acme", "k1"), CredentialKey::of("acme", "sha256:aa"));
+    assert_eq!(state.credential(one), state.credential(other));
+    assert_eq!(state.credential(one).expect("known").uses, 3);
+}
+
+#[test]
+fn grants_come_and_go() {
+    let attach = |change: &str| {
+        json!({
+            "executor": party("admin", "human"),
+            "effects": [{ "kind": "grant", "terms": {
+                "change": change, "scopes": ["arn:aws:iam::aws:policy/AdministratorAccess"], "subject": party("user", "unknown"),
+            } }],
+        })
+    };
+    let records = [logged(1, "cloudtrail:1", attach("issued")), logged(9, "cloudtrail:1", attach("revoked"))];
+    let state = state(&records);
+    let grants = state.grants_of(account("user"));
+    assert_eq!(grants.len(), 1, "{grants:?}");
+    assert_eq!(Standing::at(at("2026-11-01T10:00:05Z"), &grants[0].changes, None), Standing::Active);
+    assert_eq!(Standing::at(at("2026-11-02T00:00:00Z"), &grants[0].changes, None), Standing::Revoked);
+    assert_eq!(
+        grants[0].changes.iter().map(|entry| entry.change).collect::<Vec<_>>(),
+        [Change::Issued, Change::Revoked]
+    );
+}
+
+#[test]
+fn a_grant_is_used_by_whoever_names_it() {
+    let id = "0193a700-0000-8000-8000-000000000001";
+    let given = json!({ "kind": "grant", "terms": { "role": "db", "subject": party("bot", "agent"), "expires": "2026-11-01T11:00:00.000000Z" } });
+    let used = json!({ "kind": "intent", "executor": party("bot", "agent"), "grant": id });
+    let state = state(&[enforced(1, given), enforced(2, used)]);
+    let grants = state.grants_of(account("bot"));
+    assert_eq!((grants[0].key, grants[0].uses), (GrantKey::of_record(id.parse().expect("an id")), 1));
+    assert_eq!(
+        Standing::at(at("2026-11-01T11:00:00Z"), &grants[0].changes, grants[0].expires),
+        Standing::Expired
+    );
+}
+
+#[test]
+fn a_full_state_keeps_the_same_whatever_came_first() {
+    let bounds = Bounds { accounts: 16, credentials: 16, grants: 4, links: 8 };
+    let records: Vec<Value> = (0..100)
+        .map(|n| logged(n, "s", uses(&format!("key-{n}"), party(&format!("bot-{n}"), "agent"))))
+        .collect();
+    let all = bounded(&records, bounds);
+    let backwards: Vec<Value> = records.iter().rev().cloned().collect();
+    assert_eq!(all.digest(), bounded(&backwards, bounds).digest());
+    let mut halves = bounded(&records[..50], bounds);
+    halves.merge(&bounded(&records[50..], bounds));
+    assert_eq!(all.digest(), halves.digest());
+    let sizes = all.sizes();
+    assert!((1..=16).contains(&sizes.accounts) && (1..=16).contains(&sizes.credentials), "{sizes:?}");
+    assert!(
+        all.left_out().iter().any(|what| what.starts_with("there are more accounts")),
+        "{:?}",
+        all.left_out()
+    );
+    assert_eq!(State::default().left_out(), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_damaged_is_no_state() {
+    let dump = state(&[logged(1, "s", uses("k", party("bot", "agent")))]).dump();
+    assert!(State::read(&dump, Bounds::default()).is_ok());
+    for cut in 0..dump.len() {
+        assert!(State::read(&dump[..cut], Bounds::default()).is_err(), "{cut}");
+    }
+    let mut longer = dump.clone();
+    longer.push(0);
+    assert!(State::read(&longer, Bounds::default()).is_err());
+    // A length that is a lie asks for no memory.
+    for at in 0..dump.len() {
+        let mut wrong = dump.clone();
+        wrong[at] ^= 0xff;
+        drop(State::read(&wrong, Bounds::default()));
+    }
+}
+
+/// Any record about a few accounts, credentials and grants.
+fn any_record() -> impl Strategy<Value = Value> {
+    let name = prop::sample::select(vec!["ann", "bot", "role", "other", "vendor"]);
+    let kind = prop::sample::select(vec!["human", "agent", "service_account", "third_party", "unknown"]);
+    let key = prop::sample::select(vec!["k1", "k2", "k3", "k4"]);
+    let change = prop::sample::select(vec!["issued", "revoked", "rotated", "renewed", "expired"]);
+    let system = prop::sample::select(vec!["aws", "k8s", "okta"]);
+    let who = (name.clone(), kind.clone(), name.clone(), kind);
+    (0..6000_u32, who, (key.clone(), key), change, system, 0..8_u8).prop_map(
+        |(number, (executor, kind, other, other_kind), (key, second), change, system, sort)| {
+            let (executor, other) = (party(executor, kind), party(other, other_kind));
+            match sort {
+                0 => logged(number, system, uses(key, executor)),
+                1 => logged(number, system, issues(executor, key, second, other)),
+                2 => told(number, system, uses(key, executor)),
+                3 => enforced(number, json!({
+                    "kind": "intent", "executor": executor, "initiator": other, "environment": system,
+                    "credential": { "jti": key, "upstream": second },
+                })),
+                4 => enforced(number, json!({ "kind": "grant", "terms": { "change": change, "role": key, "subject": executor } })),
+                5 => logged(number, system, json!({
+                    "executor": executor,
+                    "effects": [{ "kind": "grant", "terms": { "change": change, "scopes": [key], "subject": other } }],
+                })),
+                6 => logged(number, system, json!({
+                    "executor": executor, "credential": { "id": key, "fingerprint": second },
+                    "chain": [{ "principal": other, "credential": second }],
+                })),
+                _ => enforced(number, json!({
+                    "kind": "credential", "credential": { "id": key, "parent": second }, "executor": executor,
+                    "terms": { "change": change, "subject": other, "expires": "2026-11-01T11:00:00.000000Z" },
+                })),
+            }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None, cases: 64, max_shrink_iters: 500, ..ProptestConfig::default()
+    })]
+
+    // INVARIANT D5, D6.
+    #[test]
+    fn any_order_and_any_split_give_the_same(
+        records in prop::collection::vec(any_record(), 1..40),
+        order in any::<prop::sample::Index>(),
+        at in any::<prop::sample::Index>(),
+        small in any::<bool>(),
+    ) {
+        let bounds = if small { Bounds { accounts: 3, credentials: 2, grants: 3, links: 3 } } else { Bounds::default() };
+        let all = bounded(&records, bounds);
+        let mut turned = records.clone();
+        turned.rotate_left(order.index(records.len()));
+        turned.reverse();
+        prop_assert_eq!(all.dump(), bounded(&turned, bounds).dump());
+        let (before, after) = records.split_at(at.index(records.len() + 1));
+        let mut parts = bounded(before, bounds);
+        parts.merge(&bounded(after, bounds));
+        prop_assert_eq!(all.dump(), parts.dump());
+        // Through a snapshot, and on from there.
+        let mut kept = State::read(&bounded(before, bounds).dump(), bounds).expect("just written");
+        after.iter().for_each(|record| fold(&mut kept, record));
+        prop_assert_eq!(all.dump(), kept.dump());
+        for name in ["ann", "bot", "role", "other", "vendor"] {
+            prop_assert_eq!(all.principal(account(name), &()), kept.principal(account(name), &()));
+            prop_assert_eq!(all.credentials_of(account(name)), parts.credentials_of(account(name)));
+        }
+    }
+
+    /// Whoever is asked for, the principal is the same, and everybody is of one only.
+    #[test]
+    fn principals_are_classes(records in prop::collection::vec(any_record(), 1..40)) {
+        let state = state(&records);
+        for name in ["ann", "bot", "role", "other", "vendor"] {
+            let joined = state.principal(account(name), &());
+            let members: Vec<_> = joined.members.iter().map(|member| member.account).collect();
+            prop_assert!(members.contains(&account(name)));
+            for member in &members {
+                let same = state.principal(*member, &());
+                prop_assert_eq!(&members, &same.members.iter().map(|member| member.account).collect::<Vec<_>>());
+                prop_assert_eq!(&joined.refused, &same.refused);
+            }
+        }
+    }
+}

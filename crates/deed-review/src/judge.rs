@@ -1,0 +1,63 @@
+//! The judgement on one action, as lists, findings and reports need it: without names or payloads.
+
+use std::collections::BTreeSet;
+
+use deed_record::{Account, RecordId, Timestamp};
+
+use crate::{
+    Evidence, ExplainError,
+    case::Shelf,
+    explanation::{Finding, Verdict},
+    gather::{MOST_RECORDS, gather},
+    rules::findings,
+    verdict::Links,
+};
+
+/// What an action was judged to be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Judged {
+    /// The action.
+    pub action: RecordId,
+    /// Other ids that it goes by: of readings that were corrected, and of records that belong to it.
+    pub also: Vec<RecordId>,
+    /// When it happened.
+    pub time: Timestamp,
+    /// Whose it is.
+    pub tenant: String,
+    /// Who asked.
+    pub initiator: Option<Account>,
+    /// Who acted.
+    pub executor: Option<Account>,
+    /// By what right.
+    pub verdict: Verdict,
+    /// What deserves a look.
+    pub findings: Vec<Finding>,
+}
+
+/// Judges the action that record `id` belongs to; `None` where there is no such record, or it is part of no action.
+///
+/// # Errors
+/// The evidence cannot be read.
+pub fn judge<E: Evidence>(evidence: &E, id: RecordId) -> Result<Option<Judged>, ExplainError<E::Error>> {
+    let shelf = Shelf::new(MOST_RECORDS);
+    let case = match gather(evidence, &shelf, id) {
+        Ok(Some(case)) => case,
+        Ok(None) | Err(ExplainError::NoAction { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let links = Links::of(&case);
+    let head = &case.head().is;
+    let also = case.family.iter().copied().chain(case.of_action().map(|rec| rec.is.id));
+    let also: BTreeSet<RecordId> =
+        also.chain(case.superseded.iter().copied()).filter(|id| *id != head.id).collect();
+    Ok(Some(Judged {
+        action: head.id,
+        also: also.into_iter().collect(),
+        time: head.time,
+        tenant: head.tenant.to_string(),
+        initiator: links.people.initiator.account(),
+        executor: links.people.executor.account(),
+        verdict: links.verdict(),
+        findings: findings(&links),
+    }))
+}

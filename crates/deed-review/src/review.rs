@@ -1,0 +1,137 @@
+//! Findings kept up with a log that grows.
+//!
+//! Judging an action reads every record that bears on it, which is too much for each of millions. So every record is
+//! *screened* as it comes: whether it could be an action that a rule speaks about, or could change what a rule says of
+//! others. What could is judged, by the same function that explains one action. Screening errs to one side only: it
+//! may have a clean action judged, never leave a finding out.
+//!
+//! INVARIANT D6: an action is judged again whenever a record comes that may bear on it, so that the findings are those
+//! of the set of records, whatever their order.
+
+mod dump;
+mod screen;
+mod settle;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use deed_identity::CredentialKey;
+use deed_record::{Account, RecordId, Skeleton, Timestamp, TraceId};
+use serde::{Deserialize, Serialize};
+
+use crate::{Declared, Evidence, explanation::Finding};
+
+pub use settle::{Done, work};
+
+/// What is to be judged, or judged again.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Look {
+    /// The action that this record belongs to.
+    Action(RecordId),
+    /// Everything that was done with a credential, or with one that was derived from it.
+    Credential {
+        /// Whose.
+        tenant: String,
+        /// Fingerprint, the issuer's id or jti.
+        name: String,
+    },
+    /// Everything that relies on this record.
+    Relying(RecordId),
+    /// Everything in a trace.
+    Trace(TraceId),
+}
+
+/// Evidence that can be read to its end, where judging one action reads within a bound.
+pub trait Affected: Evidence {
+    /// Every record that `look` leads to, in any order: those that use or name the credential; those that name the
+    /// record in any way; those of the trace; the record itself.
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    fn every(&self, look: &Look, visit: &mut dyn FnMut(&Skeleton<'_>)) -> Result<(), Self::Error>;
+}
+
+/// What is known of the people and systems that rules ask about, beside the log.
+pub trait Known {
+    /// Whom the inventory knows by that account of `tenant`.
+    fn declared(&self, tenant: &str, account: Account) -> Option<Declared>;
+
+    /// Whether every grant of that system is in its log.
+    fn logs_every_grant(&self, system: &str) -> bool;
+}
+
+/// An action that deserves a look.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Flagged {
+    /// When it happened.
+    pub time: Timestamp,
+    /// Whose it is.
+    pub tenant: String,
+    /// Who asked.
+    pub initiator: Option<Account>,
+    /// Who acted.
+    pub executor: Option<Account>,
+    /// Why.
+    pub findings: Vec<Finding>,
+}
+
+/// The findings about every action of a log, as far as it was seen.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Review {
+    flagged: BTreeMap<RecordId, Flagged>,
+    /// Actions that were not let through: how they end decides.
+    held: HashSet<RecordId>,
+    /// Actions that something was said of, and that have not come yet.
+    awaited: HashSet<RecordId>,
+    /// Tasks that say what they mean to do.
+    tasks: HashSet<Digest>,
+    /// Credentials and traces of what governed principals did, as other systems logged it: an intent may fit.
+    unmatched: HashSet<Digest>,
+    /// Credentials of which somebody says what they hold, or where they were made.
+    bounds: HashMap<CredentialKey, Bounds>,
+    /// What is to be judged still.
+    looks: BTreeSet<Look>,
+}
+
+/// What is said of a credential, as far as screening needs to know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+struct Bounds {
+    /// Somebody says which scopes it holds.
+    scopes: bool,
+    /// Deed's token service says so, which holds it to them at the door.
+    scopes_at_door: bool,
+    /// Somebody says in which environment it was made.
+    environment: bool,
+    /// The earliest end that was ever said.
+    ends: Option<Timestamp>,
+}
+
+/// Something that records have in common, as a digest.
+type Digest = [u8; 16];
+
+impl Review {
+    /// Every action that deserves a look, by id.
+    pub fn flagged(&self) -> impl Iterator<Item = (RecordId, &Flagged)> {
+        self.flagged.iter().map(|(id, flagged)| (*id, flagged))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.flagged.len()
+    }
+
+    /// Whether nothing deserves a look.
+    pub fn is_empty(&self) -> bool {
+        self.flagged.is_empty()
+    }
+
+    /// Why action `id` deserves a look; `None` where it does not.
+    pub fn of(&self, id: RecordId) -> Option<&Flagged> {
+        self.flagged.get(&id)
+    }
+
+    /// Whether something is to be judged still.
+    pub fn is_unsettled(&self) -> bool {
+        !self.looks.is_empty()
+    }
+}

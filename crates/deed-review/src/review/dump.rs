@@ -1,0 +1,69 @@
+//! What was found, as bytes: to be kept between two openings of a store, and compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use deed_identity::CredentialKey;
+use deed_record::RecordId;
+use serde::{Deserialize, Serialize};
+
+use super::{Bounds, Digest, Flagged, Look, Review};
+
+/// Everything of a review, in one order.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Dump {
+    flagged: BTreeMap<RecordId, Flagged>,
+    held: BTreeSet<RecordId>,
+    awaited: BTreeSet<RecordId>,
+    tasks: BTreeSet<Digest>,
+    unmatched: BTreeSet<Digest>,
+    bounds: Vec<(Digest, Bounds)>,
+    looks: BTreeSet<Look>,
+}
+
+impl Review {
+    /// All of it as JSON, the same for the same review.
+    ///
+    /// # Errors
+    /// None that is known: there is nothing in it that JSON has no form for.
+    pub fn dump(&self) -> serde_json::Result<Vec<u8>> {
+        let mut bounds: Vec<(Digest, Bounds)> =
+            self.bounds.iter().map(|(key, bounds)| (key.to_bytes(), *bounds)).collect();
+        bounds.sort_unstable_by_key(|(key, _)| *key);
+        serde_json::to_vec(&Dump {
+            flagged: self.flagged.clone(),
+            held: self.held.iter().copied().collect(),
+            awaited: self.awaited.iter().copied().collect(),
+            tasks: self.tasks.iter().copied().collect(),
+            unmatched: self.unmatched.iter().copied().collect(),
+            bounds,
+            looks: self.looks.clone(),
+        })
+    }
+
+    /// What [`Review::dump`] wrote.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn read(bytes: &[u8]) -> serde_json::Result<Self> {
+        let dump: Dump = serde_json::from_slice(bytes)?;
+        let bounds = dump.bounds.into_iter().map(|(key, bounds)| (CredentialKey::from_bytes(key), bounds));
+        Ok(Review {
+            flagged: dump.flagged,
+            held: dump.held.into_iter().collect(),
+            awaited: dump.awaited.into_iter().collect(),
+            tasks: dump.tasks.into_iter().collect(),
+            unmatched: dump.unmatched.into_iter().collect(),
+            bounds: bounds.collect(),
+            looks: dump.looks,
+        })
+    }
+
+    /// The findings alone, as JSON: what a review that began anew must come to as well (INVARIANT D5).
+    ///
+    /// # Errors
+    /// As [`Review::dump`].
+    pub fn findings(&self) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(&self.flagged)
+    }
+}

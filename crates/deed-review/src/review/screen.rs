@@ -1,0 +1,212 @@
+//! Which actions a record may be a finding about, or may change.
+
+use deed_identity::{ChangeFacts, CredentialFacts, CredentialKey, HolderFacts, Role, State};
+use deed_record::{Basis, Change, Credential, Kind, RecordId, Ruling, Skeleton, Status, Terms, TraceId};
+
+use super::{Bounds, Digest, Known, Look, Review};
+use crate::{claim::is_of_token_service, rules::CHANGED, scope::matches};
+
+/// How far up credentials that were derived from one another are looked at.
+const MOST_PARENTS: usize = 8;
+
+impl Review {
+    /// Sees a record. `state` is of the records up to this one, and may be of more.
+    pub fn see(&mut self, rec: &Skeleton<'_>, state: &State, known: &impl Known) {
+        self.remember(rec);
+        self.authority(rec, state);
+        if let Some(action) = rec.action.filter(|action| self.may_change(rec, *action)) {
+            // Until the action itself comes, what belongs to it stands alone.
+            self.looks.extend([Look::Action(action), Look::Action(rec.id)]);
+        }
+        let corrected = [rec.supersedes, rec.conflicts_with].into_iter().flatten();
+        self.looks.extend(corrected.map(Look::Action));
+        if rec.kind == Kind::Intent && rec.basis == Basis::Enforced {
+            self.matches(rec);
+        }
+        let was_awaited = self.awaited.remove(&rec.id);
+        let begins = rec.kind.is_action() && rec.kind != Kind::Outcome;
+        if was_awaited || begins && self.is_suspect(rec, state, known) {
+            self.looks.insert(Look::Action(rec.id));
+        }
+    }
+
+    /// Whether what `rec` says of an action may change the findings about it. How an action ends is none by itself,
+    /// unless nobody knows, or it was not to be.
+    fn may_change(&self, rec: &Skeleton<'_>, action: RecordId) -> bool {
+        let telling = rec.outcome.as_ref().is_some_and(|outcome| {
+            outcome.status == Status::Unknown || outcome.code.as_deref() == Some(CHANGED)
+        });
+        rec.kind != Kind::Outcome
+            || telling
+            || self.held.contains(&action)
+            || self.flagged.contains_key(&action)
+    }
+
+    /// An intent that may be the one behind what another system logged.
+    fn matches(&mut self, rec: &Skeleton<'_>) {
+        let shown = rec.credential.as_ref();
+        let names = shown.iter().flat_map(|shown| shown.names().chain(shown.upstream.as_deref()));
+        for name in names.filter(|name| self.unmatched.contains(&name_key(rec, name))) {
+            self.looks.insert(Look::Credential { tenant: rec.tenant.to_string(), name: name.to_owned() });
+        }
+        if let Some(trace) = rec.trace_id.filter(|trace| self.unmatched.contains(&trace_key(*trace))) {
+            self.looks.insert(Look::Trace(trace));
+        }
+    }
+
+    /// What later records are held against.
+    fn remember(&mut self, rec: &Skeleton<'_>) {
+        if rec.decision.as_ref().is_some_and(|decision| decision.effect != Ruling::Allow) {
+            self.held.insert(rec.id);
+        }
+        if rec.kind == Kind::Task
+            && let Some((trace, key)) = task_key(rec)
+        {
+            self.tasks.insert(key);
+            self.looks.insert(Look::Trace(trace));
+        }
+        let at_door = is_of_token_service(rec);
+        for (credential, terms) in told(rec) {
+            let scoped = !credential.scopes.is_empty() || terms.is_some_and(|terms| !terms.scopes.is_empty());
+            let ends =
+                [credential.expires, terms.and_then(|terms| terms.expires)].into_iter().flatten().min();
+            for name in credential.names() {
+                let bounds = self.bounds.entry(CredentialKey::of(&rec.tenant, name)).or_default();
+                bounds.scopes |= scoped && !at_door;
+                bounds.scopes_at_door |= scoped && at_door;
+                bounds.environment |= rec.environment.is_some();
+                bounds.ends = bounds.ends.into_iter().chain(ends).min();
+            }
+        }
+    }
+
+    /// What a record that changes authority changes for actions that came before it.
+    fn authority(&mut self, rec: &Skeleton<'_>, state: &State) {
+        let used = |name: &str| {
+            let key = CredentialKey::of(&rec.tenant, name);
+            let uses = state.credential(key).is_some_and(|facts| facts.uses > 0);
+            uses || !state.children(key).is_empty()
+        };
+        for (credential, _) in told(rec) {
+            for name in credential.names().filter(|name| used(name)) {
+                let look = Look::Credential { tenant: rec.tenant.to_string(), name: name.to_owned() };
+                self.looks.insert(look);
+            }
+        }
+        let rights = [Kind::Grant, Kind::Request, Kind::Approval];
+        let effects = rec.effects.iter().flatten().any(|effect| rights.contains(&effect.kind));
+        if rights.contains(&rec.kind) || rec.kind == Kind::Exception || effects {
+            let named = [Some(rec.id), rec.request, rec.grant, rec.exception];
+            let approvals = rec.approvals.iter().flatten().copied();
+            self.looks.extend(named.into_iter().flatten().chain(approvals).map(Look::Relying));
+        }
+    }
+
+    /// Whether a rule may speak about this action.
+    fn is_suspect(&mut self, rec: &Skeleton<'_>, state: &State, known: &impl Known) -> bool {
+        // What Deed let through was held to its token's scopes and time, and handed on by narrowing (D7).
+        let at_door = rec.kind == Kind::Intent && rec.basis == Basis::Enforced;
+        let relies = rec.approvals.is_some() || rec.request.is_some() || rec.grant.is_some() && !at_door;
+        let handed_on = rec.chain.as_ref().is_some_and(|hops| !hops.is_empty());
+        let for_nobody = rec.initiator.as_ref().and_then(|party| party.account).is_none();
+        relies
+            || handed_on && (for_nobody || !at_door)
+            || self.held.contains(&rec.id)
+            || task_key(rec).is_some_and(|(_, key)| self.tasks.contains(&key))
+            || self.is_somebody_watched(rec, known)
+            || rec.credential.as_ref().is_some_and(|used| self.is_credential_suspect(rec, used, state))
+    }
+
+    fn is_somebody_watched(&mut self, rec: &Skeleton<'_>, known: &impl Known) -> bool {
+        let imported = rec.basis == Basis::Imported;
+        let system = rec.source.as_ref().map(|source| &*source.system);
+        if imported && system.is_some_and(|system| known.logs_every_grant(system)) {
+            return true;
+        }
+        let account = rec.executor.as_ref().and_then(|party| party.account);
+        let Some(declared) = account.and_then(|account| known.declared(&rec.tenant, account)) else {
+            return false;
+        };
+        let governed = imported && declared.governed;
+        if governed {
+            let names = rec.credential.iter().flat_map(Credential::names).map(|name| name_key(rec, name));
+            self.unmatched.extend(names.chain(rec.trace_id.map(trace_key)));
+        }
+        let elsewhere = |here: &str| {
+            !declared.environments.is_empty() && !declared.environments.iter().any(|theirs| theirs == here)
+        };
+        governed || declared.contract.is_some() || rec.environment.as_deref().is_some_and(elsewhere)
+    }
+
+    fn is_credential_suspect(&self, rec: &Skeleton<'_>, used: &Credential<'_>, state: &State) -> bool {
+        let beyond = |permission: &str| !used.scopes.iter().any(|scope| matches(scope, permission));
+        used.expires.is_some_and(|end| rec.time >= end)
+            || !used.scopes.is_empty() && rec.permission.as_deref().is_some_and(beyond)
+            || used.names().any(|name| self.is_doubtful(rec, CredentialKey::of(&rec.tenant, name), state))
+    }
+
+    /// Whether what is known of a credential may count against this use of it.
+    fn is_doubtful(&self, rec: &Skeleton<'_>, key: CredentialKey, state: &State) -> bool {
+        let bounds = |key: &CredentialKey| self.bounds.get(key).copied().unwrap_or_default();
+        let scoped = |bounds: Bounds| bounds.scopes || bounds.scopes_at_door && rec.basis != Basis::Enforced;
+        let ended = |key: &CredentialKey, facts: &CredentialFacts| {
+            let ends = [Change::Revoked, Change::Expired, Change::Rotated];
+            bounds(key).ends.is_some_and(|end| rec.time >= end)
+                || facts
+                    .changes
+                    .iter()
+                    .any(|change| ends.contains(&change.change) && change.first <= rec.time)
+        };
+        let own = bounds(&key);
+        if scoped(own) && rec.permission.is_some() || own.environment && rec.environment.is_some() {
+            return true;
+        }
+        let Some(facts) = state.credential(key) else { return false };
+        let acting = rec.executor.as_ref().and_then(|party| party.account);
+        let theirs = |holder: &HolderFacts| holder.role == Role::Given && Some(holder.account) != acting;
+        let late = |change: &ChangeFacts| change.change == Change::Issued && change.first > rec.time;
+        if facts.more_holders
+            || facts.holders.iter().any(theirs)
+            || facts.changes.iter().any(late)
+            || ended(&key, &facts)
+        {
+            return true;
+        }
+        let mut above = facts.parent;
+        for _ in 0..MOST_PARENTS {
+            let Some(parent) = above else { return false };
+            // Whether it narrowed is seen by holding both against each other.
+            if scoped(bounds(&parent)) {
+                return true;
+            }
+            let Some(facts) = state.credential(parent) else { return false };
+            if ended(&parent, &facts) {
+                return true;
+            }
+            above = facts.parent;
+        }
+        above.is_some()
+    }
+}
+
+/// Credentials that the record says something about, rather than using them, and on which terms.
+fn told<'r, 'a>(rec: &'r Skeleton<'a>) -> impl Iterator<Item = (&'r Credential<'a>, Option<&'r Terms<'a>>)> {
+    let own = rec.credential.as_ref().filter(|_| rec.kind == Kind::Credential);
+    let effects = rec.effects.iter().flatten().filter(|effect| effect.kind == Kind::Credential);
+    let effects = effects.filter_map(|effect| Some((effect.credential.as_ref()?, effect.terms.as_ref())));
+    own.map(|own| (own, rec.terms.as_ref())).into_iter().chain(effects)
+}
+
+fn task_key(rec: &Skeleton<'_>) -> Option<(TraceId, Digest)> {
+    let (trace, task) = (rec.trace_id?, rec.task.as_deref()?);
+    // A tenant has no such name.
+    Some((trace, CredentialKey::of(&format!("{}\0{trace}", rec.tenant), task).to_bytes()))
+}
+
+fn name_key(rec: &Skeleton<'_>, name: &str) -> Digest {
+    CredentialKey::of(&rec.tenant, name).to_bytes()
+}
+
+fn trace_key(trace: TraceId) -> Digest {
+    trace.0
+}

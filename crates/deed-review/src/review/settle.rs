@@ -1,0 +1,124 @@
+//! Judging what was found worth it.
+
+use std::collections::{BTreeSet, HashSet};
+
+use deed_record::{Credential, Kind, RecordId, Skeleton};
+
+use super::{Affected, Flagged, Look, Review};
+use crate::{ExplainError, Judged, judge};
+
+/// What came of a look.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Done {
+    /// An action was judged; `None` where there is none of that id.
+    Judged(RecordId, Option<Box<Judged>>),
+    /// These actions are to be judged.
+    Leads(BTreeSet<RecordId>),
+}
+
+/// Looks: judges an action, or finds every action that is to be judged.
+///
+/// # Errors
+/// The evidence cannot be read.
+pub fn work<E: Affected>(evidence: &E, look: &Look) -> Result<Done, ExplainError<E::Error>> {
+    if let Look::Action(id) = look {
+        return Ok(Done::Judged(*id, judge(evidence, *id)?.map(Box::new)));
+    }
+    let mut actions: BTreeSet<RecordId> = BTreeSet::new();
+    // Credentials that were derived from each other in a circle are followed once.
+    let mut seen: HashSet<Look> = HashSet::from([look.clone()]);
+    let mut todo = vec![look.clone()];
+    while let Some(look) = todo.pop() {
+        let mut further: BTreeSet<Look> = BTreeSet::new();
+        let visited = evidence.every(&look, &mut |rec| lead(&look, rec, &mut actions, &mut further));
+        visited.map_err(ExplainError::Evidence)?;
+        todo.extend(further.into_iter().filter(|look| seen.insert(look.clone())));
+    }
+    Ok(Done::Leads(actions))
+}
+
+impl Review {
+    /// The next thing to look at; it is the caller's until [`Review::put`] or [`Review::again`].
+    pub fn take(&mut self) -> Option<Look> {
+        self.looks.pop_first()
+    }
+
+    /// Puts back what could not be looked at.
+    pub fn again(&mut self, look: Look) {
+        self.looks.insert(look);
+    }
+
+    /// Takes what came of a look.
+    pub fn put(&mut self, done: Done) {
+        match done {
+            Done::Leads(actions) => self.looks.extend(actions.into_iter().map(Look::Action)),
+            Done::Judged(id, None) => {
+                self.awaited.insert(id);
+            }
+            Done::Judged(_, Some(judged)) => {
+                judged.also.iter().for_each(|id| drop(self.flagged.remove(id)));
+                if judged.findings.is_empty() {
+                    self.flagged.remove(&judged.action);
+                    return;
+                }
+                let Judged { action, time, tenant, initiator, executor, findings, .. } = *judged;
+                self.flagged.insert(action, Flagged { time, tenant, initiator, executor, findings });
+            }
+        }
+    }
+
+    /// Looks at everything that is to be looked at; how many looks that were.
+    ///
+    /// # Errors
+    /// The evidence cannot be read; what was not looked at is still to be.
+    pub fn settle<E: Affected>(&mut self, evidence: &E) -> Result<u64, ExplainError<E::Error>> {
+        let mut looks = 0;
+        while let Some(look) = self.take() {
+            match work(evidence, &look) {
+                Ok(done) => self.put(done),
+                Err(error) => {
+                    self.again(look);
+                    return Err(error);
+                }
+            }
+            looks += 1;
+        }
+        Ok(looks)
+    }
+}
+
+/// Where a record that `look` led to leads on: to its action, to rights that rest on it, to credentials that came
+/// from it.
+fn lead(look: &Look, rec: &Skeleton<'_>, actions: &mut BTreeSet<RecordId>, further: &mut BTreeSet<Look>) {
+    if rec.kind.is_action() {
+        actions.insert(rec.action_id());
+    } else {
+        actions.extend(rec.action);
+    }
+    let mut changed = |credential: &Credential<'_>| {
+        let tenant = || rec.tenant.to_string();
+        let names =
+            credential.names().map(|name| Look::Credential { tenant: tenant(), name: name.to_owned() });
+        further.extend(names);
+    };
+    let own = rec.credential.as_ref().filter(|_| rec.kind == Kind::Credential);
+    let effects = rec.effects.iter().flatten().filter_map(|effect| effect.credential.as_ref());
+    match look {
+        Look::Credential { name, .. } => {
+            let calling = rec.credential.iter().any(|used| used.names().any(|used| used == name));
+            let derived = |credential: &&Credential<'_>| {
+                calling
+                    || credential.parent.as_deref() == Some(name)
+                    || credential.names().any(|own| own == name)
+            };
+            own.into_iter().chain(effects).filter(derived).for_each(&mut changed);
+        }
+        Look::Relying(_) => {
+            own.into_iter().chain(effects).for_each(&mut changed);
+            if matches!(rec.kind, Kind::Grant | Kind::Request | Kind::Approval) || rec.effects.is_some() {
+                further.insert(Look::Relying(rec.id));
+            }
+        }
+        Look::Trace(_) | Look::Action(_) => {}
+    }
+}

@@ -1,0 +1,75 @@
+//! What deserves a look: rules about one action, each a pure function of the links that its records carry.
+//!
+//! A rule makes a finding only where the evidence for it is there; what is not known makes none, and stays
+//! *unverified* in the verdict. The catalogue is `docs/findings.md`.
+
+mod credential;
+mod delegation;
+mod place;
+mod right;
+
+pub(crate) use place::CHANGED;
+pub(crate) use right::{ACTION_WITHOUT_GRANT, GRANT_WITHOUT_APPROVAL};
+
+use crate::{explanation::Finding, verdict::Links, words::Severity};
+
+/// A rule by which findings are made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rule {
+    /// Its name.
+    pub name: &'static str,
+    /// What it means, in a line.
+    pub means: &'static str,
+    /// What to do about it.
+    pub remedy: &'static str,
+    /// The controls that it bears on (G6).
+    pub controls: &'static [&'static str],
+}
+
+/// Every rule about one action, in the order of the catalogue.
+pub const RULES: &[Rule] = &[
+    right::DONE_ALTHOUGH_DENIED,
+    right::BYPASS,
+    right::ACTION_WITHOUT_GRANT,
+    right::GRANT_WITHOUT_APPROVAL,
+    right::SELF_APPROVAL,
+    right::APPROVAL_AFTER_ACT,
+    right::OUTSIDE_SCOPE,
+    right::INTENT_WITHOUT_OUTCOME,
+    credential::USED_AFTER_REVOCATION,
+    credential::USED_AFTER_EXPIRY,
+    credential::USED_AFTER_ROTATION,
+    credential::USED_BEFORE_ISSUE,
+    credential::HUMAN_WITH_MACHINE_CREDENTIAL,
+    credential::CREDENTIAL_OF_ANOTHER,
+    delegation::DELEGATION_WIDENED,
+    delegation::DELEGATION_OUTLIVED_PARENT,
+    delegation::DELEGATION_LOST_REQUESTER,
+    place::ENVIRONMENT_CROSSING,
+    place::OUTSIDE_CONTRACT,
+    place::OUTSIDE_TASK,
+    place::TOOL_CHANGED,
+];
+
+/// What the links show, the gravest first.
+pub(crate) fn findings(links: &Links<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    credential::findings(links, &mut findings);
+    right::findings(links, &mut findings);
+    delegation::findings(links, &mut findings);
+    place::findings(links, &mut findings);
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    findings
+}
+
+/// How grave a violation is: one that was stopped is worth a look; one that was not, or may not have been, a look now.
+fn grave(links: &Links<'_>) -> Severity {
+    if links.took_effect() == Some(false) { Severity::Medium } else { Severity::High }
+}
+
+impl Rule {
+    fn finding(&self, severity: Severity, reason: String) -> Finding {
+        let controls = self.controls.iter().map(|control| (*control).to_owned()).collect();
+        Finding { rule: self.name.to_owned(), severity, reason, controls }
+    }
+}

@@ -1,0 +1,120 @@
+//! Whether the credential was the right one, and valid.
+
+use deed_record::{Party, PrincipalType};
+
+use super::{Rule, grave};
+use crate::{
+    claim::Claim,
+    explanation::Finding,
+    gather::SKEW,
+    verdict::Links,
+    words::{Severity, moment},
+};
+
+pub(super) const USED_AFTER_REVOCATION: Rule = Rule {
+    name: "used-after-revocation",
+    means: "the credential, or the grant, had been revoked before it was used",
+    remedy: "find where revocation is not enforced; look at everything it did since (`deed blast`)",
+    controls: &["NHI1:2025", "PR.AA-01", "IA-5"],
+};
+pub(super) const USED_AFTER_EXPIRY: Rule = Rule {
+    name: "used-after-expiry",
+    means: "the credential, or the grant, had ended before it was used",
+    remedy: "find where the end is not enforced",
+    controls: &["NHI7:2025", "PR.AA-01", "IA-5"],
+};
+pub(super) const USED_AFTER_ROTATION: Rule = Rule {
+    name: "used-after-rotation",
+    means: "the credential had been replaced, and the old one was used",
+    remedy: "point the job at the new one, then revoke the old one",
+    controls: &["NHI7:2025", "PR.AA-01", "IA-5"],
+};
+pub(super) const USED_BEFORE_ISSUE: Rule = Rule {
+    name: "used-before-issue",
+    means: "the credential was used before its issuer says that it was made",
+    remedy: "compare the clocks of both systems; if they agree, treat the credential as forged",
+    controls: &["PR.AA-01", "IA-5"],
+};
+pub(super) const HUMAN_WITH_MACHINE_CREDENTIAL: Rule = Rule {
+    name: "human-with-machine-credential",
+    means: "a person acted with a credential that was issued to a machine",
+    remedy: "give the person a way of their own; rotate the machine's credential",
+    controls: &["NHI10:2025", "PR.AA-01", "IA-2"],
+};
+pub(super) const CREDENTIAL_OF_ANOTHER: Rule = Rule {
+    name: "credential-of-another",
+    means: "somebody acted with a credential that was issued to another principal of the inventory",
+    remedy: "find how it came to them; rotate it",
+    controls: &["NHI9:2025", "PR.AA-01", "IA-2"],
+};
+
+pub(super) fn findings(links: &Links<'_>, found: &mut Vec<Finding>) {
+    let (revoked, expired) = (links.revoked(), links.expired());
+    if !revoked.is_empty() {
+        found.push(USED_AFTER_REVOCATION.finding(grave(links), revoked.join("; ")));
+    }
+    if !expired.is_empty() {
+        found.push(USED_AFTER_EXPIRY.finding(grave(links), expired.join("; ")));
+    }
+    if revoked.is_empty() && expired.is_empty() {
+        found.extend(rotated(links));
+    }
+    found.extend(before_issue(links));
+    found.extend(of_another(links));
+}
+
+fn rotated(links: &Links<'_>) -> Option<Finding> {
+    let claim = links.lineage.own()?.standing.rotated?;
+    let reason = format!(
+        "the credential was replaced at {}, and the old one was used ({})",
+        moment(claim.time()),
+        claim.rec.said_by()
+    );
+    Some(USED_AFTER_ROTATION.finding(Severity::Medium, reason))
+}
+
+fn before_issue(links: &Links<'_>) -> Option<Finding> {
+    let own = links.lineage.own()?;
+    let made = own.claims.iter().filter(|claim| claim.issues());
+    let first = made.clone().min_by_key(|claim| claim.time())?;
+    let firm = made.filter(|claim| claim.rec.firm()).count() > 0;
+    // A renewal says nothing of when it was first made, nor does an issue that another word precedes.
+    let earliest = own.claims.iter().map(Claim::time).min()? == first.time();
+    if !firm || !earliest || first.time().0 - links.case.time().0 <= SKEW {
+        return None;
+    }
+    let reason =
+        format!("the credential was made only at {} ({})", moment(first.time()), first.rec.said_by());
+    Some(USED_BEFORE_ISSUE.finding(grave(links), reason))
+}
+
+fn of_another(links: &Links<'_>) -> Option<Finding> {
+    let case = links.case;
+    let acting = links.people.executor.party?;
+    let own = links.lineage.own()?;
+    let issued = own.issued_before(case.time()).filter(|claim| claim.rec.firm()).last()?;
+    let holder = issued.terms.and_then(|terms| terms.subject.as_ref())?;
+    if case.is_same(acting.account?, holder.account?) {
+        return None;
+    }
+    let kind = |party: &Party<'_>| case.declared(party).map_or(party.kind, |declared| declared.kind);
+    let said_by = issued.rec.said_by();
+    match (kind(acting), kind(holder)) {
+        (
+            PrincipalType::Human,
+            holder @ (PrincipalType::Agent | PrincipalType::Workload | PrincipalType::ServiceAccount),
+        ) => {
+            let reason = format!(
+                "a person used a credential that was issued to a machine, of type `{holder}` ({said_by})"
+            );
+            Some(HUMAN_WITH_MACHINE_CREDENTIAL.finding(Severity::High, reason))
+        }
+        _ => {
+            // Systems call one principal by many names: only the inventory knows that two are two.
+            let (acting, holder) = (case.declared(acting)?, case.declared(holder)?);
+            let reason =
+                format!("`{}` used a credential that was issued to `{}` ({said_by})", acting.key, holder.key);
+            Some(CREDENTIAL_OF_ANOTHER.finding(grave(links), reason))
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What was handed on: it can only narrow, ends with what it came from, and keeps who asked (I10, I11).
+
+use deed_record::Text;
+
+use super::{Rule, grave};
+use crate::{
+    explanation::Finding,
+    scope::matches,
+    verdict::Links,
+    words::{Edge, Severity, moment},
+};
+
+pub(super) const DELEGATION_WIDENED: Rule = Rule {
+    name: "delegation-widened",
+    means: "somebody handed on more than they held",
+    remedy: "have hand-offs issued by a service that narrows them, such as Deed's; take back what is too wide",
+    controls: &["NHI5:2025", "PR.AA-05", "AC-6", "ASI03"],
+};
+pub(super) const DELEGATION_OUTLIVED_PARENT: Rule = Rule {
+    name: "delegation-outlived-parent",
+    means: "a credential was used after the one that it was derived from had ended or been revoked",
+    remedy: "revoke what was derived together with what it came from",
+    controls: &["NHI1:2025", "PR.AA-01", "IA-5"],
+};
+pub(super) const DELEGATION_LOST_REQUESTER: Rule = Rule {
+    name: "delegation-lost-requester",
+    means: "it was handed on from one to another, and who asked first is not recorded",
+    remedy: "carry `sub` and `act` in delegated tokens (RFC 8693), or the initiator in what is reported",
+    controls: &["PR.AA-03", "AU-3", "ASI03"],
+};
+
+pub(super) fn findings(links: &Links<'_>, found: &mut Vec<Finding>) {
+    found.extend(
+        widened_hop(links)
+            .or_else(|| widened_credential(links))
+            .map(|reason| DELEGATION_WIDENED.finding(grave(links), reason)),
+    );
+    found.extend(outlived(links).map(|reason| DELEGATION_OUTLIVED_PARENT.finding(grave(links), reason)));
+    let handed_on =
+        links.case.of_action().any(|rec| rec.is.chain.as_ref().is_some_and(|hops| !hops.is_empty()));
+    if handed_on && links.people.initiator.edge == Edge::Missing {
+        let reason = "it was handed on, and no record says who asked first".to_owned();
+        found.push(DELEGATION_LOST_REQUESTER.finding(Severity::Medium, reason));
+    }
+}
+
+/// A hop whose scope the hop before it did not have.
+fn widened_hop(links: &Links<'_>) -> Option<String> {
+    let said = links.people.chain.iter().map(|hop| &hop.scope).filter(|scope| !scope.is_empty());
+    let mut above: Option<&Vec<String>> = None;
+    for scope in said {
+        let beyond =
+            above.and_then(|above| scope.iter().find(|one| !above.iter().any(|held| matches(held, one))));
+        if let Some(beyond) = beyond {
+            return Some(format!("`{beyond}` was handed on by somebody who did not hold it"));
+        }
+        above = Some(scope);
+    }
+    let (_, held) = links.lineage.scopes()?;
+    beyond(held, above?).map(|scope| format!("the credential holds `{scope}`, which was not handed on"))
+}
+
+/// A credential that holds more than the one it was derived from.
+fn widened_credential(links: &Links<'_>) -> Option<String> {
+    let levels = links.lineage.levels.windows(2);
+    levels.filter(|pair| !pair[1].standing.scopes.is_empty()).find_map(|pair| {
+        let above: Vec<String> = pair[1].standing.scopes.iter().map(ToString::to_string).collect();
+        let scope = beyond(pair[0].standing.scopes, &above)?;
+        Some(format!("a credential holds `{scope}`, and the one that it was derived from does not"))
+    })
+}
+
+fn beyond<'s>(held: &'s [Text<'_>], above: &[String]) -> Option<&'s str> {
+    held.iter().map(|scope| &**scope).find(|scope| !above.iter().any(|wider| matches(wider, scope)))
+}
+
+/// Why the credential should have ended before the action, with what it came from.
+fn outlived(links: &Links<'_>) -> Option<String> {
+    // A token of Deed's ends with any that it was made from, and is called revoked itself.
+    let above = links.lineage.levels.iter().skip(1).filter(|_| !links.lineage.is_of_ours());
+    above.map(|level| &level.standing).find_map(|standing| {
+        if let Some(claim) = standing.revoked {
+            return Some(format!(
+                "a credential that it was derived from was {} at {}, before the action ({})",
+                claim.taken_away(),
+                moment(claim.time()),
+                claim.rec.said_by()
+            ));
+        }
+        let over = standing.is_over(links.case.time());
+        let end = standing.ended.map(|claim| claim.time()).or(standing.expires).filter(|_| over)?;
+        Some(format!("a credential that it was derived from had ended at {}, before the action", moment(end)))
+    })
+}

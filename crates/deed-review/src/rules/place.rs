@@ -1,0 +1,116 @@
+//! Whether it was done where, with what, and for what it was meant to be.
+
+use std::collections::BTreeSet;
+
+use super::{Rule, grave};
+use crate::{
+    claim::Claim,
+    explanation::Finding,
+    scope::matches,
+    verdict::Links,
+    words::{Severity, moment},
+};
+
+pub(super) const ENVIRONMENT_CROSSING: Rule = Rule {
+    name: "environment-crossing",
+    means: "somebody, or a credential, that belongs to one environment acted in another",
+    remedy: "use identities and credentials of their own in each environment",
+    controls: &["NHI8:2025", "PR.IR-01", "AC-4"],
+};
+pub(super) const OUTSIDE_CONTRACT: Rule = Rule {
+    name: "outside-contract",
+    means: "a third party acted outside what it was engaged for, or after that had ended",
+    remedy: "take away what reaches beyond the contract; ask the vendor",
+    controls: &["NHI3:2025", "GV.SC-07", "AC-20"],
+};
+pub(super) const OUTSIDE_TASK: Rule = Rule {
+    name: "outside-task",
+    means: "the task had said what it would do, and this is not among it",
+    remedy: "read the trace from the task on (`deed trace`): was the agent misled?",
+    controls: &["ASI01", "DE.CM-09", "AC-6"],
+};
+pub(super) const TOOL_CHANGED: Rule = Rule {
+    name: "tool-changed",
+    means: "the definition of the tool had changed since it was approved, and the call was held",
+    remedy: "look at the difference, then approve or remove the tool (`deed approvals`)",
+    controls: &["ASI04", "ID.RA-09", "CM-3"],
+};
+
+/// The code by which the gateway says that a tool's definition changed.
+pub(crate) const CHANGED: &str = "tool_changed";
+
+pub(super) fn findings(links: &Links<'_>, found: &mut Vec<Finding>) {
+    found.extend(crossing(links).map(|reason| ENVIRONMENT_CROSSING.finding(Severity::Medium, reason)));
+    found.extend(beyond_contract(links).map(|reason| OUTSIDE_CONTRACT.finding(grave(links), reason)));
+    found.extend(beyond_task(links).map(|reason| OUTSIDE_TASK.finding(grave(links), reason)));
+    let codes = links.ended.said.iter().filter_map(|(_, outcome)| outcome.code.as_deref());
+    if codes.into_iter().any(|code| code == CHANGED) {
+        let reason = "the definition of the tool changed since it was approved".to_owned();
+        found.push(TOOL_CHANGED.finding(Severity::Medium, reason));
+    }
+}
+
+fn crossing(links: &Links<'_>) -> Option<String> {
+    let here = links.case.of_action().find_map(|rec| rec.is.environment.as_deref())?;
+    let acting = links.people.executor.party.and_then(|party| links.case.declared(party));
+    if let Some(acting) = acting
+        && !acting.environments.is_empty()
+        && !acting.environments.iter().any(|theirs| theirs == here)
+    {
+        return Some(format!(
+            "`{}` belongs to `{}`, and acted in `{here}`",
+            acting.key,
+            acting.environments.join("`, `")
+        ));
+    }
+    let own = links.lineage.own()?;
+    let made: BTreeSet<&str> = own
+        .issued_before(links.case.time())
+        .filter(|claim| claim.rec.firm())
+        .filter_map(|claim: &Claim<'_>| claim.rec.is.environment.as_deref())
+        .collect();
+    // Issued in several, it belongs to none of them.
+    let only = made.first().filter(|made_in| made.len() == 1 && **made_in != here)?;
+    Some(format!("the credential was issued in `{only}`, and used in `{here}`"))
+}
+
+fn beyond_contract(links: &Links<'_>) -> Option<String> {
+    let acting = links.people.executor.party.and_then(|party| links.case.declared(party))?;
+    let contract = acting.contract.as_ref()?;
+    let who = acting.vendor.as_deref().unwrap_or(&acting.key);
+    if let Some(end) = contract.until.filter(|end| links.case.time() >= *end) {
+        return Some(format!("the contract with `{who}` had ended at {}", moment(end)));
+    }
+    let covers =
+        |bounds: &[String], used: &str| bounds.is_empty() || bounds.iter().any(|bound| matches(bound, used));
+    let permission = links.case.of_action().find_map(|rec| rec.is.permission.as_deref());
+    if let Some(used) = permission.filter(|used| !covers(&contract.scopes, used)) {
+        return Some(format!("`{used}` is not among what the contract with `{who}` covers"));
+    }
+    let resource = links.case.of_action().find_map(|rec| rec.is.resource.as_ref());
+    let beyond = resource.filter(|used| !covers(&contract.resources, &used.uri))?;
+    Some(format!("`{}` is not among what the contract with `{who}` covers", beyond.uri))
+}
+
+fn beyond_task(links: &Links<'_>) -> Option<String> {
+    let case = links.case;
+    let mut tasks = case.beside.tasks.iter().filter_map(|id| case.get(*id));
+    // Two tasks of one name in one trace: which of them it is part of is not known.
+    let task = tasks.next().filter(|_| tasks.next().is_none() && !case.beside.cut)?;
+    let meant = &task.is.terms.as_ref()?.scopes;
+    if meant.is_empty() {
+        return None;
+    }
+    let tool = case.of_action().find_map(|rec| rec.is.tool.as_ref());
+    let tool = tool.map(|tool| match &tool.server {
+        Some(server) => format!("{server}/{}", tool.name),
+        None => tool.name.to_string(),
+    });
+    let permission = case.of_action().find_map(|rec| rec.is.permission.as_deref()).map(str::to_owned);
+    let used: Vec<String> = tool.into_iter().chain(permission).collect();
+    let first = used.first()?;
+    let within = used.iter().any(|used| meant.iter().any(|scope| matches(scope, used)));
+    (!within).then(|| {
+        format!("the task said what it would do, and `{first}` is not among it ({})", task.said_by())
+    })
+}

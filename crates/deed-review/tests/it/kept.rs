@@ -1,0 +1,90 @@
+//! Findings that are kept up with a growing log are those that explaining every action gives (D5, D6).
+
+use std::collections::BTreeMap;
+
+use deed_identity::State;
+use deed_record::RecordId;
+use deed_review::{explanation::Finding, judge, review::Review};
+use proptest::prelude::*;
+use serde_json::Value;
+
+use crate::{
+    corpus::{orders, scenarios},
+    order::busy,
+    store::Store,
+};
+
+/// What a follower of the log finds, which judges after every `batch` records.
+fn kept(records: &[&Value], inventory: &str, batch: usize) -> (Store, BTreeMap<RecordId, Vec<Finding>>) {
+    let mut store = Store::default();
+    if !inventory.is_empty() {
+        store.inventory(inventory);
+    }
+    let (mut state, mut review) = (State::default(), Review::default());
+    for batch in records.chunks(batch) {
+        for record in batch {
+            store.add(record);
+            let newest = store.newest_leaf().clone();
+            let skeleton = newest.sealed.skeleton().expect("readable");
+            state.fold(&skeleton);
+            review.see(&skeleton, &state, &store);
+        }
+        review.settle(&store).expect("readable");
+    }
+    assert!(!review.is_unsettled());
+    let read = Review::read(&review.dump().expect("JSON")).expect("a review");
+    assert_eq!(read, review);
+    let found = review.flagged().map(|(id, flagged)| (id, flagged.findings.clone())).collect();
+    (store, found)
+}
+
+/// What explaining every action finds.
+fn explained(store: &Store) -> BTreeMap<RecordId, Vec<Finding>> {
+    let judged = store.all().filter_map(|id| judge(store, id).expect("readable"));
+    judged
+        .filter(|judged| !judged.findings.is_empty())
+        .map(|judged| (judged.action, judged.findings))
+        .collect()
+}
+
+#[test]
+fn every_story_of_the_corpus_is_kept_up_with() {
+    for scenario in scenarios() {
+        let (records, inventory) = scenario.told();
+        for missing in std::iter::once(None).chain((0..records.len()).map(Some)) {
+            let told: Vec<&Value> = records
+                .iter()
+                .enumerate()
+                .filter(|(at, _)| Some(*at) != missing)
+                .map(|(_, told)| told)
+                .collect();
+            for order in orders(told.len()) {
+                let arrived: Vec<&Value> = order.iter().map(|at| told[*at]).collect();
+                let (store, found) = kept(&arrived, inventory, 1);
+                let expected = explained(&store);
+                assert_eq!(
+                    found, expected,
+                    "{}: {}, {order:?} without {missing:?}",
+                    scenario.rule, scenario.about
+                );
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Parts of a story with everything in it, in any order and cut into any batches.
+    #[test]
+    fn a_busy_story_is_kept_up_with(
+        order in Just((0..busy().len()).collect::<Vec<_>>()).prop_shuffle(),
+        kept_up_to in 1usize..40,
+        batch in 1usize..8,
+    ) {
+        let records = busy();
+        let arrived: Vec<&Value> = order.iter().take(kept_up_to).map(|at| &records[*at]).collect();
+        let (store, found) = kept(&arrived, "", batch);
+        prop_assert_eq!(found, explained(&store));
+    }
+}

@@ -1,0 +1,366 @@
+//! Findings about every action, kept up with the log as it grows, off the path of whoever appends.
+//!
+//! One thread follows the log, behind the one that folds identities: each record is screened, and what may deserve a
+//! look is judged (`deed_review::review`). While nobody asks it works a fifth of its time at most; whoever asks has it
+//! go on without a pause, and waits. What was found is kept in the store now and then, and thrown away where the
+//! inventory says something else than when it was found.
+
+mod list;
+mod snapshot;
+
+use std::{
+    io,
+    ops::{ControlFlow, Range},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use deed_identity::Coverage;
+use deed_ledger::{Check, Key, Ledger, LedgerError, PACK_LEAVES};
+use deed_record::{Account, Skeleton};
+use deed_review::{
+    Declared, ExplainError,
+    review::{Affected, Known, Look, Review, work},
+};
+use deed_seal::hash::Hash;
+
+use crate::{
+    evidence::LedgerEvidence,
+    following::{Desk, Late},
+    identity::{Followed, Identities, IdentityError},
+    joins::Joins,
+};
+
+pub use list::{FindingList, FindingRow};
+pub(crate) use list::{FindingQuery, list};
+
+/// Leaves that are screened while answers wait.
+const BATCH: u64 = 1024;
+/// How long to wait for identities to be folded as far as the log goes.
+const FOLDED: Duration = Duration::from_secs(60);
+
+/// Follows the log for one store. Stops when dropped.
+pub(crate) struct Findings {
+    kept: Arc<Kept>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What was found, and how far.
+#[derive(Default)]
+pub(crate) struct Reviewed {
+    pub(crate) review: Review,
+    /// Leaves that were screened.
+    pub(crate) leaves: u64,
+    /// Digest of the inventory that it was found by.
+    inventory: String,
+}
+
+struct Kept {
+    ledger: Ledger,
+    origin: Arc<str>,
+    joins: Arc<Joins>,
+    identities: Arc<Identities>,
+    reviewed: RwLock<Reviewed>,
+    /// Held by whoever reviews.
+    working: Mutex<Working>,
+    desk: Desk,
+}
+
+#[derive(Default)]
+struct Working {
+    loaded: bool,
+    /// Leaves of what the store has.
+    saved: u64,
+}
+
+/// Why nobody can be told what deserves a look now.
+#[derive(Debug, thiserror::Error)]
+pub enum ReviewError {
+    /// It takes longer than the caller waits.
+    #[error("findings are reviewed up to leaf {at} of {of}; ask again in a moment")]
+    Behind {
+        /// Leaves that are reviewed.
+        at: u64,
+        /// Leaves there are.
+        of: u64,
+    },
+    /// The log cannot be reviewed.
+    #[error("findings cannot be reviewed: {0}")]
+    Failed(String),
+    /// What identities are cannot be told.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// A record cannot be judged.
+    #[error(transparent)]
+    Judging(#[from] ExplainError<LedgerError>),
+    /// The store cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// What reviewing everything again came to.
+pub(crate) struct Again {
+    pub(crate) leaves: u64,
+    pub(crate) actions: u64,
+    pub(crate) digest: String,
+    pub(crate) same: bool,
+    pub(crate) problem: Option<String>,
+}
+
+impl Findings {
+    pub(crate) fn open(ledger: Ledger, joins: Arc<Joins>, identities: Arc<Identities>) -> io::Result<Self> {
+        let kept = Arc::new(Kept {
+            origin: ledger.origin().into(),
+            ledger,
+            joins,
+            identities,
+            reviewed: RwLock::default(),
+            working: Mutex::default(),
+            desk: Desk::default(),
+        });
+        let following = kept.clone();
+        let thread = std::thread::Builder::new().name("findings".into()).spawn(move || following.follow())?;
+        Ok(Findings { kept, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Everything that is in the log by now, reviewed.
+    ///
+    /// # Errors
+    /// It takes longer than `patience`, or cannot be done.
+    pub(crate) fn now(&self, patience: Duration) -> Result<RwLockReadGuard<'_, Reviewed>, ReviewError> {
+        let kept = &self.kept;
+        let wanted = kept.ledger.size();
+        let inventory = kept.joins.inventory_digest();
+        let look = || {
+            let reviewed = kept.read();
+            let settled = reviewed.leaves >= wanted && !reviewed.review.is_unsettled();
+            if settled && reviewed.inventory == inventory { Ok(reviewed) } else { Err(reviewed.leaves) }
+        };
+        kept.desk.until(wanted, patience, look).map_err(|late| match late {
+            Late::Behind(at) => ReviewError::Behind { at, of: wanted },
+            Late::Failed(why) => ReviewError::Failed(why),
+        })
+    }
+
+    /// Reviews everything from the first leaf on, and compares (INVARIANT D5).
+    ///
+    /// # Errors
+    /// The log cannot be read, or a record in it.
+    pub(crate) fn again(&self) -> Result<Again, ReviewError> {
+        let kept = &self.kept;
+        let mut working = lock(&kept.working);
+        let problem = kept.load(&mut working);
+        kept.catch_up(u64::MAX)?;
+        let (before, leaves) = (digest(&kept.read().review), kept.read().leaves);
+        kept.begin_anew();
+        kept.catch_up(u64::MAX)?;
+        let reviewed = kept.read();
+        let digest = digest(&reviewed.review);
+        // What came meanwhile may have found more.
+        let same = reviewed.leaves > leaves || before == digest;
+        let actions = reviewed.review.len() as u64;
+        let leaves = reviewed.leaves;
+        drop(reviewed);
+        kept.save(&mut working);
+        Ok(Again { leaves, actions, digest, same: same && problem.is_none(), problem })
+    }
+
+    /// Whether the log can be followed.
+    pub(crate) fn health(&self) -> Check {
+        if let Some(trouble) = self.kept.desk.trouble() {
+            return Check { name: "findings", ok: false, detail: trouble };
+        }
+        let reviewed = self.kept.read();
+        let (at, of) = (reviewed.leaves, self.kept.ledger.size());
+        let detail =
+            format!("{at} of {of} records reviewed; actions with findings: {}", reviewed.review.len());
+        Check { name: "findings", ok: true, detail }
+    }
+
+    /// Stops following, and keeps what was found where that is worth it.
+    pub(crate) fn close(&self) {
+        self.kept.desk.stop();
+        if let Some(thread) = lock(&self.thread).take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that reviews findings panicked");
+        }
+    }
+}
+
+impl Drop for Findings {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Kept {
+    fn follow(&self) {
+        let turn = |hurried: bool| {
+            let mut working = lock(&self.working);
+            drop(self.load(&mut working));
+            let turned = self.catch_up(if hurried { u64::MAX } else { BATCH * 4 });
+            if turned.as_ref().is_ok_and(|behind| !behind) {
+                self.save_if_due(&mut working);
+            }
+            turned
+        };
+        self.desk.follow("reviewing findings", turn, |wanted| {
+            let reviewed = self.read();
+            wanted <= reviewed.leaves && !reviewed.review.is_unsettled()
+        });
+        let mut working = lock(&self.working);
+        if working.loaded && self.read().leaves >= working.saved + PACK_LEAVES {
+            self.save(&mut working);
+        }
+    }
+
+    /// Takes up what the store has; what was there and could not be used.
+    fn load(&self, working: &mut Working) -> Option<String> {
+        if working.loaded {
+            return None;
+        }
+        working.loaded = true;
+        match snapshot::load(&self.ledger) {
+            Some(reviewed) => {
+                working.saved = reviewed.leaves;
+                *self.write() = reviewed;
+                None
+            }
+            None => self
+                .ledger
+                .store()
+                .size(snapshot::PATH)
+                .is_ok()
+                .then(|| format!("`{}` could not be used", snapshot::PATH)),
+        }
+    }
+
+    /// Reviews what came since, `most` leaves at most; whether there is more.
+    fn catch_up(&self, most: u64) -> Result<bool, ReviewError> {
+        if self.read().inventory != self.joins.inventory_digest() {
+            self.begin_anew();
+        }
+        let hurried = most == u64::MAX;
+        let mut left = most;
+        loop {
+            self.settle()?;
+            let from = self.read().leaves;
+            if from >= self.ledger.size() || left == 0 || self.desk.is_stopping() {
+                return Ok(from < self.ledger.size() || self.read().review.is_unsettled());
+            }
+            // While nobody waits, nobody is made to hurry either.
+            let folded = if hurried { self.identities.now(FOLDED)? } else { self.identities.as_it_is() };
+            let to = folded.leaves.min(from + BATCH.min(left));
+            if folded.is_stale() || to <= from {
+                return Ok(true);
+            }
+            self.screen(from..to, &folded)?;
+            left -= to - from;
+        }
+    }
+
+    /// Another inventory may find something else in any record.
+    fn begin_anew(&self) {
+        *self.write() = Reviewed { inventory: self.joins.inventory_digest(), ..Reviewed::default() };
+    }
+
+    /// Sees every record of `range`.
+    fn screen(&self, range: Range<u64>, folded: &Followed) -> Result<(), ReviewError> {
+        let mut reviewed = self.write();
+        let mut failed = None;
+        self.ledger.snapshot().scan(range, &mut |index, leaf| match Skeleton::parse(leaf) {
+            Ok(record) => {
+                reviewed.review.see(&record, &folded.state, self);
+                reviewed.leaves = index + 1;
+                ControlFlow::Continue(())
+            }
+            Err(error) => {
+                failed = Some(LedgerError::Broken(format!("leaf {index} is no record: {error}")));
+                ControlFlow::Break(())
+            }
+        })?;
+        Ok(failed.map_or(Ok(()), Err)?)
+    }
+
+    /// Judges what is to be judged, one at a time, so that nobody who asks waits for all of it.
+    fn settle(&self) -> Result<(), ReviewError> {
+        let evidence = LedgerEvidence::new(&self.ledger, &self.origin, &self.joins, None);
+        while !self.desk.is_stopping() {
+            let Some(look) = self.write().review.take() else { return Ok(()) };
+            match work(&evidence, &look) {
+                Ok(done) => self.write().review.put(done),
+                Err(error) => {
+                    self.write().review.again(look);
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps what was found once the log has grown by a quarter.
+    fn save_if_due(&self, working: &mut Working) {
+        if self.read().leaves >= working.saved + (working.saved / 4).max(PACK_LEAVES) {
+            self.save(working);
+        }
+    }
+
+    fn save(&self, working: &mut Working) {
+        let reviewed = self.read();
+        match snapshot::save(&self.ledger, &reviewed) {
+            Ok(()) => working.saved = reviewed.leaves,
+            // Found again at the next opening: slower, never wrong.
+            Err(error) => tracing::warn!(%error, "what was found was not kept"),
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Reviewed> {
+        self.reviewed.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Reviewed> {
+        self.reviewed.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known for Kept {
+    fn declared(&self, tenant: &str, account: Account) -> Option<Declared> {
+        // A tenant whose key cannot be read has no names to declare.
+        self.joins.declared(&self.ledger, tenant, account).ok().flatten()
+    }
+
+    fn logs_every_grant(&self, system: &str) -> bool {
+        self.joins.is_complete_for(system, Coverage::Grants)
+    }
+}
+
+impl Affected for LedgerEvidence<'_> {
+    fn every(&self, look: &Look, visit: &mut dyn FnMut(&Skeleton<'_>)) -> Result<(), LedgerError> {
+        let mut each = |key: &Key<'_>| {
+            self.ledger().lookup_each(key, None, &mut |_, record| {
+                visit(record);
+                ControlFlow::Continue(())
+            })
+        };
+        match look {
+            Look::Action(id) => each(&Key::Id(*id)),
+            Look::Credential { tenant, name } => each(&Key::Credential { tenant, name }),
+            Look::Trace(trace) => each(&Key::Trace(*trace)),
+            Look::Relying(id) => {
+                each(&Key::Id(*id))?;
+                each(&Key::Ref(*id))?;
+                each(&Key::Reliance(*id))
+            }
+        }
+    }
+}
+
+fn digest(review: &Review) -> String {
+    review.findings().map(|found| Hash::of(&found).to_string()).unwrap_or_default()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,360 @@
+//! What records say about identities, folded from the log as it grows, off the path of whoever appends.
+//!
+//! One thread follows the log. While nobody asks it works a fifth of its time at most, and not at all in a process
+//! that is done at once; whoever asks has it go on without a pause, and waits. What was folded is kept in the store
+//! now and then (`snapshot`), so that opening a store of millions of records folds the newest only.
+
+mod blast;
+mod declared;
+mod names;
+mod principal;
+mod snapshot;
+
+use std::{
+    collections::HashSet,
+    io,
+    ops::{ControlFlow, Range},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use deed_identity::{Bounds, State};
+use deed_ledger::{Check, Key, Ledger, LedgerError, PACK_LEAVES, Snapshot};
+use deed_record::{RecordId, Skeleton};
+use deed_review::corrects;
+
+use crate::{
+    evidence::parse,
+    following::{Desk, Late},
+};
+
+pub use blast::{Blast, BlastRow, Bypass};
+pub(crate) use blast::{BlastQuery, blast};
+pub(crate) use declared::DeclaredIn;
+pub use principal::PrincipalAnswer;
+pub(crate) use principal::principal;
+pub(crate) use snapshot::last_leaf;
+
+/// Leaves that are folded while answers wait.
+const BATCH: u64 = 1024;
+
+/// Follows the log for one store. Stops when dropped.
+pub(crate) struct Identities {
+    kept: Arc<Kept>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What was folded, and how far.
+#[derive(Default)]
+pub(crate) struct Followed {
+    pub(crate) state: State,
+    /// Leaves that are in it.
+    pub(crate) leaves: u64,
+    /// Observations that a later one corrects: they are in no state.
+    superseded: HashSet<RecordId>,
+    /// One of those is in this state still: it is folded again before anybody is answered from it.
+    stale: bool,
+}
+
+impl Followed {
+    /// Whether something is in it that was corrected since.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.stale
+    }
+}
+
+struct Kept {
+    ledger: Ledger,
+    followed: RwLock<Followed>,
+    /// Held by whoever folds.
+    folding: Mutex<Folding>,
+    desk: Desk,
+}
+
+#[derive(Default)]
+struct Folding {
+    loaded: bool,
+    /// Leaves of the snapshot in the store.
+    saved: u64,
+}
+
+/// Why nobody can be told about identities now.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// It takes longer than the caller waits.
+    #[error("identities are folded up to leaf {at} of {of}; ask again in a moment")]
+    Behind {
+        /// Leaves that are folded.
+        at: u64,
+        /// Leaves there are.
+        of: u64,
+    },
+    /// The log cannot be folded.
+    #[error("identities cannot be folded: {0}")]
+    Failed(String),
+    /// The store cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// What folding everything again came to.
+pub(crate) struct Refolded {
+    pub(crate) leaves: u64,
+    pub(crate) entries: u64,
+    pub(crate) digest: String,
+    pub(crate) same: bool,
+    pub(crate) problem: Option<String>,
+}
+
+impl Identities {
+    pub(crate) fn open(ledger: Ledger) -> io::Result<Self> {
+        let kept = Arc::new(Kept {
+            ledger,
+            followed: RwLock::default(),
+            folding: Mutex::default(),
+            desk: Desk::default(),
+        });
+        let following = kept.clone();
+        let thread =
+            std::thread::Builder::new().name("identities".into()).spawn(move || following.follow())?;
+        Ok(Identities { kept, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Everything that is in the log by now, folded.
+    ///
+    /// # Errors
+    /// It takes longer than `patience`, or cannot be done.
+    pub(crate) fn now(&self, patience: Duration) -> Result<RwLockReadGuard<'_, Followed>, IdentityError> {
+        let kept = &self.kept;
+        let wanted = kept.ledger.size();
+        let look = || {
+            let followed = kept.read();
+            let ready = followed.leaves >= wanted && !followed.stale;
+            if ready { Ok(followed) } else { Err(followed.leaves) }
+        };
+        kept.desk.until(wanted, patience, look).map_err(|late| match late {
+            Late::Behind(at) => IdentityError::Behind { at, of: wanted },
+            Late::Failed(why) => IdentityError::Failed(why),
+        })
+    }
+
+    /// What is folded by now, without waiting for anything.
+    pub(crate) fn as_it_is(&self) -> RwLockReadGuard<'_, Followed> {
+        self.kept.read()
+    }
+
+    /// Folds everything from the first leaf on, and compares (INVARIANT D5).
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub(crate) fn refold(&self) -> Result<Refolded, LedgerError> {
+        let kept = &self.kept;
+        let mut folding = lock(&kept.folding);
+        let problem = kept.load(&mut folding);
+        kept.catch_up(&mut folding, None)?;
+        let (before, leaves) = {
+            let followed = kept.read();
+            (followed.state.digest(), followed.leaves)
+        };
+        let mut fresh = kept.fold_all(HashSet::new(), leaves)?;
+        if fresh.stale {
+            fresh = kept.fold_all(std::mem::take(&mut fresh.superseded), leaves)?;
+        }
+        let digest = fresh.state.digest();
+        let sizes = fresh.state.sizes();
+        let entries = sizes.accounts + sizes.credentials + sizes.grants + sizes.links;
+        *kept.write() = fresh;
+        kept.save(&mut folding);
+        Ok(Refolded { leaves, entries, same: before == digest && problem.is_none(), digest, problem })
+    }
+
+    /// Whether the log can be followed.
+    pub(crate) fn health(&self) -> Check {
+        if let Some(trouble) = self.kept.desk.trouble() {
+            return Check { name: "identities", ok: false, detail: trouble };
+        }
+        let followed = self.kept.read();
+        let sizes = followed.state.sizes();
+        let mut detail = format!(
+            "{} of {} records folded: {} accounts, {} credentials, {} grants",
+            followed.leaves,
+            self.kept.ledger.size(),
+            sizes.accounts,
+            sizes.credentials,
+            sizes.grants
+        );
+        let left_out = followed.state.left_out();
+        left_out.iter().for_each(|what| detail.push_str(&format!("; {what}")));
+        Check { name: "identities", ok: true, detail }
+    }
+
+    /// Stops following, and keeps what was folded where that is worth it.
+    pub(crate) fn close(&self) {
+        self.kept.desk.stop();
+        if let Some(thread) = lock(&self.thread).take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that folds identities panicked");
+        }
+    }
+}
+
+impl Drop for Identities {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Kept {
+    fn follow(&self) {
+        let turn = |hurried: bool| {
+            let mut folding = lock(&self.folding);
+            drop(self.load(&mut folding));
+            let turned = self.catch_up(&mut folding, if hurried { None } else { Some(BATCH * 4) });
+            if turned.as_ref().is_ok_and(|behind| !behind) {
+                self.save_if_due(&mut folding);
+            }
+            turned
+        };
+        self.desk.follow("folding identities", turn, |wanted| wanted <= self.read().leaves);
+        let mut folding = lock(&self.folding);
+        if folding.loaded && self.read().leaves >= folding.saved + PACK_LEAVES {
+            self.save(&mut folding);
+        }
+    }
+
+    /// Takes up what the store has; what was there and could not be used.
+    fn load(&self, folding: &mut Folding) -> Option<String> {
+        if folding.loaded {
+            return None;
+        }
+        folding.loaded = true;
+        match snapshot::load(&self.ledger, Bounds::default()) {
+            Some(followed) => {
+                folding.saved = followed.leaves;
+                *self.write() = followed;
+                None
+            }
+            None => match self.ledger.store().size(snapshot::PATH) {
+                Ok(_) => Some(format!("`{}` could not be used", snapshot::PATH)),
+                Err(_) => None,
+            },
+        }
+    }
+
+    /// Folds what came since, `limit` leaves at most; whether there is more.
+    fn catch_up(&self, _: &mut Folding, limit: Option<u64>) -> Result<bool, LedgerError> {
+        let mut left = limit.unwrap_or(u64::MAX);
+        loop {
+            let snapshot = self.ledger.snapshot();
+            let from = self.read().leaves;
+            if from < snapshot.size() {
+                if left == 0 || self.desk.is_stopping() {
+                    return Ok(true);
+                }
+                let to = snapshot.size().min(from + BATCH.min(left));
+                let mut followed = self.write();
+                self.fold(&snapshot, from..to, &mut followed)?;
+                left -= to - from;
+                continue;
+            }
+            let followed = self.read();
+            if !followed.stale {
+                return Ok(false);
+            }
+            // What was corrected is in it: all of it again, without.
+            let (superseded, leaves) = (followed.superseded.clone(), followed.leaves);
+            drop(followed);
+            let fresh = self.fold_all(superseded, leaves)?;
+            if fresh.leaves < leaves {
+                return Ok(true);
+            }
+            *self.write() = fresh;
+        }
+    }
+
+    /// Everything below leaf `to`, without what is known to be corrected.
+    fn fold_all(&self, superseded: HashSet<RecordId>, to: u64) -> Result<Followed, LedgerError> {
+        let snapshot = self.ledger.snapshot();
+        let mut fresh = Followed { superseded, ..Followed::default() };
+        while fresh.leaves < to && !self.desk.is_stopping() {
+            let range = fresh.leaves..to.min(fresh.leaves + BATCH);
+            self.fold(&snapshot, range, &mut fresh)?;
+        }
+        Ok(fresh)
+    }
+
+    fn fold(&self, snapshot: &Snapshot, range: Range<u64>, into: &mut Followed) -> Result<(), LedgerError> {
+        let mut failed = None;
+        snapshot.scan(range, &mut |index, leaf| {
+            let folded = Skeleton::parse(leaf)
+                .map_err(|error| LedgerError::Broken(format!("leaf {index} is no record: {error}")))
+                .and_then(|record| self.fold_one(&record, into));
+            match folded {
+                Ok(()) => {
+                    into.leaves = index + 1;
+                    ControlFlow::Continue(())
+                }
+                Err(error) => {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn fold_one(&self, record: &Skeleton<'_>, into: &mut Followed) -> Result<(), LedgerError> {
+        if let Some(earlier) = record.supersedes
+            && !into.superseded.contains(&earlier)
+            && self.is_correction(record, earlier)?
+        {
+            into.superseded.insert(earlier);
+            into.stale = true;
+        }
+        if !into.superseded.contains(&record.id) {
+            into.state.fold(record);
+        }
+        Ok(())
+    }
+
+    /// Whether `later` may correct the record that it says it supersedes.
+    fn is_correction(&self, later: &Skeleton<'_>, earlier: RecordId) -> Result<bool, LedgerError> {
+        let Some(index) = self.ledger.lookup(&Key::Id(earlier), 1, None)?.first().copied() else {
+            return Ok(false);
+        };
+        let sealed = self.ledger.leaf(index)?;
+        Ok(corrects(later, &parse(&sealed)?))
+    }
+
+    /// Keeps what was folded once it has grown by a quarter: all that is ever written stays a small multiple of
+    /// what is kept.
+    fn save_if_due(&self, folding: &mut Folding) {
+        let leaves = self.read().leaves;
+        if leaves >= folding.saved + (folding.saved / 4).max(PACK_LEAVES) {
+            self.save(folding);
+        }
+    }
+
+    fn save(&self, folding: &mut Folding) {
+        let followed = self.read();
+        match snapshot::save(&self.ledger, &followed) {
+            Ok(()) => folding.saved = followed.leaves,
+            // Folded again at the next opening: slower, never wrong.
+            Err(error) => tracing::warn!(%error, "what was folded of identities was not kept"),
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Followed> {
+        self.followed.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Followed> {
+        self.followed.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,183 @@
+//! `deed blast`: everything that one credential led to.
+
+use deed_server::{Blast, BlastRow};
+
+use super::principal::{Page, moment};
+use crate::{
+    access::{Access, Need},
+    cli::{self, Global},
+    client::{Request, query_value},
+    exit::{Failure, Outcome},
+    hint::Hint,
+    output::{Output, clean, count, grouped, shell_word},
+};
+
+/// Rows that are asked for at a time.
+const PAGE: usize = 10_000;
+/// Rows that are printed for people, unless asked for otherwise.
+const SHOWN: usize = 20;
+/// Names of each tally that are printed.
+const TALLIED: usize = 8;
+
+pub(crate) async fn run(global: &Global, asked: cli::Blast, output: Output) -> Outcome {
+    let access = Access::open(global, Need::Existing)?;
+    let limit = asked.limit.map_or(if output.json { PAGE } else { SHOWN }, |limit| limit as usize);
+    let answer = access.finish(answer(&access, &asked, limit).await).await;
+    let doing = || format!("follow the credential `{}`", clean(&asked.credential));
+    let answer = answer.map_err(|failure| failure.doing(doing()))?;
+    if output.json {
+        return output.document(&answer);
+    }
+    output.print(&text(&answer, &Hint::of(global), output))
+}
+
+/// The answer with up to `limit` rows of each list, however many pages those are.
+async fn answer(access: &Access, asked: &cli::Blast, limit: usize) -> Result<Blast, Failure> {
+    let tenant =
+        asked.tenant.as_ref().map(|tenant| format!("&tenant={}", query_value(tenant))).unwrap_or_default();
+    let path = |after: usize, rows: usize| {
+        format!("/v1/blast/{}?after={after}&limit={rows}{tenant}", query_value(&asked.credential))
+    };
+    let mut whole: Blast = access.call(&Request::get(path(0, limit.min(PAGE)))).await?.json()?;
+    while let Some(after) = whole.next.filter(|after| *after < limit) {
+        let page: Blast = access.call(&Request::get(path(after, (limit - after).min(PAGE)))).await?.json()?;
+        whole.actions.extend(page.actions);
+        whole.downstream.extend(page.downstream);
+        whole.next = page.next;
+    }
+    Ok(whole)
+}
+
+fn text(answer: &Blast, hint: &Hint, output: Output) -> String {
+    let mut page = Page { out: String::new(), output };
+    let (asked, counts) = (&answer.credential, &answer.counts);
+    let kind = clean(asked.kind.as_deref().unwrap_or("credential"));
+    page.line(&format!("{}   {kind}, {}", output.strong(&clean(&asked.name)), page.state(&asked.state)));
+    let known = |text: &Option<String>| {
+        text.as_deref().map_or("not known".to_owned(), |text| clean(text).into_owned())
+    };
+    page.field("holder", &known(&asked.holder));
+    page.field("issuer", &known(&asked.issuer));
+    if let (Some(first), Some(last)) = (answer.first_use, answer.last_use) {
+        page.field("used", &format!("{} to {}", moment(first), moment(last)));
+    }
+    page.field(
+        "actions",
+        &format!("{} with it, {} did not succeed in all", grouped(counts.actions), grouped(counts.failed)),
+    );
+    page.field(
+        "led to",
+        &format!(
+            "{}, by {} and {} that came from it; {} of authority",
+            count(counts.downstream, "action"),
+            count(counts.credentials, "credential"),
+            count(counts.principals, "principal"),
+            count(counts.changed, "change")
+        ),
+    );
+    let bypassed = format!("{} went past Deed", grouped(counts.bypassed));
+    let bypassed = if counts.bypassed > 0 { output.bad(&bypassed) } else { bypassed };
+    page.field(
+        "bypasses",
+        &format!(
+            "{bypassed}, {} decided by Deed, {} unverified",
+            grouped(counts.decided),
+            grouped(counts.unverified)
+        ),
+    );
+    for why in &counts.unverified_why {
+        page.field("", &format!("{} unverified: {}", grouped(why.count), clean(&why.name)));
+    }
+    page.head("revoke now", counts.active);
+    for credential in answer.revoke.iter().take(SHOWN) {
+        let used = match credential.last_used {
+            Some(last) => format!("{}, last {}", count(credential.uses, "use"), moment(last)),
+            None => "never seen in use".to_owned(),
+        };
+        let from =
+            credential.parent.as_deref().map(|from| format!(", from {}", clean(from))).unwrap_or_default();
+        let holder =
+            credential.holder.as_deref().map(|holder| format!(", {}", clean(holder))).unwrap_or_default();
+        let kind = clean(credential.kind.as_deref().unwrap_or("credential"));
+        let state = page.state(&credential.state);
+        page.item(&format!("{}   {kind}, {state}{holder}{from}; {used}", clean(&credential.name)));
+    }
+    more(&mut page, answer.revoke.len(), SHOWN);
+    for (title, tallies) in [
+        ("who", &answer.who),
+        ("touched most", &answer.touched),
+        ("did most", &answer.operations),
+        ("systems", &answer.systems),
+    ] {
+        page.head(title, tallies.len() as u64);
+        for tally in tallies.iter().take(TALLIED) {
+            let last = tally.last.map(|last| format!(", last {}", moment(last))).unwrap_or_default();
+            page.item(&format!("{:>7}  {}{last}", grouped(tally.count), clean(&tally.name)));
+        }
+        more(&mut page, tallies.len(), TALLIED);
+    }
+    if !answer.changed.is_empty() {
+        page.head("changed, to be undone", answer.changed.len() as u64);
+        for changed in answer.changed.iter().take(SHOWN) {
+            let word = |text: &Option<String>| {
+                text.as_deref().map(|text| format!(" {}", clean(text))).unwrap_or_default()
+            };
+            let subject =
+                changed.subject.as_deref().map(|who| format!(", {}", clean(who))).unwrap_or_default();
+            let (change, what) = (word(&changed.change), word(&changed.what));
+            page.item(&format!("{}  {}{change}{what}{subject}", moment(changed.time), changed.kind));
+        }
+        more(&mut page, answer.changed.len(), SHOWN);
+    }
+    if !answer.bypasses.is_empty() {
+        page.head("past Deed", counts.bypassed);
+        for bypass in &answer.bypasses {
+            let word = |text: &Option<String>| clean(text.as_deref().unwrap_or("-")).into_owned();
+            let (who, operation, resource) =
+                (word(&bypass.executor), word(&bypass.operation), word(&bypass.resource));
+            page.item(&format!("{}  {}  {operation} {resource}, {who}", moment(bypass.time), bypass.id));
+        }
+    }
+    for (title, total, rows) in [
+        ("actions with it", counts.actions, &answer.actions),
+        ("downstream", counts.downstream, &answer.downstream),
+    ] {
+        if total == 0 {
+            continue;
+        }
+        page.head(title, total);
+        rows.iter().for_each(|row| action(&mut page, row));
+        if total > rows.len() as u64 {
+            page.item(&format!("and {} later ones; --limit shows more", grouped(total - rows.len() as u64)));
+        }
+    }
+    if !answer.cut.is_empty() {
+        page.head("not followed", answer.cut.len() as u64);
+        answer.cut.iter().for_each(|what| page.item(&clean(what)));
+    }
+    page.line("");
+    let suspend = format!("suspend --credential {} --reason REASON", shell_word(&asked.name));
+    page.line(&format!("  next  {}", hint.deed(&suspend)));
+    page.line(&format!("        {}", hint.deed("explain ID")));
+    page.out
+}
+
+fn action(page: &mut Page, row: &BlastRow) {
+    let word =
+        |text: &Option<String>| text.as_deref().map(|text| format!(" {}", clean(text))).unwrap_or_default();
+    let status = row.status.map_or("", |status| status.as_str());
+    let status = match status {
+        "success" | "" => String::new(),
+        other => format!(" {}", page.output.doubtful(other)),
+    };
+    let done = row.operation.as_ref().or(row.tool.as_ref());
+    let done = done.map_or("-".to_owned(), |done| clean(done).into_owned());
+    let by = row.executor.as_deref().map(|who| format!(", {}", clean(who))).unwrap_or_default();
+    page.item(&format!("{}  {}  {done}{}{status}{by}", moment(row.time), row.id, word(&row.resource)));
+}
+
+fn more(page: &mut Page, total: usize, shown: usize) {
+    if total > shown {
+        page.item(&format!("and {} more; --json has them", grouped((total - shown) as u64)));
+    }
+}

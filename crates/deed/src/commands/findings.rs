@@ -1,0 +1,133 @@
+//! `deed findings`: what deserves a look.
+
+use std::collections::BTreeMap;
+
+use deed_review::{RULES, Severity};
+use deed_server::{FindingList, FindingRow};
+
+use super::principal::moment;
+use crate::{
+    access::{Access, Need},
+    cli::{self, Global},
+    client::{Request, query_value},
+    exit::Outcome,
+    hint::Hint,
+    output::{Output, clean, count, fold, grouped, note},
+};
+
+/// Findings that are asked for at a time.
+const PAGE: u32 = 1000;
+/// How wide a line is.
+const WIDTH: usize = 100;
+
+pub(crate) async fn run(global: &Global, asked: cli::Findings, output: Output) -> Outcome {
+    if asked.rules {
+        return rules(output);
+    }
+    let access = Access::open(global, Need::Existing)?;
+    let hint = Hint::of(global);
+    let done = tell(&access, &asked, &hint, output).await;
+    access.finish(done).await.map_err(|failure| failure.doing("list findings"))
+}
+
+/// Every rule, with what it means and what to do.
+fn rules(output: Output) -> Outcome {
+    if output.json {
+        return RULES.iter().try_for_each(|rule| {
+            output.line(&serde_json::json!({
+                "rule": rule.name, "means": rule.means, "remedy": rule.remedy, "controls": rule.controls,
+            }))
+        });
+    }
+    let mut text = String::new();
+    for rule in RULES {
+        text.push_str(&format!("{}\n", output.strong(rule.name)));
+        for line in [rule.means, rule.remedy] {
+            text.push_str(&format!("  {}\n", fold(line, WIDTH - 2).replace('\n', "\n  ")));
+        }
+        text.push_str(&format!("  {}\n\n", rule.controls.join(", ")));
+    }
+    output.print(&text)
+}
+
+async fn tell(access: &Access, asked: &cli::Findings, hint: &Hint, output: Output) -> Outcome {
+    let mut wanted = asked.limit;
+    let mut after = 0;
+    let mut shown: Vec<FindingRow> = Vec::new();
+    let counts = loop {
+        let path = format!("/v1/findings?after={after}&limit={}{}", wanted.min(PAGE), query(asked));
+        let page: FindingList = access.call(&Request::get(path)).await?.json()?;
+        wanted = wanted.saturating_sub(page.findings.len() as u32);
+        if output.json {
+            page.findings.iter().try_for_each(|row| output.line(row))?;
+        } else {
+            shown.extend(page.findings);
+        }
+        match page.next.filter(|_| wanted > 0) {
+            Some(next) => after = next,
+            None => break page.counts,
+        }
+    };
+    if output.json {
+        return Ok(());
+    }
+    if shown.is_empty() {
+        note("nothing that was recorded deserves a look by this");
+        return Ok(());
+    }
+    let all = counts.values().sum::<u64>();
+    output.print(&text(&shown, &counts, hint, output))?;
+    if all > shown.len() as u64 {
+        note(&format!("the newest {} of {}; more with --limit", grouped(shown.len() as u64), grouped(all)));
+    }
+    Ok(())
+}
+
+/// The filter as a query string, each part with its `&`.
+fn query(asked: &cli::Findings) -> String {
+    let since = asked.since.map(|time| time.to_string());
+    let until = asked.until.map(|time| time.to_string());
+    let parts = [
+        ("rule", asked.rule.as_deref()),
+        ("severity", asked.severity.as_deref()),
+        ("since", since.as_deref()),
+        ("until", until.as_deref()),
+        ("principal", asked.principal.as_deref()),
+        ("tenant", asked.tenant.as_deref()),
+    ];
+    let given = parts.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    given.map(|(name, value)| format!("&{name}={}", query_value(value))).collect()
+}
+
+fn text(rows: &[FindingRow], counts: &BTreeMap<String, u64>, hint: &Hint, output: Output) -> String {
+    let mut text = format!("{}\n\n", output.strong(&count(counts.values().sum(), "finding")));
+    for (rule, number) in counts {
+        let means = RULES.iter().find(|known| known.name == rule).map_or("", |rule| rule.means);
+        let indent = format!("\n{:39}", "");
+        text.push_str(&format!(
+            "  {:<29}{:>6}  {}\n",
+            rule,
+            grouped(*number),
+            fold(means, WIDTH - 39).replace('\n', &indent)
+        ));
+    }
+    for row in rows {
+        let severity = match row.severity {
+            Severity::High => output.bad("high"),
+            Severity::Medium => output.doubtful("medium"),
+            Severity::Low => "low".to_owned(),
+        };
+        let who = row.principal.as_deref().map_or("nobody known".into(), clean);
+        text.push_str(&format!("\n{}  {severity}  {}  {who}\n", moment(row.time), output.strong(&row.rule)));
+        text.push_str(&format!("    {}\n", fold(&clean(&row.reason), WIDTH - 4).replace('\n', "\n    ")));
+        text.push_str(&format!("    action  {}\n", row.action_id));
+    }
+    if let Some(first) = rows.first() {
+        text.push_str(&format!("\n  next  {}\n", hint.deed(&format!("explain {}", first.action_id))));
+        text.push_str(&format!(
+            "        {}\n",
+            hint.deed("findings --rules    # what each means, and what to do")
+        ));
+    }
+    text
+}

@@ -1,0 +1,126 @@
+//! `deed findings`: what deserves a look, as the log grows, as the inventory changes, and after a restart.
+
+use serde_json::{Value, json};
+
+use crate::support::Home;
+
+const KEY: &str = "AKIAEXAMPLE";
+
+/// Event `number` of CloudTrail.
+fn logged(number: u64, time: &str, more: Value) -> String {
+    let mut record = json!({
+        "kind": "observation", "basis": "imported", "environment": "prod",
+        "source": { "system": "cloudtrail:1", "event_id": format!("event-{number}") },
+        "time": format!("2026-11-20T{time}Z"), "outcome": { "status": "success" },
+        "executor": { "key": "aws:user/etl", "type": "service_account" },
+    });
+    for (name, value) in more.as_object().unwrap() {
+        record[name] = value.clone();
+    }
+    record.to_string() + "\n"
+}
+
+fn used(number: u64, time: &str) -> String {
+    logged(
+        number,
+        time,
+        json!({ "credential": { "id": KEY }, "operation": "s3:GetObject", "permission": "s3:GetObject" }),
+    )
+}
+
+fn revoked(number: u64, time: &str) -> String {
+    let effect =
+        json!({ "kind": "credential", "credential": { "id": KEY }, "terms": { "change": "revoked" } });
+    let by = json!({ "key": "aws:user/ann", "type": "human" });
+    logged(number, time, json!({ "operation": "iam:DeleteAccessKey", "executor": by, "effects": [effect] }))
+}
+
+fn append(home: &Home, records: &[String]) {
+    home.run_with_input(["append", "-"], records.concat().as_bytes()).good();
+}
+
+fn findings(home: &Home, more: &[&str]) -> Vec<Value> {
+    home.run([&["findings", "--json"], more].concat()).good().json_lines()
+}
+
+#[test]
+fn a_revocation_that_comes_late_marks_what_was_done_after_it() {
+    let home = Home::new();
+    append(&home, &[used(1, "10:00:00"), used(2, "12:00:00"), used(3, "13:00:00")]);
+    assert!(findings(&home, &[]).is_empty());
+    append(&home, &[revoked(4, "11:00:00")]);
+    let found = findings(&home, &[]);
+    let times: Vec<&str> = found.iter().map(|row| row["time"].as_str().unwrap()).collect();
+    assert_eq!(times, ["2026-11-20T13:00:00.000000Z", "2026-11-20T12:00:00.000000Z"]);
+    for row in &found {
+        assert_eq!(
+            (&row["rule"], &row["severity"]),
+            (&"used-after-revocation".into(), &"high".into()),
+            "{row}"
+        );
+        assert_eq!((&row["principal"], &row["tenant"]), (&"aws:user/etl".into(), &"default".into()), "{row}");
+        assert!(row["reason"].as_str().unwrap().contains("revoked at 2026-11-20 11:00:00Z"), "{row}");
+        assert!(!row["controls"].as_array().unwrap().is_empty(), "{row}");
+        // The same as `explain` says of that action.
+        let told = home.run(["explain", row["action_id"].as_str().unwrap(), "--json"]).good().json();
+        assert_eq!(told["findings"][0]["reason"], row["reason"]);
+    }
+    let text = home.run(["findings"]).good().out;
+    assert!(text.contains("2 findings") && text.contains("used-after-revocation"), "{text}");
+    let rebuilt = home.run(["rebuild", "--json"]).good().json();
+    let part = rebuilt["rebuilt"].as_array().unwrap().iter().find(|part| part["name"] == "findings").unwrap();
+    assert_eq!((&part["same"], &part["items"]), (&true.into(), &2.into()), "{rebuilt:#}");
+    assert_eq!(findings(&home, &[]), found);
+}
+
+#[test]
+fn what_is_asked_for_is_what_is_listed() {
+    let home = Home::new();
+    append(&home, &[used(1, "12:00:00"), revoked(2, "11:00:00"), used(3, "13:00:00")]);
+    let of = |more: &[&str]| findings(&home, more).len();
+    assert_eq!(of(&["--rule", "used-after-revocation"]), 2);
+    assert_eq!(of(&["--rule", "outside-scope"]), 0);
+    assert_eq!(of(&["--severity", "high"]), 2);
+    assert_eq!(of(&["--since", "2026-11-20T12:30:00Z"]), 1);
+    assert_eq!(of(&["--until", "2026-11-20T12:30:00Z"]), 1);
+    assert_eq!(of(&["--limit", "1"]), 1);
+    assert_eq!(of(&["--principal", "aws:user/etl"]), 2);
+    assert_eq!(of(&["--principal", "aws:user/ann"]), 0);
+    assert_eq!(of(&["--tenant", "acme"]), 0);
+    home.run(["findings", "--rule", "no-such-rule"]).bad(2, &["no-such-rule", "used-after-revocation"]);
+    let rules = home.run(["findings", "--rules", "--json"]).good().json_lines();
+    assert!(rules.iter().any(|rule| rule["rule"] == "bypass" && rule["remedy"].is_string()), "{rules:?}");
+}
+
+#[test]
+fn the_inventory_decides_what_goes_past_deed() {
+    let home = Home::new();
+    append(&home, &[used(1, "12:00:00")]);
+    assert!(findings(&home, &[]).is_empty());
+    let governed = "[[principal]]\nkey = \"etl\"\ntype = \"service_account\"\naliases = [\"aws:user/etl\"]\n";
+    std::fs::write(home.store().join("inventory.toml"), format!("{governed}governed = true\n")).unwrap();
+    let found = findings(&home, &[]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((&found[0]["rule"], &found[0]["principal"]), (&"bypass".into(), &"etl".into()));
+    assert_eq!(findings(&home, &["--principal", "etl"]).len(), 1);
+    // Taken back, nothing is left of it.
+    std::fs::write(home.store().join("inventory.toml"), governed).unwrap();
+    assert!(findings(&home, &[]).is_empty());
+}
+
+#[test]
+fn a_server_keeps_up_with_what_comes_in() {
+    let home = Home::new();
+    let serving = home.serve(&[]);
+    append(&home, &[used(1, "12:00:00")]);
+    assert!(findings(&home, &[]).is_empty());
+    append(&home, &[revoked(2, "11:00:00")]);
+    assert_eq!(findings(&home, &[]).len(), 1);
+    let health = home.run(["doctor", "--json"]).json();
+    let check =
+        health["checks"].as_array().unwrap().iter().find(|check| check["name"] == "findings").unwrap();
+    assert!(check["detail"].as_str().unwrap().contains("actions with findings: 1"), "{check}");
+    serving.kill();
+    // What was not kept is found again.
+    assert_eq!(findings(&home, &[]).len(), 1);
+}
