@@ -86,20 +86,36 @@ function differences(direct, through) {
 const count = (checks, status) => checks.filter((check) => check.status === status).length;
 const summary = (checks) => (checks ? `${count(checks, 'SUCCESS')} passed, ${count(checks, 'FAILURE')} failed` : 'did not run');
 
-/** Runs the suites; prints a line for each scenario and what differs; the number of scenarios that differ. */
+// The suites hold servers to times of their own, some of 200 ms. A machine that stands still for longer fails a scenario
+// now with Deed and now without; what Deed itself makes different, it makes different each time.
+const MOST_RUNS = 3;
+
+/** Runs the suites; prints a line for each scenario and what differs; the number of scenarios that differ in every run. */
 export async function conformance(direct, through, print, prefix = '') {
   let differing = 0;
   for (const suite of SUITES.filter(({ name }) => name.startsWith(prefix))) {
-    const expected = await results(suite, direct);
-    const got = await results(suite, through);
-    print(`\n${suite.name}: ${expected.size} scenarios`);
-    for (const scenario of new Set([...expected.keys(), ...got.keys()])) {
-      const [a, b] = [expected.get(scenario), got.get(scenario)];
-      const found = differences(a ?? [], b ?? []);
-      if (found.length > 0) differing += 1;
-      print(`  ${found.length === 0 ? 'same     ' : 'DIFFERENT'} ${scenario.padEnd(46)} ${summary(a)}${found.length === 0 ? '' : ` | through Deed: ${summary(b)}`}`);
-      for (const { kind, direct: was, through: is } of found) print(`      ${kind}\n        directly     ${was ?? '-'}\n        through Deed ${is ?? '-'}`);
+    let doubtful;
+    for (let run = 1; run <= MOST_RUNS && doubtful?.size !== 0; run += 1) {
+      if (run > 1) print(`\n  run ${run}, for what differed`);
+      doubtful = await compare(suite, direct, through, print, doubtful);
     }
+    differing += doubtful.size;
+  }
+  return differing;
+}
+
+/** The scenarios that differ in one run of a suite; of `only` these, where it is there. */
+async function compare(suite, direct, through, print, only) {
+  const expected = await results(suite, direct);
+  const got = await results(suite, through);
+  const differing = new Set();
+  if (only === undefined) print(`\n${suite.name}: ${expected.size} scenarios`);
+  for (const scenario of only ?? new Set([...expected.keys(), ...got.keys()])) {
+    const [a, b] = [expected.get(scenario), got.get(scenario)];
+    const found = differences(a ?? [], b ?? []);
+    if (found.length > 0) differing.add(scenario);
+    print(`  ${found.length === 0 ? 'same     ' : 'DIFFERENT'} ${scenario.padEnd(46)} ${summary(a)}${found.length === 0 ? '' : ` | through Deed: ${summary(b)}`}`);
+    for (const { kind, direct: was, through: is } of found) print(`      ${kind}\n        directly     ${was ?? '-'}\n        through Deed ${is ?? '-'}`);
   }
   return differing;
 }

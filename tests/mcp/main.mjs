@@ -11,7 +11,14 @@ import { hostile, lenientServer } from './hostile.mjs';
 import { gateway, http, stopAll } from './processes.mjs';
 import { recorded } from './records.mjs';
 
-const print = (line) => console.log(line);
+// What is wrong is printed once more at the end: whoever keeps the end of a long output alone still has it.
+const wrongLines = [];
+let isDetail = false;
+const print = (line) => {
+  console.log(line);
+  isDetail = /^ {2}(DIFFERENT|FAILED|WRONG)/.test(line) || (isDetail && line.startsWith('      '));
+  if (isDetail) wrongLines.push(line.slice(0, 2_000));
+};
 const { SERVER_URL, GATEWAY_URL, DEED, ONLY, SUITE, CASE } = process.env;
 
 async function everything() {
@@ -44,5 +51,6 @@ try {
 } finally {
   await stopAll();
 }
+if (wrongLines.length > 0) console.log(`\nwhat differed\n${wrongLines.join('\n')}`);
 print(wrong === 0 ? '\nno difference' : `\n${wrong} differences`);
 process.exitCode = wrong === 0 ? 0 : 1;
