@@ -9,6 +9,7 @@
 #![cfg_attr(not(feature = "sql"), expect(dead_code, reason = "what `ingest` and `baselines` need besides"))]
 
 mod acks;
+mod answers;
 #[cfg(feature = "sql")]
 mod baselines;
 #[cfg(feature = "sql")]
@@ -66,6 +67,12 @@ enum Part {
     Otlp,
     /// Token exchange
     Tokens,
+    /// Explain, blast and rebuild on a long history of many principals
+    Answers {
+        /// Identities, each with a grant and a credential
+        #[arg(long, default_value_t = 100_000)]
+        principals: u64,
+    },
     /// Tool calls through the gateway, beside direct ones and other gateways
     Gateway(gateway::Arguments),
     /// A tool server, as `gateway` starts it
@@ -104,6 +111,7 @@ fn main() -> Outcome {
         Part::Acks => acks::run(dir),
         Part::Otlp => otlp::run(dir),
         Part::Tokens => tokens::run(dir),
+        Part::Answers { principals } => answers::run(dir, arguments.records, *principals),
         Part::Gateway(what) => gateway::run(dir, what),
         Part::Upstream | Part::Forward { .. } => Ok(()),
     };

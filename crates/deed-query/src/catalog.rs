@@ -20,6 +20,7 @@ use deed_ledger::Ledger;
 use crate::{
     actions::Actions,
     aliases::Aliases,
+    findings::{self, Findings},
     records::{Records, View},
     views::VIEWS,
 };
@@ -35,16 +36,23 @@ pub(crate) fn session(
     view: Arc<View>,
     ledger: Ledger,
     tenant: Option<String>,
+    findings: Option<Arc<dyn Findings>>,
 ) -> SessionState {
     let records = Arc::new(Records { view, tenant });
-    of_records(template, records, ledger)
+    of_records(template, records, ledger, findings)
 }
 
-fn of_records(template: &SessionState, records: Arc<Records>, ledger: Ledger) -> SessionState {
+fn of_records(
+    template: &SessionState,
+    records: Arc<Records>,
+    ledger: Ledger,
+    findings: Option<Arc<dyn Findings>>,
+) -> SessionState {
     let catalogs: Arc<dyn CatalogProviderList> = Arc::new(MemoryCatalogProviderList::new());
     let catalog = Arc::new(MemoryCatalogProvider::new());
     catalogs.register_catalog(CATALOG.to_owned(), catalog.clone());
-    let tables: Arc<dyn SchemaProvider> = Arc::new(Tables { records, ledger, template: template.clone() });
+    let tables: Arc<dyn SchemaProvider> =
+        Arc::new(Tables { records, ledger, findings, template: template.clone() });
     let described: Arc<dyn SchemaProvider> = Arc::new(Described(Arc::downgrade(&catalogs)));
     for (name, schema) in [(SCHEMA, tables), ("information_schema", described)] {
         if let Err(error) = catalog.register_schema(name, schema) {
@@ -60,6 +68,7 @@ fn of_records(template: &SessionState, records: Arc<Records>, ledger: Ledger) ->
 struct Tables {
     records: Arc<Records>,
     ledger: Ledger,
+    findings: Option<Arc<dyn Findings>>,
     template: SessionState,
 }
 
@@ -72,7 +81,7 @@ impl fmt::Debug for Tables {
 #[async_trait]
 impl SchemaProvider for Tables {
     fn table_names(&self) -> Vec<String> {
-        ["records", "actions", "aliases"]
+        ["records", "actions", "aliases", "findings"]
             .into_iter()
             .chain(VIEWS.iter().map(|view| view.name))
             .map(str::to_owned)
@@ -88,9 +97,10 @@ impl SchemaProvider for Tables {
             "records" => Some(self.records.clone()),
             "actions" => Some(Arc::new(Actions::new(self.records.clone(), self.ledger.clone()))),
             "aliases" => Some(Arc::new(Aliases::new(self.ledger.clone()))),
+            "findings" => Some(findings::table(self.findings.clone(), self.records.tenant.clone()).await?),
             _ => match VIEWS.iter().find(|view| view.name == name) {
                 Some(view) => {
-                    let state = of_records(&self.template, self.records.clone(), self.ledger.clone());
+                    let state = of_records(&self.template, self.records.clone(), self.ledger.clone(), None);
                     let plan = state.create_logical_plan(view.sql).await?;
                     Some(Arc::new(ViewTable::new(plan, None)))
                 }

@@ -11,6 +11,7 @@ mod edges;
 mod error;
 mod facts;
 mod files;
+mod findings;
 mod follow;
 mod format;
 mod functions;
@@ -31,6 +32,7 @@ mod weight;
 
 pub use columns::{BadLeaf, CHUNK, COLUMNS, Column, RowBuilder, SCHEMA_VERSION, schema};
 pub use error::QueryError;
+pub use findings::{Finding, Findings};
 pub use format::{Format, FormatError, Formatter};
 pub use manifest::{File, Manifest, ManifestError, Retired};
 pub use sql::{Rows, SqlOptions};

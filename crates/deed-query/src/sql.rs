@@ -37,7 +37,9 @@ use crate::{
     actions::TopFirst,
     allowance::{Allowance, BATCH},
     catalog::{self, CATALOG, SCHEMA},
-    edges, functions,
+    edges,
+    findings::Findings,
+    functions,
     layers::Layers,
     limits::{STACK, Size, check_names, check_text},
     object::ReadOnly,
@@ -56,11 +58,13 @@ pub struct SqlOptions {
     pub timeout: Duration,
     /// Rows an answer may have.
     pub rows: usize,
+    /// What the table `findings` has; nothing without.
+    pub findings: Option<Arc<dyn Findings>>,
 }
 
 impl Default for SqlOptions {
     fn default() -> Self {
-        SqlOptions { tenant: None, timeout: Duration::from_secs(30), rows: 1_000_000 }
+        SqlOptions { tenant: None, timeout: Duration::from_secs(30), rows: 1_000_000, findings: None }
     }
 }
 
@@ -89,6 +93,7 @@ impl Tables {
             tenant: options.tenant.clone(),
             query: query.to_owned(),
             rows: options.rows,
+            findings: options.findings.clone(),
             deadline: deadline.into_std(),
             megabytes: engine.megabytes,
         };
@@ -270,6 +275,7 @@ struct Run {
     tenant: Option<String>,
     query: String,
     rows: usize,
+    findings: Option<Arc<dyn Findings>>,
     deadline: std::time::Instant,
     megabytes: usize,
 }
@@ -314,7 +320,7 @@ impl Run {
             .sql_to_statement(&self.query, &self.state.config_options().sql_parser.dialect)
             .map_err(failed)?;
         check(&statement, self.tenant.is_some())?;
-        let mut state = catalog::session(&self.state, self.view, self.ledger, self.tenant);
+        let mut state = catalog::session(&self.state, self.view, self.ledger, self.tenant, self.findings);
         let plan = state.statement_to_plan(statement).await.map_err(failed)?;
         // A second look, at what the statement became.
         let read_only =

@@ -16,7 +16,6 @@ pub(crate) const VIEWS: &[View] = &[
     View { name: "approvals", sql: APPROVALS },
     View { name: "delegations", sql: DELEGATIONS },
     View { name: "principals", sql: PRINCIPALS },
-    View { name: "findings", sql: FINDINGS },
 ];
 
 /// Everything a record says about authority: of its own (`effect` is 0), or as an effect of the event
@@ -85,10 +84,3 @@ const PRINCIPALS: &str = "
           UNION ALL SELECT tenant, principal, type, vendor, time, leaf_index FROM delegations)
     WHERE account IS NOT NULL
     GROUP BY tenant, account";
-
-/// Nothing derives findings yet: the table has its columns and no rows.
-const FINDINGS: &str = "
-    SELECT CAST(NULL AS VARCHAR) AS rule, CAST(NULL AS VARCHAR) AS severity, CAST(NULL AS TIMESTAMP) AS time,
-           CAST(NULL AS VARCHAR) AS tenant, CAST(NULL AS VARCHAR) AS action_id, CAST(NULL AS VARCHAR) AS principal,
-           CAST(NULL AS VARCHAR) AS reason, CAST(NULL AS VARCHAR) AS controls
-    WHERE false";

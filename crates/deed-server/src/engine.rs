@@ -1,6 +1,7 @@
 //! A store and everything that answers from it: what the server serves and the command line uses.
 
 mod gateway;
+mod rebuild;
 mod spool;
 
 use std::{
@@ -19,6 +20,8 @@ use deed_policy::PolicySet;
 use deed_record::{RecordId, TraceId};
 use deed_review::{Checkpoint, ExplainError, Explanation, Trace};
 use serde_json::{Value, json};
+
+pub use rebuild::{RebuildError, Rebuilt};
 
 use crate::{
     evidence::LedgerEvidence,
@@ -90,43 +93,6 @@ pub enum EngineError {
     /// The data directory cannot be looked at.
     #[error("failed to look at the data directory: {0}")]
     Folder(#[from] io::Error),
-}
-
-/// One thing that was derived again.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Rebuilt {
-    /// `index`, `identities`, `findings` or `records`.
-    pub name: &'static str,
-    /// Packs whose leaves were read for it.
-    pub packs: u64,
-    /// Index runs, entries, or rows in Parquet, that there are now.
-    pub items: u64,
-    /// SHA-256 over a canonical dump, in hex.
-    pub digest: String,
-    /// Whether the dump was the same before (D5).
-    pub same: bool,
-    /// Why what was there before could not be compared.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub problem: Option<String>,
-}
-
-/// Why something was not derived again.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RebuildError {
-    /// The index.
-    #[error("the index: {0}")]
-    Index(LedgerError),
-    /// What is known of identities.
-    #[error("findings: {0}")]
-    Findings(#[source] ReviewError),
-    /// What is known of identities.
-    #[error("identities: {0}")]
-    Identities(LedgerError),
-    /// Parquet.
-    #[cfg(feature = "sql")]
-    #[error("the rows: {0}")]
-    Rows(deed_query::QueryError),
 }
 
 /// Why there is no explanation.
@@ -259,6 +225,12 @@ impl Engine {
     /// The ledger.
     pub fn ledger(&self) -> &Ledger {
         &self.inner.ledger
+    }
+
+    /// What deserves a look, kept up with the log.
+    #[cfg(feature = "sql")]
+    pub(crate) fn reviewed(&self) -> &Findings {
+        &self.inner.findings
     }
 
     /// The tables, for SQL.
@@ -397,62 +369,6 @@ impl Engine {
         let reviewed = self.inner.findings.now(patience)?;
         let evidence = self.evidence(query.tenant.as_deref());
         Ok(findings::list(&evidence, &reviewed, query, principal.as_ref(), &declared)?)
-    }
-
-    /// Throws away what is derived from the packs, and derives it again. Questions are answered meanwhile.
-    ///
-    /// # Errors
-    /// See [`RebuildError`]; nothing that is sealed was touched.
-    pub fn rebuild(&self) -> Result<Vec<Rebuilt>, RebuildError> {
-        let index = self.ledger().rebuild_index().map_err(RebuildError::Index)?;
-        let rebuilt = vec![Rebuilt {
-            name: "index",
-            packs: index.packs,
-            items: index.runs,
-            digest: index.digest,
-            same: index.same,
-            problem: None,
-        }];
-        let identities = self.inner.identities.refold().map_err(RebuildError::Identities)?;
-        let rebuilt = [
-            rebuilt,
-            vec![Rebuilt {
-                name: "identities",
-                packs: identities.leaves / deed_ledger::PACK_LEAVES,
-                items: identities.entries,
-                digest: identities.digest,
-                same: identities.same,
-                problem: identities.problem,
-            }],
-        ]
-        .concat();
-        let found = self.inner.findings.again().map_err(RebuildError::Findings)?;
-        let rebuilt = [
-            rebuilt,
-            vec![Rebuilt {
-                name: "findings",
-                packs: found.leaves / deed_ledger::PACK_LEAVES,
-                items: found.actions,
-                digest: found.digest,
-                same: found.same,
-                problem: found.problem,
-            }],
-        ]
-        .concat();
-        #[cfg(feature = "sql")]
-        let rebuilt = {
-            let rows = self.tables().rebuild().map_err(RebuildError::Rows)?;
-            let rows = Rebuilt {
-                name: "records",
-                packs: rows.packs,
-                items: rows.rows,
-                digest: rows.digest,
-                same: rows.same,
-                problem: rows.problem,
-            };
-            [rebuilt, vec![rows]].concat()
-        };
-        Ok(rebuilt)
     }
 
     /// The public keys: `origin` and `vkeys` (C2SP signed-note) of the log, and `jwks` (RFC 7517) of the log and of

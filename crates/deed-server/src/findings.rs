@@ -7,6 +7,8 @@
 
 mod list;
 mod snapshot;
+#[cfg(feature = "sql")]
+mod table;
 
 use std::{
     io,
@@ -34,6 +36,8 @@ use crate::{
 
 pub use list::{FindingList, FindingRow};
 pub(crate) use list::{FindingQuery, list};
+#[cfg(feature = "sql")]
+pub(crate) use table::Table;
 
 /// Leaves that are screened while answers wait.
 const BATCH: u64 = 1024;

@@ -67,6 +67,14 @@ fn a_revocation_that_comes_late_marks_what_was_done_after_it() {
     }
     let text = home.run(["findings"]).good().out;
     assert!(text.contains("2 findings") && text.contains("used-after-revocation"), "{text}");
+    let query = "SELECT f.rule, a.operation, f.severity, f.controls FROM findings f JOIN actions a ON a.id = f.action_id
+                 ORDER BY f.time DESC";
+    let rows = home.run(["sql", query, "--json"]).good().json_lines();
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    assert_eq!(
+        (&rows[0]["rule"], &rows[0]["operation"], &rows[0]["controls"]),
+        (&"used-after-revocation".into(), &"s3:GetObject".into(), &found[0]["controls"])
+    );
     let rebuilt = home.run(["rebuild", "--json"]).good().json();
     let part = rebuilt["rebuilt"].as_array().unwrap().iter().find(|part| part["name"] == "findings").unwrap();
     assert_eq!((&part["same"], &part["items"]), (&true.into(), &2.into()), "{rebuilt:#}");

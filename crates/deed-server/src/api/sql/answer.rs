@@ -22,6 +22,7 @@ use super::Query;
 use crate::{
     api::with_type,
     app::App,
+    findings::Table,
     problem::{Kind, Problem},
 };
 
@@ -38,7 +39,12 @@ pub(super) async fn answer(app: &App, query: Query) -> Result<Response, Problem>
             .map_err(|error| Problem::new(Kind::BadRequest, format!("format: {error}")))?,
         None => Format::Json,
     };
-    let options = SqlOptions { tenant: query.tenant, timeout: app.limits.read, ..SqlOptions::default() };
+    let options = SqlOptions {
+        tenant: query.tenant,
+        timeout: app.limits.read,
+        findings: Some(Arc::new(Table(app.engine.clone()))),
+        ..SqlOptions::default()
+    };
     let rows = app.engine.tables().sql(&query.query, &options).await?;
     let (chunks, mut rest) = mpsc::channel(2);
     let runtime = Handle::current();

@@ -1,0 +1,47 @@
+//! What was found, as rows for SQL.
+
+use std::time::Duration;
+
+use deed_query::Finding;
+
+use super::Findings;
+use crate::engine::Engine;
+
+/// How long a query waits for what is not reviewed yet.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The findings of one store. Holds it only while a query runs.
+pub(crate) struct Table(pub(crate) Engine);
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Table")
+    }
+}
+
+impl deed_query::Findings for Table {
+    fn all(&self, tenant: Option<&str>) -> Result<Vec<Finding>, String> {
+        self.0.reviewed().rows(tenant)
+    }
+}
+
+impl Findings {
+    fn rows(&self, tenant: Option<&str>) -> Result<Vec<Finding>, String> {
+        let reviewed = self.now(PATIENCE).map_err(|error| error.to_string())?;
+        let theirs = |of: &str| tenant.is_none_or(|tenant| tenant == of);
+        let mut rows = Vec::new();
+        for (action, flagged) in reviewed.review.flagged().filter(|(_, flagged)| theirs(&flagged.tenant)) {
+            rows.extend(flagged.findings.iter().map(|finding| Finding {
+                rule: finding.rule.clone(),
+                severity: finding.severity.as_str().to_owned(),
+                time: flagged.time,
+                tenant: flagged.tenant.clone(),
+                action,
+                principal: flagged.executor,
+                reason: finding.reason.clone(),
+                controls: finding.controls.clone(),
+            }));
+        }
+        Ok(rows)
+    }
+}
