@@ -24,5 +24,6 @@ pub use inventory::{
 pub use joins::{Basis, Declarations, Joined, MOST_ACCOUNTS, Member, Refused, Why};
 pub use state::{
     AccountFacts, BadDump, Bounds, ChangeFacts, CredentialFacts, CredentialKey, GrantFacts, GrantKey,
-    HolderFacts, LinkFacts, PlaceFacts, Rank, Role, Sizes, Standing, State,
+    HolderFacts, LinkFacts, PlaceFacts, Rank, Role, SeenBy, SeenFacts, Sizes, SourceFacts, Standing, State,
+    UsedAs, UsedFacts,
 };

@@ -62,6 +62,16 @@ impl GrantKey {
     }
 }
 
+/// A system of a tenant, as a digest.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) struct SourceKey(pub(crate) [u8; 16]);
+
+impl SourceKey {
+    pub(crate) fn of(tenant: &str, system: &str) -> Self {
+        SourceKey(digest(&[b"source", tenant.as_bytes(), system.as_bytes()]))
+    }
+}
+
 fn digest(parts: &[&[u8]]) -> [u8; 16] {
     let mut hasher = Sha256::new();
     for part in parts {
@@ -84,6 +94,12 @@ impl Uniform for Account {
 }
 
 impl Uniform for CredentialKey {
+    fn bits(&self) -> u64 {
+        first_bits(&self.0)
+    }
+}
+
+impl Uniform for SourceKey {
     fn bits(&self) -> u64 {
         first_bits(&self.0)
     }
