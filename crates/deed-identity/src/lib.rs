@@ -14,6 +14,7 @@ mod bounded;
 mod file;
 mod inventory;
 mod joins;
+mod newest;
 mod pattern;
 mod state;
 mod strings;
@@ -25,5 +26,5 @@ pub use joins::{Basis, Declarations, Joined, MOST_ACCOUNTS, Member, Refused, Why
 pub use state::{
     AccountFacts, BadDump, Bounds, ChangeFacts, CredentialFacts, CredentialKey, GrantFacts, GrantKey,
     HolderFacts, LinkFacts, PlaceFacts, Rank, Role, SeenBy, SeenFacts, Sizes, SourceFacts, Standing, State,
-    UsedAs, UsedFacts,
+    TriedFacts, UsedAs, UsedFacts,
 };

@@ -15,20 +15,20 @@ use std::collections::HashMap;
 
 use deed_record::{Account, RecordId, Timestamp};
 
-use crate::{bounded::Bounded, strings::Strings};
+use crate::{bounded::Bounded, newest::Newest, strings::Strings};
 
 pub use dump::BadDump;
 pub(crate) use entry::{AccountEntry, CredentialEntry, Holder};
 pub use entry::{Rank, Role};
 pub use facts::{
     AccountFacts, ChangeFacts, CredentialFacts, GrantFacts, HolderFacts, LinkFacts, PlaceFacts, SeenFacts,
-    Sizes, SourceFacts, Standing, UsedFacts,
+    Sizes, SourceFacts, Standing, TriedFacts, UsedFacts,
 };
 pub use keys::{CredentialKey, GrantKey};
 pub use used::{SeenBy, UsedAs};
 
-use given::{GrantEntry, LinkEntry, SourceEntry};
-use keys::SourceKey;
+use given::{GrantEntry, LinkEntry, SourceEntry, TriedEntry};
+use keys::{SourceKey, TriedKey};
 
 /// How much is kept. What is beyond is left out by key, the same keys whatever came first; what was left out is
 /// said by [`State::left_out`].
@@ -44,13 +44,22 @@ pub struct Bounds {
     pub links: usize,
     /// Systems whose records are told apart; about 200 bytes each.
     pub sources: usize,
+    /// What was tried in vain, by who tried, what, on what and in which ten minutes; the newest, 500 bytes each at most.
+    pub tried: usize,
 }
 
 impl Default for Bounds {
     /// 262,144 accounts, 1,048,576 credentials, 262,144 grants and as many pairs, 4,096 systems: about 1.2 GB where
     /// all is full.
     fn default() -> Self {
-        Bounds { accounts: 1 << 18, credentials: 1 << 20, grants: 1 << 18, links: 1 << 18, sources: 1 << 12 }
+        Bounds {
+            accounts: 1 << 18,
+            credentials: 1 << 20,
+            grants: 1 << 18,
+            links: 1 << 18,
+            sources: 1 << 12,
+            tried: 1 << 14,
+        }
     }
 }
 
@@ -67,6 +76,7 @@ pub struct State {
     grants: Bounded<GrantKey, GrantEntry>,
     links: Bounded<(Account, Account), LinkEntry>,
     sources: Bounded<SourceKey, SourceEntry>,
+    tried: Newest<TriedKey, TriedEntry>,
     /// Credentials that an account had to do with, and grants that it was given: derived, in no dump.
     index: Index,
     records: u64,
@@ -97,6 +107,7 @@ impl State {
             grants: Bounded::new(bounds.grants),
             links: Bounded::new(bounds.links),
             sources: Bounded::new(bounds.sources),
+            tried: Newest::new(bounds.tried),
             index: Index::default(),
             records: 0,
         }
@@ -127,8 +138,11 @@ impl State {
             ("systems", self.sources.level()),
         ];
         let over = levels.into_iter().filter(|(_, level)| *level > 0);
-        over.map(|(what, level)| format!("there are more {what} than are kept: one in {} is", 1_u64 << level))
-            .collect()
+        let left = over.map(|(what, level)| {
+            format!("there are more {what} than are kept: one in {} is", 1_u64 << level)
+        });
+        let older = self.tried.more.then(|| "of what was tried in vain only the newest is kept".to_owned());
+        left.chain(older).collect()
     }
 
     /// What is known of `account`.

@@ -14,8 +14,8 @@ use crate::{
 use super::{
     Bounds, State,
     entry::{AccountEntry, ChangeEntry, CredentialEntry, Holder, Place, Rank, Role},
-    given::{Gives, GrantEntry, LinkEntry, SourceEntry},
-    keys::{CredentialKey, GrantKey, Mark, SourceKey},
+    given::{Gives, GrantEntry, LinkEntry, SourceEntry, TriedEntry},
+    keys::{CredentialKey, GrantKey, Mark, SourceKey, TriedKey},
     used::{AllSeen, Seen, SeenBy, Used, UsedAs},
 };
 
@@ -34,6 +34,7 @@ impl State {
         self.accounts.iter().for_each(|(_, entry)| entry.words(&mut used));
         self.credentials.iter().for_each(|(_, entry)| entry.words(&mut used));
         self.grants.iter().for_each(|(_, entry)| entry.words(&mut used));
+        self.tried.iter().for_each(|(_, entry)| used.mark(entry.tenant));
         let systems = self.sources.iter().flat_map(|(_, entry)| [entry.tenant, entry.system]);
         systems.for_each(|sym| used.mark(sym));
         let mut words: Vec<(&str, usize)> = (1..used.0.len())
@@ -57,6 +58,12 @@ impl State {
         out.map(&self.grants);
         out.map(&self.links);
         out.map(&self.sources);
+        out.put(&self.tried.more);
+        out.count(self.tried.len());
+        for (key, value) in self.tried.iter() {
+            out.put(key);
+            out.put(value);
+        }
         out.bytes
     }
 
@@ -84,6 +91,11 @@ impl State {
         input.map(&mut state.grants)?;
         input.map(&mut state.links)?;
         input.map(&mut state.sources)?;
+        state.tried.more = input.take()?;
+        for _ in 0..input.count()? {
+            let (key, value) = (input.take()?, input.take()?);
+            state.tried.add(key, value, TriedEntry::merge);
+        }
         if !input.rest.is_empty() {
             return Err(BadDump);
         }
@@ -255,6 +267,7 @@ structs! {
     Gives { said, by, role, resource, scopes, more_scopes }
     LinkEntry { rank, count, first, last }
     SourceEntry { tenant, system, rank, records, first, last, gaps, last_gap }
+    TriedEntry { tenant, account, what, resource, denied, failed, first, last }
     Used { what, named_as, count, first, last }
     AllSeen { kept, more }
     Seen { by, digest, first, last }
@@ -266,6 +279,27 @@ impl Dumped for Timestamp {
     }
     fn take(input: &mut In<'_>) -> Result<Self, BadDump> {
         input.take().map(Timestamp)
+    }
+}
+
+impl Dumped for TriedKey {
+    fn put(&self, out: &mut Out) {
+        self.0.put(out);
+        out.bytes.extend_from_slice(&self.1);
+    }
+    fn take(input: &mut In<'_>) -> Result<Self, BadDump> {
+        Ok(TriedKey(input.take()?, input.bytes(16)?.try_into().map_err(|_| BadDump)?))
+    }
+}
+
+impl Dumped for Box<str> {
+    fn put(&self, out: &mut Out) {
+        out.count(self.len());
+        out.bytes.extend_from_slice(self.as_bytes());
+    }
+    fn take(input: &mut In<'_>) -> Result<Self, BadDump> {
+        let length = input.count()?;
+        std::str::from_utf8(input.bytes(length)?).map(Box::from).map_err(|_| BadDump)
     }
 }
 

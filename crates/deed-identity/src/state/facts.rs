@@ -285,6 +285,27 @@ pub struct SourceFacts {
     pub last_gap: Option<(Timestamp, RecordId)>,
 }
 
+/// Something that one account tried in vain, again and again, within ten minutes of the clock.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TriedFacts {
+    /// Whose.
+    pub tenant: String,
+    /// Who tried.
+    pub account: Account,
+    /// The tool, as `server/name`; else the permission; else the operation. Cut after 200 bytes.
+    pub what: String,
+    /// What it was tried on, cut likewise.
+    pub resource: Option<String>,
+    /// How often it was denied.
+    pub denied: u64,
+    /// How often it failed or took too long.
+    pub failed: u64,
+    /// The first time.
+    pub first: (Timestamp, RecordId),
+    /// The last time.
+    pub last: (Timestamp, RecordId),
+}
+
 /// One account acted for another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LinkFacts {

@@ -1,5 +1,7 @@
 //! Folding one record into the state.
 
+use std::borrow::Cow;
+
 use deed_record::{Account, Basis, Credential, Kind, Party, Ruling, Skeleton, Status};
 
 use crate::strings::{Strings, Sym};
@@ -7,8 +9,8 @@ use crate::strings::{Strings, Sym};
 use super::{
     State,
     entry::{AccountEntry, CredentialEntry, Holder, Place, Rank, Role},
-    given::{GrantEntry, LinkEntry, SourceEntry},
-    keys::{CredentialKey, GrantKey, Mark, SourceKey},
+    given::{GrantEntry, LinkEntry, SourceEntry, TriedEntry},
+    keys::{CredentialKey, GrantKey, Mark, SourceKey, TriedKey},
     used::{AllSeen, Seen, SeenBy, Used, UsedAs, has_room},
 };
 
@@ -120,35 +122,28 @@ impl State {
         let ends = said.acts || record.kind == Kind::Outcome;
         let Some(party) = record.executor.as_ref().filter(|_| ends) else { return };
         let Some(account) = party.account else { return };
+        let status = record.outcome.as_ref().map(|outcome| outcome.status);
+        let refused = record.decision.as_ref().is_some_and(|decision| decision.effect == Ruling::Deny);
+        let denied = status == Some(Status::Denied);
+        let failed = matches!(status, Some(Status::Failure | Status::TimedOut));
+        // Whether there is room for the account has no say in it: that depends on what else came by now.
+        if said.acts && (refused || denied || failed) {
+            self.in_vain(said, account, failed);
+        }
         let Some(entry) = self.accounts.entry(account, || AccountEntry::new(said.tenant, said.mark)) else {
             return;
         };
-        let status = record.outcome.as_ref().map(|outcome| outcome.status);
-        match status {
-            Some(Status::Denied) => entry.denied += 1,
-            Some(Status::Failure | Status::TimedOut) => entry.failed += 1,
-            _ => {}
-        }
+        entry.denied += u64::from(denied);
+        entry.failed += u64::from(failed);
         if !said.acts {
             return;
         }
         said.saw(&mut entry.seen, party);
-        let refused = record.decision.as_ref().is_some_and(|decision| decision.effect == Ruling::Deny);
-        if refused || status == Some(Status::Denied) {
+        if refused || denied {
             return;
         }
-        let tool;
-        let (what, named_as) = match (&record.permission, &record.tool, &record.operation) {
-            (Some(permission), _, _) => (&**permission, UsedAs::Permission),
-            (None, Some(called), _) => {
-                let words = called.server.iter().map(|server| &**server).chain([&*called.name]);
-                tool = words.collect::<Vec<_>>().join("/");
-                (&*tool, UsedAs::Tool)
-            }
-            (None, None, Some(operation)) => (&**operation, UsedAs::Operation),
-            (None, None, None) => return,
-        };
-        let what = Strings::cut(what);
+        let Some((what, named_as)) = said.used() else { return };
+        let what = Strings::cut(&what);
         // What there is no room for takes no room among the words either.
         if has_room(&entry.used, (what, named_as), &self.strings) {
             let what = self.strings.sym(what);
@@ -157,6 +152,25 @@ impl State {
         } else {
             entry.more_used = true;
         }
+    }
+
+    /// What `account` tried in vain. An end that is told of apart does not say what it was the end of.
+    fn in_vain(&mut self, said: Said<'_>, account: Account, failed: bool) {
+        let record = said.record;
+        let Some(what) = said.tool().or_else(|| said.used().map(|(what, _)| what)) else { return };
+        let resource = record.resource.as_ref().map_or("", |resource| &*resource.uri);
+        let key = TriedKey::of(account, &what, resource, record.time);
+        let entry = TriedEntry {
+            tenant: said.tenant,
+            account,
+            what: Strings::cut(&what).into(),
+            resource: Strings::cut(resource).into(),
+            denied: u32::from(!failed),
+            failed: u32::from(failed),
+            first: said.mark,
+            last: said.mark,
+        };
+        self.tried.add(key, entry, TriedEntry::merge);
     }
 
     /// Who acted for whom: each of the chain for the one before.
@@ -252,7 +266,9 @@ impl State {
             entry.kind = self.strings.least(entry.kind, kind);
             entry.issuer = self.strings.least(entry.issuer, issuer);
             entry.expires = credential.expires.map_or(entry.expires, |expires| entry.expires.max(expires));
-            entry.made_at(credential.issued.unwrap_or_default());
+            // How old it is, nobody is believed who only sends records of its use.
+            let firm = credential.issued.filter(|_| said.rank > Rank::Told);
+            entry.made_at(firm.unwrap_or_default());
         }
         for name in names {
             let other = CredentialKey::of(tenant, name);
@@ -294,7 +310,24 @@ impl State {
     }
 }
 
-impl Said<'_> {
+impl<'r> Said<'r> {
+    /// The tool that was called, as `server/name`.
+    fn tool(&self) -> Option<Cow<'r, str>> {
+        let tool = self.record.tool.as_ref()?;
+        Some(match &tool.server {
+            Some(server) => Cow::Owned(format!("{server}/{}", tool.name)),
+            None => Cow::Borrowed(&*tool.name),
+        })
+    }
+
+    /// What was used: the permission, else the tool, else the operation.
+    fn used(&self) -> Option<(Cow<'r, str>, UsedAs)> {
+        let permission =
+            self.record.permission.as_deref().map(|used| (Cow::Borrowed(used), UsedAs::Permission));
+        let operation = self.record.operation.as_deref().map(|used| (Cow::Borrowed(used), UsedAs::Operation));
+        permission.or_else(|| Some((self.tool()?, UsedAs::Tool))).or(operation)
+    }
+
     /// By which instance, device and task `party` acted.
     fn saw(&self, seen: &mut Option<Box<AllSeen>>, party: &Party<'_>) {
         let record = self.record;

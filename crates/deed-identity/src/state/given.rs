@@ -1,4 +1,4 @@
-//! What is known of one grant, hand-over or source.
+//! What is known of one grant, hand-over or source, and of what was tried in vain.
 
 use deed_record::{Account, Timestamp};
 
@@ -61,6 +61,30 @@ pub(crate) struct LinkEntry {
     pub(crate) count: u64,
     pub(crate) first: Mark,
     pub(crate) last: Mark,
+}
+
+/// Something that one account tried in vain within one stretch of time.
+#[derive(Clone, Debug)]
+pub(crate) struct TriedEntry {
+    pub(crate) tenant: Sym,
+    pub(crate) account: Account,
+    /// The tool, permission or operation, cut; not among the words, for there may be very many.
+    pub(crate) what: Box<str>,
+    /// What it was tried on; empty where records do not say.
+    pub(crate) resource: Box<str>,
+    pub(crate) denied: u32,
+    pub(crate) failed: u32,
+    pub(crate) first: Mark,
+    pub(crate) last: Mark,
+}
+
+impl TriedEntry {
+    pub(crate) fn merge(&mut self, other: TriedEntry) {
+        self.denied = self.denied.saturating_add(other.denied);
+        self.failed = self.failed.saturating_add(other.failed);
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+    }
 }
 
 impl GrantEntry {

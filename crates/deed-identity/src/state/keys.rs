@@ -72,6 +72,20 @@ impl SourceKey {
     }
 }
 
+/// What somebody tried in one stretch of time, the time first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct TriedKey(pub(crate) i64, pub(crate) [u8; 16]);
+
+/// How long a stretch of time is, in microseconds: ten minutes of the clock.
+pub(crate) const STRETCH: i64 = 10 * 60 * 1_000_000;
+
+impl TriedKey {
+    pub(crate) fn of(account: Account, what: &str, resource: &str, time: Timestamp) -> Self {
+        let digest = digest(&[b"tried", &account.0, what.as_bytes(), resource.as_bytes()]);
+        TriedKey(time.0.div_euclid(STRETCH), digest)
+    }
+}
+
 fn digest(parts: &[&[u8]]) -> [u8; 16] {
     let mut hasher = Sha256::new();
     for part in parts {

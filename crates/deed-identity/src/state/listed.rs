@@ -6,7 +6,7 @@ use deed_record::Account;
 
 use crate::{
     joins::{Declarations, Joined},
-    state::{AccountEntry, CredentialFacts, CredentialKey, GrantFacts, SourceFacts, State},
+    state::{AccountEntry, CredentialFacts, CredentialKey, GrantFacts, SourceFacts, State, TriedFacts},
 };
 
 impl State {
@@ -64,6 +64,21 @@ impl State {
         let mut sources: Vec<SourceFacts> = all.filter(|source| source.tenant == tenant).collect();
         sources.sort_by(|one, other| one.system.cmp(&other.system));
         sources
+    }
+
+    /// What was tried in vain, the oldest first.
+    pub fn tried<'s>(&'s self, tenant: &'s str) -> impl Iterator<Item = TriedFacts> + 's {
+        let all = self.tried.iter().filter(move |(_, entry)| self.strings.word(entry.tenant) == tenant);
+        all.map(|(_, entry)| TriedFacts {
+            tenant: self.strings.word(entry.tenant).to_owned(),
+            account: entry.account,
+            what: entry.what.to_string(),
+            resource: Some(entry.resource.to_string()).filter(|resource| !resource.is_empty()),
+            denied: entry.denied.into(),
+            failed: entry.failed.into(),
+            first: (entry.first.0, entry.first.1),
+            last: (entry.last.0, entry.last.1),
+        })
     }
 
     /// Every tenant, by name.

@@ -5,7 +5,7 @@ use crate::strings::Sym;
 use super::{
     State,
     entry::{AccountEntry, CredentialEntry},
-    given::{GrantEntry, LinkEntry, SourceEntry},
+    given::{GrantEntry, LinkEntry, SourceEntry, TriedEntry},
 };
 
 impl State {
@@ -50,6 +50,11 @@ impl State {
                 entry.merge(&theirs);
             }
         }
+        for (key, theirs) in other.tried.iter() {
+            let theirs = TriedEntry { tenant: sym(theirs.tenant), ..theirs.clone() };
+            self.tried.add(*key, theirs, TriedEntry::merge);
+        }
+        self.tried.more |= other.tried.more;
         self.index_again();
     }
 

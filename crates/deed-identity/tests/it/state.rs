@@ -136,7 +136,7 @@ fn a_grant_is_used_by_whoever_names_it() {
 
 #[test]
 fn a_full_state_keeps_the_same_whatever_came_first() {
-    let bounds = Bounds { accounts: 16, credentials: 16, grants: 4, links: 8, sources: 2 };
+    let bounds = Bounds { accounts: 16, credentials: 16, grants: 4, links: 8, sources: 2, tried: 3 };
     let records: Vec<Value> = (0..100)
         .map(|n| logged(n, "s", uses(&format!("key-{n}"), party(&format!("bot-{n}"), "agent"))))
         .collect();
@@ -187,7 +187,7 @@ proptest! {
         at in any::<prop::sample::Index>(),
         small in any::<bool>(),
     ) {
-        let bounds = if small { Bounds { accounts: 3, credentials: 2, grants: 3, links: 3, sources: 2 } } else { Bounds::default() };
+        let bounds = if small { Bounds { accounts: 3, credentials: 2, grants: 3, links: 3, sources: 2, tried: 3 } } else { Bounds::default() };
         let all = bounded(&records, bounds);
         let mut turned = records.clone();
         turned.rotate_left(order.index(records.len()));

@@ -185,6 +185,25 @@ fn everything_is_listed_once_and_by_tenant() {
 }
 
 #[test]
+fn what_is_tried_in_vain_is_counted_by_ten_minutes() {
+    let tries = |number, status: &str| {
+        let act = json!({
+            "executor": bot(), "tool": { "server": "db", "name": "query" }, "permission": "db:read",
+            "resource": { "uri": "db:orders" }, "outcome": { "status": status },
+        });
+        logged(number, "app", act)
+    };
+    let mut refused = tries(4, "unknown");
+    refused["decision"] = json!({ "effect": "deny" });
+    let state =
+        state(&[tries(1, "denied"), tries(2, "failure"), tries(3, "success"), refused, tries(700, "denied")]);
+    let tried: Vec<_> = state.tried("acme").collect();
+    assert_eq!(tried.iter().map(|tried| (tried.denied, tried.failed)).collect::<Vec<_>>(), [(2, 1), (1, 0)]);
+    assert_eq!((&*tried[0].what, tried[0].resource.as_deref()), ("db/query", Some("db:orders")));
+    assert_eq!((tried[0].first.0, tried[0].last.0), (at("2026-11-01T10:00:01Z"), at("2026-11-01T10:00:04Z")));
+}
+
+#[test]
 fn who_was_removed_is_known() {
     let removed = json!({
         "executor": party("admin", "human"),
