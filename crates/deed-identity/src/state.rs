@@ -291,6 +291,11 @@ impl State {
         keys
     }
 
+    /// What is known of a grant.
+    pub fn grant(&self, key: GrantKey) -> Option<GrantFacts> {
+        self.grants.get(&key).map(|entry| self.grant_facts(key, entry))
+    }
+
     /// Grants to `account`, in order.
     pub fn grants_of(&self, account: Account) -> Vec<GrantFacts> {
         let mut keys = self.index.grants.get(&account).cloned().unwrap_or_default();

@@ -20,6 +20,7 @@ mod explain;
 pub mod explanation;
 mod gather;
 mod given;
+mod identities;
 mod judge;
 mod names;
 mod outcome;
@@ -42,8 +43,14 @@ pub use evidence::{Checkpoint, Declared, Evidence, ExplainError, Found, Name};
 pub use explain::explain;
 pub use explanation::Explanation;
 pub use gather::{MOST_NAMING, MOST_RECORDS};
+pub use identities::{Directory, IDENTITY_RULES, IdentityFinding, Subject, Thresholds, identity_findings};
 pub use judge::{Judged, judge};
 pub use row::{ActionRow, action_row};
 pub use rules::{RULES, Rule};
 pub use trace::{Gap, MOST_STEPS, Step, StepDecision, StepOutcome, Trace, trace};
 pub use words::{Attribution, Authority, Class, Edge, GapKind, Scope, Severity};
+
+/// Every rule: those about one action, then those about identities.
+pub fn every_rule() -> impl Iterator<Item = &'static Rule> {
+    RULES.iter().chain(IDENTITY_RULES)
+}

@@ -17,7 +17,7 @@ use deed_gateway::{DecisionPoint, InForce, Sweep, stdio::Program};
 use deed_identity::Inventory;
 use deed_ledger::{Check, Health, Ledger, LedgerError, OpenError, Receipt, Spool, SpoolError};
 use deed_policy::PolicySet;
-use deed_record::{RecordId, TraceId};
+use deed_record::{Account, RecordId, TraceId};
 use deed_review::{Checkpoint, ExplainError, Explanation, Trace};
 use serde_json::{Value, json};
 
@@ -358,17 +358,27 @@ impl Engine {
     ) -> Result<FindingList, ReviewError> {
         let tenant = query.tenant.as_deref().unwrap_or("default");
         let declared = |tenant: &str| self.inner.joins.declared_in(self.ledger(), tenant);
+        let reviewed = self.inner.findings.now(patience)?;
+        let followed = self.inner.identities.now(patience)?;
         let principal = match &query.principal {
             None => None,
             Some(key) => match self.ledger().account(tenant, key)? {
-                Some(account) => Some(declared(tenant)?.accounts_of(account).into_iter().collect()),
+                Some(account) => {
+                    let declared = declared(tenant)?;
+                    let mut accounts: HashSet<Account> = declared.accounts_of(account).into_iter().collect();
+                    // A finding about an identity is about whatever accounts are joined to it.
+                    let joined = followed.state.principal(account, &declared);
+                    accounts.extend(joined.members.first().map(|member| member.account));
+                    Some(accounts)
+                }
                 // A tenant that never recorded anything has nobody.
                 None => Some(HashSet::new()),
             },
         };
-        let reviewed = self.inner.findings.now(patience)?;
+        let about = self.inner.findings.about_identities(&followed)?;
         let evidence = self.evidence(query.tenant.as_deref());
-        Ok(findings::list(&evidence, &reviewed, query, principal.as_ref(), &declared)?)
+        let state = &followed.state;
+        Ok(findings::list(&evidence, &reviewed, state, &about, query, principal.as_ref(), &declared)?)
     }
 
     /// The public keys: `origin` and `vkeys` (C2SP signed-note) of the log, and `jwks` (RFC 7517) of the log and of

@@ -1,10 +1,12 @@
 //! Findings about every action, kept up with the log as it grows, off the path of whoever appends.
 //!
 //! One thread follows the log, behind the one that folds identities: each record is screened, and what may deserve a
-//! look is judged (`deed_review::review`). While nobody asks it works a fifth of its time at most; whoever asks has it
+//! look is judged (`deed_review::review`). What deserves a look about identities is found when somebody asks
+//! (`identities`). While nobody asks it works a fifth of its time at most; whoever asks has it
 //! go on without a pause, and waits. What was found is kept in the store now and then, and thrown away where the
 //! inventory says something else than when it was found.
 
+mod identities;
 mod list;
 mod snapshot;
 #[cfg(feature = "sql")]
@@ -22,7 +24,7 @@ use deed_identity::Coverage;
 use deed_ledger::{Check, Key, Ledger, LedgerError, PACK_LEAVES};
 use deed_record::{Account, Skeleton};
 use deed_review::{
-    Declared, ExplainError,
+    Declared, ExplainError, IdentityFinding,
     review::{Affected, Known, Look, Review, work},
 };
 use deed_seal::hash::Hash;
@@ -66,6 +68,8 @@ struct Kept {
     joins: Arc<Joins>,
     identities: Arc<Identities>,
     reviewed: RwLock<Reviewed>,
+    /// What was found about identities, the last time that somebody asked.
+    found: Mutex<Option<identities::Found>>,
     /// Held by whoever reviews.
     working: Mutex<Working>,
     desk: Desk,
@@ -120,6 +124,7 @@ impl Findings {
             joins,
             identities,
             reviewed: RwLock::default(),
+            found: Mutex::default(),
             working: Mutex::default(),
             desk: Desk::default(),
         });
@@ -145,6 +150,23 @@ impl Findings {
             Late::Behind(at) => ReviewError::Behind { at, of: wanted },
             Late::Failed(why) => ReviewError::Failed(why),
         })
+    }
+
+    /// What deserves a look about the identities in `followed`, each with its tenant.
+    ///
+    /// # Errors
+    /// A tenant's key cannot be read.
+    pub(crate) fn about_identities(
+        &self,
+        followed: &Followed,
+    ) -> Result<Arc<Vec<(String, IdentityFinding)>>, LedgerError> {
+        let kept = &self.kept;
+        let mut found = lock(&kept.found);
+        if let Some(found) = found.as_ref().filter(|found| found.is_good(&kept.joins, followed)) {
+            return Ok(found.findings.clone());
+        }
+        let fresh = identities::Found::look(&kept.ledger, &kept.joins, followed)?;
+        Ok(found.insert(fresh).findings.clone())
     }
 
     /// Reviews everything from the first leaf on, and compares (INVARIANT D5).

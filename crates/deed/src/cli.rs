@@ -202,8 +202,9 @@ Examples:
     /// List what deserves a look
     #[command(
         help_template = PAGE,
-        before_help = "Each finding says by which rule, about which action, why, and which controls it bears on. Findings follow \
-            from the records alone, whatever their order: history that is imported late changes them.",
+        before_help = "Each finding says by which rule, about which action or identity, why, and which controls it bears on. \
+            Findings follow from the records, the inventory and the time, whatever the order of records: history \
+            that is imported late changes them.",
         after_help = "\
 Examples:
   deed findings --severity high --since 24h
@@ -622,7 +623,7 @@ pub(crate) struct Blast {
 #[derive(Debug, Args)]
 pub(crate) struct Findings {
     /// By this rule
-    #[arg(long, value_name = "RULE", value_parser = clap::builder::PossibleValuesParser::new(deed_review::RULES.iter().map(|rule| rule.name)))]
+    #[arg(long, value_name = "RULE", value_parser = clap::builder::PossibleValuesParser::new(deed_review::every_rule().map(|rule| rule.name)))]
     pub(crate) rule: Option<String>,
     /// At least as grave
     #[arg(long, value_name = "SEVERITY", value_parser = values::word(Severity::ALL, Severity::as_str))]
@@ -633,7 +634,7 @@ pub(crate) struct Findings {
     /// About actions before this time
     #[arg(long, value_name = "TIME", value_parser = values::moment)]
     pub(crate) until: Option<Timestamp>,
-    /// About actions that they asked for or did
+    /// About them, or actions that they asked for or did
     #[arg(long, value_name = "KEY")]
     pub(crate) principal: Option<String>,
     /// Of this tenant; names are those of `default` unless another is named

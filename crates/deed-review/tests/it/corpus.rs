@@ -29,6 +29,9 @@ pub(crate) struct Scenario {
     pub(crate) about: String,
     #[serde(default)]
     inventory: String,
+    /// Of a rule about identities: the moment at which it is asked.
+    #[serde(default)]
+    now: Option<String>,
     #[serde(default)]
     needs: Vec<u64>,
     #[serde(default)]
@@ -102,7 +105,10 @@ impl Scenario {
         if !self.inventory.is_empty() {
             store.inventory(&self.inventory);
         }
-        store.explain(ACTION).findings.iter().any(|finding| finding.rule == self.rule)
+        match &self.now {
+            Some(now) => store.identity_findings(now).iter().any(|found| found.finding.rule == self.rule),
+            None => store.explain(ACTION).findings.iter().any(|finding| finding.rule == self.rule),
+        }
     }
 }
 

@@ -50,6 +50,11 @@ impl DeclaredIn {
         if all.is_empty() { vec![account] } else { all }
     }
 
+    /// Whether anybody is declared with who answers for them.
+    pub(crate) fn names_owners(&self) -> bool {
+        self.inventory.principals().iter().any(|principal| principal.owner.is_some())
+    }
+
     /// What is declared of a principal.
     pub(crate) fn principal(&self, at: usize) -> Option<&Principal> {
         self.inventory.principals().get(at)

@@ -57,7 +57,7 @@ pub(super) fn record(evidence: &LedgerEvidence<'_>, id: RecordId) -> Result<Opti
 }
 
 /// Every name of the credential that `facts` are about: those that the records which tell of it have.
-pub(super) fn credential_names(
+pub(crate) fn credential_names(
     evidence: &LedgerEvidence<'_>,
     tenant: &str,
     facts: &CredentialFacts,
