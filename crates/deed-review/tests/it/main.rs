@@ -6,6 +6,7 @@ mod bounds;
 mod corpus;
 mod credentials;
 mod docs;
+mod identities;
 mod json;
 mod judged;
 mod kept;
