@@ -102,7 +102,6 @@ impl Look<'_> {
         let Some(made) = made(token) else { return };
         let most = i64::from(self.thresholds.token_hours) * HOUR;
         let used = token.last_used.filter(|used| used.0.0 - made.0 > most);
-        // It is what it was made for that counts: an end that somebody only says, and not its issuer, is none.
         let valid = token.expires.map(|expires| expires.0 - made.0).filter(|valid| *valid > most);
         let (reason, shown) = match (used, valid) {
             (Some(used), _) => {

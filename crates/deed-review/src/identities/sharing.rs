@@ -21,7 +21,15 @@ impl Look<'_> {
         let used = credential.holders.iter().filter(|held| held.role == Role::Used && held.rank > Rank::Told);
         let mut by: BTreeMap<Account, RecordId> = BTreeMap::new();
         let used: Vec<(Account, RecordId)> = used.map(|held| (held.account, held.record)).collect();
-        for (account, record) in used {
+        // Who acted through another, as one chain of one act says, shared nothing with them.
+        let apart = used.iter().enumerate().filter(|(at, (account, _))| {
+            let links = self.state.links_of(*account);
+            !used[..*at]
+                .iter()
+                .any(|(other, _)| links.iter().any(|link| link.from == *other || link.to == *other))
+        });
+        let apart: Vec<(Account, RecordId)> = apart.map(|(_, used)| *used).collect();
+        for (account, record) in apart {
             by.entry(self.who(account).head).or_insert(record);
         }
         let Some(last) = credential.last_used else { return };

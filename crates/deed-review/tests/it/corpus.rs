@@ -94,6 +94,11 @@ impl Scenario {
             .collect()
     }
 
+    /// Whether the story is about an identity, rather than about one action.
+    pub(crate) fn is_of_identity(&self) -> bool {
+        self.now.is_some()
+    }
+
     /// The records of the story, in full, and what the inventory says.
     pub(crate) fn told(&self) -> (Vec<Value>, &str) {
         (self.records.iter().map(|short| expand(short).1).collect(), &self.inventory)

@@ -44,7 +44,8 @@ fn a_privilege_is_known_by_its_name() {
 #[test]
 fn a_finding_names_whom_and_what_it_is_about() {
     let human = json!({ "key": "okta:ann", "type": "human" });
-    let found = Store::of(&[grant(1, "admin", &[], bot()), grant(2, "admin", &[], human)]).identity_findings(NOW);
+    let found =
+        Store::of(&[grant(1, "admin", &[], bot()), grant(2, "admin", &[], human)]).identity_findings(NOW);
     let standing = of(&found, "standing-privilege");
     let told: Vec<_> = standing
         .iter()
@@ -66,9 +67,16 @@ fn a_finding_names_whom_and_what_it_is_about() {
 fn who_shares_a_credential_is_named() {
     let used = |n: u64, key: &str| {
         let who = json!({ "key": key, "type": "agent" });
-        record(n, Kind::Observation, "10:00", "app:1", json!({ "executor": who, "credential": { "id": "k1" } }))
+        record(
+            n,
+            Kind::Observation,
+            "10:00",
+            "app:1",
+            json!({ "executor": who, "credential": { "id": "k1" } }),
+        )
     };
-    let found = Store::of(&[used(1, "app:bot"), used(2, "app:other"), used(3, "app:bot")]).identity_findings(NOW);
+    let found =
+        Store::of(&[used(1, "app:bot"), used(2, "app:other"), used(3, "app:bot")]).identity_findings(NOW);
     let [shared] = &of(&found, "shared-account")[..] else { panic!("{found:#?}") };
     let mut both = vec![account("app:bot"), account("app:other")];
     both.sort_unstable();

@@ -187,9 +187,12 @@ fn an_identity_is_looked_at_over_time() {
     assert_eq!(findings(&home, &["--principal", "aws:user/other"]).len(), 1);
     assert_eq!(findings(&home, &["--since", "2026-06-01"]).len(), 2);
     let text = home.run(["findings"]).good().out;
-    for said in ["about   AKIAEXAMPLE", "aws:user/etl, aws:user/other", "record  ", "principal aws:user/"] {
+    for said in ["about   AKIAEXAMPLE", "by      aws:user/", "record  ", "principal aws:user/"] {
         assert!(text.contains(said), "{said}: {text}");
     }
+    let rows = home.run(["sql", "SELECT rule FROM findings ORDER BY rule", "--json"]).good().json_lines();
+    let rules: Vec<&str> = rows.iter().filter_map(|row| row["rule"].as_str()).collect();
+    assert_eq!(rules, ["long-lived-static-key", "shared-account", "standing-privilege"]);
     // Taken away, it is over.
     append(&home, &[revoked(5, "11:00:00")]);
     assert!(findings(&home, &["--rule", "long-lived-static-key"]).is_empty());
