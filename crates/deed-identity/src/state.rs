@@ -36,7 +36,7 @@ use keys::{SourceKey, TriedKey};
 pub struct Bounds {
     /// Accounts; about 400 bytes each.
     pub accounts: usize,
-    /// Names of credentials; about 700 bytes each.
+    /// Names of credentials; about 900 bytes each.
     pub credentials: usize,
     /// Grants; about 250 bytes each.
     pub grants: usize,
