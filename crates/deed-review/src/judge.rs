@@ -2,15 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use deed_record::{Account, RecordId, Timestamp};
+use deed_record::{Account, PrincipalType, RecordId, Timestamp};
 
 use crate::{
     Evidence, ExplainError,
     case::Shelf,
     explanation::{Finding, Verdict},
     gather::{MOST_RECORDS, gather},
+    report::Attributed,
     rules::findings,
     verdict::Links,
+    who::Somebody,
+    words::Edge,
 };
 
 /// What an action was judged to be.
@@ -28,6 +31,8 @@ pub struct Judged {
     pub initiator: Option<Account>,
     /// Who acted.
     pub executor: Option<Account>,
+    /// Which links of it are known.
+    pub attributed: Attributed,
     /// By what right.
     pub verdict: Verdict,
     /// What deserves a look.
@@ -57,7 +62,18 @@ pub fn judge<E: Evidence>(evidence: &E, id: RecordId) -> Result<Option<Judged>, 
         tenant: head.tenant.to_string(),
         initiator: links.people.initiator.account(),
         executor: links.people.executor.account(),
+        attributed: Attributed {
+            requester: is_known(&links.people.initiator),
+            actor: is_known(&links.people.executor),
+            credential: links.lineage.edge != Edge::Missing,
+        },
         verdict: links.verdict(),
         findings: findings(&links),
     }))
+}
+
+/// Whether it is known who it was, and what they are.
+fn is_known(somebody: &Somebody<'_>) -> bool {
+    let typed = somebody.party.is_some_and(|party| party.kind != PrincipalType::Unknown);
+    somebody.edge != Edge::Missing && typed
 }

@@ -25,6 +25,7 @@ mod names;
 mod outcome;
 mod parts;
 pub mod render;
+pub mod report;
 pub mod review;
 mod row;
 mod rules;

@@ -10,7 +10,7 @@ mod page;
 mod phrases;
 mod rights;
 mod rows;
-mod text;
+pub(crate) mod text;
 mod trace;
 
 pub use explain::explain;

@@ -2,6 +2,8 @@
 
 mod gateway;
 mod rebuild;
+#[cfg(feature = "sql")]
+mod reports;
 mod spool;
 
 use std::{

@@ -32,6 +32,10 @@ use crate::{
 pub use blast::{Blast, BlastRow, Bypass};
 pub(crate) use blast::{BlastQuery, blast};
 pub(crate) use declared::DeclaredIn;
+#[cfg(feature = "sql")]
+pub(crate) use names::{Names, credential_names, shown_name};
+#[cfg(feature = "sql")]
+pub(crate) use principal::GrantRow;
 pub use principal::PrincipalAnswer;
 pub(crate) use principal::principal;
 pub(crate) use snapshot::last_leaf;

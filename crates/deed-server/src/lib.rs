@@ -29,6 +29,8 @@ mod mcp;
 mod metrics;
 mod otlp;
 mod problem;
+#[cfg(feature = "sql")]
+mod reports;
 mod routes;
 mod serve;
 pub mod settings;

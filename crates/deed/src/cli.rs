@@ -213,6 +213,21 @@ Examples:
     )]
     Findings(Findings),
 
+    /// Make a report: visibility, third parties, agents, controls
+    #[command(
+        help_template = PAGE,
+        before_help = "Answers a question about everything that is on record, for whoever has to judge or to prove it. \
+            A report says what it was made from and what it does not know; its parts add up. HTML is one file that needs \
+            nothing from elsewhere, to be kept, printed or handed on.",
+        after_help = "\
+Examples:
+  deed report visibility
+  deed report agents --since 30d --format html -o agents.html
+  deed report controls --change 2026-11-01T10:00:00Z    # before and after a change
+  deed report third-party --json | jq '.parties[] | select(.outside > 0)'"
+    )]
+    Report(Report),
+
     /// Ask in SQL, read-only
     #[command(
         help_template = PAGE,
@@ -645,6 +660,38 @@ pub(crate) struct Findings {
     /// Show every rule instead, what it means and what to do
     #[arg(long)]
     pub(crate) rules: bool,
+}
+
+/// How a report is written.
+const REPORT_FORMATS: [&str; 3] = ["text", "json", "html"];
+
+/// Options of `deed report`.
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// Which report
+    #[arg(value_name = "NAME", value_parser = values::word(deed_review::report::ReportName::ALL, deed_review::report::ReportName::as_str))]
+    pub(crate) name: String,
+    /// How to write it
+    #[arg(long, value_name = "FORMAT", value_parser = REPORT_FORMATS, default_value = "text", conflicts_with = "json")]
+    pub(crate) format: String,
+    /// Of what happened at or after this time: RFC 3339, a date, or `90m`, `24h`, `7d` ago
+    #[arg(long, value_name = "TIME", value_parser = values::moment)]
+    pub(crate) since: Option<Timestamp>,
+    /// Of what happened before this time
+    #[arg(long, value_name = "TIME", value_parser = values::moment)]
+    pub(crate) until: Option<Timestamp>,
+    /// Of this tenant; of all, unless one is named
+    #[arg(long, value_name = "TENANT")]
+    pub(crate) tenant: Option<String>,
+    /// Compare controls before and after this time
+    #[arg(long, value_name = "TIME", value_parser = values::moment)]
+    pub(crate) change: Option<Timestamp>,
+    /// At most so many rows
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=200_000))]
+    pub(crate) limit: u32,
+    /// Write it to this file
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// How rows are printed.

@@ -16,6 +16,7 @@ pub(crate) mod policy;
 pub(crate) mod principal;
 pub(crate) mod rebuild;
 pub(crate) mod records;
+pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod serve;

@@ -98,6 +98,7 @@ async fn dispatch(global: &Global, command: Command, output: Output, stop: &Stop
         Command::Trace(trace) => commands::trace::run(global, trace, output).await,
         Command::Principal(asked) => commands::principal::run(global, asked, output).await,
         Command::Findings(asked) => commands::findings::run(global, asked, output).await,
+        Command::Report(asked) => commands::report::run(global, asked, output).await,
         Command::Blast(asked) => commands::blast::run(global, asked, output).await,
         Command::Sql(sql) => commands::sql::run(global, sql, output).await,
         Command::Verify(verify) => commands::verify::run(global, verify, output).await,

@@ -11,6 +11,7 @@ mod judged;
 mod kept;
 mod order;
 mod outcomes;
+mod reports;
 mod scope;
 mod store;
 mod story;

@@ -18,6 +18,7 @@ mod lost;
 mod mcp;
 mod places;
 mod processes;
+mod reports;
 mod run;
 mod run_identity;
 mod serve;
