@@ -159,7 +159,7 @@ fn evidence_list(case: &Case<'_>, used: &[&Rec<'_>], at: &Checkpoint) -> Evidenc
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a `String` cannot fail.

@@ -22,6 +22,7 @@ mod gather;
 mod given;
 mod judge;
 mod names;
+pub mod ocsf;
 mod outcome;
 mod parts;
 pub mod render;

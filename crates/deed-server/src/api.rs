@@ -2,12 +2,14 @@
 
 pub(crate) mod actions;
 pub(crate) mod authzen;
+pub(crate) mod chunks;
 pub(crate) mod decisions;
 pub(crate) mod findings;
 pub(crate) mod health;
 pub(crate) mod identity;
 pub(crate) mod log;
 pub(crate) mod oauth;
+pub(crate) mod ocsf;
 pub(crate) mod rebuild;
 pub(crate) mod records;
 #[cfg(feature = "sql")]

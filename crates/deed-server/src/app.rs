@@ -7,7 +7,7 @@ use std::{
 
 use deed_ledger::{AppendError, Ledger, Pending, Receipt};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::{JoinError, spawn_blocking},
     time::timeout,
 };
@@ -42,6 +42,8 @@ pub(crate) struct App {
     pub(crate) webhook: Option<Arc<Webhook>>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
+    /// Becomes true when the server stops: answers that go on end then.
+    pub(crate) stopping: watch::Receiver<bool>,
     /// Requests that are being parsed and sealed: more at a time than cores only costs memory.
     sealing: Arc<Semaphore>,
     /// Small requests for which keys have to be made first: they wait for the disk, and share one sync.
@@ -51,7 +53,13 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(engine: Engine, gate: Gate, gateway: Gateway, webhook: Option<Arc<Webhook>>) -> Self {
+    pub(crate) fn new(
+        engine: Engine,
+        gate: Gate,
+        gateway: Gateway,
+        webhook: Option<Arc<Webhook>>,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let limits = engine.settings().limits;
         App {
@@ -60,6 +68,7 @@ impl App {
             webhook,
             limits,
             metrics: Metrics::default(),
+            stopping,
             sealing: Arc::new(Semaphore::new(cores * 2)),
             waiting: Arc::new(Semaphore::new(MOST_WAITING)),
             asking: Arc::new(Semaphore::new(cores * 4)),

@@ -292,11 +292,15 @@ impl Engine {
     /// # Errors
     /// The store cannot be read, or the record belongs to no action.
     pub fn explain(&self, id: RecordId, tenant: Option<&str>) -> Result<Option<Explanation>, AskError> {
-        let at = self.ledger().checkpoint().map_or_else(Checkpoint::default, |signed| Checkpoint {
+        deed_review::explain(&self.evidence(tenant), id, &self.checkpoint())
+    }
+
+    /// The newest signed checkpoint.
+    pub(crate) fn checkpoint(&self) -> Checkpoint {
+        self.ledger().checkpoint().map_or_else(Checkpoint::default, |signed| Checkpoint {
             size: signed.size,
             time: Some(signed.time),
-        });
-        deed_review::explain(&self.evidence(tenant), id, &at)
+        })
     }
 
     /// Every step of a trace; `None` where no record carries it.

@@ -27,6 +27,7 @@ mod joins;
 mod keys;
 mod mcp;
 mod metrics;
+mod ocsf;
 mod otlp;
 mod problem;
 mod routes;

@@ -13,8 +13,8 @@ use axum::{
 
 use crate::{
     api::{
-        self, actions, authzen, decisions, findings, health, identity, log, oauth, rebuild, records, sql,
-        webhook, workloads,
+        self, actions, authzen, decisions, findings, health, identity, log, oauth, ocsf, rebuild, records,
+        sql, webhook, workloads,
     },
     app::App,
     mcp, otlp,
@@ -48,6 +48,7 @@ pub(crate) fn api() -> Vec<Route> {
         gets("/v1/principals/{key}", identity::principal),
         gets("/v1/blast/{credential}", identity::blast),
         gets("/v1/findings", findings::list),
+        gets("/v1/ocsf", ocsf::events),
         posts("/v1/sql", sql::query),
         posts("/v1/rebuild", rebuild::rebuild),
         posts("/access/v1/evaluation", authzen::evaluation),

@@ -167,8 +167,8 @@ pub async fn serve(engine: Engine, options: ServeOptions) -> Result<Server, Serv
 
     let gateway = Gateway::new(&engine).map_err(ServeError::Gateway)?;
     let webhook = approvals(&engine).map_err(ServeError::Approvals)?;
-    let app = Arc::new(App::new(engine.clone(), gate, gateway, webhook));
     let (stop, stopping) = watch::channel(false);
+    let app = Arc::new(App::new(engine.clone(), gate, gateway, webhook, stopping.clone()));
     let (alive, drained) = mpsc::channel(1);
     let hub = Hub { app: app.clone(), room: Arc::new(Semaphore::new(MOST_CONNECTIONS)), stopping, alive };
     let mut addresses = Addresses::default();

@@ -415,15 +415,20 @@ Exit code 0 if all is well, 1 if something needs attention."
     )]
     Doctor,
 
-    /// Write the log out for others to verify
+    /// Write actions and findings out for a SIEM, or the log for others to verify
     #[command(
         help_template = PAGE,
-        before_help = "Writes a static log (C2SP tlog-tiles): `checkpoint` and `tile/`. It can be served by any web server \
+        before_help = "With --format ocsf writes OCSF 1.8 events, one a line, oldest first: each action, each change of \
+            authority and each finding, of the actions named or of a selection. People and machines are accounts \
+            as sealed, unless --names is given. OCSF is the only format so far.\n\n\
+            With --tiles writes a static log (C2SP tlog-tiles): `checkpoint` and `tile/`. It can be served by any web server \
             and verified by any tlog client, or by `deed verify` and `deed-verify`. Writing into the same folder \
             again brings it up to date; the checkpoint is replaced last, so that the folder is whole at any \
             moment. Payloads are not part of it.",
         after_help = "\
 Examples:
+  deed export --format ocsf --since 24h -o events.ndjson
+  deed export --format ocsf --findings --follow
   deed export --tiles public/log
   deed verify public/log"
     )]
@@ -904,9 +909,56 @@ pub(crate) struct Verify {
 /// Options of `deed export`.
 #[derive(Debug, Args)]
 pub(crate) struct Export {
-    /// Folder to write the log into
-    #[arg(long, value_name = "DIR")]
-    pub(crate) tiles: PathBuf,
+    /// Ids of records whose actions are wanted
+    #[arg(value_name = "ID", value_parser = values::record_id)]
+    pub(crate) ids: Vec<RecordId>,
+    /// Write events of this format: `ocsf`
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        hide_possible_values = true,
+        required_unless_present = "tiles"
+    )]
+    pub(crate) format: Option<ExportFormat>,
+    /// Write to this file [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Part of this trace
+    #[arg(long, value_name = "TRACE_ID", value_parser = values::trace_id)]
+    pub(crate) trace: Option<TraceId>,
+    /// They had a part in it, whichever
+    #[arg(long, value_name = "KEY")]
+    pub(crate) principal: Option<String>,
+    /// At or after this time: RFC 3339, a date, or `90m`, `24h`, `7d` ago
+    #[arg(long, value_name = "TIME", value_parser = values::moment)]
+    pub(crate) since: Option<Timestamp>,
+    /// Before this time
+    #[arg(long, value_name = "TIME", value_parser = values::moment)]
+    pub(crate) until: Option<Timestamp>,
+    /// Of this tenant; names are those of `default` unless another is named
+    #[arg(long, value_name = "TENANT")]
+    pub(crate) tenant: Option<String>,
+    /// Findings alone
+    #[arg(long)]
+    pub(crate) findings: bool,
+    /// With what people and machines are called
+    #[arg(long)]
+    pub(crate) names: bool,
+    /// Go on with what is recorded from now on
+    #[arg(long, conflicts_with = "ids")]
+    pub(crate) follow: bool,
+    /// Write the log into this folder instead
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["ids", "format", "output", "trace", "principal", "since",
+        "until", "tenant", "findings", "names", "follow"])]
+    pub(crate) tiles: Option<PathBuf>,
+}
+
+/// What `deed export` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// Events of the Open Cybersecurity Schema Framework.
+    Ocsf,
 }
 
 /// Options of `deed completions`.

@@ -9,6 +9,7 @@ mod docs;
 mod json;
 mod judged;
 mod kept;
+mod ocsf;
 mod order;
 mod outcomes;
 mod scope;
