@@ -19,7 +19,7 @@ use crate::{
     metrics::Metrics,
     problem::{Kind, Problem},
     settings::Limits,
-    webhook::Webhook,
+    webhook::{Delivery, Webhook},
 };
 
 /// Request bodies that are being received take no more memory than this together, in bytes, unless one
@@ -40,6 +40,8 @@ pub(crate) struct App {
     pub(crate) gateway: Gateway,
     /// By which people elsewhere answer what waits, where there is one.
     pub(crate) webhook: Option<Arc<Webhook>>,
+    /// How sending findings goes, where they are sent.
+    pub(crate) delivery: Option<Delivery>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
     /// Becomes true when the server stops: answers that go on end then.
@@ -58,6 +60,7 @@ impl App {
         gate: Gate,
         gateway: Gateway,
         webhook: Option<Arc<Webhook>>,
+        delivery: Option<Delivery>,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
@@ -66,6 +69,7 @@ impl App {
             gate,
             gateway,
             webhook,
+            delivery,
             limits,
             metrics: Metrics::default(),
             stopping,

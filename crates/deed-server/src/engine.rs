@@ -18,7 +18,7 @@ use deed_identity::Inventory;
 use deed_ledger::{Check, Health, Ledger, LedgerError, OpenError, Receipt, Spool, SpoolError};
 use deed_policy::PolicySet;
 use deed_record::{RecordId, TraceId};
-use deed_review::{Checkpoint, ExplainError, Explanation, Trace};
+use deed_review::{Checkpoint, ExplainError, Explanation, Trace, review::Flagged};
 use serde_json::{Value, json};
 
 pub use rebuild::{RebuildError, Rebuilt};
@@ -373,6 +373,20 @@ impl Engine {
         let reviewed = self.inner.findings.now(patience)?;
         let evidence = self.evidence(query.tenant.as_deref());
         Ok(findings::list(&evidence, &reviewed, query, principal.as_ref(), &declared)?)
+    }
+
+    /// Every action with findings, once everything is reviewed.
+    ///
+    /// # Errors
+    /// It is not reviewed within `patience`.
+    pub(crate) fn flagged(&self, patience: Duration) -> Result<Vec<(RecordId, Flagged)>, ReviewError> {
+        let reviewed = self.inner.findings.now(patience)?;
+        Ok(reviewed.review.flagged().map(|(id, flagged)| (id, flagged.clone())).collect())
+    }
+
+    /// The actions of which something was found since this was asked last; all that have findings at first.
+    pub(crate) fn newly_flagged(&self) -> Vec<(RecordId, Flagged)> {
+        self.inner.findings.news()
     }
 
     /// The public keys: `origin` and `vkeys` (C2SP signed-note) of the log, and `jwks` (RFC 7517) of the log and of

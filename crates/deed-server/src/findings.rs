@@ -5,10 +5,12 @@
 //! go on without a pause, and waits. What was found is kept in the store now and then, and thrown away where the
 //! inventory says something else than when it was found.
 
+mod fresh;
 mod list;
 mod snapshot;
 #[cfg(feature = "sql")]
 mod table;
+mod told;
 
 use std::{
     io,
@@ -20,10 +22,10 @@ use std::{
 
 use deed_identity::Coverage;
 use deed_ledger::{Check, Key, Ledger, LedgerError, PACK_LEAVES};
-use deed_record::{Account, Skeleton};
+use deed_record::{Account, RecordId, Skeleton};
 use deed_review::{
     Declared, ExplainError,
-    review::{Affected, Known, Look, Review, work},
+    review::{Affected, Done, Flagged, Known, Look, Review, work},
 };
 use deed_seal::hash::Hash;
 
@@ -38,6 +40,9 @@ pub use list::{FindingList, FindingRow};
 pub(crate) use list::{FindingQuery, list};
 #[cfg(feature = "sql")]
 pub(crate) use table::Table;
+pub(crate) use told::Told;
+
+use fresh::{Fresh, News};
 
 /// Leaves that are screened while answers wait.
 const BATCH: u64 = 1024;
@@ -66,6 +71,8 @@ struct Kept {
     joins: Arc<Joins>,
     identities: Arc<Identities>,
     reviewed: RwLock<Reviewed>,
+    /// What was found since somebody looked.
+    fresh: Mutex<Fresh>,
     /// Held by whoever reviews.
     working: Mutex<Working>,
     desk: Desk,
@@ -120,6 +127,7 @@ impl Findings {
             joins,
             identities,
             reviewed: RwLock::default(),
+            fresh: Mutex::default(),
             working: Mutex::default(),
             desk: Desk::default(),
         });
@@ -145,6 +153,19 @@ impl Findings {
             Late::Behind(at) => ReviewError::Behind { at, of: wanted },
             Late::Failed(why) => ReviewError::Failed(why),
         })
+    }
+
+    /// The actions of which something was found since this was asked last; all that have findings at first.
+    pub(crate) fn news(&self) -> Vec<(RecordId, Flagged)> {
+        let news = lock(&self.kept.fresh).take();
+        let reviewed = self.kept.read();
+        let clone = |(id, flagged): (RecordId, &Flagged)| (id, flagged.clone());
+        match news {
+            News::All => reviewed.review.flagged().map(clone).collect(),
+            News::Of(actions) => {
+                actions.into_iter().filter_map(|id| Some(clone((id, reviewed.review.of(id)?)))).collect()
+            }
+        }
     }
 
     /// Reviews everything from the first leaf on, and compares (INVARIANT D5).
@@ -294,7 +315,15 @@ impl Kept {
         while !self.desk.is_stopping() {
             let Some(look) = self.write().review.take() else { return Ok(()) };
             match work(&evidence, &look) {
-                Ok(done) => self.write().review.put(done),
+                Ok(done) => {
+                    let found = match &done {
+                        Done::Judged(_, Some(judged)) if !judged.findings.is_empty() => Some(judged.action),
+                        _ => None,
+                    };
+                    self.write().review.put(done);
+                    // Behind what is found, so that whoever hears of it finds it.
+                    found.into_iter().for_each(|id| lock(&self.fresh).note(id));
+                }
                 Err(error) => {
                     self.write().review.again(look);
                     return Err(error.into());

@@ -10,6 +10,7 @@ mod examples;
 mod export;
 mod find;
 mod findings;
+mod findings_webhook;
 mod follow;
 mod help;
 mod identity;
