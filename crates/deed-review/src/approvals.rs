@@ -80,7 +80,7 @@ pub(crate) fn answers<'c>(
         .collect();
     // What an intent announces happens at some time before its outcome; what was observed, at its time.
     let head = &case.head().is;
-    let done = if head.kind == Kind::Intent { ended.time().unwrap_or(Timestamp(i64::MAX)) } else { moment };
+    let done = if head.kind == Kind::Intent { ended.time.unwrap_or(Timestamp(i64::MAX)) } else { moment };
     // Deed held it back until a human answered.
     let held = head.basis == Basis::Enforced
         && head.decision.as_ref().is_some_and(|decision| decision.effect == Ruling::StepUp);

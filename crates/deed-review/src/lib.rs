@@ -34,6 +34,7 @@ mod trace;
 mod verdict;
 mod view;
 mod warrant;
+mod weigh;
 mod who;
 mod words;
 

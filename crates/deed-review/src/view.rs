@@ -7,11 +7,11 @@ use deed_record::{Basis, Change, RecordId, Status, Text};
 use crate::{
     approvals::{Answered, Worth},
     authority::Asked,
-    case::{Case, Rec},
+    case::{Case, Rec, Standing, Tie},
     decided::asked_by,
     explanation::{
-        Action, Again, Approval, Artifact, Credential, Decision, Ending, Executor, Hop, Initiator, Later,
-        LifecycleEvent, Outcome, Request, Resource, Source, Tool,
+        Action, Again, Approval, Artifact, Counterpart, Credential, Decision, Ending, Executor, Hop,
+        Initiator, Later, LifecycleEvent, Outcome, Request, Resource, Source, Tool,
     },
     names::Names,
     verdict::Links,
@@ -293,6 +293,34 @@ pub(crate) fn outcome(links: &Links<'_>) -> Outcome {
         edge: ended.edge,
         how: ended.how.clone(),
         records: ids(agreeing),
+    }
+}
+
+pub(crate) fn counterpart(other: &crate::case::Counterpart) -> Counterpart {
+    let tie = match other.tie {
+        Tie::Span => "it is a part of the call's own span",
+        Tie::TokenAndName => {
+            "it shows the token that Deed showed, or what was made with it, for the same call"
+        }
+        Tie::Token => "it shows the token that Deed showed, or what was made with it",
+        Tie::Alike => "the same credential, operation and resource, within minutes",
+    };
+    let (joined, edge, how) = match other.standing {
+        Standing::Joined => (true, Edge::Corroborated, tie.to_owned()),
+        Standing::Likely => (false, Edge::Inferred, tie.to_owned()),
+        Standing::Ambiguous(fit) => {
+            (false, Edge::Missing, format!("ambiguous: {fit} records fit equally well ({tie})"))
+        }
+    };
+    Counterpart {
+        record: other.record,
+        kind: other.kind,
+        time: other.time,
+        system: other.system.clone(),
+        status: other.status,
+        joined,
+        edge,
+        how,
     }
 }
 

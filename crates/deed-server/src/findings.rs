@@ -349,7 +349,7 @@ impl Affected for LedgerEvidence<'_> {
             })
         };
         match look {
-            Look::Action(id) => each(&Key::Id(*id)),
+            Look::Action(id) | Look::Beside(id) => each(&Key::Id(*id)),
             Look::Credential { tenant, name } => each(&Key::Credential { tenant, name }),
             Look::Trace(trace) => each(&Key::Trace(*trace)),
             Look::Relying(id) => {

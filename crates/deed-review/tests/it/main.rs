@@ -4,6 +4,7 @@ mod approvals;
 mod attribution;
 mod bounds;
 mod corpus;
+mod counterparts;
 mod credentials;
 mod docs;
 mod json;

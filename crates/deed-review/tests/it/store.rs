@@ -260,7 +260,7 @@ impl Affected for Store {
     fn every(&self, look: &Look, visit: &mut dyn FnMut(&Skeleton<'_>)) -> Result<(), Infallible> {
         let some = |at: Option<&Vec<usize>>| at.cloned().unwrap_or_default();
         let found = match look {
-            Look::Action(id) => self.ids.get(id).copied().into_iter().collect(),
+            Look::Action(id) | Look::Beside(id) => self.ids.get(id).copied().into_iter().collect(),
             Look::Credential { tenant, name } => some(self.credentials.get(&(tenant.clone(), name.clone()))),
             Look::Relying(id) => {
                 some(self.refs.get(id)).into_iter().chain(self.ids.get(id).copied()).collect()
