@@ -186,8 +186,10 @@ impl<'c> Target<'c> {
         let of_head = head.approvals.as_ref().filter(|_| head.basis == Basis::Enforced);
         Target {
             family: &case.family,
-            request: match of_grant {
-                Some(grant) => grant.request,
+            request: match grant {
+                // A token may stand beside a request, and answers none.
+                Some(grant) if !grant.is_token() => grant.claim.rec.is.request,
+                Some(grant) => grant.claim.rec.is.request.or(request.map(|request| request.id)),
                 None => request.map(|request| request.id),
             },
             grant: of_grant.map(|grant| grant.id),

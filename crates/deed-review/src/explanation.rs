@@ -155,7 +155,24 @@ pub struct Executor {
     pub owner: Option<String>,
     /// The human who answers for it; comes from the inventory.
     pub sponsor: Option<String>,
+    /// Whom the credential was issued to, where that is another account: what another system calls the same somebody,
+    /// as far as this action shows. It bears on no verdict.
+    #[serde(default)]
+    pub also: Vec<Also>,
     /// How well that is known.
+    pub edge: Edge,
+    /// How it is known.
+    pub how: String,
+    /// By which records.
+    pub records: Vec<RecordId>,
+}
+
+/// Another account of somebody, as a credential shows.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Also {
+    /// Who.
+    pub principal: Who,
+    /// `inferred`; `proven` where Deed itself issued the credential and let it act.
     pub edge: Edge,
     /// How it is known.
     pub how: String,

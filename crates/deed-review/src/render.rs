@@ -6,6 +6,7 @@
 //! one who reads it.
 
 mod explain;
+mod led_to;
 mod page;
 mod phrases;
 mod rights;
@@ -14,6 +15,7 @@ mod text;
 mod trace;
 
 pub use explain::explain;
+pub use led_to::led_to;
 pub use rows::rows;
 pub use trace::trace;
 

@@ -6,8 +6,10 @@ pub(crate) mod decisions;
 pub(crate) mod findings;
 pub(crate) mod health;
 pub(crate) mod identity;
+pub(crate) mod inventory;
 pub(crate) mod log;
 pub(crate) mod oauth;
+pub(crate) mod patterns;
 pub(crate) mod rebuild;
 pub(crate) mod records;
 #[cfg(feature = "sql")]

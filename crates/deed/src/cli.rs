@@ -213,6 +213,19 @@ Examples:
     )]
     Findings(Findings),
 
+    /// List what is done over and over, and what is unlike it
+    #[command(
+        help_template = PAGE,
+        before_help = "Tasks of the same principals that do the same things to the same sorts of resources are one pattern: how often, \
+            when first and last, how they ended, and the odd ones.",
+        after_help = "\
+Examples:
+  deed patterns --since 7d
+  deed patterns --principal agent:release-bot
+  deed patterns --json --limit 1000 | jq 'select(.rare or .odd_total > 0)'"
+    )]
+    Patterns(Patterns),
+
     /// Ask in SQL, read-only
     #[command(
         help_template = PAGE,
@@ -350,6 +363,19 @@ Examples:
   deed policy replay 0193a7c2-5e1f-7b43-9c1d-2f6a8e90b1c4"
     )]
     Policy(Policy),
+
+    /// Check, show and put into force who and what is declared
+    #[command(
+        help_template = PAGE,
+        before_help = "The inventory is `inventory.toml` in the data directory: principals with all their names, resources, sources. \
+            Each change is recorded before it is made.",
+        after_help = "\
+Examples:
+  deed inventory check inventory.toml
+  deed inventory show > inventory.toml
+  deed inventory put inventory.toml"
+    )]
+    Inventory(Inventory),
 
     /// Verify a store, a folder of tiles or a server's log
     #[command(
@@ -574,8 +600,11 @@ pub(crate) struct Explain {
     /// Id of any record of the action
     #[arg(value_name = "ID", value_parser = values::record_id)]
     pub(crate) id: RecordId,
+    /// Show what came of the record instead: answers, grants, credentials, actions
+    #[arg(long)]
+    pub(crate) led_to: bool,
     /// Show the records behind each line
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "led_to")]
     pub(crate) verbose: bool,
 }
 
@@ -645,6 +674,26 @@ pub(crate) struct Findings {
     /// Show every rule instead, what it means and what to do
     #[arg(long)]
     pub(crate) rules: bool,
+}
+
+/// Options of `deed patterns`.
+#[derive(Debug, Args)]
+pub(crate) struct Patterns {
+    /// Actions at or after this time: RFC 3339, a date, or `90m`, `24h`, `7d` ago
+    #[arg(long, value_name = "TIME", value_parser = values::moment)]
+    pub(crate) since: Option<Timestamp>,
+    /// Actions before this time
+    #[arg(long, value_name = "TIME", value_parser = values::moment)]
+    pub(crate) until: Option<Timestamp>,
+    /// Of tasks in which they acted or asked
+    #[arg(long, value_name = "KEY")]
+    pub(crate) principal: Option<String>,
+    /// Of this tenant; names are those of `default` unless another is named
+    #[arg(long, value_name = "TENANT")]
+    pub(crate) tenant: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
 }
 
 /// How rows are printed.
@@ -885,6 +934,43 @@ pub(crate) struct PolicyFolder {
     /// Folder with `*.cedar`
     #[arg(value_name = "DIR")]
     pub(crate) dir: PathBuf,
+}
+
+/// Options of `deed inventory`.
+#[derive(Debug, Args)]
+pub(crate) struct Inventory {
+    #[command(subcommand)]
+    pub(crate) does: InventoryCommand,
+}
+
+/// What is done with an inventory.
+#[derive(Debug, Subcommand)]
+pub(crate) enum InventoryCommand {
+    /// Validate a file
+    Check(InventoryFile),
+    /// Print what is in force
+    Show,
+    /// Put a file into force
+    Put(PutInventory),
+}
+
+/// The file of an inventory.
+#[derive(Debug, Args)]
+pub(crate) struct InventoryFile {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+/// Options of `deed inventory put`.
+#[derive(Debug, Args)]
+pub(crate) struct PutInventory {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Only over the inventory of this digest
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) over: Option<String>,
 }
 
 /// Options of `deed verify`.

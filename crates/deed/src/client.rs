@@ -114,6 +114,11 @@ impl Request {
         self
     }
 
+    /// `PUT path` with a body.
+    pub(crate) fn put(path: impl Into<String>, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Request { method: Method::PUT, ..Request::post(path, content_type, body) }
+    }
+
     /// `POST path` with a body.
     pub(crate) fn post(path: impl Into<String>, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         Request {

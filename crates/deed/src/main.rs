@@ -97,6 +97,8 @@ async fn dispatch(global: &Global, command: Command, output: Output, stop: &Stop
         Command::Explain(explain) => commands::explain::run(global, explain, output).await,
         Command::Trace(trace) => commands::trace::run(global, trace, output).await,
         Command::Principal(asked) => commands::principal::run(global, asked, output).await,
+        Command::Patterns(asked) => commands::patterns::run(global, asked, output).await,
+        Command::Inventory(asked) => commands::inventory::run(global, asked, output).await,
         Command::Findings(asked) => commands::findings::run(global, asked, output).await,
         Command::Blast(asked) => commands::blast::run(global, asked, output).await,
         Command::Sql(sql) => commands::sql::run(global, sql, output).await,

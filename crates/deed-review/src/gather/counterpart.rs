@@ -69,11 +69,13 @@ pub(crate) struct Search<'e, E> {
     evidence: &'e E,
     /// Every name by which a credential may have been shown, by one of its names.
     known_as: HashMap<String, BTreeSet<String>>,
+    /// When calls had ended.
+    ended: HashMap<RecordId, Option<Timestamp>>,
 }
 
 impl<'e, E: Evidence> Search<'e, E> {
     pub(crate) fn new(evidence: &'e E) -> Self {
-        Search { evidence, known_as: HashMap::new() }
+        Search { evidence, known_as: HashMap::new(), ended: HashMap::new() }
     }
 
     /// What other systems logged of the call that `intent` let through.
@@ -149,21 +151,22 @@ impl<'e, E: Evidence> Search<'e, E> {
         Ok(counterparts)
     }
 
-    /// Every action whose counterparts may be others because of `rec`.
+    /// Every action whose counterparts may be others because of `rec`. Where more calls fit than [`MOST_TOLD`], it is
+    /// joined with none, and hardly parts others: each record of a token that is used all the time leads to itself.
     pub(crate) fn neighbours(
         &mut self,
         rec: &Skeleton<'_>,
     ) -> Result<BTreeSet<RecordId>, ExplainError<E::Error>> {
         let mut ids = BTreeSet::from([rec.id]);
-        let calls = if is_call(rec) { Fits::default() } else { self.fitting_calls(rec)? };
-        let calls: Vec<Found> = calls.all.into_iter().map(|fit| fit.found).collect();
+        let calls = self.fitting_calls(rec)?;
+        let calls: Vec<Found> = calls.best().1.into_iter().map(|fit| fit.found.clone()).collect();
+        if calls.len() > MOST_TOLD {
+            return Ok(ids);
+        }
         for found in &calls {
             let call = read(found)?;
             ids.insert(call.id);
             ids.extend(self.fitting_sightings(&call)?.all.iter().map(|fit| fit.id));
-        }
-        if is_call(rec) {
-            ids.extend(self.fitting_sightings(rec)?.all.iter().map(|fit| fit.id));
         }
         Ok(ids)
     }
@@ -292,7 +295,10 @@ impl<'e, E: Evidence> Search<'e, E> {
     }
 
     /// When the call that `intent` let through had ended, as far as Deed was told.
-    fn ended(&self, intent: &Skeleton<'_>) -> Result<Option<Timestamp>, ExplainError<E::Error>> {
+    fn ended(&mut self, intent: &Skeleton<'_>) -> Result<Option<Timestamp>, ExplainError<E::Error>> {
+        if let Some(ended) = self.ended.get(&intent.id) {
+            return Ok(*ended);
+        }
         let mut ended = None;
         for found in self.evidence.by_ref(intent.id, MOST_ENDINGS).map_err(ExplainError::Evidence)? {
             let rec = read(&found)?;
@@ -302,6 +308,7 @@ impl<'e, E: Evidence> Search<'e, E> {
                 ended = ended.max(Some(rec.time));
             }
         }
+        self.ended.insert(intent.id, ended);
         Ok(ended)
     }
 

@@ -155,6 +155,11 @@ impl Sheet<'_> {
         self.page.link("acted", &value, &spoken(acted.kind.as_str()), acted.edge, &note);
         self.key_behind(acted.name.as_deref(), acted.key.as_deref(), acted.principal.as_deref());
         self.records(&acted.records);
+        for other in &acted.also {
+            let kind = spoken(other.principal.kind.as_str());
+            self.page.link("also as", &who(&other.principal), &kind, other.edge, &other.how);
+            self.records(&other.records);
+        }
     }
 
     fn released(&mut self) {

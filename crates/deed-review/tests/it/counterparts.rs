@@ -252,6 +252,34 @@ fn a_trace_shows_it_once_with_what_it_did_on_the_way_below_it() {
     assert!(trace.gaps.is_empty(), "{:?}", trace.gaps);
 }
 
+#[test]
+fn whom_the_credential_was_issued_to_is_shown_beside_and_decides_nothing() {
+    let issue = record(
+        ISSUE,
+        Kind::Credential,
+        "10:00",
+        "vault:prod",
+        json!({ "credential": { "id": "lease-1" },
+                "terms": { "change": "issued", "subject": { "key": "k8s:sa/etl", "type": "service_account" } } }),
+    );
+    let used = json!({ "credential": { "id": "lease-1" }, "executor": { "key": "postgres:etl", "type": "unknown" } });
+    let used = with(&seen(SEEN, "postgres:orders", json!({})), used);
+    let answer = Store::of(&[issue.clone(), used.clone()]).explain(SEEN);
+    let [also] = &answer.executor.also[..] else { panic!("{:?}", answer.executor) };
+    assert_eq!((also.principal.key.as_deref(), also.edge), (Some("k8s:sa/etl"), Edge::Inferred));
+    assert_eq!((answer.executor.key.as_deref(), &also.records[..]), (Some("postgres:etl"), &[id(ISSUE)][..]));
+    // Not to a person, not where it was issued to several, not by anybody's mere word.
+    let person = json!({ "executor": { "key": "postgres:etl", "type": "human" } });
+    let other = json!({ "id": id(6), "terms": { "change": "issued", "subject": { "key": "k8s:sa/b", "type": "service_account" } } });
+    for records in [
+        vec![issue.clone(), with(&used, person)],
+        vec![issue.clone(), with(&issue, other), used.clone()],
+        vec![with(&issue, json!({ "basis": "reported", "source": null })), used],
+    ] {
+        assert!(Store::of(&records).explain(SEEN).executor.also.is_empty());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

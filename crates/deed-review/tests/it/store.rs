@@ -240,6 +240,14 @@ impl Evidence for Store {
         Ok(self.complete.iter().filter(|(of, _)| *of == coverage).map(|(_, system)| system.clone()).collect())
     }
 
+    fn by_executor(&self, account: Account, limit: usize) -> Result<Vec<Found>, Infallible> {
+        let acted = |found: &&Found| {
+            let rec = found.sealed.skeleton().expect("readable");
+            rec.executor.as_ref().and_then(|party| party.account) == Some(account)
+        };
+        Ok(self.leaves.iter().rev().filter(acted).take(limit).cloned().collect())
+    }
+
     fn by_trace(&self, trace: TraceId, limit: usize) -> Result<Vec<Found>, Infallible> {
         Ok(self.newest(self.traces.get(&trace), limit))
     }
