@@ -159,6 +159,11 @@ impl Inventory {
         &self.digest
     }
 
+    /// The same of a text, whether or not it is an inventory.
+    pub fn digest_of(text: &str) -> String {
+        digest(text)
+    }
+
     /// Who goes by that key or alias.
     pub fn principal(&self, alias: &str) -> Option<&Principal> {
         self.by_name.get(alias).map(|at| &self.principals[*at])

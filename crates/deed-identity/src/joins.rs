@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use deed_record::{Account, PrincipalType, RecordId};
 
-use crate::state::{CredentialFacts, CredentialKey, HolderFacts, Rank, Role, State};
+use crate::state::{AccountEntry, CredentialFacts, CredentialKey, HolderFacts, Rank, Role, State};
 
 /// Accounts of one principal that are followed.
 pub const MOST_ACCOUNTS: usize = 256;
@@ -224,12 +224,15 @@ impl Around<'_> {
         let head = members
             .iter()
             .copied()
-            .find(|member| self.declares(*member).is_some() && self.state.account(*member).is_some());
+            .find(|member| self.declares(*member).is_some() && self.state.entry(*member).is_some());
         let head = head.or_else(|| {
             members.iter().copied().find(|member| declared.is_none() || self.declares(*member).is_some())
         });
-        let kinds: BTreeSet<PrincipalType> =
-            members.iter().filter_map(|member| self.state.account(*member)).map(|facts| facts.kind).collect();
+        let kinds: BTreeSet<PrincipalType> = members
+            .iter()
+            .filter_map(|member| self.state.entry(*member))
+            .map(AccountEntry::only_kind)
+            .collect();
         let kind = declared.map_or_else(|| most_telling(&kinds), |principal| self.declared.kind(principal));
         let inside: BTreeSet<Account> = members.iter().copied().collect();
         let mut members: Vec<Member> =
@@ -264,8 +267,7 @@ impl Around<'_> {
     /// The declared principal of an account that may be what it is declared as.
     fn declares(&self, account: Account) -> Option<usize> {
         let principal = self.declared.of(account)?;
-        let facts = self.state.account(account);
-        let kind = facts.map_or(PrincipalType::Unknown, |facts| facts.kind);
+        let kind = self.state.entry(account).map_or(PrincipalType::Unknown, AccountEntry::only_kind);
         are_one([kind, self.declared.kind(principal)]).then_some(principal)
     }
 
@@ -292,7 +294,7 @@ impl Around<'_> {
 
     /// The record by which an account has its type.
     fn seen_as(&self, account: Account) -> Vec<RecordId> {
-        self.state.account(account).map(|facts| facts.first_record).into_iter().collect()
+        self.state.entry(account).map(|entry| entry.first.id()).into_iter().collect()
     }
 
     /// Makes the joins of one basis, unless what comes of it contradicts itself: then none of those.
@@ -338,9 +340,11 @@ impl Around<'_> {
         }
         // Of what is declared, its own word counts; of the rest, everything that records say.
         let others = accounts.iter().filter(|account| self.declares(**account).is_none());
-        let facts = others.filter_map(|account| self.state.account(*account));
-        let kinds =
-            facts.flat_map(|facts| if facts.kinds.is_empty() { vec![facts.kind] } else { facts.kinds });
+        let entries = others.filter_map(|account| self.state.entry(*account));
+        let kinds = entries.flat_map(|entry| {
+            let several = entry.contradicting();
+            if several.is_empty() { vec![entry.only_kind()] } else { several }
+        });
         let kinds: Vec<PrincipalType> =
             kinds.chain(declared.iter().map(|principal| self.declared.kind(*principal))).collect();
         (!are_one(kinds)).then_some(Why::Types)

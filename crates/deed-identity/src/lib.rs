@@ -14,6 +14,7 @@ mod bounded;
 mod file;
 mod inventory;
 mod joins;
+mod newest;
 mod pattern;
 mod state;
 mod strings;
@@ -24,5 +25,6 @@ pub use inventory::{
 pub use joins::{Basis, Declarations, Joined, MOST_ACCOUNTS, Member, Refused, Why};
 pub use state::{
     AccountFacts, BadDump, Bounds, ChangeFacts, CredentialFacts, CredentialKey, GrantFacts, GrantKey,
-    HolderFacts, LinkFacts, PlaceFacts, Rank, Role, Sizes, Standing, State,
+    HolderFacts, LinkFacts, PlaceFacts, Rank, Role, SeenBy, SeenFacts, Sizes, SourceFacts, Standing, State,
+    TriedFacts, UsedAs, UsedFacts,
 };

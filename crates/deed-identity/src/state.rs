@@ -1,22 +1,34 @@
 //! Everything that records say about who is who, folded one record at a time.
 
+mod changes;
 mod dump;
 mod entry;
+mod facts;
 mod fold;
+mod given;
 mod keys;
+mod listed;
+mod merge;
+mod used;
 
 use std::collections::HashMap;
 
-use deed_record::{Account, Change, PrincipalType, RecordId, Timestamp};
+use deed_record::{Account, RecordId, Timestamp};
 
-use crate::{bounded::Bounded, strings::Strings};
+use crate::{bounded::Bounded, newest::Newest, strings::Strings};
 
 pub use dump::BadDump;
 pub(crate) use entry::{AccountEntry, CredentialEntry, Holder};
 pub use entry::{Rank, Role};
+pub use facts::{
+    AccountFacts, ChangeFacts, CredentialFacts, GrantFacts, HolderFacts, LinkFacts, PlaceFacts, SeenFacts,
+    Sizes, SourceFacts, Standing, TriedFacts, UsedFacts,
+};
 pub use keys::{CredentialKey, GrantKey};
+pub use used::{SeenBy, UsedAs};
 
-use entry::{GrantEntry, LinkEntry};
+use given::{GrantEntry, LinkEntry, SourceEntry, TriedEntry};
+use keys::{SourceKey, TriedKey};
 
 /// How much is kept. What is beyond is left out by key, the same keys whatever came first; what was left out is
 /// said by [`State::left_out`].
@@ -24,18 +36,30 @@ use entry::{GrantEntry, LinkEntry};
 pub struct Bounds {
     /// Accounts; about 400 bytes each.
     pub accounts: usize,
-    /// Names of credentials; about 700 bytes each.
+    /// Names of credentials; about 900 bytes each.
     pub credentials: usize,
     /// Grants; about 250 bytes each.
     pub grants: usize,
     /// Pairs of accounts of which one acted for the other; about 150 bytes each.
     pub links: usize,
+    /// Systems whose records are told apart; about 200 bytes each.
+    pub sources: usize,
+    /// What was tried in vain, by who tried, what, on what and in which ten minutes; the newest, 500 bytes each at most.
+    pub tried: usize,
 }
 
 impl Default for Bounds {
-    /// 262,144 accounts, 1,048,576 credentials, 262,144 grants and as many pairs: about 1 GB where all is full.
+    /// 262,144 accounts, 1,048,576 credentials, 262,144 grants and as many pairs, 4,096 systems: about 1.2 GB where
+    /// all is full.
     fn default() -> Self {
-        Bounds { accounts: 1 << 18, credentials: 1 << 20, grants: 1 << 18, links: 1 << 18 }
+        Bounds {
+            accounts: 1 << 18,
+            credentials: 1 << 20,
+            grants: 1 << 18,
+            links: 1 << 18,
+            sources: 1 << 12,
+            tried: 1 << 14,
+        }
     }
 }
 
@@ -51,6 +75,8 @@ pub struct State {
     credentials: Bounded<CredentialKey, CredentialEntry>,
     grants: Bounded<GrantKey, GrantEntry>,
     links: Bounded<(Account, Account), LinkEntry>,
+    sources: Bounded<SourceKey, SourceEntry>,
+    tried: Newest<TriedKey, TriedEntry>,
     /// Credentials that an account had to do with, and grants that it was given: derived, in no dump.
     index: Index,
     records: u64,
@@ -63,203 +89,6 @@ struct Index {
     /// Whom an account acted for, or who acted for it.
     links: HashMap<Account, Vec<(Account, Account)>>,
     children: HashMap<CredentialKey, Vec<CredentialKey>>,
-}
-
-/// How many entries there are of each sort.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Sizes {
-    /// Accounts.
-    pub accounts: u64,
-    /// Names of credentials.
-    pub credentials: u64,
-    /// Grants.
-    pub grants: u64,
-    /// Pairs of accounts.
-    pub links: u64,
-}
-
-/// What is known of an account.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct AccountFacts {
-    /// What it is; `unknown` also where records give it several types.
-    pub kind: PrincipalType,
-    /// Every type that it was given, where those are several.
-    pub kinds: Vec<PrincipalType>,
-    /// When it was first seen.
-    pub first_seen: Timestamp,
-    /// When it was last seen.
-    pub last_seen: Timestamp,
-    /// The first record that names it.
-    pub first_record: RecordId,
-    /// The last one.
-    pub last_record: RecordId,
-    /// Actions that it asked for.
-    pub initiated: u64,
-    /// Actions that it did.
-    pub executed: u64,
-    /// The same by system and environment, by name.
-    pub places: Vec<PlaceFacts>,
-}
-
-/// Actions of one account in one system and environment.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct PlaceFacts {
-    /// The system whose log tells; `deed` where Deed itself does; else who sent the record.
-    pub system: String,
-    /// The environment; empty where records say none.
-    pub environment: String,
-    /// Actions that it asked for.
-    pub initiated: u64,
-    /// Actions that it did.
-    pub executed: u64,
-}
-
-/// What is known of a credential, under all the names that belong together.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct CredentialFacts {
-    /// One of its names, the least.
-    pub key: CredentialKey,
-    /// `bearer`, `access_key`, …
-    pub kind: Option<String>,
-    /// Who issued it.
-    pub issuer: Option<String>,
-    /// What it was derived from.
-    pub parent: Option<CredentialKey>,
-    /// When it ends.
-    pub expires: Option<Timestamp>,
-    /// Actions that were done with it.
-    pub uses: u64,
-    /// The first of them.
-    pub first_used: Option<(Timestamp, RecordId)>,
-    /// The last of them.
-    pub last_used: Option<(Timestamp, RecordId)>,
-    /// What became of it.
-    pub changes: Vec<ChangeFacts>,
-    /// Who had to do with it.
-    pub holders: Vec<HolderFacts>,
-    /// More accounts had to do with it than are listed.
-    pub more_holders: bool,
-}
-
-/// What became of a credential or a grant.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ChangeFacts {
-    /// What happened to it.
-    pub change: Change,
-    /// How good the word is.
-    pub rank: Rank,
-    /// How often it was said.
-    pub count: u32,
-    /// When it happened first.
-    pub first: Timestamp,
-    /// When it happened last.
-    pub last: Timestamp,
-    /// The first record that says so.
-    pub record: RecordId,
-}
-
-/// An account that had to do with a credential.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct HolderFacts {
-    /// The account.
-    pub account: Account,
-    /// What it had to do with it.
-    pub role: Role,
-    /// How good the word is.
-    pub rank: Rank,
-    /// Whose word it is.
-    pub system: String,
-    /// The first record that says so.
-    pub record: RecordId,
-}
-
-/// What is known of a grant.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct GrantFacts {
-    /// The grant.
-    pub key: GrantKey,
-    /// To whom it was given.
-    pub subject: Option<Account>,
-    /// When it ends.
-    pub expires: Option<Timestamp>,
-    /// Actions that name it.
-    pub uses: u64,
-    /// The last of them.
-    pub last_used: Option<(Timestamp, RecordId)>,
-    /// What became of it.
-    pub changes: Vec<ChangeFacts>,
-}
-
-/// One account acted for another.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LinkFacts {
-    /// For whom.
-    pub from: Account,
-    /// Who acted.
-    pub to: Account,
-    /// How good the best word is.
-    pub rank: Rank,
-    /// Actions.
-    pub count: u64,
-    /// The first of them.
-    pub first: (Timestamp, RecordId),
-    /// The last of them.
-    pub last: (Timestamp, RecordId),
-}
-
-/// What stands of a credential or a grant at a moment, by event time alone.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Standing {
-    /// It was given, and nothing says that it ended.
-    Active,
-    /// Its time was over.
-    Expired,
-    /// It was replaced by another.
-    Rotated,
-    /// It was taken away.
-    Revoked,
-    /// No record tells that it was given, nor that it ended.
-    Unknown,
-}
-
-impl Standing {
-    /// As it is written.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Standing::Active => "active",
-            Standing::Expired => "expired",
-            Standing::Rotated => "rotated",
-            Standing::Revoked => "revoked",
-            Standing::Unknown => "unknown",
-        }
-    }
-
-    /// What stands at `now` of something that became of `changes` and ends at `expires`.
-    ///
-    /// Bad news counts whoever brings it; only a later word at least as firm takes it back.
-    pub fn at(now: Timestamp, changes: &[ChangeFacts], expires: Option<Timestamp>) -> Self {
-        let ended = |change: Change| {
-            changes.iter().filter(|entry| entry.change == change && entry.first <= now).any(|end| {
-                !changes.iter().any(|begin| {
-                    matches!(begin.change, Change::Issued | Change::Renewed)
-                        && begin.last <= now
-                        && begin.last > end.last
-                        && (begin.rank > Rank::Told || end.rank == Rank::Told)
-                })
-            })
-        };
-        if ended(Change::Revoked) {
-            Standing::Revoked
-        } else if ended(Change::Expired) || expires.is_some_and(|expires| expires <= now) {
-            Standing::Expired
-        } else if ended(Change::Rotated) {
-            Standing::Rotated
-        } else if changes.iter().any(|entry| entry.change != Change::Requested && entry.first <= now) {
-            Standing::Active
-        } else {
-            Standing::Unknown
-        }
-    }
 }
 
 impl Default for State {
@@ -277,6 +106,8 @@ impl State {
             credentials: Bounded::new(bounds.credentials),
             grants: Bounded::new(bounds.grants),
             links: Bounded::new(bounds.links),
+            sources: Bounded::new(bounds.sources),
+            tried: Newest::new(bounds.tried),
             index: Index::default(),
             records: 0,
         }
@@ -304,26 +135,45 @@ impl State {
             ("credentials", self.credentials.level()),
             ("grants", self.grants.level()),
             ("pairs of accounts", self.links.level()),
+            ("systems", self.sources.level()),
         ];
         let over = levels.into_iter().filter(|(_, level)| *level > 0);
-        over.map(|(what, level)| format!("there are more {what} than are kept: one in {} is", 1_u64 << level))
-            .collect()
+        let left = over.map(|(what, level)| {
+            format!("there are more {what} than are kept: one in {} is", 1_u64 << level)
+        });
+        let older = self.tried.more.then(|| "of what was tried in vain only the newest is kept".to_owned());
+        left.chain(older).collect()
     }
 
     /// What is known of `account`.
     pub fn account(&self, account: Account) -> Option<AccountFacts> {
         let entry = self.accounts.get(&account)?;
-        let kinds: Vec<PrincipalType> =
-            entry.types().filter(|kind| *kind != PrincipalType::Unknown).collect();
         Some(AccountFacts {
-            kind: entry.kind().unwrap_or(PrincipalType::Unknown),
-            kinds: if kinds.len() > 1 { kinds } else { Vec::new() },
+            kind: entry.only_kind(),
+            kinds: entry.contradicting(),
             first_seen: entry.first.0,
             last_seen: entry.last.0,
             first_record: entry.first.id(),
             last_record: entry.last.id(),
             initiated: entry.initiated,
             executed: entry.executed,
+            denied: entry.denied,
+            failed: entry.failed,
+            last_acted: entry.last_acted.map(|mark| (mark.0, mark.1)),
+            used: entry
+                .used
+                .iter()
+                .map(|used| UsedFacts {
+                    what: self.strings.word(used.what).to_owned(),
+                    named_as: used.named_as,
+                    count: used.count.into(),
+                    first: used.first,
+                    last: used.last,
+                })
+                .collect(),
+            more_used: entry.more_used,
+            seen: seen(entry.seen.as_deref()),
+            changes: facts(&entry.changes),
             places: entry
                 .places
                 .iter()
@@ -335,6 +185,11 @@ impl State {
                 })
                 .collect(),
         })
+    }
+
+    /// What is kept of `account`, without making it readable.
+    pub(crate) fn entry(&self, account: Account) -> Option<&AccountEntry> {
+        self.accounts.get(&account)
     }
 
     /// The tenant that `account` is of.
@@ -361,28 +216,23 @@ impl State {
 
     /// What is known of the credential of that name, and of every name that it also goes by.
     pub fn credential(&self, key: CredentialKey) -> Option<CredentialFacts> {
-        let mut names = vec![key];
+        let names = self.names_of(key);
         let mut all: Option<CredentialEntry> = None;
-        let mut at = 0;
-        while let Some(name) = names.get(at).copied() {
-            at += 1;
-            let Some(entry) = self.credentials.get(&name) else { continue };
-            names.extend(entry.also.iter().filter(|also| !names.contains(also)).copied().collect::<Vec<_>>());
+        for entry in names.iter().filter_map(|name| self.credentials.get(name)) {
             match &mut all {
                 None => all = Some(entry.clone()),
                 Some(all) => all.merge(entry, &self.strings, &|sym| sym),
-            }
-            if names.len() > entry::MOST_HOLDERS {
-                break;
             }
         }
         let entry = all?;
         let word = |sym| Some(self.strings.word(sym)).filter(|word| !word.is_empty()).map(str::to_owned);
         Some(CredentialFacts {
             key: names.into_iter().min().unwrap_or(key),
+            tenant: self.strings.word(entry.tenant).to_owned(),
             kind: word(entry.kind),
             issuer: word(entry.issuer),
             parent: entry.parent.map(|(_, parent)| parent),
+            issued: Some(entry.issued).filter(|issued| issued.0 != 0),
             expires: Some(entry.expires).filter(|expires| expires.0 != 0),
             uses: entry.uses,
             first_used: entry.first_used.map(|mark| (mark.0, mark.1)),
@@ -390,7 +240,22 @@ impl State {
             changes: facts(&entry.changes),
             holders: entry.holders.iter().map(|holder| self.holder(holder)).collect(),
             more_holders: entry.more_holders,
+            seen: seen(entry.seen.as_deref()),
         })
+    }
+
+    /// Every name of the credential of that name, it first.
+    fn names_of(&self, key: CredentialKey) -> Vec<CredentialKey> {
+        let mut names = vec![key];
+        let mut at = 0;
+        while let Some(name) = names.get(at).copied()
+            && names.len() <= entry::MOST_HOLDERS
+        {
+            at += 1;
+            let also = self.credentials.get(&name).map_or(&[][..], |entry| &entry.also);
+            names.extend(also.iter().filter(|also| !names.contains(also)).copied().collect::<Vec<_>>());
+        }
+        names
     }
 
     /// Whether the credential of that name was only ever one account's, so that it joins nobody.
@@ -426,6 +291,11 @@ impl State {
         keys
     }
 
+    /// What is known of a grant.
+    pub fn grant(&self, key: GrantKey) -> Option<GrantFacts> {
+        self.grants.get(&key).map(|entry| self.grant_facts(key, entry))
+    }
+
     /// Grants to `account`, in order.
     pub fn grants_of(&self, account: Account) -> Vec<GrantFacts> {
         let mut keys = self.index.grants.get(&account).cloned().unwrap_or_default();
@@ -434,15 +304,31 @@ impl State {
         let grants = keys.into_iter().filter_map(|key| Some((key, self.grants.get(&key)?)));
         grants
             .filter(|(_, entry)| entry.subject == Some(account))
-            .map(|(key, entry)| GrantFacts {
-                key,
-                subject: entry.subject,
-                expires: Some(entry.expires).filter(|expires| expires.0 != 0),
-                uses: entry.uses,
-                last_used: entry.last_used.map(|mark| (mark.0, mark.1)),
-                changes: facts(&entry.changes),
-            })
+            .map(|(key, entry)| self.grant_facts(key, entry))
             .collect()
+    }
+
+    fn grant_facts(&self, key: GrantKey, entry: &GrantEntry) -> GrantFacts {
+        let word = |sym| Some(self.strings.word(sym)).filter(|word| !word.is_empty()).map(str::to_owned);
+        let gives = entry.gives.as_deref();
+        let scopes = gives.iter().flat_map(|gives| &gives.scopes);
+        GrantFacts {
+            key,
+            tenant: self.strings.word(entry.tenant).to_owned(),
+            subject: entry.subject,
+            by: gives.and_then(|gives| gives.by),
+            role: gives.and_then(|gives| word(gives.role)),
+            scopes: scopes.map(|scope| self.strings.word(*scope).to_owned()).collect(),
+            more_scopes: gives.is_some_and(|gives| gives.more_scopes),
+            resource: gives.and_then(|gives| word(gives.resource)),
+            names_request: entry.names_request,
+            names_approval: entry.names_approval,
+            expires: Some(entry.expires).filter(|expires| expires.0 != 0),
+            uses: entry.uses,
+            first_used: entry.first_used.map(|mark| (mark.0, mark.1)),
+            last_used: entry.last_used.map(|mark| (mark.0, mark.1)),
+            changes: facts(&entry.changes),
+        }
     }
 
     /// For whom `account` acted, and who acted for it, in order.
@@ -474,4 +360,14 @@ fn facts(changes: &[entry::ChangeEntry]) -> Vec<ChangeFacts> {
         record: entry.first.id(),
     });
     facts.collect()
+}
+
+fn seen(all: Option<&used::AllSeen>) -> Vec<SeenFacts> {
+    let Some(all) = all else { return Vec::new() };
+    let facts = |by: SeenBy| {
+        let each: Vec<(Timestamp, Timestamp, RecordId)> =
+            all.of(by).map(|seen| (seen.first.0, seen.last, seen.first.id())).collect();
+        SeenFacts { by, each, more: all.is_more(by) }
+    };
+    SeenBy::ALL.iter().map(|by| facts(*by)).filter(|facts| !facts.each.is_empty()).collect()
 }

@@ -23,10 +23,18 @@ impl Default for Strings {
 }
 
 impl Strings {
+    /// As much of `word` as is kept.
+    pub(crate) fn cut(word: &str) -> &str {
+        if word.len() <= LONGEST {
+            return word;
+        }
+        let cut = word.char_indices().map(|(at, _)| at).find(|at| *at >= LONGEST);
+        cut.map_or(word, |at| &word[..at])
+    }
+
     /// The number of `word`.
     pub(crate) fn sym(&mut self, word: &str) -> Sym {
-        let cut = word.char_indices().map(|(at, _)| at).find(|at| *at >= LONGEST);
-        let word = cut.map_or(word, |at| &word[..at]);
+        let word = Strings::cut(word);
         if let Some(number) = self.numbers.get(word) {
             return Sym(*number);
         }

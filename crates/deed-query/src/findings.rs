@@ -26,9 +26,9 @@ pub struct Finding {
     pub time: Timestamp,
     /// Whose it is.
     pub tenant: String,
-    /// The action that it is about.
+    /// The action that it is about; of a finding about an identity, the record that shows it best.
     pub action: RecordId,
-    /// Account of who acted.
+    /// Account of who acted, or whom it is about.
     pub principal: Option<Account>,
     /// Why.
     pub reason: String,

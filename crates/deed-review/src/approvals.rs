@@ -80,7 +80,7 @@ pub(crate) fn answers<'c>(
         .collect();
     // What an intent announces happens at some time before its outcome; what was observed, at its time.
     let head = &case.head().is;
-    let done = if head.kind == Kind::Intent { ended.time().unwrap_or(Timestamp(i64::MAX)) } else { moment };
+    let done = if head.kind == Kind::Intent { ended.time.unwrap_or(Timestamp(i64::MAX)) } else { moment };
     // Deed held it back until a human answered.
     let held = head.basis == Basis::Enforced
         && head.decision.as_ref().is_some_and(|decision| decision.effect == Ruling::StepUp);
@@ -186,8 +186,10 @@ impl<'c> Target<'c> {
         let of_head = head.approvals.as_ref().filter(|_| head.basis == Basis::Enforced);
         Target {
             family: &case.family,
-            request: match of_grant {
-                Some(grant) => grant.request,
+            request: match grant {
+                // A token may stand beside a request, and answers none.
+                Some(grant) if !grant.is_token() => grant.claim.rec.is.request,
+                Some(grant) => grant.claim.rec.is.request.or(request.map(|request| request.id)),
                 None => request.map(|request| request.id),
             },
             grant: of_grant.map(|grant| grant.id),

@@ -91,9 +91,10 @@ fn grant<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>, people: &People<'c>) -> 
         .filter(|rec| rec.firm())
         .flat_map(|rec| rec.is.grant.into_iter().chain([rec.is.id]))
         .collect();
+    let by_told: BTreeSet<RecordId> = case.told().filter_map(|rec| rec.is.grant).collect();
     let requests: BTreeSet<RecordId> =
-        case.of_action().chain(issuing()).filter_map(|rec| rec.is.request).collect();
-    let own: BTreeSet<RecordId> = case.of_action().map(|rec| rec.is.id).collect();
+        case.of_action().chain(case.told()).chain(issuing()).filter_map(|rec| rec.is.request).collect();
+    let own: BTreeSet<RecordId> = case.of_action().chain(case.told()).map(|rec| rec.is.id).collect();
     let accounts = people.accounts();
     // What gives a right on the request is a part of the giving, and no use of what was given.
     let gives = case.of_action().any(|rec| rec.claims(Kind::Grant).next().is_some());
@@ -105,6 +106,8 @@ fn grant<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>, people: &People<'c>) -> 
         } else if !given || own.contains(&id) {
             // What the action itself gives is what it did, not its right to do so.
             None
+        } else if by_told.contains(&id) {
+            Some(Tie::Told)
         } else if by_issue.contains(&id) {
             Some(Tie::Credential)
         } else {
@@ -157,6 +160,7 @@ fn grant<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>, people: &People<'c>) -> 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Tie {
     Action,
+    Told,
     Credential,
     Request,
 }
@@ -165,6 +169,7 @@ impl Tie {
     const fn words(self) -> &'static str {
         match self {
             Tie::Action => "named by the action",
+            Tie::Told => "named by what another system logged of the call",
             Tie::Credential => "named where the credential was issued",
             Tie::Request => "given on the request that the action names",
         }
@@ -219,6 +224,8 @@ fn request<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>, grant: Option<&Given<'
         .flat_map(|level| level.issued_before(moment))
         .filter_map(|claim| claim.rec.is.request);
     let named = by_action.map(|id| (id, "named by the action"));
+    let by_told = case.told().filter_map(|rec| rec.is.request);
+    let named = named.chain(by_told.map(|id| (id, Tie::Told.words())));
     let named = named.chain(by_grant.map(|id| (id, "named by the grant")));
     let named = named.chain(issuing.map(|id| (id, "named where the credential was issued")));
     named.filter_map(|(id, how)| Some((id, asked(case, id)?, how))).next().map(|(id, claim, how)| {

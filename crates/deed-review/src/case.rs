@@ -7,7 +7,7 @@ use std::{
 };
 
 use deed_identity::Coverage;
-use deed_record::{Account, Basis, Party, RecordId, Skeleton, Timestamp};
+use deed_record::{Account, Basis, Kind, Party, RecordId, Skeleton, Status, Timestamp};
 
 use crate::{Declared, ExplainError, Found};
 
@@ -29,6 +29,10 @@ pub(crate) struct Case<'c> {
     pub(crate) declared: BTreeMap<Account, Declared>,
     /// Systems whose log is declared complete.
     pub(crate) complete: BTreeMap<Coverage, Vec<String>>,
+    /// Ids of what other systems logged of the same call.
+    pub(crate) told: BTreeSet<RecordId>,
+    /// What may tell of the same call, what does among it, by time.
+    pub(crate) counterparts: Vec<Counterpart>,
     /// What the log holds of the action beside what names it.
     pub(crate) beside: Beside,
     /// Ids that records name and that are not in the log.
@@ -83,6 +87,55 @@ impl<'c> Case<'c> {
         });
         std::iter::once(self.head()).chain(others)
     }
+
+    /// Whether `rec` is what another system logged of the same call.
+    pub(crate) fn is_told(&self, rec: &Rec<'_>) -> bool {
+        let told = |id: &RecordId| self.told.contains(id);
+        told(&rec.is.id) || rec.is.kind.is_action() && rec.is.action.as_ref().is_some_and(told)
+    }
+
+    /// What other systems logged of the same call, by time, without readings that were corrected.
+    pub(crate) fn told(&self) -> impl Iterator<Item = &Rec<'c>> {
+        self.records.iter().filter(|rec| self.is_told(rec) && !self.superseded.contains(&rec.is.id))
+    }
+}
+
+/// A record that may tell of the same call as the action's own: another system's of a call that Deed let through, or
+/// Deed's of what another system logged.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Counterpart {
+    pub(crate) record: RecordId,
+    pub(crate) kind: Kind,
+    pub(crate) time: Timestamp,
+    /// Whose word it is.
+    pub(crate) system: String,
+    pub(crate) status: Option<Status>,
+    pub(crate) tie: Tie,
+    pub(crate) standing: Standing,
+}
+
+/// What ties two records of one call, the weakest first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Tie {
+    /// The same credential, operation and resource, within minutes.
+    Alike,
+    /// The token that Deed showed, or what was made with it.
+    Token,
+    /// The same, and the name of what was called.
+    TokenAndName,
+    /// The trace, and the call's own span.
+    Span,
+}
+
+/// What a counterpart comes to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Standing {
+    /// Both are one action.
+    Joined,
+    /// Nothing else fits, and what ties them is no proof.
+    Likely,
+    /// So many fit equally well.
+    Ambiguous(usize),
 }
 
 /// Records that are found beside an action, by what they have in common with it.
@@ -115,10 +168,7 @@ impl<'c> Rec<'c> {
 
     /// The system whose word this is: the source of an imported record, else whoever sent it.
     pub(crate) fn voice(&self) -> &str {
-        match (&self.is.source, self.is.basis) {
-            (Some(source), Basis::Imported) => &source.system,
-            _ => &self.is.submitter,
-        }
+        voice_of(&self.is)
     }
 
     /// Whose word it is, for people.
@@ -138,6 +188,14 @@ impl<'c> Rec<'c> {
     /// What sorts records when one of several must be chosen: firm ones first, then the newest.
     pub(crate) fn weight(&self) -> (bool, Reverse<Timestamp>, RecordId) {
         (!self.firm(), Reverse(self.is.time), self.is.id)
+    }
+}
+
+/// The system whose word `rec` is: the source of an imported record, else whoever sent it.
+pub(crate) fn voice_of<'r>(rec: &'r Skeleton<'_>) -> &'r str {
+    match (&rec.source, rec.basis) {
+        (Some(source), Basis::Imported) => &source.system,
+        _ => &rec.submitter,
     }
 }
 

@@ -31,8 +31,8 @@ pub trait Evidence {
     /// The evidence cannot be read.
     fn by_ref(&self, id: RecordId, limit: usize) -> Result<Vec<Found>, Self::Error>;
 
-    /// Ends of actions which say that they undid action `id` or tried it again, in `compensates` or
-    /// `retry_of`. Others that name it may be among them.
+    /// Records that rely on `id`: ends of actions which say that they undid it or tried it again, in `compensates` or
+    /// `retry_of`; actions that name it in `request`, `approvals`, `grant` or `exception`.
     ///
     /// # Errors
     /// The evidence cannot be read.
@@ -52,6 +52,12 @@ pub trait Evidence {
     /// # Errors
     /// The evidence cannot be read.
     fn by_use(&self, tenant: &str, name: &str, limit: usize) -> Result<Vec<Found>, Self::Error>;
+
+    /// Records of what that account did.
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    fn by_executor(&self, account: Account, limit: usize) -> Result<Vec<Found>, Self::Error>;
 
     /// Records of a trace, whatever their tenant.
     ///

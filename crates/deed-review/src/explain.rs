@@ -11,9 +11,9 @@ use crate::{
     gather::{MOST_RECORDS, gather},
     given,
     names::Names,
-    rules::findings,
     verdict::Links,
     view,
+    weigh::weigh,
     words::Edge,
 };
 
@@ -35,7 +35,8 @@ pub fn explain<E: Evidence>(
     let newest_first = used.iter().rev().copied();
     let names = Names::of(evidence, std::iter::once(case.head()).chain(newest_first))?;
     let mut disclosable = BTreeSet::new();
-    for rec in case.of_action() {
+    let (verdict, findings) = weigh(evidence, &links)?;
+    for rec in case.of_action().chain(case.told()) {
         disclosable.extend(evidence.disclosable(rec.found).map_err(ExplainError::Evidence)?);
     }
     Ok(Some(Explanation {
@@ -49,8 +50,9 @@ pub fn explain<E: Evidence>(
         credential: view::credential(&links),
         decision: view::decision(&links),
         outcome: view::outcome(&links),
-        verdict: links.verdict(),
-        findings: findings(&links),
+        counterparts: case.counterparts.iter().map(view::counterpart).collect(),
+        verdict,
+        findings,
         missing: missing(&links),
         disclosable: disclosable.into_iter().collect(),
         evidence: evidence_list(&case, &used, at),
@@ -60,10 +62,11 @@ pub fn explain<E: Evidence>(
 /// Records that the answer rests on, by event time.
 fn used<'l, 'c>(links: &'l Links<'c>) -> Vec<&'l Rec<'c>> {
     let case = links.case;
-    let mut all: Vec<&Rec<'c>> = case.of_action().collect();
+    let mut all: Vec<&Rec<'c>> = case.of_action().chain(case.told()).collect();
     all.extend(case.records.iter().filter(|rec| {
-        let same_event = rec.is.conflicts_with.is_some_and(|id| case.family.contains(&id));
-        case.superseded.contains(&rec.is.id) && case.family.contains(&rec.is.id) || same_event
+        let own = |id: &RecordId| case.family.contains(id) || case.told.contains(id);
+        let same_event = rec.is.conflicts_with.as_ref().is_some_and(own);
+        case.superseded.contains(&rec.is.id) && own(&rec.is.id) || same_event
     }));
     all.extend(case.head().is.conflicts_with.and_then(|id| case.get(id)));
     all.extend(&links.people.initiator.records);
@@ -159,7 +162,7 @@ fn evidence_list(case: &Case<'_>, used: &[&Rec<'_>], at: &Checkpoint) -> Evidenc
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a `String` cannot fail.

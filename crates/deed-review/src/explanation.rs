@@ -39,6 +39,10 @@ pub struct Explanation {
     pub decision: Option<Decision>,
     /// How it ended; `unknown` with edge `missing` where nothing says so.
     pub outcome: Outcome,
+    /// Records of other systems that tell of the same call, or may: of what Deed let through, what the system behind
+    /// logged; of what it logged, what Deed let through. Oldest first.
+    #[serde(default)]
+    pub counterparts: Vec<Counterpart>,
     /// What all this amounts to.
     pub verdict: Verdict,
     /// What deserves a look.
@@ -151,7 +155,24 @@ pub struct Executor {
     pub owner: Option<String>,
     /// The human who answers for it; comes from the inventory.
     pub sponsor: Option<String>,
+    /// Whom the credential was issued to, where that is another account: what another system calls the same somebody,
+    /// as far as this action shows. It bears on no verdict.
+    #[serde(default)]
+    pub also: Vec<Also>,
     /// How well that is known.
+    pub edge: Edge,
+    /// How it is known.
+    pub how: String,
+    /// By which records.
+    pub records: Vec<RecordId>,
+}
+
+/// Another account of somebody, as a credential shows.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Also {
+    /// Who.
+    pub principal: Who,
+    /// `inferred`; `proven` where Deed itself issued the credential and let it act.
     pub edge: Edge,
     /// How it is known.
     pub how: String,
@@ -277,6 +298,28 @@ pub struct Ending {
     pub status: Status,
     /// The system's own code.
     pub code: Option<String>,
+}
+
+/// A record that tells of the same call in another system's log, or in Deed's, or may.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Counterpart {
+    /// The record.
+    pub record: RecordId,
+    /// What it is.
+    pub kind: Kind,
+    /// When it says that it was.
+    pub time: Timestamp,
+    /// Whose word it is.
+    pub system: String,
+    /// How it says that it ended.
+    pub status: Option<Status>,
+    /// Whether both are one action, told by both.
+    pub joined: bool,
+    /// `corroborated` where both are one action; `inferred` where nothing else fits, and what ties them is no proof;
+    /// `missing` where several fit.
+    pub edge: Edge,
+    /// What ties them, or why that does not tell.
+    pub how: String,
 }
 
 /// What it amounts to.

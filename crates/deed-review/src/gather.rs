@@ -8,15 +8,17 @@ use std::{
 };
 
 use deed_identity::Coverage;
-use deed_record::{Account, Credential, Kind, RecordId, Skeleton};
+use deed_record::{Account, Basis, Credential, Kind, RecordId, Skeleton};
 
 mod beside;
+mod counterpart;
 
 pub(crate) use beside::SKEW;
+pub(crate) use counterpart::{Search, may_be_seen};
 
 use crate::{
     Declared, Evidence, ExplainError, Found,
-    case::{Beside, Case, Rec, Shelf, corrects},
+    case::{Beside, Case, Counterpart, Rec, Shelf, corrects},
     claim::Claim,
 };
 
@@ -44,12 +46,33 @@ pub(crate) fn gather<'c, E: Evidence>(
     shelf: &'c Shelf,
     id: RecordId,
 ) -> Result<Option<Case<'c>>, ExplainError<E::Error>> {
+    gather_with(evidence, shelf, id, true)
+}
+
+/// The same of what one system says of it, without what others logged of the same call.
+pub(crate) fn gather_alone<'c, E: Evidence>(
+    evidence: &E,
+    shelf: &'c Shelf,
+    id: RecordId,
+) -> Result<Option<Case<'c>>, ExplainError<E::Error>> {
+    gather_with(evidence, shelf, id, false)
+}
+
+fn gather_with<'c, E: Evidence>(
+    evidence: &E,
+    shelf: &'c Shelf,
+    id: RecordId,
+    others: bool,
+) -> Result<Option<Case<'c>>, ExplainError<E::Error>> {
     let mut reader = Reader::new(evidence, shelf);
     let Some(asked) = reader.get(id)? else {
         return Ok(None);
     };
     let action = reader.action_of(asked)?;
-    let family = reader.family(action)?;
+    let mut family = reader.family(action)?;
+    if others {
+        reader.counterparts(&mut family)?;
+    }
     let credentials = reader.credentials(&family)?;
     reader.rights(&family)?;
     reader.named(&family)?;
@@ -69,8 +92,8 @@ struct Reader<'c, 'e, E> {
     /// Where in `records` a leaf is; `None` for one of another tenant.
     leaves: HashMap<(Arc<str>, u64), Option<usize>>,
     ids: HashMap<RecordId, usize>,
-    /// Ids whose `by_ref` was asked.
-    asked: BTreeSet<RecordId>,
+    /// What `by_ref` gave of the ids that were asked for.
+    asked: BTreeMap<RecordId, Vec<usize>>,
     /// Records that issued the credential which was used.
     issued: BTreeSet<usize>,
     absent: BTreeSet<RecordId>,
@@ -83,6 +106,9 @@ struct Family {
     /// Own ids, those of corrected readings, and those of records that belong to it.
     ids: BTreeSet<RecordId>,
     superseded: BTreeSet<RecordId>,
+    /// Ids of what other systems logged of the same call.
+    told: BTreeSet<RecordId>,
+    counterparts: Vec<Counterpart>,
 }
 
 impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
@@ -94,7 +120,7 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
             records: Vec::new(),
             leaves: HashMap::new(),
             ids: HashMap::new(),
-            asked: BTreeSet::new(),
+            asked: BTreeMap::new(),
             issued: BTreeSet::new(),
             absent: BTreeSet::new(),
             cut: BTreeSet::new(),
@@ -165,7 +191,37 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
         let head = head.map_or(self.records[action].is.id, |rec| rec.id);
         superseded.extend(own);
         superseded.remove(&head);
-        Ok(Family { head, ids, superseded })
+        Ok(Family { head, ids, superseded, told: BTreeSet::new(), counterparts: Vec::new() })
+    }
+
+    /// Takes in what other systems logged of the same call. Where `family` is such a record itself, it becomes that of
+    /// the call which Deed let through.
+    fn counterparts(&mut self, family: &mut Family) -> Result<(), ExplainError<E::Error>> {
+        let Some(head) = self.ids.get(&family.head).map(|at| self.records[*at].is.clone()) else {
+            return Ok(());
+        };
+        let mut search = Search::new(self.evidence);
+        let intent = if head.kind == Kind::Intent {
+            Some(head)
+        } else {
+            let counterparts = search.call(&head)?;
+            family.counterparts = counterparts.told;
+            let call =
+                counterparts.joined.into_iter().next().map(|(_, found)| self.keep(found)).transpose()?;
+            let Some(call) = call.flatten() else { return Ok(()) };
+            *family = self.family(call)?;
+            Some(self.records[call].is.clone())
+        };
+        let Some(intent) = intent.filter(|intent| intent.basis == Basis::Enforced) else { return Ok(()) };
+        let counterparts = search.sightings(&intent)?;
+        family.counterparts = counterparts.told;
+        for (_, found) in counterparts.joined {
+            let Some(seen) = self.keep(found)? else { continue };
+            let theirs = self.family(seen)?;
+            family.told.extend(theirs.ids);
+            family.superseded.extend(theirs.superseded);
+        }
+        Ok(())
     }
 
     /// Whether `later` may correct the record that it says it supersedes.
@@ -251,6 +307,7 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
     fn rights(&mut self, family: &Family) -> Result<(), ExplainError<E::Error>> {
         let mut relying = self.of_action(family);
         relying.extend(self.issued.iter().copied());
+        relying.extend(family.told.iter().filter_map(|id| self.ids.get(id)));
         let mut grants: BTreeSet<RecordId> =
             relying.iter().filter_map(|at| self.records[*at].is.grant).collect();
         grants.extend(
@@ -359,6 +416,8 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
             head: family.head,
             family: family.ids,
             superseded: family.superseded,
+            told: family.told,
+            counterparts: family.counterparts,
             credentials,
             declared,
             complete,
@@ -406,11 +465,16 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
 
     /// Records that name `id`; `what` says in plural what they are, should they be too many.
     fn naming(&mut self, id: RecordId, what: &'static str) -> Result<Vec<usize>, ExplainError<E::Error>> {
-        if self.shelf.is_full() || !self.asked.insert(id) {
+        if let Some(asked) = self.asked.get(&id) {
+            return Ok(asked.clone());
+        }
+        if self.shelf.is_full() {
             return Ok(Vec::new());
         }
         let found = self.evidence.by_ref(id, MOST_NAMING).map_err(ExplainError::Evidence)?;
-        self.keep_all(found, what)
+        let kept = self.keep_all(found, what)?;
+        self.asked.insert(id, kept.clone());
+        Ok(kept)
     }
 
     fn keep_all(

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use deed_record::{Account, RecordId, Timestamp};
+use deed_record::{Account, Basis, Kind, PrincipalType, RecordId, Skeleton, SpanId, Timestamp, TraceId};
 
 use crate::{
     Evidence, ExplainError,
     case::Shelf,
     explanation::{Finding, Verdict},
     gather::{MOST_RECORDS, gather},
-    rules::findings,
+    report::Attributed,
     verdict::Links,
+    weigh::weigh,
+    who::Somebody,
+    words::Edge,
 };
 
 /// What an action was judged to be.
@@ -28,6 +31,12 @@ pub struct Judged {
     pub initiator: Option<Account>,
     /// Who acted.
     pub executor: Option<Account>,
+    /// Which links of it are known.
+    pub attributed: Attributed,
+    /// Of a call that Deed decided on, its place in its trace: what another system logs of it says so.
+    pub span: Option<(TraceId, SpanId)>,
+    /// The token that Deed showed the system behind in it.
+    pub onward: Option<String>,
     /// By what right.
     pub verdict: Verdict,
     /// What deserves a look.
@@ -47,7 +56,9 @@ pub fn judge<E: Evidence>(evidence: &E, id: RecordId) -> Result<Option<Judged>, 
     };
     let links = Links::of(&case);
     let head = &case.head().is;
-    let also = case.family.iter().copied().chain(case.of_action().map(|rec| rec.is.id));
+    let told = case.told.iter().copied().chain(case.told().map(|rec| rec.is.id));
+    let also = case.family.iter().copied().chain(case.of_action().map(|rec| rec.is.id)).chain(told);
+    let (verdict, findings) = weigh(evidence, &links)?;
     let also: BTreeSet<RecordId> =
         also.chain(case.superseded.iter().copied()).filter(|id| *id != head.id).collect();
     Ok(Some(Judged {
@@ -56,8 +67,27 @@ pub fn judge<E: Evidence>(evidence: &E, id: RecordId) -> Result<Option<Judged>, 
         time: head.time,
         tenant: head.tenant.to_string(),
         initiator: links.people.initiator.account(),
+        span: span_of(head),
+        onward: head.credential.as_ref().and_then(|shown| shown.upstream.as_deref()).map(str::to_owned),
         executor: links.people.executor.account(),
-        verdict: links.verdict(),
-        findings: findings(&links),
+        attributed: Attributed {
+            requester: is_known(&links.people.initiator),
+            actor: is_known(&links.people.executor),
+            credential: links.lineage.edge != Edge::Missing,
+        },
+        verdict,
+        findings,
     }))
+}
+
+/// Whether it is known who it was, and what they are.
+fn is_known(somebody: &Somebody<'_>) -> bool {
+    let typed = somebody.party.is_some_and(|party| party.kind != PrincipalType::Unknown);
+    somebody.edge != Edge::Missing && typed
+}
+
+/// The trace and the span of a call that Deed decided on.
+pub(crate) fn span_of(rec: &Skeleton<'_>) -> Option<(TraceId, SpanId)> {
+    let call = rec.kind == Kind::Intent && rec.basis == Basis::Enforced;
+    rec.trace_id.zip(rec.span_id).filter(|_| call)
 }

@@ -20,11 +20,16 @@ mod explain;
 pub mod explanation;
 mod gather;
 mod given;
+mod identities;
 mod judge;
+mod led_to;
 mod names;
+pub mod ocsf;
 mod outcome;
 mod parts;
+pub mod patterns;
 pub mod render;
+pub mod report;
 pub mod review;
 mod row;
 mod rules;
@@ -34,6 +39,7 @@ mod trace;
 mod verdict;
 mod view;
 mod warrant;
+mod weigh;
 mod who;
 mod words;
 
@@ -42,8 +48,15 @@ pub use evidence::{Checkpoint, Declared, Evidence, ExplainError, Found, Name};
 pub use explain::explain;
 pub use explanation::Explanation;
 pub use gather::{MOST_NAMING, MOST_RECORDS};
+pub use identities::{Directory, IDENTITY_RULES, IdentityFinding, Subject, Thresholds, identity_findings};
 pub use judge::{Judged, judge};
+pub use led_to::{Beginning, Came, LedTo, led_to};
 pub use row::{ActionRow, action_row};
 pub use rules::{RULES, Rule};
 pub use trace::{Gap, MOST_STEPS, Step, StepDecision, StepOutcome, Trace, trace};
 pub use words::{Attribution, Authority, Class, Edge, GapKind, Scope, Severity};
+
+/// Every rule: those about one action, then those about identities.
+pub fn every_rule() -> impl Iterator<Item = &'static Rule> {
+    RULES.iter().chain(IDENTITY_RULES)
+}

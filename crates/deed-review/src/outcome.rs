@@ -27,6 +27,8 @@ pub(crate) struct Ended<'c> {
     pub(crate) said: Vec<(&'c Rec<'c>, &'c Outcome<'c>)>,
     pub(crate) edge: Edge,
     pub(crate) how: String,
+    /// When it was first known to have ended, by the clock of whoever tells of the action itself.
+    pub(crate) time: Option<Timestamp>,
     /// By event time.
     pub(crate) undone_by: Vec<Later<'c>>,
     pub(crate) retried_by: Vec<Later<'c>>,
@@ -37,30 +39,31 @@ impl<'c> Ended<'c> {
     pub(crate) fn of(case: &'c Case<'c>) -> Self {
         let mut said: Vec<(&Rec<'c>, &Outcome<'c>)> = case
             .of_action()
+            .chain(case.told())
             .filter_map(|rec| rec.is.outcome.as_ref().map(|outcome| (rec, outcome)))
             .collect();
         said.sort_by_key(|(rec, _)| (rec.is.time, rec.is.id));
+        let known =
+            |said: &&(&Rec<'c>, &Outcome<'c>)| said.1.status != Status::Unknown && !case.is_told(said.0);
+        let time = said.iter().find(known).map(|(rec, _)| rec.is.time);
         let undone_by = later(case, |outcome| outcome.compensates);
         let retried_by = later(case, |outcome| outcome.retry_of);
         let Some((rec, outcome)) = standing(&said) else {
             let how = "no record says how it ended".to_owned();
-            return Ended { stands: None, said, edge: Edge::Missing, how, undone_by, retried_by };
+            return Ended { stands: None, said, edge: Edge::Missing, how, time, undone_by, retried_by };
         };
         let agreeing: Vec<&Rec<'c>> =
             said.iter().filter(|(_, other)| other.status == outcome.status).map(|(rec, _)| *rec).collect();
         let (edge, mut how) = agreed(&agreeing);
-        let edge = if rec.is.basis == Basis::Enforced { Edge::Proven } else { edge };
+        // What another system logged of the same call is a second word on it.
+        let told = agreeing.iter().any(|rec| case.is_told(rec));
+        let edge = if rec.is.basis == Basis::Enforced && !told { Edge::Proven } else { edge };
         for (other, ending) in &said {
             if ending.status != outcome.status && ending.status != Status::Unknown {
                 how.push_str(&format!("; {} says `{}`", other.said_by(), ending.status));
             }
         }
-        Ended { stands: Some((rec, outcome)), said, edge, how, undone_by, retried_by }
-    }
-
-    /// When it was known to have ended: the first word on it that is not `unknown`.
-    pub(crate) fn time(&self) -> Option<Timestamp> {
-        self.said.iter().find(|(_, outcome)| outcome.status != Status::Unknown).map(|(rec, _)| rec.is.time)
+        Ended { stands: Some((rec, outcome)), said, edge, how, time, undone_by, retried_by }
     }
 
     /// The status that stands.

@@ -6,14 +6,16 @@
 //! one who reads it.
 
 mod explain;
+mod led_to;
 mod page;
 mod phrases;
 mod rights;
 mod rows;
-mod text;
+pub(crate) mod text;
 mod trace;
 
 pub use explain::explain;
+pub use led_to::led_to;
 pub use rows::rows;
 pub use trace::trace;
 

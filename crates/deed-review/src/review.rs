@@ -39,6 +39,8 @@ pub enum Look {
     Relying(RecordId),
     /// Everything in a trace.
     Trace(TraceId),
+    /// The action that this record belongs to, and every one that may be told of in it.
+    Beside(RecordId),
 }
 
 /// Evidence that can be read to its end, where judging one action reads within a bound.
@@ -87,6 +89,8 @@ pub struct Review {
     tasks: HashSet<Digest>,
     /// Credentials and traces of what governed principals did, as other systems logged it: an intent may fit.
     unmatched: HashSet<Digest>,
+    /// Places of calls that are a finding, or that were not to be: what another system logs of them tells more.
+    open: HashSet<Digest>,
     /// Credentials of which somebody says what they hold, or where they were made.
     bounds: HashMap<CredentialKey, Bounds>,
     /// What is to be judged still.
@@ -100,6 +104,8 @@ struct Bounds {
     scopes: bool,
     /// Deed's token service says so, which holds it to them at the door.
     scopes_at_door: bool,
+    /// Deed's token service issued it.
+    at_door: bool,
     /// Somebody says in which environment it was made.
     environment: bool,
     /// The earliest end that was ever said.

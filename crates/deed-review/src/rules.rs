@@ -51,6 +51,14 @@ pub const RULES: &[Rule] = &[
     place::TOOL_CHANGED,
 ];
 
+/// Rules about what another system logged that say nothing where Deed is known to have decided on the call.
+pub(crate) const DECIDED_BY_DEED: &[&str] = &[
+    right::BYPASS.name,
+    right::ACTION_WITHOUT_GRANT.name,
+    right::GRANT_WITHOUT_APPROVAL.name,
+    delegation::DELEGATION_LOST_REQUESTER.name,
+];
+
 /// What the links show, the gravest first.
 pub(crate) fn findings(links: &Links<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -68,7 +76,7 @@ fn grave(links: &Links<'_>) -> Severity {
 }
 
 impl Rule {
-    fn finding(&self, severity: Severity, reason: String) -> Finding {
+    pub(crate) fn finding(&self, severity: Severity, reason: String) -> Finding {
         let controls = self.controls.iter().map(|control| (*control).to_owned()).collect();
         Finding { rule: self.name.to_owned(), severity, reason, controls }
     }

@@ -12,8 +12,11 @@ use tree::Steps;
 use crate::{
     Evidence, ExplainError, Found,
     case::{Rec, Shelf, corrects},
-    explanation::{Resource, Tool, Who},
+    explanation::{Counterpart, Resource, Tool, Who},
+    gather::{Search, may_be_seen},
+    judge::span_of,
     names::Names,
+    view,
     words::GapKind,
 };
 
@@ -22,6 +25,9 @@ pub const MOST_STEPS: usize = 10_000;
 
 /// Most steps whose outcome or answer is looked for outside the trace.
 const MOST_SOUGHT: usize = 1000;
+
+/// Most calls of which it is looked for what other systems logged.
+const MOST_TOLD: usize = 256;
 
 /// Most records that one such look-up may bring.
 const MOST_NAMING: usize = 64;
@@ -86,6 +92,9 @@ pub struct Step {
     pub answer: Option<Answer>,
     /// How it ended.
     pub outcome: Option<StepOutcome>,
+    /// What other systems logged of the same call.
+    #[serde(default)]
+    pub counterparts: Vec<Counterpart>,
 }
 
 /// What a policy decided about a step.
@@ -174,11 +183,60 @@ pub fn trace<E: Evidence>(
             records.keep::<E::Error>(found, |rec| rec.is.action == Some(id) && *rec.is.tenant == *tenant)?;
         }
     }
+    let told = told(evidence, &mut records, &mut gaps)?;
     let records = records.standing();
     let names = Names::of(evidence, &records)?;
-    let (steps, more) = Steps::of(&records).finish(&names);
+    let (steps, more) = Steps::of(&records, told).finish(&names);
     gaps.extend(more);
     Ok(Some(Trace { trace_id: id, steps, gaps }))
+}
+
+/// What other systems logged of calls of a trace: they are told of at the call.
+#[derive(Default)]
+struct Told {
+    /// Of a record, the call that it tells of.
+    calls: BTreeMap<RecordId, RecordId>,
+    /// Of a call, all that may tell of it.
+    counterparts: BTreeMap<RecordId, Vec<Counterpart>>,
+}
+
+/// What other systems logged of the calls among `records`; those that are not of the trace join it.
+fn told<E: Evidence>(
+    evidence: &E,
+    records: &mut Records<'_>,
+    gaps: &mut Vec<Gap>,
+) -> Result<Told, ExplainError<E::Error>> {
+    let parents: BTreeSet<_> = records
+        .all
+        .iter()
+        .filter(|rec| may_be_seen(&rec.is))
+        .filter_map(|rec| rec.is.parent_span_id)
+        .collect();
+    let onward = |rec: &Rec<'_>| rec.is.credential.as_ref().is_some_and(|shown| shown.upstream.is_some());
+    let calls = records
+        .all
+        .iter()
+        .filter(|rec| span_of(&rec.is).is_some_and(|(_, span)| parents.contains(&span) || onward(rec)));
+    let mut calls: Vec<(Timestamp, RecordId, deed_record::Skeleton<'_>)> =
+        calls.map(|rec| (rec.is.time, rec.is.id, rec.is.clone())).collect();
+    calls.sort_by_key(|(time, id, _)| (*time, *id));
+    if calls.len() > MOST_TOLD {
+        let reason =
+            format!("what other systems logged of only {MOST_TOLD} of {} calls was looked for", calls.len());
+        gaps.push(gap(GapKind::Cut, None, reason));
+    }
+    let (mut search, mut told) = (Search::new(evidence), Told::default());
+    for (_, id, call) in calls.into_iter().take(MOST_TOLD) {
+        let found = search.sightings(&call)?;
+        if !found.told.is_empty() {
+            told.counterparts.insert(id, found.told.iter().map(view::counterpart).collect());
+        }
+        for (_, found) in found.joined {
+            told.calls.insert(Rec::read(&found)?.is.id, id);
+            records.keep::<E::Error>(found, |_| true)?;
+        }
+    }
+    Ok(told)
 }
 
 fn seeks_more(rec: &deed_record::Skeleton<'_>) -> bool {

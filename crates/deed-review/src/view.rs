@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use deed_record::{Basis, Change, RecordId, Status, Text};
+use deed_record::{Basis, Change, PrincipalType, RecordId, Status, Text};
 
 use crate::{
     approvals::{Answered, Worth},
     authority::Asked,
-    case::{Case, Rec},
+    case::{Case, Rec, Standing, Tie},
+    claim::subject,
     decided::asked_by,
     explanation::{
-        Action, Again, Approval, Artifact, Credential, Decision, Ending, Executor, Hop, Initiator, Later,
-        LifecycleEvent, Outcome, Request, Resource, Source, Tool,
+        Action, Again, Also, Approval, Artifact, Counterpart, Credential, Decision, Ending, Executor, Hop,
+        Initiator, Later, LifecycleEvent, Outcome, Request, Resource, Source, Tool,
     },
     names::Names,
     verdict::Links,
@@ -124,10 +125,43 @@ pub(crate) fn executor(links: &Links<'_>, names: &Names) -> Executor {
         vendor: who.vendor,
         owner: declared.and_then(|declared| declared.owner.clone()),
         sponsor: declared.and_then(|declared| declared.sponsor.clone()),
+        also: also(links, names),
         edge: somebody.edge,
         how: somebody.how.clone(),
         records: ids(somebody.records.iter().copied()),
     }
+}
+
+/// Whom the credential was issued to, where that is another account than the one that acted. A person is no machine,
+/// two principals of the inventory are not one, and a credential of several tells nobody apart.
+fn also(links: &Links<'_>, names: &Names) -> Vec<Also> {
+    let case = links.case;
+    let Some(acting) = links.people.executor.party else { return Vec::new() };
+    let (Some(account), Some(own)) = (acting.account, links.lineage.own()) else { return Vec::new() };
+    let issued = || own.issued_before(case.time()).filter(|claim| claim.rec.firm());
+    let holders: BTreeSet<_> = issued().filter_map(subject).collect();
+    let Some(holder) = holders.first().filter(|holder| holders.len() == 1 && **holder != account) else {
+        return Vec::new();
+    };
+    let given: Vec<_> = issued().filter(|claim| subject(claim) == Some(*holder)).collect();
+    let party = given.iter().find_map(|claim| claim.terms?.subject.as_ref());
+    let (Some(party), Some(first)) = (party, given.first()) else { return Vec::new() };
+    let is_known = |kind: PrincipalType| kind != PrincipalType::Unknown;
+    let person = |kind: PrincipalType| kind == PrincipalType::Human;
+    let other_sort =
+        is_known(party.kind) && is_known(acting.kind) && person(party.kind) != person(acting.kind);
+    let declared = case.declared(party).zip(case.declared(acting));
+    if other_sort || declared.is_some_and(|(one, other)| one.key != other.key) || !case.head().firm() {
+        return Vec::new();
+    }
+    let enforced = |rec: &Rec<'_>| rec.is.basis == Basis::Enforced;
+    let edge = if enforced(case.head()) && enforced(first.rec) { Edge::Proven } else { Edge::Inferred };
+    let how = format!(
+        "the credential was issued to it {}, {}",
+        beside(first.time(), case.time()),
+        first.rec.said_by()
+    );
+    vec![Also { principal: names.who(party), edge, how, records: ids(given.iter().map(|claim| claim.rec)) }]
 }
 
 pub(crate) fn chain(links: &Links<'_>, names: &Names) -> Vec<Hop> {
@@ -293,6 +327,34 @@ pub(crate) fn outcome(links: &Links<'_>) -> Outcome {
         edge: ended.edge,
         how: ended.how.clone(),
         records: ids(agreeing),
+    }
+}
+
+pub(crate) fn counterpart(other: &crate::case::Counterpart) -> Counterpart {
+    let tie = match other.tie {
+        Tie::Span => "it is a part of the call's own span",
+        Tie::TokenAndName => {
+            "it shows the token that Deed showed, or what was made with it, for the same call"
+        }
+        Tie::Token => "it shows the token that Deed showed, or what was made with it",
+        Tie::Alike => "the same credential, operation and resource, within minutes",
+    };
+    let (joined, edge, how) = match other.standing {
+        Standing::Joined => (true, Edge::Corroborated, tie.to_owned()),
+        Standing::Likely => (false, Edge::Inferred, tie.to_owned()),
+        Standing::Ambiguous(fit) => {
+            (false, Edge::Missing, format!("ambiguous: {fit} records fit equally well ({tie})"))
+        }
+    };
+    Counterpart {
+        record: other.record,
+        kind: other.kind,
+        time: other.time,
+        system: other.system.clone(),
+        status: other.status,
+        joined,
+        edge,
+        how,
     }
 }
 

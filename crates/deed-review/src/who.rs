@@ -97,8 +97,10 @@ impl<'c> Somebody<'c> {
             _ => None,
         };
         if let Some(how) = proven {
+            let told: Vec<String> =
+                self.records.iter().filter(|rec| case.is_told(rec)).map(|rec| rec.said_by()).collect();
             self.edge = Edge::Proven;
-            how.clone_into(&mut self.how);
+            self.how = std::iter::once(how.to_owned()).chain(told).collect::<Vec<_>>().join(" and ");
         } else if enforced && self.edge == Edge::Asserted && self.how == "Deed" {
             "Deed was told so; no credential proves it".clone_into(&mut self.how);
         }
@@ -146,14 +148,18 @@ fn stated<'c>(
     case: &'c Case<'c>,
     party: impl Fn(&'c Rec<'c>) -> Option<&'c Party<'c>>,
 ) -> Option<Somebody<'c>> {
-    let naming = || case.of_action().filter_map(|rec| Some((rec, party(rec)?, party(rec)?.account?)));
-    let (_, named, account) =
-        naming().min_by_key(|(rec, ..)| (rec.is.id != case.head, !rec.firm(), rec.is.time, rec.is.id))?;
+    let all = || case.of_action().chain(case.told());
+    let naming = || all().filter_map(|rec| Some((rec, party(rec)?, party(rec)?.account?)));
+    let (_, named, account) = naming().min_by_key(|(rec, ..)| {
+        (case.is_told(rec), rec.is.id != case.head, !rec.firm(), rec.is.time, rec.is.id)
+    })?;
+    let same =
+        |rec: &Rec<'_>, other: Account| other == account || case.is_told(rec) && case.is_same(other, account);
     let records: Vec<&Rec<'c>> =
-        naming().filter(|(.., other)| *other == account).map(|(rec, ..)| rec).collect();
+        naming().filter(|(rec, _, other)| same(rec, *other)).map(|(rec, ..)| rec).collect();
     let (edge, how) = agreed(&records);
     let mut notes = Vec::new();
-    for (rec, ..) in naming().filter(|(.., other)| *other != account) {
+    for (rec, ..) in naming().filter(|(rec, _, other)| !same(rec, *other)) {
         notes.push(format!(
             "record {} ({}) names another account; whether that is the same one under another name is not known",
             rec.is.id,

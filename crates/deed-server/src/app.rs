@@ -7,7 +7,7 @@ use std::{
 
 use deed_ledger::{AppendError, Ledger, Pending, Receipt};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::{JoinError, spawn_blocking},
     time::timeout,
 };
@@ -19,7 +19,7 @@ use crate::{
     metrics::Metrics,
     problem::{Kind, Problem},
     settings::Limits,
-    webhook::Webhook,
+    webhook::{Delivery, Webhook},
 };
 
 /// Request bodies that are being received take no more memory than this together, in bytes, unless one
@@ -40,8 +40,12 @@ pub(crate) struct App {
     pub(crate) gateway: Gateway,
     /// By which people elsewhere answer what waits, where there is one.
     pub(crate) webhook: Option<Arc<Webhook>>,
+    /// How sending findings goes, where they are sent.
+    pub(crate) delivery: Option<Delivery>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
+    /// Becomes true when the server stops: answers that go on end then.
+    pub(crate) stopping: watch::Receiver<bool>,
     /// Requests that are being parsed and sealed: more at a time than cores only costs memory.
     sealing: Arc<Semaphore>,
     /// Small requests for which keys have to be made first: they wait for the disk, and share one sync.
@@ -51,15 +55,24 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(engine: Engine, gate: Gate, gateway: Gateway, webhook: Option<Arc<Webhook>>) -> Self {
+    pub(crate) fn new(
+        engine: Engine,
+        gate: Gate,
+        gateway: Gateway,
+        webhook: Option<Arc<Webhook>>,
+        delivery: Option<Delivery>,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let limits = engine.settings().limits;
         App {
             gate,
             gateway,
             webhook,
+            delivery,
             limits,
             metrics: Metrics::default(),
+            stopping,
             sealing: Arc::new(Semaphore::new(cores * 2)),
             waiting: Arc::new(Semaphore::new(MOST_WAITING)),
             asking: Arc::new(Semaphore::new(cores * 4)),

@@ -2,6 +2,8 @@
 
 mod gateway;
 mod rebuild;
+#[cfg(feature = "sql")]
+mod reports;
 mod spool;
 
 use std::{
@@ -17,8 +19,10 @@ use deed_gateway::{DecisionPoint, InForce, Sweep, stdio::Program};
 use deed_identity::Inventory;
 use deed_ledger::{Check, Health, Ledger, LedgerError, OpenError, Receipt, Spool, SpoolError};
 use deed_policy::PolicySet;
-use deed_record::{RecordId, TraceId};
-use deed_review::{Checkpoint, ExplainError, Explanation, Trace};
+use deed_record::{Account, RecordId, TraceId};
+use deed_review::{
+    Checkpoint, ExplainError, Explanation, LedTo, Trace, patterns::PatternList, review::Flagged,
+};
 use serde_json::{Value, json};
 
 pub use rebuild::{RebuildError, Rebuilt};
@@ -29,7 +33,9 @@ use crate::{
     findings::{self, FindingList, FindingQuery, Findings, ReviewError},
     force::{self, ForceError, PublishError, Replayed},
     identity::{Blast, BlastQuery, Identities, IdentityError, PrincipalAnswer, blast, principal},
+    inventory::{self, ChangeError, Changed},
     joins::Joins,
+    patterns::{self, PatternQuery},
     settings::{Settings, SettingsError},
     tokens::{Tokens, TokensError},
 };
@@ -292,11 +298,23 @@ impl Engine {
     /// # Errors
     /// The store cannot be read, or the record belongs to no action.
     pub fn explain(&self, id: RecordId, tenant: Option<&str>) -> Result<Option<Explanation>, AskError> {
-        let at = self.ledger().checkpoint().map_or_else(Checkpoint::default, |signed| Checkpoint {
+        deed_review::explain(&self.evidence(tenant), id, &self.checkpoint())
+    }
+
+    /// The newest signed checkpoint.
+    pub(crate) fn checkpoint(&self) -> Checkpoint {
+        self.ledger().checkpoint().map_or_else(Checkpoint::default, |signed| Checkpoint {
             size: signed.size,
             time: Some(signed.time),
-        });
-        deed_review::explain(&self.evidence(tenant), id, &at)
+        })
+    }
+
+    /// What came of record `id`: a request, an approval, a grant or a credential; `None` where there is no such record.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn led_to(&self, id: RecordId, tenant: Option<&str>) -> Result<Option<LedTo>, AskError> {
+        deed_review::led_to(&self.evidence(tenant), id)
     }
 
     /// Every step of a trace; `None` where no record carries it.
@@ -358,17 +376,85 @@ impl Engine {
     ) -> Result<FindingList, ReviewError> {
         let tenant = query.tenant.as_deref().unwrap_or("default");
         let declared = |tenant: &str| self.inner.joins.declared_in(self.ledger(), tenant);
+        let reviewed = self.inner.findings.now(patience)?;
+        let followed = self.inner.identities.now(patience)?;
         let principal = match &query.principal {
             None => None,
-            Some(key) => match self.ledger().account(tenant, key)? {
-                Some(account) => Some(declared(tenant)?.accounts_of(account).into_iter().collect()),
-                // A tenant that never recorded anything has nobody.
-                None => Some(HashSet::new()),
-            },
+            Some(key) => {
+                let mut accounts = self.accounts_of(tenant, key)?;
+                if let Some(account) = self.ledger().account(tenant, key)? {
+                    // A finding about an identity is about whatever accounts are joined to it.
+                    let joined = followed.state.principal(account, &declared(tenant)?);
+                    accounts.extend(joined.members.first().map(|member| member.account));
+                }
+                Some(accounts)
+            }
+        };
+        let about = self.inner.findings.about_identities(&followed)?;
+        let evidence = self.evidence(query.tenant.as_deref());
+        let state = &followed.state;
+        Ok(findings::list(&evidence, &reviewed, state, &about, query, principal.as_ref(), &declared)?)
+    }
+
+    /// Every action with findings, once everything is reviewed.
+    ///
+    /// # Errors
+    /// It is not reviewed within `patience`.
+    pub(crate) fn flagged(&self, patience: Duration) -> Result<Vec<(RecordId, Flagged)>, ReviewError> {
+        let reviewed = self.inner.findings.now(patience)?;
+        Ok(reviewed.review.flagged().map(|(id, flagged)| (id, flagged.clone())).collect())
+    }
+
+    /// The actions of which something was found since this was asked last; all that have findings at first.
+    pub(crate) fn newly_flagged(&self) -> Vec<(RecordId, Flagged)> {
+        self.inner.findings.news()
+    }
+
+    /// What is done over and over, as `query` wants it, and what is unlike it.
+    ///
+    /// # Errors
+    /// The store cannot be read, or what was recorded is not reviewed within `patience`.
+    pub(crate) fn patterns(
+        &self,
+        query: &PatternQuery,
+        patience: Duration,
+    ) -> Result<PatternList, ReviewError> {
+        let tenant = query.tenant.as_deref().unwrap_or("default");
+        let accounts = match &query.principal {
+            None => None,
+            Some(key) => Some(self.accounts_of(tenant, key)?),
         };
         let reviewed = self.inner.findings.now(patience)?;
-        let evidence = self.evidence(query.tenant.as_deref());
-        Ok(findings::list(&evidence, &reviewed, query, principal.as_ref(), &declared)?)
+        Ok(patterns::patterns(&self.evidence(query.tenant.as_deref()), &reviewed, query, accounts)?)
+    }
+
+    /// Every account of whoever goes by `key` in `tenant`, by the inventory.
+    fn accounts_of(&self, tenant: &str, key: &str) -> Result<HashSet<Account>, LedgerError> {
+        Ok(match self.ledger().account(tenant, key)? {
+            Some(account) => {
+                let declared = self.inner.joins.declared_in(self.ledger(), tenant)?;
+                declared.accounts_of(account).into_iter().collect()
+            }
+            // A tenant that never recorded anything has nobody.
+            None => HashSet::new(),
+        })
+    }
+
+    /// Records that `by` makes `text` the inventory, and puts it into force; `matches` says whether what is there, by its
+    /// digest, is what they had read.
+    ///
+    /// # Errors
+    /// See [`ChangeError`]; what was in force still is.
+    pub(crate) fn put_inventory(
+        &self,
+        text: &str,
+        by: &str,
+        matches: impl FnOnce(&str) -> bool,
+    ) -> Result<Changed, ChangeError> {
+        let ledger = self.ledger();
+        let (inventory, changed) = inventory::put(ledger, ledger.dir(), text, by, matches)?;
+        self.decisions().change(|force| force.inventory = Arc::new(inventory));
+        Ok(changed)
     }
 
     /// The public keys: `origin` and `vkeys` (C2SP signed-note) of the log, and `jwks` (RFC 7517) of the log and of

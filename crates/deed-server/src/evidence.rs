@@ -105,6 +105,10 @@ impl Evidence for LedgerEvidence<'_> {
         self.shown(&Key::Credential { tenant, name }, limit)
     }
 
+    fn by_executor(&self, account: Account, limit: usize) -> Result<Vec<Found>, LedgerError> {
+        self.shown(&Key::Executor(account), limit)
+    }
+
     fn by_trace(&self, trace: TraceId, limit: usize) -> Result<Vec<Found>, LedgerError> {
         self.shown(&Key::Trace(trace), limit)
     }

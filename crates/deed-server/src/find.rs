@@ -3,20 +3,21 @@
 //! A search ends when the page is full, when everything was looked at, or when its time is up; the
 //! page says which.
 
+mod wanted;
+
 use std::{
     ops::ControlFlow,
     time::{Duration, Instant},
 };
 
 use deed_ledger::{Key, LedgerError};
-use deed_record::{Account, Kind, RecordId, Ruling, Skeleton, Status, Timestamp, TraceId};
-use deed_review::{ActionRow, Evidence, ExplainError, action_row};
+use deed_record::{Ruling, Skeleton, Status, Timestamp, TraceId};
+use deed_review::{ActionRow, ExplainError, action_row};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    engine::AskError,
-    evidence::{LedgerEvidence, parse},
-};
+use crate::{engine::AskError, evidence::LedgerEvidence};
+
+pub(crate) use wanted::Wanted;
 
 /// Actions of a page, unless asked for otherwise.
 pub const DEFAULT_LIMIT: usize = 100;
@@ -115,25 +116,19 @@ pub enum Stopped {
 
 /// One page of the actions that `filter` wants.
 pub(crate) fn find(evidence: &LedgerEvidence<'_>, filter: &Filter) -> Result<Page, AskError> {
-    let accounts = Accounts {
-        initiator: account(evidence, filter, &filter.initiator)?,
-        executor: account(evidence, filter, &filter.executor)?,
-        principal: account(evidence, filter, &filter.principal)?,
+    let Some(wanted) = Wanted::of(evidence, filter)? else {
+        // The tenant never recorded anything, so nobody is called that.
+        return Ok(Page { actions: Vec::new(), next: None, stopped: None, searched: 0 });
     };
     let mut search = Search {
         evidence,
         filter,
-        accounts,
-        needle: filter.text.as_deref().map(str::to_lowercase),
+        wanted,
         limit: filter.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MOST_ACTIONS),
         end: Instant::now() + PATIENCE,
         page: Page { actions: Vec::new(), next: None, stopped: None, searched: 0 },
     };
-    let keys = search.keys();
-    if search.accounts.is_impossible(filter) {
-        // The tenant never recorded anything, so nobody is called that.
-        return Ok(search.page);
-    }
+    let keys = search.wanted.keys();
     if keys.is_empty() {
         search.scan()?
     } else {
@@ -142,62 +137,16 @@ pub(crate) fn find(evidence: &LedgerEvidence<'_>, filter: &Filter) -> Result<Pag
     Ok(search.page)
 }
 
-fn account(
-    evidence: &LedgerEvidence<'_>,
-    filter: &Filter,
-    key: &Option<String>,
-) -> Result<Option<Account>, AskError> {
-    let Some(key) = key else { return Ok(None) };
-    evidence.ledger().account(filter.tenant().unwrap_or("default"), key).map_err(ExplainError::Evidence)
-}
-
-/// The people of a filter, as sealed.
-struct Accounts {
-    initiator: Option<Account>,
-    executor: Option<Account>,
-    principal: Option<Account>,
-}
-
-impl Accounts {
-    fn is_impossible(&self, filter: &Filter) -> bool {
-        filter.initiator.is_some() && self.initiator.is_none()
-            || filter.executor.is_some() && self.executor.is_none()
-            || filter.principal.is_some() && self.principal.is_none()
-    }
-}
-
 struct Search<'s> {
     evidence: &'s LedgerEvidence<'s>,
     filter: &'s Filter,
-    accounts: Accounts,
-    needle: Option<String>,
+    wanted: Wanted<'s>,
     limit: usize,
     end: Instant,
     page: Page,
 }
 
 impl<'s> Search<'s> {
-    /// The keys that between them lead to every wanted action, the most telling filter first.
-    fn keys(&self) -> Vec<Key<'s>> {
-        let filter = self.filter;
-        let tenant = filter.tenant().unwrap_or("default");
-        if let Some(trace) = filter.trace {
-            vec![Key::Trace(trace)]
-        } else if let Some(name) = &filter.credential {
-            vec![Key::Credential { tenant, name }]
-        } else if let Some(uri) = &filter.resource {
-            vec![Key::Resource { tenant, uri }]
-        } else if let Some(account) = self.accounts.initiator {
-            vec![Key::Initiator(account)]
-        } else if let Some(account) = self.accounts.executor {
-            vec![Key::Executor(account)]
-        } else if let Some(account) = self.accounts.principal {
-            vec![Key::Initiator(account), Key::Executor(account), Key::Party(account)]
-        } else {
-            Vec::new()
-        }
-    }
-
     /// Looks at what the index knows of `keys`, newest first.
     fn follow(&mut self, keys: &[Key<'_>]) -> Result<(), AskError> {
         let mut before = self.filter.before;
@@ -271,8 +220,8 @@ impl<'s> Search<'s> {
             ExplainError::Evidence(LedgerError::Broken(format!("leaf {index} is no record: {e}")))
         })?;
         if !self.evidence.shows(&record)
-            || !self.is_wanted(&record)
-            || !self.is_action(&record).map_err(ExplainError::Evidence)?
+            || !self.wanted.has(&record)
+            || !self.wanted.is_action(&record).map_err(ExplainError::Evidence)?
         {
             return Ok(ControlFlow::Continue(()));
         }
@@ -283,106 +232,4 @@ impl<'s> Search<'s> {
         }
         Ok(ControlFlow::Continue(()))
     }
-
-    /// Whether what the record itself says is what is wanted.
-    fn is_wanted(&self, record: &Skeleton<'_>) -> bool {
-        let filter = self.filter;
-        let (initiator, executor) = (record.initiator.as_ref(), record.executor.as_ref());
-        let account_of = |party: Option<&deed_record::Party<'_>>| party.and_then(|party| party.account);
-        filter.trace.is_none_or(|trace| record.trace_id == Some(trace))
-            && filter.tenant().is_none_or(|tenant| *record.tenant == *tenant)
-            && self.accounts.initiator.is_none_or(|account| account_of(initiator) == Some(account))
-            && self.accounts.executor.is_none_or(|account| account_of(executor) == Some(account))
-            && self
-                .accounts
-                .principal
-                .is_none_or(|account| record.parties().any(|party| party.account == Some(account)))
-            && filter.since.is_none_or(|since| record.time >= since)
-            && filter.until.is_none_or(|until| record.time < until)
-            && filter.effect.is_none_or(|effect| {
-                record.decision.as_ref().is_some_and(|decision| decision.effect == effect)
-            })
-            && filter.status.is_none_or(|status| may_have_ended(record, status))
-            && filter
-                .tool
-                .as_deref()
-                .is_none_or(|tool| record.tool.as_ref().is_some_and(|called| is_tool(called, tool)))
-            && filter
-                .resource
-                .as_deref()
-                .is_none_or(|uri| record.resource.as_ref().is_some_and(|about| *about.uri == *uri))
-            && filter.credential.as_deref().is_none_or(|name| uses(record, name))
-            && self.needle.as_deref().is_none_or(|needle| holds(record, needle))
-    }
-
-    /// Whether it is an action of its own: no part of another one, and not corrected since.
-    fn is_action(&self, record: &Skeleton<'_>) -> Result<bool, LedgerError> {
-        // Tasks and steps too: the view `actions` has what was done, and this whatever somebody may look for.
-        if !record.kind.is_action() || record.kind == Kind::Outcome {
-            return Ok(false);
-        }
-        if let Some(action) = record.action
-            && action != record.id
-            && self.evidence.by_id(action)?.is_some()
-        {
-            return Ok(false);
-        }
-        // Only what another system logged is ever read again by a newer mapping.
-        Ok(record.source.is_none() || !self.is_corrected(record.id, &record.tenant)?)
-    }
-
-    fn is_corrected(&self, id: RecordId, tenant: &str) -> Result<bool, LedgerError> {
-        const MOST_NAMING: usize = 16;
-        for found in self.evidence.by_ref(id, MOST_NAMING)? {
-            let naming = parse(&found.sealed)?;
-            if naming.supersedes == Some(id) && *naming.tenant == *tenant {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-}
-
-fn is_tool(called: &deed_record::Tool<'_>, wanted: &str) -> bool {
-    if *called.name == *wanted {
-        return true;
-    }
-    // Either part may hold a slash itself.
-    let server = called.server.as_deref().unwrap_or_default();
-    wanted.strip_prefix(server).and_then(|rest| rest.strip_prefix('/')) == Some(&*called.name)
-}
-
-/// Whether it ended like that, as far as the record alone tells.
-fn may_have_ended(record: &Skeleton<'_>, wanted: Status) -> bool {
-    let said = record.outcome.as_ref().map_or(Status::Unknown, |outcome| outcome.status);
-    said == wanted || said == Status::Unknown
-}
-
-/// Whether it was done with that credential, by whoever had a part in it.
-fn uses(record: &Skeleton<'_>, name: &str) -> bool {
-    let own = record
-        .credential
-        .iter()
-        .flat_map(|credential| credential.names().chain(credential.upstream.as_deref()));
-    let hops = record.chain.iter().flatten().filter_map(|hop| hop.credential.as_deref());
-    own.chain(hops).any(|known_as| known_as == name)
-}
-
-fn holds(record: &Skeleton<'_>, needle: &str) -> bool {
-    let tool = record.tool.as_ref();
-    [
-        record.operation.as_deref(),
-        record.permission.as_deref(),
-        tool.map(|tool| &*tool.name),
-        tool.and_then(|tool| tool.server.as_deref()),
-        record.resource.as_ref().map(|resource| &*resource.uri),
-        record.session.as_deref(),
-        record.task.as_deref(),
-        record.environment.as_deref(),
-        record.source.as_ref().map(|source| &*source.system),
-        record.outcome.as_ref().and_then(|outcome| outcome.code.as_deref()),
-    ]
-    .into_iter()
-    .flatten()
-    .any(|text| text.to_lowercase().contains(needle))
 }

@@ -1,14 +1,18 @@
 //! Findings about every action, kept up with the log as it grows, off the path of whoever appends.
 //!
 //! One thread follows the log, behind the one that folds identities: each record is screened, and what may deserve a
-//! look is judged (`deed_review::review`). While nobody asks it works a fifth of its time at most; whoever asks has it
+//! look is judged (`deed_review::review`). What deserves a look about identities is found when somebody asks
+//! (`identities`). While nobody asks it works a fifth of its time at most; whoever asks has it
 //! go on without a pause, and waits. What was found is kept in the store now and then, and thrown away where the
 //! inventory says something else than when it was found.
 
+mod fresh;
+mod identities;
 mod list;
 mod snapshot;
 #[cfg(feature = "sql")]
 mod table;
+mod told;
 
 use std::{
     io,
@@ -20,10 +24,10 @@ use std::{
 
 use deed_identity::Coverage;
 use deed_ledger::{Check, Key, Ledger, LedgerError, PACK_LEAVES};
-use deed_record::{Account, Skeleton};
+use deed_record::{Account, RecordId, Skeleton};
 use deed_review::{
-    Declared, ExplainError,
-    review::{Affected, Known, Look, Review, work},
+    Declared, ExplainError, IdentityFinding,
+    review::{Affected, Done, Flagged, Known, Look, Review, work},
 };
 use deed_seal::hash::Hash;
 
@@ -38,6 +42,9 @@ pub use list::{FindingList, FindingRow};
 pub(crate) use list::{FindingQuery, list};
 #[cfg(feature = "sql")]
 pub(crate) use table::Table;
+pub(crate) use told::Told;
+
+use fresh::{Fresh, News};
 
 /// Leaves that are screened while answers wait.
 const BATCH: u64 = 1024;
@@ -66,6 +73,10 @@ struct Kept {
     joins: Arc<Joins>,
     identities: Arc<Identities>,
     reviewed: RwLock<Reviewed>,
+    /// What was found about identities, the last time that somebody asked.
+    found: Mutex<Option<identities::Found>>,
+    /// What was found since somebody looked.
+    fresh: Mutex<Fresh>,
     /// Held by whoever reviews.
     working: Mutex<Working>,
     desk: Desk,
@@ -120,6 +131,8 @@ impl Findings {
             joins,
             identities,
             reviewed: RwLock::default(),
+            found: Mutex::default(),
+            fresh: Mutex::default(),
             working: Mutex::default(),
             desk: Desk::default(),
         });
@@ -145,6 +158,36 @@ impl Findings {
             Late::Behind(at) => ReviewError::Behind { at, of: wanted },
             Late::Failed(why) => ReviewError::Failed(why),
         })
+    }
+
+    /// What deserves a look about the identities in `followed`, each with its tenant.
+    ///
+    /// # Errors
+    /// A tenant's key cannot be read.
+    pub(crate) fn about_identities(
+        &self,
+        followed: &Followed,
+    ) -> Result<Arc<Vec<(String, IdentityFinding)>>, LedgerError> {
+        let kept = &self.kept;
+        let mut found = lock(&kept.found);
+        if let Some(found) = found.as_ref().filter(|found| found.is_good(&kept.joins, followed)) {
+            return Ok(found.findings.clone());
+        }
+        let fresh = identities::Found::look(&kept.ledger, &kept.joins, followed)?;
+        Ok(found.insert(fresh).findings.clone())
+    }
+
+    /// The actions of which something was found since this was asked last; all that have findings at first.
+    pub(crate) fn news(&self) -> Vec<(RecordId, Flagged)> {
+        let news = lock(&self.kept.fresh).take();
+        let reviewed = self.kept.read();
+        let clone = |(id, flagged): (RecordId, &Flagged)| (id, flagged.clone());
+        match news {
+            News::All => reviewed.review.flagged().map(clone).collect(),
+            News::Of(actions) => {
+                actions.into_iter().filter_map(|id| Some(clone((id, reviewed.review.of(id)?)))).collect()
+            }
+        }
     }
 
     /// Reviews everything from the first leaf on, and compares (INVARIANT D5).
@@ -294,7 +337,15 @@ impl Kept {
         while !self.desk.is_stopping() {
             let Some(look) = self.write().review.take() else { return Ok(()) };
             match work(&evidence, &look) {
-                Ok(done) => self.write().review.put(done),
+                Ok(done) => {
+                    let found = match &done {
+                        Done::Judged(_, Some(judged)) if !judged.findings.is_empty() => Some(judged.action),
+                        _ => None,
+                    };
+                    self.write().review.put(done);
+                    // Behind what is found, so that whoever hears of it finds it.
+                    found.into_iter().for_each(|id| lock(&self.fresh).note(id));
+                }
                 Err(error) => {
                     self.write().review.again(look);
                     return Err(error.into());
@@ -349,7 +400,7 @@ impl Affected for LedgerEvidence<'_> {
             })
         };
         match look {
-            Look::Action(id) => each(&Key::Id(*id)),
+            Look::Action(id) | Look::Beside(id) => each(&Key::Id(*id)),
             Look::Credential { tenant, name } => each(&Key::Credential { tenant, name }),
             Look::Trace(trace) => each(&Key::Trace(*trace)),
             Look::Relying(id) => {

@@ -23,12 +23,17 @@ mod findings;
 mod following;
 mod force;
 mod identity;
+mod inventory;
 mod joins;
 mod keys;
 mod mcp;
 mod metrics;
+mod ocsf;
 mod otlp;
+mod patterns;
 mod problem;
+#[cfg(feature = "sql")]
+mod reports;
 mod routes;
 mod serve;
 pub mod settings;

@@ -13,6 +13,8 @@ use std::{
 use deed_ledger::{Counters, SpoolState, now};
 use http::StatusCode;
 
+use crate::webhook::DeliveryState;
+
 /// The media type of [`Metrics::text`].
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -54,7 +56,13 @@ impl Metrics {
     }
 
     /// Everything, with what the ledger counts, and the spool where there is one.
-    pub(crate) fn text(&self, ledger: &Counters, spool: Option<&SpoolState>, ready: bool) -> String {
+    pub(crate) fn text(
+        &self,
+        ledger: &Counters,
+        spool: Option<&SpoolState>,
+        delivery: Option<&DeliveryState>,
+        ready: bool,
+    ) -> String {
         let mut out = Text(String::with_capacity(4096));
         out.gauge("deed_ready", "Whether records can be taken.", u64::from(ready));
         out.gauge("deed_log_leaves", "Leaves in the log, all durable.", ledger.size);
@@ -75,6 +83,9 @@ impl Metrics {
         out.counter("deed_lookups", "Look-ups in the index.", ledger.lookups);
         if let Some(spool) = spool {
             out.spool(spool);
+        }
+        if let Some(delivery) = delivery {
+            out.delivery(delivery);
         }
         self.histogram(&mut out);
         out.family("deed_http_requests", "counter", "Requests answered, by route and status.");
@@ -138,6 +149,17 @@ impl Text {
         );
         self.counter("deed_spool_records", "Records that were put into the spool.", spool.spooled);
         self.counter("deed_spool_sealed", "Records of the spool that are in the log.", spool.sealed);
+    }
+
+    fn delivery(&mut self, delivery: &DeliveryState) {
+        self.gauge("deed_findings_webhook_waiting", "Findings that were not sent yet.", delivery.waiting);
+        self.counter("deed_findings_webhook_delivered", "Findings that were sent.", delivery.delivered);
+        self.counter("deed_findings_webhook_failed", "Tries to send one that failed.", delivery.failed);
+        self.counter(
+            "deed_findings_webhook_refused",
+            "Findings set aside, refused again and again.",
+            delivery.refused,
+        );
     }
 
     fn gauge(&mut self, name: &str, help: &str, value: u64) {

@@ -70,6 +70,10 @@ kinds! {
     Misdirected = MISDIRECTED_REQUEST, "misdirected", "the request is for another host";
     /// A record was refused.
     Record = UNPROCESSABLE_ENTITY, "record-refused", "a record was refused";
+    /// Something else is there than whoever changes it had read.
+    Precondition = PRECONDITION_FAILED, "changed-meanwhile", "it was changed meanwhile";
+    /// An inventory was refused.
+    Inventory = UNPROCESSABLE_ENTITY, "inventory-refused", "an inventory was refused";
     /// A policy set was refused.
     Policy = UNPROCESSABLE_ENTITY, "policy-refused", "a policy set was refused";
     /// The store cannot be read, or the program is wrong.

@@ -8,13 +8,13 @@ use axum::{
     handler::Handler,
     middleware::{self, Next},
     response::Response,
-    routing::{MethodRouter, delete, get, post},
+    routing::{MethodRouter, delete, get, post, put},
 };
 
 use crate::{
     api::{
-        self, actions, authzen, decisions, findings, health, identity, log, oauth, rebuild, records, sql,
-        webhook, workloads,
+        self, actions, authzen, decisions, findings, health, identity, inventory, log, oauth, ocsf, patterns,
+        rebuild, records, reports, sql, webhook, workloads,
     },
     app::App,
     mcp, otlp,
@@ -44,10 +44,16 @@ pub(crate) fn api() -> Vec<Route> {
         gets("/v1/actions", actions::list),
         gets("/v1/actions/{id}", actions::one),
         gets("/v1/actions/{id}/explain", actions::explain),
+        gets("/v1/records/{id}/led-to", actions::led_to),
         gets("/v1/traces/{trace_id}", actions::trace),
         gets("/v1/principals/{key}", identity::principal),
         gets("/v1/blast/{credential}", identity::blast),
         gets("/v1/findings", findings::list),
+        gets("/v1/reports/{name}", reports::report),
+        gets("/v1/ocsf", ocsf::events),
+        gets("/v1/patterns", patterns::list),
+        gets("/v1/inventory", inventory::read),
+        Route { path: "/v1/inventory", method: "put", does: put(inventory::put) },
         posts("/v1/sql", sql::query),
         posts("/v1/rebuild", rebuild::rebuild),
         posts("/access/v1/evaluation", authzen::evaluation),

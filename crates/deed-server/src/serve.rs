@@ -118,6 +118,9 @@ pub enum ServeError {
     /// People elsewhere cannot be told what waits for them, or not be heard.
     #[error("`{FILE}`, `[approvals]`: {0}")]
     Approvals(String),
+    /// Findings cannot be sent.
+    #[error("`{FILE}`, `[findings]`: {0}")]
+    Findings(String),
     /// The last checkpoint could not be signed; everything acknowledged is safe in the journal.
     #[error("failed to close the store: {0}")]
     Close(#[from] LedgerError),
@@ -167,8 +170,13 @@ pub async fn serve(engine: Engine, options: ServeOptions) -> Result<Server, Serv
 
     let gateway = Gateway::new(&engine).map_err(ServeError::Gateway)?;
     let webhook = approvals(&engine).map_err(ServeError::Approvals)?;
-    let app = Arc::new(App::new(engine.clone(), gate, gateway, webhook));
     let (stop, stopping) = watch::channel(false);
+    // A command that holds the store for a moment sends nothing.
+    let findings = engine.settings().findings.clone().filter(|_| options.listen.is_some());
+    let delivery = findings.map(|settings| webhook::deliver(engine.clone(), settings, stopping.clone()));
+    let delivery = delivery.transpose().map_err(ServeError::Findings)?;
+    let app = App::new(engine.clone(), gate, gateway, webhook, delivery, stopping.clone());
+    let app = Arc::new(app);
     let (alive, drained) = mpsc::channel(1);
     let hub = Hub { app: app.clone(), room: Arc::new(Semaphore::new(MOST_CONNECTIONS)), stopping, alive };
     let mut addresses = Addresses::default();
@@ -195,7 +203,7 @@ pub async fn serve(engine: Engine, options: ServeOptions) -> Result<Server, Serv
 /// Has people elsewhere told what waits for them, where the settings say so.
 fn approvals(engine: &Engine) -> Result<Option<Arc<Webhook>>, String> {
     let Some(settings) = &engine.settings().approvals else { return Ok(None) };
-    let webhook = Arc::new(Webhook::open(settings, engine.ledger().dir())?);
+    let webhook = Arc::new(Webhook::open(&settings.secret, engine.ledger().dir())?);
     if let Some(url) = &settings.webhook {
         let told = webhook::tell(webhook.clone(), url.clone(), settings.public_url.clone());
         engine.decisions().tell_of_step_ups(told.map_err(|error| error.to_string())?);

@@ -1,6 +1,7 @@
 //! `deed.toml`: read strictly, with errors that name the line.
 
 mod approvals;
+mod findings;
 mod mcp;
 mod spool;
 mod tokens;
@@ -20,6 +21,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 pub use approvals::{Approvals, SecretFrom};
+pub use findings::{FindingFormat, FindingsWebhook};
 pub use mcp::{Behind, McpServer};
 pub use tokens::TokenSettings;
 pub(crate) use tokens::{AgentTable, Configured, KeySource};
@@ -43,6 +45,8 @@ pub struct Settings {
     pub token_service: Option<TokenSettings>,
     /// How people elsewhere are told what waits for them, and answer.
     pub approvals: Option<Approvals>,
+    /// Where findings are sent as they arise.
+    pub findings: Option<FindingsWebhook>,
     /// Where the tier `low` waits while nothing can be recorded; without it, nothing goes on then.
     pub spool: Option<SpoolOptions>,
 }
@@ -171,6 +175,7 @@ struct File {
     agent: Vec<Spanned<AgentTable>>,
     trust_domain: Vec<Spanned<DomainTable>>,
     approvals: Option<Spanned<approvals::ApprovalsTable>>,
+    findings: Option<Spanned<findings::FindingsTable>>,
     spool: Option<spool::SpoolTable>,
 }
 
@@ -240,6 +245,7 @@ impl File {
             mcp: mcp::check(self.mcp, token_service.as_ref().map(|tokens| &*tokens.issuer), line_of)?,
             token_service,
             approvals: approvals::check(self.approvals)?,
+            findings: findings::check(self.findings)?,
             spool: spool::check(self.spool)?,
         })
     }
@@ -385,6 +391,13 @@ mod tests {
                 "password",
             ),
             ("[approvals]\nsecret_env = \"S\"\nsecret = \"hunter2\"\n", 3, "secret"),
+            ("\n[findings]\nwebhook = \"https://h.example\"\n", 2, "secret_file"),
+            ("[findings]\nsecret_env = \"S\"\nwebhook = \"http://h.example/hunter2\"\n", 3, "https"),
+            (
+                "[findings]\nsecret_env = \"S\"\nwebhook = \"https://h.example\"\nformat = \"csv\"\n",
+                4,
+                "ocsf",
+            ),
             ("\n[spool]\nmax_bytes = 65536\n", 2, "folder"),
             ("[spool]\nfolder = \"spool\"\n", 2, "expected a whole path"),
             ("[spool]\nfolder = \"/s\"\nmax_bytes = 100\n", 3, "expected 65536 to 1073741824, found 100"),

@@ -1,5 +1,7 @@
-//! Approvals by webhook: what waits is told, and answers come signed (Standard Webhooks 1.0.0).
+//! Webhooks (Standard Webhooks 1.0.0): what waits for an approval is told, and answers come signed; findings are sent.
 
+mod findings;
+mod post;
 mod tell;
 
 use std::{env, fs, path::Path, sync::Mutex};
@@ -12,9 +14,10 @@ use http::{HeaderMap, HeaderName};
 
 use crate::{
     problem::{Kind, Problem},
-    settings::{Approvals, SecretFrom},
+    settings::SecretFrom,
 };
 
+pub(crate) use findings::{Delivery, DeliveryState, deliver};
 pub(crate) use tell::tell;
 
 pub(crate) const ID: HeaderName = HeaderName::from_static("webhook-id");
@@ -40,8 +43,8 @@ impl Webhook {
     ///
     /// # Errors
     /// They cannot be read, or one is none.
-    pub(crate) fn open(settings: &Approvals, dir: &Path) -> Result<Self, String> {
-        let (text, from) = match &settings.secret {
+    pub(crate) fn open(secret: &SecretFrom, dir: &Path) -> Result<Self, String> {
+        let (text, from) = match secret {
             SecretFrom::File(path) => {
                 let path = dir.join(path);
                 let failed = |error| format!("failed to read the secret in `{}`: {error}", path.display());

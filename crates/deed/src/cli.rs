@@ -202,8 +202,9 @@ Examples:
     /// List what deserves a look
     #[command(
         help_template = PAGE,
-        before_help = "Each finding says by which rule, about which action, why, and which controls it bears on. Findings follow \
-            from the records alone, whatever their order: history that is imported late changes them.",
+        before_help = "Each finding says by which rule, about which action or identity, why, and which controls it bears on. \
+            Findings follow from the records, the inventory and the time, whatever the order of records: history \
+            that is imported late changes them.",
         after_help = "\
 Examples:
   deed findings --severity high --since 24h
@@ -212,6 +213,33 @@ Examples:
   deed findings --json --limit 10000 | jq -r .rule | sort | uniq -c"
     )]
     Findings(Findings),
+
+    /// Make a report: visibility, third parties, agents, controls
+    #[command(
+        help_template = PAGE,
+        before_help = "Answers a question about everything that is on record, for whoever has to judge or to prove it. \
+            A report says what it was made from and what it does not know; its parts add up. HTML is one file that needs \
+            nothing from elsewhere, to be kept, printed or handed on.",
+        after_help = "\
+Examples:
+  deed report visibility
+  deed report agents --since 30d --format html -o agents.html
+  deed report controls --change 2026-11-01T10:00:00Z    # before and after a change
+  deed report third-party --json | jq '.parties[] | select(.outside > 0)'"
+    )]
+    Report(Report),
+    /// List what is done over and over, and what is unlike it
+    #[command(
+        help_template = PAGE,
+        before_help = "Tasks of the same principals that do the same things to the same sorts of resources are one pattern: how often, \
+            when first and last, how they ended, and the odd ones.",
+        after_help = "\
+Examples:
+  deed patterns --since 7d
+  deed patterns --principal agent:release-bot
+  deed patterns --json --limit 1000 | jq 'select(.rare or .odd_total > 0)'"
+    )]
+    Patterns(Patterns),
 
     /// Ask in SQL, read-only
     #[command(
@@ -351,6 +379,19 @@ Examples:
     )]
     Policy(Policy),
 
+    /// Check, show and put into force who and what is declared
+    #[command(
+        help_template = PAGE,
+        before_help = "The inventory is `inventory.toml` in the data directory: principals with all their names, resources, sources. \
+            Each change is recorded before it is made.",
+        after_help = "\
+Examples:
+  deed inventory check inventory.toml
+  deed inventory show > inventory.toml
+  deed inventory put inventory.toml"
+    )]
+    Inventory(Inventory),
+
     /// Verify a store, a folder of tiles or a server's log
     #[command(
         help_template = PAGE,
@@ -415,15 +456,20 @@ Exit code 0 if all is well, 1 if something needs attention."
     )]
     Doctor,
 
-    /// Write the log out for others to verify
+    /// Write actions and findings out for a SIEM, or the log for others to verify
     #[command(
         help_template = PAGE,
-        before_help = "Writes a static log (C2SP tlog-tiles): `checkpoint` and `tile/`. It can be served by any web server \
+        before_help = "With --format ocsf writes OCSF 1.8 events, one a line, oldest first: each action, each change of \
+            authority and each finding, of the actions named or of a selection. People and machines are accounts \
+            as sealed, unless --names is given. OCSF is the only format so far.\n\n\
+            With --tiles writes a static log (C2SP tlog-tiles): `checkpoint` and `tile/`. It can be served by any web server \
             and verified by any tlog client, or by `deed verify` and `deed-verify`. Writing into the same folder \
             again brings it up to date; the checkpoint is replaced last, so that the folder is whole at any \
             moment. Payloads are not part of it.",
         after_help = "\
 Examples:
+  deed export --format ocsf --since 24h -o events.ndjson
+  deed export --format ocsf --findings --follow
   deed export --tiles public/log
   deed verify public/log"
     )]
@@ -574,8 +620,11 @@ pub(crate) struct Explain {
     /// Id of any record of the action
     #[arg(value_name = "ID", value_parser = values::record_id)]
     pub(crate) id: RecordId,
+    /// Show what came of the record instead: answers, grants, credentials, actions
+    #[arg(long)]
+    pub(crate) led_to: bool,
     /// Show the records behind each line
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "led_to")]
     pub(crate) verbose: bool,
 }
 
@@ -622,7 +671,7 @@ pub(crate) struct Blast {
 #[derive(Debug, Args)]
 pub(crate) struct Findings {
     /// By this rule
-    #[arg(long, value_name = "RULE", value_parser = clap::builder::PossibleValuesParser::new(deed_review::RULES.iter().map(|rule| rule.name)))]
+    #[arg(long, value_name = "RULE", value_parser = clap::builder::PossibleValuesParser::new(deed_review::every_rule().map(|rule| rule.name)))]
     pub(crate) rule: Option<String>,
     /// At least as grave
     #[arg(long, value_name = "SEVERITY", value_parser = values::word(Severity::ALL, Severity::as_str))]
@@ -633,7 +682,7 @@ pub(crate) struct Findings {
     /// About actions before this time
     #[arg(long, value_name = "TIME", value_parser = values::moment)]
     pub(crate) until: Option<Timestamp>,
-    /// About actions that they asked for or did
+    /// About them, or actions that they asked for or did
     #[arg(long, value_name = "KEY")]
     pub(crate) principal: Option<String>,
     /// Of this tenant; names are those of `default` unless another is named
@@ -645,6 +694,58 @@ pub(crate) struct Findings {
     /// Show every rule instead, what it means and what to do
     #[arg(long)]
     pub(crate) rules: bool,
+}
+
+/// How a report is written.
+const REPORT_FORMATS: [&str; 3] = ["text", "json", "html"];
+
+/// Options of `deed report`.
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// Which report
+    #[arg(value_name = "NAME", value_parser = values::word(deed_review::report::ReportName::ALL, deed_review::report::ReportName::as_str))]
+    pub(crate) name: String,
+    /// How to write it
+    #[arg(long, value_name = "FORMAT", value_parser = REPORT_FORMATS, default_value = "text", conflicts_with = "json")]
+    pub(crate) format: String,
+    /// Of what happened at or after this time: RFC 3339, a date, or `90m`, `24h`, `7d` ago
+    #[arg(long, value_name = "TIME", value_parser = values::moment)]
+    pub(crate) since: Option<Timestamp>,
+    /// Of what happened before this time
+    #[arg(long, value_name = "TIME", value_parser = values::moment)]
+    pub(crate) until: Option<Timestamp>,
+    /// Of this tenant; of all, unless one is named
+    #[arg(long, value_name = "TENANT")]
+    pub(crate) tenant: Option<String>,
+    /// Compare controls before and after this time
+    #[arg(long, value_name = "TIME", value_parser = values::moment)]
+    pub(crate) change: Option<Timestamp>,
+    /// At most so many rows
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=200_000))]
+    pub(crate) limit: u32,
+    /// Write it to this file
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// Options of `deed patterns`.
+#[derive(Debug, Args)]
+pub(crate) struct Patterns {
+    /// Actions at or after this time: RFC 3339, a date, or `90m`, `24h`, `7d` ago
+    #[arg(long, value_name = "TIME", value_parser = values::moment)]
+    pub(crate) since: Option<Timestamp>,
+    /// Actions before this time
+    #[arg(long, value_name = "TIME", value_parser = values::moment)]
+    pub(crate) until: Option<Timestamp>,
+    /// Of tasks in which they acted or asked
+    #[arg(long, value_name = "KEY")]
+    pub(crate) principal: Option<String>,
+    /// Of this tenant; names are those of `default` unless another is named
+    #[arg(long, value_name = "TENANT")]
+    pub(crate) tenant: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
 }
 
 /// How rows are printed.
@@ -887,6 +988,43 @@ pub(crate) struct PolicyFolder {
     pub(crate) dir: PathBuf,
 }
 
+/// Options of `deed inventory`.
+#[derive(Debug, Args)]
+pub(crate) struct Inventory {
+    #[command(subcommand)]
+    pub(crate) does: InventoryCommand,
+}
+
+/// What is done with an inventory.
+#[derive(Debug, Subcommand)]
+pub(crate) enum InventoryCommand {
+    /// Validate a file
+    Check(InventoryFile),
+    /// Print what is in force
+    Show,
+    /// Put a file into force
+    Put(PutInventory),
+}
+
+/// The file of an inventory.
+#[derive(Debug, Args)]
+pub(crate) struct InventoryFile {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+/// Options of `deed inventory put`.
+#[derive(Debug, Args)]
+pub(crate) struct PutInventory {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Only over the inventory of this digest
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) over: Option<String>,
+}
+
 /// Options of `deed verify`.
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
@@ -904,9 +1042,56 @@ pub(crate) struct Verify {
 /// Options of `deed export`.
 #[derive(Debug, Args)]
 pub(crate) struct Export {
-    /// Folder to write the log into
-    #[arg(long, value_name = "DIR")]
-    pub(crate) tiles: PathBuf,
+    /// Ids of records whose actions are wanted
+    #[arg(value_name = "ID", value_parser = values::record_id)]
+    pub(crate) ids: Vec<RecordId>,
+    /// Write events of this format: `ocsf`
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        hide_possible_values = true,
+        required_unless_present = "tiles"
+    )]
+    pub(crate) format: Option<ExportFormat>,
+    /// Write to this file [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Part of this trace
+    #[arg(long, value_name = "TRACE_ID", value_parser = values::trace_id)]
+    pub(crate) trace: Option<TraceId>,
+    /// They had a part in it, whichever
+    #[arg(long, value_name = "KEY")]
+    pub(crate) principal: Option<String>,
+    /// At or after this time: RFC 3339, a date, or `90m`, `24h`, `7d` ago
+    #[arg(long, value_name = "TIME", value_parser = values::moment)]
+    pub(crate) since: Option<Timestamp>,
+    /// Before this time
+    #[arg(long, value_name = "TIME", value_parser = values::moment)]
+    pub(crate) until: Option<Timestamp>,
+    /// Of this tenant; names are those of `default` unless another is named
+    #[arg(long, value_name = "TENANT")]
+    pub(crate) tenant: Option<String>,
+    /// Findings alone
+    #[arg(long)]
+    pub(crate) findings: bool,
+    /// With what people and machines are called
+    #[arg(long)]
+    pub(crate) names: bool,
+    /// Go on with what is recorded from now on
+    #[arg(long, conflicts_with = "ids")]
+    pub(crate) follow: bool,
+    /// Write the log into this folder instead
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["ids", "format", "output", "trace", "principal", "since",
+        "until", "tenant", "findings", "names", "follow"])]
+    pub(crate) tiles: Option<PathBuf>,
+}
+
+/// What `deed export` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// Events of the Open Cybersecurity Schema Framework.
+    Ocsf,
 }
 
 /// Options of `deed completions`.

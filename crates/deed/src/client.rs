@@ -114,6 +114,11 @@ impl Request {
         self
     }
 
+    /// `PUT path` with a body.
+    pub(crate) fn put(path: impl Into<String>, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Request { method: Method::PUT, ..Request::post(path, content_type, body) }
+    }
+
     /// `POST path` with a body.
     pub(crate) fn post(path: impl Into<String>, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         Request {
@@ -130,6 +135,8 @@ impl Request {
 pub(crate) struct Response {
     /// How it went.
     pub(crate) status: StatusCode,
+    /// What it says about itself.
+    pub(crate) headers: HeaderMap,
     /// What it holds.
     pub(crate) body: Bytes,
 }
@@ -226,11 +233,11 @@ impl Client {
     /// There is no answer; whether the request arrived is not known then.
     pub(crate) async fn send(&self, request: &Request) -> Result<Response, CallError> {
         let (answer, connection) = self.begin(request).await?;
-        let status = answer.status();
+        let (status, headers) = (answer.status(), answer.headers().clone());
         let body = timeout(ANSWERING, answer.into_body().collect()).await.map_err(|_| CallError::Slow)?;
         let body = body.map_err(|error| CallError::Broken(error.to_string()))?.to_bytes();
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-        Ok(Response { status, body })
+        Ok(Response { status, headers, body })
     }
 
     /// Sends `request` once; the answer's body is read as it comes.

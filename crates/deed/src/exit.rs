@@ -64,6 +64,11 @@ impl Failure {
         self
     }
 
+    /// Whether it exits with that code.
+    pub(crate) fn is(&self, code: Code) -> bool {
+        self.code == code as u8
+    }
+
     /// The same with one more line: where, why, or what to do.
     #[must_use]
     pub(crate) fn detail(mut self, line: impl Into<String>) -> Self {

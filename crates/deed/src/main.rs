@@ -74,8 +74,11 @@ async fn run(cli: Cli) -> Outcome {
     let passes_signals_on = matches!(command, Command::Run(_));
     let stop = if passes_signals_on { Stop::never() } else { Stop::listen()? };
     // These end in their own way, with what they have done so far told.
-    let ends_itself =
-        matches!(command, Command::Demo(_) | Command::Serve(_) | Command::Import(_) | Command::Mcp(_));
+    let ends_itself = match &command {
+        Command::Demo(_) | Command::Serve(_) | Command::Import(_) | Command::Mcp(_) => true,
+        Command::Export(export) => export.follow,
+        _ => false,
+    };
     let work = dispatch(&global, command, output, &stop);
     if ends_itself {
         return work.await;
@@ -97,14 +100,17 @@ async fn dispatch(global: &Global, command: Command, output: Output, stop: &Stop
         Command::Explain(explain) => commands::explain::run(global, explain, output).await,
         Command::Trace(trace) => commands::trace::run(global, trace, output).await,
         Command::Principal(asked) => commands::principal::run(global, asked, output).await,
+        Command::Patterns(asked) => commands::patterns::run(global, asked, output).await,
+        Command::Inventory(asked) => commands::inventory::run(global, asked, output).await,
         Command::Findings(asked) => commands::findings::run(global, asked, output).await,
+        Command::Report(asked) => commands::report::run(global, asked, output).await,
         Command::Blast(asked) => commands::blast::run(global, asked, output).await,
         Command::Sql(sql) => commands::sql::run(global, sql, output).await,
         Command::Verify(verify) => commands::verify::run(global, verify, output).await,
         Command::Rebuild => commands::rebuild::run(global, output).await,
         Command::Keys => commands::keys::run(global, output).await,
         Command::Doctor => commands::doctor::run(global, output).await,
-        Command::Export(export) => commands::export::run(global, export, output).await,
+        Command::Export(export) => commands::export::run(global, export, output, stop).await,
         Command::Mcp(mcp) => commands::mcp::run(global, mcp, stop).await,
         Command::Run(run) => commands::run::run(global, run).await,
         Command::Approvals => commands::approvals::list(global, output).await,

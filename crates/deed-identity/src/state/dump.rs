@@ -13,12 +13,14 @@ use crate::{
 
 use super::{
     Bounds, State,
-    entry::{AccountEntry, ChangeEntry, CredentialEntry, GrantEntry, Holder, LinkEntry, Place, Rank, Role},
-    keys::{CredentialKey, GrantKey, Mark},
+    entry::{AccountEntry, ChangeEntry, CredentialEntry, Holder, Place, Rank, Role},
+    given::{Gives, GrantEntry, LinkEntry, SourceEntry, TriedEntry},
+    keys::{CredentialKey, GrantKey, Mark, SourceKey, TriedKey},
+    used::{AllSeen, Seen, SeenBy, Used, UsedAs},
 };
 
 /// What a dump begins with; another number is another form, and is derived again.
-const MAGIC: &[u8; 16] = b"deed-identity/1\n";
+const MAGIC: &[u8; 16] = b"deed-identity/2\n";
 
 /// A dump cannot be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -28,10 +30,13 @@ pub struct BadDump;
 impl State {
     /// The state as bytes.
     pub fn dump(&self) -> Vec<u8> {
-        let mut used = Used(vec![false; self.strings.words().len()]);
+        let mut used = Words(vec![false; self.strings.words().len()]);
         self.accounts.iter().for_each(|(_, entry)| entry.words(&mut used));
         self.credentials.iter().for_each(|(_, entry)| entry.words(&mut used));
-        self.grants.iter().for_each(|(_, entry)| used.mark(entry.tenant));
+        self.grants.iter().for_each(|(_, entry)| entry.words(&mut used));
+        self.tried.iter().for_each(|(_, entry)| used.mark(entry.tenant));
+        let systems = self.sources.iter().flat_map(|(_, entry)| [entry.tenant, entry.system]);
+        systems.for_each(|sym| used.mark(sym));
         let mut words: Vec<(&str, usize)> = (1..used.0.len())
             .filter(|at| used.0[*at])
             .map(|at| (self.strings.word(Sym(at as u32)), at))
@@ -52,6 +57,13 @@ impl State {
         out.map(&self.credentials);
         out.map(&self.grants);
         out.map(&self.links);
+        out.map(&self.sources);
+        out.put(&self.tried.more);
+        out.count(self.tried.len());
+        for (key, value) in self.tried.iter() {
+            out.put(key);
+            out.put(value);
+        }
         out.bytes
     }
 
@@ -78,6 +90,12 @@ impl State {
         input.map(&mut state.credentials)?;
         input.map(&mut state.grants)?;
         input.map(&mut state.links)?;
+        input.map(&mut state.sources)?;
+        state.tried.more = input.take()?;
+        for _ in 0..input.count()? {
+            let (key, value) = (input.take()?, input.take()?);
+            state.tried.add(key, value, TriedEntry::merge);
+        }
         if !input.rest.is_empty() {
             return Err(BadDump);
         }
@@ -87,9 +105,9 @@ impl State {
 }
 
 /// Which words an entry names.
-struct Used(Vec<bool>);
+struct Words(Vec<bool>);
 
-impl Used {
+impl Words {
     fn mark(&mut self, sym: Sym) {
         if let Some(used) = self.0.get_mut(sym.0 as usize) {
             *used = true;
@@ -98,16 +116,26 @@ impl Used {
 }
 
 impl AccountEntry {
-    fn words(&self, used: &mut Used) {
+    fn words(&self, used: &mut Words) {
         used.mark(self.tenant);
+        self.used.iter().for_each(|entry| used.mark(entry.what));
         self.places.iter().flat_map(|place| [place.system, place.environment]).for_each(|sym| used.mark(sym));
     }
 }
 
 impl CredentialEntry {
-    fn words(&self, used: &mut Used) {
+    fn words(&self, used: &mut Words) {
         [self.tenant, self.kind, self.issuer].into_iter().for_each(|sym| used.mark(sym));
         self.holders.iter().for_each(|holder| used.mark(holder.system));
+    }
+}
+
+impl GrantEntry {
+    fn words(&self, used: &mut Words) {
+        used.mark(self.tenant);
+        if let Some(gives) = &self.gives {
+            gives.scopes.iter().chain([&gives.role, &gives.resource]).for_each(|sym| used.mark(*sym));
+        }
     }
 }
 
@@ -205,7 +233,7 @@ macro_rules! ids {
     )*};
 }
 
-ids!(Account, CredentialKey, GrantKey, RecordId);
+ids!(Account, CredentialKey, GrantKey, SourceKey, RecordId);
 
 macro_rules! structs {
     ($($name:ident { $($member:ident),* $(,)? })*) => {$(
@@ -222,15 +250,27 @@ macro_rules! structs {
 }
 
 structs! {
-    AccountEntry { tenant, firm_types, told_types, first, last, initiated, executed, places }
+    AccountEntry {
+        tenant, firm_types, told_types, first, last, initiated, executed, denied, failed, last_acted, places, used,
+        more_used, seen, changes,
+    }
     Place { system, environment, initiated, executed }
     CredentialEntry {
-        tenant, kind, issuer, parent, expires, uses, first_used, last_used, changes, holders, more_holders, also,
+        tenant, kind, issuer, parent, issued, expires, uses, first_used, last_used, changes, holders, more_holders,
+        also, seen,
     }
     ChangeEntry { change, rank, count, first, last }
     Holder { account, role, rank, system, first }
-    GrantEntry { tenant, subject, expires, uses, last_used, changes }
+    GrantEntry {
+        tenant, subject, expires, uses, first_used, last_used, changes, gives, names_request, names_approval,
+    }
+    Gives { said, by, role, resource, scopes, more_scopes }
     LinkEntry { rank, count, first, last }
+    SourceEntry { tenant, system, rank, records, first, last, gaps, last_gap }
+    TriedEntry { tenant, account, what, resource, denied, failed, first, last }
+    Used { what, named_as, count, first, last }
+    AllSeen { kept, more }
+    Seen { by, digest, first, last }
 }
 
 impl Dumped for Timestamp {
@@ -239,6 +279,27 @@ impl Dumped for Timestamp {
     }
     fn take(input: &mut In<'_>) -> Result<Self, BadDump> {
         input.take().map(Timestamp)
+    }
+}
+
+impl Dumped for TriedKey {
+    fn put(&self, out: &mut Out) {
+        self.0.put(out);
+        out.bytes.extend_from_slice(&self.1);
+    }
+    fn take(input: &mut In<'_>) -> Result<Self, BadDump> {
+        Ok(TriedKey(input.take()?, input.bytes(16)?.try_into().map_err(|_| BadDump)?))
+    }
+}
+
+impl Dumped for Box<str> {
+    fn put(&self, out: &mut Out) {
+        out.count(self.len());
+        out.bytes.extend_from_slice(self.as_bytes());
+    }
+    fn take(input: &mut In<'_>) -> Result<Self, BadDump> {
+        let length = input.count()?;
+        std::str::from_utf8(input.bytes(length)?).map(Box::from).map_err(|_| BadDump)
     }
 }
 
@@ -293,6 +354,8 @@ words! {
     Change: Change::ALL;
     Rank: [Rank::Told, Rank::Logged, Rank::Enforced];
     Role: [Role::Asked, Role::Given, Role::Used];
+    UsedAs: [UsedAs::Permission, UsedAs::Tool, UsedAs::Operation];
+    SeenBy: SeenBy::ALL;
 }
 
 impl<T: Dumped> Dumped for Option<T> {
@@ -324,6 +387,24 @@ impl<T: Dumped> Dumped for Vec<T> {
     }
     fn take(input: &mut In<'_>) -> Result<Self, BadDump> {
         (0..input.count()?).map(|_| input.take()).collect()
+    }
+}
+
+impl Dumped for [u8; 7] {
+    fn put(&self, out: &mut Out) {
+        out.bytes.extend_from_slice(self);
+    }
+    fn take(input: &mut In<'_>) -> Result<Self, BadDump> {
+        input.bytes(7)?.try_into().map_err(|_| BadDump)
+    }
+}
+
+impl<T: Dumped> Dumped for Box<T> {
+    fn put(&self, out: &mut Out) {
+        self.as_ref().put(out);
+    }
+    fn take(input: &mut In<'_>) -> Result<Self, BadDump> {
+        input.take().map(Box::new)
     }
 }
 

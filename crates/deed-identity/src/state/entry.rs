@@ -1,4 +1,4 @@
-//! What is known of one account, credential, grant or hand-over.
+//! What is known of one account or credential.
 //!
 //! Every operation here gives the same whatever came first: sums, least and greatest, the least so many of a
 //! list. That alone makes the whole state independent of order (INVARIANT D6).
@@ -7,7 +7,10 @@ use deed_record::{Account, Change, PrincipalType, RecordId, Timestamp};
 
 use crate::strings::{Strings, Sym};
 
-use super::keys::{CredentialKey, Mark};
+use super::{
+    keys::{CredentialKey, Mark},
+    used::{self, AllSeen, Used},
+};
 
 /// Systems and environments that are counted apart for one account; what is beyond is in the sums alone.
 pub(crate) const MOST_PLACES: usize = 64;
@@ -37,7 +40,16 @@ pub(crate) struct AccountEntry {
     pub(crate) last: Mark,
     pub(crate) initiated: u64,
     pub(crate) executed: u64,
+    /// Outcomes that say it was denied.
+    pub(crate) denied: u64,
+    /// Outcomes that say it failed or took too long.
+    pub(crate) failed: u64,
+    pub(crate) last_acted: Option<Mark>,
     pub(crate) places: Vec<Place>,
+    pub(crate) used: Box<[Used]>,
+    pub(crate) more_used: bool,
+    pub(crate) seen: Option<Box<AllSeen>>,
+    pub(crate) changes: Box<[ChangeEntry]>,
 }
 
 /// Actions in one system and environment.
@@ -57,6 +69,8 @@ pub(crate) struct CredentialEntry {
     pub(crate) issuer: Sym,
     /// The credential it was derived from, and how good the word is.
     pub(crate) parent: Option<(Rank, CredentialKey)>,
+    /// When it was made, as those who name it say; the earliest, 0 where nobody says.
+    pub(crate) issued: Timestamp,
     /// When it ends, as said last of all; 0 where nobody says.
     pub(crate) expires: Timestamp,
     pub(crate) uses: u64,
@@ -68,6 +82,7 @@ pub(crate) struct CredentialEntry {
     pub(crate) more_holders: bool,
     /// Other names of the same.
     pub(crate) also: Box<[CredentialKey]>,
+    pub(crate) seen: Option<Box<AllSeen>>,
 }
 
 /// What became of a credential or a grant, as often as it was said.
@@ -102,26 +117,6 @@ pub(crate) struct Holder {
     pub(crate) first: Mark,
 }
 
-/// What is known of one grant.
-#[derive(Clone, Debug)]
-pub(crate) struct GrantEntry {
-    pub(crate) tenant: Sym,
-    pub(crate) subject: Option<Account>,
-    pub(crate) expires: Timestamp,
-    pub(crate) uses: u64,
-    pub(crate) last_used: Option<Mark>,
-    pub(crate) changes: Box<[ChangeEntry]>,
-}
-
-/// One account acted for another.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct LinkEntry {
-    pub(crate) rank: Rank,
-    pub(crate) count: u64,
-    pub(crate) first: Mark,
-    pub(crate) last: Mark,
-}
-
 impl AccountEntry {
     pub(crate) fn new(tenant: Sym, mark: Mark) -> Self {
         AccountEntry {
@@ -132,7 +127,14 @@ impl AccountEntry {
             last: mark,
             initiated: 0,
             executed: 0,
+            denied: 0,
+            failed: 0,
+            last_acted: None,
             places: Vec::new(),
+            used: Box::default(),
+            more_used: false,
+            seen: None,
+            changes: Box::default(),
         }
     }
 
@@ -141,6 +143,14 @@ impl AccountEntry {
         *types |= bit(kind);
         self.first = self.first.min(mark);
         self.last = self.last.max(mark);
+    }
+
+    pub(crate) fn acted(&mut self, mark: Mark) {
+        self.last_acted = self.last_acted.max(Some(mark));
+    }
+
+    pub(crate) fn used(&mut self, used: Used, strings: &Strings) {
+        self.more_used |= used::add(&mut self.used, used, strings);
     }
 
     /// Counts what was done in one place. Of too many places the least by name are kept: they were never dropped.
@@ -172,6 +182,13 @@ impl AccountEntry {
         self.last = self.last.max(other.last);
         self.initiated += other.initiated;
         self.executed += other.executed;
+        self.denied += other.denied;
+        self.failed += other.failed;
+        self.last_acted = self.last_acted.max(other.last_acted);
+        self.more_used |= other.more_used;
+        other.used.iter().for_each(|used| self.used(Used { what: sym(used.what), ..*used }, strings));
+        AllSeen::merge(&mut self.seen, other.seen.as_deref());
+        other.changes.iter().for_each(|entry| change(&mut self.changes, *entry));
         for place in &other.places {
             let place = Place { system: sym(place.system), environment: sym(place.environment), ..*place };
             self.place(place, strings);
@@ -191,6 +208,11 @@ impl AccountEntry {
         }
     }
 
+    /// What it is; unknown also where it is said to be several things.
+    pub(crate) fn only_kind(&self) -> PrincipalType {
+        self.kind().unwrap_or(PrincipalType::Unknown)
+    }
+
     /// Every type it was given, firm or not.
     pub(crate) fn types(&self) -> impl Iterator<Item = PrincipalType> + '_ {
         let types = if self.firm_types & !bit(PrincipalType::Unknown) == 0 {
@@ -199,6 +221,12 @@ impl AccountEntry {
             self.firm_types
         };
         PrincipalType::ALL.iter().copied().filter(move |kind| types & bit(*kind) != 0)
+    }
+
+    /// The types that it was given, where they are several.
+    pub(crate) fn contradicting(&self) -> Vec<PrincipalType> {
+        let kinds: Vec<PrincipalType> = self.types().filter(|kind| *kind != PrincipalType::Unknown).collect();
+        if kinds.len() > 1 { kinds } else { Vec::new() }
     }
 }
 
@@ -213,6 +241,7 @@ impl CredentialEntry {
             kind: Sym::default(),
             issuer: Sym::default(),
             parent: None,
+            issued: Timestamp(0),
             expires: Timestamp(0),
             uses: 0,
             first_used: None,
@@ -221,6 +250,7 @@ impl CredentialEntry {
             holders: Box::default(),
             more_holders: false,
             also: Box::default(),
+            seen: None,
         }
     }
 
@@ -232,6 +262,11 @@ impl CredentialEntry {
         if self.parent.as_ref().is_none_or(better) {
             self.parent = Some((rank, parent));
         }
+    }
+
+    pub(crate) fn made_at(&mut self, issued: Timestamp) {
+        let said = [self.issued, issued].into_iter().filter(|said| said.0 != 0);
+        self.issued = said.min().unwrap_or_default();
     }
 
     pub(crate) fn use_at(&mut self, mark: Mark, uses: u64) {
@@ -280,6 +315,7 @@ impl CredentialEntry {
         if let Some((rank, parent)) = other.parent {
             self.derive(rank, parent);
         }
+        self.made_at(other.issued);
         self.expires = self.expires.max(other.expires);
         if let Some(first) = other.first_used {
             self.use_at(first, other.uses);
@@ -287,6 +323,7 @@ impl CredentialEntry {
         if let Some(last) = other.last_used {
             self.use_at(last, 0);
         }
+        AllSeen::merge(&mut self.seen, other.seen.as_deref());
         other.changes.iter().for_each(|entry| change(&mut self.changes, *entry));
         for holder in &other.holders {
             self.hold(Holder { system: sym(holder.system), ..*holder }, strings);
@@ -311,49 +348,6 @@ pub(crate) fn change(changes: &mut Box<[ChangeEntry]>, entry: ChangeEntry) {
             all.insert(at, entry);
             *changes = all.into_boxed_slice();
         }
-    }
-}
-
-impl GrantEntry {
-    pub(crate) fn new(tenant: Sym) -> Self {
-        GrantEntry {
-            tenant,
-            subject: None,
-            expires: Timestamp(0),
-            uses: 0,
-            last_used: None,
-            changes: Box::default(),
-        }
-    }
-
-    pub(crate) fn to(&mut self, subject: Option<Account>) {
-        self.subject = match (self.subject, subject) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        };
-    }
-
-    pub(crate) fn use_at(&mut self, mark: Mark, uses: u64) {
-        self.uses += uses;
-        self.last_used = Some(self.last_used.map_or(mark, |last| last.max(mark)));
-    }
-
-    pub(crate) fn merge(&mut self, other: &GrantEntry) {
-        self.to(other.subject);
-        self.expires = self.expires.max(other.expires);
-        if let Some(last) = other.last_used {
-            self.use_at(last, other.uses);
-        }
-        other.changes.iter().for_each(|entry| change(&mut self.changes, *entry));
-    }
-}
-
-impl LinkEntry {
-    pub(crate) fn merge(&mut self, other: &LinkEntry) {
-        self.rank = self.rank.max(other.rank);
-        self.count += other.count;
-        self.first = self.first.min(other.first);
-        self.last = self.last.max(other.last);
     }
 }
 

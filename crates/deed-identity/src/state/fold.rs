@@ -1,15 +1,17 @@
-//! Folding one record into the state, and one state into another.
+//! Folding one record into the state.
 
-use deed_record::{Account, Answer, Basis, Change, Credential, Kind, Party, Skeleton, Terms};
+use std::borrow::Cow;
 
-use crate::strings::Sym;
+use deed_record::{Account, Basis, Credential, Kind, Party, Ruling, Skeleton, Status};
+
+use crate::strings::{Strings, Sym};
 
 use super::{
     State,
-    entry::{
-        AccountEntry, ChangeEntry, CredentialEntry, GrantEntry, Holder, LinkEntry, Place, Rank, Role, change,
-    },
-    keys::{CredentialKey, GrantKey, Mark},
+    entry::{AccountEntry, CredentialEntry, Holder, Place, Rank, Role},
+    given::{GrantEntry, LinkEntry, SourceEntry, TriedEntry},
+    keys::{CredentialKey, GrantKey, Mark, SourceKey, TriedKey},
+    used::{AllSeen, Seen, SeenBy, Used, UsedAs, has_room},
 };
 
 /// What Deed itself saw, in counts by system.
@@ -17,14 +19,14 @@ const DEED: &str = "deed";
 
 /// One record on its way into the state.
 #[derive(Clone, Copy)]
-struct Said<'r> {
-    record: &'r Skeleton<'r>,
-    mark: Mark,
-    rank: Rank,
-    tenant: Sym,
-    system: Sym,
+pub(super) struct Said<'r> {
+    pub(super) record: &'r Skeleton<'r>,
+    pub(super) mark: Mark,
+    pub(super) rank: Rank,
+    pub(super) tenant: Sym,
+    pub(super) system: Sym,
     /// It is an action of its own, no part of another one.
-    acts: bool,
+    pub(super) acts: bool,
 }
 
 impl State {
@@ -50,10 +52,40 @@ impl State {
                 && record.kind != Kind::Outcome
                 && record.action.is_none_or(|action| action == record.id),
         };
+        self.source(said);
         self.people(said);
+        self.acts(said);
         self.links(said);
         self.uses(said);
         self.changes(said);
+    }
+
+    /// The system that tells; of a gap, the one that it is about.
+    fn source(&mut self, said: Said<'_>) {
+        let record = said.record;
+        let is_gap = record.kind == Kind::Gap;
+        let about = record.source.as_ref().filter(|_| is_gap).map(|source| &*source.system);
+        let system = about.map_or(said.system, |about| self.strings.sym(about));
+        let key = SourceKey::of(&record.tenant, self.strings.word(system));
+        let start = SourceEntry {
+            tenant: said.tenant,
+            system,
+            // That something is missing is Deed's word, not that of the system.
+            rank: if is_gap { Rank::Told } else { said.rank },
+            records: 0,
+            first: said.mark,
+            last: said.mark,
+            gaps: 0,
+            last_gap: None,
+        };
+        if let Some(entry) = self.sources.entry(key, || start) {
+            entry.merge(&SourceEntry {
+                records: 1,
+                gaps: u64::from(is_gap),
+                last_gap: is_gap.then_some(said.mark),
+                ..start
+            });
+        }
     }
 
     /// Everybody whom it names.
@@ -79,8 +111,66 @@ impl State {
             let Some(account) = party.as_ref().and_then(|party| party.account) else { continue };
             if let Some(entry) = self.accounts.entry(account, || AccountEntry::new(said.tenant, said.mark)) {
                 entry.count(place, &self.strings);
+                entry.acted(said.mark);
             }
         }
+    }
+
+    /// What whoever acted used, by which instance, device and task, and how that ended.
+    fn acts(&mut self, said: Said<'_>) {
+        let record = said.record;
+        let ends = said.acts || record.kind == Kind::Outcome;
+        let Some(party) = record.executor.as_ref().filter(|_| ends) else { return };
+        let Some(account) = party.account else { return };
+        let status = record.outcome.as_ref().map(|outcome| outcome.status);
+        let refused = record.decision.as_ref().is_some_and(|decision| decision.effect == Ruling::Deny);
+        let denied = status == Some(Status::Denied);
+        let failed = matches!(status, Some(Status::Failure | Status::TimedOut));
+        // Whether there is room for the account has no say in it: that depends on what else came by now.
+        if said.acts && (refused || denied || failed) {
+            self.in_vain(said, account, failed);
+        }
+        let Some(entry) = self.accounts.entry(account, || AccountEntry::new(said.tenant, said.mark)) else {
+            return;
+        };
+        entry.denied += u64::from(denied);
+        entry.failed += u64::from(failed);
+        if !said.acts {
+            return;
+        }
+        said.saw(&mut entry.seen, party);
+        if refused || denied {
+            return;
+        }
+        let Some((what, named_as)) = said.used() else { return };
+        let what = Strings::cut(&what);
+        // What there is no room for takes no room among the words either.
+        if has_room(&entry.used, (what, named_as), &self.strings) {
+            let what = self.strings.sym(what);
+            let used = Used { what, named_as, count: 1, first: said.mark.0, last: said.mark.0 };
+            entry.used(used, &self.strings);
+        } else {
+            entry.more_used = true;
+        }
+    }
+
+    /// What `account` tried in vain. An end that is told of apart does not say what it was the end of.
+    fn in_vain(&mut self, said: Said<'_>, account: Account, failed: bool) {
+        let record = said.record;
+        let Some(what) = said.tool().or_else(|| said.used().map(|(what, _)| what)) else { return };
+        let resource = record.resource.as_ref().map_or("", |resource| &*resource.uri);
+        let key = TriedKey::of(account, &what, resource, record.time);
+        let entry = TriedEntry {
+            tenant: said.tenant,
+            account,
+            what: Strings::cut(&what).into(),
+            resource: Strings::cut(resource).into(),
+            denied: u32::from(!failed),
+            failed: u32::from(failed),
+            first: said.mark,
+            last: said.mark,
+        };
+        self.tried.add(key, entry, TriedEntry::merge);
     }
 
     /// Who acted for whom: each of the chain for the one before.
@@ -129,21 +219,20 @@ impl State {
             return;
         }
         let uses = u64::from(said.acts);
-        let executor = record.executor.as_ref().and_then(|party| party.account);
         if let Some(credential) = &record.credential
             && let Some(key) = self.described(said, credential)
         {
-            self.used(said, key, executor, uses);
+            self.used(said, key, record.executor.as_ref(), uses);
             if let Some(upstream) = &credential.upstream {
                 let onward = CredentialKey::of(&record.tenant, upstream);
-                self.used(said, onward, executor, uses);
+                self.used(said, onward, record.executor.as_ref(), uses);
                 self.derived(said, onward, key);
             }
         }
         for hop in record.chain.iter().flatten() {
             if let Some(name) = &hop.credential {
                 let key = CredentialKey::of(&record.tenant, name);
-                self.used(said, key, hop.principal.account, uses);
+                self.used(said, key, Some(&hop.principal), uses);
             }
         }
         if let Some(grant) = record.grant
@@ -156,79 +245,18 @@ impl State {
         }
     }
 
-    fn used(&mut self, said: Said<'_>, key: CredentialKey, account: Option<Account>, uses: u64) {
+    fn used(&mut self, said: Said<'_>, key: CredentialKey, by: Option<&Party<'_>>, uses: u64) {
         if let Some(entry) = self.credentials.entry(key, || CredentialEntry::new(said.tenant)) {
             entry.use_at(said.mark, uses);
-        }
-        self.held(said, key, account, Role::Used);
-    }
-
-    /// Requests, grants and credentials that it changes, itself or by what it tells of.
-    fn changes(&mut self, said: Said<'_>) {
-        let record = said.record;
-        // A grant or credential that was asked for and refused changed nothing.
-        let refused = record.terms.as_ref().is_some_and(|terms| terms.answer == Some(Answer::Refused));
-        match record.kind {
-            Kind::Credential if !refused => {
-                self.credential_changed(said, record.credential.as_ref(), record.terms.as_ref());
-            }
-            Kind::Grant => {
-                let terms = record.terms.as_ref();
-                let after =
-                    terms.and_then(|terms| terms.change).is_some_and(|change| change != Change::Issued);
-                // A grant that names another relies on it, unless it says what became of it.
-                let key = GrantKey::of_record(record.grant.filter(|_| after).unwrap_or(record.id));
-                self.grant_changed(said, key, terms, Change::Issued);
-            }
-            _ => {}
-        }
-        for effect in record.effects.iter().flatten() {
-            match effect.kind {
-                Kind::Credential => {
-                    self.credential_changed(said, effect.credential.as_ref(), effect.terms.as_ref());
-                }
-                Kind::Grant => {
-                    let key = GrantKey::of_effect(&record.tenant, effect);
-                    self.grant_changed(said, key, effect.terms.as_ref(), Change::Altered);
-                }
-                _ => {}
+            if let Some(party) = by {
+                said.saw(&mut entry.seen, party);
             }
         }
-    }
-
-    fn credential_changed(
-        &mut self,
-        said: Said<'_>,
-        credential: Option<&Credential<'_>>,
-        terms: Option<&Terms<'_>>,
-    ) {
-        let Some(credential) = credential else { return };
-        let Some(key) = self.described(said, credential) else { return };
-        let of = |party: Option<&Party<'_>>| party.and_then(|party| party.account);
-        let happened = terms.and_then(|terms| terms.change).unwrap_or(Change::Altered);
-        if let Some(entry) = self.credentials.entry(key, || CredentialEntry::new(said.tenant)) {
-            change(&mut entry.changes, said.change(happened));
-            if let Some(expires) = terms.and_then(|terms| terms.expires) {
-                entry.expires = entry.expires.max(expires);
-            }
-        }
-        if !matches!(happened, Change::Issued | Change::Renewed | Change::Rotated) {
-            return;
-        }
-        let by = of(terms.and_then(|terms| terms.by.as_ref())).or_else(|| of(said.record.executor.as_ref()));
-        self.held(said, key, by, Role::Asked);
-        self.held(said, key, of(terms.and_then(|terms| terms.subject.as_ref())), Role::Given);
-        // What was issued with a credential came from it, where the issuer does not say better.
-        if credential.parent.is_none()
-            && !said.record.kind.is_authority()
-            && let Some(with) = said.record.credential.as_ref().and_then(|with| with.names().next())
-        {
-            self.derived(said, key, CredentialKey::of(&said.record.tenant, with));
-        }
+        self.held(said, key, by.and_then(|party| party.account), Role::Used);
     }
 
     /// Takes in what `credential` is; its first name, under which it is filed.
-    fn described(&mut self, said: Said<'_>, credential: &Credential<'_>) -> Option<CredentialKey> {
+    pub(super) fn described(&mut self, said: Said<'_>, credential: &Credential<'_>) -> Option<CredentialKey> {
         let tenant = &said.record.tenant;
         let mut names = credential.names();
         let key = CredentialKey::of(tenant, names.next()?);
@@ -238,6 +266,9 @@ impl State {
             entry.kind = self.strings.least(entry.kind, kind);
             entry.issuer = self.strings.least(entry.issuer, issuer);
             entry.expires = credential.expires.map_or(entry.expires, |expires| entry.expires.max(expires));
+            // How old it is, nobody is believed who only sends records of its use.
+            let firm = credential.issued.filter(|_| said.rank > Rank::Told);
+            entry.made_at(firm.unwrap_or_default());
         }
         for name in names {
             let other = CredentialKey::of(tenant, name);
@@ -255,7 +286,7 @@ impl State {
         Some(key)
     }
 
-    fn derived(&mut self, said: Said<'_>, key: CredentialKey, parent: CredentialKey) {
+    pub(super) fn derived(&mut self, said: Said<'_>, key: CredentialKey, parent: CredentialKey) {
         if key == parent {
             return;
         }
@@ -268,7 +299,7 @@ impl State {
         }
     }
 
-    fn held(&mut self, said: Said<'_>, key: CredentialKey, account: Option<Account>, role: Role) {
+    pub(super) fn held(&mut self, said: Said<'_>, key: CredentialKey, account: Option<Account>, role: Role) {
         let Some(account) = account else { return };
         let holder = Holder { account, role, rank: said.rank, system: said.system, first: said.mark };
         if let Some(entry) = self.credentials.entry(key, || CredentialEntry::new(said.tenant))
@@ -277,86 +308,39 @@ impl State {
             self.index.credentials.entry(account).or_default().push(key);
         }
     }
-
-    fn grant_changed(&mut self, said: Said<'_>, key: GrantKey, terms: Option<&Terms<'_>>, otherwise: Change) {
-        let Some(entry) = self.grants.entry(key, || GrantEntry::new(said.tenant)) else { return };
-        let happened = terms.and_then(|terms| terms.change).unwrap_or(otherwise);
-        change(&mut entry.changes, said.change(happened));
-        entry.expires =
-            terms.and_then(|terms| terms.expires).map_or(entry.expires, |end| entry.expires.max(end));
-        entry.tenant = self.strings.least(entry.tenant, said.tenant);
-        let before = entry.subject;
-        entry.to(terms.and_then(|terms| terms.subject.as_ref()).and_then(|party| party.account));
-        if let Some(subject) = entry.subject.filter(|subject| before != Some(*subject)) {
-            self.index.grants.entry(subject).or_default().push(key);
-        }
-    }
-
-    /// Takes in everything that `other` knows: as if the records of both had been folded here. No record may
-    /// have been folded into both.
-    pub fn merge(&mut self, other: &State) {
-        let syms: Vec<Sym> = other.strings.words().iter().map(|word| self.strings.sym(word)).collect();
-        let sym = |sym: Sym| syms.get(sym.0 as usize).copied().unwrap_or_default();
-        self.records += other.records;
-        self.accounts.raise(other.accounts.level());
-        self.credentials.raise(other.credentials.level());
-        self.grants.raise(other.grants.level());
-        self.links.raise(other.links.level());
-        for (account, theirs) in other.accounts.iter() {
-            let new = || AccountEntry::new(sym(theirs.tenant), theirs.first);
-            if let Some(entry) = self.accounts.entry(*account, new) {
-                entry.tenant = self.strings.least(entry.tenant, sym(theirs.tenant));
-                entry.merge(theirs, &self.strings, &sym);
-            }
-        }
-        for (key, theirs) in other.credentials.iter() {
-            if let Some(entry) = self.credentials.entry(*key, || CredentialEntry::new(sym(theirs.tenant))) {
-                entry.merge(theirs, &self.strings, &sym);
-            }
-        }
-        for (key, theirs) in other.grants.iter() {
-            if let Some(entry) = self.grants.entry(*key, || GrantEntry::new(sym(theirs.tenant))) {
-                entry.tenant = self.strings.least(entry.tenant, sym(theirs.tenant));
-                entry.merge(theirs);
-            }
-        }
-        for (pair, theirs) in other.links.iter() {
-            if let Some(entry) = self.links.entry(*pair, || LinkEntry { count: 0, ..*theirs }) {
-                entry.merge(theirs);
-            }
-        }
-        self.index_again();
-    }
-
-    /// Builds what is derived from the entries.
-    pub(super) fn index_again(&mut self) {
-        let mut index = super::Index::default();
-        for (key, entry) in self.credentials.iter() {
-            let mut last = None;
-            for holder in &entry.holders {
-                if last.replace(holder.account) != Some(holder.account) {
-                    index.credentials.entry(holder.account).or_default().push(*key);
-                }
-            }
-            if let Some((_, parent)) = entry.parent {
-                index.children.entry(parent).or_default().push(*key);
-            }
-        }
-        for (key, entry) in self.grants.iter() {
-            if let Some(subject) = entry.subject {
-                index.grants.entry(subject).or_default().push(*key);
-            }
-        }
-        for (pair, _) in self.links.iter() {
-            index.links.entry(pair.0).or_default().push(*pair);
-            index.links.entry(pair.1).or_default().push(*pair);
-        }
-        self.index = index;
-    }
 }
 
-impl Said<'_> {
-    fn change(&self, change: Change) -> ChangeEntry {
-        ChangeEntry { change, rank: self.rank, count: 1, first: self.mark, last: self.mark.0 }
+impl<'r> Said<'r> {
+    /// The tool that was called, as `server/name`.
+    fn tool(&self) -> Option<Cow<'r, str>> {
+        let tool = self.record.tool.as_ref()?;
+        Some(match &tool.server {
+            Some(server) => Cow::Owned(format!("{server}/{}", tool.name)),
+            None => Cow::Borrowed(&*tool.name),
+        })
+    }
+
+    /// What was used: the permission, else the tool, else the operation.
+    fn used(&self) -> Option<(Cow<'r, str>, UsedAs)> {
+        let permission =
+            self.record.permission.as_deref().map(|used| (Cow::Borrowed(used), UsedAs::Permission));
+        let operation = self.record.operation.as_deref().map(|used| (Cow::Borrowed(used), UsedAs::Operation));
+        permission.or_else(|| Some((self.tool()?, UsedAs::Tool))).or(operation)
+    }
+
+    /// By which instance, device and task `party` acted.
+    fn saw(&self, seen: &mut Option<Box<AllSeen>>, party: &Party<'_>) {
+        let record = self.record;
+        let device = record.personal.as_ref().and_then(|personal| personal.device);
+        let shown = [
+            (SeenBy::Instance, party.instance.as_ref().map(|instance| instance.as_bytes())),
+            (SeenBy::Device, device.as_ref().map(|device| &device.0[..])),
+            (SeenBy::Task, record.task.as_ref().map(|task| task.as_bytes())),
+        ];
+        for (by, name) in shown {
+            if let Some(name) = name {
+                seen.get_or_insert_default().add(Seen::of(by, party.account, name, self.mark));
+            }
+        }
     }
 }

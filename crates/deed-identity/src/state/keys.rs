@@ -62,6 +62,30 @@ impl GrantKey {
     }
 }
 
+/// A system of a tenant, as a digest.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) struct SourceKey(pub(crate) [u8; 16]);
+
+impl SourceKey {
+    pub(crate) fn of(tenant: &str, system: &str) -> Self {
+        SourceKey(digest(&[b"source", tenant.as_bytes(), system.as_bytes()]))
+    }
+}
+
+/// What somebody tried in one stretch of time, the time first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct TriedKey(pub(crate) i64, pub(crate) [u8; 16]);
+
+/// How long a stretch of time is, in microseconds: ten minutes of the clock.
+pub(crate) const STRETCH: i64 = 10 * 60 * 1_000_000;
+
+impl TriedKey {
+    pub(crate) fn of(account: Account, what: &str, resource: &str, time: Timestamp) -> Self {
+        let digest = digest(&[b"tried", &account.0, what.as_bytes(), resource.as_bytes()]);
+        TriedKey(time.0.div_euclid(STRETCH), digest)
+    }
+}
+
 fn digest(parts: &[&[u8]]) -> [u8; 16] {
     let mut hasher = Sha256::new();
     for part in parts {
@@ -84,6 +108,12 @@ impl Uniform for Account {
 }
 
 impl Uniform for CredentialKey {
+    fn bits(&self) -> u64 {
+        first_bits(&self.0)
+    }
+}
+
+impl Uniform for SourceKey {
     fn bits(&self) -> u64 {
         first_bits(&self.0)
     }

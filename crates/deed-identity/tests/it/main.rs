@@ -1,8 +1,10 @@
 //! What an inventory says, what it refuses, and how it is asked.
 
+mod any;
 mod joins;
 mod records;
 mod state;
+mod used;
 
 use deed_identity::{Coverage, Inventory, InventoryError};
 use deed_record::PrincipalType;

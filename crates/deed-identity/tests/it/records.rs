@@ -1,7 +1,7 @@
 //! Sealed records, written short.
 
 use deed_identity::{Bounds, State};
-use deed_record::{Account, Skeleton};
+use deed_record::{Account, Skeleton, Timestamp};
 use serde_json::{Value, json};
 
 /// The account called `name`.
@@ -13,6 +13,11 @@ pub(crate) fn account(name: &str) -> Account {
     // As good as random in its first bits.
     bytes[0] = bytes.iter().fold(7, |sum: u8, byte| sum.wrapping_mul(167).wrapping_add(*byte));
     Account(bytes)
+}
+
+/// A time, as written.
+pub(crate) fn at(text: &str) -> Timestamp {
+    text.parse().expect("a time")
 }
 
 pub(crate) fn party(name: &str, kind: &str) -> Value {
@@ -42,6 +47,13 @@ pub(crate) fn enforced(number: u32, more: Value) -> Value {
     record["basis"] = "enforced".into();
     record["submitter"] = "deed:mcp/tickets".into();
     record.as_object_mut().expect("an object").remove("source");
+    record
+}
+
+/// Something that `system` should have told is missing.
+pub(crate) fn gap(number: u32, system: &str) -> Value {
+    let mut record = enforced(number, json!({ "kind": "gap", "operation": "recorder unavailable" }));
+    record["source"] = json!({ "system": system });
     record
 }
 

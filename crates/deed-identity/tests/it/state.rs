@@ -1,15 +1,14 @@
 //! The state is a function of the set of records, within its bounds.
 
 use deed_identity::{Bounds, CredentialKey, GrantKey, Rank, Role, Standing, State};
-use deed_record::{Change, Timestamp};
+use deed_record::Change;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::records::{account, bounded, enforced, fold, issues, logged, party, state, told, uses};
-
-fn at(text: &str) -> Timestamp {
-    text.parse().expect("a time")
-}
+use crate::{
+    any::any_record,
+    records::{account, at, bounded, enforced, fold, issues, logged, party, state, uses},
+};
 
 #[test]
 fn accounts_are_counted_by_place() {
@@ -137,7 +136,7 @@ fn a_grant_is_used_by_whoever_names_it() {
 
 #[test]
 fn a_full_state_keeps_the_same_whatever_came_first() {
-    let bounds = Bounds { accounts: 16, credentials: 16, grants: 4, links: 8 };
+    let bounds = Bounds { accounts: 16, credentials: 16, grants: 4, links: 8, sources: 2, tried: 3 };
     let records: Vec<Value> = (0..100)
         .map(|n| logged(n, "s", uses(&format!("key-{n}"), party(&format!("bot-{n}"), "agent"))))
         .collect();
@@ -175,43 +174,6 @@ fn what_is_damaged_is_no_state() {
     }
 }
 
-/// Any record about a few accounts, credentials and grants.
-fn any_record() -> impl Strategy<Value = Value> {
-    let name = prop::sample::select(vec!["ann", "bot", "role", "other", "vendor"]);
-    let kind = prop::sample::select(vec!["human", "agent", "service_account", "third_party", "unknown"]);
-    let key = prop::sample::select(vec!["k1", "k2", "k3", "k4"]);
-    let change = prop::sample::select(vec!["issued", "revoked", "rotated", "renewed", "expired"]);
-    let system = prop::sample::select(vec!["aws", "k8s", "okta"]);
-    let who = (name.clone(), kind.clone(), name.clone(), kind);
-    (0..6000_u32, who, (key.clone(), key), change, system, 0..8_u8).prop_map(
-        |(number, (executor, kind, other, other_kind), (key, second), change, system, sort)| {
-            let (executor, other) = (party(executor, kind), party(other, other_kind));
-            match sort {
-                0 => logged(number, system, uses(key, executor)),
-                1 => logged(number, system, issues(executor, key, second, other)),
-                2 => told(number, system, uses(key, executor)),
-                3 => enforced(number, json!({
-                    "kind": "intent", "executor": executor, "initiator": other, "environment": system,
-                    "credential": { "jti": key, "upstream": second },
-                })),
-                4 => enforced(number, json!({ "kind": "grant", "terms": { "change": change, "role": key, "subject": executor } })),
-                5 => logged(number, system, json!({
-                    "executor": executor,
-                    "effects": [{ "kind": "grant", "terms": { "change": change, "scopes": [key], "subject": other } }],
-                })),
-                6 => logged(number, system, json!({
-                    "executor": executor, "credential": { "id": key, "fingerprint": second },
-                    "chain": [{ "principal": other, "credential": second }],
-                })),
-                _ => enforced(number, json!({
-                    "kind": "credential", "credential": { "id": key, "parent": second }, "executor": executor,
-                    "terms": { "change": change, "subject": other, "expires": "2026-11-01T11:00:00.000000Z" },
-                })),
-            }
-        },
-    )
-}
-
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None, cases: 64, max_shrink_iters: 500, ..ProptestConfig::default()
@@ -225,7 +187,7 @@ proptest! {
         at in any::<prop::sample::Index>(),
         small in any::<bool>(),
     ) {
-        let bounds = if small { Bounds { accounts: 3, credentials: 2, grants: 3, links: 3 } } else { Bounds::default() };
+        let bounds = if small { Bounds { accounts: 3, credentials: 2, grants: 3, links: 3, sources: 2, tried: 3 } } else { Bounds::default() };
         let all = bounded(&records, bounds);
         let mut turned = records.clone();
         turned.rotate_left(order.index(records.len()));
@@ -241,6 +203,8 @@ proptest! {
         prop_assert_eq!(all.dump(), kept.dump());
         for name in ["ann", "bot", "role", "other", "vendor"] {
             prop_assert_eq!(all.principal(account(name), &()), kept.principal(account(name), &()));
+            prop_assert_eq!(all.account(account(name)), parts.account(account(name)));
+            prop_assert_eq!(all.grants_of(account(name)), parts.grants_of(account(name)));
             prop_assert_eq!(all.credentials_of(account(name)), parts.credentials_of(account(name)));
         }
     }

@@ -12,7 +12,7 @@ use crate::{Declared, Evidence, ExplainError, Found, case::Beside};
 pub(crate) const SKEW: i64 = 5 * 60 * 1_000_000;
 
 /// How long after its intent a call may still be at work elsewhere, in microseconds: an hour.
-const AT_WORK: i64 = 60 * 60 * 1_000_000;
+pub(super) const AT_WORK: i64 = 60 * 60 * 1_000_000;
 
 /// Looks beside the action of `family`.
 pub(super) fn look<E: Evidence>(
@@ -80,7 +80,12 @@ fn is_governed(head: &Skeleton<'_>, declared: &BTreeMap<Account, Declared>) -> b
 /// Whether `rec` is an intent that Deed recorded, and may be what was at work at `moment`.
 fn fits(rec: &Skeleton<'_>, moment: Timestamp) -> bool {
     let since = moment.0 - rec.time.0;
-    rec.kind == Kind::Intent && rec.basis == Basis::Enforced && (-SKEW..=AT_WORK).contains(&since)
+    is_call(rec) && (-SKEW..=AT_WORK).contains(&since)
+}
+
+/// Whether `rec` announces a call that Deed decided on.
+pub(super) fn is_call(rec: &Skeleton<'_>) -> bool {
+    rec.kind == Kind::Intent && rec.basis == Basis::Enforced
 }
 
 /// Whether the call that `rec` announces showed the credential called `name`.

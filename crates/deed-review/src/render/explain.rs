@@ -57,6 +57,7 @@ impl Sheet<'_> {
         self.released();
         self.decided();
         self.ended();
+        self.counterparts();
         self.spooled();
         self.page.blank();
         self.judged();
@@ -154,6 +155,11 @@ impl Sheet<'_> {
         self.page.link("acted", &value, &spoken(acted.kind.as_str()), acted.edge, &note);
         self.key_behind(acted.name.as_deref(), acted.key.as_deref(), acted.principal.as_deref());
         self.records(&acted.records);
+        for other in &acted.also {
+            let kind = spoken(other.principal.kind.as_str());
+            self.page.link("also as", &who(&other.principal), &kind, other.edge, &other.how);
+            self.records(&other.records);
+        }
     }
 
     fn released(&mut self) {
@@ -234,6 +240,22 @@ impl Sheet<'_> {
             &note,
         );
         self.records(&outcome.said.iter().map(|said| said.id).collect::<Vec<_>>());
+    }
+
+    /// What other systems logged of the same call; where several records fit, one line for all.
+    fn counterparts(&mut self) {
+        let mut ambiguous: Option<&str> = None;
+        for other in &self.answer.counterparts {
+            if other.edge == Edge::Missing && ambiguous.replace(&other.how) == Some(&other.how) {
+                continue;
+            }
+            let status = other.status.map(|status| spoken(status.as_str())).unwrap_or_default();
+            let label = if other.joined { "also told" } else { "perhaps" };
+            let when = beside(other.time, self.answer.action.time);
+            let note = format!("{when}; {}", other.how);
+            self.page.link(label, &other.system, &status, other.edge, &note);
+            self.records(&[other.record]);
+        }
     }
 
     /// What became of it later, in words.

@@ -128,6 +128,10 @@ fn line(page: &mut Page, step: &Step, rails: &str, style: Style<'_>) {
         let asked = step.initiator.as_ref().map(|asked| format!(", for {}", who(asked))).unwrap_or_default();
         let with = step.credential.as_ref().map(|with| format!(", with {with}")).unwrap_or_default();
         page.behind(&format!("{} ({}, {} by {}{asked}{with})", step.id, step.kind, step.basis, step.source));
+        for other in &step.counterparts {
+            let also = if other.joined { "also told by" } else { "perhaps told by" };
+            page.behind(&format!("{also} {}: {} ({})", other.system, other.record, other.how));
+        }
     }
 }
 

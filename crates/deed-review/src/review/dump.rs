@@ -17,6 +17,7 @@ struct Dump {
     awaited: BTreeSet<RecordId>,
     tasks: BTreeSet<Digest>,
     unmatched: BTreeSet<Digest>,
+    open: BTreeSet<Digest>,
     bounds: Vec<(Digest, Bounds)>,
     looks: BTreeSet<Look>,
 }
@@ -36,6 +37,7 @@ impl Review {
             awaited: self.awaited.iter().copied().collect(),
             tasks: self.tasks.iter().copied().collect(),
             unmatched: self.unmatched.iter().copied().collect(),
+            open: self.open.iter().copied().collect(),
             bounds,
             looks: self.looks.clone(),
         })
@@ -54,6 +56,7 @@ impl Review {
             awaited: dump.awaited.into_iter().collect(),
             tasks: dump.tasks.into_iter().collect(),
             unmatched: dump.unmatched.into_iter().collect(),
+            open: dump.open.into_iter().collect(),
             bounds: bounds.collect(),
             looks: dump.looks,
         })

@@ -1,10 +1,14 @@
 //! Which actions a record may be a finding about, or may change.
 
 use deed_identity::{ChangeFacts, CredentialFacts, CredentialKey, HolderFacts, Role, State};
-use deed_record::{Basis, Change, Credential, Kind, RecordId, Ruling, Skeleton, Status, Terms, TraceId};
+use deed_record::{
+    Basis, Change, Credential, Kind, RecordId, Ruling, Skeleton, SpanId, Status, Terms, TraceId,
+};
 
 use super::{Bounds, Digest, Known, Look, Review};
-use crate::{claim::is_of_token_service, rules::CHANGED, scope::matches};
+use crate::{
+    claim::is_of_token_service, gather::may_be_seen, judge::span_of, rules::CHANGED, scope::matches,
+};
 
 /// How far up credentials that were derived from one another are looked at.
 const MOST_PARENTS: usize = 8;
@@ -23,11 +27,33 @@ impl Review {
         if rec.kind == Kind::Intent && rec.basis == Basis::Enforced {
             self.matches(rec);
         }
+        if may_be_seen(rec) && self.is_beside(rec) {
+            self.looks.insert(Look::Beside(rec.id));
+        }
         let was_awaited = self.awaited.remove(&rec.id);
         let begins = rec.kind.is_action() && rec.kind != Kind::Outcome;
         if was_awaited || begins && self.is_suspect(rec, state, known) {
             self.looks.insert(Look::Action(rec.id));
+            // A call may come that it tells of.
+            if may_be_seen(rec) {
+                let credential = rec.credential.iter();
+                let names = credential.flat_map(|used| used.names().chain(used.parent.as_deref()));
+                let names = names.map(|name| name_key(rec, name));
+                self.unmatched.extend(names.chain(rec.trace_id.map(trace_key)));
+            }
         }
+    }
+
+    /// Whether what another system tells may be of a call that is a finding, or that was done with a token of Deed's.
+    fn is_beside(&self, rec: &Skeleton<'_>) -> bool {
+        let span = rec.trace_id.zip(rec.parent_span_id);
+        let credential = rec.credential.iter();
+        let mut names = credential.flat_map(|used| used.names().chain(used.parent.as_deref()));
+        span.is_some_and(|(trace, span)| self.open.contains(&span_key(&rec.tenant, trace, span)))
+            || names.any(|name| {
+                let bounds = self.bounds.get(&CredentialKey::of(&rec.tenant, name));
+                bounds.is_some_and(|bounds| bounds.at_door) || self.open.contains(&name_key(rec, name))
+            })
     }
 
     /// Whether what `rec` says of an action may change the findings about it. How an action ends is none by itself,
@@ -58,6 +84,8 @@ impl Review {
     fn remember(&mut self, rec: &Skeleton<'_>) {
         if rec.decision.as_ref().is_some_and(|decision| decision.effect != Ruling::Allow) {
             self.held.insert(rec.id);
+            let open = span_of(rec).map(|(trace, span)| span_key(&rec.tenant, trace, span));
+            self.open.extend(open);
         }
         if rec.kind == Kind::Task
             && let Some((trace, key)) = task_key(rec)
@@ -74,6 +102,7 @@ impl Review {
                 let bounds = self.bounds.entry(CredentialKey::of(&rec.tenant, name)).or_default();
                 bounds.scopes |= scoped && !at_door;
                 bounds.scopes_at_door |= scoped && at_door;
+                bounds.at_door |= at_door;
                 bounds.environment |= rec.environment.is_some();
                 bounds.ends = bounds.ends.into_iter().chain(ends).min();
             }
@@ -205,6 +234,11 @@ fn task_key(rec: &Skeleton<'_>) -> Option<(TraceId, Digest)> {
 
 fn name_key(rec: &Skeleton<'_>, name: &str) -> Digest {
     CredentialKey::of(&rec.tenant, name).to_bytes()
+}
+
+pub(super) fn span_key(tenant: &str, trace: TraceId, span: SpanId) -> Digest {
+    // A tenant has no such name.
+    CredentialKey::of(&format!("{tenant}\0{trace}"), &span.to_string()).to_bytes()
 }
 
 fn trace_key(trace: TraceId) -> Digest {

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use deed_identity::CredentialKey;
 use deed_record::{Credential, Kind, RecordId, Skeleton};
 
-use super::{Affected, Flagged, Look, Review};
-use crate::{ExplainError, Judged, judge};
+use super::{Affected, Flagged, Look, Review, screen::span_key};
+use crate::{ExplainError, Judged, case::Rec, gather::Search, judge};
 
 /// What came of a look.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,6 +24,13 @@ pub enum Done {
 pub fn work<E: Affected>(evidence: &E, look: &Look) -> Result<Done, ExplainError<E::Error>> {
     if let Look::Action(id) = look {
         return Ok(Done::Judged(*id, judge(evidence, *id)?.map(Box::new)));
+    }
+    if let Look::Beside(id) = look {
+        let Some(found) = evidence.by_id(*id).map_err(ExplainError::Evidence)? else {
+            return Ok(Done::Leads(BTreeSet::new()));
+        };
+        let rec = Rec::read(&found)?;
+        return Ok(Done::Leads(Search::new(evidence).neighbours(&rec.is)?));
     }
     let mut actions: BTreeSet<RecordId> = BTreeSet::new();
     // Credentials that were derived from each other in a circle are followed once.
@@ -61,6 +69,10 @@ impl Review {
                     self.flagged.remove(&judged.action);
                     return;
                 }
+                let open = judged.span.map(|(trace, span)| span_key(&judged.tenant, trace, span));
+                self.open.extend(open);
+                let onward = judged.onward.as_deref();
+                self.open.extend(onward.map(|name| CredentialKey::of(&judged.tenant, name).to_bytes()));
                 let Judged { action, time, tenant, initiator, executor, findings, .. } = *judged;
                 self.flagged.insert(action, Flagged { time, tenant, initiator, executor, findings });
             }
@@ -119,6 +131,6 @@ fn lead(look: &Look, rec: &Skeleton<'_>, actions: &mut BTreeSet<RecordId>, furth
                 further.insert(Look::Relying(rec.id));
             }
         }
-        Look::Trace(_) | Look::Action(_) => {}
+        Look::Trace(_) | Look::Action(_) | Look::Beside(_) => {}
     }
 }

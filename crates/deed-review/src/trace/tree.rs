@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use deed_record::{Kind, RecordId, Ruling, SpanId, Status};
 
-use super::{Gap, Step, StepDecision, StepOutcome, gap};
+use super::{Gap, Step, StepDecision, StepOutcome, Told, gap};
 use crate::{
     case::Rec,
     names::Names,
@@ -21,48 +21,70 @@ pub(super) struct Steps<'r, 'c> {
     outcomes: BTreeMap<usize, Vec<&'r Rec<'c>>>,
     parents: Vec<Option<usize>>,
     gaps: Vec<Gap>,
+    told: Told,
 }
 
 impl<'r, 'c> Steps<'r, 'c> {
     /// Orders `records` into a tree.
-    pub(super) fn of(records: &'r [Rec<'c>]) -> Self {
+    pub(super) fn of(records: &'r [Rec<'c>], told: Told) -> Self {
         let places = |records: &[&'r Rec<'c>]| -> BTreeMap<(&'r str, RecordId), usize> {
             records.iter().enumerate().map(|(at, rec)| ((&*rec.is.tenant, rec.is.id), at)).collect()
         };
-        let (ends, others): (Vec<_>, Vec<_>) = records.iter().partition(|rec| rec.is.kind == Kind::Outcome);
+        // What another system logged of a call is no step beside it, and may tell how it ended.
+        let ends = |rec: &Rec<'_>| rec.is.kind == Kind::Outcome || told.calls.contains_key(&rec.is.id);
+        let (ends, others): (Vec<_>, Vec<_>) = records.iter().partition(|rec| ends(rec));
         let others_at = places(&others);
+        let ended = |rec: &Rec<'_>| told.calls.get(&rec.is.id).copied().or(rec.is.action);
         let (ends, orphans): (Vec<_>, Vec<_>) = ends.into_iter().partition(|rec| {
-            rec.is.action.is_some_and(|action| others_at.contains_key(&(&*rec.is.tenant, action)))
+            ended(rec).is_some_and(|action| others_at.contains_key(&(&*rec.is.tenant, action)))
         });
+        let ends: Vec<_> = ends.into_iter().map(|rec| (rec, ended(rec))).collect();
         let mut this =
-            Steps { steps: others, outcomes: BTreeMap::new(), parents: Vec::new(), gaps: Vec::new() };
-        for orphan in &orphans {
+            Steps { steps: others, outcomes: BTreeMap::new(), parents: Vec::new(), gaps: Vec::new(), told };
+        for orphan in orphans.iter().filter(|rec| rec.is.kind == Kind::Outcome) {
             this.gaps.push(gap(GapKind::NoAction, Some(orphan), "this outcome's action is not in the trace"));
         }
         this.steps.extend(orphans);
         this.steps.sort_by_key(|rec| (rec.is.time, rec.is.id));
         let at = places(&this.steps);
-        for end in ends {
-            if let Some(step) = end.is.action.and_then(|action| at.get(&(&*end.is.tenant, action))) {
+        let mut spans: BTreeMap<(&str, SpanId), usize> = BTreeMap::new();
+        for (end, action) in ends {
+            if let Some(step) = action.and_then(|action| at.get(&(&*end.is.tenant, action))) {
                 this.outcomes.entry(*step).or_default().push(end);
+                // What it did on the way is part of the call.
+                if end.is.kind != Kind::Outcome
+                    && let Some(span) = end.is.span_id
+                {
+                    spans.entry((&*end.is.tenant, span)).or_insert(*step);
+                }
             }
         }
-        this.find_parents(&at);
+        this.find_parents(&at, spans);
         this.break_circles();
         this
     }
 
-    fn find_parents(&mut self, at: &BTreeMap<(&str, RecordId), usize>) {
-        let mut spans: BTreeMap<(&str, SpanId), usize> = BTreeMap::new();
+    fn find_parents<'a>(
+        &mut self,
+        at: &BTreeMap<(&str, RecordId), usize>,
+        told: BTreeMap<(&'a str, SpanId), usize>,
+    ) where
+        'r: 'a,
+    {
+        let mut spans: BTreeMap<(&'a str, SpanId), usize> = BTreeMap::new();
         for (place, rec) in self.steps.iter().enumerate().filter(|(_, rec)| rec.is.kind.is_action()) {
             if let Some(span) = rec.is.span_id {
                 spans.entry((&*rec.is.tenant, span)).or_insert(place);
             }
         }
+        for (span, place) in told {
+            spans.entry(span).or_insert(place);
+        }
         let mut unrecorded: BTreeSet<(&str, SpanId)> = BTreeSet::new();
         for (place, rec) in self.steps.iter().enumerate() {
             let tenant = &*rec.is.tenant;
-            let of_action = rec.is.action.and_then(|action| at.get(&(tenant, action)));
+            let action = rec.is.action.map(|action| self.told.calls.get(&action).copied().unwrap_or(action));
+            let of_action = action.and_then(|action| at.get(&(tenant, action)));
             let of_span = rec.is.parent_span_id.map(|span| (span, spans.get(&(tenant, span))));
             let parent = of_action
                 .or(of_span.and_then(|(_, parent)| parent))
@@ -202,6 +224,7 @@ impl<'r, 'c> Steps<'r, 'c> {
                 retry_of: outcome.retry_of,
                 compensates: outcome.compensates,
             }),
+            counterparts: self.told.counterparts.get(&is.id).cloned().unwrap_or_default(),
         }
     }
 }

@@ -29,6 +29,9 @@ pub(crate) struct Scenario {
     pub(crate) about: String,
     #[serde(default)]
     inventory: String,
+    /// Of a rule about identities: the moment at which it is asked.
+    #[serde(default)]
+    now: Option<String>,
     #[serde(default)]
     needs: Vec<u64>,
     #[serde(default)]
@@ -91,6 +94,11 @@ impl Scenario {
             .collect()
     }
 
+    /// Whether the story is about an identity, rather than about one action.
+    pub(crate) fn is_of_identity(&self) -> bool {
+        self.now.is_some()
+    }
+
     /// The records of the story, in full, and what the inventory says.
     pub(crate) fn told(&self) -> (Vec<Value>, &str) {
         (self.records.iter().map(|short| expand(short).1).collect(), &self.inventory)
@@ -102,7 +110,10 @@ impl Scenario {
         if !self.inventory.is_empty() {
             store.inventory(&self.inventory);
         }
-        store.explain(ACTION).findings.iter().any(|finding| finding.rule == self.rule)
+        match &self.now {
+            Some(now) => store.identity_findings(now).iter().any(|found| found.finding.rule == self.rule),
+            None => store.explain(ACTION).findings.iter().any(|finding| finding.rule == self.rule),
+        }
     }
 }
 

@@ -49,7 +49,8 @@ fn explained(store: &Store) -> BTreeMap<RecordId, Vec<Finding>> {
 
 #[test]
 fn every_story_of_the_corpus_is_kept_up_with() {
-    for scenario in scenarios() {
+    // What is found about identities is kept nowhere.
+    for scenario in scenarios().into_iter().filter(|scenario| !scenario.is_of_identity()) {
         let (records, inventory) = scenario.told();
         for missing in std::iter::once(None).chain((0..records.len()).map(Some)) {
             let told: Vec<&Value> = records

@@ -7,10 +7,11 @@ use std::{
     sync::Arc,
 };
 
-use deed_identity::{Coverage, Inventory};
-use deed_record::{Account, Kind, RecordId, Sealed, Skeleton, TraceId};
+use deed_identity::{Coverage, Declarations, Inventory, Principal, State};
+use deed_record::{Account, Kind, PrincipalType, RecordId, Sealed, Skeleton, TraceId};
 use deed_review::{
-    Checkpoint, Declared, Evidence, ExplainError, Explanation, Found, Name, Trace, explain,
+    Checkpoint, Declared, Directory, Evidence, ExplainError, Explanation, Found, IdentityFinding, Name,
+    Thresholds, Trace, explain, identity_findings,
     review::{Affected, Known, Look},
     trace,
 };
@@ -29,6 +30,8 @@ pub(crate) struct Store {
     names: HashMap<Account, Name>,
     disclosable: HashMap<RecordId, Vec<String>>,
     complete: Vec<(Coverage, String)>,
+    principals: Vec<Principal>,
+    accounts: HashMap<Account, usize>,
     /// Records that were handed out, by whatever look-up.
     pub(crate) handed_out: Cell<usize>,
 }
@@ -38,9 +41,12 @@ pub(crate) fn id(n: u64) -> RecordId {
     format!("01930000-0000-7000-8000-{n:012x}").parse().expect("valid")
 }
 
-/// A time of the day on which all stories play.
+/// A time of the day on which most stories play; of stories that take longer, a date and a time: `2026-03-01 09:00`.
 pub(crate) fn at(clock: &str) -> String {
-    format!("2026-11-01T{clock}:00Z")
+    match clock.split_once(' ') {
+        Some((day, clock)) => format!("{day}T{clock}:00Z"),
+        None => format!("2026-11-01T{clock}:00Z"),
+    }
 }
 
 /// The account that stands for `key`.
@@ -158,11 +164,23 @@ impl Store {
             };
             for name in std::iter::once(&principal.key).chain(&principal.aliases) {
                 self.declared.insert(account(name), declared.clone());
+                self.accounts.insert(account(name), self.principals.len());
             }
+            self.principals.push(principal.clone());
         }
         for source in inventory.sources() {
             self.complete.extend(source.complete_for.iter().map(|of| (*of, source.system.clone())));
         }
+    }
+
+    /// What is found about identities at a moment.
+    pub(crate) fn identity_findings(&self, now: &str) -> Vec<IdentityFinding> {
+        let mut state = State::default();
+        for leaf in &self.leaves {
+            state.fold(&leaf.sealed.skeleton().expect("readable"));
+        }
+        let now = at(now).parse().expect("a time");
+        identity_findings(&state, self, "acme", now, &Thresholds::default())
     }
 
     /// Every name is gone, as after an erasure.
@@ -240,6 +258,14 @@ impl Evidence for Store {
         Ok(self.complete.iter().filter(|(of, _)| *of == coverage).map(|(_, system)| system.clone()).collect())
     }
 
+    fn by_executor(&self, account: Account, limit: usize) -> Result<Vec<Found>, Infallible> {
+        let acted = |found: &&Found| {
+            let rec = found.sealed.skeleton().expect("readable");
+            rec.executor.as_ref().and_then(|party| party.account) == Some(account)
+        };
+        Ok(self.leaves.iter().rev().filter(acted).take(limit).cloned().collect())
+    }
+
     fn by_trace(&self, trace: TraceId, limit: usize) -> Result<Vec<Found>, Infallible> {
         Ok(self.newest(self.traces.get(&trace), limit))
     }
@@ -260,7 +286,7 @@ impl Affected for Store {
     fn every(&self, look: &Look, visit: &mut dyn FnMut(&Skeleton<'_>)) -> Result<(), Infallible> {
         let some = |at: Option<&Vec<usize>>| at.cloned().unwrap_or_default();
         let found = match look {
-            Look::Action(id) => self.ids.get(id).copied().into_iter().collect(),
+            Look::Action(id) | Look::Beside(id) => self.ids.get(id).copied().into_iter().collect(),
             Look::Credential { tenant, name } => some(self.credentials.get(&(tenant.clone(), name.clone()))),
             Look::Relying(id) => {
                 some(self.refs.get(id)).into_iter().chain(self.ids.get(id).copied()).collect()
@@ -279,6 +305,44 @@ impl Known for Store {
 
     fn logs_every_grant(&self, system: &str) -> bool {
         self.complete.iter().any(|(of, complete)| *of == Coverage::Grants && complete == system)
+    }
+}
+
+impl Declarations for Store {
+    fn of(&self, account: Account) -> Option<usize> {
+        self.accounts.get(&account).copied()
+    }
+
+    fn accounts(&self, principal: usize) -> Vec<Account> {
+        let all = self.accounts.iter().filter(|(_, at)| **at == principal);
+        all.map(|(account, _)| *account).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    fn kind(&self, principal: usize) -> PrincipalType {
+        self.principals[principal].kind
+    }
+
+    fn not_same(&self, principal: usize) -> Vec<Account> {
+        self.principals[principal].not_same.iter().map(|name| account(name)).collect()
+    }
+}
+
+impl Directory for Store {
+    fn principal(&self, at: usize) -> Option<&Principal> {
+        self.principals.get(at)
+    }
+
+    fn accounts_of(&self, name: &str) -> Vec<Account> {
+        let own = account(name);
+        self.accounts.get(&own).map_or_else(|| vec![own], |at| self.accounts(*at))
+    }
+
+    fn names_owners(&self) -> bool {
+        self.principals.iter().any(|principal| principal.owner.is_some())
+    }
+
+    fn is_complete_for(&self, system: &str, coverage: Coverage) -> bool {
+        self.complete.iter().any(|(of, complete)| *of == coverage && complete == system)
     }
 }
 

@@ -106,6 +106,16 @@ fn explained(engine: &Engine, caller: &Caller, id: RecordId) -> Result<Explanati
     })
 }
 
+/// What came of a request, an approval, a grant or a credential.
+pub(crate) async fn led_to(
+    State(app): State<Arc<App>>,
+    Reading(caller): Reading,
+    Named(id): Named<RecordId>,
+) -> Result<Response, Problem> {
+    let found = app.ask(move |engine| Ok(engine.led_to(id, caller.tenant())?)).await?;
+    json(&found.ok_or_else(|| Problem::new(Kind::NotFound, format!("no record `{id}`")))?)
+}
+
 /// Every step of a trace.
 pub(crate) async fn trace(
     State(app): State<Arc<App>>,

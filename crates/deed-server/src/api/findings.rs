@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{extract::State, response::Response};
-use deed_review::RULES;
+use deed_review::every_rule;
 
 use crate::{
     api::{Params, actions::tenant_of, json},
@@ -24,9 +24,9 @@ pub(crate) async fn list(
 ) -> Result<Response, Problem> {
     query.tenant = tenant_of(&caller, query.tenant)?;
     if let Some(rule) = &query.rule
-        && !RULES.iter().any(|known| known.name == rule)
+        && !every_rule().any(|known| known.name == rule)
     {
-        let known: Vec<&str> = RULES.iter().map(|rule| rule.name).collect();
+        let known: Vec<&str> = every_rule().map(|rule| rule.name).collect();
         let detail =
             format!("query string: rule: there is no `{}`; {}", rule.escape_debug(), known.join(", "));
         return Err(Problem::new(Kind::BadRequest, detail));

@@ -16,6 +16,7 @@ use crate::{
     auth::{Anybody, Reading},
     metrics,
     problem::Problem,
+    webhook::Delivery,
 };
 
 /// The description of the API (OpenAPI 3.1).
@@ -47,7 +48,12 @@ pub(crate) async fn ready(
 
 /// The same with what is served, always with status 200.
 pub(crate) async fn health(State(app): State<Arc<App>>, _: Reading) -> Result<Response, Problem> {
-    let Health { ok, checks } = app.ask(|engine| Ok(engine.health())).await?;
+    let Health { mut ok, mut checks } = app.ask(|engine| Ok(engine.health())).await?;
+    // Whoever is away takes no findings; records are taken all the same, so that readiness does not ask.
+    if let Some(check) = app.delivery.as_ref().map(Delivery::health) {
+        ok &= check.ok;
+        checks.push(check);
+    }
     let ledger = app.engine.ledger();
     json(&object!({
         "ok": ok,
@@ -63,7 +69,9 @@ pub(crate) async fn health(State(app): State<Arc<App>>, _: Reading) -> Result<Re
 pub(crate) async fn numbers(State(app): State<Arc<App>>, _: Reading) -> Result<Response, Problem> {
     let ready = app.ask(|engine| Ok(engine.health().ok)).await?;
     let spool = app.ask(|engine| Ok(engine.decisions().spool().map(|spool| spool.state()))).await?;
-    let text = app.metrics.text(&app.engine.ledger().counters(), spool.as_ref(), ready);
+    let delivery = app.delivery.as_ref().map(Delivery::state);
+    let counters = app.engine.ledger().counters();
+    let text = app.metrics.text(&counters, spool.as_ref(), delivery.as_ref(), ready);
     Ok(with_type(text, metrics::CONTENT_TYPE))
 }
 

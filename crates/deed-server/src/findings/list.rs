@@ -1,14 +1,18 @@
-//! `GET /v1/findings`: what deserves a look, newest first.
+//! `GET /v1/findings`: what deserves a look about actions and identities, newest first.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use deed_identity::{GrantKey, State};
 use deed_ledger::{Key, LedgerError};
 use deed_record::{Account, RecordId, Timestamp};
-use deed_review::{RULES, Severity, review::Flagged};
+use deed_review::{IdentityFinding, Severity, Subject, every_rule, explanation::Finding, review::Flagged};
 use serde::{Deserialize, Serialize};
 
 use super::Reviewed;
-use crate::{evidence::LedgerEvidence, identity::DeclaredIn};
+use crate::{
+    evidence::LedgerEvidence,
+    identity::{DeclaredIn, credential_names},
+};
 
 /// Findings of a page, unless asked for otherwise.
 pub(crate) const DEFAULT_LIMIT: usize = 100;
@@ -65,14 +69,20 @@ pub struct FindingRow {
     pub rule: String,
     /// How much it matters.
     pub severity: Severity,
-    /// The action it is about.
+    /// The action it is about; of a finding about an identity, the record that shows it best.
     pub action_id: RecordId,
     /// When that happened.
     pub time: Timestamp,
     /// Whose it is.
     pub tenant: String,
-    /// Who acted: the inventory's key, else the name as it was sent, else the account; `null` where nobody is known.
+    /// Who acted, or whom it is about: the inventory's key, else the name as it was sent, else the account; `null`
+    /// where nobody is known.
     pub principal: Option<String>,
+    /// The credential that a finding about an identity is about, or the first record of the grant.
+    pub subject: Option<String>,
+    /// Who else it concerns: everybody who shares what is one's own.
+    #[serde(default)]
+    pub others: Vec<String>,
     /// Why.
     pub reason: String,
     /// What to do about it.
@@ -81,74 +91,160 @@ pub struct FindingRow {
     pub controls: Vec<String>,
 }
 
-/// The findings that `query` wants; `principal` is every account that it means, where it means somebody.
+/// What was found, of whatever sort.
+#[derive(Clone, Copy)]
+enum Item<'f> {
+    Action(RecordId, &'f Flagged, &'f Finding),
+    Identity(&'f str, &'f IdentityFinding),
+}
+
+impl<'f> Item<'f> {
+    fn finding(self) -> &'f Finding {
+        match self {
+            Item::Action(_, _, finding) => finding,
+            Item::Identity(_, found) => &found.finding,
+        }
+    }
+
+    /// What it is sorted by, the greatest first.
+    fn order(self) -> (Timestamp, RecordId) {
+        match self {
+            Item::Action(id, flagged, _) => (flagged.time, id),
+            Item::Identity(_, found) => (found.time, found.record),
+        }
+    }
+
+    fn tenant(self) -> &'f str {
+        match self {
+            Item::Action(_, flagged, _) => &flagged.tenant,
+            Item::Identity(tenant, _) => tenant,
+        }
+    }
+
+    fn is_about(self, accounts: &HashSet<Account>) -> bool {
+        match self {
+            Item::Action(_, flagged, _) => {
+                [flagged.initiator, flagged.executor].into_iter().flatten().any(|who| accounts.contains(&who))
+            }
+            Item::Identity(_, found) => {
+                found.account.iter().chain(&found.others).any(|who| accounts.contains(who))
+            }
+        }
+    }
+}
+
+/// The findings that `query` wants; `principal` is every account that it means, where it means somebody, and
+/// `identities` what was found about those of each tenant.
 ///
 /// # Errors
 /// A name cannot be read.
 pub(crate) fn list(
     evidence: &LedgerEvidence<'_>,
     reviewed: &Reviewed,
+    state: &State,
+    identities: &[(String, IdentityFinding)],
     query: &FindingQuery,
     principal: Option<&HashSet<Account>>,
     declared: &dyn Fn(&str) -> Result<DeclaredIn, LedgerError>,
 ) -> Result<FindingList, LedgerError> {
-    let mut wanted: Vec<(RecordId, &Flagged)> = reviewed
-        .review
-        .flagged()
-        .filter(|(_, flagged)| {
-            let of_them = |accounts: &HashSet<Account>| {
-                [flagged.initiator, flagged.executor].into_iter().flatten().any(|who| accounts.contains(&who))
-            };
-            query.tenant.as_deref().is_none_or(|tenant| tenant == flagged.tenant)
-                && query.since.is_none_or(|since| flagged.time >= since)
-                && query.until.is_none_or(|until| flagged.time < until)
-                && principal.is_none_or(of_them)
+    let actions = reviewed.review.flagged().flat_map(|(id, flagged)| {
+        flagged.findings.iter().map(move |finding| Item::Action(id, flagged, finding))
+    });
+    let identities = identities.iter().map(|(tenant, found)| Item::Identity(tenant, found));
+    let mut all: Vec<Item<'_>> = actions
+        .chain(identities)
+        .filter(|item| {
+            let (finding, time) = (item.finding(), item.order().0);
+            query.tenant.as_deref().is_none_or(|tenant| tenant == item.tenant())
+                && query.rule.as_deref().is_none_or(|rule| rule == finding.rule)
+                && query.severity.is_none_or(|least| finding.severity >= least)
+                && query.since.is_none_or(|since| time >= since)
+                && query.until.is_none_or(|until| time < until)
+                && principal.is_none_or(|accounts| item.is_about(accounts))
         })
         .collect();
-    wanted.sort_by_key(|(id, flagged)| std::cmp::Reverse((flagged.time, *id)));
-    let is_wanted = |finding: &&deed_review::explanation::Finding| {
-        query.rule.as_deref().is_none_or(|rule| rule == finding.rule)
-            && query.severity.is_none_or(|least| finding.severity >= least)
-    };
+    // Stable: of one action the gravest stays first.
+    all.sort_by_key(|item| std::cmp::Reverse(item.order()));
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-    let mut all = Vec::new();
-    for (id, flagged) in wanted {
-        for finding in flagged.findings.iter().filter(is_wanted) {
-            *counts.entry(finding.rule.clone()).or_default() += 1;
-            all.push((id, flagged, finding));
-        }
+    for item in &all {
+        *counts.entry(item.finding().rule.clone()).or_default() += 1;
     }
     let from = query.after.unwrap_or(0).min(all.len());
     let to = all.len().min(from + query.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MOST_FINDINGS));
-    let mut names = Names { evidence, declared, tenants: HashMap::new(), known: HashMap::new() };
-    let rows = all[from..to].iter().map(|(id, flagged, finding)| {
-        Ok(FindingRow {
-            rule: finding.rule.clone(),
-            severity: finding.severity,
-            action_id: *id,
-            time: flagged.time,
-            tenant: flagged.tenant.clone(),
-            principal: flagged.executor.map(|who| names.of(&flagged.tenant, who, *id)).transpose()?,
-            reason: finding.reason.clone(),
-            remedy: RULES.iter().find(|rule| rule.name == finding.rule).map(|rule| rule.remedy.to_owned()),
-            controls: finding.controls.clone(),
-        })
-    });
-    let findings = rows.collect::<Result<Vec<_>, LedgerError>>()?;
+    let mut writer = Writer { evidence, state, declared, tenants: HashMap::new(), known: HashMap::new() };
+    let findings =
+        all[from..to].iter().map(|item| writer.row(*item)).collect::<Result<Vec<_>, LedgerError>>()?;
     Ok(FindingList { counts, findings, next: (to < all.len()).then_some(to), records: reviewed.leaves })
 }
 
-/// What accounts are called.
-struct Names<'n> {
+/// Writes rows, with what accounts and credentials are called.
+struct Writer<'n> {
     evidence: &'n LedgerEvidence<'n>,
+    state: &'n State,
     declared: &'n dyn Fn(&str) -> Result<DeclaredIn, LedgerError>,
     tenants: HashMap<String, DeclaredIn>,
     known: HashMap<Account, String>,
 }
 
-impl Names<'_> {
-    /// What `account` is called, which the records of action `id` name.
-    fn of(&mut self, tenant: &str, account: Account, id: RecordId) -> Result<String, LedgerError> {
+impl Writer<'_> {
+    fn row(&mut self, item: Item<'_>) -> Result<FindingRow, LedgerError> {
+        let (finding, tenant, (time, id)) = (item.finding(), item.tenant(), item.order());
+        let (principal, subject, others) = match item {
+            Item::Action(_, flagged, _) => {
+                (flagged.executor.map(|who| self.name(tenant, who, id)).transpose()?, None, Vec::new())
+            }
+            Item::Identity(_, found) => (
+                found.account.map(|who| self.name_of(tenant, who)).transpose()?,
+                found.subject.map(|subject| self.subject(tenant, subject)).transpose()?.flatten(),
+                found
+                    .others
+                    .iter()
+                    .map(|who| self.name_of(tenant, *who))
+                    .collect::<Result<_, LedgerError>>()?,
+            ),
+        };
+        Ok(FindingRow {
+            rule: finding.rule.clone(),
+            severity: finding.severity,
+            action_id: id,
+            time,
+            tenant: tenant.to_owned(),
+            principal,
+            subject,
+            others,
+            reason: finding.reason.clone(),
+            remedy: every_rule().find(|rule| rule.name == finding.rule).map(|rule| rule.remedy.to_owned()),
+            controls: finding.controls.clone(),
+        })
+    }
+
+    /// What a credential is called, or the first record that tells of a grant.
+    fn subject(&self, tenant: &str, subject: Subject) -> Result<Option<String>, LedgerError> {
+        match subject {
+            Subject::Credential(key) => match self.state.credential(key) {
+                Some(facts) => Ok(credential_names(self.evidence, tenant, &facts)?.into_iter().next()),
+                None => Ok(None),
+            },
+            Subject::Grant(key) => Ok(self.grant(key)),
+        }
+    }
+
+    fn grant(&self, key: GrantKey) -> Option<String> {
+        let grant = self.state.grant(key)?;
+        let told = grant.changes.iter().map(|change| (change.first, change.record)).min();
+        told.map(|(_, record)| record.to_string())
+    }
+
+    /// What `account` is called, which some record names.
+    fn name_of(&mut self, tenant: &str, account: Account) -> Result<String, LedgerError> {
+        match self.state.account(account) {
+            Some(facts) => self.name(tenant, account, facts.first_record),
+            None => Ok(account.to_string()),
+        }
+    }
+
+    /// What `account` is called, which the record `id` names.
+    fn name(&mut self, tenant: &str, account: Account, id: RecordId) -> Result<String, LedgerError> {
         if let Some(known) = self.known.get(&account) {
             return Ok(known.clone());
         }

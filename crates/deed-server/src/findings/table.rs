@@ -42,6 +42,19 @@ impl Findings {
                 controls: finding.controls.clone(),
             }));
         }
+        drop(reviewed);
+        let followed = self.kept.identities.now(PATIENCE).map_err(|error| error.to_string())?;
+        let about = self.about_identities(&followed).map_err(|error| error.to_string())?;
+        rows.extend(about.iter().filter(|(of, _)| theirs(of)).map(|(tenant, found)| Finding {
+            rule: found.finding.rule.clone(),
+            severity: found.finding.severity.as_str().to_owned(),
+            time: found.time,
+            tenant: tenant.clone(),
+            action: found.record,
+            principal: found.account,
+            reason: found.finding.reason.clone(),
+            controls: found.finding.controls.clone(),
+        }));
         Ok(rows)
     }
 }

@@ -50,6 +50,17 @@ impl DeclaredIn {
         if all.is_empty() { vec![account] } else { all }
     }
 
+    /// Whether anybody is declared with who answers for them.
+    pub(crate) fn names_owners(&self) -> bool {
+        self.inventory.principals().iter().any(|principal| principal.owner.is_some())
+    }
+
+    /// Every account of whoever is declared.
+    #[cfg(feature = "sql")]
+    pub(crate) fn all_accounts(&self) -> impl Iterator<Item = Account> {
+        self.of.keys().copied()
+    }
+
     /// What is declared of a principal.
     pub(crate) fn principal(&self, at: usize) -> Option<&Principal> {
         self.inventory.principals().get(at)

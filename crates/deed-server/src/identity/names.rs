@@ -9,18 +9,18 @@ use deed_record::{Account, Credential, RecordId, Sealed, Skeleton};
 use crate::evidence::{LedgerEvidence, parse};
 
 /// Names of one answer.
-pub(super) struct Names<'e> {
+pub(crate) struct Names<'e> {
     evidence: &'e LedgerEvidence<'e>,
     accounts: HashMap<Account, Option<Name>>,
 }
 
 impl<'e> Names<'e> {
-    pub(super) fn new(evidence: &'e LedgerEvidence<'e>) -> Self {
+    pub(crate) fn new(evidence: &'e LedgerEvidence<'e>) -> Self {
         Names { evidence, accounts: HashMap::new() }
     }
 
     /// What `account` is called, where a record that names it is at hand. `None` where the name was erased.
-    pub(super) fn of(&mut self, account: Account, record: RecordId) -> Result<Option<Name>, LedgerError> {
+    pub(crate) fn of(&mut self, account: Account, record: RecordId) -> Result<Option<Name>, LedgerError> {
         if !self.accounts.contains_key(&account) {
             let ledger = self.evidence.ledger();
             let index = ledger.lookup(&Key::Id(record), 1, None)?.first().copied();
@@ -57,7 +57,7 @@ pub(super) fn record(evidence: &LedgerEvidence<'_>, id: RecordId) -> Result<Opti
 }
 
 /// Every name of the credential that `facts` are about: those that the records which tell of it have.
-pub(super) fn credential_names(
+pub(crate) fn credential_names(
     evidence: &LedgerEvidence<'_>,
     tenant: &str,
     facts: &CredentialFacts,
@@ -76,6 +76,11 @@ pub(super) fn credential_names(
     names.sort_unstable();
     names.dedup();
     Ok(names)
+}
+
+/// The name that people know a credential by: an id says more than a fingerprint.
+pub(crate) fn shown_name(names: &[String]) -> Option<&String> {
+    names.iter().find(|name| !name.starts_with("sha256:")).or(names.first())
 }
 
 /// What `record` calls the credential of which `key` is one name.

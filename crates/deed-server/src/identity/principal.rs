@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     DeclaredIn, Followed,
-    names::{Names, credential_names, record},
+    names::{Names, credential_names, record, shown_name},
 };
 use crate::evidence::{LedgerEvidence, parse};
 
@@ -451,8 +451,7 @@ impl Writer<'_> {
             .map(|holder| holder.account)
             .collect();
         Ok(CredentialRow {
-            // An id says more to people than a fingerprint.
-            credential: names.iter().find(|name| !name.starts_with("sha256:")).or(names.first()).cloned(),
+            credential: shown_name(&names).cloned(),
             names,
             kind: facts.kind.clone(),
             issuer: facts.issuer.clone(),

@@ -42,16 +42,21 @@ pub(super) fn check(table: Option<Spanned<ApprovalsTable>>) -> Result<Option<App
     let Some(table) = table else { return Ok(None) };
     let at = table.span().start;
     let ApprovalsTable { webhook, secret_file, secret_env, public_url } = table.into_inner();
-    let secret = match (secret_file, secret_env) {
-        (Some(file), None) => SecretFrom::File(file),
-        (None, Some(name)) => SecretFrom::Env(name),
-        _ => return Err((at, "expected one of `secret_file` and `secret_env`".to_owned())),
-    };
+    let secret = secret(secret_file, secret_env, at)?;
     Ok(Some(Approvals { webhook: url(webhook)?, secret, public_url: url(public_url)? }))
 }
 
+/// Where the secret of the table `at` is.
+pub(super) fn secret(file: Option<PathBuf>, env: Option<String>, at: usize) -> Result<SecretFrom, Wrong> {
+    match (file, env) {
+        (Some(file), None) => Ok(SecretFrom::File(file)),
+        (None, Some(name)) => Ok(SecretFrom::Env(name)),
+        _ => Err((at, "expected one of `secret_file` and `secret_env`".to_owned())),
+    }
+}
+
 /// A URL whose road is not open: https, or http to this machine.
-fn url(text: Option<Spanned<String>>) -> Result<Option<Uri>, Wrong> {
+pub(super) fn url(text: Option<Spanned<String>>) -> Result<Option<Uri>, Wrong> {
     let Some(text) = text else { return Ok(None) };
     // The value is not shown: it may hold a token in its path (D9).
     let wrong = |why: &str| (text.span().start, why.to_owned());

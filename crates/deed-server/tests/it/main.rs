@@ -8,6 +8,7 @@ mod decisions;
 mod errors;
 mod grpc;
 mod health;
+mod inventory;
 mod log;
 mod mcp;
 mod openapi;

@@ -8,19 +8,52 @@ use crate::{
     access::{Access, Need},
     cli::{Explain, Global},
     client::Request,
-    exit::{Failure, Outcome},
+    exit::{Code, Failure, Outcome},
     hint::Hint,
     output::Output,
 };
 
 pub(crate) async fn run(global: &Global, explain: Explain, output: Output) -> Outcome {
     let access = Access::open(global, Need::Existing)?;
-    let answer = access.finish(answer(&access, explain.id).await).await;
-    let answer = answer.map_err(|failure| failure.doing(format!("explain `{}`", explain.id)))?;
-    if output.json {
-        return output.document(&answer);
+    let said = access.finish(ask(&access, &explain).await).await;
+    let said = said.map_err(|failure| failure.doing(format!("explain `{}`", explain.id)))?;
+    let hint = Hint::of(global);
+    let style = hint.style(output, explain.verbose);
+    match said {
+        Said::Chain(answer) if !output.json => output.print(&render::explain(&read(answer)?, style)),
+        Said::LedTo(answer) if !output.json => output.print(&render::led_to(&understood(answer)?, style)),
+        Said::Chain(answer) | Said::LedTo(answer) => output.document(&answer),
     }
-    output.print(&render::explain(&read(answer)?, Hint::of(global).style(output, explain.verbose)))
+}
+
+/// What is said of a record: of an action its chain, of a right what came of it.
+enum Said {
+    Chain(Value),
+    LedTo(Value),
+}
+
+async fn ask(access: &Access, explain: &Explain) -> Result<Said, Failure> {
+    let led_to = async || {
+        let path = format!("/v1/records/{}/led-to", explain.id);
+        access.call(&Request::get(path)).await?.json().map(Said::LedTo)
+    };
+    if explain.led_to {
+        return led_to().await;
+    }
+    match answer(access, explain.id).await {
+        Ok(answer) => Ok(Said::Chain(answer)),
+        // Requests, grants and the like are part of no action: what came of them is what there is to tell.
+        Err(refused) if refused.is(Code::NotFound) => led_to().await.map_err(|_| refused),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn understood<T: serde::de::DeserializeOwned>(answer: Value) -> Result<T, Failure> {
+    serde_json::from_value(answer).map_err(|error| {
+        Failure::new("the server's explanation is not understood")
+            .detail(error.to_string())
+            .detail("--json prints it as it came")
+    })
 }
 
 /// The explanation of the action that record `id` belongs to, as the API gives it.
@@ -36,9 +69,5 @@ pub(crate) async fn answer(access: &Access, id: RecordId) -> Result<Value, Failu
 /// # Errors
 /// It is of another version of the API.
 pub(crate) fn read(answer: Value) -> Result<Explanation, Failure> {
-    serde_json::from_value(answer).map_err(|error| {
-        Failure::new("the server's explanation is not understood")
-            .detail(error.to_string())
-            .detail("--json prints it as it came")
-    })
+    understood(answer)
 }

@@ -1,4 +1,7 @@
-//! `deed export --tiles`: the log as a folder of files that anyone can serve and verify.
+//! `deed export`: with `--tiles` the log as a folder of files that anyone can serve and verify; with `--format` what
+//! stands in it, in another format.
+
+mod ocsf;
 
 use std::{
     fs::{self, File},
@@ -18,18 +21,20 @@ use crate::{
     hint::Hint,
     output::{Output, clean, grouped, shell_word},
     progress::Progress,
+    stop::Stop,
 };
 
 /// Tiles that are fetched at a time.
 const UNDER_WAY: usize = 8;
 
-pub(crate) async fn run(global: &Global, export: Export, output: Output) -> Outcome {
+pub(crate) async fn run(global: &Global, export: Export, output: Output, stop: &Stop) -> Outcome {
+    let Some(tiles) = &export.tiles else { return ocsf::run(global, &export, output, stop).await };
     let access = Access::open(global, Need::Existing)?;
     let written = access
-        .finish(write_log(&access, &export.tiles).await)
+        .finish(write_log(&access, tiles).await)
         .await
-        .map_err(|failure| failure.doing(format!("export the log to `{}`", export.tiles.display())))?;
-    let dir = export.tiles.display().to_string();
+        .map_err(|failure| failure.doing(format!("export the log to `{}`", tiles.display())))?;
+    let dir = tiles.display().to_string();
     if output.json {
         return output.document(&json!({
             "dir": dir, "origin": written.head.origin, "size": written.head.size, "root": written.head.root.to_string(),

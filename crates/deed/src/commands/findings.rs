@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use deed_review::{RULES, Severity};
+use deed_review::{RULES, Severity, every_rule};
 use deed_server::{FindingList, FindingRow};
 
 use super::principal::moment;
@@ -33,14 +33,14 @@ pub(crate) async fn run(global: &Global, asked: cli::Findings, output: Output) -
 /// Every rule, with what it means and what to do.
 fn rules(output: Output) -> Outcome {
     if output.json {
-        return RULES.iter().try_for_each(|rule| {
+        return every_rule().try_for_each(|rule| {
             output.line(&serde_json::json!({
                 "rule": rule.name, "means": rule.means, "remedy": rule.remedy, "controls": rule.controls,
             }))
         });
     }
     let mut text = String::new();
-    for rule in RULES {
+    for rule in every_rule() {
         text.push_str(&format!("{}\n", output.strong(rule.name)));
         for line in [rule.means, rule.remedy] {
             text.push_str(&format!("  {}\n", fold(line, WIDTH - 2).replace('\n', "\n  ")));
@@ -102,7 +102,7 @@ fn query(asked: &cli::Findings) -> String {
 fn text(rows: &[FindingRow], counts: &BTreeMap<String, u64>, hint: &Hint, output: Output) -> String {
     let mut text = format!("{}\n\n", output.strong(&count(counts.values().sum(), "finding")));
     for (rule, number) in counts {
-        let means = RULES.iter().find(|known| known.name == rule).map_or("", |rule| rule.means);
+        let means = every_rule().find(|known| known.name == rule).map_or("", |rule| rule.means);
         let indent = format!("\n{:39}", "");
         text.push_str(&format!(
             "  {:<29}{:>6}  {}\n",
@@ -120,10 +120,24 @@ fn text(rows: &[FindingRow], counts: &BTreeMap<String, u64>, hint: &Hint, output
         let who = row.principal.as_deref().map_or("nobody known".into(), clean);
         text.push_str(&format!("\n{}  {severity}  {}  {who}\n", moment(row.time), output.strong(&row.rule)));
         text.push_str(&format!("    {}\n", fold(&clean(&row.reason), WIDTH - 4).replace('\n', "\n    ")));
-        text.push_str(&format!("    action  {}\n", row.action_id));
+        if let Some(subject) = &row.subject {
+            text.push_str(&format!("    about   {}\n", clean(subject)));
+        }
+        if row.others.len() > 1 {
+            let others: Vec<_> = row.others.iter().map(|other| clean(other)).collect();
+            text.push_str(&format!("    by      {}\n", others.join(", ")));
+        }
+        let shown = if RULES.iter().any(|rule| rule.name == row.rule) { "action" } else { "record" };
+        text.push_str(&format!("    {shown}  {}\n", row.action_id));
     }
     if let Some(first) = rows.first() {
-        text.push_str(&format!("\n  next  {}\n", hint.deed(&format!("explain {}", first.action_id))));
+        let of_action = rows.iter().find(|row| RULES.iter().any(|rule| rule.name == row.rule));
+        let next = match (of_action, &first.principal) {
+            (Some(row), _) => format!("explain {}", row.action_id),
+            (None, Some(principal)) => format!("principal {}", clean(principal)),
+            (None, None) => format!("find --since {}", first.time),
+        };
+        text.push_str(&format!("\n  next  {}\n", hint.deed(&next)));
         text.push_str(&format!(
             "        {}\n",
             hint.deed("findings --rules    # what each means, and what to do")

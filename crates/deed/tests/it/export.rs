@@ -1,8 +1,14 @@
-//! `deed export --tiles`, `deed keys`, `deed schema`, `deed doctor`, `deed completions`.
+//! `deed export`, `deed keys`, `deed schema`, `deed doctor`, `deed completions`.
 
-use std::fs;
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    process::Stdio,
+};
 
-use crate::support::{Home, record};
+use serde_json::Value;
+
+use crate::support::{Home, ODD, TRACE, record, signal};
 
 #[test]
 fn a_log_is_written_out_and_brought_up_to_date() {
@@ -72,4 +78,66 @@ fn shells_are_completed() {
     }
     assert_eq!(home.run(["completions", "cmd"]).code, 2);
     assert!(fs::read_dir(home.path("")).unwrap().next().is_none(), "nothing was made");
+}
+
+#[test]
+fn events_leave_in_the_order_of_the_log_and_without_names() {
+    let home = Home::with_migration();
+    home.run(["export"]).bad(2, &["--format"]);
+    home.run(["export", "--format", "csv"]).bad(2, &["ocsf"]);
+    let events = home.run(["export", "--format", "ocsf"]).good().json_lines();
+    let sequence: Vec<i64> =
+        events.iter().map(|event| event["metadata"]["sequence"].as_i64().unwrap()).collect();
+    assert!(sequence.is_sorted() && events.len() > 5, "{sequence:?}");
+    let findings: Vec<_> = events.iter().filter(|event| event["class_uid"] == 2004).collect();
+    let alone = home.run(["export", "--format", "ocsf", "--findings"]).good().json_lines();
+    assert_eq!(findings, alone.iter().collect::<Vec<_>>());
+    assert!(!alone.is_empty());
+
+    let one = home.run(["export", ODD, "--format", "ocsf"]).good();
+    assert_eq!(one.json_lines()[0]["metadata"]["uid"], ODD);
+    let name =
+        home.run(["explain", ODD, "--json"]).good().json()["executor"]["key"].as_str().unwrap().to_owned();
+    assert!(!one.out.contains(&name), "{name} in {}", one.out);
+    assert!(home.run(["export", ODD, "--format", "ocsf", "--names"]).good().out.contains(&name));
+    home.run(["export", "019f92a4-7c00-7000-8000-00000000ffff", "--format", "ocsf"]).bad(3, &["no record"]);
+
+    let of_trace = home.run(["export", "--format", "ocsf", "--trace", TRACE]).good().json_lines();
+    assert!(
+        of_trace.iter().all(|event| event["metadata"]["correlation_uid"] == TRACE) && !of_trace.is_empty()
+    );
+    let wrote = home.run(["export", "--format", "ocsf", "-o", "all.ndjson", "--json"]).good().json();
+    assert_eq!(wrote["records"], events.len());
+    let file = fs::read_to_string(home.path("all.ndjson")).unwrap();
+    assert_eq!((file.lines().count(), wrote["size"].as_u64()), (events.len(), Some(file.len() as u64)));
+}
+
+#[test]
+fn whoever_follows_hears_of_an_action_and_of_its_end() {
+    let home = Home::new();
+    let serving = home.serve(&[]);
+    let mut following =
+        home.command(["export", "--format", "ocsf", "--follow"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
+    let mut next = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap();
+    let intent = r#"{"kind":"intent","id":"019f92a4-7c00-7000-8000-0000000000aa","time":"2026-11-20T10:00:00Z",
+        "executor":{"type":"agent","key":"agent:a"},"operation":"tools/call"}"#;
+    home.run_with_input(["append", "-"], intent.replace('\n', " ").as_bytes()).good();
+    let begun = next();
+    assert_eq!((&begun["status_id"], &begun["metadata"]["sequence"]), (&0.into(), &0.into()), "{begun}");
+    let outcome = r#"{"kind":"outcome","time":"2026-11-20T10:00:01Z","action":"019f92a4-7c00-7000-8000-0000000000aa",
+        "executor":{"type":"agent","key":"agent:a"},"outcome":{"status":"success"}}"#;
+    home.run_with_input(["append", "-"], outcome.replace('\n', " ").as_bytes()).good();
+    let ended = next();
+    assert_eq!(
+        (&ended["status_id"], &ended["metadata"]["uid"]),
+        (&1.into(), &begun["metadata"]["uid"]),
+        "{ended}"
+    );
+    // Whoever comes later hears of it once, as it ended.
+    let events = home.run(["export", "--format", "ocsf"]).good().json_lines();
+    assert_eq!(events, [ended]);
+    signal(&following, "INT");
+    assert_eq!(following.wait().unwrap().code(), Some(0));
+    assert_eq!(serving.stop(), 0);
 }

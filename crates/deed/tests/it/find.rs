@@ -90,8 +90,9 @@ fn says_what_is_not_there() {
     home.run(["explain", unknown]).bad(3, &["failed to explain", unknown, "no record"]);
     home.run(["trace", "00000000000000000000000000000001"])
         .bad(3, &["failed to show trace", "00000000000000000000000000000001"]);
-    // A request is no action.
-    home.run(["explain", "019f92a4-7c00-7000-8000-000000000001"]).bad(3, &["request"]);
+    // A request is no action: what came of it is told.
+    let led = home.run(["explain", "--json", "019f92a4-7c00-7000-8000-000000000001"]).good().json();
+    assert_eq!(led["record"]["kind"], "request", "{led:#}");
 }
 
 #[test]

@@ -132,3 +132,68 @@ fn a_server_keeps_up_with_what_comes_in() {
     // What was not kept is found again.
     assert_eq!(findings(&home, &[]).len(), 1);
 }
+
+#[test]
+fn an_identity_is_looked_at_over_time() {
+    let home = Home::new();
+    let ann = json!({ "key": "aws:user/ann", "type": "human" });
+    let made = |day: &str, event: u64, effect: Value| {
+        let record = json!({ "time": day, "executor": ann, "operation": "iam:Create", "effects": [effect] });
+        logged(event, "00:00:00", record)
+    };
+    let etl = json!({ "key": "aws:user/etl", "type": "service_account" });
+    let key = json!({ "id": KEY, "type": "access_key" });
+    let acts = |event: u64, who: Value| {
+        let record = json!({
+            "time": "2026-07-01T09:00:00Z", "executor": who, "credential": key, "operation": "s3:GetObject",
+        });
+        logged(event, "00:00:00", record)
+    };
+    let administrator = json!({ "kind": "grant", "terms": { "change": "issued", "scopes": ["AdministratorAccess"], "subject": etl } });
+    let issued =
+        json!({ "kind": "credential", "credential": key, "terms": { "change": "issued", "subject": etl } });
+    append(
+        &home,
+        &[
+            acts(1, etl.clone()),
+            acts(2, json!({ "key": "aws:user/other", "type": "service_account" })),
+            made("2026-01-01T09:00:00Z", 3, issued),
+            made("2026-01-02T09:00:00Z", 4, administrator),
+        ],
+    );
+    let found = findings(&home, &[]);
+    let of = |rule: &str| {
+        let row = found.iter().find(|row| row["rule"] == rule);
+        row.unwrap_or_else(|| panic!("{rule} in {found:#?}"))
+    };
+    let shared = of("shared-account");
+    assert_eq!((&shared["subject"], &shared["severity"]), (&KEY.into(), &"high".into()));
+    let mut others: Vec<&str> =
+        shared["others"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    others.sort_unstable();
+    assert_eq!(others, ["aws:user/etl", "aws:user/other"]);
+    let old = of("long-lived-static-key");
+    assert_eq!((&old["subject"], &old["principal"]), (&KEY.into(), &"aws:user/etl".into()));
+    assert!(old["reason"].as_str().unwrap().contains("181 days after it was made"), "{old}");
+    let standing = of("standing-privilege");
+    // The record that gave it, which is the grant too.
+    assert_eq!(
+        (&standing["subject"], &standing["principal"]),
+        (&standing["action_id"], &"aws:user/etl".into())
+    );
+    assert_eq!(found.len(), 3, "{found:#?}");
+    assert_eq!(findings(&home, &["--rule", "standing-privilege"]).len(), 1);
+    assert_eq!(findings(&home, &["--principal", "aws:user/ann"]).len(), 0);
+    assert_eq!(findings(&home, &["--principal", "aws:user/other"]).len(), 1);
+    assert_eq!(findings(&home, &["--since", "2026-06-01"]).len(), 2);
+    let text = home.run(["findings"]).good().out;
+    for said in ["about   AKIAEXAMPLE", "by      aws:user/", "record  ", "principal aws:user/"] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    let rows = home.run(["sql", "SELECT rule FROM findings ORDER BY rule", "--json"]).good().json_lines();
+    let rules: Vec<&str> = rows.iter().filter_map(|row| row["rule"].as_str()).collect();
+    assert_eq!(rules, ["long-lived-static-key", "shared-account", "standing-privilege"]);
+    // Taken away, it is over.
+    append(&home, &[revoked(5, "11:00:00")]);
+    assert!(findings(&home, &["--rule", "long-lived-static-key"]).is_empty());
+}

@@ -2,25 +2,19 @@
 
 use std::{
     io,
-    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
     time::Duration,
 };
 
-use axum::{
-    body::{Body, HttpBody},
-    response::Response,
-};
+use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use deed_query::{Format, FormatError, Formatter, QueryError, Rows, SqlOptions};
 use futures::StreamExt;
-use hyper::body::Frame;
 use tokio::{runtime::Handle, sync::mpsc, task::spawn_blocking, time::timeout};
 
 use super::Query;
 use crate::{
-    api::with_type,
+    api::{chunks::Chunks, with_type},
     app::App,
     findings::Table,
     problem::{Kind, Problem},
@@ -58,7 +52,7 @@ pub(super) async fn answer(app: &App, query: Query) -> Result<Response, Problem>
         Some(first) => first?,
         None => Bytes::new(),
     };
-    Ok(with_type(Body::new(Chunks { first: Some(first), rest }), format.media_type()))
+    Ok(with_type(Body::new(Chunks::new(first, rest)), format.media_type()))
 }
 
 /// Writes `rows` in `format`, on a thread that may block.
@@ -126,27 +120,5 @@ impl io::Write for Buffer {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// A body of chunks; an error breaks it off.
-struct Chunks {
-    first: Option<Bytes>,
-    rest: mpsc::Receiver<Result<Bytes, Problem>>,
-}
-
-impl HttpBody for Chunks {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        if let Some(first) = self.first.take() {
-            return Poll::Ready(Some(Ok(Frame::data(first))));
-        }
-        let broken = |problem: Problem| io::Error::other(problem.detail().to_owned());
-        self.rest.poll_recv(context).map(|chunk| chunk.map(|chunk| chunk.map(Frame::data).map_err(broken)))
     }
 }

@@ -131,6 +131,92 @@ fn of_kind<'r>(records: &'r [Value], kind: &str) -> Vec<&'r Value> {
 
 const NARROW: &str = "{ audience = \"https://tickets.internal\", scope = \"tickets:read tickets:admin\" }";
 
+/// I1 from end to end: a ticket, its approval and the role given on it, a call through the gateway with a token derived
+/// from a person's sign-in, and the log of the system behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_system_behind_logs_is_the_same_action_with_the_whole_chain() {
+    let (world, verifier) = start(NARROW, "").await;
+    let callers = coders(&world, "").await;
+    assert!(is_done(&close(&world, &callers).await));
+    let theirs = verifier.log()[0]["jti"].as_str().unwrap().to_owned();
+    let told = |system: &str, event: &str, more: Value| {
+        let mut record = json!({ "kind": "observation", "basis": "imported", "time": deed_ledger::now(),
+                                 "source": { "system": system, "event_id": event } });
+        record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let sender =
+            deed_ledger::Sender { tenant: Some("acme".into()), name: "importer".into(), ours: false };
+        let ledger = world.server.engine().ledger();
+        let receipts = ledger.begin(record.to_string().as_bytes(), &sender).unwrap().wait().unwrap();
+        receipts[0].as_ref().unwrap().id.to_string()
+    };
+    let coder = json!({ "key": "agent:coder", "type": "agent" });
+    let early = "2026-01-01T00:00:00Z";
+    let ticket = json!({ "kind": "request", "time": early, "initiator": { "key": "oidc:idp.example/ann", "type": "human" },
+                         "terms": { "change": "requested", "role": "closer", "subject": coder } });
+    let ticket = told("jira:acme", "OPS-1", ticket);
+    let approval = json!({ "kind": "approval", "time": early, "request": ticket,
+                           "terms": { "answer": "approved", "by": { "key": "jira:bob", "type": "human" } } });
+    let approval = told("jira:acme", "OPS-1/approved", approval);
+    let role = json!({ "time": early, "executor": { "key": "aws:root", "type": "unknown" }, "request": ticket,
+                       "operation": "iam:AttachRolePolicy",
+                       "effects": [{ "kind": "grant", "terms": { "change": "issued", "role": "closer", "subject": coder } }] });
+    let role = told("cloudtrail:1", "role", role);
+    let seen = json!({ "executor": coder, "operation": "close", "credential": { "jti": theirs }, "request": ticket,
+                       "outcome": { "status": "success" } });
+    let seen = told("cloudtrail:1", "seen", seen);
+
+    let explain = async |id: &str| call(world.http(), get(&format!("/v1/actions/{id}/explain"))).await.json();
+    let mut answer = explain(&seen).await;
+    // The gateway records how the call ended after it has answered.
+    for _ in 0..200 {
+        if answer["outcome"]["edge"] == "corroborated" {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        answer = explain(&seen).await;
+    }
+    assert_eq!(
+        (&answer["action"]["kind"], &answer["action"]["basis"]),
+        (&json!("intent"), &json!("enforced")),
+        "{answer:#}"
+    );
+    let intent = answer["action"]["id"].as_str().unwrap().to_owned();
+    let mut other = explain(&intent).await;
+    // Another checkpoint may have been signed meanwhile.
+    for name in ["checkpoint_size", "checkpoint_time"] {
+        other["evidence"][name] = answer["evidence"][name].clone();
+    }
+    assert_eq!(other, answer);
+    assert_eq!(answer["counterparts"][0]["record"], json!(seen));
+    assert_eq!(answer["counterparts"][0]["edge"], "corroborated");
+    // Who asked, who approved, what was given, with what, what was decided, what happened.
+    assert_eq!(
+        (&answer["initiator"]["key"], &answer["initiator"]["edge"]),
+        (&json!("oidc:idp.example/ann"), &json!("proven"))
+    );
+    assert_eq!(answer["request"]["id"], json!(ticket));
+    assert_eq!(answer["approvals"][0]["id"], json!(approval));
+    assert_eq!((&answer["grant"]["edge"], &answer["decision"]["edge"]), (&json!("proven"), &json!("proven")));
+    assert_eq!(answer["credential"]["upstream"], json!(theirs));
+    assert_eq!(
+        (&answer["outcome"]["status"], &answer["outcome"]["edge"]),
+        (&json!("success"), &json!("corroborated"))
+    );
+    let evidence = answer["evidence"]["records"].as_array().unwrap();
+    assert!(evidence.iter().any(|record| record["id"] == json!(seen)), "{evidence:#?}");
+
+    // And from the ticket to all of it.
+    let led = call(world.http(), get(&format!("/v1/records/{ticket}/led-to"))).await.json();
+    let ids = |of: &str| {
+        led[of].as_array().unwrap().iter().map(|came| came["id"].as_str().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (ids("approvals"), ids("grants"), ids("actions")),
+        (vec![&*approval], vec![&*role], vec![&*intent]),
+        "{led:#}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_is_shown_a_token_of_its_own_and_both_ids_are_on_the_record() {
     let (world, verifier) = start(NARROW, "").await;

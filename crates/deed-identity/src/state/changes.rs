@@ -1,0 +1,157 @@
+//! What a record changes in authority: credentials, grants, and who is there.
+
+use deed_record::{Answer, Change, Credential, Kind, Party, Resource, Terms};
+
+use crate::strings::Strings;
+
+use super::{
+    State,
+    entry::{AccountEntry, ChangeEntry, CredentialEntry, Role, change},
+    fold::Said,
+    given::{Gives, GrantEntry, MOST_SCOPES},
+    keys::{CredentialKey, GrantKey},
+};
+
+impl State {
+    /// Requests, grants and credentials that it changes, itself or by what it tells of.
+    pub(super) fn changes(&mut self, said: Said<'_>) {
+        let record = said.record;
+        // A grant or credential that was asked for and refused changed nothing.
+        let refused = record.terms.as_ref().is_some_and(|terms| terms.answer == Some(Answer::Refused));
+        match record.kind {
+            Kind::Credential if !refused => {
+                self.credential_changed(said, record.credential.as_ref(), record.terms.as_ref());
+            }
+            Kind::Grant => {
+                let terms = record.terms.as_ref();
+                let after =
+                    terms.and_then(|terms| terms.change).is_some_and(|change| change != Change::Issued);
+                // A grant that names another relies on it, unless it says what became of it.
+                let key = GrantKey::of_record(record.grant.filter(|_| after).unwrap_or(record.id));
+                self.grant_changed(said, key, terms, record.resource.as_ref(), Change::Issued);
+            }
+            Kind::Principal => self.principal_changed(said, record.terms.as_ref()),
+            _ => {}
+        }
+        for effect in record.effects.iter().flatten() {
+            match effect.kind {
+                Kind::Credential => {
+                    self.credential_changed(said, effect.credential.as_ref(), effect.terms.as_ref());
+                }
+                Kind::Grant => {
+                    let key = GrantKey::of_effect(&record.tenant, effect);
+                    let resource = effect.resource.as_ref();
+                    self.grant_changed(said, key, effect.terms.as_ref(), resource, Change::Altered);
+                }
+                Kind::Principal => self.principal_changed(said, effect.terms.as_ref()),
+                _ => {}
+            }
+        }
+    }
+
+    fn credential_changed(
+        &mut self,
+        said: Said<'_>,
+        credential: Option<&Credential<'_>>,
+        terms: Option<&Terms<'_>>,
+    ) {
+        let Some(credential) = credential else { return };
+        let Some(key) = self.described(said, credential) else { return };
+        let of = |party: Option<&Party<'_>>| party.and_then(|party| party.account);
+        let happened = terms.and_then(|terms| terms.change).unwrap_or(Change::Altered);
+        if let Some(entry) = self.credentials.entry(key, || CredentialEntry::new(said.tenant)) {
+            change(&mut entry.changes, said.change(happened));
+            if let Some(expires) = terms.and_then(|terms| terms.expires) {
+                entry.expires = entry.expires.max(expires);
+            }
+        }
+        if !matches!(happened, Change::Issued | Change::Renewed | Change::Rotated) {
+            return;
+        }
+        let by = of(terms.and_then(|terms| terms.by.as_ref())).or_else(|| of(said.record.executor.as_ref()));
+        self.held(said, key, by, Role::Asked);
+        self.held(said, key, of(terms.and_then(|terms| terms.subject.as_ref())), Role::Given);
+        // What was issued with a credential came from it, where the issuer does not say better.
+        if credential.parent.is_none()
+            && !said.record.kind.is_authority()
+            && let Some(with) = said.record.credential.as_ref().and_then(|with| with.names().next())
+        {
+            self.derived(said, key, CredentialKey::of(&said.record.tenant, with));
+        }
+    }
+
+    fn grant_changed(
+        &mut self,
+        said: Said<'_>,
+        key: GrantKey,
+        terms: Option<&Terms<'_>>,
+        resource: Option<&Resource<'_>>,
+        otherwise: Change,
+    ) {
+        let Some(entry) = self.grants.entry(key, || GrantEntry::new(said.tenant)) else { return };
+        let happened = terms.and_then(|terms| terms.change).unwrap_or(otherwise);
+        change(&mut entry.changes, said.change(happened));
+        entry.expires =
+            terms.and_then(|terms| terms.expires).map_or(entry.expires, |end| entry.expires.max(end));
+        entry.tenant = self.strings.least(entry.tenant, said.tenant);
+        if !matches!(happened, Change::Used | Change::Revoked | Change::Expired) {
+            if let Some(gives) = said.gives(terms, resource, &mut self.strings) {
+                entry.gives(gives, &self.strings);
+            }
+            entry.names_request |= said.record.request.is_some();
+            entry.names_approval |= said.record.approvals.as_ref().is_some_and(|named| !named.is_empty());
+        }
+        let before = entry.subject;
+        entry.to(terms.and_then(|terms| terms.subject.as_ref()).and_then(|party| party.account));
+        if let Some(subject) = entry.subject.filter(|subject| before != Some(*subject)) {
+            self.index.grants.entry(subject).or_default().push(key);
+        }
+    }
+
+    /// Somebody was made, altered, suspended or removed.
+    fn principal_changed(&mut self, said: Said<'_>, terms: Option<&Terms<'_>>) {
+        let Some(account) = terms.and_then(|terms| terms.subject.as_ref()).and_then(|party| party.account)
+        else {
+            return;
+        };
+        let happened = terms.and_then(|terms| terms.change).unwrap_or(Change::Altered);
+        if let Some(entry) = self.accounts.entry(account, || AccountEntry::new(said.tenant, said.mark)) {
+            change(&mut entry.changes, said.change(happened));
+        }
+    }
+}
+
+impl Said<'_> {
+    fn change(&self, change: Change) -> ChangeEntry {
+        ChangeEntry { change, rank: self.rank, count: 1, first: self.mark, last: self.mark.0 }
+    }
+
+    /// What a grant gives, where this record tells.
+    fn gives(
+        &self,
+        terms: Option<&Terms<'_>>,
+        resource: Option<&Resource<'_>>,
+        strings: &mut Strings,
+    ) -> Option<Gives> {
+        let role = terms.and_then(|terms| terms.role.as_deref()).unwrap_or_default();
+        let resource = resource.map_or("", |resource| &*resource.uri);
+        let mut scopes: Vec<&str> =
+            terms.iter().flat_map(|terms| &terms.scopes).map(|scope| &**scope).collect();
+        if role.is_empty() && resource.is_empty() && scopes.is_empty() {
+            return None;
+        }
+        scopes.sort_unstable();
+        scopes.dedup();
+        let more_scopes = scopes.len() > MOST_SCOPES;
+        scopes.truncate(MOST_SCOPES);
+        let by = terms.and_then(|terms| terms.by.as_ref()).or(self.record.executor.as_ref());
+        Some(Gives {
+            said: self.mark,
+            by: by.and_then(|party| party.account),
+            role: strings.sym(role),
+            resource: strings.sym(resource),
+            scopes: scopes.into_iter().map(|scope| strings.sym(scope)).collect(),
+            more_scopes,
+        })
+    }
+}

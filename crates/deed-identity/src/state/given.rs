@@ -1,0 +1,171 @@
+//! What is known of one grant, hand-over or source, and of what was tried in vain.
+
+use deed_record::{Account, Timestamp};
+
+use crate::strings::{Strings, Sym};
+
+use super::{
+    entry::{ChangeEntry, Rank, change},
+    keys::Mark,
+};
+
+/// Scopes that are kept of one grant.
+pub(crate) const MOST_SCOPES: usize = 32;
+
+/// What is known of one grant.
+#[derive(Clone, Debug)]
+pub(crate) struct GrantEntry {
+    pub(crate) tenant: Sym,
+    pub(crate) subject: Option<Account>,
+    pub(crate) expires: Timestamp,
+    pub(crate) uses: u64,
+    pub(crate) first_used: Option<Mark>,
+    pub(crate) last_used: Option<Mark>,
+    pub(crate) changes: Box<[ChangeEntry]>,
+    /// What it gives, as the last record that tells says.
+    pub(crate) gives: Option<Box<Gives>>,
+    pub(crate) names_request: bool,
+    pub(crate) names_approval: bool,
+}
+
+/// What a grant gives.
+#[derive(Clone, Debug)]
+pub(crate) struct Gives {
+    pub(crate) said: Mark,
+    pub(crate) by: Option<Account>,
+    pub(crate) role: Sym,
+    pub(crate) resource: Sym,
+    /// In the order of their words; the least of too many.
+    pub(crate) scopes: Box<[Sym]>,
+    pub(crate) more_scopes: bool,
+}
+
+/// What the records of one system come to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SourceEntry {
+    pub(crate) tenant: Sym,
+    pub(crate) system: Sym,
+    pub(crate) rank: Rank,
+    pub(crate) records: u64,
+    pub(crate) first: Mark,
+    pub(crate) last: Mark,
+    /// Records that say something is missing.
+    pub(crate) gaps: u64,
+    pub(crate) last_gap: Option<Mark>,
+}
+
+/// One account acted for another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LinkEntry {
+    pub(crate) rank: Rank,
+    pub(crate) count: u64,
+    pub(crate) first: Mark,
+    pub(crate) last: Mark,
+}
+
+/// Something that one account tried in vain within one stretch of time.
+#[derive(Clone, Debug)]
+pub(crate) struct TriedEntry {
+    pub(crate) tenant: Sym,
+    pub(crate) account: Account,
+    /// The tool, permission or operation, cut; not among the words, for there may be very many.
+    pub(crate) what: Box<str>,
+    /// What it was tried on; empty where records do not say.
+    pub(crate) resource: Box<str>,
+    pub(crate) denied: u32,
+    pub(crate) failed: u32,
+    pub(crate) first: Mark,
+    pub(crate) last: Mark,
+}
+
+impl TriedEntry {
+    pub(crate) fn merge(&mut self, other: TriedEntry) {
+        self.denied = self.denied.saturating_add(other.denied);
+        self.failed = self.failed.saturating_add(other.failed);
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+    }
+}
+
+impl GrantEntry {
+    pub(crate) fn new(tenant: Sym) -> Self {
+        GrantEntry {
+            tenant,
+            subject: None,
+            expires: Timestamp(0),
+            uses: 0,
+            first_used: None,
+            last_used: None,
+            changes: Box::default(),
+            gives: None,
+            names_request: false,
+            names_approval: false,
+        }
+    }
+
+    pub(crate) fn to(&mut self, subject: Option<Account>) {
+        self.subject = match (self.subject, subject) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+    }
+
+    pub(crate) fn use_at(&mut self, mark: Mark, uses: u64) {
+        self.uses += uses;
+        self.first_used = Some(self.first_used.map_or(mark, |first| first.min(mark)));
+        self.last_used = Some(self.last_used.map_or(mark, |last| last.max(mark)));
+    }
+
+    /// The last word on what it gives; of one moment and record, the greatest by its words.
+    pub(crate) fn gives(&mut self, gives: Gives, strings: &Strings) {
+        let order = |gives: &Gives| {
+            let scopes = gives.scopes.iter().map(|scope| strings.word(*scope));
+            let scopes: Vec<&str> = scopes.collect();
+            (gives.said, gives.by, strings.word(gives.role), strings.word(gives.resource), scopes)
+        };
+        if self.gives.as_deref().is_none_or(|known| {
+            gives.said > known.said || (gives.said == known.said && order(&gives) > order(known))
+        }) {
+            self.gives = Some(Box::new(gives));
+        }
+    }
+
+    pub(crate) fn merge(&mut self, other: &GrantEntry, strings: &Strings, sym: &dyn Fn(Sym) -> Sym) {
+        self.to(other.subject);
+        self.expires = self.expires.max(other.expires);
+        if let Some(first) = other.first_used {
+            self.use_at(first, other.uses);
+        }
+        if let Some(last) = other.last_used {
+            self.use_at(last, 0);
+        }
+        self.names_request |= other.names_request;
+        self.names_approval |= other.names_approval;
+        if let Some(gives) = &other.gives {
+            let scopes = gives.scopes.iter().map(|scope| sym(*scope)).collect();
+            let gives = Gives { role: sym(gives.role), resource: sym(gives.resource), scopes, ..**gives };
+            self.gives(gives, strings);
+        }
+        other.changes.iter().for_each(|entry| change(&mut self.changes, *entry));
+    }
+}
+
+impl SourceEntry {
+    pub(crate) fn merge(&mut self, other: &SourceEntry) {
+        self.rank = self.rank.max(other.rank);
+        self.records += other.records;
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+        self.gaps += other.gaps;
+        self.last_gap = self.last_gap.max(other.last_gap);
+    }
+}
+
+impl LinkEntry {
+    pub(crate) fn merge(&mut self, other: &LinkEntry) {
+        self.rank = self.rank.max(other.rank);
+        self.count += other.count;
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+    }
+}

@@ -1,0 +1,239 @@
+//! What deserves a look about an identity over time, rather than about one action.
+//!
+//! Each rule is a pure function of what records say of identities ([`State`]), of the inventory, and of a moment. It
+//! does not depend on the order of records (D6) nor on what can be redacted (D14). It speaks only where the evidence
+//! is there: that a source is silent proves nothing unless the inventory says that its log is complete.
+
+mod lasting;
+mod people;
+mod sharing;
+mod trouble;
+
+use std::collections::HashMap;
+
+use deed_identity::{
+    ChangeFacts, Coverage, CredentialKey, Declarations, GrantKey, Joined, Principal, Rank, Standing, State,
+};
+use deed_record::{Account, Change, RecordId, Timestamp};
+
+use crate::{Rule, explanation::Finding, words::Severity};
+
+/// Every rule about identities, in the order of the catalogue.
+pub const IDENTITY_RULES: &[Rule] = &[
+    lasting::STANDING_PRIVILEGE,
+    lasting::LONG_LIVED_STATIC_KEY,
+    lasting::PERSISTENT_TOKEN,
+    sharing::SHARED_ACCOUNT,
+    people::DORMANT_IDENTITY,
+    people::ORPHAN,
+    trouble::RETRY_STORM,
+    trouble::SOURCE_GAP,
+];
+
+/// What counts as long, and as often. The defaults are those of `docs/findings.md`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Thresholds {
+    /// Days that a privilege without an end may stand.
+    pub standing_days: u32,
+    /// Days that a static key may be in use before it is made anew.
+    pub static_key_days: u32,
+    /// Hours that a token may live.
+    pub token_hours: u32,
+    /// Days without an act after which an identity is dormant.
+    pub dormant_days: u32,
+    /// Tries in vain within ten minutes that make a storm.
+    pub storm_tries: u32,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Thresholds {
+            standing_days: 30,
+            static_key_days: 90,
+            token_hours: 24,
+            dormant_days: 90,
+            storm_tries: 10,
+        }
+    }
+}
+
+/// What the inventory declares, for one tenant.
+pub trait Directory: Declarations {
+    /// What is declared of a principal.
+    fn principal(&self, at: usize) -> Option<&Principal>;
+    /// The accounts that go by a key or an alias of the inventory; the account of that name where nobody does.
+    fn accounts_of(&self, name: &str) -> Vec<Account>;
+    /// Whether the inventory declares anybody with an owner.
+    fn names_owners(&self) -> bool;
+    /// Whether the log of `system` is declared complete for `coverage`.
+    fn is_complete_for(&self, system: &str, coverage: Coverage) -> bool;
+}
+
+/// A finding about an identity.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IdentityFinding {
+    /// What was found.
+    pub finding: Finding,
+    /// The record that shows it best.
+    pub record: RecordId,
+    /// When that happened.
+    pub time: Timestamp,
+    /// Whom it is about: the account that the principal is called by; nobody, where it is about a source.
+    pub account: Option<Account>,
+    /// The credential or grant that it is about.
+    pub subject: Option<Subject>,
+    /// The others whom it concerns: of something shared, who shares it.
+    pub others: Vec<Account>,
+}
+
+/// What a finding about an identity is about.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Subject {
+    /// A credential.
+    Credential(CredentialKey),
+    /// A grant.
+    Grant(GrantKey),
+}
+
+/// What deserves a look about the identities of `tenant` at `now`: the newest first, then by severity.
+pub fn identity_findings(
+    state: &State,
+    directory: &dyn Directory,
+    tenant: &str,
+    now: Timestamp,
+    thresholds: &Thresholds,
+) -> Vec<IdentityFinding> {
+    let mut look = Look {
+        state,
+        directory,
+        tenant,
+        now,
+        thresholds,
+        sources: state.sources(tenant).into_iter().map(|source| (source.system, source.last.0)).collect(),
+        joined: HashMap::new(),
+        found: Vec::new(),
+    };
+    look.grants();
+    look.credentials();
+    look.principals();
+    look.tried();
+    look.sources();
+    let mut found = look.found;
+    found.sort_by(|one, other| {
+        let order = |found: &IdentityFinding| {
+            (found.time, found.finding.severity, found.record, found.finding.rule.clone(), found.subject)
+        };
+        order(other).cmp(&order(one))
+    });
+    found
+}
+
+/// One look at everything that is known.
+struct Look<'l> {
+    state: &'l State,
+    directory: &'l dyn Directory,
+    tenant: &'l str,
+    now: Timestamp,
+    thresholds: &'l Thresholds,
+    /// When each system told something last.
+    sources: HashMap<String, Timestamp>,
+    /// The principal of an account that was asked for.
+    joined: HashMap<Account, Who>,
+    found: Vec<IdentityFinding>,
+}
+
+/// Who has an account.
+#[derive(Clone, Copy)]
+struct Who {
+    /// The account it is called by.
+    head: Account,
+    declared: Option<usize>,
+    kind: deed_record::PrincipalType,
+}
+
+impl Who {
+    fn of(joined: &Joined, account: Account) -> Self {
+        let head = joined.members.first().map_or(account, |member| member.account);
+        Who { head, declared: joined.declared, kind: joined.kind }
+    }
+}
+
+impl Look<'_> {
+    fn grants(&mut self) {
+        for grant in self.state.grants(self.tenant) {
+            self.standing(&grant);
+        }
+    }
+
+    fn credentials(&mut self) {
+        for credential in self.state.credentials(self.tenant) {
+            self.static_key(&credential);
+            self.token(&credential);
+            self.shared(&credential);
+        }
+    }
+
+    fn principals(&mut self) {
+        for joined in self.state.principals(self.tenant, self.directory) {
+            let Some(account) = joined.members.first().map(|member| member.account) else { continue };
+            let who = Who::of(&joined, account);
+            self.dormant(&joined, who);
+            self.orphan(&joined, who);
+        }
+    }
+
+    fn who(&mut self, account: Account) -> Who {
+        if let Some(known) = self.joined.get(&account) {
+            return *known;
+        }
+        let joined = self.state.principal(account, self.directory);
+        let who = Who::of(&joined, account);
+        self.joined.insert(account, who);
+        who
+    }
+
+    fn declared(&self, who: Who) -> Option<&Principal> {
+        self.directory.principal(who.declared?)
+    }
+
+    fn find(&mut self, found: IdentityFinding) {
+        self.found.push(found);
+    }
+}
+
+impl IdentityFinding {
+    fn new(rule: &Rule, severity: Severity, reason: String, shown: (Timestamp, RecordId)) -> Self {
+        let finding = rule.finding(severity, reason);
+        IdentityFinding {
+            finding,
+            record: shown.1,
+            time: shown.0,
+            account: None,
+            subject: None,
+            others: Vec::new(),
+        }
+    }
+}
+
+const HOUR: i64 = 3_600_000_000;
+const DAY: i64 = 24 * HOUR;
+
+/// So many of something, in words.
+fn days(micros: i64) -> String {
+    count(micros / DAY, "day")
+}
+
+fn count(number: i64, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+/// The last of these changes that a log or Deed itself tells of, and what tells.
+fn last_firm(changes: &[ChangeFacts], wanted: &[Change]) -> Option<Timestamp> {
+    let firm = changes.iter().filter(|entry| entry.rank > Rank::Told && wanted.contains(&entry.change));
+    firm.map(|entry| entry.last).max()
+}
+
+/// Whether somebody may still use it: given, or used, and nothing says that it ended.
+fn is_open(changes: &[ChangeFacts], expires: Option<Timestamp>, now: Timestamp) -> bool {
+    matches!(Standing::at(now, changes, expires), Standing::Active | Standing::Unknown)
+}

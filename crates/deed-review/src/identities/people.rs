@@ -1,0 +1,133 @@
+//! Identities that nobody uses, and that nobody answers for.
+
+use std::collections::BTreeSet;
+
+use deed_identity::{AccountFacts, Coverage, Joined, Rank, Role, Standing};
+use deed_record::{Account, Change, PrincipalType, RecordId, Timestamp};
+
+use super::{DAY, IdentityFinding, Look, Who, count, days, is_open};
+use crate::{
+    Rule,
+    words::{Severity, moment},
+};
+
+pub(super) const DORMANT_IDENTITY: Rule = Rule {
+    name: "dormant-identity",
+    means: "it did nothing for long, and still holds credentials or grants",
+    remedy: "ask its owner; then take away what it holds",
+    controls: &["NHI1:2025", "PR.AA-01", "AC-2(3)"],
+};
+pub(super) const ORPHAN: Rule = Rule {
+    name: "orphan",
+    means: "a machine acts, and who answers for it is gone, or was never named",
+    remedy: "name an owner in the inventory, or take away what it holds",
+    controls: &["NHI1:2025", "GV.RR-02", "AC-2(1)"],
+};
+
+impl Look<'_> {
+    pub(super) fn dormant(&mut self, joined: &Joined, who: Who) {
+        let accounts: Vec<(Account, AccountFacts)> = joined
+            .members
+            .iter()
+            .filter_map(|member| Some((member.account, self.state.account(member.account)?)))
+            .collect();
+        let mut systems: BTreeSet<String> = BTreeSet::new();
+        let mut last: Option<(Timestamp, RecordId)> = None;
+        let (mut keys, mut grants) = (0, 0);
+        for (account, facts) in &accounts {
+            systems.extend(facts.places.iter().map(|place| place.system.clone()));
+            last = last.max(facts.last_acted);
+            for key in self.state.credentials_of(*account) {
+                let Some(credential) = self.state.credential(key) else { continue };
+                let held = credential.holders.iter().find(|held| {
+                    held.account == *account && held.role == Role::Given && held.rank > Rank::Told
+                });
+                let Some(held) = held else { continue };
+                last = last.max(credential.last_used);
+                if Standing::at(self.now, &credential.changes, credential.expires) == Standing::Active {
+                    keys += 1;
+                    systems.insert(held.system.clone());
+                }
+            }
+            let open =
+                self.state.grants_of(*account).into_iter().filter(|grant| {
+                    Standing::at(self.now, &grant.changes, grant.expires) == Standing::Active
+                });
+            grants += open.count() as i64;
+        }
+        // Of who never acted nothing tells since when it could have.
+        let Some(last) = last.filter(|_| keys + grants > 0 && !systems.is_empty()) else { return };
+        if accounts.iter().any(|(_, facts)| !is_open(&facts.changes, None, self.now)) {
+            return;
+        }
+        // Silence proves something where a log is complete, and only as long as it went on telling.
+        let mut until = self.now;
+        for system in &systems {
+            let complete = system == "deed" || self.directory.is_complete_for(system, Coverage::Actions);
+            match self.sources.get(system).filter(|_| complete) {
+                Some(told) => until = until.min(*told),
+                None => return,
+            }
+        }
+        let silent = until.0 - last.0.0;
+        if silent < i64::from(self.thresholds.dormant_days) * DAY {
+            return;
+        }
+        let holds: Vec<String> = [(keys, "credential"), (grants, "grant")]
+            .into_iter()
+            .filter(|(number, _)| *number > 0)
+            .map(|(number, what)| count(number, what))
+            .collect();
+        let reason = format!("it did nothing for {}, and holds {}", days(silent), holds.join(" and "));
+        self.find(IdentityFinding {
+            account: Some(who.head),
+            ..IdentityFinding::new(&DORMANT_IDENTITY, Severity::Medium, reason, last)
+        });
+    }
+
+    pub(super) fn orphan(&mut self, joined: &Joined, who: Who) {
+        let machine = matches!(
+            who.kind,
+            PrincipalType::Agent | PrincipalType::Workload | PrincipalType::ServiceAccount
+        );
+        let facts = joined.members.iter().filter_map(|member| self.state.account(member.account));
+        let facts: Vec<AccountFacts> = facts.filter(|facts| facts.executed > 0).collect();
+        let Some(acted) = facts.iter().filter_map(|facts| facts.last_acted).max().filter(|_| machine) else {
+            return;
+        };
+        let owner = self.declared(who).and_then(|known| known.owner.clone());
+        let found = match owner {
+            None if self.directory.names_owners() => {
+                let reason = "the inventory names nobody who answers for it".to_owned();
+                IdentityFinding::new(&ORPHAN, Severity::Low, reason, acted)
+            }
+            None => return,
+            Some(owner) => {
+                let Some((gone, record)) = self.gone(&owner) else { return };
+                let since =
+                    format!("`{owner}`, who answers for it, was removed or suspended at {}", moment(gone));
+                if acted.0 > gone {
+                    let reason = format!("{since}, and it acted since");
+                    IdentityFinding::new(&ORPHAN, Severity::High, reason, acted)
+                } else {
+                    IdentityFinding::new(&ORPHAN, Severity::Medium, since, (gone, record))
+                }
+            }
+        };
+        self.find(IdentityFinding { account: Some(who.head), ..found });
+    }
+
+    /// Since when somebody is gone: an account of theirs was taken away and not given back, and none acted since.
+    fn gone(&self, name: &str) -> Option<(Timestamp, RecordId)> {
+        let accounts = self.directory.accounts_of(name).into_iter();
+        let facts: Vec<AccountFacts> = accounts.filter_map(|account| self.state.account(account)).collect();
+        let removed =
+            facts.iter().filter(|facts| Standing::at(self.now, &facts.changes, None) == Standing::Revoked);
+        let firm = removed.flat_map(|facts| &facts.changes).filter(|entry| {
+            entry.change == Change::Revoked && entry.rank > Rank::Told && entry.first <= self.now
+        });
+        let (gone, record) = firm.map(|entry| (entry.last, entry.record)).max()?;
+        let acts = facts.iter().filter_map(|facts| facts.last_acted).any(|(acted, _)| acted > gone);
+        (!acts).then_some((gone, record))
+    }
+}

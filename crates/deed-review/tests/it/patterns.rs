@@ -1,0 +1,113 @@
+//! G7: thousands of like tasks as patterns, and the odd ones out.
+
+use std::{collections::BTreeMap, convert::Infallible};
+
+use deed_record::{Account, Kind, RecordId, Skeleton, Status};
+use deed_review::patterns::{PatternList, Patterns, Wanted, Why};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::store::{Store, id, record, with};
+
+const WRITER: &str = "agent:writer";
+
+/// A task of two actions: it reads a document and writes a ticket.
+fn task(n: u64, status: &str) -> Vec<Value> {
+    let trace = format!("{n:032x}");
+    let who = json!({ "key": WRITER, "type": "agent" });
+    let step = |at: u64, tool: &str, uri: String, status: &str| {
+        record(
+            n * 10 + at,
+            Kind::Intent,
+            &format!("{:02}:{:02}", n / 60 % 24, n % 60),
+            "deed",
+            json!({ "trace_id": trace, "executor": who, "tool": { "server": "s", "name": tool },
+                    "resource": { "uri": uri }, "decision": { "effect": "allow" },
+                    "outcome": { "status": status } }),
+        )
+    };
+    vec![
+        step(0, "read", format!("kb://docs/{n}"), "success"),
+        step(1, "write", format!("ticket:/{n}"), status),
+    ]
+}
+
+fn told(records: &[Value], bounds: Option<(usize, usize)>, flagged: &[(u64, &str)]) -> PatternList {
+    let store = Store::of(records);
+    let mut patterns = Patterns::of(Wanted::default());
+    if let Some((tasks, actions)) = bounds {
+        patterns = patterns.bounded(tasks, actions);
+    }
+    for at in records {
+        let number: RecordId = at["id"].as_str().expect("an id").parse().expect("valid");
+        let found = deed_review::Evidence::by_id(&store, number).expect("readable").expect("there");
+        let skeleton: Skeleton<'_> = found.sealed.skeleton().expect("readable");
+        patterns.see(&skeleton);
+    }
+    let flagged: BTreeMap<RecordId, Vec<String>> =
+        flagged.iter().map(|(n, rule)| (id(*n), vec![(*rule).to_owned()])).collect();
+    let name = |account: Account| if account == crate::store::account(WRITER) { WRITER } else { "somebody" };
+    patterns.tell(100, |_, account, _| Ok::<_, Infallible>(name(account).to_owned()), &flagged).expect("told")
+}
+
+#[test]
+fn like_tasks_are_one_line_and_the_odd_ones_stand_out() {
+    let mut records: Vec<Value> = (1..=120).flat_map(|n| task(n, "success")).collect();
+    records.extend(task(121, "failure"));
+    let list = told(&records, None, &[(501, "outside-scope")]);
+    let [pattern] = &list.patterns[..] else { panic!("{list:?}") };
+    assert_eq!((pattern.count, pattern.actions, list.one_in), (121, 242, 1));
+    assert_eq!(pattern.pattern, "agent:writer: s/read kb://docs/… (allow); s/write ticket:/… (allow)");
+    assert_eq!(pattern.outcomes, BTreeMap::from([("failure".to_owned(), 1), ("success".to_owned(), 120)]));
+    assert!(pattern.first < pattern.last);
+    let odd: Vec<_> = pattern.odd.iter().map(|odd| (odd.action_id, &odd.why[..])).collect();
+    assert_eq!(odd.len(), 2, "{odd:?}");
+    assert_eq!(odd[0], (id(501), &[Why::Finding("outside-scope".to_owned())][..]));
+    assert_eq!(odd[1], (id(1210), &[Why::Outcome(Status::Failure)][..]));
+    // Who always does the same does something else once; a task grows beyond all others.
+    let delete = json!({ "id": id(9001), "trace_id": format!("{:032x}", 900), "tool": { "server": "s", "name": "wipe" } });
+    records.push(with(&records[0], delete));
+    for n in 0..10 {
+        records.push(with(&records[0], json!({ "id": id(5000 + n) })));
+    }
+    let list = told(&records, None, &[]);
+    assert_eq!(list.total, 2);
+    assert!(list.patterns[1].rare && list.patterns[1].pattern.contains("s/wipe"), "{list:?}");
+    assert!(list.patterns[0].odd.iter().any(|odd| odd.why == [Why::Size(12)]), "{:?}", list.patterns[0].odd);
+}
+
+#[test]
+fn how_it_ended_may_be_said_apart() {
+    let ending = record(
+        2,
+        Kind::Outcome,
+        "10:01",
+        "deed",
+        json!({ "action": id(1), "outcome": { "status": "denied" } }),
+    );
+    let act = record(1, Kind::Intent, "10:00", "deed", json!({ "operation": "tools/call" }));
+    for records in [[act.clone(), ending.clone()], [ending, act]] {
+        let list = told(&records, None, &[]);
+        assert_eq!(list.patterns[0].outcomes, BTreeMap::from([("denied".to_owned(), 1)]));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// INVARIANT D6, with all of it kept and with most of it left out.
+    #[test]
+    fn patterns_do_not_depend_on_order(
+        order in Just((0..80usize).collect::<Vec<_>>()).prop_shuffle(),
+        most in 3usize..60,
+    ) {
+        let records: Vec<Value> =
+            (1..=40).flat_map(|n| task(n, if n % 7 == 0 { "failure" } else { "success" })).collect();
+        let shuffled: Vec<Value> = order.iter().map(|at| records[*at].clone()).collect();
+        for bounds in [None, Some((most, 1000)), Some((1000, most))] {
+            let list = told(&records, bounds, &[(73, "outside-scope")]);
+            prop_assert_eq!(&list, &told(&shuffled, bounds, &[(73, "outside-scope")]));
+            prop_assert!(bounds.is_none() == (list.one_in == 1 && list.tasks == 40) || list.one_in > 1 || most >= 40);
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What deserves a look about identities: computed from what is folded when somebody asks, and kept for a while.
+
+use std::sync::Arc;
+
+use deed_identity::{Coverage, Declarations, Principal};
+use deed_ledger::{Ledger, LedgerError, now};
+use deed_record::{Account, PrincipalType, Timestamp};
+use deed_review::{Directory, IdentityFinding, Thresholds, identity_findings};
+
+use crate::{
+    identity::{DeclaredIn, Followed},
+    joins::Joins,
+};
+
+/// How long what was found is good for while nothing new is recorded, in microseconds: a minute. Nothing that these
+/// rules ask is shorter than hours.
+const GOOD_FOR: i64 = 60_000_000;
+
+/// What was found, from what, and when.
+pub(super) struct Found {
+    leaves: u64,
+    inventory: String,
+    at: Timestamp,
+    pub(super) findings: Arc<Vec<(String, IdentityFinding)>>,
+}
+
+impl Found {
+    /// What deserves a look about the identities of every tenant.
+    ///
+    /// # Errors
+    /// A tenant's key cannot be read.
+    pub(super) fn look(ledger: &Ledger, joins: &Joins, followed: &Followed) -> Result<Self, LedgerError> {
+        let (at, state) = (now(), &followed.state);
+        let inventory = joins.inventory_digest();
+        let mut findings = Vec::new();
+        for tenant in state.tenants() {
+            let declared = joins.declared_in(ledger, &tenant)?;
+            let directory = InLedger { ledger, joins, declared: &declared, tenant: &tenant };
+            let found = identity_findings(state, &directory, &tenant, at, &Thresholds::default());
+            findings.extend(found.into_iter().map(|found| (tenant.clone(), found)));
+        }
+        Ok(Found { leaves: followed.leaves, inventory, at, findings: Arc::new(findings) })
+    }
+
+    /// Whether this still holds.
+    pub(super) fn is_good(&self, joins: &Joins, followed: &Followed) -> bool {
+        let age = now().0 - self.at.0;
+        self.leaves == followed.leaves
+            && (0..GOOD_FOR).contains(&age)
+            && self.inventory == joins.inventory_digest()
+    }
+}
+
+/// What the inventory declares, by the accounts of one tenant.
+struct InLedger<'l> {
+    ledger: &'l Ledger,
+    joins: &'l Joins,
+    declared: &'l DeclaredIn,
+    tenant: &'l str,
+}
+
+impl Declarations for InLedger<'_> {
+    fn of(&self, account: Account) -> Option<usize> {
+        self.declared.of(account)
+    }
+
+    fn accounts(&self, principal: usize) -> Vec<Account> {
+        self.declared.accounts(principal)
+    }
+
+    fn kind(&self, principal: usize) -> PrincipalType {
+        self.declared.kind(principal)
+    }
+
+    fn not_same(&self, principal: usize) -> Vec<Account> {
+        self.declared.not_same(principal)
+    }
+}
+
+impl Directory for InLedger<'_> {
+    fn principal(&self, at: usize) -> Option<&Principal> {
+        self.declared.principal(at)
+    }
+
+    fn accounts_of(&self, name: &str) -> Vec<Account> {
+        // A tenant whose key cannot be read has no names.
+        let account = self.ledger.account(self.tenant, name).ok().flatten();
+        account.map_or_else(Vec::new, |account| self.declared.accounts_of(account))
+    }
+
+    fn names_owners(&self) -> bool {
+        self.declared.names_owners()
+    }
+
+    fn is_complete_for(&self, system: &str, coverage: Coverage) -> bool {
+        self.joins.is_complete_for(system, coverage)
+    }
+}

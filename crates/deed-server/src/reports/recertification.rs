@@ -1,0 +1,138 @@
+//! What each identity was given, against what it used of it (G2): from what is kept of identities, never from all
+//! records.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use deed_identity::{Coverage, GrantFacts, Standing as Stands, State, UsedFacts};
+use deed_ledger::now;
+use deed_record::{Account, RecordId, Timestamp};
+use deed_review::report::{Certified, Recertification, SuggestionCounts, Usage, grant_use};
+use serde::Deserialize;
+
+use super::{
+    ReportQuery, covered, patience,
+    people::{Called, People, Somebody},
+    rows::rows,
+};
+use crate::{app::App, problem::Problem};
+
+#[derive(Deserialize)]
+struct Gave {
+    record: RecordId,
+}
+
+/// The report.
+///
+/// # Errors
+/// The store cannot be read, or it takes too long.
+pub(super) async fn make(app: &App, query: ReportQuery) -> Result<Recertification, Problem> {
+    let complete = app.engine.complete_for(Coverage::Actions);
+    let proving = proving(app, &query, &complete).await?;
+    let patience = patience(app);
+    app.ask(move |engine| {
+        let followed = engine.followed(patience)?;
+        let state = &followed.state;
+        let people = People::of(engine, state, query.tenant.as_deref())?;
+        let at = query.until.unwrap_or_else(now);
+        let mut given = in_force(state, &people, at);
+        let mut all = Vec::new();
+        let (mut grants, mut without_grants) = (SuggestionCounts::default(), 0);
+        for who in people.each() {
+            let theirs: Vec<GrantFacts> =
+                who.accounts().filter_map(|account| given.remove(&account)).flatten().collect();
+            if theirs.is_empty() {
+                without_grants += u64::from(who.is_seen(state));
+                continue;
+            }
+            let usage = usage(state, who, &query);
+            let judged: Vec<_> = theirs
+                .iter()
+                .map(|facts| {
+                    let proves = facts.given().is_some_and(|(_, record)| proving.contains(&record));
+                    grant_use(facts, &usage, proves, None)
+                })
+                .collect();
+            let mut counts = SuggestionCounts::default();
+            judged.iter().for_each(|grant| counts.add(grant.suggestion));
+            grants.merge(counts);
+            all.push((who, usage, theirs, judged, counts));
+        }
+        let total = all.len() as u64;
+        all.sort_by_key(|(who, _, _, _, counts)| {
+            let SuggestionCounts { remove, narrow, unverified, .. } = *counts;
+            (std::cmp::Reverse((remove, narrow, unverified)), who.accounts().next())
+        });
+        all.truncate(query.limit());
+        let evidence = engine.evidence(query.tenant.as_deref());
+        let mut called = Called::new(&people, state, &evidence);
+        let mut identities = Vec::new();
+        for (who, usage, theirs, mut judged, _) in all {
+            for (facts, grant) in theirs.iter().zip(&mut judged) {
+                grant.by = facts.by.map(|by| called.account(&who.tenant, by)).transpose()?;
+            }
+            let acted = who.accounts().filter_map(|account| state.account(account)?.last_acted);
+            let acted = acted.map(|(time, _)| time).max();
+            identities.push(Certified::new(called.identity(who)?, acted, judged, &usage));
+        }
+        Ok(Recertification {
+            report: "recertification".to_owned(),
+            covered: covered(engine, &query, followed.leaves),
+            identities,
+            total,
+            without_grants,
+            grants,
+            complete,
+            left_out: state.left_out(),
+        })
+    })
+    .await
+}
+
+/// Records by which rights were given in a system whose log holds whatever is done there: where such a right is not
+/// seen in use, it was not used.
+async fn proving(app: &App, query: &ReportQuery, complete: &[String]) -> Result<HashSet<RecordId>, Problem> {
+    let names: Vec<String> =
+        complete.iter().map(|system| format!("'{}'", system.replace('\'', "''"))).collect();
+    if names.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let gave = format!("SELECT DISTINCT record FROM grants WHERE source_system IN ({})", names.join(", "));
+    Ok(rows::<Gave>(app, query, &gave).await?.into_iter().map(|gave| gave.record).collect())
+}
+
+/// Grants that stand at `at`, by whom they were given to.
+pub(super) fn in_force(state: &State, people: &People, at: Timestamp) -> HashMap<Account, Vec<GrantFacts>> {
+    let mut given: HashMap<Account, Vec<GrantFacts>> = HashMap::new();
+    for tenant in people.tenants() {
+        let standing = |facts: &GrantFacts| Stands::at(at, &facts.changes, facts.expires) == Stands::Active;
+        for facts in state.grants(tenant).filter(standing) {
+            if let Some(subject) = facts.subject {
+                given.entry(subject).or_default().push(facts);
+            }
+        }
+    }
+    given
+}
+
+/// What somebody used in the time that is covered, under all its accounts.
+fn usage(state: &State, who: &Somebody, query: &ReportQuery) -> Usage {
+    let mut usage = Usage { idle: true, ..Usage::default() };
+    let mut used: BTreeMap<(String, deed_identity::UsedAs), UsedFacts> = BTreeMap::new();
+    for facts in who.accounts().filter_map(|account| state.account(account)) {
+        usage.more |= facts.more_used;
+        let acted = facts.last_acted.is_some_and(|(last, _)| query.meets(facts.first_seen, last));
+        usage.idle &= !acted;
+        for fact in facts.used.into_iter().filter(|fact| query.meets(fact.first, fact.last)) {
+            match used.get_mut(&(fact.what.clone(), fact.named_as)) {
+                Some(known) => {
+                    known.count += fact.count;
+                    known.first = known.first.min(fact.first);
+                    known.last = known.last.max(fact.last);
+                }
+                None => drop(used.insert((fact.what.clone(), fact.named_as), fact)),
+            }
+        }
+    }
+    usage.used = used.into_values().collect();
+    usage
+}
