@@ -57,6 +57,12 @@ pub(crate) fn run(dir: &Path, actions: u64, principals: u64) -> Outcome {
     figure(&format!("blast of a key with {found} actions"), format!("{took:.2?}"), "at most 1 s");
     let (took, answer) = ask(&mut client, &format!("/v1/principals/{}", history::key(principals / 2)))?;
     figure("principal", format!("{took:.2?}"), format!("{} bytes", answer.len()));
+    for (report, goal) in [("recertification", "at most 20 s"), ("standing", "")] {
+        let (took, answer) = ask(&mut client, &format!("/v1/reports/{report}"))?;
+        figure(&format!("report {report}"), format!("{took:.2?}"), format!("{} bytes; {goal}", answer.len()));
+    }
+    let (took, answer) = ask(&mut client, "/v1/patterns")?;
+    figure("patterns", format!("{took:.2?}"), format!("{} bytes", answer.len()));
     figure(
         "peak resident memory",
         format!("{:.0} MiB", running.peak_memory().unwrap_or(0) as f64 / f64::from(1 << 20)),
