@@ -50,6 +50,8 @@ pub(crate) fn run(dir: &Path, actions: u64, principals: u64) -> Outcome {
         format!("{behind:.2?}"),
         format!("{} bytes; what had not been reviewed yet is in it", findings.len()),
     );
+    let all = history.records() as f64 / started.elapsed().as_secs_f64();
+    figure("recorded and reviewed", format!("{}/s", grouped(all)), "until that answer");
     explain(&mut client, &history)?;
     let (took, answer) = ask(&mut client, &format!("/v1/blast/{}", history::LEAKED))?;
     let answer: Value = serde_json::from_slice(&answer)?;

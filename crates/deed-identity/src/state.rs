@@ -245,7 +245,8 @@ impl State {
     }
 
     /// Every name of the credential of that name, it first.
-    fn names_of(&self, key: CredentialKey) -> Vec<CredentialKey> {
+    /// Every name of the credential that goes by `key`, that one first.
+    pub fn names_of(&self, key: CredentialKey) -> Vec<CredentialKey> {
         let mut names = vec![key];
         let mut at = 0;
         while let Some(name) = names.get(at).copied()

@@ -93,6 +93,10 @@ pub struct Review {
     open: HashSet<Digest>,
     /// Credentials of which somebody says what they hold, or where they were made.
     bounds: HashMap<CredentialKey, Bounds>,
+    /// Credentials that something was done with.
+    used: HashSet<u64>,
+    /// Rights that somebody named, whether they came yet or not.
+    referred: HashSet<u64>,
     /// What is to be judged still.
     looks: BTreeSet<Look>,
 }

@@ -19,6 +19,8 @@ struct Dump {
     unmatched: BTreeSet<Digest>,
     open: BTreeSet<Digest>,
     bounds: Vec<(Digest, Bounds)>,
+    used: BTreeSet<u64>,
+    referred: BTreeSet<u64>,
     looks: BTreeSet<Look>,
 }
 
@@ -39,6 +41,8 @@ impl Review {
             unmatched: self.unmatched.iter().copied().collect(),
             open: self.open.iter().copied().collect(),
             bounds,
+            used: self.used.iter().copied().collect(),
+            referred: self.referred.iter().copied().collect(),
             looks: self.looks.clone(),
         })
     }
@@ -58,6 +62,8 @@ impl Review {
             unmatched: dump.unmatched.into_iter().collect(),
             open: dump.open.into_iter().collect(),
             bounds: bounds.collect(),
+            used: dump.used.into_iter().collect(),
+            referred: dump.referred.into_iter().collect(),
             looks: dump.looks,
         })
     }

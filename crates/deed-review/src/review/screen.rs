@@ -12,12 +12,15 @@ use crate::{
 
 /// How far up credentials that were derived from one another are looked at.
 const MOST_PARENTS: usize = 8;
+/// Of so many credentials that were derived from one, some was used.
+const MOST_FOLLOWED: usize = 64;
 
 impl Review {
     /// Sees a record. `state` is of the records up to this one, and may be of more.
     pub fn see(&mut self, rec: &Skeleton<'_>, state: &State, known: &impl Known) {
         self.remember(rec);
         self.authority(rec, state);
+        self.refer(rec);
         if let Some(action) = rec.action.filter(|action| self.may_change(rec, *action)) {
             // Until the action itself comes, what belongs to it stands alone.
             self.looks.extend([Look::Action(action), Look::Action(rec.id)]);
@@ -109,26 +112,64 @@ impl Review {
         }
     }
 
-    /// What a record that changes authority changes for actions that came before it.
+    /// What a record that changes authority changes for actions that came before it. Those that come after it are
+    /// screened by what it says.
     fn authority(&mut self, rec: &Skeleton<'_>, state: &State) {
-        let used = |name: &str| {
-            let key = CredentialKey::of(&rec.tenant, name);
-            let uses = state.credential(key).is_some_and(|facts| facts.uses > 0);
-            uses || !state.children(key).is_empty()
-        };
         for (credential, _) in told(rec) {
-            for name in credential.names().filter(|name| used(name)) {
-                let look = Look::Credential { tenant: rec.tenant.to_string(), name: name.to_owned() };
-                self.looks.insert(look);
+            for name in credential.names() {
+                if self.was_used(CredentialKey::of(&rec.tenant, name), state) {
+                    let look = Look::Credential { tenant: rec.tenant.to_string(), name: name.to_owned() };
+                    self.looks.insert(look);
+                }
             }
         }
         let rights = [Kind::Grant, Kind::Request, Kind::Approval];
         let effects = rec.effects.iter().flatten().any(|effect| rights.contains(&effect.kind));
         if rights.contains(&rec.kind) || rec.kind == Kind::Exception || effects {
-            let named = [Some(rec.id), rec.request, rec.grant, rec.exception];
+            // Nothing rests on a right of which nobody has spoken.
+            let own = Some(rec.id).filter(|id| rec.kind.is_action() || self.referred.contains(&short(&id.0)));
+            let named = [own, rec.request, rec.grant, rec.exception];
             let approvals = rec.approvals.iter().flatten().copied();
             self.looks.extend(named.into_iter().flatten().chain(approvals).map(Look::Relying));
         }
+    }
+
+    /// Whether the credential, or one that was derived from it, was used in what was seen.
+    fn was_used(&self, key: CredentialKey, state: &State) -> bool {
+        let (mut keys, mut at) = (vec![key], 0);
+        while let Some(key) = keys.get(at).copied() {
+            at += 1;
+            if self.used.contains(&short(&key.to_bytes())) {
+                return true;
+            }
+            // `state` may know of more than was seen: then it is looked at in vain.
+            let further = state.names_of(key).into_iter().chain(state.children(key));
+            let further: Vec<_> = further.filter(|key| !keys.contains(key)).collect();
+            keys.extend(further);
+            if keys.len() > MOST_FOLLOWED {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Remembers which credentials were used, and which rights were named.
+    fn refer(&mut self, rec: &Skeleton<'_>) {
+        let named = [rec.request, rec.grant, rec.exception, rec.supersedes, rec.conflicts_with];
+        let outcome = rec.outcome.iter().flat_map(|outcome| [outcome.compensates, outcome.retry_of]);
+        let handed = rec.chain.iter().flatten().map(|hop| hop.delegation);
+        let named = named.into_iter().chain(outcome).chain(handed).flatten();
+        self.referred.extend(named.chain(rec.approvals.iter().flatten().copied()).map(|id| short(&id.0)));
+        if !rec.kind.is_action() && rec.action.is_none() {
+            return;
+        }
+        let key = |name: &str| short(&CredentialKey::of(&rec.tenant, name).to_bytes());
+        let credentials = rec.credential.iter().chain(told(rec).map(|(credential, _)| credential));
+        for credential in credentials {
+            self.used.extend(credential.names().chain(credential.upstream.as_deref()).map(key));
+        }
+        let hops = rec.chain.iter().flatten().filter_map(|hop| hop.credential.as_deref());
+        self.used.extend(hops.map(key));
     }
 
     /// Whether a rule may speak about this action.
@@ -239,6 +280,13 @@ fn name_key(rec: &Skeleton<'_>, name: &str) -> Digest {
 pub(super) fn span_key(tenant: &str, trace: TraceId, span: SpanId) -> Digest {
     // A tenant has no such name.
     CredentialKey::of(&format!("{tenant}\0{trace}"), &span.to_string()).to_bytes()
+}
+
+/// Enough of an id or a digest to know it again. Who has the same is judged in vain.
+fn short(bytes: &Digest) -> u64 {
+    let (head, tail) = bytes.split_first_chunk::<8>().map_or(([0; 8], &[][..]), |(head, tail)| (*head, tail));
+    let tail = tail.first_chunk::<8>().copied().unwrap_or_default();
+    u64::from_be_bytes(head) ^ u64::from_be_bytes(tail).rotate_left(32)
 }
 
 fn trace_key(trace: TraceId) -> Digest {
