@@ -244,7 +244,6 @@ impl State {
         })
     }
 
-    /// Every name of the credential of that name, it first.
     /// Every name of the credential that goes by `key`, that one first.
     pub fn names_of(&self, key: CredentialKey) -> Vec<CredentialKey> {
         let mut names = vec![key];
@@ -324,6 +323,7 @@ impl State {
             resource: gives.and_then(|gives| word(gives.resource)),
             names_request: entry.names_request,
             names_approval: entry.names_approval,
+            given_in: entry.given.and_then(|(_, system)| word(system)),
             expires: Some(entry.expires).filter(|expires| expires.0 != 0),
             uses: entry.uses,
             first_used: entry.first_used.map(|mark| (mark.0, mark.1)),

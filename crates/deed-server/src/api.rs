@@ -14,7 +14,6 @@ pub(crate) mod ocsf;
 pub(crate) mod patterns;
 pub(crate) mod rebuild;
 pub(crate) mod records;
-#[cfg(feature = "sql")]
 pub(crate) mod reports;
 #[cfg(feature = "sql")]
 pub(crate) mod sql;
@@ -40,19 +39,6 @@ pub(crate) mod sql {
 
     pub(crate) async fn query(_: Reading) -> Problem {
         Problem::new(Kind::NotBuilt, "SQL was left out of this build (feature `sql`)")
-    }
-}
-
-/// What stands in for reports where SQL was left out: their figures are sums over it.
-#[cfg(not(feature = "sql"))]
-pub(crate) mod reports {
-    use crate::{
-        auth::Reading,
-        problem::{Kind, Problem},
-    };
-
-    pub(crate) async fn report(_: Reading) -> Problem {
-        Problem::new(Kind::NotBuilt, "reports need SQL, which was left out of this build (feature `sql`)")
     }
 }
 

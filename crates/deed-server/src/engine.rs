@@ -2,7 +2,6 @@
 
 mod gateway;
 mod rebuild;
-#[cfg(feature = "sql")]
 mod reports;
 mod spool;
 
@@ -234,7 +233,6 @@ impl Engine {
     }
 
     /// What deserves a look, kept up with the log.
-    #[cfg(feature = "sql")]
     pub(crate) fn reviewed(&self) -> &Findings {
         &self.inner.findings
     }

@@ -33,9 +33,7 @@ pub use blast::{Blast, BlastRow, Bypass};
 pub(crate) use blast::{BlastQuery, blast};
 pub(crate) use declared::DeclaredIn;
 pub(crate) use names::credential_names;
-#[cfg(feature = "sql")]
 pub(crate) use names::{Names, shown_name};
-#[cfg(feature = "sql")]
 pub(crate) use principal::GrantRow;
 pub use principal::PrincipalAnswer;
 pub(crate) use principal::principal;

@@ -32,7 +32,6 @@ mod ocsf;
 mod otlp;
 mod patterns;
 mod problem;
-#[cfg(feature = "sql")]
 mod reports;
 mod routes;
 mod serve;

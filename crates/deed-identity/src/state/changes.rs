@@ -2,11 +2,11 @@
 
 use deed_record::{Answer, Change, Credential, Kind, Party, Resource, Terms};
 
-use crate::strings::Strings;
+use crate::strings::{Strings, Sym};
 
 use super::{
     State,
-    entry::{AccountEntry, ChangeEntry, CredentialEntry, Role, change},
+    entry::{AccountEntry, ChangeEntry, CredentialEntry, Rank, Role, change},
     fold::Said,
     given::{Gives, GrantEntry, MOST_SCOPES},
     keys::{CredentialKey, GrantKey},
@@ -91,6 +91,9 @@ impl State {
         let Some(entry) = self.grants.entry(key, || GrantEntry::new(said.tenant)) else { return };
         let happened = terms.and_then(|terms| terms.change).unwrap_or(otherwise);
         change(&mut entry.changes, said.change(happened));
+        if happened == Change::Issued {
+            entry.given(said.mark, if said.rank == Rank::Logged { said.system } else { Sym::default() });
+        }
         entry.expires =
             terms.and_then(|terms| terms.expires).map_or(entry.expires, |end| entry.expires.max(end));
         entry.tenant = self.strings.least(entry.tenant, said.tenant);

@@ -20,7 +20,7 @@ use super::{
 };
 
 /// What a dump begins with; another number is another form, and is derived again.
-const MAGIC: &[u8; 16] = b"deed-identity/2\n";
+const MAGIC: &[u8; 16] = b"deed-identity/3\n";
 
 /// A dump cannot be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -133,6 +133,7 @@ impl CredentialEntry {
 impl GrantEntry {
     fn words(&self, used: &mut Words) {
         used.mark(self.tenant);
+        self.given.iter().for_each(|(_, system)| used.mark(*system));
         if let Some(gives) = &self.gives {
             gives.scopes.iter().chain([&gives.role, &gives.resource]).for_each(|sym| used.mark(*sym));
         }
@@ -263,6 +264,7 @@ structs! {
     Holder { account, role, rank, system, first }
     GrantEntry {
         tenant, subject, expires, uses, first_used, last_used, changes, gives, names_request, names_approval,
+        given,
     }
     Gives { said, by, role, resource, scopes, more_scopes }
     LinkEntry { rank, count, first, last }

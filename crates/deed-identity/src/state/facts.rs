@@ -244,6 +244,8 @@ pub struct GrantFacts {
     pub names_request: bool,
     /// A record that gave it names an approval.
     pub names_approval: bool,
+    /// The system whose log holds the first record that gave it.
+    pub given_in: Option<String>,
     /// When it ends; `None` where it stands until somebody takes it back.
     pub expires: Option<Timestamp>,
     /// Actions that name it.

@@ -26,6 +26,8 @@ pub(crate) struct GrantEntry {
     pub(crate) gives: Option<Box<Gives>>,
     pub(crate) names_request: bool,
     pub(crate) names_approval: bool,
+    /// The first record that gave it, and the system whose log that is; the empty word where it is no log's.
+    pub(crate) given: Option<(Mark, Sym)>,
 }
 
 /// What a grant gives.
@@ -100,6 +102,7 @@ impl GrantEntry {
             gives: None,
             names_request: false,
             names_approval: false,
+            given: None,
         }
     }
 
@@ -108,6 +111,12 @@ impl GrantEntry {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
+    }
+
+    pub(crate) fn given(&mut self, mark: Mark, system: Sym) {
+        if self.given.is_none_or(|(known, _)| mark < known) {
+            self.given = Some((mark, system));
+        }
     }
 
     pub(crate) fn use_at(&mut self, mark: Mark, uses: u64) {
@@ -141,6 +150,9 @@ impl GrantEntry {
         }
         self.names_request |= other.names_request;
         self.names_approval |= other.names_approval;
+        if let Some((mark, system)) = other.given {
+            self.given(mark, sym(system));
+        }
         if let Some(gives) = &other.gives {
             let scopes = gives.scopes.iter().map(|scope| sym(*scope)).collect();
             let gives = Gives { role: sym(gives.role), resource: sym(gives.resource), scopes, ..**gives };

@@ -135,6 +135,7 @@ fn grant(scopes: &[&str], uses: u64) -> GrantFacts {
         resource: None,
         names_request: false,
         names_approval: false,
+        given_in: None,
         expires: None,
         uses,
         first_used: None,

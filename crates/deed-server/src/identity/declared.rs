@@ -56,7 +56,6 @@ impl DeclaredIn {
     }
 
     /// Every account of whoever is declared.
-    #[cfg(feature = "sql")]
     pub(crate) fn all_accounts(&self) -> impl Iterator<Item = Account> {
         self.of.keys().copied()
     }

@@ -1,25 +1,18 @@
 //! What each identity was given, against what it used of it (G2): from what is kept of identities, never from all
 //! records.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use deed_identity::{Coverage, GrantFacts, Standing as Stands, State, UsedFacts};
 use deed_ledger::now;
-use deed_record::{Account, RecordId, Timestamp};
+use deed_record::{Account, Timestamp};
 use deed_review::report::{Certified, Recertification, SuggestionCounts, Usage, grant_use};
-use serde::Deserialize;
 
 use super::{
     ReportQuery, covered, patience,
     people::{Called, People, Somebody},
-    rows::rows,
 };
 use crate::{app::App, problem::Problem};
-
-#[derive(Deserialize)]
-struct Gave {
-    record: RecordId,
-}
 
 /// The report.
 ///
@@ -27,7 +20,6 @@ struct Gave {
 /// The store cannot be read, or it takes too long.
 pub(super) async fn make(app: &App, query: ReportQuery) -> Result<Recertification, Problem> {
     let complete = app.engine.complete_for(Coverage::Actions);
-    let proving = proving(app, &query, &complete).await?;
     let patience = patience(app);
     app.ask(move |engine| {
         let followed = engine.followed(patience)?;
@@ -48,7 +40,8 @@ pub(super) async fn make(app: &App, query: ReportQuery) -> Result<Recertificatio
             let judged: Vec<_> = theirs
                 .iter()
                 .map(|facts| {
-                    let proves = facts.given().is_some_and(|(_, record)| proving.contains(&record));
+                    // Where whatever is done is logged, a right that is not seen in use was not used.
+                    let proves = facts.given_in.as_ref().is_some_and(|system| complete.contains(system));
                     grant_use(facts, &usage, proves, None)
                 })
                 .collect();
@@ -86,18 +79,6 @@ pub(super) async fn make(app: &App, query: ReportQuery) -> Result<Recertificatio
         })
     })
     .await
-}
-
-/// Records by which rights were given in a system whose log holds whatever is done there: where such a right is not
-/// seen in use, it was not used.
-async fn proving(app: &App, query: &ReportQuery, complete: &[String]) -> Result<HashSet<RecordId>, Problem> {
-    let names: Vec<String> =
-        complete.iter().map(|system| format!("'{}'", system.replace('\'', "''"))).collect();
-    if names.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let gave = format!("SELECT DISTINCT record FROM grants WHERE source_system IN ({})", names.join(", "));
-    Ok(rows::<Gave>(app, query, &gave).await?.into_iter().map(|gave| gave.record).collect())
 }
 
 /// Grants that stand at `at`, by whom they were given to.

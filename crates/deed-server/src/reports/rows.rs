@@ -1,7 +1,9 @@
 //! Figures over actions, by SQL.
 
+#[cfg(feature = "sql")]
 use deed_query::{Format, Formatter, SqlOptions};
 use deed_record::{Account, Timestamp};
+#[cfg(feature = "sql")]
 use serde::de::DeserializeOwned;
 
 use super::ReportQuery;
@@ -19,6 +21,7 @@ pub(super) const MOST_LISTED: usize = 300;
 ///
 /// # Errors
 /// It cannot be answered, or not in time.
+#[cfg(feature = "sql")]
 pub(super) async fn rows<T: DeserializeOwned>(
     app: &App,
     asked: &ReportQuery,
@@ -36,6 +39,16 @@ pub(super) async fn rows<T: DeserializeOwned>(
     serde_json::from_slice(&text).map_err(|error| {
         Problem::new(Kind::Internal, format!("rows of a report are not as expected: {error}"))
     })
+}
+
+/// What stands in for SQL where it was left out.
+///
+/// # Errors
+/// Always that.
+#[cfg(not(feature = "sql"))]
+pub(super) async fn rows<T>(_: &App, _: &ReportQuery, _: &str) -> Result<Vec<T>, Problem> {
+    let why = "this report needs SQL, which was left out of this build (feature `sql`)";
+    Err(Problem::new(Kind::NotBuilt, why))
 }
 
 /// What is covered, as a condition that is true of everything where nothing was said.
