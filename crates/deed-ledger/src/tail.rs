@@ -111,6 +111,15 @@ impl PackInMemory {
         }
     }
 
+    fn leaf(&self, at: usize) -> Option<&[u8]> {
+        let width = TILE_WIDTH as usize;
+        self.bundles
+            .get(at / width)
+            .map_or(&self.open, |bundle| bundle)
+            .leaf(at % width)
+            .filter(|_| at < self.hashes.len())
+    }
+
     pub(crate) fn blob(&self, at: usize) -> Option<&[u8]> {
         let end = *self.blob_ends.get(at)?;
         let start = at.checked_sub(1).map_or(0, |before| self.blob_ends[before]);
@@ -197,6 +206,11 @@ impl Tail {
     /// Entry bundle `number` of the log, whole or as far as it is filled.
     pub(crate) fn bundle(&self, number: u64) -> Option<Arc<Bundle>> {
         self.pack(number / 256)?.bundle((number % 256) as usize)
+    }
+
+    /// Leaf `index` of the log.
+    pub(crate) fn leaf(&self, index: u64) -> Option<&[u8]> {
+        self.pack(index / PACK_LEAVES)?.leaf((index % PACK_LEAVES) as usize)
     }
 
     /// Leaf hashes of pack `number`, as many as there are.

@@ -28,6 +28,8 @@ pub(crate) struct Log {
     /// The root of each pack.
     pub(crate) roots: RwLock<Vec<Hash>>,
     packs: Recent<u64, Arc<Pack>>,
+    /// By pack and frame: what is unpacked to read single leaves.
+    frames: Recent<(u64, usize), Arc<Bundle>>,
     bundles: Recent<u64, Arc<Bundle>>,
     tiles: Recent<(u8, u64), Arc<Vec<Hash>>>,
     vaults: Recent<u64, Arc<Vault>>,
@@ -40,8 +42,9 @@ impl Log {
             origin,
             tail: RwLock::new(tail),
             roots: RwLock::new(roots),
-            packs: Recent::new(64),
-            bundles: Recent::new(96),
+            packs: Recent::new(1024),
+            frames: Recent::new(512),
+            bundles: Recent::new(32),
             tiles: Recent::new(256),
             vaults: Recent::new(16),
         }
@@ -91,11 +94,19 @@ impl Log {
     /// The exact bytes of leaf `index`.
     pub(crate) fn leaf(&self, index: u64) -> Result<Arc<[u8]>, LedgerError> {
         let missing = || LedgerError::NotFound(format!("leaf {index}"));
-        if index >= self.size() {
+        if let Some(leaf) = self.with_tail(|tail| tail.leaf(index).map(Arc::from)) {
+            return Ok(leaf);
+        }
+        let number = index / PACK_LEAVES;
+        if number >= self.pack_count() {
             return Err(missing());
         }
-        let bundle = self.bundle(index / TILE_WIDTH)?;
-        bundle.leaf((index % TILE_WIDTH) as usize).map(Arc::from).ok_or_else(missing)
+        let (pack, at) = (self.pack(number)?, (index % PACK_LEAVES) as usize);
+        let (frame, within) = (at / pack.frame_leaves(), at % pack.frame_leaves());
+        let leaves = self
+            .frames
+            .get_or((number, frame), || Ok::<_, LedgerError>(Arc::new(pack.frame(&*self.store, frame)?)))?;
+        leaves.leaf(within).map(Arc::from).ok_or_else(missing)
     }
 
     /// The hashes of tile `index` of `level`, as many as there are.
