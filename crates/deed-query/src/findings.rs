@@ -34,6 +34,8 @@ pub struct Finding {
     pub reason: String,
     /// The controls that it bears on.
     pub controls: Vec<String>,
+    /// The record by which it is suppressed, while it is.
+    pub suppressed_by: Option<RecordId>,
 }
 
 /// Who knows what was found.
@@ -68,6 +70,7 @@ fn schema() -> SchemaRef {
         text("principal", true),
         text("reason", false),
         Field::new("controls", DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true))), false),
+        text("suppressed_by", true),
     ]))
 }
 
@@ -95,6 +98,7 @@ fn rows(found: &[Finding]) -> Result<RecordBatch> {
             text(&|finding| finding.principal.map(|account| account.to_string())),
             text(&|finding| Some(finding.reason.clone())),
             Arc::new(controls.finish()),
+            text(&|finding| finding.suppressed_by.map(|id| id.to_string())),
         ],
     )?)
 }

@@ -35,7 +35,7 @@ pub use parts::{
     Artifact, Credential, Decision, Outcome, Resource, SecretSeen, Source, SpanId, Tool, TraceId,
 };
 pub use pseudonym::Pseudonyms;
-pub use read::{parse_one, parse_records, split_lines, split_records};
+pub use read::{nearest, parse_one, parse_records, split_lines, split_records};
 pub use skeleton::{
     Commitments, Digests, Effect, Hop, Party, Personal, RECORDED_PLACEHOLDER, Sealed, Skeleton, Terms,
     Utf16Ordered, V,

@@ -215,17 +215,25 @@ fn sort_of(value: &str) -> &'static str {
 /// The member that `name` may have been meant for. `known` is serde's list: names between backticks.
 fn suggestion(name: &str, known: &str) -> String {
     let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
-    // Nearly any two short words are alike.
-    let most = match name.len() {
+    match nearest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        _ if known.len() <= 12 => format!("known are `{}`", known.join("`, `")),
+        _ => "payloads belong under `disclose`, and `deed schema` lists the members".to_owned(),
+    }
+}
+
+/// The one of `known` that `name` may have been meant for.
+pub fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    let near = known.map(|known| (distance(name, known), known)).min();
+    near.filter(|(far, _)| *far <= most_apart(name)).map(|(_, known)| known)
+}
+
+/// How far apart two words may be of which one was meant for the other: nearly any two short words are alike.
+fn most_apart(name: &str) -> usize {
+    match name.len() {
         0..=2 => 0,
         3..=5 => 1,
         _ => 2,
-    };
-    let nearest = known.iter().map(|k| (distance(name, k), *k)).min();
-    match nearest {
-        Some((far, near)) if far <= most => format!("did you mean `{near}`?"),
-        _ if known.len() <= 12 => format!("known are `{}`", known.join("`, `")),
-        _ => "payloads belong under `disclose`, and `deed schema` lists the members".to_owned(),
     }
 }
 

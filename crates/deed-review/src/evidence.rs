@@ -5,6 +5,8 @@ use std::{fmt, sync::Arc};
 use deed_identity::{Contract, Coverage};
 use deed_record::{Account, Kind, PrincipalType, RecordError, RecordId, Sealed, Timestamp, TraceId};
 
+use crate::{explanation::Suppressed, tuning::Matter};
+
 /// A reader of sealed records, implemented over a ledger.
 ///
 /// Look-ups return at most `limit` records, in any order, each at most once; a look-up that returns
@@ -88,6 +90,14 @@ pub trait Evidence {
     /// # Errors
     /// The evidence cannot be read.
     fn disclosable(&self, found: &Found) -> Result<Vec<String>, Self::Error>;
+
+    /// By what a finding of `tenant` is suppressed now. It labels the finding, and changes no verdict.
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    fn suppressed(&self, _tenant: &str, _matter: &Matter<'_>) -> Result<Option<Suppressed>, Self::Error> {
+        Ok(None)
+    }
 }
 
 /// A sealed record and where it stands.

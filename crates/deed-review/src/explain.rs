@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use deed_record::{Basis, RecordId};
+use deed_identity::CredentialKey;
+use deed_record::{Basis, Credential, RecordId};
 
 use crate::{
     Checkpoint, Evidence, ExplainError, Explanation,
     case::{Case, Rec, Shelf},
-    explanation::{EvidenceList, EvidenceRecord, Missing},
+    explanation::{EvidenceList, EvidenceRecord, Finding, Missing},
     gather::{MOST_RECORDS, gather},
     given,
     names::Names,
+    tuning::Matter,
     verdict::Links,
     view,
     weigh::weigh,
@@ -35,7 +37,8 @@ pub fn explain<E: Evidence>(
     let newest_first = used.iter().rev().copied();
     let names = Names::of(evidence, std::iter::once(case.head()).chain(newest_first))?;
     let mut disclosable = BTreeSet::new();
-    let (verdict, findings) = weigh(evidence, &links)?;
+    let (verdict, mut findings) = weigh(evidence, &links)?;
+    mark(evidence, &links, &mut findings).map_err(ExplainError::Evidence)?;
     for rec in case.of_action().chain(case.told()) {
         disclosable.extend(evidence.disclosable(rec.found).map_err(ExplainError::Evidence)?);
     }
@@ -57,6 +60,25 @@ pub fn explain<E: Evidence>(
         disclosable: disclosable.into_iter().collect(),
         evidence: evidence_list(&case, &used, at),
     }))
+}
+
+/// Says of each finding by what it is suppressed now, if it is.
+fn mark<E: Evidence>(evidence: &E, links: &Links<'_>, findings: &mut [Finding]) -> Result<(), E::Error> {
+    let head = &links.case.head().is;
+    let names = head.credential.iter().flat_map(Credential::names);
+    let credentials: Vec<CredentialKey> = names.map(|name| CredentialKey::of(&head.tenant, name)).collect();
+    let people = [links.people.initiator.account(), links.people.executor.account()];
+    for finding in findings {
+        let matter = Matter {
+            rule: &finding.rule,
+            record: head.id,
+            accounts: people.into_iter().flatten().collect(),
+            credentials: credentials.clone(),
+            resource: head.resource.as_ref().map(|resource| &*resource.uri),
+        };
+        finding.suppressed = evidence.suppressed(&head.tenant, &matter)?;
+    }
+    Ok(())
 }
 
 /// Records that the answer rests on, by event time.

@@ -357,6 +357,20 @@ pub struct Finding {
     pub reason: String,
     /// Controls that it bears on (G6).
     pub controls: Vec<String>,
+    /// By what it is suppressed, while it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suppressed: Option<Suppressed>,
+}
+
+/// By what a finding is left out of lists and streams: somebody granted that, for a time.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Suppressed {
+    /// The record of it.
+    pub record: RecordId,
+    /// Until when.
+    pub until: Timestamp,
+    /// Who granted it, by name where it is known.
+    pub by: Option<String>,
 }
 
 /// A link that no record gives.

@@ -6,7 +6,9 @@
 
 mod lasting;
 mod people;
+mod sessions;
 mod sharing;
+mod thresholds;
 mod trouble;
 
 use std::collections::HashMap;
@@ -16,7 +18,9 @@ use deed_identity::{
 };
 use deed_record::{Account, Change, RecordId, Timestamp};
 
-use crate::{Rule, explanation::Finding, words::Severity};
+use crate::{Rule, explain::hex, explanation::Finding, tuning::Matter, words::Severity};
+
+pub use thresholds::{Threshold, Thresholds};
 
 /// Every rule about identities, in the order of the catalogue.
 pub const IDENTITY_RULES: &[Rule] = &[
@@ -28,34 +32,8 @@ pub const IDENTITY_RULES: &[Rule] = &[
     people::ORPHAN,
     trouble::RETRY_STORM,
     trouble::SOURCE_GAP,
+    sessions::SESSION_START_END_ONLY,
 ];
-
-/// What counts as long, and as often. The defaults are those of `docs/findings.md`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Thresholds {
-    /// Days that a privilege without an end may stand.
-    pub standing_days: u32,
-    /// Days that a static key may be in use before it is made anew.
-    pub static_key_days: u32,
-    /// Hours that a token may live.
-    pub token_hours: u32,
-    /// Days without an act after which an identity is dormant.
-    pub dormant_days: u32,
-    /// Tries in vain within ten minutes that make a storm.
-    pub storm_tries: u32,
-}
-
-impl Default for Thresholds {
-    fn default() -> Self {
-        Thresholds {
-            standing_days: 30,
-            static_key_days: 90,
-            token_hours: 24,
-            dormant_days: 90,
-            storm_tries: 10,
-        }
-    }
-}
 
 /// What the inventory declares, for one tenant.
 pub trait Directory: Declarations {
@@ -82,6 +60,11 @@ pub struct IdentityFinding {
     pub account: Option<Account>,
     /// The credential or grant that it is about.
     pub subject: Option<Subject>,
+    /// What was tried, or may be used, where it is about that.
+    pub resource: Option<String>,
+    /// What tells it from another one of the same rule about the same: when it began, so that it is known again for as
+    /// long as it is the same.
+    pub occurrence: String,
     /// The others whom it concerns: of something shared, who shares it.
     pub others: Vec<Account>,
 }
@@ -170,6 +153,7 @@ impl Look<'_> {
             self.static_key(&credential);
             self.token(&credential);
             self.shared(&credential);
+            self.session(&credential);
         }
     }
 
@@ -202,6 +186,33 @@ impl Look<'_> {
 }
 
 impl IdentityFinding {
+    /// What it is called within `tenant`, as 32 hex digits: the same for as long as it is the same.
+    pub fn key(&self, tenant: &str) -> String {
+        let subject = match self.subject {
+            Some(Subject::Credential(key)) => hex(&key.to_bytes()),
+            Some(Subject::Grant(key)) => hex(&key.to_bytes()),
+            None => self.account.map(|account| account.to_string()).unwrap_or_default(),
+        };
+        let said = format!("{}\0{subject}\0{}", self.finding.rule, self.occurrence);
+        // A tenant has no such name.
+        hex(&CredentialKey::of(&format!("{tenant}\0finding"), &said).to_bytes())
+    }
+
+    /// As far as a suppression asks.
+    pub fn matter(&self) -> Matter<'_> {
+        let credential = match self.subject {
+            Some(Subject::Credential(key)) => Some(key),
+            _ => None,
+        };
+        Matter {
+            rule: &self.finding.rule,
+            record: self.record,
+            accounts: self.account.iter().chain(&self.others).copied().collect(),
+            credentials: credential.into_iter().collect(),
+            resource: self.resource.as_deref(),
+        }
+    }
+
     fn new(rule: &Rule, severity: Severity, reason: String, shown: (Timestamp, RecordId)) -> Self {
         let finding = rule.finding(severity, reason);
         IdentityFinding {
@@ -210,6 +221,8 @@ impl IdentityFinding {
             time: shown.0,
             account: None,
             subject: None,
+            resource: None,
+            occurrence: shown.0.to_string(),
             others: Vec::new(),
         }
     }

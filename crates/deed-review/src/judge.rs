@@ -31,6 +31,10 @@ pub struct Judged {
     pub initiator: Option<Account>,
     /// Who acted.
     pub executor: Option<Account>,
+    /// What the credential that was used is called.
+    pub credentials: Vec<String>,
+    /// What was acted upon.
+    pub resource: Option<String>,
     /// Which links of it are known.
     pub attributed: Attributed,
     /// Of a call that Deed decided on, its place in its trace: what another system logs of it says so.
@@ -70,6 +74,8 @@ pub fn judge<E: Evidence>(evidence: &E, id: RecordId) -> Result<Option<Judged>, 
         span: span_of(head),
         onward: head.credential.as_ref().and_then(|shown| shown.upstream.as_deref()).map(str::to_owned),
         executor: links.people.executor.account(),
+        credentials: credentials_of(head),
+        resource: head.resource.as_ref().map(|resource| resource.uri.to_string()),
         attributed: Attributed {
             requester: is_known(&links.people.initiator),
             actor: is_known(&links.people.executor),
@@ -78,6 +84,11 @@ pub fn judge<E: Evidence>(evidence: &E, id: RecordId) -> Result<Option<Judged>, 
         verdict,
         findings,
     }))
+}
+
+/// What the credential that a record shows is called.
+fn credentials_of(rec: &Skeleton<'_>) -> Vec<String> {
+    rec.credential.iter().flat_map(|used| used.names().map(str::to_owned)).collect()
 }
 
 /// Whether it is known who it was, and what they are.

@@ -36,6 +36,7 @@ mod rules;
 mod scope;
 mod shown;
 mod trace;
+pub mod tuning;
 mod verdict;
 mod view;
 mod warrant;
@@ -48,7 +49,9 @@ pub use evidence::{Checkpoint, Declared, Evidence, ExplainError, Found, Name};
 pub use explain::explain;
 pub use explanation::Explanation;
 pub use gather::{MOST_NAMING, MOST_RECORDS};
-pub use identities::{Directory, IDENTITY_RULES, IdentityFinding, Subject, Thresholds, identity_findings};
+pub use identities::{
+    Directory, IDENTITY_RULES, IdentityFinding, Subject, Threshold, Thresholds, identity_findings,
+};
 pub use judge::{Judged, judge};
 pub use led_to::{Beginning, Came, LedTo, led_to};
 pub use row::{ActionRow, action_row};

@@ -15,12 +15,15 @@ use deed_record::{Party, RecordId, Skeleton};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Checkpoint, Evidence, ExplainError, Explanation, Found, case::Rec, explain, explanation::Who,
-    names::Names,
+    Checkpoint, Evidence, ExplainError, Explanation, Found, IdentityFinding, case::Rec, explain,
+    explanation::Who, names::Names,
 };
 
 /// The version of the schema.
 pub const VERSION: &str = "1.8.0";
+
+/// `status_id` of a finding that is suppressed.
+pub const SUPPRESSED: u64 = 3;
 
 /// What the exporter is called, and which version it is.
 pub(crate) const PRODUCT: (&str, &str) = ("Deed", env!("CARGO_PKG_VERSION"));
@@ -64,6 +67,37 @@ pub fn tell_record<E: Evidence>(
     names: bool,
 ) -> Result<Option<Told>, ExplainError<E::Error>> {
     event_of(evidence, id, None, names)
+}
+
+/// What a finding about an identity of `tenant` is as an event of the class Detection Finding; `None` where the record that
+/// shows it best is not there. With `names`, who it is about by what `called` says.
+///
+/// # Errors
+/// The evidence cannot be read.
+pub fn tell_identity<E: Evidence>(
+    evidence: &E,
+    tenant: &str,
+    found: &IdentityFinding,
+    called: &Called,
+    names: bool,
+) -> Result<Option<Value>, ExplainError<E::Error>> {
+    let Some(shown) = evidence.by_id(found.record).map_err(ExplainError::Evidence)? else { return Ok(None) };
+    let record = shown.sealed.skeleton().map_err(|error| ExplainError::Unreadable {
+        log: shown.log.clone(),
+        index: shown.sealed.index,
+        error,
+    })?;
+    let telling = Telling { record: &record, found: &shown, answer: None, called: Names::default(), names };
+    Ok(Some(tidy(telling.identity_finding(tenant, found, called))))
+}
+
+/// What whom and what a finding about an identity is about is called.
+#[derive(Clone, Debug, Default)]
+pub struct Called {
+    /// Whom it is about; left out of an event without names.
+    pub principal: Option<String>,
+    /// The credential, or the first record of the grant.
+    pub subject: Option<String>,
 }
 
 fn event_of<E: Evidence>(

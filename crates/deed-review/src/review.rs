@@ -18,7 +18,7 @@ use deed_identity::CredentialKey;
 use deed_record::{Account, RecordId, Skeleton, Timestamp, TraceId};
 use serde::{Deserialize, Serialize};
 
-use crate::{Declared, Evidence, explanation::Finding};
+use crate::{Declared, Evidence, explanation::Finding, tuning::Matter};
 
 pub use settle::{Done, work};
 
@@ -73,8 +73,25 @@ pub struct Flagged {
     pub initiator: Option<Account>,
     /// Who acted.
     pub executor: Option<Account>,
+    /// What the credential that was used is called.
+    pub credentials: Vec<String>,
+    /// What was acted upon.
+    pub resource: Option<String>,
     /// Why.
     pub findings: Vec<Finding>,
+}
+
+impl Flagged {
+    /// One of the findings about action `id`, as far as a suppression asks.
+    pub fn matter<'f>(&'f self, id: RecordId, finding: &'f Finding) -> Matter<'f> {
+        Matter {
+            rule: &finding.rule,
+            record: id,
+            accounts: [self.initiator, self.executor].into_iter().flatten().collect(),
+            credentials: self.credentials.iter().map(|name| CredentialKey::of(&self.tenant, name)).collect(),
+            resource: self.resource.as_deref(),
+        }
+    }
 }
 
 /// The findings about every action of a log, as far as it was seen.

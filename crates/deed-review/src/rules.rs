@@ -78,6 +78,6 @@ fn grave(links: &Links<'_>) -> Severity {
 impl Rule {
     pub(crate) fn finding(&self, severity: Severity, reason: String) -> Finding {
         let controls = self.controls.iter().map(|control| (*control).to_owned()).collect();
-        Finding { rule: self.name.to_owned(), severity, reason, controls }
+        Finding { rule: self.name.to_owned(), severity, reason, controls, suppressed: None }
     }
 }

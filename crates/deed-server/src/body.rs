@@ -74,6 +74,11 @@ impl Received {
         Ok(Received { bytes, gzip, limit, _room: room })
     }
 
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// The body, where it is so small that it is dealt with sooner than handed to another thread.
     pub(crate) fn small(&self) -> Option<&[u8]> {
         const SMALL: usize = 8 << 10;

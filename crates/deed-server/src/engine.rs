@@ -4,6 +4,8 @@ mod gateway;
 mod rebuild;
 mod reports;
 mod spool;
+mod streams;
+mod tuning;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -29,14 +31,15 @@ pub use rebuild::{RebuildError, Rebuilt};
 use crate::{
     evidence::LedgerEvidence,
     find::{self, Filter, Page},
-    findings::{self, FindingList, FindingQuery, Findings, ReviewError},
+    findings::{self, Everything, FindingList, FindingQuery, Findings, ReviewError},
     force::{self, ForceError, PublishError, Replayed},
-    identity::{Blast, BlastQuery, Identities, IdentityError, PrincipalAnswer, blast, principal},
+    identity::{Blast, BlastQuery, Followed, Identities, IdentityError, PrincipalAnswer, blast, principal},
     inventory::{self, ChangeError, Changed},
     joins::Joins,
     patterns::{self, PatternQuery},
     settings::{Settings, SettingsError},
     tokens::{Tokens, TokensError},
+    tuning::Tunings,
 };
 
 /// The disk is called full before it is: below this, in bytes, readiness fails.
@@ -116,6 +119,7 @@ struct Inner {
     decisions: Arc<DecisionPoint>,
     joins: Arc<Joins>,
     identities: Arc<Identities>,
+    tunings: Arc<Tunings>,
     findings: Findings,
     tokens: Option<Arc<Tokens>>,
     programs: BTreeMap<String, Arc<Program>>,
@@ -151,7 +155,8 @@ impl Engine {
         let tokens = tokens.map(|tokens| Tokens::open(ledger.clone(), dir, tokens, deadline)).transpose()?;
         let identities = Arc::new(Identities::open(ledger.clone())?);
         let joins = Arc::new(Joins::new(decisions.clone()));
-        let findings = Findings::open(ledger.clone(), joins.clone(), identities.clone())?;
+        let tunings = Arc::new(Tunings::default());
+        let findings = Findings::open(ledger.clone(), joins.clone(), identities.clone(), tunings.clone())?;
         let inner = Inner {
             origin: ledger.origin().into(),
             #[cfg(feature = "sql")]
@@ -161,6 +166,7 @@ impl Engine {
             settings,
             joins,
             identities,
+            tunings,
             findings,
             decisions,
             tokens: tokens.map(Arc::new),
@@ -288,7 +294,8 @@ impl Engine {
 
     /// What may be seen by a caller bound to `tenant`; everything where it is bound to none.
     pub fn evidence<'e>(&'e self, tenant: Option<&'e str>) -> LedgerEvidence<'e> {
-        LedgerEvidence::new(&self.inner.ledger, &self.inner.origin, &self.inner.joins, tenant)
+        let Inner { ledger, origin, joins, tunings, .. } = &*self.inner;
+        LedgerEvidence::new(ledger, origin, joins, tunings, tenant)
     }
 
     /// Explains the action that record `id` belongs to; `None` where there is no such record.
@@ -378,20 +385,13 @@ impl Engine {
         let followed = self.inner.identities.now(patience)?;
         let principal = match &query.principal {
             None => None,
-            Some(key) => {
-                let mut accounts = self.accounts_of(tenant, key)?;
-                if let Some(account) = self.ledger().account(tenant, key)? {
-                    // A finding about an identity is about whatever accounts are joined to it.
-                    let joined = followed.state.principal(account, &declared(tenant)?);
-                    accounts.extend(joined.members.first().map(|member| member.account));
-                }
-                Some(accounts)
-            }
+            Some(key) => Some(self.joined_as(tenant, key, &followed)?),
         };
         let about = self.inner.findings.about_identities(&followed)?;
         let evidence = self.evidence(query.tenant.as_deref());
-        let state = &followed.state;
-        Ok(findings::list(&evidence, &reviewed, state, &about, query, principal.as_ref(), &declared)?)
+        let (state, hiding) = (&followed.state, self.inner.findings.hiding(Some(&followed)));
+        let everything = Everything { reviewed: &reviewed, identities: &about };
+        Ok(findings::list(&evidence, everything, state, &hiding, query, principal.as_ref(), &declared)?)
     }
 
     /// Every action with findings, once everything is reviewed.
@@ -424,6 +424,27 @@ impl Engine {
         };
         let reviewed = self.inner.findings.now(patience)?;
         Ok(patterns::patterns(&self.evidence(query.tenant.as_deref()), &reviewed, query, accounts)?)
+    }
+
+    /// Every account that findings about whoever goes by `key` in `tenant` name, as far as identities are folded.
+    pub(crate) fn known_as(&self, tenant: &str, key: &str) -> Result<HashSet<Account>, LedgerError> {
+        self.joined_as(tenant, key, &self.inner.identities.as_it_is())
+    }
+
+    fn joined_as(
+        &self,
+        tenant: &str,
+        key: &str,
+        followed: &Followed,
+    ) -> Result<HashSet<Account>, LedgerError> {
+        let mut accounts = self.accounts_of(tenant, key)?;
+        if let Some(account) = self.ledger().account(tenant, key)? {
+            // A finding about an identity is about whatever accounts are joined to it.
+            let declared = self.inner.joins.declared_in(self.ledger(), tenant)?;
+            let joined = followed.state.principal(account, &declared);
+            accounts.extend(joined.members.first().map(|member| member.account));
+        }
+        Ok(accounts)
     }
 
     /// Every account of whoever goes by `key` in `tenant`, by the inventory.

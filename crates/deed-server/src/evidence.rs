@@ -5,10 +5,13 @@ use std::sync::Arc;
 use deed_identity::Coverage;
 use deed_ledger::{BlobError, Key, Ledger, LedgerError};
 use deed_record::{Account, RecordId, Sealed, Skeleton, TraceId};
-use deed_review::{Declared, Evidence, Found, Name};
+use deed_review::{Declared, Evidence, Found, Name, explanation::Suppressed, tuning::Matter};
 use deed_seal::hash::leaf_hash;
 
-use crate::joins::Joins;
+use crate::{
+    joins::Joins,
+    tuning::{Hiding, Tunings},
+};
 
 /// What one caller may see of a ledger.
 #[derive(Clone, Copy)]
@@ -18,6 +21,7 @@ pub struct LedgerEvidence<'l> {
     tenant: Option<&'l str>,
     origin: &'l Arc<str>,
     joins: &'l Joins,
+    tunings: &'l Tunings,
 }
 
 impl<'l> LedgerEvidence<'l> {
@@ -25,9 +29,10 @@ impl<'l> LedgerEvidence<'l> {
         ledger: &'l Ledger,
         origin: &'l Arc<str>,
         joins: &'l Joins,
+        tunings: &'l Tunings,
         tenant: Option<&'l str>,
     ) -> Self {
-        LedgerEvidence { ledger, tenant, origin, joins }
+        LedgerEvidence { ledger, tenant, origin, joins, tunings }
     }
 
     /// The ledger.
@@ -127,6 +132,10 @@ impl Evidence for LedgerEvidence<'_> {
 
     fn complete_for(&self, coverage: Coverage) -> Result<Vec<String>, LedgerError> {
         Ok(self.joins.complete_for(coverage))
+    }
+
+    fn suppressed(&self, tenant: &str, matter: &Matter<'_>) -> Result<Option<Suppressed>, LedgerError> {
+        Hiding::new(self.ledger, self.joins, self.tunings, None).shown(tenant, matter)
     }
 
     fn disclosable(&self, found: &Found) -> Result<Vec<String>, LedgerError> {

@@ -36,15 +36,17 @@ use crate::{
     following::{Desk, Late},
     identity::{Followed, Identities, IdentityError},
     joins::Joins,
+    tuning::{Hiding, Tunings},
 };
 
+pub(crate) use list::{Everything, FindingQuery, identity_row, list};
 pub use list::{FindingList, FindingRow};
-pub(crate) use list::{FindingQuery, list};
 #[cfg(feature = "sql")]
 pub(crate) use table::Table;
 pub(crate) use told::Told;
 
 use fresh::{Fresh, News};
+pub(crate) use identities::Standing;
 
 /// Leaves that are screened while answers wait.
 const BATCH: u64 = 1024;
@@ -72,9 +74,10 @@ struct Kept {
     origin: Arc<str>,
     joins: Arc<Joins>,
     identities: Arc<Identities>,
+    tunings: Arc<Tunings>,
     reviewed: RwLock<Reviewed>,
     /// What was found about identities, the last time that somebody asked.
-    found: Mutex<Option<identities::Found>>,
+    found: Mutex<Option<Arc<Standing>>>,
     /// What was found since somebody looked.
     fresh: Mutex<Fresh>,
     /// Held by whoever reviews.
@@ -124,12 +127,18 @@ pub(crate) struct Again {
 }
 
 impl Findings {
-    pub(crate) fn open(ledger: Ledger, joins: Arc<Joins>, identities: Arc<Identities>) -> io::Result<Self> {
+    pub(crate) fn open(
+        ledger: Ledger,
+        joins: Arc<Joins>,
+        identities: Arc<Identities>,
+        tunings: Arc<Tunings>,
+    ) -> io::Result<Self> {
         let kept = Arc::new(Kept {
             origin: ledger.origin().into(),
             ledger,
             joins,
             identities,
+            tunings,
             reviewed: RwLock::default(),
             found: Mutex::default(),
             fresh: Mutex::default(),
@@ -168,13 +177,55 @@ impl Findings {
         &self,
         followed: &Followed,
     ) -> Result<Arc<Vec<(String, IdentityFinding)>>, LedgerError> {
+        Ok(self.standing(followed)?.findings.clone())
+    }
+
+    /// The same, and since when.
+    ///
+    /// # Errors
+    /// A tenant's key cannot be read.
+    pub(crate) fn standing(&self, followed: &Followed) -> Result<Arc<Standing>, LedgerError> {
         let kept = &self.kept;
         let mut found = lock(&kept.found);
         if let Some(found) = found.as_ref().filter(|found| found.is_good(&kept.joins, followed)) {
-            return Ok(found.findings.clone());
+            return Ok(found.clone());
         }
-        let fresh = identities::Found::look(&kept.ledger, &kept.joins, followed)?;
-        Ok(found.insert(fresh).findings.clone())
+        let before = found.as_deref();
+        let fresh = Standing::look(&kept.ledger, &kept.joins, &kept.tunings, followed, before)?;
+        Ok(found.insert(Arc::new(fresh)).clone())
+    }
+
+    /// The same as of lately, for whoever is told of it as it arises: looked at once a minute and a twentieth of the time at
+    /// most. `None` while identities are not folded.
+    pub(crate) fn standing_lately(&self) -> Option<Arc<Standing>> {
+        let kept = &self.kept;
+        if let Some(found) = lock(&kept.found).as_ref().filter(|found| found.is_lately()) {
+            return Some(found.clone());
+        }
+        let followed = kept.identities.as_it_is();
+        let behind = kept.ledger.size().saturating_sub(followed.leaves);
+        if followed.is_stale() || followed.leaves == 0 || behind > BATCH {
+            return None;
+        }
+        match self.standing(&followed) {
+            Ok(standing) => Some(standing),
+            Err(error) => {
+                tracing::warn!(%error, "what deserves a look about identities is not known now");
+                None
+            }
+        }
+    }
+
+    /// Whether `rule` makes a finding of action `id`, as far as that is reviewed.
+    pub(crate) fn is_found(&self, id: RecordId, rule: &str) -> bool {
+        let reviewed = self.kept.read();
+        reviewed.review.of(id).is_some_and(|flagged| flagged.findings.iter().any(|found| found.rule == rule))
+    }
+
+    /// Which findings are suppressed now; those about identities are known by what is `followed`.
+    pub(crate) fn hiding<'h>(&'h self, followed: Option<&'h Followed>) -> Hiding<'h> {
+        let state = followed.map(|followed| &followed.state);
+        Hiding::new(&self.kept.ledger, &self.kept.joins, &self.kept.tunings, state)
     }
 
     /// The actions of which something was found since this was asked last; all that have findings at first.
@@ -333,7 +384,7 @@ impl Kept {
 
     /// Judges what is to be judged, one at a time, so that nobody who asks waits for all of it.
     fn settle(&self) -> Result<(), ReviewError> {
-        let evidence = LedgerEvidence::new(&self.ledger, &self.origin, &self.joins, None);
+        let evidence = LedgerEvidence::new(&self.ledger, &self.origin, &self.joins, &self.tunings, None);
         while !self.desk.is_stopping() {
             let Some(look) = self.write().review.take() else { return Ok(()) };
             match work(&evidence, &look) {

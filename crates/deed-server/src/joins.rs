@@ -66,6 +66,26 @@ impl Joins {
         }))
     }
 
+    /// Whether both accounts of `tenant` are of one principal of the inventory.
+    ///
+    /// # Errors
+    /// The tenant's key cannot be read.
+    pub(crate) fn is_same(
+        &self,
+        ledger: &Ledger,
+        tenant: &str,
+        one: Account,
+        other: Account,
+    ) -> Result<bool, LedgerError> {
+        let inventory = self.decisions.in_force().inventory;
+        if inventory.principals().is_empty() {
+            return Ok(false);
+        }
+        let accounts = self.accounts(ledger, tenant, &inventory)?;
+        let at = accounts.get(&one);
+        Ok(at.is_some() && at == accounts.get(&other))
+    }
+
     /// Digest of the inventory in force.
     pub(crate) fn inventory_digest(&self) -> String {
         self.decisions.in_force().inventory.digest().to_owned()

@@ -38,6 +38,7 @@ mod serve;
 pub mod settings;
 mod strangers;
 mod tokens;
+mod tuning;
 mod webhook;
 
 pub use engine::{AskError, Engine, EngineError, EngineOptions, RebuildError, Rebuilt};
@@ -48,3 +49,7 @@ pub use identity::{Blast, BlastRow, Bypass, IdentityError, PrincipalAnswer};
 pub use problem::{Kind as ProblemKind, Problem};
 pub use serve::{Addresses, ServeError, ServeOptions, Server, serve};
 pub use tokens::{SigningError, TokensError};
+pub use tuning::{
+    EndSent, SuppressionEnd, SuppressionList, SuppressionRow, SuppressionSent, ThresholdRow,
+    ThresholdsInForce, ThresholdsSent,
+};

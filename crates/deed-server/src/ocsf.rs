@@ -15,11 +15,14 @@ use deed_review::{
     ocsf::{Told, tell, tell_record},
 };
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{
     engine::{AskError, Engine},
     evidence::{LedgerEvidence, parse},
     find::{Filter, Wanted},
+    force::TENANT,
+    problem::Problem,
 };
 
 /// Events of a page, unless asked for otherwise.
@@ -28,6 +31,8 @@ const DEFAULT_LIMIT: usize = 1000;
 pub(crate) const MOST_EVENTS: usize = 10_000;
 /// How long making one page goes on.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the last page waits for what is not folded of identities.
+const FOLDING: Duration = Duration::from_secs(15);
 /// Leaves that are read at a time.
 const STRIDE: u64 = 256;
 
@@ -50,6 +55,9 @@ pub(crate) struct OcsfQuery {
     /// Findings alone.
     #[serde(default)]
     pub(crate) findings: bool,
+    /// Findings that are suppressed, too.
+    #[serde(default)]
+    pub(crate) suppressed: bool,
     /// With what people and machines are called.
     #[serde(default)]
     pub(crate) names: bool,
@@ -61,6 +69,8 @@ pub(crate) struct OcsfQuery {
     /// What came since `after`, actions of which the outcome came since among it.
     #[serde(default)]
     pub(crate) live: bool,
+    /// With `live`: findings about identities that arose since. A page's `deed-found`.
+    pub(crate) found: Option<Timestamp>,
     /// The answer goes on for as long as records come.
     #[serde(default)]
     pub(crate) follow: bool,
@@ -75,6 +85,8 @@ pub(crate) struct OcsfPage {
     pub(crate) next: u64,
     /// Whether that is the end of the log.
     pub(crate) is_last: bool,
+    /// When it was looked which findings about identities there are, where it was.
+    pub(crate) found: Option<Timestamp>,
 }
 
 /// The records `ids` as events; the first that is not there, where one is not.
@@ -88,7 +100,7 @@ pub(crate) fn of_ids(
     let mut page = OcsfPage { is_last: true, ..OcsfPage::default() };
     for id in ids {
         match tell(&evidence, *id, &engine.checkpoint(), query.names)? {
-            Some(told) => page.put(&told, query.findings),
+            Some(told) => page.put(&told, query),
             None => return Ok(Err(*id)),
         }
     }
@@ -96,7 +108,15 @@ pub(crate) fn of_ids(
 }
 
 /// One page of the events that `query` wants.
-pub(crate) fn page(engine: &Engine, query: &OcsfQuery, tenant: Option<&str>) -> Result<OcsfPage, AskError> {
+pub(crate) fn page(engine: &Engine, query: &OcsfQuery, tenant: Option<&str>) -> Result<OcsfPage, Problem> {
+    let mut page = records(engine, query, tenant)?;
+    if page.is_last && query.trace.is_none() {
+        page.identities(engine, query, tenant)?;
+    }
+    Ok(page)
+}
+
+fn records(engine: &Engine, query: &OcsfQuery, tenant: Option<&str>) -> Result<OcsfPage, AskError> {
     let filter = Filter {
         trace: query.trace,
         principal: query.principal.clone(),
@@ -250,7 +270,7 @@ impl Walk<'_> {
             false => tell_record(self.evidence, id, self.query.names)?,
         };
         if let Some(told) = told {
-            self.page.put(&told, self.query.findings);
+            self.page.put(&told, self.query);
         }
         Ok(())
     }
@@ -262,12 +282,58 @@ impl Walk<'_> {
 }
 
 impl OcsfPage {
-    fn put(&mut self, told: &Told, findings_alone: bool) {
-        let event = (!findings_alone).then_some(&told.event);
-        for event in event.into_iter().chain(&told.findings) {
-            self.lines.extend_from_slice(event.to_string().as_bytes());
-            self.lines.push(b'\n');
-            self.events += 1;
+    /// Findings about identities, behind all records: what there is, or of a `live` page what arose since.
+    fn identities(
+        &mut self,
+        engine: &Engine,
+        query: &OcsfQuery,
+        tenant: Option<&str>,
+    ) -> Result<(), Problem> {
+        let (standing, since) = match (query.live, query.found) {
+            (false, _) => (Some(engine.standing(FOLDING)?), Timestamp(i64::MIN)),
+            (true, Some(since)) => (engine.standing_lately(), since),
+            (true, None) => return Ok(()),
+        };
+        // Without a look, all that arises is after the last one.
+        self.found = standing.as_ref().map(|standing| standing.at).or(query.found);
+        let Some(standing) = standing else { return Ok(()) };
+        let about = match &query.principal {
+            Some(key) => Some(engine.known_as(query.tenant.as_deref().unwrap_or(TENANT), key)?),
+            None => None,
+        };
+        for (of, found) in standing.after(since) {
+            let theirs = [tenant, query.tenant.as_deref()].into_iter().flatten().all(|tenant| tenant == of);
+            let mut people = found.account.iter().chain(&found.others);
+            let is_wanted = theirs
+                && query.since.is_none_or(|since| found.time >= since)
+                && query.until.is_none_or(|until| found.time < until)
+                && about.as_ref().is_none_or(|about| people.any(|who| about.contains(who)));
+            if !is_wanted {
+                continue;
+            }
+            let event = engine.tell_identity(of, found, query.names)?;
+            event
+                .iter()
+                .filter(|event| query.suppressed || !is_suppressed(event))
+                .for_each(|event| self.line(event));
         }
+        Ok(())
     }
+
+    fn put(&mut self, told: &Told, query: &OcsfQuery) {
+        let event = (!query.findings).then_some(&told.event);
+        let findings = told.findings.iter().filter(|found| query.suppressed || !is_suppressed(found));
+        event.into_iter().chain(findings).for_each(|event| self.line(event));
+    }
+
+    fn line(&mut self, event: &Value) {
+        self.lines.extend_from_slice(event.to_string().as_bytes());
+        self.lines.push(b'\n');
+        self.events += 1;
+    }
+}
+
+/// Whether a Detection Finding is one that is suppressed.
+fn is_suppressed(event: &Value) -> bool {
+    event["status_id"] == deed_review::ocsf::SUPPRESSED
 }

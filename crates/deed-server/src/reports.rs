@@ -16,13 +16,13 @@ mod visibility;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use deed_ledger::now;
+use deed_ledger::{LedgerError, now};
 use deed_record::{Account, RecordId, Timestamp};
 use deed_review::{
     IdentityFinding,
-    explanation::Finding,
     report::{Covered, ReportName},
     review::{Flagged, Review},
+    tuning::Matter,
 };
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,7 @@ use crate::{
     app::App,
     engine::Engine,
     problem::{Kind, Problem},
+    tuning::Hiding,
 };
 
 /// How long identities and findings are waited for that are not folded yet.
@@ -89,12 +90,9 @@ impl ReportQuery {
     fn about<'r>(
         &'r self,
         found: &'r [(String, IdentityFinding)],
-    ) -> impl Iterator<Item = &'r IdentityFinding> {
+    ) -> impl Iterator<Item = &'r (String, IdentityFinding)> {
         let theirs = |of: &String| self.tenant.as_ref().is_none_or(|tenant| tenant == of);
-        found
-            .iter()
-            .filter(move |(tenant, found)| theirs(tenant) && self.covers(found.time))
-            .map(|(_, found)| found)
+        found.iter().filter(move |(tenant, found)| theirs(tenant) && self.covers(found.time))
     }
 }
 
@@ -142,16 +140,37 @@ fn covered(engine: &Engine, query: &ReportQuery, records: u64) -> Covered {
 fn findings_by_account(
     review: &Review,
     about: &[(String, IdentityFinding)],
+    hiding: &Hiding<'_>,
     query: &ReportQuery,
-) -> BTreeMap<Account, BTreeMap<String, u64>> {
+) -> Result<BTreeMap<Account, BTreeMap<String, u64>>, LedgerError> {
     let mut by: BTreeMap<Account, BTreeMap<String, u64>> = BTreeMap::new();
-    let mut count = |account: Option<Account>, finding: &Finding| {
-        let Some(account) = account else { return };
-        *by.entry(account).or_default().entry(finding.rule.clone()).or_default() += 1;
-    };
-    for (_, flagged) in query.flagged(review) {
-        flagged.findings.iter().for_each(|finding| count(flagged.executor, finding));
+    each_finding(review, about, query, &mut |tenant, account, _, matter| {
+        if let Some(account) = account
+            && hiding.of(tenant, matter)?.is_none()
+        {
+            *by.entry(account).or_default().entry(matter.rule.to_owned()).or_default() += 1;
+        }
+        Ok(())
+    })?;
+    Ok(by)
+}
+
+/// Takes a finding: whose it is, who acted or whom it is about, when, and what it is.
+type Each<'e> = dyn FnMut(&str, Option<Account>, Timestamp, &Matter<'_>) -> Result<(), LedgerError> + 'e;
+
+/// Every finding that is covered: whose it is, who acted or whom it is about, when, and what it is.
+fn each_finding(
+    review: &Review,
+    about: &[(String, IdentityFinding)],
+    query: &ReportQuery,
+    each: &mut Each<'_>,
+) -> Result<(), LedgerError> {
+    for (id, flagged) in query.flagged(review) {
+        for finding in &flagged.findings {
+            each(&flagged.tenant, flagged.executor, flagged.time, &flagged.matter(id, finding))?;
+        }
     }
-    query.about(about).for_each(|found| count(found.account, &found.finding));
-    by
+    query
+        .about(about)
+        .try_for_each(|(tenant, found)| each(tenant, found.account, found.time, &found.matter()))
 }

@@ -14,7 +14,7 @@ use axum::{
 use crate::{
     api::{
         self, actions, authzen, decisions, findings, health, identity, inventory, log, oauth, ocsf, patterns,
-        rebuild, records, reports, sql, webhook, workloads,
+        rebuild, records, reports, sql, tuning, webhook, workloads,
     },
     app::App,
     mcp, otlp,
@@ -49,6 +49,11 @@ pub(crate) fn api() -> Vec<Route> {
         gets("/v1/principals/{key}", identity::principal),
         gets("/v1/blast/{credential}", identity::blast),
         gets("/v1/findings", findings::list),
+        gets("/v1/findings/suppressions", tuning::list),
+        posts("/v1/findings/suppressions", tuning::suppress),
+        Route { path: "/v1/findings/suppressions/{id}", method: "delete", does: delete(tuning::unsuppress) },
+        gets("/v1/findings/thresholds", tuning::thresholds),
+        Route { path: "/v1/findings/thresholds", method: "put", does: put(tuning::tune) },
         gets("/v1/reports/{name}", reports::report),
         gets("/v1/ocsf", ocsf::events),
         gets("/v1/patterns", patterns::list),

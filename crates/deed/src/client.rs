@@ -119,6 +119,15 @@ impl Request {
         Request { method: Method::PUT, ..Request::post(path, content_type, body) }
     }
 
+    /// `DELETE path` with a body.
+    pub(crate) fn delete(
+        path: impl Into<String>,
+        content_type: &'static str,
+        body: impl Into<Bytes>,
+    ) -> Self {
+        Request { method: Method::DELETE, ..Request::post(path, content_type, body) }
+    }
+
     /// `POST path` with a body.
     pub(crate) fn post(path: impl Into<String>, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         Request {

@@ -164,6 +164,20 @@ pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
     })
 }
 
+/// Reads a time to come, a date (its beginning in UTC) or how long from now.
+pub(crate) fn coming(text: &str) -> Result<Timestamp, String> {
+    if let Some(from_now) = ago(text) {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_err(|_| "this machine's clock is before 1970".to_owned())?;
+        return Ok(Timestamp((now.as_micros() as i64).saturating_add(from_now)));
+    }
+    text.parse().or_else(|_| format!("{text}T00:00:00Z").parse()).map_err(|_| {
+        "expected an RFC 3339 time such as 2026-11-20T10:00:00Z, a date, or how long from now: 12h, 30d, 8w"
+            .to_owned()
+    })
+}
+
 /// Microseconds of `90m`, `24h`, `7d`, `2w`.
 fn ago(text: &str) -> Option<i64> {
     let unit = text.chars().next_back()?;

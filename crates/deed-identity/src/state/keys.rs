@@ -41,6 +41,11 @@ impl CredentialKey {
 pub struct GrantKey(pub(crate) [u8; 16]);
 
 impl GrantKey {
+    /// Its bits.
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+
     /// Of the grant that record `id` gave.
     pub fn of_record(id: RecordId) -> Self {
         GrantKey(id.0)

@@ -71,6 +71,7 @@ impl Look<'_> {
         self.find(IdentityFinding {
             account: Some(who.head),
             subject: Some(Subject::Grant(grant.key)),
+            resource: grant.resource.clone(),
             ..IdentityFinding::new(&STANDING_PRIVILEGE, severity, reason, (since, record))
         });
     }
@@ -91,6 +92,7 @@ impl Look<'_> {
         self.find(IdentityFinding {
             account,
             subject: Some(Subject::Credential(key.key)),
+            occurrence: made.to_string(),
             ..IdentityFinding::new(&LONG_LIVED_STATIC_KEY, Severity::Medium, reason, used)
         });
     }
@@ -118,6 +120,7 @@ impl Look<'_> {
         self.find(IdentityFinding {
             account,
             subject: Some(Subject::Credential(token.key)),
+            occurrence: made.to_string(),
             ..IdentityFinding::new(&PERSISTENT_TOKEN, Severity::Medium, reason, shown)
         });
     }
@@ -148,7 +151,7 @@ fn made(credential: &CredentialFacts) -> Option<deed_record::Timestamp> {
 }
 
 /// Whose it is: whom it was given to, else who used it.
-fn holder(credential: &CredentialFacts) -> Option<Account> {
+pub(super) fn holder(credential: &CredentialFacts) -> Option<Account> {
     let of = |role| credential.holders.iter().find(move |holder| holder.role == role);
     of(Role::Given).or_else(|| of(Role::Used)).map(|holder| holder.account)
 }

@@ -99,19 +99,21 @@ impl Look<'_> {
         let found = match owner {
             None if self.directory.names_owners() => {
                 let reason = "the inventory names nobody who answers for it".to_owned();
-                IdentityFinding::new(&ORPHAN, Severity::Low, reason, acted)
+                let found = IdentityFinding::new(&ORPHAN, Severity::Low, reason, acted);
+                IdentityFinding { occurrence: String::new(), ..found }
             }
             None => return,
             Some(owner) => {
                 let Some((gone, record)) = self.gone(&owner) else { return };
                 let since =
                     format!("`{owner}`, who answers for it, was removed or suspended at {}", moment(gone));
-                if acted.0 > gone {
+                let found = if acted.0 > gone {
                     let reason = format!("{since}, and it acted since");
                     IdentityFinding::new(&ORPHAN, Severity::High, reason, acted)
                 } else {
                     IdentityFinding::new(&ORPHAN, Severity::Medium, since, (gone, record))
-                }
+                };
+                IdentityFinding { occurrence: gone.to_string(), ..found }
             }
         };
         self.find(IdentityFinding { account: Some(who.head), ..found });

@@ -66,6 +66,7 @@ impl Look<'_> {
         self.find(IdentityFinding {
             account: others.first().copied(),
             subject: Some(Subject::Credential(credential.key)),
+            occurrence: String::new(),
             others,
             ..IdentityFinding::new(&SHARED_ACCOUNT, severity, reason, last)
         });

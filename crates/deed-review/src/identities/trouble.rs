@@ -19,6 +19,9 @@ pub(super) const SOURCE_GAP: Rule = Rule {
     controls: &["DE.CM-09", "AU-5", "AU-12"],
 };
 
+/// Tries are counted within ten minutes of the clock, in microseconds.
+const STRETCH: i64 = 600_000_000;
+
 impl Look<'_> {
     pub(super) fn tried(&mut self) {
         for tried in self.state.tried(self.tenant) {
@@ -38,6 +41,8 @@ impl Look<'_> {
             let account = Some(self.who(tried.account).head);
             self.find(IdentityFinding {
                 account,
+                resource: tried.resource.clone(),
+                occurrence: format!("{}{on} {}", tried.what, tried.first.0.0 / STRETCH),
                 ..IdentityFinding::new(&RETRY_STORM, Severity::Medium, reason, tried.last)
             });
         }
@@ -48,7 +53,8 @@ impl Look<'_> {
             let Some(last) = source.last_gap else { continue };
             let gaps = count(source.gaps as i64, "gap");
             let reason = format!("{gaps} in what `{}` tells, the last at {}", source.system, moment(last.0));
-            self.find(IdentityFinding::new(&SOURCE_GAP, Severity::Medium, reason, last));
+            let found = IdentityFinding::new(&SOURCE_GAP, Severity::Medium, reason, last);
+            self.find(IdentityFinding { occurrence: format!("{} {}", source.system, last.0), ..found });
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     Explanation,
     decided::short,
-    explanation::Later,
+    explanation::{Later, Suppressed},
     words::{Attribution, Authority, Class, Edge, Scope, Severity, beside, moment},
 };
 
@@ -318,6 +318,10 @@ impl Sheet<'_> {
             } else {
                 format!("{} {controls}", finding.reason)
             };
+            let text = match &finding.suppressed {
+                Some(by) => format!("suppressed {}; {text}", suppressed(by)),
+                None => text,
+            };
             let label = if at == 0 { "findings" } else { "" };
             self.page.finding(label, &finding.rule, finding.severity.as_str(), paint, &text);
         }
@@ -405,4 +409,10 @@ impl Sheet<'_> {
             self.page.behind(&format!("{id}{about}"));
         }
     }
+}
+
+/// Until when, by whom, and which record says so.
+fn suppressed(by: &Suppressed) -> String {
+    let who = by.by.as_deref().unwrap_or("nobody known");
+    format!("until {} by {who} ({})", moment(by.until), by.record)
 }

@@ -19,6 +19,8 @@ pub struct Figures {
     pub measures: BTreeMap<Measure, u64>,
     /// Findings by rule.
     pub findings: BTreeMap<String, u64>,
+    /// Findings that are suppressed, by rule.
+    pub suppressed: BTreeMap<String, u64>,
 }
 
 /// The report.
@@ -68,6 +70,9 @@ pub struct ControlRow {
     pub fails: Vec<RuleCount>,
     /// Findings in all.
     pub findings: Period,
+    /// Findings that are suppressed now, and counted nowhere else.
+    #[serde(default)]
+    pub suppressed: Period,
 }
 
 /// What the evidence on a control comes to.
@@ -138,6 +143,8 @@ pub fn controls(
             .fold(Period { total: 0, before: around.map(|_| 0), after: around.map(|_| 0) }, |sum, count| {
                 sum.and(count.number)
             });
+        let suppressed =
+            period(&|figures| rules_of(control).filter_map(|rule| figures.suppressed.get(rule)).sum());
         let status = match (findings.total, works.iter().any(|shown| shown.number.total > 0)) {
             (0, true) => ControlStatus::Operating,
             (0, false) => ControlStatus::Unverified,
@@ -152,6 +159,7 @@ pub fn controls(
             works,
             fails,
             findings,
+            suppressed,
         }
     };
     Controls {
@@ -382,6 +390,9 @@ impl Controls {
                 let fails =
                     control.fails.iter().map(|count| format!("{} ({})", count.rule, count.number.words()));
                 notes.push(format!("fails: {}", fails.collect::<Vec<_>>().join("; ")));
+            }
+            if control.suppressed.total > 0 {
+                notes.push(format!("suppressed, and not counted: {}", control.suppressed.words()));
             }
             Row { cells, notes }
         };

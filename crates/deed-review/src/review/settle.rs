@@ -73,8 +73,11 @@ impl Review {
                 self.open.extend(open);
                 let onward = judged.onward.as_deref();
                 self.open.extend(onward.map(|name| CredentialKey::of(&judged.tenant, name).to_bytes()));
-                let Judged { action, time, tenant, initiator, executor, findings, .. } = *judged;
-                self.flagged.insert(action, Flagged { time, tenant, initiator, executor, findings });
+                let Judged {
+                    action, time, tenant, initiator, executor, credentials, resource, findings, ..
+                } = *judged;
+                let flagged = Flagged { time, tenant, initiator, executor, credentials, resource, findings };
+                self.flagged.insert(action, flagged);
             }
         }
     }

@@ -23,3 +23,4 @@ mod story;
 mod text;
 mod tokens;
 mod traces;
+mod tuning;

@@ -3,7 +3,7 @@
 use deed_record::Kind;
 use deed_review::{
     Checkpoint,
-    ocsf::{Told, tell, tell_record},
+    ocsf::{Called, Told, tell, tell_identity, tell_record},
 };
 use serde_json::{Value, json};
 
@@ -106,4 +106,32 @@ fn records_about_authority_have_classes_of_their_own() {
     assert_eq!(effects("credential", "revoked", json!({ "id": "k", "type": "api_token" })), 300_404);
     assert_eq!(effects("principal", "revoked", Value::Null), 300_105);
     assert_eq!(effects("grant", "revoked", Value::Null), 300_502);
+}
+
+#[test]
+fn findings_about_identities_are_events_too() {
+    let used = |n: u64, who: &str| {
+        let more = json!({ "executor": { "key": who, "type": "agent" }, "credential": { "id": "AKIA1" } });
+        record(n, Kind::Observation, "10:00", "cloudtrail:1", more)
+    };
+    let store = Store::of(&[used(1, "app:one"), used(2, "app:two")]);
+    let found = store.identity_findings("2026-11-21 10:00");
+    let [shared] = &found[..] else { panic!("{found:#?}") };
+    let called = Called { principal: Some("app:one".into()), subject: Some("AKIA1".into()) };
+    let told =
+        |names| tell_identity(&store, "acme", shared, &called, names).expect("readable").expect("there");
+    let event = told(false);
+    let uid = format!("shared-account/{}", shared.key("acme"));
+    assert_eq!(
+        (&event["class_uid"], &event["severity_id"], &event["status_id"]),
+        (&json!(2004), &json!(4), &json!(1))
+    );
+    assert_eq!((&event["finding_info"]["uid"], &event["metadata"]["uid"]), (&json!(uid), &json!(uid)));
+    let resources = event["resources"].as_array().expect("resources");
+    assert_eq!(resources.iter().filter(|resource| resource["type"] == "principal").count(), 2, "{event:#}");
+    assert!(resources.iter().any(|resource| resource["uid"] == "AKIA1" && resource["type"] == "credential"));
+    assert!(!event.to_string().contains("app:one") && told(true).to_string().contains("app:one"));
+    assert!(
+        event["remediation"]["desc"].is_string() && event["unmapped"]["integrity"]["leaf_hash"].is_string()
+    );
 }

@@ -104,6 +104,7 @@ fn a_control_works_fails_or_is_unverified_and_a_change_divides_its_figures() {
     let figures = |decided: u64, bypasses: u64| Figures {
         measures: BTreeMap::from([(Measure::Actions, decided), (Measure::Decided, decided)]),
         findings: BTreeMap::from([("bypass".to_owned(), bypasses)]),
+        suppressed: BTreeMap::from([("self-approval".to_owned(), bypasses)]),
     };
     let (before, after) = (figures(10, 3), figures(20, 1));
     let change = Timestamp(1_000_000);
@@ -111,6 +112,8 @@ fn a_control_works_fails_or_is_unverified_and_a_change_divides_its_figures() {
     let of = |id: &str| report.controls.iter().find(|control| control.id == id).unwrap();
     assert_eq!(of("AC-3").status, ControlStatus::Failing);
     assert_eq!(of("NHI8:2025").status, ControlStatus::Operating);
+    // What is suppressed is counted apart, and fails no control.
+    assert_eq!((of("AC-5").suppressed.total, of("AC-5").findings.total), (4, 0));
     assert_eq!(of("AU-5").status, ControlStatus::Unverified);
     for control in &report.controls {
         let mut all = control.works.iter().map(|shown| shown.number).collect::<Vec<_>>();

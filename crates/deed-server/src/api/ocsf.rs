@@ -20,6 +20,8 @@ use crate::{
 const NEXT: HeaderName = HeaderName::from_static("deed-next");
 /// Whether that is the end of the log.
 const LAST: HeaderName = HeaderName::from_static("deed-last");
+/// When it was looked which findings about identities there are: `found` of the next page.
+const FOUND: HeaderName = HeaderName::from_static("deed-found");
 const NDJSON: &str = "application/x-ndjson";
 /// How often whoever follows looks at the log.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -46,13 +48,16 @@ pub(crate) async fn events(
     let headers = response.headers_mut();
     headers.insert(NEXT, HeaderValue::from(page.next));
     headers.insert(LAST, HeaderValue::from_static(if page.is_last { "true" } else { "false" }));
+    if let Some(found) = page.found.and_then(|found| HeaderValue::try_from(found.to_string()).ok()) {
+        headers.insert(FOUND, found);
+    }
     Ok(response)
 }
 
 async fn page(app: &App, caller: &Arc<Caller>, query: &OcsfQuery) -> Result<OcsfPage, Problem> {
     let (caller, query) = (caller.clone(), query.clone());
     let Some(ids) = &query.id else {
-        return app.ask(move |engine| Ok(ocsf::page(engine, &query, caller.tenant())?)).await;
+        return app.ask(move |engine| ocsf::page(engine, &query, caller.tenant())).await;
     };
     let wrong = |error| Problem::new(Kind::BadRequest, format!("query string: id: {error}"));
     let ids = ids.split(',').map(str::parse).collect::<Result<Vec<RecordId>, _>>().map_err(wrong)?;
@@ -72,6 +77,7 @@ fn follow(app: Arc<App>, caller: Arc<Caller>, mut query: OcsfQuery, first: OcsfP
                     return;
                 }
                 query.after = page.next;
+                query.found = page.found.or(query.found);
                 query.live |= page.is_last;
                 if page.is_last {
                     sleep(PAUSE).await;

@@ -1,45 +1,85 @@
 //! What deserves a look about identities: computed from what is folded when somebody asks, and kept for a while.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use deed_identity::{Coverage, Declarations, Principal};
 use deed_ledger::{Ledger, LedgerError, now};
 use deed_record::{Account, PrincipalType, Timestamp};
-use deed_review::{Directory, IdentityFinding, Thresholds, identity_findings};
+use deed_review::{Directory, IdentityFinding, identity_findings};
 
 use crate::{
     identity::{DeclaredIn, Followed},
     joins::Joins,
+    tuning::Tunings,
 };
 
 /// How long what was found is good for while nothing new is recorded, in microseconds: a minute. Nothing that these
 /// rules ask is shorter than hours.
 const GOOD_FOR: i64 = 60_000_000;
 
+/// Looking takes this part of the time at most, where nobody asks for more: a twentieth.
+const PART: u32 = 20;
+
 /// What was found, from what, and when.
-pub(super) struct Found {
+pub(crate) struct Standing {
     leaves: u64,
     inventory: String,
-    at: Timestamp,
-    pub(super) findings: Arc<Vec<(String, IdentityFinding)>>,
+    /// When.
+    pub(crate) at: Timestamp,
+    /// How long that took.
+    took: Duration,
+    /// Each with its tenant.
+    pub(crate) findings: Arc<Vec<(String, IdentityFinding)>>,
+    /// When each was found first, by what it is called.
+    arose: HashMap<String, Timestamp>,
 }
 
-impl Found {
+impl Standing {
     /// What deserves a look about the identities of every tenant.
     ///
     /// # Errors
     /// A tenant's key cannot be read.
-    pub(super) fn look(ledger: &Ledger, joins: &Joins, followed: &Followed) -> Result<Self, LedgerError> {
+    pub(super) fn look(
+        ledger: &Ledger,
+        joins: &Joins,
+        tunings: &Tunings,
+        followed: &Followed,
+        before: Option<&Standing>,
+    ) -> Result<Self, LedgerError> {
+        let begun = Instant::now();
         let (at, state) = (now(), &followed.state);
         let inventory = joins.inventory_digest();
         let mut findings = Vec::new();
         for tenant in state.tenants() {
             let declared = joins.declared_in(ledger, &tenant)?;
             let directory = InLedger { ledger, joins, declared: &declared, tenant: &tenant };
-            let found = identity_findings(state, &directory, &tenant, at, &Thresholds::default());
+            let thresholds = tunings.of(ledger, &tenant)?.thresholds();
+            let found = identity_findings(state, &directory, &tenant, at, &thresholds);
             findings.extend(found.into_iter().map(|found| (tenant.clone(), found)));
         }
-        Ok(Found { leaves: followed.leaves, inventory, at, findings: Arc::new(findings) })
+        let known = |key: &String| before.and_then(|before| before.arose.get(key)).copied().unwrap_or(at);
+        let keys = findings.iter().map(|(tenant, found)| found.key(tenant));
+        let arose = keys.map(|key| (known(&key), key)).map(|(since, key)| (key, since)).collect();
+        let (leaves, findings) = (followed.leaves, Arc::new(findings));
+        Ok(Standing { leaves, inventory, at, took: begun.elapsed(), findings, arose })
+    }
+
+    /// Those that were not there yet at `since`.
+    pub(crate) fn after(&self, since: Timestamp) -> impl Iterator<Item = &(String, IdentityFinding)> {
+        self.findings
+            .iter()
+            .filter(move |(tenant, found)| self.arose.get(&found.key(tenant)).is_some_and(|at| *at > since))
+    }
+
+    /// Whether it is too early to look again.
+    pub(super) fn is_lately(&self) -> bool {
+        let age = now().0 - self.at.0;
+        let most = i64::try_from((self.took * PART).as_micros()).unwrap_or(i64::MAX);
+        (0..GOOD_FOR.max(most)).contains(&age)
     }
 
     /// Whether this still holds.

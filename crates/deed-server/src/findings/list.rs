@@ -5,13 +5,19 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use deed_identity::{GrantKey, State};
 use deed_ledger::{Key, LedgerError};
 use deed_record::{Account, RecordId, Timestamp};
-use deed_review::{IdentityFinding, Severity, Subject, every_rule, explanation::Finding, review::Flagged};
+use deed_review::{
+    IdentityFinding, Severity, Subject, every_rule,
+    explanation::{Finding, Suppressed},
+    review::Flagged,
+    tuning::Matter,
+};
 use serde::{Deserialize, Serialize};
 
 use super::Reviewed;
 use crate::{
     evidence::LedgerEvidence,
     identity::{DeclaredIn, credential_names},
+    tuning::Hiding,
 };
 
 /// Findings of a page, unless asked for otherwise.
@@ -41,6 +47,9 @@ pub(crate) struct FindingQuery {
     /// About who asked or acted, by key or alias.
     #[serde(default)]
     pub(crate) principal: Option<String>,
+    /// Those that are suppressed, too.
+    #[serde(default)]
+    pub(crate) suppressed: bool,
     /// Most findings.
     #[serde(default)]
     pub(crate) limit: Option<usize>,
@@ -54,6 +63,9 @@ pub(crate) struct FindingQuery {
 pub struct FindingList {
     /// How many there are of each rule, on all pages.
     pub counts: BTreeMap<String, u64>,
+    /// How many of what is asked for are suppressed.
+    #[serde(default)]
+    pub suppressed: u64,
     /// The findings, newest action first, then by severity.
     pub findings: Vec<FindingRow>,
     /// `after` of the next page; `null` where this is the last.
@@ -89,6 +101,9 @@ pub struct FindingRow {
     pub remedy: Option<String>,
     /// The controls that it bears on (G6).
     pub controls: Vec<String>,
+    /// By what it is suppressed, while it is.
+    #[serde(default)]
+    pub suppressed: Option<Suppressed>,
 }
 
 /// What was found, of whatever sort.
@@ -121,6 +136,13 @@ impl<'f> Item<'f> {
         }
     }
 
+    fn matter(self) -> Matter<'f> {
+        match self {
+            Item::Action(id, flagged, finding) => flagged.matter(id, finding),
+            Item::Identity(_, found) => found.matter(),
+        }
+    }
+
     fn is_about(self, accounts: &HashSet<Account>) -> bool {
         match self {
             Item::Action(_, flagged, _) => {
@@ -133,25 +155,33 @@ impl<'f> Item<'f> {
     }
 }
 
-/// The findings that `query` wants; `principal` is every account that it means, where it means somebody, and
-/// `identities` what was found about those of each tenant.
+/// What there is to list.
+#[derive(Clone, Copy)]
+pub(crate) struct Everything<'f> {
+    pub(crate) reviewed: &'f Reviewed,
+    /// What was found about identities, each with its tenant.
+    pub(crate) identities: &'f [(String, IdentityFinding)],
+}
+
+/// The findings that `query` wants of `everything`; `principal` is every account that it means, where it means somebody.
 ///
 /// # Errors
 /// A name cannot be read.
 pub(crate) fn list(
     evidence: &LedgerEvidence<'_>,
-    reviewed: &Reviewed,
+    everything: Everything<'_>,
     state: &State,
-    identities: &[(String, IdentityFinding)],
+    hiding: &Hiding<'_>,
     query: &FindingQuery,
     principal: Option<&HashSet<Account>>,
     declared: &dyn Fn(&str) -> Result<DeclaredIn, LedgerError>,
 ) -> Result<FindingList, LedgerError> {
+    let Everything { reviewed, identities } = everything;
     let actions = reviewed.review.flagged().flat_map(|(id, flagged)| {
         flagged.findings.iter().map(move |finding| Item::Action(id, flagged, finding))
     });
     let identities = identities.iter().map(|(tenant, found)| Item::Identity(tenant, found));
-    let mut all: Vec<Item<'_>> = actions
+    let all: Vec<Item<'_>> = actions
         .chain(identities)
         .filter(|item| {
             let (finding, time) = (item.finding(), item.order().0);
@@ -163,6 +193,17 @@ pub(crate) fn list(
                 && principal.is_none_or(|accounts| item.is_about(accounts))
         })
         .collect();
+    let mut suppressed = 0;
+    let mut shown = Vec::with_capacity(all.len());
+    for item in all {
+        let (tenant, rule) = (item.tenant(), &item.finding().rule);
+        let is_hidden = hiding.may_hide(tenant, rule)? && hiding.of(tenant, &item.matter())?.is_some();
+        suppressed += u64::from(is_hidden);
+        if !is_hidden || query.suppressed {
+            shown.push(item);
+        }
+    }
+    let mut all = shown;
     // Stable: of one action the gravest stays first.
     all.sort_by_key(|item| std::cmp::Reverse(item.order()));
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
@@ -171,10 +212,33 @@ pub(crate) fn list(
     }
     let from = query.after.unwrap_or(0).min(all.len());
     let to = all.len().min(from + query.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MOST_FINDINGS));
-    let mut writer = Writer { evidence, state, declared, tenants: HashMap::new(), known: HashMap::new() };
+    let mut writer =
+        Writer { evidence, state, declared, hiding, tenants: HashMap::new(), known: HashMap::new() };
     let findings =
         all[from..to].iter().map(|item| writer.row(*item)).collect::<Result<Vec<_>, LedgerError>>()?;
-    Ok(FindingList { counts, findings, next: (to < all.len()).then_some(to), records: reviewed.leaves })
+    Ok(FindingList {
+        counts,
+        suppressed,
+        findings,
+        next: (to < all.len()).then_some(to),
+        records: reviewed.leaves,
+    })
+}
+
+/// A finding about an identity of `tenant` as a row.
+///
+/// # Errors
+/// A name cannot be read.
+pub(crate) fn identity_row(
+    evidence: &LedgerEvidence<'_>,
+    state: &State,
+    tenant: &str,
+    found: &IdentityFinding,
+    hiding: &Hiding<'_>,
+    declared: &dyn Fn(&str) -> Result<DeclaredIn, LedgerError>,
+) -> Result<FindingRow, LedgerError> {
+    let (tenants, known) = (HashMap::new(), HashMap::new());
+    Writer { evidence, state, declared, hiding, tenants, known }.row(Item::Identity(tenant, found))
 }
 
 /// Writes rows, with what accounts and credentials are called.
@@ -182,6 +246,7 @@ struct Writer<'n> {
     evidence: &'n LedgerEvidence<'n>,
     state: &'n State,
     declared: &'n dyn Fn(&str) -> Result<DeclaredIn, LedgerError>,
+    hiding: &'n Hiding<'n>,
     tenants: HashMap<String, DeclaredIn>,
     known: HashMap<Account, String>,
 }
@@ -215,6 +280,7 @@ impl Writer<'_> {
             reason: finding.reason.clone(),
             remedy: every_rule().find(|rule| rule.name == finding.rule).map(|rule| rule.remedy.to_owned()),
             controls: finding.controls.clone(),
+            suppressed: self.hiding.shown(tenant, &item.matter())?,
         })
     }
 

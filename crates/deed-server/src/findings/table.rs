@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use deed_query::Finding;
+use deed_review::tuning::Matter;
 
 use super::Findings;
 use crate::engine::Engine;
@@ -29,32 +30,41 @@ impl Findings {
     fn rows(&self, tenant: Option<&str>) -> Result<Vec<Finding>, String> {
         let reviewed = self.now(PATIENCE).map_err(|error| error.to_string())?;
         let theirs = |of: &str| tenant.is_none_or(|tenant| tenant == of);
+        let followed = self.kept.identities.now(PATIENCE).map_err(|error| error.to_string())?;
+        let hiding = self.hiding(Some(&followed));
+        let by =
+            |tenant: &str, matter: &Matter<'_>| hiding.of(tenant, matter).map_err(|error| error.to_string());
         let mut rows = Vec::new();
         for (action, flagged) in reviewed.review.flagged().filter(|(_, flagged)| theirs(&flagged.tenant)) {
-            rows.extend(flagged.findings.iter().map(|finding| Finding {
-                rule: finding.rule.clone(),
-                severity: finding.severity.as_str().to_owned(),
-                time: flagged.time,
-                tenant: flagged.tenant.clone(),
-                action,
-                principal: flagged.executor,
-                reason: finding.reason.clone(),
-                controls: finding.controls.clone(),
-            }));
+            for finding in &flagged.findings {
+                rows.push(Finding {
+                    rule: finding.rule.clone(),
+                    severity: finding.severity.as_str().to_owned(),
+                    time: flagged.time,
+                    tenant: flagged.tenant.clone(),
+                    action,
+                    principal: flagged.executor,
+                    reason: finding.reason.clone(),
+                    controls: finding.controls.clone(),
+                    suppressed_by: by(&flagged.tenant, &flagged.matter(action, finding))?,
+                });
+            }
         }
         drop(reviewed);
-        let followed = self.kept.identities.now(PATIENCE).map_err(|error| error.to_string())?;
         let about = self.about_identities(&followed).map_err(|error| error.to_string())?;
-        rows.extend(about.iter().filter(|(of, _)| theirs(of)).map(|(tenant, found)| Finding {
-            rule: found.finding.rule.clone(),
-            severity: found.finding.severity.as_str().to_owned(),
-            time: found.time,
-            tenant: tenant.clone(),
-            action: found.record,
-            principal: found.account,
-            reason: found.finding.reason.clone(),
-            controls: found.finding.controls.clone(),
-        }));
+        for (tenant, found) in about.iter().filter(|(of, _)| theirs(of)) {
+            rows.push(Finding {
+                rule: found.finding.rule.clone(),
+                severity: found.finding.severity.as_str().to_owned(),
+                time: found.time,
+                tenant: tenant.clone(),
+                action: found.record,
+                principal: found.account,
+                reason: found.finding.reason.clone(),
+                controls: found.finding.controls.clone(),
+                suppressed_by: by(tenant, &found.matter())?,
+            });
+        }
         Ok(rows)
     }
 }

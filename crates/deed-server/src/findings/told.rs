@@ -7,15 +7,13 @@ use std::{
     path::Path,
 };
 
-use deed_record::RecordId;
-
 /// Beside the positions of files that are followed: derived from nothing, and no evidence.
 const PATH: &str = "follow/findings-webhook";
 
-/// Findings that were sent, or are not to be: by action and rule.
+/// Findings that were sent, or are not to be, by what each is called: action and rule, or rule and digest.
 pub(crate) struct Told {
     file: File,
-    known: HashSet<(RecordId, String)>,
+    known: HashSet<String>,
 }
 
 impl Told {
@@ -35,49 +33,44 @@ impl Told {
         file.read_to_string(&mut text)?;
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         file.set_len(whole as u64)?;
-        let line = |line: &str| {
-            let (id, rule) = line.split_once(' ')?;
-            Some((id.parse().ok()?, rule.to_owned()))
-        };
-        Ok(Some(Told { file, known: text[..whole].lines().filter_map(line).collect() }))
+        Ok(Some(Told { file, known: text[..whole].lines().map(str::to_owned).collect() }))
     }
 
     /// Begins with `known`, whole or not at all.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(crate) fn begin(dir: &Path, known: &[(RecordId, String)]) -> io::Result<Self> {
+    pub(crate) fn begin(dir: &Path, known: Vec<String>) -> io::Result<Self> {
         let path = dir.join(PATH);
         let folder = path.parent().unwrap_or(dir);
         fs::create_dir_all(folder)?;
         let part = path.with_extension("part");
         let mut file = File::create(&part)?;
-        file.write_all(lines(known).as_bytes())?;
+        let lines: String = known.iter().map(|name| line(name)).collect();
+        file.write_all(lines.as_bytes())?;
         file.sync_all()?;
         fs::rename(&part, &path)?;
         File::open(folder)?.sync_all()?;
         let file = File::options().append(true).open(&path)?;
-        Ok(Told { file, known: known.iter().cloned().collect() })
+        Ok(Told { file, known: known.into_iter().collect() })
     }
 
     /// Whether it was sent.
-    pub(crate) fn has(&self, id: RecordId, rule: &str) -> bool {
-        self.known.contains(&(id, rule.to_owned()))
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.known.contains(name)
     }
 
     /// It was sent. Durable when this returns.
     ///
     /// # Errors
     /// The file cannot be written; after a restart it is sent again.
-    pub(crate) fn add(&mut self, id: RecordId, rule: &str) -> io::Result<()> {
-        let one = (id, rule.to_owned());
-        let line = lines(std::slice::from_ref(&one));
-        self.known.insert(one);
-        self.file.write_all(line.as_bytes())?;
+    pub(crate) fn add(&mut self, name: &str) -> io::Result<()> {
+        self.known.insert(name.to_owned());
+        self.file.write_all(line(name).as_bytes())?;
         self.file.sync_data()
     }
 }
 
-fn lines(all: &[(RecordId, String)]) -> String {
-    all.iter().map(|(id, rule)| format!("{id} {rule}\n")).collect()
+fn line(name: &str) -> String {
+    format!("{name}\n")
 }

@@ -89,7 +89,12 @@ pub(super) async fn make(app: &App, query: ReportQuery) -> Result<Agents, Proble
         let evidence = engine.evidence(query.tenant.as_deref());
         let mut called = Called::new(&people, state, &evidence);
         let about = engine.reviewed().about_identities(&followed)?;
-        let findings = findings_by_account(&reviewed.review, &about, &query);
+        let findings = findings_by_account(
+            &reviewed.review,
+            &about,
+            &engine.reviewed().hiding(Some(&followed)),
+            &query,
+        )?;
         let mut all: Vec<(u64, &Somebody)> = people
             .each()
             .filter(|who| is_agent(who) && who.is_seen(state))

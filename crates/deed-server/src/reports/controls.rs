@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use deed_record::Timestamp;
 use deed_review::report::{Controls, Figures, Measure, controls};
 use serde::Deserialize;
 
 use super::{
-    ReportQuery, covered, patience,
+    ReportQuery, covered, each_finding, patience,
     rows::{moment, rows, when},
 };
 use crate::{app::App, problem::Problem};
@@ -67,19 +66,22 @@ pub(super) async fn make(app: &App, query: ReportQuery) -> Result<Controls, Prob
         let followed = engine.followed(patience)?;
         let about = engine.reviewed().about_identities(&followed)?;
         let mut found: [BTreeMap<String, u64>; 2] = [BTreeMap::new(), BTreeMap::new()];
-        let mut count = |time: Timestamp, rule: &str| {
+        let mut hidden: [BTreeMap<String, u64>; 2] = Default::default();
+        let hiding = engine.reviewed().hiding(Some(&followed));
+        each_finding(&reviewed.review, &about, &query, &mut |tenant, _, time, matter| {
             let part = usize::from(query.change.is_some_and(|change| time >= change));
-            *found[part].entry(rule.to_owned()).or_default() += 1;
-        };
-        for (_, flagged) in query.flagged(&reviewed.review) {
-            flagged.findings.iter().for_each(|finding| count(flagged.time, &finding.rule));
-        }
-        query.about(&about).for_each(|found| count(found.time, &found.finding.rule));
-        let [before, after] = found;
+            let is_hidden = hiding.of(tenant, matter)?.is_some();
+            let counts = if is_hidden { &mut hidden[part] } else { &mut found[part] };
+            *counts.entry(matter.rule.to_owned()).or_default() += 1;
+            Ok(())
+        })?;
+        let ([before, after], [hid_before, hid_after]) = (found, hidden);
+        let (before, after) = ((before, hid_before), (after, hid_after));
         let covered = covered(engine, &query, reviewed.leaves);
-        let parts = [(false, before), (true, after)].map(|(after, findings)| Figures {
+        let parts = [(false, before), (true, after)].map(|(after, (findings, suppressed))| Figures {
             measures: counted.measures(after, covered.checkpoint_size),
             findings,
+            suppressed,
         });
         let [before, after] = parts;
         let all = both(&before, &after, counted.systems(), covered.checkpoint_size);
@@ -200,6 +202,9 @@ fn both(before: &Figures, after: &Figures, systems: u64, signed: u64) -> Figures
     }
     for (rule, number) in &after.findings {
         *all.findings.entry(rule.clone()).or_default() += number;
+    }
+    for (rule, number) in &after.suppressed {
+        *all.suppressed.entry(rule.clone()).or_default() += number;
     }
     all.measures.insert(Measure::Sources, systems);
     all.measures.insert(Measure::Signed, signed);

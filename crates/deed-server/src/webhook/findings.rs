@@ -2,7 +2,10 @@
 //!
 //! What waits is not a queue but what was found and not sent: it needs no room, and a restart goes on where the last
 //! durable line of `findings::Told` is. A receiver that is away is tried again at growing intervals, and nothing is
-//! lost meanwhile; a message that it refuses is tried a few times, then set aside and counted.
+//! lost meanwhile; a message that it refuses is tried a few times, then set aside and counted. What is suppressed is
+//! held back, and sent once it is not, if it still is a finding.
+
+mod message;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -10,22 +13,17 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use deed_ledger::{Check, Key, LedgerError};
-use deed_record::{RecordId, Timestamp};
-use deed_review::{RULES, explanation::Finding, ocsf, review::Flagged};
-use serde_json::{Value, json};
+use deed_record::Timestamp;
 use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 
 use super::{
     Webhook,
     post::{Post, Unsent},
 };
-use crate::{
-    engine::Engine,
-    findings::Told,
-    settings::{FindingFormat, FindingsWebhook},
-};
+use crate::{engine::Engine, findings::Told, settings::FindingsWebhook};
+
+use message::{Item, Message};
 
 /// How often it is looked whether something was found.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -51,6 +49,8 @@ pub(crate) struct DeliveryState {
     pub(crate) refused: u64,
     /// Found and not sent yet.
     pub(crate) waiting: u64,
+    /// Held back while they are suppressed.
+    held: u64,
     /// Why the last try failed, while nothing was sent since.
     trouble: Option<String>,
 }
@@ -63,8 +63,11 @@ impl Delivery {
 
     /// Whether findings reach their receiver.
     pub(crate) fn health(&self) -> Check {
-        let DeliveryState { delivered, refused, waiting, trouble, .. } = self.state();
-        let counts = format!("{delivered} findings sent, {waiting} wait, {refused} set aside");
+        let DeliveryState { delivered, refused, waiting, held, trouble, .. } = self.state();
+        let mut counts = format!("{delivered} findings sent, {waiting} wait, {refused} set aside");
+        if held > 0 {
+            counts.push_str(&format!(", {held} suppressed"));
+        }
         match trouble {
             Some(why) => {
                 Check { name: "webhook", ok: false, detail: format!("{counts}; the last try: {why}") }
@@ -90,7 +93,9 @@ pub(crate) fn deliver(
     let webhook = Arc::new(Webhook::open(&settings.secret, engine.ledger().dir())?);
     let post = Post::new(webhook, settings.url.clone()).map_err(|error| error.to_string())?;
     let delivery = Delivery::default();
-    let sending = Sending { engine, settings, post, delivery: delivery.clone(), waiting: BTreeMap::new() };
+    let (waiting, held) = (BTreeMap::new(), BTreeMap::new());
+    let sending =
+        Sending { engine, settings, post, delivery: delivery.clone(), waiting, held, looked: Timestamp(0) };
     tokio::spawn(async move {
         tokio::select! {
             () = sending.run() => {}
@@ -100,15 +105,19 @@ pub(crate) fn deliver(
     Ok(delivery)
 }
 
-/// A finding: by the time of its action, the action, and the rule.
-type One = (Timestamp, RecordId, String);
+/// Findings by the time of what they are about, and by what they are called.
+type Items = BTreeMap<(Timestamp, String), Item>;
 
 struct Sending {
     engine: Engine,
     settings: FindingsWebhook,
     post: Post,
     delivery: Delivery,
-    waiting: BTreeMap<One, (Flagged, Finding)>,
+    waiting: Items,
+    /// What is suppressed.
+    held: Items,
+    /// When that was found about identities which was taken in last.
+    looked: Timestamp,
 }
 
 impl Sending {
@@ -122,19 +131,25 @@ impl Sending {
                 }
             }
         };
-        let mut tries: HashMap<(RecordId, String), u32> = HashMap::new();
+        let mut tries: HashMap<String, u32> = HashMap::new();
         let mut away = AWAY.0;
         loop {
             self.look(&told).await;
-            while let Some(((time, id, rule), (flagged, finding))) = self.waiting.pop_first() {
-                let key = (time, id, rule);
-                let message = self.message(key.1, &flagged, &finding).await;
-                let Some(body) = message else { continue };
-                match self.post.send(&format!("finding_{}_{}", key.1, key.2), body).await {
+            while let Some((key, item)) = self.waiting.pop_first() {
+                let body = match self.message(&item).await {
+                    Message::Body(body) => body,
+                    Message::Suppressed => {
+                        self.held.insert(key, item);
+                        continue;
+                    }
+                    Message::Gone => continue,
+                };
+                let name = &key.1;
+                match self.post.send(&format!("finding_{}", name.replace(' ', "_")), body).await {
                     Ok(()) => {
                         away = AWAY.0;
-                        tries.remove(&(key.1, key.2.clone()));
-                        self.keep(&mut told, &key);
+                        tries.remove(name);
+                        self.keep(&mut told, name);
                         self.delivery.change(|state| {
                             state.delivered += 1;
                             state.trouble = None;
@@ -142,21 +157,21 @@ impl Sending {
                     }
                     Err(Unsent::Refused(why)) => {
                         self.failed(&why);
-                        let tried = tries.entry((key.1, key.2.clone())).or_default();
+                        let tried = tries.entry(name.clone()).or_default();
                         *tried += 1;
                         if *tried >= TRIES {
-                            tracing::warn!(action = %key.1, rule = key.2, %why, "a finding is not sent any more");
-                            tries.remove(&(key.1, key.2.clone()));
-                            self.keep(&mut told, &key);
+                            tracing::warn!(finding = name, %why, "a finding is not sent any more");
+                            tries.remove(name);
+                            self.keep(&mut told, name);
                             self.delivery.change(|state| state.refused += 1);
                         } else {
-                            self.waiting.insert(key, (flagged, finding));
+                            self.waiting.insert(key, item);
                             sleep(AWAY.0 * (1 << *tried)).await;
                         }
                     }
                     Err(Unsent::Away(why)) => {
                         self.failed(&why);
-                        self.waiting.insert(key, (flagged, finding));
+                        self.waiting.insert(key, item);
                         self.count();
                         sleep(away).await;
                         away = (away * 2).min(AWAY.1);
@@ -165,6 +180,7 @@ impl Sending {
                 }
                 self.count();
             }
+            self.count();
             sleep(PAUSE).await;
         }
     }
@@ -180,7 +196,7 @@ impl Sending {
                 return Ok(told);
             }
             if backfill {
-                return Told::begin(dir, &[]).map_err(failed);
+                return Told::begin(dir, Vec::new()).map_err(failed);
             }
             let size = engine.ledger().size();
             let found = engine.flagged(REVIEWING).map_err(|error| error.to_string())?;
@@ -189,31 +205,57 @@ impl Sending {
                 let index = engine.ledger().lookup(&Key::Id(id), 1, None);
                 let index = index.map_err(|error: LedgerError| error.to_string())?;
                 if index.first().is_some_and(|index| *index < size) {
-                    known.extend(flagged.findings.into_iter().map(|finding| (id, finding.rule)));
+                    let items = flagged.findings.iter().map(|found| Item::of_action(id, &flagged, found));
+                    known.extend(items.map(|item| item.name()));
                 }
             }
-            Told::begin(dir, &known).map_err(failed)
+            let standing = engine.standing(REVIEWING).map_err(|error| error.to_string())?;
+            let standing = standing.findings.iter();
+            known.extend(standing.map(|(tenant, found)| Item::of_identity(tenant, found).name()));
+            Told::begin(dir, known).map_err(failed)
         });
         begun.await.map_err(|error| error.to_string())?
     }
 
-    /// Takes in what was found since the last look.
+    /// Takes in what was found since the last look, and what is suppressed no more.
     async fn look(&mut self, told: &Told) {
-        let engine = self.engine.clone();
-        let Ok(found) = spawn_blocking(move || engine.newly_flagged()).await else { return };
-        for (id, flagged) in found {
-            for finding in &flagged.findings {
-                if finding.severity >= self.settings.min_severity && !told.has(id, &finding.rule) {
-                    let one = (flagged.time, id, finding.rule.clone());
-                    self.waiting.insert(one, (flagged.clone(), finding.clone()));
-                }
+        let (engine, held) = (self.engine.clone(), std::mem::take(&mut self.held));
+        let looked = spawn_blocking(move || {
+            let news = engine.newly_flagged();
+            let standing = engine.standing_lately();
+            let (held, free) = message::sift(&engine, held);
+            (news, standing, held, free)
+        });
+        let Ok((news, standing, held, free)) = looked.await else { return };
+        self.held = held;
+        self.waiting.extend(free);
+        for (id, flagged) in news {
+            let items = flagged.findings.iter().map(|found| Item::of_action(id, &flagged, found));
+            items.for_each(|item| self.take(told, item));
+        }
+        if let Some(standing) = standing.filter(|standing| standing.at != self.looked) {
+            self.looked = standing.at;
+            // What stands no more, or is shown better by another record, is not what waits any more.
+            self.waiting.retain(|_, item| !item.is_of_identity());
+            self.held.retain(|_, item| !item.is_of_identity());
+            for (tenant, found) in standing.findings.iter() {
+                self.take(told, Item::of_identity(tenant, found));
             }
         }
         self.count();
     }
 
-    fn keep(&self, told: &mut Told, (_, id, rule): &One) {
-        if let Err(error) = told.add(*id, rule) {
+    fn take(&mut self, told: &Told, item: Item) {
+        let name = item.name();
+        if item.finding().severity >= self.settings.min_severity && !told.has(&name) {
+            let key = (item.time(), name);
+            self.held.remove(&key);
+            self.waiting.insert(key, item);
+        }
+    }
+
+    fn keep(&self, told: &mut Told, name: &str) {
+        if let Err(error) = told.add(name) {
             tracing::warn!(%error, "a finding that was sent is sent again after a restart");
         }
     }
@@ -226,42 +268,18 @@ impl Sending {
     }
 
     fn count(&self) {
-        let waiting = self.waiting.len() as u64;
-        self.delivery.change(|state| state.waiting = waiting);
-    }
-
-    /// What is said of a finding; `None` where it is none any more.
-    async fn message(&self, id: RecordId, flagged: &Flagged, finding: &Finding) -> Option<Bytes> {
-        let (engine, names, format) = (self.engine.clone(), self.settings.names, self.settings.format);
-        let (flagged, finding) = (flagged.clone(), finding.clone());
-        let written = spawn_blocking(move || match format {
-            FindingFormat::Deed => plain(&engine, id, &flagged, &finding, names),
-            FindingFormat::Ocsf => {
-                let told = ocsf::tell(&engine.evidence(None), id, &engine.checkpoint(), names);
-                let findings = told.ok()??.findings;
-                findings.into_iter().find(|event| event["finding_info"]["title"] == *finding.rule)
-            }
+        let (waiting, held) = (self.waiting.len() as u64, self.held.len() as u64);
+        self.delivery.change(|state| {
+            state.waiting = waiting;
+            state.held = held;
         });
-        let message = written.await.ok()??;
-        Some(Bytes::from(message.to_string()))
     }
-}
 
-/// As `GET /v1/findings` has it; who acted is an account, unless names are wanted.
-fn plain(engine: &Engine, id: RecordId, flagged: &Flagged, finding: &Finding, names: bool) -> Option<Value> {
-    let named = || {
-        let executor = engine.explain(id, None).ok()??.executor;
-        executor.principal.or(executor.key)
-    };
-    let principal = match names {
-        true => named(),
-        false => flagged.executor.map(|account| account.to_string()),
-    };
-    let remedy = RULES.iter().find(|rule| rule.name == finding.rule).map(|rule| rule.remedy);
-    let data = json!({
-        "rule": finding.rule, "severity": finding.severity, "action_id": id, "time": flagged.time,
-        "tenant": flagged.tenant, "principal": principal, "reason": finding.reason, "remedy": remedy,
-        "controls": finding.controls,
-    });
-    Some(json!({ "type": "finding.created", "timestamp": flagged.time, "data": data }))
+    /// What is said of a finding.
+    async fn message(&self, item: &Item) -> Message {
+        let (engine, names, format) = (self.engine.clone(), self.settings.names, self.settings.format);
+        let item = item.clone();
+        let written = spawn_blocking(move || message::write(&engine, &item, format, names));
+        written.await.unwrap_or(Message::Gone)
+    }
 }

@@ -19,4 +19,5 @@ mod sql;
 mod stop;
 mod support;
 mod tokens;
+mod tuning;
 mod webhook;

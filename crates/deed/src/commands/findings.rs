@@ -1,5 +1,7 @@
 //! `deed findings`: what deserves a look.
 
+mod tuning;
+
 use std::collections::BTreeMap;
 
 use deed_review::{RULES, Severity, every_rule};
@@ -8,7 +10,7 @@ use deed_server::{FindingList, FindingRow};
 use super::principal::moment;
 use crate::{
     access::{Access, Need},
-    cli::{self, Global},
+    cli::{self, Global, ListFindings},
     client::{Request, query_value},
     exit::Outcome,
     hint::Hint,
@@ -21,6 +23,13 @@ const PAGE: u32 = 1000;
 const WIDTH: usize = 100;
 
 pub(crate) async fn run(global: &Global, asked: cli::Findings, output: Output) -> Outcome {
+    match asked.does {
+        Some(does) => tuning::run(global, does, output).await,
+        None => list(global, asked.list, output).await,
+    }
+}
+
+async fn list(global: &Global, asked: ListFindings, output: Output) -> Outcome {
     if asked.rules {
         return rules(output);
     }
@@ -50,11 +59,11 @@ fn rules(output: Output) -> Outcome {
     output.print(&text)
 }
 
-async fn tell(access: &Access, asked: &cli::Findings, hint: &Hint, output: Output) -> Outcome {
+async fn tell(access: &Access, asked: &ListFindings, hint: &Hint, output: Output) -> Outcome {
     let mut wanted = asked.limit;
     let mut after = 0;
     let mut shown: Vec<FindingRow> = Vec::new();
-    let counts = loop {
+    let (counts, suppressed) = loop {
         let path = format!("/v1/findings?after={after}&limit={}{}", wanted.min(PAGE), query(asked));
         let page: FindingList = access.call(&Request::get(path)).await?.json()?;
         wanted = wanted.saturating_sub(page.findings.len() as u32);
@@ -65,7 +74,7 @@ async fn tell(access: &Access, asked: &cli::Findings, hint: &Hint, output: Outpu
         }
         match page.next.filter(|_| wanted > 0) {
             Some(next) => after = next,
-            None => break page.counts,
+            None => break (page.counts, page.suppressed),
         }
     };
     if output.json {
@@ -73,6 +82,7 @@ async fn tell(access: &Access, asked: &cli::Findings, hint: &Hint, output: Outpu
     }
     if shown.is_empty() {
         note("nothing that was recorded deserves a look by this");
+        hidden(suppressed, asked, hint);
         return Ok(());
     }
     let all = counts.values().sum::<u64>();
@@ -80,11 +90,19 @@ async fn tell(access: &Access, asked: &cli::Findings, hint: &Hint, output: Outpu
     if all > shown.len() as u64 {
         note(&format!("the newest {} of {}; more with --limit", grouped(shown.len() as u64), grouped(all)));
     }
+    hidden(suppressed, asked, hint);
     Ok(())
 }
 
+/// Says that some are not shown.
+fn hidden(suppressed: u64, asked: &ListFindings, hint: &Hint) {
+    if suppressed > 0 && !asked.suppressed {
+        note(&format!("{} suppressed: {}", grouped(suppressed), hint.deed("findings --suppressed")));
+    }
+}
+
 /// The filter as a query string, each part with its `&`.
-fn query(asked: &cli::Findings) -> String {
+fn query(asked: &ListFindings) -> String {
     let since = asked.since.map(|time| time.to_string());
     let until = asked.until.map(|time| time.to_string());
     let parts = [
@@ -94,6 +112,7 @@ fn query(asked: &cli::Findings) -> String {
         ("until", until.as_deref()),
         ("principal", asked.principal.as_deref()),
         ("tenant", asked.tenant.as_deref()),
+        ("suppressed", asked.suppressed.then_some("true")),
     ];
     let given = parts.into_iter().filter_map(|(name, value)| Some((name, value?)));
     given.map(|(name, value)| format!("&{name}={}", query_value(value))).collect()
@@ -126,6 +145,11 @@ fn text(rows: &[FindingRow], counts: &BTreeMap<String, u64>, hint: &Hint, output
         if row.others.len() > 1 {
             let others: Vec<_> = row.others.iter().map(|other| clean(other)).collect();
             text.push_str(&format!("    by      {}\n", others.join(", ")));
+        }
+        if let Some(by) = &row.suppressed {
+            let who = by.by.as_deref().map_or("nobody known".into(), clean);
+            let until = moment(by.until);
+            text.push_str(&format!("    suppressed until {until} by {who} ({})\n", by.record));
         }
         let shown = if RULES.iter().any(|rule| rule.name == row.rule) { "action" } else { "record" };
         text.push_str(&format!("    {shown}  {}\n", row.action_id));

@@ -126,3 +126,64 @@ fn a_first_start_sends_what_comes_and_not_what_was_there() {
     assert_eq!((&event["class_uid"], &event["severity_id"]), (&2004.into(), &4.into()), "{event}");
     assert_eq!(serving.stop(), 0);
 }
+
+#[test]
+fn identities_are_told_of_and_what_is_suppressed_is_held_back() {
+    let home = Home::new();
+    let logged = |event: &str, time: &str, more: Value| {
+        let mut record = serde_json::json!({
+            "kind": "observation", "basis": "imported", "source": { "system": "cloudtrail:1", "event_id": event },
+            "time": format!("2026-11-20T{time}Z"), "executor": { "key": "aws:user/ann", "type": "human" },
+        });
+        for (name, value) in more.as_object().unwrap() {
+            record[name] = value.clone();
+        }
+        record.to_string() + "\n"
+    };
+    let used = |event: &str, time: &str, who: &str| {
+        let who = serde_json::json!({ "key": who, "type": "service_account" });
+        let more = serde_json::json!({ "executor": who, "credential": { "id": "AKIA1" }, "operation": "s3:GetObject" });
+        logged(event, time, more)
+    };
+    let effect = serde_json::json!({ "kind": "credential", "credential": { "id": "AKIA1" }, "terms": { "change": "revoked" } });
+    let revoked = logged("r", "11:00:00", serde_json::json!({ "effects": [effect] }));
+    let records = [revoked, used("a", "12:00:00", "aws:user/etl"), used("b", "10:00:00", "aws:user/ci")];
+    home.run_with_input(["append", "-"], records.concat().as_bytes()).good();
+    let suppress =
+        ["findings", "suppress", "used-after-revocation", "--until", "1d", "--reason", "x", "--json"];
+    let id = home.run(suppress).good().json()["id"].as_str().unwrap().to_owned();
+    let (url, heard) = receiver(&[]);
+    settings(&home, &url, "backfill = true\n");
+    let serving = home.serve(&[]);
+    let (name, body) = next(&heard);
+    assert!(name.starts_with("204 No Content finding_shared-account_"), "{name}");
+    assert_eq!(
+        (&body["data"]["rule"], &body["data"]["subject"]),
+        (&"shared-account".into(), &"AKIA1".into())
+    );
+    let others = body["data"]["others"].as_array().unwrap();
+    assert!(
+        others.len() == 2 && others.iter().all(|who| who.as_str().unwrap().starts_with("acct:")),
+        "{body}"
+    );
+    assert!(heard.recv_timeout(Duration::from_secs(3)).is_err(), "what is suppressed is not sent");
+    let health = home.run(["doctor", "--json"]).good().json();
+    let checks = health["checks"].as_array().unwrap();
+    let webhook = checks.iter().find(|check| check["name"] == "webhook").unwrap();
+    assert!(webhook["detail"].as_str().unwrap().contains("1 suppressed"), "{webhook}");
+    home.run(["findings", "unsuppress", &id]).good();
+    let (name, body) = next(&heard);
+    assert!(name.ends_with("_used-after-revocation"), "{name}");
+    assert_eq!(body["data"]["rule"], "used-after-revocation");
+    // That it was sent is kept behind the answer.
+    while !home.run(["doctor", "--json"]).good().out.contains("2 findings sent") {
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    serving.kill();
+
+    // Both were sent; a restart sends neither again, nor does the next look.
+    let serving = home.serve(&[]);
+    home.run_with_input(["append", "-"], used("c", "10:30:00", "aws:user/etl").as_bytes()).good();
+    assert!(heard.recv_timeout(Duration::from_secs(8)).is_err(), "nothing is sent twice");
+    assert_eq!(serving.stop(), 0);
+}

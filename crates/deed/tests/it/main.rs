@@ -26,4 +26,5 @@ mod serve;
 mod sql;
 mod support;
 mod token;
+mod tuning;
 mod verify;

@@ -25,6 +25,7 @@ const IDS: usize = 50;
 /// How often whoever follows looks at the log.
 const PAUSE: Duration = Duration::from_millis(500);
 const NEXT: HeaderName = HeaderName::from_static("deed-next");
+const FOUND: HeaderName = HeaderName::from_static("deed-found");
 const LAST: HeaderName = HeaderName::from_static("deed-last");
 
 pub(super) async fn run(global: &Global, export: &Export, output: Output, stop: &Stop) -> Outcome {
@@ -56,12 +57,17 @@ async fn write(access: &Access, export: &Export, stop: &Stop, output: Output) ->
 async fn pages(access: &Access, export: &Export, filter: &str, stop: &Stop, sink: &mut Sink) -> Outcome {
     let mut after = 0;
     let mut live = false;
+    let mut found = String::new();
     // What is not followed is there whole, or not at all.
     while !(export.follow && stop.is_asked() || sink.is_closed) {
-        let page = access.call(&Request::get(format!("/v1/ocsf?after={after}&live={live}{filter}"))).await?;
+        let path = format!("/v1/ocsf?after={after}&live={live}{found}{filter}");
+        let page = access.call(&Request::get(path)).await?;
         let header = |name: &HeaderName| Some(page.headers.get(name)?.to_str().ok()?.to_owned());
         let next = header(&NEXT).and_then(|next| next.parse::<u64>().ok());
         let is_last = header(&LAST).as_deref() == Some("true");
+        if let Some(at) = header(&FOUND) {
+            found = format!("&found={}", query_value(&at));
+        }
         after = next.ok_or_else(|| Failure::new("the server's answer is not understood"))?;
         sink.put(&page.good()?)?;
         if is_last && !export.follow {
@@ -88,6 +94,7 @@ fn query(export: &Export) -> String {
         ("until", export.until.map(|time| time.to_string())),
         ("tenant", export.tenant.clone()),
         ("findings", yes(export.findings)),
+        ("suppressed", yes(export.suppressed)),
         ("names", yes(export.names)),
     ];
     let given = parts.into_iter().filter_map(|(name, value)| Some((name, value?)));
