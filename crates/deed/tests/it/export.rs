@@ -138,7 +138,7 @@ fn whoever_follows_hears_of_an_action_and_of_its_end() {
     let events = home.run(["export", "--format", "ocsf"]).good().json_lines();
     // Only more of the log may be signed by then.
     let unsigned = |mut event: Value| {
-        event["unmapped"]["deed"].as_object_mut().unwrap().remove("checkpoint_size");
+        event["unmapped"]["integrity"].as_object_mut().unwrap().remove("checkpoint_size");
         event
     };
     assert_eq!(events.into_iter().map(unsigned).collect::<Vec<_>>(), [unsigned(ended)]);
