@@ -76,6 +76,11 @@ pub fn teleport(data: &[u8]) {
     each_is_a_record(data, records(Source::Teleport, data));
 }
 
+/// A file of security event tokens, as claims or as they are sent.
+pub fn ssf(data: &[u8]) {
+    audit_log(Source::Ssf, data);
+}
+
 /// A mapping file, a zero byte, and a file that it maps.
 pub fn mapping(data: &[u8]) {
     let end = data.iter().position(|byte| *byte == 0).unwrap_or(data.len());

@@ -23,7 +23,8 @@ mod spool;
 mod tile;
 
 pub use collect::{
-    cloudtrail, entra, github, kubernetes, mapping, okta, otlp_json, otlp_protobuf, teleport, vault_audit,
+    cloudtrail, entra, github, kubernetes, mapping, okta, otlp_json, otlp_protobuf, ssf, teleport,
+    vault_audit,
 };
 pub use disclosure::disclosure;
 pub use index::index;
@@ -62,6 +63,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("secret", secret),
     ("skeleton", skeleton),
     ("spool", spool),
+    ("ssf", ssf),
     ("teleport", teleport),
     ("tile", tile),
     ("vault", vault),

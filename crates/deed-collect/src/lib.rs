@@ -6,8 +6,8 @@
 //! say is left out, never guessed. The event itself is kept whole under `disclose.event`.
 //!
 //! - [`records`] reads a whole file of one [`Source`]: what `deed import` does.
-//! - [`cloudtrail`], [`kubernetes`], [`vault`], [`github`], [`okta`], [`entra`], [`teleport`] and [`otlp`] map single
-//!   events and requests.
+//! - [`cloudtrail`], [`kubernetes`], [`vault`], [`github`], [`okta`], [`entra`], [`teleport`], [`ssf`] and [`otlp`] map
+//!   single events and requests.
 //! - [`Mapping`] maps events of systems that Deed does not know, by a file.
 //! - [`input`] cuts JSON input of any shape into events, however large, broken or compressed it is.
 //! - [`source`] tells sources apart and names files that are no logs.
@@ -28,9 +28,9 @@ pub mod okta;
 pub mod otlp;
 mod read;
 mod shared;
-pub mod teleport;
-
 pub mod source;
+pub mod ssf;
+pub mod teleport;
 pub mod vault;
 
 pub use mapping::{Mapping, MappingError};

@@ -8,8 +8,8 @@ use opentelemetry_proto::tonic::collector::{
 use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{
-    Mapped, Rejected, Source, cloudtrail, entra, github, input, kubernetes, okta, otlp, source, teleport,
-    vault,
+    Mapped, Rejected, Source, cloudtrail, entra, github, input, kubernetes, okta, otlp, source, ssf,
+    teleport, vault,
 };
 
 /// An export larger than this, in bytes, is rejected: what the specification recommends that
@@ -38,6 +38,11 @@ pub fn records<'a>(
         Source::Okta => each(reader, okta::map),
         Source::Entra => each(reader, entra::map),
         Source::Teleport => each(reader, teleport::map),
+        Source::Ssf => match reader.fill_buf() {
+            Ok(head) if ssf::is_token(head) => ssf::tokens(reader),
+            // An error of the reader comes again from where it is read.
+            _ => each(reader, ssf::map),
+        },
         Source::Deed => Box::new(
             input::json_events(reader).map(|event| event.map(|(line, record)| Mapped { record, line })),
         ),

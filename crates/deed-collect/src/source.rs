@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use deed_record::Kind;
 
+use crate::ssf;
+
 /// A system whose logs are read.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Source {
@@ -21,6 +23,8 @@ pub enum Source {
     Entra,
     /// Teleport's audit log, as it is written or as its event handler exports it.
     Teleport,
+    /// Security event tokens of Shared Signals transmitters: their claims, or JWTs one a line.
+    Ssf,
     /// OpenTelemetry exports of traces and logs, protobuf or JSON.
     Otlp,
     /// Records in Deed's own JSON.
@@ -37,6 +41,7 @@ impl Source {
         Source::Okta,
         Source::Entra,
         Source::Teleport,
+        Source::Ssf,
         Source::Otlp,
         Source::Deed,
     ];
@@ -51,6 +56,7 @@ impl Source {
             Source::Okta => "okta",
             Source::Entra => "entra",
             Source::Teleport => "teleport",
+            Source::Ssf => "ssf",
             Source::Otlp => "otlp",
             Source::Deed => "deed",
         }
@@ -108,6 +114,9 @@ pub fn guess(head: &[u8], file_name: &str) -> Option<Source> {
     }
     if is_entra(&has) {
         return Some(Source::Entra);
+    }
+    if ssf::is_token(head) || has("events") && has("iss") && has("jti") {
+        return Some(Source::Ssf);
     }
     if is_otlp_protobuf(head) || is_otlp_framed(head) {
         return Some(Source::Otlp);
@@ -248,6 +257,8 @@ mod tests {
             (r#"{"time":"","type":"request","request":{"operation":"read"}}"#, Some(Source::Vault)),
             (r#"{"action":"git.push","actor":"ann","@timestamp":1}"#, Some(Source::GitHub)),
             (r#"{"kind":"Event","apiVersion":"v1","time":""}"#, None),
+            (r#"{"iss":"https://idp.example","jti":"1","iat":1,"events":{"x":{}}}"#, Some(Source::Ssf)),
+            ("eyJhbGciOiJFUzI1NiJ9.e30.AA", Some(Source::Ssf)),
             (r#"{"action":"x","actor":"y"}"#, None),
         ] {
             assert_eq!(guess(head.as_bytes(), "x.json"), source, "{head}");

@@ -21,7 +21,7 @@ use crate::{
     background, blob,
     lock::Lock,
     open,
-    sealer::{Batch, Item, Sealer, Wait},
+    sealer::{Batch, Item, Sealer, Wait, derived_id},
     sequencer::{Job, Pace, Placements, Sequencer},
     shared::Shared,
     store::{Store, StoreError},
@@ -330,6 +330,15 @@ impl Ledger {
             if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         Ok(found)
+    }
+
+    /// Whether the event `event` of the source `system` is in the log, for `tenant`.
+    ///
+    /// # Errors
+    /// The index or a leaf cannot be read.
+    pub fn has_event(&self, tenant: &str, system: &str, event: &str) -> Result<bool, LedgerError> {
+        let id = derived_id(tenant, system, event, None);
+        Ok(!self.lookup(&Key::Id(id), 1, None)?.is_empty())
     }
 
     /// Calls `each` with the index and the record of the leaves `key` leads to, newest first, below `before`,

@@ -477,7 +477,7 @@ fn data_keys<'d, 't: 'd>(drafts: impl Iterator<Item = &'d Draft<'t>>) -> Vec<Dat
 }
 
 /// INVARIANT D12: the same event of the same source gets the same id, whatever a collector makes of it.
-fn derived_id(tenant: &str, system: &str, event_id: &str, content: Option<&[u8; 32]>) -> RecordId {
+pub(crate) fn derived_id(tenant: &str, system: &str, event_id: &str, content: Option<&[u8; 32]>) -> RecordId {
     let mut input = Vec::new();
     for part in
         [tenant.as_bytes(), system.as_bytes(), event_id.as_bytes(), content.map_or(&[], |c| c.as_slice())]

@@ -1,6 +1,9 @@
 //! Names in clear ([`Alias`]) and what is sealed in their place ([`Account`], [`Pseudonym`]).
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt::{self, Write as _},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
@@ -27,6 +30,21 @@ impl<'a> Alias<'a> {
             _ => Alias { system: "deed", native: key },
         }
     }
+}
+
+/// What the subject of an OpenID provider is called: `oidc:`, the issuer without `https://`, `/`, and the subject with
+/// every byte but letters, digits, `-`, `.`, `_`, `~`, `@`, `:` and `|` as `%XX`. A subject has no `/` left in it, so that
+/// no two issuers can make the same key.
+pub fn oidc_key(issuer: &str, subject: &str) -> String {
+    let mut key = format!("oidc:{}/", issuer.strip_prefix("https://").unwrap_or(issuer));
+    for byte in subject.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => key.push(char::from(byte)),
+            b'-' | b'.' | b'_' | b'~' | b'@' | b':' | b'|' => key.push(char::from(byte)),
+            _ => write!(key, "%{byte:02X}").unwrap_or_default(),
+        }
+    }
+    key
 }
 
 macro_rules! keyed_hash {
@@ -95,4 +113,21 @@ keyed_hash! {
     /// A personal value that verdicts compare but nobody needs to read (a device, an address):
     /// a keyed hash of what it is and its value under the tenant's pseudonym key.
     Pseudonym, "psdn:"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_subjects_share_a_key() {
+        assert_eq!(oidc_key("https://idp.example", "ann"), "oidc:idp.example/ann");
+        assert_eq!(
+            oidc_key("https://idp.example/realms/a", "x/y z%"),
+            "oidc:idp.example/realms/a/x%2Fy%20z%25"
+        );
+        assert_ne!(oidc_key("https://idp.example", "a/b"), oidc_key("https://idp.example/a", "b"));
+        assert_ne!(oidc_key("https://idp.example/", "b"), oidc_key("https://idp.example", "b"));
+        assert_eq!(oidc_key("https://idp.example", "auth0|5f"), "oidc:idp.example/auth0|5f");
+    }
 }

@@ -26,7 +26,7 @@ mod submission;
 mod text;
 mod time;
 
-pub use account::{Account, Alias, Pseudonym};
+pub use account::{Account, Alias, Pseudonym, oidc_key};
 pub use disclose::{Disclosable, Disclose, WHOLE};
 pub use error::RecordError;
 pub use id::RecordId;

@@ -17,6 +17,7 @@ pub(crate) mod records;
 pub(crate) mod reports;
 #[cfg(feature = "sql")]
 pub(crate) mod sql;
+pub(crate) mod ssf;
 pub(crate) mod tuning;
 pub(crate) mod webhook;
 pub(crate) mod workloads;

@@ -19,6 +19,7 @@ use crate::{
     metrics::Metrics,
     problem::{Kind, Problem},
     settings::Limits,
+    ssf::Signals,
     webhook::{Delivery, Webhook},
 };
 
@@ -42,6 +43,8 @@ pub(crate) struct App {
     pub(crate) webhook: Option<Arc<Webhook>>,
     /// How sending findings goes, where they are sent.
     pub(crate) delivery: Option<Delivery>,
+    /// Who sends security events.
+    pub(crate) signals: Signals,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
     /// Becomes true when the server stops: answers that go on end then.
@@ -61,6 +64,7 @@ impl App {
         gateway: Gateway,
         webhook: Option<Arc<Webhook>>,
         delivery: Option<Delivery>,
+        signals: Signals,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
@@ -70,6 +74,7 @@ impl App {
             gateway,
             webhook,
             delivery,
+            signals,
             limits,
             metrics: Metrics::default(),
             stopping,

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Tokens shorter than this are refused: their hash could be tried out.
-const SHORTEST_TOKEN: usize = 32;
+pub(crate) const SHORTEST_TOKEN: usize = 32;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -166,7 +166,7 @@ impl Gate {
     }
 }
 
-fn is_same(a: &[u8; 32], b: &[u8; 32]) -> bool {
+pub(crate) fn is_same(a: &[u8; 32], b: &[u8; 32]) -> bool {
     std::hint::black_box(a.iter().zip(b).fold(0, |differ, (a, b)| differ | (a ^ b))) == 0
 }
 

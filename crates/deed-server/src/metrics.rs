@@ -13,7 +13,7 @@ use std::{
 use deed_ledger::{Counters, SpoolState, now};
 use http::StatusCode;
 
-use crate::webhook::DeliveryState;
+use crate::{ssf::SignalState, webhook::DeliveryState};
 
 /// The media type of [`Metrics::text`].
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -61,6 +61,7 @@ impl Metrics {
         ledger: &Counters,
         spool: Option<&SpoolState>,
         delivery: Option<&DeliveryState>,
+        signals: &[(String, SignalState)],
         ready: bool,
     ) -> String {
         let mut out = Text(String::with_capacity(4096));
@@ -86,6 +87,9 @@ impl Metrics {
         }
         if let Some(delivery) = delivery {
             out.delivery(delivery);
+        }
+        if !signals.is_empty() {
+            out.signals(signals);
         }
         self.histogram(&mut out);
         out.family("deed_http_requests", "counter", "Requests answered, by route and status.");
@@ -160,6 +164,22 @@ impl Text {
             "Findings set aside, refused again and again.",
             delivery.refused,
         );
+    }
+
+    fn signals(&mut self, signals: &[(String, SignalState)]) {
+        type Count = fn(&SignalState) -> u64;
+        let counts: [(&str, &str, Count); 4] = [
+            ("deed_ssf_events", "Security events that were taken.", |state| state.taken),
+            ("deed_ssf_events_unknown", "Those of a type that nobody here knows.", |state| state.unknown),
+            ("deed_ssf_events_refused", "Security events that were refused.", |state| state.refused),
+            ("deed_ssf_failed", "Polls and events that came to nothing for now.", |state| state.failed),
+        ];
+        for (name, help, count) in counts {
+            self.family(name, "counter", help);
+            for (transmitter, state) in signals {
+                self.line(format_args!("{name}_total{{transmitter=\"{transmitter}\"}} {}", count(state)));
+            }
+        }
     }
 
     fn gauge(&mut self, name: &str, help: &str, value: u64) {

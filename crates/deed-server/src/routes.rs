@@ -14,7 +14,7 @@ use axum::{
 use crate::{
     api::{
         self, actions, authzen, decisions, findings, health, identity, inventory, log, oauth, ocsf, patterns,
-        rebuild, records, reports, sql, tuning, webhook, workloads,
+        rebuild, records, reports, sql, ssf, tuning, webhook, workloads,
     },
     app::App,
     mcp, otlp,
@@ -73,6 +73,7 @@ pub(crate) fn api() -> Vec<Route> {
         posts("/v1/approvals/{id}", decisions::reply),
         gets("/approvals/{id}", decisions::approval_page),
         posts("/v1/approvals/{id}/webhook", webhook::reply),
+        posts("/v1/ssf/{name}", ssf::push),
         gets("/v1/decisions/{id}/replay", decisions::replay),
         posts("/v1/suspensions", decisions::suspend),
         posts("/v1/policies", decisions::publish),

@@ -21,6 +21,7 @@ use crate::{
     otlp,
     routes::{main_router, otlp_router},
     settings::{FILE, Listen},
+    ssf::Signals,
     webhook::{self, Webhook},
 };
 use connection::{Hub, Voice};
@@ -121,6 +122,9 @@ pub enum ServeError {
     /// Findings cannot be sent.
     #[error("`{FILE}`, `[findings]`: {0}")]
     Findings(String),
+    /// A transmitter of security events cannot be listened to.
+    #[error("`{FILE}`, {0}")]
+    Signals(String),
     /// The last checkpoint could not be signed; everything acknowledged is safe in the journal.
     #[error("failed to close the store: {0}")]
     Close(#[from] LedgerError),
@@ -175,7 +179,13 @@ pub async fn serve(engine: Engine, options: ServeOptions) -> Result<Server, Serv
     let findings = engine.settings().findings.clone().filter(|_| options.listen.is_some());
     let delivery = findings.map(|settings| webhook::deliver(engine.clone(), settings, stopping.clone()));
     let delivery = delivery.transpose().map_err(ServeError::Findings)?;
-    let app = App::new(engine.clone(), gate, gateway, webhook, delivery, stopping.clone());
+    // Nor does it ask for events.
+    let signals = match options.listen {
+        Some(_) => Signals::open(&engine).map_err(ServeError::Signals)?,
+        None => Signals::default(),
+    };
+    signals.poll(&stopping).map_err(ServeError::Signals)?;
+    let app = App::new(engine.clone(), gate, gateway, webhook, delivery, signals, stopping.clone());
     let app = Arc::new(app);
     let (alive, drained) = mpsc::channel(1);
     let hub = Hub { app: app.clone(), room: Arc::new(Semaphore::new(MOST_CONNECTIONS)), stopping, alive };

@@ -4,6 +4,7 @@ mod approvals;
 mod findings;
 mod mcp;
 mod spool;
+mod ssf;
 mod tokens;
 
 use std::{
@@ -23,6 +24,7 @@ use toml::Spanned;
 pub use approvals::{Approvals, SecretFrom};
 pub use findings::{FindingFormat, FindingsWebhook};
 pub use mcp::{Behind, McpServer};
+pub use ssf::{Delivery, SsfTransmitter};
 pub use tokens::TokenSettings;
 pub(crate) use tokens::{AgentTable, Configured, KeySource};
 use tokens::{DomainTable, IssuerTable, TokensTable};
@@ -49,6 +51,8 @@ pub struct Settings {
     pub findings: Option<FindingsWebhook>,
     /// Where the tier `low` waits while nothing can be recorded; without it, nothing goes on then.
     pub spool: Option<SpoolOptions>,
+    /// Who sends security events, by name.
+    pub ssf: BTreeMap<String, SsfTransmitter>,
 }
 
 /// `[listen]`: where the server listens, where the command line does not say so.
@@ -177,6 +181,7 @@ struct File {
     approvals: Option<Spanned<approvals::ApprovalsTable>>,
     findings: Option<Spanned<findings::FindingsTable>>,
     spool: Option<spool::SpoolTable>,
+    ssf: BTreeMap<Spanned<String>, ssf::SsfTable>,
 }
 
 #[derive(Deserialize, Default)]
@@ -247,6 +252,7 @@ impl File {
             approvals: approvals::check(self.approvals)?,
             findings: findings::check(self.findings)?,
             spool: spool::check(self.spool)?,
+            ssf: ssf::check(self.ssf)?,
         })
     }
 }

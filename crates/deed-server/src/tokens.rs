@@ -18,7 +18,6 @@
 mod book;
 mod clients;
 mod exchange;
-mod fetch;
 mod peek;
 mod pem;
 mod resource;

@@ -4,7 +4,7 @@ mod findings;
 mod post;
 mod tell;
 
-use std::{env, fs, path::Path, sync::Mutex};
+use std::{path::Path, sync::Mutex};
 
 use aws_lc_rs::hmac;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -44,16 +44,7 @@ impl Webhook {
     /// # Errors
     /// They cannot be read, or one is none.
     pub(crate) fn open(secret: &SecretFrom, dir: &Path) -> Result<Self, String> {
-        let (text, from) = match secret {
-            SecretFrom::File(path) => {
-                let path = dir.join(path);
-                let failed = |error| format!("failed to read the secret in `{}`: {error}", path.display());
-                (fs::read_to_string(&path).map_err(failed)?, path.display().to_string())
-            }
-            SecretFrom::Env(name) => {
-                (env::var(name).map_err(|_| format!("the variable `{name}` is not set"))?, format!("${name}"))
-            }
-        };
+        let (text, from) = secret.read(dir)?;
         let keys: Option<Vec<hmac::Key>> = text.split_ascii_whitespace().map(key).collect();
         match keys.filter(|keys| !keys.is_empty()) {
             Some(keys) => Ok(Webhook { keys, used: Mutex::new(ReplaySet::new(REMEMBERED)) }),

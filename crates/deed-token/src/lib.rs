@@ -10,6 +10,7 @@
 //! | [`state`], [`introspect`] | what holds: revocation, suspension, RFC 7662, RFC 7009 |
 //! | [`record`] | what is sealed about all of it |
 //! | [`metadata`], [`form`] | RFC 8414, RFC 9728; how requests are written |
+//! | [`set`] | security event tokens: RFC 8417, Shared Signals |
 //! | [`upstream`](mod@upstream) | tokens for the systems behind Deed |
 //! | [`txn`] | transaction tokens, a draft, where the policy turns them on |
 //!
@@ -82,6 +83,7 @@ pub mod record;
 pub mod replay;
 pub mod request;
 pub mod scope;
+pub mod set;
 pub mod state;
 pub mod terms;
 mod text;

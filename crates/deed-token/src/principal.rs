@@ -9,9 +9,8 @@
 //! A subject has no `/` left in it, so that the last one ends the issuer and no two issuers, be they on
 //! one host, can make the same key.
 
-use std::fmt::Write;
-
 use deed_record::PrincipalType;
+pub use deed_record::oidc_key;
 use serde::{Deserialize, Serialize};
 
 /// Somebody, within a tenant.
@@ -32,19 +31,6 @@ pub struct Hop {
     pub key: String,
     /// What it is.
     pub kind: PrincipalType,
-}
-
-/// The key of a subject of an OIDC issuer.
-pub fn oidc_key(issuer: &str, subject: &str) -> String {
-    let mut key = format!("oidc:{}/", issuer.strip_prefix("https://").unwrap_or(issuer));
-    for byte in subject.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => key.push(char::from(byte)),
-            b'-' | b'.' | b'_' | b'~' | b'@' | b':' | b'|' => key.push(char::from(byte)),
-            _ => write!(key, "%{byte:02X}").unwrap_or_default(),
-        }
-    }
-    key
 }
 
 /// The trust domain of a SPIFFE ID of a workload (SPIFFE-ID, section 2); `None` if it is none.
@@ -69,18 +55,6 @@ pub fn is_trust_domain(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn no_two_subjects_share_a_key() {
-        assert_eq!(oidc_key("https://idp.example", "ann"), "oidc:idp.example/ann");
-        assert_eq!(
-            oidc_key("https://idp.example/realms/a", "x/y z%"),
-            "oidc:idp.example/realms/a/x%2Fy%20z%25"
-        );
-        assert_ne!(oidc_key("https://idp.example", "a/b"), oidc_key("https://idp.example/a", "b"));
-        assert_ne!(oidc_key("https://idp.example/", "b"), oidc_key("https://idp.example", "b"));
-        assert_eq!(oidc_key("https://idp.example", "auth0|5f"), "oidc:idp.example/auth0|5f");
-    }
 
     #[test]
     fn tells_spiffe_ids() {

@@ -73,7 +73,7 @@ macro_rules! targets {
 
 targets! {
     cloudtrail disclosure entra github index journal kubernetes log mapping mcp note okta otlp_json otlp_protobuf pack proof
-    record secret skeleton spool teleport tile vault vault_audit
+    record secret skeleton spool ssf teleport tile vault vault_audit
 }
 
 #[test]

@@ -4,7 +4,7 @@ use deed_collect::{Source, records};
 use deed_record::secret::{Fingerprints, excise};
 use serde_json::json;
 
-use crate::{CLOUDTRAIL, KUBERNETES, KUBERNETES_GKE, OKTA, VAULT};
+use crate::{CLOUDTRAIL, KUBERNETES, KUBERNETES_GKE, OKTA, SSF, VAULT};
 
 /// Fingerprints that tell nothing, as of a tenant whose key nobody has.
 struct Blank;
@@ -55,6 +55,16 @@ fn client_secrets_of_okta() {
     for mapped in records(Source::Okta, OKTA.as_bytes()) {
         let text = kept(&mapped.expect("maps").record);
         assert!(!text.contains(secret), "{text}");
+    }
+}
+
+#[test]
+fn tokens_that_security_events_name() {
+    let secrets = ["hunter2-hunter2", "Xk3v9q2m7Lw8Rt5z"];
+    assert!(secrets.iter().all(|secret| SSF.contains(secret)));
+    for mapped in records(Source::Ssf, SSF.as_bytes()) {
+        let text = kept(&mapped.expect("maps").record);
+        assert!(!secrets.iter().any(|secret| text.contains(secret)), "{text}");
     }
 }
 

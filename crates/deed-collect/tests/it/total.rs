@@ -1,8 +1,8 @@
 //! Whatever comes in, nothing panics, and whatever goes out is a record. `PROPTEST_CASES=100000` looks harder.
 
 use deed_collect::{
-    Mapping, Source, cloudtrail, entra, github, input, kubernetes, okta, otlp, records, source, teleport,
-    vault,
+    Mapping, Source, cloudtrail, entra, github, input, kubernetes, okta, otlp, records, source, ssf,
+    teleport, vault,
 };
 use opentelemetry_proto::tonic::collector::{
     logs::v1::ExportLogsServiceRequest, trace::v1::ExportTraceServiceRequest,
@@ -11,7 +11,7 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 
 use crate::{
     AGENTS_JSON, AGENTS_PB, CLOUDTRAIL, ENTRA, GITHUB, KUBERNETES, KUBERNETES_AKS, KUBERNETES_EKS,
-    KUBERNETES_GKE, OKTA, TELEPORT, VAULT, parse,
+    KUBERNETES_GKE, OKTA, SSF, TELEPORT, VAULT, parse,
 };
 
 /// What to do with some byte of the input.
@@ -106,7 +106,7 @@ proptest! {
 
     #[test]
     fn changed_logs_of_identity_systems(changes in changes()) {
-        for fixture in [OKTA, ENTRA, TELEPORT] {
+        for fixture in [OKTA, ENTRA, TELEPORT, SSF] {
             read(&changed(fixture.as_bytes(), &changes));
         }
     }
@@ -198,8 +198,8 @@ proptest! {
         let okta: Vec<serde_json::Value> = serde_json::from_str(OKTA).expect("JSON");
         let entra = ENTRA.lines().filter_map(|line| serde_json::from_str(line.trim_end_matches(',')).ok()).collect();
         type Map = fn(&str) -> Result<String, String>;
-        let sources: [(Vec<serde_json::Value>, Map); 3] =
-            [(okta, okta::map), (entra, entra::map), (lines(TELEPORT), teleport::map)];
+        let sources: [(Vec<serde_json::Value>, Map); 4] =
+            [(okta, okta::map), (entra, entra::map), (lines(TELEPORT), teleport::map), (lines(SSF), ssf::map)];
         for (events, map) in sources {
             let mut event = at.get(&events).clone();
             put_somewhere(&mut event, &inner, put);

@@ -49,8 +49,9 @@ pub(crate) async fn ready(
 /// The same with what is served, always with status 200.
 pub(crate) async fn health(State(app): State<Arc<App>>, _: Reading) -> Result<Response, Problem> {
     let Health { mut ok, mut checks } = app.ask(|engine| Ok(engine.health())).await?;
-    // Whoever is away takes no findings; records are taken all the same, so that readiness does not ask.
-    if let Some(check) = app.delivery.as_ref().map(Delivery::health) {
+    // Whoever is away takes no findings and sends no events; records are taken all the same, so that readiness does not ask.
+    let signals = app.signals.health();
+    for check in app.delivery.as_ref().map(Delivery::health).into_iter().chain(signals) {
         ok &= check.ok;
         checks.push(check);
     }
@@ -71,7 +72,7 @@ pub(crate) async fn numbers(State(app): State<Arc<App>>, _: Reading) -> Result<R
     let spool = app.ask(|engine| Ok(engine.decisions().spool().map(|spool| spool.state()))).await?;
     let delivery = app.delivery.as_ref().map(Delivery::state);
     let counters = app.engine.ledger().counters();
-    let text = app.metrics.text(&counters, spool.as_ref(), delivery.as_ref(), ready);
+    let text = app.metrics.text(&counters, spool.as_ref(), delivery.as_ref(), &app.signals.states(), ready);
     Ok(with_type(text, metrics::CONTENT_TYPE))
 }
 

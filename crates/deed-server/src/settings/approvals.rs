@@ -1,10 +1,14 @@
 //! `[approvals]`: how people elsewhere are told what waits for them, and how they answer.
 
-use std::path::PathBuf;
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
 
 use http::Uri;
 use serde::Deserialize;
 use toml::Spanned;
+use zeroize::Zeroizing;
 
 use super::Wrong;
 
@@ -28,6 +32,27 @@ pub enum SecretFrom {
     Env(String),
 }
 
+impl SecretFrom {
+    /// The text, and where it is from.
+    ///
+    /// # Errors
+    /// It is not there, or cannot be read.
+    pub(crate) fn read(&self, dir: &Path) -> Result<(Zeroizing<String>, String), String> {
+        match self {
+            SecretFrom::File(path) => {
+                let path = dir.join(path);
+                let failed = |error| format!("failed to read the secret in `{}`: {error}", path.display());
+                let text = fs::read_to_string(&path).map_err(failed)?;
+                Ok((Zeroizing::new(text), path.display().to_string()))
+            }
+            SecretFrom::Env(name) => {
+                let text = env::var(name).map_err(|_| format!("the variable `{name}` is not set"))?;
+                Ok((Zeroizing::new(text), format!("${name}")))
+            }
+        }
+    }
+}
+
 /// As the file has it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,16 +67,21 @@ pub(super) fn check(table: Option<Spanned<ApprovalsTable>>) -> Result<Option<App
     let Some(table) = table else { return Ok(None) };
     let at = table.span().start;
     let ApprovalsTable { webhook, secret_file, secret_env, public_url } = table.into_inner();
-    let secret = secret(secret_file, secret_env, at)?;
+    let secret = secret("secret", secret_file, secret_env, at)?;
     Ok(Some(Approvals { webhook: url(webhook)?, secret, public_url: url(public_url)? }))
 }
 
-/// Where the secret of the table `at` is.
-pub(super) fn secret(file: Option<PathBuf>, env: Option<String>, at: usize) -> Result<SecretFrom, Wrong> {
+/// Where the secret `name` of the table `at` is.
+pub(super) fn secret(
+    name: &str,
+    file: Option<PathBuf>,
+    env: Option<String>,
+    at: usize,
+) -> Result<SecretFrom, Wrong> {
     match (file, env) {
         (Some(file), None) => Ok(SecretFrom::File(file)),
-        (None, Some(name)) => Ok(SecretFrom::Env(name)),
-        _ => Err((at, "expected one of `secret_file` and `secret_env`".to_owned())),
+        (None, Some(variable)) => Ok(SecretFrom::Env(variable)),
+        _ => Err((at, format!("expected one of `{name}_file` and `{name}_env`"))),
     }
 }
 

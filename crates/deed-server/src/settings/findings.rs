@@ -61,7 +61,7 @@ pub(super) fn check(table: Option<Spanned<FindingsTable>>) -> Result<Option<Find
     let at = table.span().start;
     let FindingsTable { webhook, secret_file, secret_env, format, min_severity, backfill, names } =
         table.into_inner();
-    let secret = secret(secret_file, secret_env, at)?;
+    let secret = secret("secret", secret_file, secret_env, at)?;
     let min_severity = min_severity.unwrap_or(Severity::Low);
     let webhook = url(Some(webhook))?;
     Ok(webhook.map(|url| FindingsWebhook { url, secret, format, min_severity, backfill, names }))

@@ -356,11 +356,11 @@ fn ceiling(
     Ok(Ceiling { scope: scope.transpose()?, audience: resources.clone(), details: details.transpose()? })
 }
 
-fn both(one: &str, other: &str) -> String {
+pub(super) fn both(one: &str, other: &str) -> String {
     format!("expected `{one}` or `{other}`, not both")
 }
 
-fn checked_url(url: &Spanned<String>) -> Result<KeySource, Wrong> {
+pub(super) fn checked_url(url: &Spanned<String>) -> Result<KeySource, Wrong> {
     match is_url(url.get_ref()) {
         true => Ok(KeySource::Url(url.get_ref().clone())),
         false => Err((url.span().start, "expected an https URL (http on a loopback address)".to_owned())),
@@ -368,7 +368,7 @@ fn checked_url(url: &Spanned<String>) -> Result<KeySource, Wrong> {
 }
 
 /// Whether keys may be fetched from there, and tokens be issued from there: what an issuer may be called.
-fn is_url(url: &str) -> bool {
+pub(super) fn is_url(url: &str) -> bool {
     let issuer = OidcIssuer::new(url, "a", TenantOf::Fixed(TENANT.to_owned()), KeySet::default());
     Trust::new("", "").add_issuer(issuer).is_ok()
 }

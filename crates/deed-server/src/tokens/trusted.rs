@@ -3,25 +3,19 @@
 
 use std::{
     collections::HashMap,
-    fs,
+    fmt, fs,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
-    time::{Duration, Instant},
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use deed_gateway::Who;
 use deed_token::{Bundle, KeySet, Trust};
-use serde::Deserialize;
 
-use super::{TokensError, fetch::Fetcher, peek::Peeked, pem};
-use crate::settings::{Configured, KeySource, TokenSettings};
-
-/// Keys younger than this are good.
-const FRESH: Duration = Duration::from_secs(10 * 60);
-/// Keys older than this are believed no more, even where no others are to be had.
-const STALE: Duration = Duration::from_secs(60 * 60);
-/// How often keys are asked for at most: a token can name any.
-const BETWEEN: Duration = Duration::from_secs(10);
+use super::{TokensError, peek::Peeked, pem};
+use crate::{
+    fetch::{Fetcher, Kept},
+    settings::{Configured, KeySource, TokenSettings},
+};
 
 /// Everybody who is believed.
 pub(super) struct Trusted {
@@ -40,45 +34,24 @@ enum Name {
     Domain(String),
 }
 
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Name::Issuer(url) => write!(f, "the keys of issuer `{url}`"),
+            Name::Domain(domain) => write!(f, "the bundle of trust domain `{domain}`"),
+        }
+    }
+}
+
 struct Source {
     from: KeySource,
-    held: Mutex<Held>,
-    /// Held while they are being fetched: whoever has no need of others does not wait for that.
-    fetching: tokio::sync::Mutex<()>,
+    kept: Kept,
 }
 
 impl Source {
     fn new(from: KeySource) -> Self {
-        Source { from, held: Mutex::default(), fetching: tokio::sync::Mutex::default() }
+        Source { from, kept: Kept::default() }
     }
-
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[derive(Default)]
-struct Held {
-    /// When they were read.
-    at: Option<Instant>,
-    /// When they were asked for last, and why they did not come.
-    tried: Option<(Instant, Option<String>)>,
-    kids: Vec<String>,
-}
-
-impl Held {
-    /// Whether they are good, and the key `kid` is among them.
-    fn has(&self, kid: Option<&str>) -> bool {
-        let is_known = kid.is_none_or(|kid| self.kids.iter().any(|known| known == kid));
-        is_known && self.at.is_some_and(|at| at.elapsed() < FRESH)
-    }
-}
-
-/// What of the discovery document is of use (OpenID Connect Discovery 1.0, section 3).
-#[derive(Deserialize)]
-struct Discovered {
-    issuer: String,
-    jwks_uri: String,
 }
 
 impl Trusted {
@@ -176,41 +149,10 @@ impl Trusted {
         let issuer = peeked.iss.map(Name::Issuer);
         for name in [issuer, domain].into_iter().flatten() {
             if let Some(source) = self.sources.get(&name) {
-                self.refresh(&name, source, peeked.kid.as_deref()).await?;
+                source.kept.refresh(peeked.kid.as_deref(), &name, self.read(&name, source)).await?;
             }
         }
         Ok(())
-    }
-
-    async fn refresh(&self, name: &Name, source: &Source, kid: Option<&str>) -> Result<(), String> {
-        if source.held().has(kid) {
-            return Ok(());
-        }
-        // One at a time: those who come meanwhile wait for the same answer, no longer than it may take.
-        let turn = source.fetching.lock().await;
-        let (has, tried) = {
-            let held = source.held();
-            (held.has(kid), held.tried.clone())
-        };
-        let why = match tried {
-            _ if has => None,
-            Some((at, problem)) if at.elapsed() < BETWEEN => problem,
-            _ => {
-                let problem = self.read(name, source).await.err();
-                source.held().tried = Some((Instant::now(), problem.clone()));
-                problem
-            }
-        };
-        drop(turn);
-        let Some(why) = why else { return Ok(()) };
-        if source.held().at.is_some_and(|at| at.elapsed() < STALE) {
-            tracing::warn!(?name, why, "keys are as they were");
-            return Ok(());
-        }
-        Err(match name {
-            Name::Issuer(url) => format!("the keys of issuer `{url}` cannot be had: {why}"),
-            Name::Domain(domain) => format!("the bundle of trust domain `{domain}` cannot be had: {why}"),
-        })
     }
 
     async fn read(&self, name: &Name, source: &Source) -> Result<(), String> {
@@ -238,35 +180,20 @@ impl Trusted {
     /// Where the keys of an issuer are (OpenID Connect Discovery 1.0, section 4).
     async fn discover(&self, issuer: &str) -> Result<String, String> {
         let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
-        let document = self.fetcher.get(&url).await.map_err(|why| format!("`{url}`: {why}"))?;
-        let found: Discovered = serde_json::from_str(&document)
-            .map_err(|error| format!("`{url}` is no discovery document: {error}"))?;
-        // Section 4.3: else one issuer could have another's keys.
-        if found.issuer != issuer {
-            return Err(format!("`{url}` is the document of another issuer"));
-        }
-        // Nobody is led away from TLS.
-        let same = found.jwks_uri.starts_with("https://") || issuer.starts_with("http://");
-        same.then_some(found.jwks_uri).ok_or_else(|| format!("`jwks_uri` in `{url}` is no https URL"))
+        self.fetcher.discover(&url, issuer).await
     }
 }
 
 fn issuer_keys(document: &str, source: &Source) -> Result<KeySet, String> {
     let keys = KeySet::parse(document).map_err(|error| error.to_string())?;
-    note(&keys, source);
+    source.kept.note(&keys);
     Ok(keys)
 }
 
 fn bundle(document: &str, source: &Source) -> Result<Bundle, String> {
     let bundle = Bundle::parse(document).map_err(|error| error.to_string())?;
-    note(&bundle.jwt, source);
+    source.kept.note(&bundle.jwt);
     Ok(bundle)
-}
-
-fn note(keys: &KeySet, source: &Source) {
-    let mut held = source.held();
-    held.kids = keys.keys().iter().filter_map(|key| key.kid().map(str::to_owned)).collect();
-    held.at = Some(Instant::now());
 }
 
 fn text(path: &Path) -> Result<String, String> {

@@ -6,14 +6,10 @@ use bytes::Bytes;
 use deed_ledger::now;
 use http::{Request, StatusCode, Uri, header};
 use http_body_util::Full;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
 use tokio::time::timeout;
 
 use super::{ID, SIGNATURE, TIMESTAMP, Webhook};
+use crate::fetch;
 
 /// How long an answer may take.
 const ANSWERING: Duration = Duration::from_secs(10);
@@ -22,7 +18,7 @@ const ANSWERING: Duration = Duration::from_secs(10);
 pub(super) struct Post {
     webhook: Arc<Webhook>,
     to: Uri,
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: fetch::Sender,
 }
 
 /// Why a message was not taken.
@@ -37,10 +33,7 @@ impl Post {
     /// # Errors
     /// The system's roots of trust cannot be read.
     pub(super) fn new(webhook: Arc<Webhook>, to: Uri) -> io::Result<Self> {
-        let connector =
-            HttpsConnectorBuilder::new().with_native_roots()?.https_or_http().enable_http1().build();
-        let client = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Post { webhook, to, client })
+        Ok(Post { webhook, to, client: fetch::sender()? })
     }
 
     /// Sends `body` once, as the message `id`.

@@ -16,6 +16,7 @@ mod otlp;
 mod records;
 #[cfg(feature = "sql")]
 mod sql;
+mod ssf;
 mod stop;
 mod support;
 mod tokens;

@@ -1,16 +1,22 @@
-//! Documents of issuers, fetched: within a bound of time and size, and from nowhere but where it was said.
+//! Documents of issuers and transmitters, fetched: within a bound of time and size, and from nowhere but where it was
+//! said.
 
-use std::{sync::OnceLock, time::Duration};
+mod kept;
+
+use std::{io, sync::OnceLock, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Empty, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
+use serde::Deserialize;
 use tokio::time::timeout;
+
+pub(crate) use kept::Kept;
 
 /// How long a document may take, from the first packet to the last.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -18,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const LARGEST: usize = 512 << 10;
 
 /// Fetches documents.
-pub(super) struct Fetcher {
+pub(crate) struct Fetcher {
     plain: Client<HttpConnector, Empty<Bytes>>,
     /// Made when it is needed first, for reading the certificates of the system takes a while.
     tls: OnceLock<Result<Tls, String>>,
@@ -32,8 +38,25 @@ fn tls() -> Result<Tls, String> {
     Ok(Client::builder(TokioExecutor::new()).build(roots.https_only().enable_http1().build()))
 }
 
+/// Sends requests with a body, over TLS or to this machine.
+pub(crate) type Sender = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+/// # Errors
+/// The system's roots of trust cannot be read.
+pub(crate) fn sender() -> io::Result<Sender> {
+    let connector = HttpsConnectorBuilder::new().with_native_roots()?.https_or_http().enable_http1().build();
+    Ok(Client::builder(TokioExecutor::new()).build(connector))
+}
+
+/// What of a discovery document is of use (OpenID Connect Discovery 1.0, section 3; SSF 1.0, section 7.1).
+#[derive(Deserialize)]
+struct Discovered {
+    issuer: String,
+    jwks_uri: String,
+}
+
 impl Fetcher {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Fetcher { plain: Client::builder(TokioExecutor::new()).build_http(), tls: OnceLock::new() }
     }
 
@@ -41,11 +64,28 @@ impl Fetcher {
     ///
     /// # Errors
     /// Why there is none.
-    pub(super) async fn get(&self, url: &str) -> Result<String, String> {
+    pub(crate) async fn get(&self, url: &str) -> Result<String, String> {
         match timeout(PATIENCE, self.ask(url)).await {
             Ok(answer) => answer,
             Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
         }
+    }
+
+    /// Where the document at `url` says that the keys of `issuer` are.
+    ///
+    /// # Errors
+    /// It cannot be had, or is none of that issuer.
+    pub(crate) async fn discover(&self, url: &str, issuer: &str) -> Result<String, String> {
+        let document = self.get(url).await.map_err(|why| format!("`{url}`: {why}"))?;
+        let found: Discovered = serde_json::from_str(&document)
+            .map_err(|error| format!("`{url}` is no discovery document: {error}"))?;
+        // OpenID Connect Discovery 1.0, section 4.3: else one issuer could have another's keys.
+        if found.issuer != issuer {
+            return Err(format!("`{url}` is the document of another issuer"));
+        }
+        // Nobody is led away from TLS.
+        let same = found.jwks_uri.starts_with("https://") || issuer.starts_with("http://");
+        same.then_some(found.jwks_uri).ok_or_else(|| format!("`jwks_uri` in `{url}` is no https URL"))
     }
 
     async fn ask(&self, url: &str) -> Result<String, String> {
@@ -68,7 +108,7 @@ impl Fetcher {
 }
 
 /// What the system said, not that a request failed.
-fn innermost(error: &dyn std::error::Error) -> String {
+pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;
