@@ -25,6 +25,7 @@ mod run_identity;
 mod serve;
 mod sql;
 mod support;
+mod ssf;
 mod token;
 mod tuning;
 mod verify;
