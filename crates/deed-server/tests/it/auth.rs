@@ -96,6 +96,8 @@ async fn every_endpoint_asks_for_a_token() {
                 path if path.starts_with("/oauth/") || path.starts_with("/.well-known/") => 404,
                 // Its messages are signed, and none is taken without a secret of this server.
                 path if path.ends_with("/webhook") => 404,
+                // Transmitters show what was agreed upon with them; there is none here.
+                path if path.starts_with("/v1/ssf/") => 404,
                 // Metrics are not recorded, whoever sends them.
                 "/v1/metrics" => 404,
                 _ => 401,
