@@ -112,7 +112,7 @@ async fn take(transmitter: &Arc<Transmitter>, answer: Answer, next: &mut Asked) 
             Err(refused) => refuse(jti, refused, next),
         }
     }
-    signals.sort_by(|(a, _, _), (b, _, _)| a.cmp(b));
+    signals.sort_by_key(|(time, _, _)| *time);
     for (_, jti, signal) in signals {
         match transmitter.noted(transmitter.record(signal).await) {
             Ok(()) => next.ack.push(jti),
