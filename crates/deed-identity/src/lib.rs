@@ -18,6 +18,7 @@ mod newest;
 mod pattern;
 mod state;
 mod strings;
+mod window;
 
 pub use inventory::{
     Contract, Coverage, FILE, Inventory, InventoryError, Principal, Resource, Source, UNCLASSIFIED,
@@ -28,3 +29,4 @@ pub use state::{
     HolderFacts, LinkFacts, PlaceFacts, Rank, Role, SeenBy, SeenFacts, Sizes, SourceFacts, Standing, State,
     TriedFacts, UsedAs, UsedFacts,
 };
+pub use window::ChangeWindow;
