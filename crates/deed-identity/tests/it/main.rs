@@ -125,7 +125,11 @@ fn errors_name_the_line() {
         ("[[resource]]\nmatch = \"a:*\"\napprovers = []\n", 3, "`approvers`"),
         ("[[resource]]\nmatch = \"a:*\"\napprovers = [\n\"a b\"]\n", 4, "an approver"),
         ("[[resource]]\nmatch = \"a:*\"\nchange_windows = []\n", 3, "`change_windows`"),
-        ("[[resource]]\nmatch = \"a:*\"\nchange_windows = [\"Sun 1:00-02:00\",\n\"x\"]\n", 3, "Sat 22:00-02:00"),
+        (
+            "[[resource]]\nmatch = \"a:*\"\nchange_windows = [\"Sun 1:00-02:00\",\n\"x\"]\n",
+            3,
+            "Sat 22:00-02:00",
+        ),
         ("[[source]]\nsystem = \"a\"\n[[source]]\nsystem = \"a\"\n", 4, "another source"),
         ("[[source]]\nsystem = \"a\"\ncomplete_for = [\"all\"]\n", 3, "all"),
         ("[[source\n", 1, ""),
@@ -144,7 +148,8 @@ fn a_change_window_is_a_time_of_the_week_or_one_stretch() {
     assert!(inventory.controlled("vendor-db:/orders").is_none());
     let contracts = inventory.controlled("vendor-db:/contracts/7").unwrap();
     assert_eq!(contracts.approvers, ["human:carol"]);
-    let open = |time: &str| contracts.change_windows.iter().any(|window| window.covers(time.parse().unwrap()));
+    let open =
+        |time: &str| contracts.change_windows.iter().any(|window| window.covers(time.parse().unwrap()));
     // 2026-10-31 and 2026-11-07 are Saturdays.
     for (time, is_open) in [
         ("2026-10-31T21:59:59.999999Z", false),
@@ -165,12 +170,29 @@ fn a_change_window_is_a_time_of_the_week_or_one_stretch() {
         ("Mon-Fri 08:00-16:00", "2026-11-02T16:00:00Z", false),
         ("Mon-Fri 08:00-16:00", "2026-11-06T15:59:00Z", true),
     ] {
-        assert_eq!(ChangeWindow::parse(text).unwrap().covers(time.parse().unwrap()), is_open, "{text} {time}");
+        assert_eq!(
+            ChangeWindow::parse(text).unwrap().covers(time.parse().unwrap()),
+            is_open,
+            "{text} {time}"
+        );
     }
     for wrong in [
-        "", "Sat", "Sat 22:00", "Sat 22:00-22:00", "Sat 24:00-02:00", "Sat 22:00-24:01", "sat 22:00-02:00",
-        "Sat-Sun-Mon 22:00-02:00", "Sat  22:00-02:00", "Sat 22:60-02:00", "Sat +2:00-02:00", "22:00-02:00",
-        "2026-11-03T12:00:00Z/2026-11-03T10:00:00Z", "2026-11-03/2026-11-04", "2026-11-03T10:00:00Z/", "/",
+        "",
+        "Sat",
+        "Sat 22:00",
+        "Sat 22:00-22:00",
+        "Sat 24:00-02:00",
+        "Sat 22:00-24:01",
+        "sat 22:00-02:00",
+        "Sat-Sun-Mon 22:00-02:00",
+        "Sat  22:00-02:00",
+        "Sat 22:60-02:00",
+        "Sat +2:00-02:00",
+        "22:00-02:00",
+        "2026-11-03T12:00:00Z/2026-11-03T10:00:00Z",
+        "2026-11-03/2026-11-04",
+        "2026-11-03T10:00:00Z/",
+        "/",
     ] {
         assert!(ChangeWindow::parse(wrong).is_err(), "{wrong}");
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use deed_identity::CredentialKey;
-use deed_record::RecordId;
+use deed_record::{RecordId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Bounds, Digest, Flagged, Look, Review};
@@ -18,6 +18,9 @@ struct Dump {
     tasks: BTreeSet<Digest>,
     unmatched: BTreeSet<Digest>,
     open: BTreeSet<Digest>,
+    denied: BTreeSet<Digest>,
+    done: BTreeMap<u16, Timestamp>,
+    eluding: BTreeSet<(Timestamp, RecordId)>,
     bounds: Vec<(Digest, Bounds)>,
     used: BTreeSet<u64>,
     referred: BTreeSet<u64>,
@@ -40,6 +43,9 @@ impl Review {
             tasks: self.tasks.iter().copied().collect(),
             unmatched: self.unmatched.iter().copied().collect(),
             open: self.open.iter().copied().collect(),
+            denied: self.denied.iter().copied().collect(),
+            done: self.done.clone(),
+            eluding: self.eluding.clone(),
             bounds,
             used: self.used.iter().copied().collect(),
             referred: self.referred.iter().copied().collect(),
@@ -61,6 +67,9 @@ impl Review {
             tasks: dump.tasks.into_iter().collect(),
             unmatched: dump.unmatched.into_iter().collect(),
             open: dump.open.into_iter().collect(),
+            denied: dump.denied.into_iter().collect(),
+            done: dump.done,
+            eluding: dump.eluding,
             bounds: bounds.collect(),
             used: dump.used.into_iter().collect(),
             referred: dump.referred.into_iter().collect(),

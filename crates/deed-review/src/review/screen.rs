@@ -2,12 +2,19 @@
 
 use deed_identity::{ChangeFacts, CredentialFacts, CredentialKey, HolderFacts, Role, State};
 use deed_record::{
-    Basis, Change, Credential, Kind, RecordId, Ruling, Skeleton, SpanId, Status, Terms, TraceId,
+    Basis, Change, Credential, Kind, RecordId, Ruling, Skeleton, SpanId, Status, Terms, Timestamp, TraceId,
+    Tried,
 };
 
 use super::{Bounds, Digest, Known, Look, Review};
 use crate::{
-    claim::is_of_token_service, gather::may_be_seen, judge::span_of, rules::CHANGED, scope::matches,
+    case::acted_upon,
+    claim::is_of_token_service,
+    gather::{WITHIN, may_be_seen},
+    judge::span_of,
+    rules::CHANGED,
+    scope::matches,
+    verb::changes,
 };
 
 /// How far up credentials that were derived from one another are looked at.
@@ -33,9 +40,10 @@ impl Review {
         if may_be_seen(rec) && self.is_beside(rec) {
             self.looks.insert(Look::Beside(rec.id));
         }
+        let eludes = self.eludes(rec, known);
         let was_awaited = self.awaited.remove(&rec.id);
         let begins = rec.kind.is_action() && rec.kind != Kind::Outcome;
-        if was_awaited || begins && self.is_suspect(rec, state, known) {
+        if was_awaited || begins && (self.is_suspect(rec, state, known) || eludes) {
             self.looks.insert(Look::Action(rec.id));
             // A call may come that it tells of.
             if may_be_seen(rec) {
@@ -83,12 +91,51 @@ impl Review {
         }
     }
 
+    /// Whether it was denied to the same principal within two days; what a denial, or what takes it back, changes for
+    /// actions that came before it.
+    fn eludes(&mut self, rec: &Skeleton<'_>, known: &impl Known) -> bool {
+        let denied = rec.action.filter(|_| answers(rec)).into_iter().chain(rec.supersedes);
+        self.looks.extend(denied.map(Look::Denied));
+        let tried = rec.tried();
+        let is_let = tried.is_some_and(|(tried, ..)| tried == Tried::Allowed);
+        if is_let || rec.gives().next().is_some() {
+            let until = Timestamp(rec.time.0.saturating_add(WITHIN));
+            let later = self.eluding.range((rec.time, RecordId([0; 16]))..=(until, RecordId([u8::MAX; 16])));
+            self.looks.extend(later.map(|(_, id)| Look::Action(*id)));
+        }
+        let Some((tried, account, uri)) = tried else { return false };
+        let place = place_key(&rec.tenant, uri);
+        let slot = u16::from_be_bytes([place[0], place[1]]);
+        let by_whom = || {
+            let declared = known.declared(&rec.tenant, account);
+            let who = declared.map_or_else(|| account.to_string(), |declared| declared.key);
+            // A tenant has no such name.
+            let whose = format!("{}\0{who}", rec.tenant);
+            let day = rec.time.0.div_euclid(WITHIN);
+            [day, day + 1].map(|day| place_key(&format!("{whose}\0{day}"), uri))
+        };
+        match tried {
+            Tried::Denied => {
+                self.denied.insert(place);
+                self.denied.extend(by_whom());
+                if self.done.get(&slot).is_some_and(|last| *last > rec.time) {
+                    self.looks.insert(Look::Denied(rec.id));
+                }
+                false
+            }
+            Tried::Allowed => false,
+            Tried::Done => {
+                let last = self.done.entry(slot).or_insert(rec.time);
+                *last = (*last).max(rec.time);
+                self.denied.contains(&place) && self.denied.contains(&by_whom()[0])
+            }
+        }
+    }
+
     /// What later records are held against.
     fn remember(&mut self, rec: &Skeleton<'_>) {
         if rec.decision.as_ref().is_some_and(|decision| decision.effect != Ruling::Allow) {
-            self.held.insert(rec.id);
-            let open = span_of(rec).map(|(trace, span)| span_key(&rec.tenant, trace, span));
-            self.open.extend(open);
+            self.hold(rec);
         }
         if rec.kind == Kind::Task
             && let Some((trace, key)) = task_key(rec)
@@ -110,6 +157,13 @@ impl Review {
                 bounds.ends = bounds.ends.into_iter().chain(ends).min();
             }
         }
+    }
+
+    /// How it ends decides, whoever tells.
+    fn hold(&mut self, rec: &Skeleton<'_>) {
+        self.held.insert(rec.id);
+        let open = span_of(rec).map(|(trace, span)| span_key(&rec.tenant, trace, span));
+        self.open.extend(open);
     }
 
     /// What a record that changes authority changes for actions that came before it. Those that come after it are
@@ -183,6 +237,7 @@ impl Review {
             || handed_on && (for_nobody || !at_door)
             || self.held.contains(&rec.id)
             || task_key(rec).is_some_and(|(_, key)| self.tasks.contains(&key))
+            || self.is_place_watched(rec, known)
             || self.is_somebody_watched(rec, known)
             || rec.credential.as_ref().is_some_and(|used| self.is_credential_suspect(rec, used, state))
     }
@@ -206,6 +261,20 @@ impl Review {
             !declared.environments.is_empty() && !declared.environments.iter().any(|theirs| theirs == here)
         };
         governed || declared.contract.is_some() || rec.environment.as_deref().is_some_and(elsewhere)
+    }
+
+    /// Whether the inventory says who may approve what is done there, or when it may be changed.
+    fn is_place_watched(&mut self, rec: &Skeleton<'_>, known: &impl Known) -> bool {
+        let Some(place) = acted_upon(rec).and_then(|uri| known.controlled(&uri)) else { return false };
+        let bounded = !place.approvers.is_empty() && (rec.grant.is_some() || rec.credential.is_some());
+        let open = || place.change_windows.iter().any(|window| window.covers(rec.time));
+        // What an intent announces may be done at another time.
+        let closed = !place.change_windows.is_empty() && (rec.kind == Kind::Intent || !open());
+        let closed = closed && changes(rec) == Some(true);
+        if closed {
+            self.hold(rec);
+        }
+        bounded || closed
     }
 
     fn is_credential_suspect(&self, rec: &Skeleton<'_>, used: &Credential<'_>, state: &State) -> bool {
@@ -275,6 +344,16 @@ fn task_key(rec: &Skeleton<'_>) -> Option<(TraceId, Digest)> {
 
 fn name_key(rec: &Skeleton<'_>, name: &str) -> Digest {
     CredentialKey::of(&rec.tenant, name).to_bytes()
+}
+
+/// Whether it answers something.
+fn answers(rec: &Skeleton<'_>) -> bool {
+    rec.kind == Kind::Approval || rec.effects.iter().flatten().any(|effect| effect.kind == Kind::Approval)
+}
+
+/// Something that `tenant` knows by that name, other than a credential.
+fn place_key(tenant: &str, name: &str) -> Digest {
+    CredentialKey::of(&format!("{tenant}\0"), name).to_bytes()
 }
 
 pub(super) fn span_key(tenant: &str, trace: TraceId, span: SpanId) -> Digest {
