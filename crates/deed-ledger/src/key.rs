@@ -63,6 +63,15 @@ pub enum Key<'a> {
         /// The day; see [`day`]. Denials are found by the day after, too.
         day: i64,
     },
+    /// Calls of a tool of which others than Deed tell.
+    Called {
+        /// Whose.
+        tenant: &'a str,
+        /// The server that offers it.
+        server: &'a str,
+        /// Its name there.
+        name: &'a str,
+    },
     /// Records of that day or the day before that give somebody a right.
     GivenTo {
         /// To whom.
@@ -94,7 +103,7 @@ impl Key<'_> {
     /// The key's place in an index: the same in every store of this version.
     pub(crate) fn hash(&self) -> u64 {
         let dated = |account: &Account, day: i64| [&account.0[..], &day.to_be_bytes()].concat();
-        let on_day;
+        let parts;
         let (sort, tenant, name): (u8, &str, &[u8]) = match self {
             Key::Id(id) => (0, "", &id.0),
             Key::Trace(id) => (1, "", &id.0),
@@ -108,21 +117,25 @@ impl Key<'_> {
             Key::CredentialChange { tenant, name } => (9, tenant, name.as_bytes()),
             Key::Reliance(id) => (10, "", &id.0),
             Key::Tried { tried, account, uri, day } => {
-                on_day = dated(account, *day);
+                parts = dated(account, *day);
                 let sort = match tried {
                     Tried::Denied => 11,
                     Tried::Allowed => 12,
                     Tried::Done => 13,
                 };
-                (sort, uri, &on_day)
+                (sort, uri, &parts)
+            }
+            Key::Called { tenant, server, name } => {
+                parts = [&(server.len() as u64).to_be_bytes(), server.as_bytes(), name.as_bytes()].concat();
+                (16, tenant, &parts)
             }
             Key::GivenTo { account, day } => {
-                on_day = dated(account, *day);
-                (14, "", &on_day)
+                parts = dated(account, *day);
+                (14, "", &parts)
             }
             Key::GivenOn { tenant, uri, day } => {
-                on_day = [&day.to_be_bytes(), uri.as_bytes()].concat();
-                (15, tenant, &on_day)
+                parts = [&day.to_be_bytes(), uri.as_bytes()].concat();
+                (15, tenant, &parts)
             }
         };
         let mut hasher =
@@ -172,6 +185,9 @@ pub(crate) fn each_key<'r>(record: &'r Skeleton<'_>, each: &mut dyn FnMut(Key<'r
         if tried == Tried::Denied {
             each(Key::Tried { tried, account, uri, day: today + 1 });
         }
+    }
+    if let Some((server, name)) = record.called() {
+        each(Key::Called { tenant, server, name });
     }
     for given in record.gives() {
         for day in [today, today + 1] {

@@ -34,6 +34,13 @@ impl Skeleton<'_> {
         Some((tried, account, uri))
     }
 
+    /// The server and the name of the tool that was called, as somebody else than Deed tells of it.
+    pub fn called(&self) -> Option<(&str, &str)> {
+        let acts = matches!(self.kind, Kind::Intent | Kind::Observation | Kind::Step);
+        let tool = self.tool.as_ref().filter(|_| acts && self.basis != Basis::Enforced)?;
+        Some((tool.server.as_deref()?, &*tool.name))
+    }
+
     /// To whom it gives a right, or on which resource to whoever comes: grants, approvals and exceptions that another
     /// system logged or Deed enforced, for nobody's own word gives one.
     pub fn gives(&self) -> impl Iterator<Item = (Option<Account>, Option<&str>)> {

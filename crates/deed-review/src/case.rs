@@ -150,6 +150,8 @@ pub(crate) struct Beside {
     pub(crate) tasks: BTreeSet<RecordId>,
     /// What whoever acted had been denied before, and did on another way.
     pub(crate) denied: Option<RecordId>,
+    /// The definition of the tool that was called, where it waited to be approved.
+    pub(crate) held_tool: Option<RecordId>,
     /// There were too many to look at all of them.
     pub(crate) cut: bool,
 }

@@ -55,6 +55,12 @@ pub trait Evidence {
     /// The evidence cannot be read.
     fn by_use(&self, tenant: &str, name: &str, limit: usize) -> Result<Vec<Found>, Self::Error>;
 
+    /// Records about the resource `uri`.
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    fn by_resource(&self, tenant: &str, uri: &str, limit: usize) -> Result<Vec<Found>, Self::Error>;
+
     /// Records of what that account did.
     ///
     /// # Errors

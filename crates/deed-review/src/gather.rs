@@ -13,10 +13,12 @@ use deed_record::{Account, Basis, Credential, Kind, RecordId, Skeleton};
 mod beside;
 mod counterpart;
 mod denied;
+mod tool;
 
 pub(crate) use beside::SKEW;
 pub(crate) use counterpart::{Search, may_be_seen};
 pub(crate) use denied::WITHIN;
+pub(crate) use tool::is_definition;
 
 use crate::{
     Controlled, Declared, Evidence, ExplainError, Found,
@@ -84,6 +86,7 @@ fn gather_with<'c, E: Evidence>(
     let complete = reader.complete()?;
     let mut beside = beside::look(&mut reader, &family, &declared)?;
     beside.denied = denied::look(&mut reader, &family)?;
+    beside.held_tool = tool::look(&mut reader, &family)?;
     Ok(Some(reader.into_case(family, credentials, declared, controlled, complete, beside)))
 }
 

@@ -43,6 +43,8 @@ pub enum Look {
     Beside(RecordId),
     /// What whoever was denied in this record did there in the day after.
     Denied(RecordId),
+    /// Calls of the tool that this record tells of, after it.
+    Tool(RecordId),
 }
 
 /// Evidence that can be read to its end, where judging one action reads within a bound.
@@ -53,6 +55,18 @@ pub trait Affected: Evidence {
     /// # Errors
     /// The evidence cannot be read.
     fn every(&self, look: &Look, visit: &mut dyn FnMut(&Skeleton<'_>)) -> Result<(), Self::Error>;
+
+    /// Every call of a tool of which others than Deed tell ([`Skeleton::called`]), in any order.
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    fn called(
+        &self,
+        tenant: &str,
+        server: &str,
+        name: &str,
+        visit: &mut dyn FnMut(&Skeleton<'_>),
+    ) -> Result<(), Self::Error>;
 
     /// Every record of the day of `time` (UTC) which says that `account` did something with the resource `uri`
     /// ([`Skeleton::tried`]), in any order.
@@ -132,6 +146,8 @@ pub struct Review {
     done: BTreeMap<u16, Timestamp>,
     /// Actions of which it was found that they had been denied before, by time.
     eluding: BTreeSet<(Timestamp, RecordId)>,
+    /// Of each tool when its definition was pinned, or began to wait to be approved.
+    tools: BTreeMap<Digest, BTreeMap<(Timestamp, RecordId), bool>>,
     /// Credentials of which somebody says what they hold, or where they were made.
     bounds: HashMap<CredentialKey, Bounds>,
     /// Credentials that something was done with.

@@ -53,12 +53,14 @@ pub const RULES: &[Rule] = &[
     place::OUTSIDE_CONTRACT,
     place::OUTSIDE_TASK,
     place::TOOL_CHANGED,
+    place::TOOL_NOT_APPROVED,
 ];
 
 /// Rules about what another system logged that say nothing where Deed is known to have decided on the call.
 const DECIDED_BY_DEED: &[&str] = &[
     right::BYPASS.name,
     right::DENIED_THEN_DONE.name,
+    place::TOOL_NOT_APPROVED.name,
     right::ACTION_WITHOUT_GRANT.name,
     right::GRANT_WITHOUT_APPROVAL.name,
     delegation::DELEGATION_LOST_REQUESTER.name,

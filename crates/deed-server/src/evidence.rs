@@ -142,6 +142,10 @@ impl Evidence for LedgerEvidence<'_> {
         }
     }
 
+    fn by_resource(&self, tenant: &str, uri: &str, limit: usize) -> Result<Vec<Found>, LedgerError> {
+        self.shown(&Key::Resource { tenant, uri }, limit)
+    }
+
     fn every_account(&self, tenant: &str, account: Account) -> Result<Vec<Account>, LedgerError> {
         self.joins.accounts_of(self.ledger, tenant, account)
     }

@@ -455,7 +455,7 @@ impl Affected for LedgerEvidence<'_> {
             })
         };
         match look {
-            Look::Action(id) | Look::Beside(id) | Look::Denied(id) => each(&Key::Id(*id)),
+            Look::Action(id) | Look::Beside(id) | Look::Denied(id) | Look::Tool(id) => each(&Key::Id(*id)),
             Look::Credential { tenant, name } => each(&Key::Credential { tenant, name }),
             Look::Trace(trace) => each(&Key::Trace(*trace)),
             Look::Relying(id) => {
@@ -464,6 +464,19 @@ impl Affected for LedgerEvidence<'_> {
                 each(&Key::Reliance(*id))
             }
         }
+    }
+
+    fn called(
+        &self,
+        tenant: &str,
+        server: &str,
+        name: &str,
+        visit: &mut dyn FnMut(&Skeleton<'_>),
+    ) -> Result<(), LedgerError> {
+        self.ledger().lookup_each(&Key::Called { tenant, server, name }, None, &mut |_, record| {
+            visit(record);
+            ControlFlow::Continue(())
+        })
     }
 
     fn done(

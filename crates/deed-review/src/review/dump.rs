@@ -21,6 +21,7 @@ struct Dump {
     denied: BTreeSet<Digest>,
     done: BTreeMap<u16, Timestamp>,
     eluding: BTreeSet<(Timestamp, RecordId)>,
+    tools: Vec<(Digest, Vec<(Timestamp, RecordId, bool)>)>,
     bounds: Vec<(Digest, Bounds)>,
     used: BTreeSet<u64>,
     referred: BTreeSet<u64>,
@@ -46,6 +47,13 @@ impl Review {
             denied: self.denied.iter().copied().collect(),
             done: self.done.clone(),
             eluding: self.eluding.clone(),
+            tools: self
+                .tools
+                .iter()
+                .map(|(key, seen)| {
+                    (*key, seen.iter().map(|((time, id), waits)| (*time, *id, *waits)).collect())
+                })
+                .collect(),
             bounds,
             used: self.used.iter().copied().collect(),
             referred: self.referred.iter().copied().collect(),
@@ -70,6 +78,13 @@ impl Review {
             denied: dump.denied.into_iter().collect(),
             done: dump.done,
             eluding: dump.eluding,
+            tools: dump
+                .tools
+                .into_iter()
+                .map(|(key, seen)| {
+                    (key, seen.into_iter().map(|(time, id, waits)| ((time, id), waits)).collect())
+                })
+                .collect(),
             bounds: bounds.collect(),
             used: dump.used.into_iter().collect(),
             referred: dump.referred.into_iter().collect(),

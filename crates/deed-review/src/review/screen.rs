@@ -10,7 +10,7 @@ use super::{Bounds, Digest, Known, Look, Review};
 use crate::{
     case::acted_upon,
     claim::is_of_token_service,
-    gather::{WITHIN, may_be_seen},
+    gather::{WITHIN, is_definition, may_be_seen},
     judge::span_of,
     rules::CHANGED,
     scope::matches,
@@ -41,9 +41,10 @@ impl Review {
             self.looks.insert(Look::Beside(rec.id));
         }
         let eludes = self.eludes(rec, known);
+        let unapproved = self.is_unapproved(rec);
         let was_awaited = self.awaited.remove(&rec.id);
         let begins = rec.kind.is_action() && rec.kind != Kind::Outcome;
-        if was_awaited || begins && (self.is_suspect(rec, state, known) || eludes) {
+        if was_awaited || begins && (self.is_suspect(rec, state, known) || eludes || unapproved) {
             self.looks.insert(Look::Action(rec.id));
             // A call may come that it tells of.
             if may_be_seen(rec) {
@@ -130,6 +131,28 @@ impl Review {
                 self.denied.contains(&place) && self.denied.contains(&by_whom()[0])
             }
         }
+    }
+
+    /// Whether it is a call of a tool whose definition waits to be approved; what a definition changes for calls that came
+    /// before it.
+    fn is_unapproved(&mut self, rec: &Skeleton<'_>) -> bool {
+        let defined = is_definition(rec);
+        let tool = rec.tool.as_ref().filter(|_| defined.is_some());
+        let defines = tool.and_then(|tool| Some((tool.server.as_deref()?, &*tool.name)));
+        let Some((server, name)) = rec.called().or(defines) else { return false };
+        let tool = place_key(&format!("{}\0{server}", rec.tenant), name);
+        let slot = u16::from_be_bytes([tool[0], tool[1]]);
+        if let Some(waits) = defined {
+            self.tools.entry(tool).or_default().insert((rec.time, rec.id), waits);
+            if self.done.get(&slot).is_some_and(|last| *last >= rec.time) {
+                self.looks.insert(Look::Tool(rec.id));
+            }
+            return false;
+        }
+        let last = self.done.entry(slot).or_insert(rec.time);
+        *last = (*last).max(rec.time);
+        let before = (Timestamp(i64::MIN), RecordId([0; 16]))..=(rec.time, RecordId([u8::MAX; 16]));
+        self.tools.get(&tool).and_then(|seen| seen.range(before).next_back()).is_some_and(|(_, waits)| *waits)
     }
 
     /// What later records are held against.

@@ -41,6 +41,9 @@ pub fn work<E: Affected>(evidence: &E, look: &Look) -> Result<Done, ExplainError
     if let Look::Denied(id) = look {
         return Ok(Done::Leads(done_since(evidence, *id)?));
     }
+    if let Look::Tool(id) = look {
+        return Ok(Done::Leads(called_since(evidence, *id)?));
+    }
     let mut actions: BTreeSet<RecordId> = BTreeSet::new();
     // Credentials that were derived from each other in a circle are followed once.
     let mut seen: HashSet<Look> = HashSet::from([look.clone()]);
@@ -71,6 +74,25 @@ fn done_since<E: Affected>(evidence: &E, id: RecordId) -> Result<BTreeSet<Record
             evidence.done(account, uri, day, &mut after).map_err(ExplainError::Evidence)?;
         }
     }
+    Ok(actions)
+}
+
+/// Calls of the tool that record `id` tells of, after it.
+fn called_since<E: Affected>(
+    evidence: &E,
+    id: RecordId,
+) -> Result<BTreeSet<RecordId>, ExplainError<E::Error>> {
+    let mut actions = BTreeSet::new();
+    let Some(found) = evidence.by_id(id).map_err(ExplainError::Evidence)? else { return Ok(actions) };
+    let rec = Rec::read(&found)?.is;
+    let Some(tool) = &rec.tool else { return Ok(actions) };
+    let server = tool.server.as_deref().unwrap_or_default();
+    let called = evidence.called(&rec.tenant, server, &tool.name, &mut |call| {
+        if call.time >= rec.time {
+            actions.insert(call.action_id());
+        }
+    });
+    called.map_err(ExplainError::Evidence)?;
     Ok(actions)
 }
 
@@ -170,6 +192,6 @@ fn lead(look: &Look, rec: &Skeleton<'_>, actions: &mut BTreeSet<RecordId>, furth
                 further.insert(Look::Relying(rec.id));
             }
         }
-        Look::Trace(_) | Look::Action(_) | Look::Beside(_) | Look::Denied(_) => {}
+        Look::Trace(_) | Look::Action(_) | Look::Beside(_) | Look::Denied(_) | Look::Tool(_) => {}
     }
 }

@@ -268,6 +268,14 @@ impl Evidence for Store {
         }))
     }
 
+    fn by_resource(&self, tenant: &str, uri: &str, limit: usize) -> Result<Vec<Found>, Infallible> {
+        let about = |found: &&Found| {
+            let rec = found.sealed.skeleton().expect("readable");
+            *rec.tenant == *tenant && rec.resource.as_ref().is_some_and(|resource| *resource.uri == *uri)
+        };
+        Ok(self.leaves.iter().rev().filter(about).take(limit).cloned().collect())
+    }
+
     fn every_account(&self, _: &str, account: Account) -> Result<Vec<Account>, Infallible> {
         Ok(self.of(account).map_or_else(|| vec![account], |at| Declarations::accounts(self, at)))
     }
@@ -338,7 +346,7 @@ impl Affected for Store {
     fn every(&self, look: &Look, visit: &mut dyn FnMut(&Skeleton<'_>)) -> Result<(), Infallible> {
         let some = |at: Option<&Vec<usize>>| at.cloned().unwrap_or_default();
         let found = match look {
-            Look::Action(id) | Look::Beside(id) | Look::Denied(id) => {
+            Look::Action(id) | Look::Beside(id) | Look::Denied(id) | Look::Tool(id) => {
                 self.ids.get(id).copied().into_iter().collect()
             }
             Look::Credential { tenant, name } => some(self.credentials.get(&(tenant.clone(), name.clone()))),
@@ -348,6 +356,22 @@ impl Affected for Store {
             Look::Trace(trace) => some(self.traces.get(trace)),
         };
         found.into_iter().for_each(|at| visit(&self.leaves[at].sealed.skeleton().expect("readable")));
+        Ok(())
+    }
+
+    fn called(
+        &self,
+        tenant: &str,
+        server: &str,
+        name: &str,
+        visit: &mut dyn FnMut(&Skeleton<'_>),
+    ) -> Result<(), Infallible> {
+        for found in &self.leaves {
+            let rec = found.sealed.skeleton().expect("readable");
+            if *rec.tenant == *tenant && rec.called() == Some((server, name)) {
+                visit(&rec);
+            }
+        }
         Ok(())
     }
 
