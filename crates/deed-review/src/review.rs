@@ -8,6 +8,7 @@
 //! INVARIANT D6: an action is judged again whenever a record comes that may bear on it, so that the findings are those
 //! of the set of records, whatever their order.
 
+mod before;
 mod dump;
 mod screen;
 mod settle;

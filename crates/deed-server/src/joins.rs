@@ -84,6 +84,8 @@ impl Joins {
         let accounts = self.accounts(ledger, tenant, &inventory)?;
         let at = accounts.get(&one);
         Ok(at.is_some() && at == accounts.get(&other))
+    }
+
     /// Every account of whoever has that account; the account alone, of who is not declared.
     ///
     /// # Errors

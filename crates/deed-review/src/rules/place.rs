@@ -50,7 +50,7 @@ pub(super) fn findings(links: &Links<'_>, found: &mut Vec<Finding>) {
     found.extend(crossing(links).map(|reason| ENVIRONMENT_CROSSING.finding(Severity::Medium, reason)));
     found.extend(beyond_contract(links).map(|reason| OUTSIDE_CONTRACT.finding(grave(links), reason)));
     found.extend(beyond_task(links).map(|reason| OUTSIDE_TASK.finding(grave(links), reason)));
-    found.extend(not_approved(links).map(|reason| TOOL_NOT_APPROVED.finding(grave(links), reason)));
+    found.extend(not_approved(links).map(|reason| TOOL_NOT_APPROVED.finding(Severity::Medium, reason)));
     let codes = links.ended.said.iter().filter_map(|(_, outcome)| outcome.code.as_deref());
     if codes.into_iter().any(|code| code == CHANGED) {
         let reason = "the definition of the tool changed since it was approved".to_owned();
