@@ -128,8 +128,8 @@ fn what_was_denied_and_done_elsewhere_is_found_whichever_comes_first() {
         logged(number, time, record)
     };
     let same = "[[principal]]\nkey = \"bot\"\ntype = \"agent\"\naliases = [\"app:bot\", \"pg:bot\"]\n";
-    std::fs::write(home.store().join("inventory.toml"), same).unwrap();
     append(&home, &[tried(1, "10:20:00", "postgres:1", "pg:bot", "success")]);
+    std::fs::write(home.store().join("inventory.toml"), same).unwrap();
     assert!(findings(&home, &[]).is_empty());
     // The denial is imported later, from another system and under another name.
     append(&home, &[tried(2, "10:00:00", "app:1", "app:bot", "denied")]);
