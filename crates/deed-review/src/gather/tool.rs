@@ -1,9 +1,9 @@
 //! What the tool that was called had become by then.
 
-use deed_record::{Basis, Change, Kind, RecordId, Skeleton, Timestamp};
+use deed_record::{Basis, Change, Kind, RecordId, Skeleton};
 
 use super::{Family, MOST_NAMING, Reader};
-use crate::{Evidence, ExplainError, Found};
+use crate::{Evidence, ExplainError};
 
 /// The definition of the tool that the action of `family` called, if it had changed and nobody had approved it.
 ///
@@ -22,7 +22,7 @@ pub(super) fn look<E: Evidence>(
     if found.len() >= MOST_NAMING {
         return Ok(None);
     }
-    let mut seen: Vec<(Timestamp, RecordId, Option<bool>, Option<String>, Found)> = found
+    let mut seen: Vec<_> = found
         .into_iter()
         .filter_map(|found| {
             let rec = found.sealed.skeleton().ok()?;

@@ -21,12 +21,15 @@ struct Dump {
     denied: BTreeSet<Digest>,
     done: BTreeMap<u16, Timestamp>,
     eluding: BTreeSet<(Timestamp, RecordId)>,
-    tools: Vec<(Digest, Vec<(Timestamp, RecordId, bool)>)>,
+    tools: Vec<(Digest, Definitions)>,
     bounds: Vec<(Digest, Bounds)>,
     used: BTreeSet<u64>,
     referred: BTreeSet<u64>,
     looks: BTreeSet<Look>,
 }
+
+/// When definitions of a tool were seen, and whether each waited to be approved.
+type Definitions = Vec<(Timestamp, RecordId, bool)>;
 
 impl Review {
     /// All of it as JSON, the same for the same review.
