@@ -6,7 +6,10 @@ use deed_record::{PrincipalType, Timestamp};
 use serde::Deserialize;
 use toml::{Spanned, value::Datetime};
 
-use crate::inventory::{Contract, Coverage, Inventory, Principal, Resource, Source};
+use crate::{
+    inventory::{Contract, Coverage, Inventory, Principal, Resource, Source},
+    window::ChangeWindow,
+};
 
 /// Reads an inventory, or says on which line, from 1, what is wrong.
 pub(crate) fn read(text: &str) -> Result<Inventory, (usize, String)> {
@@ -65,6 +68,8 @@ struct ResourceTable {
     owner: Option<Spanned<String>>,
     #[serde(default)]
     restricted_fields: Vec<Spanned<String>>,
+    approvers: Option<Spanned<Vec<Spanned<String>>>>,
+    change_windows: Option<Spanned<Vec<Spanned<String>>>>,
 }
 
 #[derive(Deserialize)]
@@ -206,8 +211,27 @@ impl ResourceTable {
         let kind = self.r#type.map(|text| word("the type of a resource", text)).transpose()?;
         let owner = line("an owner", self.owner)?;
         let fields = words("a restricted field", self.restricted_fields)?;
-        Ok((at, Resource::new(pattern, kind, classification, owner, fields)))
+        let resource = Resource::new(pattern, kind, classification, owner, fields);
+        let approvers = words("an approver", some("`approvers`", self.approvers)?)?;
+        let windows = some("`change_windows`", self.change_windows)?.into_iter().map(|window| {
+            let at = window.span().start;
+            let window = window.into_inner();
+            ChangeWindow::parse(&window)
+                .map_err(|why| (at, format!("a change window: {why}, found `{}`", window.escape_debug())))
+        });
+        let change_windows = windows.collect::<Result<_, _>>()?;
+        Ok((at, resource.controlled_by(approvers, change_windows)))
     }
+}
+
+/// A list that says something: an empty one could mean `nobody`, or that nothing is known.
+fn some(what: &str, list: Option<Spanned<Vec<Spanned<String>>>>) -> Result<Vec<Spanned<String>>, Wrong> {
+    let Some(list) = list else { return Ok(Vec::new()) };
+    let at = list.span().start;
+    if list.get_ref().is_empty() {
+        return Err((at, format!("{what}: expected one at least; leave it out where nothing is to be said")));
+    }
+    Ok(list.into_inner())
 }
 
 /// A text without spaces, or what is wrong with it.

@@ -10,7 +10,7 @@ use deed_record::{PrincipalType, Timestamp};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::{file, pattern::Pattern};
+use crate::{file, pattern::Pattern, window::ChangeWindow};
 
 /// The inventory's file in a data directory.
 pub const FILE: &str = "inventory.toml";
@@ -29,6 +29,8 @@ pub struct Inventory {
     /// The most particular pattern first.
     resources: Vec<Resource>,
     sources: BTreeMap<String, Source>,
+    /// Whether any resource is controlled.
+    controls: bool,
     digest: String,
 }
 
@@ -86,6 +88,10 @@ pub struct Resource {
     pub owner: Option<String>,
     /// Fields that need a reason to be seen.
     pub restricted_fields: Vec<String>,
+    /// Who may approve what is done to it, by key or alias; empty where nobody said.
+    pub approvers: Vec<String>,
+    /// When it may be changed; at any time, where nobody said.
+    pub change_windows: Vec<ChangeWindow>,
 }
 
 /// `[[source]]`: a system whose log is read.
@@ -178,6 +184,12 @@ impl Inventory {
         }
     }
 
+    /// The same, where it is said who may approve what is done to it, or when it may be changed.
+    pub fn controlled(&self, uri: &str) -> Option<&Resource> {
+        // Most inventories say neither of anything.
+        self.controls.then(|| self.resource(uri)).flatten().filter(|resource| resource.is_controlled())
+    }
+
     /// What is said about a source.
     pub fn source(&self, system: &str) -> Option<&Source> {
         self.sources.get(system)
@@ -218,7 +230,8 @@ impl Inventory {
             .filter(|(_, resource)| !resource.matches().contains('*'))
             .map(|(at, resource)| (resource.matches().to_owned(), at))
             .collect();
-        Inventory { principals, by_name, by_uri, resources, sources, digest: digest(text) }
+        let controls = resources.iter().any(Resource::is_controlled);
+        Inventory { principals, by_name, by_uri, resources, sources, controls, digest: digest(text) }
     }
 }
 
@@ -254,7 +267,23 @@ impl Resource {
         restricted_fields: Vec<String>,
     ) -> Self {
         let classification = classification.unwrap_or_else(|| UNCLASSIFIED.to_owned());
-        Resource { pattern: Pattern::new(pattern), kind, classification, owner, restricted_fields }
+        Resource {
+            pattern: Pattern::new(pattern),
+            kind,
+            classification,
+            owner,
+            restricted_fields,
+            approvers: Vec::new(),
+            change_windows: Vec::new(),
+        }
+    }
+
+    pub(crate) fn controlled_by(self, approvers: Vec<String>, change_windows: Vec<ChangeWindow>) -> Self {
+        Resource { approvers, change_windows, ..self }
+    }
+
+    fn is_controlled(&self) -> bool {
+        !self.approvers.is_empty() || !self.change_windows.is_empty()
     }
 }
 

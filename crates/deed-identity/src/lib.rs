@@ -18,6 +18,7 @@ mod newest;
 mod pattern;
 mod state;
 mod strings;
+mod window;
 
 pub use inventory::{
     Contract, Coverage, FILE, Inventory, InventoryError, Principal, Resource, Source, UNCLASSIFIED,
@@ -26,5 +27,6 @@ pub use joins::{Basis, Declarations, Joined, MOST_ACCOUNTS, Member, Refused, Why
 pub use state::{
     AccountFacts, BadDump, Bounds, ChangeFacts, CredentialFacts, CredentialKey, GrantFacts, GrantKey,
     HolderFacts, LinkFacts, PlaceFacts, Rank, Role, SeenBy, SeenFacts, Sizes, SourceFacts, Standing, State,
-    TriedFacts, UsedAs, UsedFacts,
+    TriedFacts, UsedAs, UsedFacts, is_static_type,
 };
+pub use window::ChangeWindow;

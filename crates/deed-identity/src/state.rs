@@ -22,7 +22,7 @@ pub(crate) use entry::{AccountEntry, CredentialEntry, Holder};
 pub use entry::{Rank, Role};
 pub use facts::{
     AccountFacts, ChangeFacts, CredentialFacts, GrantFacts, HolderFacts, LinkFacts, PlaceFacts, SeenFacts,
-    Sizes, SourceFacts, Standing, TriedFacts, UsedFacts,
+    Sizes, SourceFacts, Standing, TriedFacts, UsedFacts, is_static_type,
 };
 pub use keys::{CredentialKey, GrantKey};
 pub use used::{SeenBy, UsedAs};

@@ -2,7 +2,7 @@
 
 use std::hash::Hasher;
 
-use deed_record::{Account, Credential, Kind, RecordId, Skeleton, Terms, TraceId};
+use deed_record::{Account, Credential, Kind, RecordId, Skeleton, Terms, Timestamp, TraceId, Tried};
 use siphasher::sip::SipHasher13;
 
 /// Something to look records up by.
@@ -51,6 +51,48 @@ pub enum Key<'a> {
         /// Its name.
         session: &'a str,
     },
+    /// Records of a day which say what became of what somebody tried with a resource: denials are few, where records
+    /// about it may be many.
+    Tried {
+        /// What became of it.
+        tried: Tried,
+        /// Who tried.
+        account: Account,
+        /// The resource.
+        uri: &'a str,
+        /// The day; see [`day`]. Denials are found by the day after, too.
+        day: i64,
+    },
+    /// Calls of a tool of which others than Deed tell.
+    Called {
+        /// Whose.
+        tenant: &'a str,
+        /// The server that offers it.
+        server: &'a str,
+        /// Its name there.
+        name: &'a str,
+    },
+    /// Records of that day or the day before that give somebody a right.
+    GivenTo {
+        /// To whom.
+        account: Account,
+        /// The later of the two days; see [`day`].
+        day: i64,
+    },
+    /// Records of that day or the day before that give a right on a resource, and do not say to whom.
+    GivenOn {
+        /// Whose it is.
+        tenant: &'a str,
+        /// The resource.
+        uri: &'a str,
+        /// The later of the two days; see [`day`].
+        day: i64,
+    },
+}
+
+/// The day of a time, in UTC, counted from 1970-01-01.
+pub fn day(time: Timestamp) -> i64 {
+    time.0.div_euclid(24 * 60 * 60 * 1_000_000)
 }
 
 /// Index hashes keep 48 bits: with 100 million keys one look-up in three million meets a stranger,
@@ -60,6 +102,8 @@ pub(crate) const HASH_BITS: u32 = 48;
 impl Key<'_> {
     /// The key's place in an index: the same in every store of this version.
     pub(crate) fn hash(&self) -> u64 {
+        let dated = |account: &Account, day: i64| [&account.0[..], &day.to_be_bytes()].concat();
+        let parts;
         let (sort, tenant, name): (u8, &str, &[u8]) = match self {
             Key::Id(id) => (0, "", &id.0),
             Key::Trace(id) => (1, "", &id.0),
@@ -72,6 +116,27 @@ impl Key<'_> {
             Key::Session { tenant, session } => (8, tenant, session.as_bytes()),
             Key::CredentialChange { tenant, name } => (9, tenant, name.as_bytes()),
             Key::Reliance(id) => (10, "", &id.0),
+            Key::Tried { tried, account, uri, day } => {
+                parts = dated(account, *day);
+                let sort = match tried {
+                    Tried::Denied => 11,
+                    Tried::Allowed => 12,
+                    Tried::Done => 13,
+                };
+                (sort, uri, &parts)
+            }
+            Key::Called { tenant, server, name } => {
+                parts = [&(server.len() as u64).to_be_bytes(), server.as_bytes(), name.as_bytes()].concat();
+                (16, tenant, &parts)
+            }
+            Key::GivenTo { account, day } => {
+                parts = dated(account, *day);
+                (14, "", &parts)
+            }
+            Key::GivenOn { tenant, uri, day } => {
+                parts = [&day.to_be_bytes(), uri.as_bytes()].concat();
+                (15, tenant, &parts)
+            }
         };
         let mut hasher =
             SipHasher13::new_with_keys(0x6465_6564_2d69_6e64, 0x6578_2f31_0000_0000 | u64::from(sort));
@@ -113,6 +178,25 @@ pub(crate) fn each_key<'r>(record: &'r Skeleton<'_>, each: &mut dyn FnMut(Key<'r
     }
     if let Some(resource) = &record.resource {
         each(Key::Resource { tenant, uri: &resource.uri });
+    }
+    let today = day(record.time);
+    if let Some((tried, account, uri)) = record.tried() {
+        each(Key::Tried { tried, account, uri, day: today });
+        if tried == Tried::Denied {
+            each(Key::Tried { tried, account, uri, day: today + 1 });
+        }
+    }
+    if let Some((server, name)) = record.called() {
+        each(Key::Called { tenant, server, name });
+    }
+    for given in record.gives() {
+        for day in [today, today + 1] {
+            match given {
+                (Some(account), _) => each(Key::GivenTo { account, day }),
+                (None, Some(uri)) => each(Key::GivenOn { tenant, uri, day }),
+                (None, None) => {}
+            }
+        }
     }
     for hop in record.chain.iter().flatten() {
         hop.principal.account.into_iter().for_each(|account| each(Key::Party(account)));

@@ -48,7 +48,7 @@ pub use blob::{BlobError, Opened};
 pub use health::{Check, Counters, Health};
 pub use index::{IndexError, RebuiltIndex};
 pub use journal::{JournalDamage, JournalError};
-pub use key::Key;
+pub use key::{Key, day};
 pub use keys::KeyError;
 pub use ledger::{Ledger, LedgerError, Pending, Snapshot};
 pub use open::{OpenError, Options};

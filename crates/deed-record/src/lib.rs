@@ -25,6 +25,7 @@ mod skeleton;
 mod submission;
 mod text;
 mod time;
+mod tried;
 
 pub use account::{Account, Alias, Pseudonym, oidc_key};
 pub use disclose::{Disclosable, Disclose, WHOLE};
@@ -43,3 +44,4 @@ pub use skeleton::{
 pub use submission::{ChainHop, EffectSent, PersonalSent, Principal, Submission, TermsSent, is_label};
 pub use text::Text;
 pub use time::Timestamp;
+pub use tried::Tried;

@@ -37,6 +37,7 @@ pub(crate) enum Worth {
     Withdrawn,
     ByWhoAsked,
     ByWhoActs,
+    NoAuthority,
 }
 
 impl Worth {
@@ -53,6 +54,7 @@ impl Worth {
             Worth::Withdrawn => Some("taken back before the action"),
             Worth::ByWhoAsked => Some("given by who asked"),
             Worth::ByWhoActs => Some("given by who acted"),
+            Worth::NoAuthority => Some("given by somebody who may not approve it"),
         }
     }
 }
@@ -109,6 +111,7 @@ pub(crate) fn answers<'c>(
         .filter_map(|party| party.account)
         .chain(people.initiator.account())
         .collect();
+    let approvers = case.controlled.as_ref().and_then(|controlled| controlled.approvers.as_ref());
     let worth = |claim: &Claim<'c>| match (answer(claim), approver(claim)) {
         (None, _) => Worth::Silent,
         _ if !target.is_named_by(claim) => Worth::OtherTarget,
@@ -123,6 +126,7 @@ pub(crate) fn answers<'c>(
         (_, Some(by)) if who_asked.iter().any(|asked| case.is_same(*asked, by)) => Worth::ByWhoAsked,
         _ if withdrawn(claim) => Worth::Withdrawn,
         _ if claim.terms.and_then(|terms| terms.expires).is_some_and(|end| end <= moment) => Worth::Ended,
+        (_, Some(by)) if approvers.is_some_and(|approvers| !approvers.contains(&by)) => Worth::NoAuthority,
         _ => Worth::Counts,
     };
     let answered = |claim: &Claim<'c>| {

@@ -1,6 +1,7 @@
 //! The records that bear on one action, each parsed once.
 
 use std::{
+    borrow::Cow,
     cell::{Cell, OnceCell},
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
@@ -9,7 +10,7 @@ use std::{
 use deed_identity::Coverage;
 use deed_record::{Account, Basis, Kind, Party, RecordId, Skeleton, Status, Timestamp};
 
-use crate::{Declared, ExplainError, Found};
+use crate::{Controlled, Declared, ExplainError, Found};
 
 /// Everything that was gathered about one action, in the order of event time.
 ///
@@ -27,6 +28,8 @@ pub(crate) struct Case<'c> {
     pub(crate) credentials: Vec<BTreeSet<String>>,
     /// Whom the inventory knows by these accounts.
     pub(crate) declared: BTreeMap<Account, Declared>,
+    /// What the inventory says of what was acted upon.
+    pub(crate) controlled: Option<Controlled>,
     /// Systems whose log is declared complete.
     pub(crate) complete: BTreeMap<Coverage, Vec<String>>,
     /// Ids of what other systems logged of the same call.
@@ -145,6 +148,10 @@ pub(crate) struct Beside {
     pub(crate) intents: BTreeSet<RecordId>,
     /// Tasks that it is said to be part of.
     pub(crate) tasks: BTreeSet<RecordId>,
+    /// What whoever acted had been denied before, and did on another way.
+    pub(crate) denied: Option<RecordId>,
+    /// The definition of the tool that was called, where it waited to be approved.
+    pub(crate) held_tool: Option<RecordId>,
     /// There were too many to look at all of them.
     pub(crate) cut: bool,
 }
@@ -197,6 +204,15 @@ pub(crate) fn voice_of<'r>(rec: &'r Skeleton<'_>) -> &'r str {
         (Some(source), Basis::Imported) => &source.system,
         _ => &rec.submitter,
     }
+}
+
+/// What `rec` acted upon, by the name that the inventory has for it: its resource, else the tool that was called.
+pub(crate) fn acted_upon<'r>(rec: &'r Skeleton<'_>) -> Option<Cow<'r, str>> {
+    if let Some(resource) = &rec.resource {
+        return Some(Cow::Borrowed(&resource.uri));
+    }
+    let tool = rec.tool.as_ref()?;
+    Some(Cow::Owned(format!("mcp:{}/{}", tool.server.as_deref()?, tool.name)))
 }
 
 /// Whether `later` may correct `earlier`: another reading of the same event of the same source, or the

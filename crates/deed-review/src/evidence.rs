@@ -1,9 +1,9 @@
 //! Where evidence comes from.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
-use deed_identity::{Contract, Coverage};
-use deed_record::{Account, Kind, PrincipalType, RecordError, RecordId, Sealed, Timestamp, TraceId};
+use deed_identity::{ChangeWindow, Contract, Coverage};
+use deed_record::{Account, Kind, PrincipalType, RecordError, RecordId, Sealed, Timestamp, TraceId, Tried};
 
 use crate::{explanation::Suppressed, tuning::Matter};
 
@@ -55,6 +55,12 @@ pub trait Evidence {
     /// The evidence cannot be read.
     fn by_use(&self, tenant: &str, name: &str, limit: usize) -> Result<Vec<Found>, Self::Error>;
 
+    /// Records about the resource `uri`.
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    fn by_resource(&self, tenant: &str, uri: &str, limit: usize) -> Result<Vec<Found>, Self::Error>;
+
     /// Records of what that account did.
     ///
     /// # Errors
@@ -78,6 +84,50 @@ pub trait Evidence {
     /// # Errors
     /// The evidence cannot be read.
     fn declared(&self, tenant: &str, account: Account) -> Result<Option<Declared>, Self::Error>;
+
+    /// What the inventory says of the resource `uri`, where it says who may approve what is done to it, or when.
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    fn controlled(&self, tenant: &str, uri: &str) -> Result<Option<Controlled>, Self::Error>;
+
+    /// Every account of whoever the inventory knows by `account`; that account alone, of who is not declared.
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    fn every_account(&self, tenant: &str, account: Account) -> Result<Vec<Account>, Self::Error>;
+
+    /// Records which say that this became of what `account` tried with the resource `uri` ([`Skeleton::tried`]), of the
+    /// day of `time` (UTC) and the day before.
+    ///
+    /// [`Skeleton::tried`]: deed_record::Skeleton::tried
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    fn tried(
+        &self,
+        tried: Tried,
+        account: Account,
+        uri: &str,
+        time: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Found>, Self::Error>;
+
+    /// Records of the same days that give `account` a right, or, where there is none, give one on the resource `uri` and
+    /// do not say to whom ([`Skeleton::gives`]).
+    ///
+    /// [`Skeleton::gives`]: deed_record::Skeleton::gives
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    fn given(
+        &self,
+        tenant: &str,
+        account: Option<Account>,
+        uri: &str,
+        time: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Found>, Self::Error>;
 
     /// Systems whose log is declared complete for `coverage`: what it does not say did not happen there.
     ///
@@ -141,6 +191,17 @@ pub struct Declared {
     pub governed: bool,
     /// What they were engaged for.
     pub contract: Option<Contract>,
+}
+
+/// A resource of which the inventory declares who may approve what is done to it, or when it may be changed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Controlled {
+    /// Its URI, or the pattern that covers it, as the inventory has it.
+    pub matches: String,
+    /// Every account of those who may approve; `None` where nobody said.
+    pub approvers: Option<BTreeSet<Account>>,
+    /// When it may be changed; at any time, where nothing is said.
+    pub change_windows: Vec<ChangeWindow>,
 }
 
 /// The newest signed checkpoint of the log: what an explanation can be proved against.

@@ -12,13 +12,17 @@ use deed_record::{Account, Basis, Credential, Kind, RecordId, Skeleton};
 
 mod beside;
 mod counterpart;
+mod denied;
+mod tool;
 
 pub(crate) use beside::SKEW;
 pub(crate) use counterpart::{Search, may_be_seen};
+pub(crate) use denied::WITHIN;
+pub(crate) use tool::is_definition;
 
 use crate::{
-    Declared, Evidence, ExplainError, Found,
-    case::{Beside, Case, Counterpart, Rec, Shelf, corrects},
+    Controlled, Declared, Evidence, ExplainError, Found,
+    case::{Beside, Case, Counterpart, Rec, Shelf, acted_upon, corrects},
     claim::Claim,
 };
 
@@ -78,9 +82,12 @@ fn gather_with<'c, E: Evidence>(
     reader.named(&family)?;
     reader.later(&family)?;
     let declared = reader.declared()?;
+    let controlled = reader.controlled(&family)?;
     let complete = reader.complete()?;
-    let beside = beside::look(&mut reader, &family, &declared)?;
-    Ok(Some(reader.into_case(family, credentials, declared, complete, beside)))
+    let mut beside = beside::look(&mut reader, &family, &declared)?;
+    beside.denied = denied::look(&mut reader, &family)?;
+    beside.held_tool = tool::look(&mut reader, &family)?;
+    Ok(Some(reader.into_case(family, credentials, declared, controlled, complete, beside)))
 }
 
 struct Reader<'c, 'e, E> {
@@ -394,6 +401,15 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
         Ok(declared)
     }
 
+    /// What the inventory says of what was acted upon.
+    fn controlled(&self, family: &Family) -> Result<Option<Controlled>, ExplainError<E::Error>> {
+        let head = self.ids.get(&family.head).map(|at| &self.records[*at].is);
+        let Some((head, uri)) = head.and_then(|head| Some((head, acted_upon(head)?))) else {
+            return Ok(None);
+        };
+        self.evidence.controlled(&head.tenant, &uri).map_err(ExplainError::Evidence)
+    }
+
     /// Systems whose silence proves something.
     fn complete(&self) -> Result<BTreeMap<Coverage, Vec<String>>, ExplainError<E::Error>> {
         let asked = [Coverage::Grants, Coverage::Approvals].into_iter().map(|coverage| {
@@ -407,6 +423,7 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
         family: Family,
         credentials: Vec<BTreeSet<String>>,
         declared: BTreeMap<Account, Declared>,
+        controlled: Option<Controlled>,
         complete: BTreeMap<Coverage, Vec<String>>,
         beside: Beside,
     ) -> Case<'c> {
@@ -420,6 +437,7 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
             counterparts: family.counterparts,
             credentials,
             declared,
+            controlled,
             complete,
             beside,
             absent: self.absent,

@@ -37,6 +37,7 @@ mod scope;
 mod shown;
 mod trace;
 pub mod tuning;
+mod verb;
 mod verdict;
 mod view;
 mod warrant;
@@ -45,7 +46,7 @@ mod who;
 mod words;
 
 pub use case::corrects;
-pub use evidence::{Checkpoint, Declared, Evidence, ExplainError, Found, Name};
+pub use evidence::{Checkpoint, Controlled, Declared, Evidence, ExplainError, Found, Name};
 pub use explain::explain;
 pub use explanation::Explanation;
 pub use gather::{MOST_NAMING, MOST_RECORDS};

@@ -8,13 +8,14 @@
 //! INVARIANT D6: an action is judged again whenever a record comes that may bear on it, so that the findings are those
 //! of the set of records, whatever their order.
 
+mod before;
 mod dump;
 mod screen;
 mod settle;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use deed_identity::CredentialKey;
+use deed_identity::{CredentialKey, Resource};
 use deed_record::{Account, RecordId, Skeleton, Timestamp, TraceId};
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,10 @@ pub enum Look {
     Trace(TraceId),
     /// The action that this record belongs to, and every one that may be told of in it.
     Beside(RecordId),
+    /// What whoever was denied in this record did there in the day after.
+    Denied(RecordId),
+    /// Calls of the tool that this record tells of, after it.
+    Tool(RecordId),
 }
 
 /// Evidence that can be read to its end, where judging one action reads within a bound.
@@ -51,12 +56,40 @@ pub trait Affected: Evidence {
     /// # Errors
     /// The evidence cannot be read.
     fn every(&self, look: &Look, visit: &mut dyn FnMut(&Skeleton<'_>)) -> Result<(), Self::Error>;
+
+    /// Every call of a tool of which others than Deed tell ([`Skeleton::called`]), in any order.
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    fn called(
+        &self,
+        tenant: &str,
+        server: &str,
+        name: &str,
+        visit: &mut dyn FnMut(&Skeleton<'_>),
+    ) -> Result<(), Self::Error>;
+
+    /// Every record of the day of `time` (UTC) which says that `account` did something with the resource `uri`
+    /// ([`Skeleton::tried`]), in any order.
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    fn done(
+        &self,
+        account: Account,
+        uri: &str,
+        time: Timestamp,
+        visit: &mut dyn FnMut(&Skeleton<'_>),
+    ) -> Result<(), Self::Error>;
 }
 
 /// What is known of the people and systems that rules ask about, beside the log.
 pub trait Known {
     /// Whom the inventory knows by that account of `tenant`.
     fn declared(&self, tenant: &str, account: Account) -> Option<Declared>;
+
+    /// What the inventory says of the resource `uri`, where it says who may approve what is done to it, or when.
+    fn controlled(&self, uri: &str) -> Option<Resource>;
 
     /// Whether every grant of that system is in its log.
     fn logs_every_grant(&self, system: &str) -> bool;
@@ -98,7 +131,7 @@ impl Flagged {
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Review {
     flagged: BTreeMap<RecordId, Flagged>,
-    /// Actions that were not let through: how they end decides.
+    /// Actions that were not let through, or that change what may be changed only at times: how they end decides.
     held: HashSet<RecordId>,
     /// Actions that something was said of, and that have not come yet.
     awaited: HashSet<RecordId>,
@@ -108,6 +141,14 @@ pub struct Review {
     unmatched: HashSet<Digest>,
     /// Places of calls that are a finding, or that were not to be: what another system logs of them tells more.
     open: HashSet<Digest>,
+    /// What somebody was denied, by resource and by resource, principal and day.
+    denied: HashSet<Digest>,
+    /// When something was last done, by sixteen bits of what it was done to: not before that to any of these.
+    done: BTreeMap<u16, Timestamp>,
+    /// Actions of which it was found that they had been denied before, by time.
+    eluding: BTreeSet<(Timestamp, RecordId)>,
+    /// Of each tool when its definition was pinned, or began to wait to be approved.
+    tools: BTreeMap<Digest, BTreeMap<(Timestamp, RecordId), bool>>,
     /// Credentials of which somebody says what they hold, or where they were made.
     bounds: HashMap<CredentialKey, Bounds>,
     /// Credentials that something was done with.

@@ -7,9 +7,10 @@ mod credential;
 mod delegation;
 mod place;
 mod right;
+mod window;
 
 pub(crate) use place::CHANGED;
-pub(crate) use right::{ACTION_WITHOUT_GRANT, GRANT_WITHOUT_APPROVAL};
+pub(crate) use right::{ACTION_WITHOUT_GRANT, DENIED_THEN_DONE, GRANT_WITHOUT_APPROVAL};
 
 use crate::{explanation::Finding, verdict::Links, words::Severity};
 
@@ -29,11 +30,13 @@ pub struct Rule {
 /// Every rule about one action, in the order of the catalogue.
 pub const RULES: &[Rule] = &[
     right::DONE_ALTHOUGH_DENIED,
+    right::DENIED_THEN_DONE,
     right::BYPASS,
     right::ACTION_WITHOUT_GRANT,
     right::GRANT_WITHOUT_APPROVAL,
     right::SELF_APPROVAL,
     right::APPROVAL_AFTER_ACT,
+    right::APPROVER_WITHOUT_AUTHORITY,
     right::OUTSIDE_SCOPE,
     right::INTENT_WITHOUT_OUTCOME,
     credential::USED_AFTER_REVOCATION,
@@ -46,18 +49,27 @@ pub const RULES: &[Rule] = &[
     delegation::DELEGATION_OUTLIVED_PARENT,
     delegation::DELEGATION_LOST_REQUESTER,
     place::ENVIRONMENT_CROSSING,
+    window::OUTSIDE_CHANGE_WINDOW,
     place::OUTSIDE_CONTRACT,
     place::OUTSIDE_TASK,
     place::TOOL_CHANGED,
+    place::TOOL_NOT_APPROVED,
 ];
 
 /// Rules about what another system logged that say nothing where Deed is known to have decided on the call.
-pub(crate) const DECIDED_BY_DEED: &[&str] = &[
+const DECIDED_BY_DEED: &[&str] = &[
     right::BYPASS.name,
+    right::DENIED_THEN_DONE.name,
+    place::TOOL_NOT_APPROVED.name,
     right::ACTION_WITHOUT_GRANT.name,
     right::GRANT_WITHOUT_APPROVAL.name,
     delegation::DELEGATION_LOST_REQUESTER.name,
 ];
+
+/// Whether what `rule` finds of another system's record is answered by the call that Deed let through.
+pub(crate) fn is_answered(rule: &str, call: &Links<'_>) -> bool {
+    DECIDED_BY_DEED.contains(&rule) || rule == window::OUTSIDE_CHANGE_WINDOW.name && call.is_let_as_it_is()
+}
 
 /// What the links show, the gravest first.
 pub(crate) fn findings(links: &Links<'_>) -> Vec<Finding> {
@@ -66,6 +78,7 @@ pub(crate) fn findings(links: &Links<'_>) -> Vec<Finding> {
     right::findings(links, &mut findings);
     delegation::findings(links, &mut findings);
     place::findings(links, &mut findings);
+    window::findings(links, &mut findings);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
 }

@@ -5,7 +5,7 @@ use crate::{
     case::{Shelf, Standing},
     explanation::{Finding, Verdict},
     gather::{MOST_RECORDS, gather_alone},
-    rules::{DECIDED_BY_DEED, findings},
+    rules::{findings, is_answered},
     verdict::Links,
     words::{Authority, Class, Scope},
 };
@@ -26,7 +26,7 @@ pub(crate) fn weigh<E: Evidence>(
         let Some(alone) = gather_alone(evidence, &shelf, other.record)? else { continue };
         let alone = Links::of(&alone);
         for finding in findings(&alone) {
-            let answered = DECIDED_BY_DEED.contains(&&*finding.rule);
+            let answered = is_answered(&finding.rule, links);
             if !answered && !found.iter().any(|known| known.rule == finding.rule) {
                 found.push(finding);
             }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use deed_identity::Coverage;
-use deed_ledger::{BlobError, Key, Ledger, LedgerError};
-use deed_record::{Account, RecordId, Sealed, Skeleton, TraceId};
-use deed_review::{Declared, Evidence, Found, Name, explanation::Suppressed, tuning::Matter};
+use deed_ledger::{BlobError, Key, Ledger, LedgerError, day};
+use deed_record::{Account, RecordId, Sealed, Skeleton, Timestamp, TraceId, Tried};
+use deed_review::{Controlled, Declared, Evidence, Found, Name, explanation::Suppressed, tuning::Matter};
 use deed_seal::hash::leaf_hash;
 
 use crate::{
@@ -108,6 +108,50 @@ impl Evidence for LedgerEvidence<'_> {
 
     fn by_use(&self, tenant: &str, name: &str, limit: usize) -> Result<Vec<Found>, LedgerError> {
         self.shown(&Key::Credential { tenant, name }, limit)
+    }
+
+    fn tried(
+        &self,
+        tried: Tried,
+        account: Account,
+        uri: &str,
+        time: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Found>, LedgerError> {
+        let of = |day: i64, limit: usize| self.shown(&Key::Tried { tried, account, uri, day }, limit);
+        let mut found = of(day(time), limit)?;
+        // Denials of the day before are among those of the day.
+        if tried != Tried::Denied && found.len() < limit {
+            found.extend(of(day(time) - 1, limit - found.len())?);
+        }
+        Ok(found)
+    }
+
+    fn given(
+        &self,
+        tenant: &str,
+        account: Option<Account>,
+        uri: &str,
+        time: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Found>, LedgerError> {
+        let day = day(time);
+        match account {
+            Some(account) => self.shown(&Key::GivenTo { account, day }, limit),
+            None => self.shown(&Key::GivenOn { tenant, uri, day }, limit),
+        }
+    }
+
+    fn by_resource(&self, tenant: &str, uri: &str, limit: usize) -> Result<Vec<Found>, LedgerError> {
+        self.shown(&Key::Resource { tenant, uri }, limit)
+    }
+
+    fn every_account(&self, tenant: &str, account: Account) -> Result<Vec<Account>, LedgerError> {
+        self.joins.accounts_of(self.ledger, tenant, account)
+    }
+
+    fn controlled(&self, tenant: &str, uri: &str) -> Result<Option<Controlled>, LedgerError> {
+        self.joins.controlled(self.ledger, tenant, uri)
     }
 
     fn by_executor(&self, account: Account, limit: usize) -> Result<Vec<Found>, LedgerError> {

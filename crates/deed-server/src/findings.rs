@@ -22,9 +22,9 @@ use std::{
     time::Duration,
 };
 
-use deed_identity::Coverage;
-use deed_ledger::{Check, Key, Ledger, LedgerError, PACK_LEAVES};
-use deed_record::{Account, RecordId, Skeleton};
+use deed_identity::{Coverage, Resource};
+use deed_ledger::{Check, Key, Ledger, LedgerError, PACK_LEAVES, day};
+use deed_record::{Account, RecordId, Skeleton, Timestamp, Tried};
 use deed_review::{
     Declared, ExplainError, IdentityFinding,
     review::{Affected, Done, Flagged, Known, Look, Review, work},
@@ -437,6 +437,10 @@ impl Known for Kept {
         self.joins.declared(&self.ledger, tenant, account).ok().flatten()
     }
 
+    fn controlled(&self, uri: &str) -> Option<Resource> {
+        self.joins.resource(uri)
+    }
+
     fn logs_every_grant(&self, system: &str) -> bool {
         self.joins.is_complete_for(system, Coverage::Grants)
     }
@@ -451,7 +455,7 @@ impl Affected for LedgerEvidence<'_> {
             })
         };
         match look {
-            Look::Action(id) | Look::Beside(id) => each(&Key::Id(*id)),
+            Look::Action(id) | Look::Beside(id) | Look::Denied(id) | Look::Tool(id) => each(&Key::Id(*id)),
             Look::Credential { tenant, name } => each(&Key::Credential { tenant, name }),
             Look::Trace(trace) => each(&Key::Trace(*trace)),
             Look::Relying(id) => {
@@ -460,6 +464,33 @@ impl Affected for LedgerEvidence<'_> {
                 each(&Key::Reliance(*id))
             }
         }
+    }
+
+    fn called(
+        &self,
+        tenant: &str,
+        server: &str,
+        name: &str,
+        visit: &mut dyn FnMut(&Skeleton<'_>),
+    ) -> Result<(), LedgerError> {
+        self.ledger().lookup_each(&Key::Called { tenant, server, name }, None, &mut |_, record| {
+            visit(record);
+            ControlFlow::Continue(())
+        })
+    }
+
+    fn done(
+        &self,
+        account: Account,
+        uri: &str,
+        time: Timestamp,
+        visit: &mut dyn FnMut(&Skeleton<'_>),
+    ) -> Result<(), LedgerError> {
+        let key = Key::Tried { tried: Tried::Done, account, uri, day: day(time) };
+        self.ledger().lookup_each(&key, None, &mut |_, record| {
+            visit(record);
+            ControlFlow::Continue(())
+        })
     }
 }
 

@@ -2,15 +2,15 @@
 //! is hashed once and kept.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use deed_gateway::DecisionPoint;
-use deed_identity::{Coverage, Inventory};
+use deed_identity::{Coverage, Inventory, Principal, Resource};
 use deed_ledger::{Ledger, LedgerError};
 use deed_record::Account;
-use deed_review::Declared;
+use deed_review::{Controlled, Declared};
 
 use crate::identity::DeclaredIn;
 
@@ -86,6 +86,56 @@ impl Joins {
         Ok(at.is_some() && at == accounts.get(&other))
     }
 
+    /// Every account of whoever has that account; the account alone, of who is not declared.
+    ///
+    /// # Errors
+    /// The tenant's key cannot be read.
+    pub(crate) fn accounts_of(
+        &self,
+        ledger: &Ledger,
+        tenant: &str,
+        account: Account,
+    ) -> Result<Vec<Account>, LedgerError> {
+        let inventory = self.decisions.in_force().inventory;
+        if inventory.principals().is_empty() {
+            return Ok(vec![account]);
+        }
+        let accounts = self.accounts(ledger, tenant, &inventory)?;
+        let principal = accounts.get(&account).and_then(|at| inventory.principals().get(*at));
+        principal.map_or_else(|| Ok(vec![account]), |principal| named(ledger, tenant, principal))
+    }
+
+    /// What the inventory says of the resource `uri`, where it says who may approve what is done to it, or when.
+    ///
+    /// # Errors
+    /// The tenant's key cannot be read.
+    pub(crate) fn controlled(
+        &self,
+        ledger: &Ledger,
+        tenant: &str,
+        uri: &str,
+    ) -> Result<Option<Controlled>, LedgerError> {
+        let inventory = self.decisions.in_force().inventory;
+        let Some(resource) = inventory.controlled(uri) else { return Ok(None) };
+        let mut approvers = BTreeSet::new();
+        for name in &resource.approvers {
+            match inventory.principal(name) {
+                Some(principal) => approvers.extend(named(ledger, tenant, principal)?),
+                None => approvers.extend(ledger.account(tenant, name)?),
+            }
+        }
+        Ok(Some(Controlled {
+            matches: resource.matches().to_owned(),
+            approvers: (!resource.approvers.is_empty()).then_some(approvers),
+            change_windows: resource.change_windows.clone(),
+        }))
+    }
+
+    /// The same, as the inventory has it.
+    pub(crate) fn resource(&self, uri: &str) -> Option<Resource> {
+        self.decisions.in_force().inventory.controlled(uri).cloned()
+    }
+
     /// Digest of the inventory in force.
     pub(crate) fn inventory_digest(&self) -> String {
         self.decisions.in_force().inventory.digest().to_owned()
@@ -139,4 +189,10 @@ impl Joins {
         known.tenants.insert(tenant.to_owned(), accounts.clone());
         Ok(accounts)
     }
+}
+
+/// The accounts of `principal` in `tenant`, under all its names.
+fn named(ledger: &Ledger, tenant: &str, principal: &Principal) -> Result<Vec<Account>, LedgerError> {
+    let names: BTreeSet<&String> = std::iter::once(&principal.key).chain(&principal.aliases).collect();
+    names.into_iter().filter_map(|name| ledger.account(tenant, name).transpose()).collect()
 }

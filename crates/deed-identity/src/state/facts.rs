@@ -154,11 +154,16 @@ const STATIC: &[&str] = &[
     "ssh_public_key",
 ];
 
+/// Whether credentials of that type stand until somebody takes them away.
+pub fn is_static_type(kind: &str) -> bool {
+    STATIC.contains(&kind)
+}
+
 impl CredentialFacts {
     /// Whether it is of a type that stands until somebody takes it away, such as `access_key`; `None` where no record
     /// says what it is.
     pub fn is_static(&self) -> Option<bool> {
-        self.kind.as_deref().map(|kind| STATIC.contains(&kind))
+        self.kind.as_deref().map(is_static_type)
     }
 
     /// When it was made: the first issue that records tell of, or an earlier time that those who name it say.

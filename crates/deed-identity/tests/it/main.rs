@@ -6,7 +6,7 @@ mod records;
 mod state;
 mod used;
 
-use deed_identity::{Coverage, Inventory, InventoryError};
+use deed_identity::{ChangeWindow, Coverage, Inventory, InventoryError};
 use deed_record::PrincipalType;
 use proptest::prelude::*;
 
@@ -35,6 +35,8 @@ type = "table"
 classification = "restricted"
 owner = "human:carol"
 restricted_fields = ["bank_account", "tax_id"]
+approvers = ["human:carol"]
+change_windows = ["Sat 22:00-02:00", "2026-11-03T10:00:00Z/2026-11-03T12:00:00Z"]
 
 [[resource]]
 match = "vendor-db:/contracts/public"
@@ -120,6 +122,14 @@ fn errors_name_the_line() {
         (&key_is_alias, 8, "`agent:x` stands for both `agent:x` and `agent:x`"),
         ("[[resource]]\nclassification = \"x\"\n", 1, "match"),
         ("[[resource]]\nmatch = \"a:*\"\n[[resource]]\nmatch = \"a:*\"\n", 4, "another resource"),
+        ("[[resource]]\nmatch = \"a:*\"\napprovers = []\n", 3, "`approvers`"),
+        ("[[resource]]\nmatch = \"a:*\"\napprovers = [\n\"a b\"]\n", 4, "an approver"),
+        ("[[resource]]\nmatch = \"a:*\"\nchange_windows = []\n", 3, "`change_windows`"),
+        (
+            "[[resource]]\nmatch = \"a:*\"\nchange_windows = [\"Sun 1:00-02:00\",\n\"x\"]\n",
+            3,
+            "Sat 22:00-02:00",
+        ),
         ("[[source]]\nsystem = \"a\"\n[[source]]\nsystem = \"a\"\n", 4, "another source"),
         ("[[source]]\nsystem = \"a\"\ncomplete_for = [\"all\"]\n", 3, "all"),
         ("[[source\n", 1, ""),
@@ -129,6 +139,62 @@ fn errors_name_the_line() {
         };
         assert!(message.contains(says), "{text}: {message}");
         assert_eq!(found, line, "{text}: {message}");
+    }
+}
+
+#[test]
+fn a_change_window_is_a_time_of_the_week_or_one_stretch() {
+    let inventory = Inventory::parse(WHOLE).unwrap();
+    assert!(inventory.controlled("vendor-db:/orders").is_none());
+    let contracts = inventory.controlled("vendor-db:/contracts/7").unwrap();
+    assert_eq!(contracts.approvers, ["human:carol"]);
+    let open =
+        |time: &str| contracts.change_windows.iter().any(|window| window.covers(time.parse().unwrap()));
+    // 2026-10-31 and 2026-11-07 are Saturdays.
+    for (time, is_open) in [
+        ("2026-10-31T21:59:59.999999Z", false),
+        ("2026-10-31T22:00:00Z", true),
+        ("2026-11-01T01:59:59.999999Z", true),
+        ("2026-11-01T02:00:00Z", false),
+        ("2026-11-01T23:00:00Z", false),
+        ("2026-11-08T02:30:00+01:00", true),
+        ("1969-12-27T23:00:00Z", true),
+        ("2026-11-03T10:00:00Z", true),
+        ("2026-11-03T12:00:00Z", false),
+    ] {
+        assert_eq!(open(time), is_open, "{time}");
+    }
+    for (text, time, is_open) in [
+        ("Fri-Mon 00:00-24:00", "2026-11-01T12:00:00Z", true),
+        ("Fri-Mon 00:00-24:00", "2026-11-03T00:00:00Z", false),
+        ("Mon-Fri 08:00-16:00", "2026-11-02T16:00:00Z", false),
+        ("Mon-Fri 08:00-16:00", "2026-11-06T15:59:00Z", true),
+    ] {
+        assert_eq!(
+            ChangeWindow::parse(text).unwrap().covers(time.parse().unwrap()),
+            is_open,
+            "{text} {time}"
+        );
+    }
+    for wrong in [
+        "",
+        "Sat",
+        "Sat 22:00",
+        "Sat 22:00-22:00",
+        "Sat 24:00-02:00",
+        "Sat 22:00-24:01",
+        "sat 22:00-02:00",
+        "Sat-Sun-Mon 22:00-02:00",
+        "Sat  22:00-02:00",
+        "Sat 22:60-02:00",
+        "Sat +2:00-02:00",
+        "22:00-02:00",
+        "2026-11-03T12:00:00Z/2026-11-03T10:00:00Z",
+        "2026-11-03/2026-11-04",
+        "2026-11-03T10:00:00Z/",
+        "/",
+    ] {
+        assert!(ChangeWindow::parse(wrong).is_err(), "{wrong}");
     }
 }
 

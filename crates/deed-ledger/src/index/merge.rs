@@ -7,7 +7,7 @@ use crate::{PACK_LEAVES, store::Store};
 
 /// The bytes of the run over all packs of `runs`, which are side by side.
 ///
-/// Decodes each run into 12 bytes an entry: sixteen packs of six keys a record take about 75 MB while
+/// Decodes each run into 12 bytes an entry: sixteen packs of seven keys a record take about 88 MB while
 /// they are merged; wider merges are rarer by their width.
 pub(super) fn merge(store: &dyn Store, runs: &[Arc<Run>]) -> Result<Vec<u8>, IndexError> {
     let first = runs[0].packs.start;

@@ -2,6 +2,8 @@
 
 use deed_record::{Answer, Change, Kind, PrincipalType, Skeleton, Terms};
 
+use crate::verb::Verb;
+
 /// A class of events.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Class {
@@ -126,90 +128,15 @@ fn of_account(change: Option<Change>) -> Activity {
     }
 }
 
-/// Words that operations begin with, and what they do.
-const VERBS: [(Activity, &[&str]); 4] = [
-    (
-        READ,
-        &[
-            "check",
-            "describe",
-            "download",
-            "export",
-            "fetch",
-            "find",
-            "get",
-            "head",
-            "list",
-            "lookup",
-            "query",
-            "read",
-            "retrieval",
-            "scan",
-            "search",
-            "select",
-            "show",
-            "view",
-            "watch",
-        ],
-    ),
-    (
-        CREATE,
-        &[
-            "add", "copy", "create", "generate", "import", "insert", "issue", "launch", "new", "open",
-            "register", "run", "start", "upload",
-        ],
-    ),
-    (
-        UPDATE,
-        &[
-            "alter", "attach", "change", "close", "disable", "edit", "enable", "merge", "migrate", "modify",
-            "move", "patch", "put", "rename", "replace", "restore", "set", "tag", "update", "write",
-        ],
-    ),
-    (
-        DELETE,
-        &[
-            "delete",
-            "deregister",
-            "destroy",
-            "detach",
-            "drop",
-            "erase",
-            "purge",
-            "remove",
-            "revoke",
-            "terminate",
-            "truncate",
-            "wipe",
-        ],
-    ),
-];
-
-/// What an operation does, by the first word of the tool's name, else of its own, else by the last of the permission.
 fn verb(record: &Skeleton<'_>) -> Activity {
-    let names = [
-        record.tool.as_ref().map(|tool| &*tool.name),
-        record.operation.as_deref().map(|name| name.rsplit(['/', '.', ':']).next().unwrap_or(name)),
-        record.permission.as_deref().map(|name| name.rsplit(['/', '.', ':']).next().unwrap_or(name)),
-    ];
-    let known = names.iter().flatten().find_map(|name| {
-        let word = first_word(name);
-        VERBS.iter().find(|(_, words)| words.contains(&&*word)).map(|(activity, _)| *activity)
-    });
-    known.unwrap_or(if names.iter().all(Option::is_none) { (0, "Unknown") } else { (99, "Other") })
-}
-
-/// The first word of `deleteUser`, `delete_user`, `Delete user`, in lower case.
-fn first_word(name: &str) -> String {
-    let mut word = String::new();
-    let mut before = None;
-    for c in name.chars() {
-        let hump = c.is_uppercase() && before.is_some_and(char::is_lowercase);
-        if !c.is_alphabetic() || hump {
-            break;
+    match Verb::of(record) {
+        Some(Verb::Read) => READ,
+        Some(Verb::Create) => CREATE,
+        Some(Verb::Update) => UPDATE,
+        Some(Verb::Delete) => DELETE,
+        None if record.tool.is_none() && record.operation.is_none() && record.permission.is_none() => {
+            (0, "Unknown")
         }
-        word.extend(c.to_lowercase());
-        before = Some(c);
+        None => (99, "Other"),
     }
-    word
 }

@@ -268,10 +268,10 @@ pub const CONTROLS: &[Control] = &[
     control(ASI, "ASI04", "agentic supply chain vulnerabilities", &[Pinned, Tools], &[]),
     control(ASI, "ASI07", "insecure inter-agent communication", &[Delegated], &["delegation-widened", "delegation-lost-requester"]),
     control(ASI, "ASI08", "cascading failures", &[Ended], &[]),
-    control(ASI, "ASI09", "human-agent trust exploitation", &[SteppedUp, Approvals], &["self-approval", "approval-after-act"]),
+    control(ASI, "ASI09", "human-agent trust exploitation", &[SteppedUp, Approvals], &["self-approval", "approval-after-act", "approver-without-authority"]),
     control(ASI, "ASI10", "rogue agents", &[Decided, Stopped], &["bypass", "done-although-denied"]),
 
-    control(MAESTRO, "MAESTRO L3", "agent frameworks", &[Tasks, Pinned], &["outside-task", "tool-changed"]),
+    control(MAESTRO, "MAESTRO L3", "agent frameworks", &[Tasks, Pinned], &["outside-task", "tool-changed", "tool-not-approved"]),
     control(MAESTRO, "MAESTRO L4", "deployment and infrastructure", &[Observed], &["environment-crossing"]),
     control(MAESTRO, "MAESTRO L5", "evaluation and observability", &[Actions, Traced], &["intent-without-outcome"]),
     control(MAESTRO, "MAESTRO L6", "security and compliance", &[Decided, Stopped, SteppedUp], &["bypass", "done-although-denied"]),

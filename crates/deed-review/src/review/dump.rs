@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use deed_identity::CredentialKey;
-use deed_record::RecordId;
+use deed_record::{RecordId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Bounds, Digest, Flagged, Look, Review};
@@ -18,11 +18,18 @@ struct Dump {
     tasks: BTreeSet<Digest>,
     unmatched: BTreeSet<Digest>,
     open: BTreeSet<Digest>,
+    denied: BTreeSet<Digest>,
+    done: BTreeMap<u16, Timestamp>,
+    eluding: BTreeSet<(Timestamp, RecordId)>,
+    tools: Vec<(Digest, Definitions)>,
     bounds: Vec<(Digest, Bounds)>,
     used: BTreeSet<u64>,
     referred: BTreeSet<u64>,
     looks: BTreeSet<Look>,
 }
+
+/// When definitions of a tool were seen, and whether each waited to be approved.
+type Definitions = Vec<(Timestamp, RecordId, bool)>;
 
 impl Review {
     /// All of it as JSON, the same for the same review.
@@ -40,6 +47,16 @@ impl Review {
             tasks: self.tasks.iter().copied().collect(),
             unmatched: self.unmatched.iter().copied().collect(),
             open: self.open.iter().copied().collect(),
+            denied: self.denied.iter().copied().collect(),
+            done: self.done.clone(),
+            eluding: self.eluding.clone(),
+            tools: self
+                .tools
+                .iter()
+                .map(|(key, seen)| {
+                    (*key, seen.iter().map(|((time, id), waits)| (*time, *id, *waits)).collect())
+                })
+                .collect(),
             bounds,
             used: self.used.iter().copied().collect(),
             referred: self.referred.iter().copied().collect(),
@@ -61,6 +78,16 @@ impl Review {
             tasks: dump.tasks.into_iter().collect(),
             unmatched: dump.unmatched.into_iter().collect(),
             open: dump.open.into_iter().collect(),
+            denied: dump.denied.into_iter().collect(),
+            done: dump.done,
+            eluding: dump.eluding,
+            tools: dump
+                .tools
+                .into_iter()
+                .map(|(key, seen)| {
+                    (key, seen.into_iter().map(|(time, id, waits)| ((time, id), waits)).collect())
+                })
+                .collect(),
             bounds: bounds.collect(),
             used: dump.used.into_iter().collect(),
             referred: dump.referred.into_iter().collect(),

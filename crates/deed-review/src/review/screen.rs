@@ -7,7 +7,8 @@ use deed_record::{
 
 use super::{Bounds, Digest, Known, Look, Review};
 use crate::{
-    claim::is_of_token_service, gather::may_be_seen, judge::span_of, rules::CHANGED, scope::matches,
+    case::acted_upon, claim::is_of_token_service, gather::may_be_seen, judge::span_of, rules::CHANGED,
+    scope::matches, verb::changes,
 };
 
 /// How far up credentials that were derived from one another are looked at.
@@ -33,9 +34,11 @@ impl Review {
         if may_be_seen(rec) && self.is_beside(rec) {
             self.looks.insert(Look::Beside(rec.id));
         }
+        let eludes = self.eludes(rec, known);
+        let unapproved = self.is_unapproved(rec);
         let was_awaited = self.awaited.remove(&rec.id);
         let begins = rec.kind.is_action() && rec.kind != Kind::Outcome;
-        if was_awaited || begins && self.is_suspect(rec, state, known) {
+        if was_awaited || begins && (self.is_suspect(rec, state, known) || eludes || unapproved) {
             self.looks.insert(Look::Action(rec.id));
             // A call may come that it tells of.
             if may_be_seen(rec) {
@@ -86,9 +89,7 @@ impl Review {
     /// What later records are held against.
     fn remember(&mut self, rec: &Skeleton<'_>) {
         if rec.decision.as_ref().is_some_and(|decision| decision.effect != Ruling::Allow) {
-            self.held.insert(rec.id);
-            let open = span_of(rec).map(|(trace, span)| span_key(&rec.tenant, trace, span));
-            self.open.extend(open);
+            self.hold(rec);
         }
         if rec.kind == Kind::Task
             && let Some((trace, key)) = task_key(rec)
@@ -110,6 +111,13 @@ impl Review {
                 bounds.ends = bounds.ends.into_iter().chain(ends).min();
             }
         }
+    }
+
+    /// How it ends decides, whoever tells.
+    fn hold(&mut self, rec: &Skeleton<'_>) {
+        self.held.insert(rec.id);
+        let open = span_of(rec).map(|(trace, span)| span_key(&rec.tenant, trace, span));
+        self.open.extend(open);
     }
 
     /// What a record that changes authority changes for actions that came before it. Those that come after it are
@@ -183,6 +191,7 @@ impl Review {
             || handed_on && (for_nobody || !at_door)
             || self.held.contains(&rec.id)
             || task_key(rec).is_some_and(|(_, key)| self.tasks.contains(&key))
+            || self.is_place_watched(rec, known)
             || self.is_somebody_watched(rec, known)
             || rec.credential.as_ref().is_some_and(|used| self.is_credential_suspect(rec, used, state))
     }
@@ -206,6 +215,20 @@ impl Review {
             !declared.environments.is_empty() && !declared.environments.iter().any(|theirs| theirs == here)
         };
         governed || declared.contract.is_some() || rec.environment.as_deref().is_some_and(elsewhere)
+    }
+
+    /// Whether the inventory says who may approve what is done there, or when it may be changed.
+    fn is_place_watched(&mut self, rec: &Skeleton<'_>, known: &impl Known) -> bool {
+        let Some(place) = acted_upon(rec).and_then(|uri| known.controlled(&uri)) else { return false };
+        let bounded = !place.approvers.is_empty() && (rec.grant.is_some() || rec.credential.is_some());
+        let open = || place.change_windows.iter().any(|window| window.covers(rec.time));
+        // What an intent announces may be done at another time.
+        let closed = !place.change_windows.is_empty() && (rec.kind == Kind::Intent || !open());
+        let closed = closed && changes(rec) == Some(true);
+        if closed {
+            self.hold(rec);
+        }
+        bounded || closed
     }
 
     fn is_credential_suspect(&self, rec: &Skeleton<'_>, used: &Credential<'_>, state: &State) -> bool {

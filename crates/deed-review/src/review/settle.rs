@@ -3,10 +3,16 @@
 use std::collections::{BTreeSet, HashSet};
 
 use deed_identity::CredentialKey;
-use deed_record::{Credential, Kind, RecordId, Skeleton};
+use deed_record::{Credential, Kind, RecordId, Skeleton, Timestamp, Tried};
 
 use super::{Affected, Flagged, Look, Review, screen::span_key};
-use crate::{ExplainError, Judged, case::Rec, gather::Search, judge};
+use crate::{
+    ExplainError, Judged,
+    case::Rec,
+    gather::{Search, WITHIN},
+    judge,
+    rules::DENIED_THEN_DONE,
+};
 
 /// What came of a look.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,6 +38,12 @@ pub fn work<E: Affected>(evidence: &E, look: &Look) -> Result<Done, ExplainError
         let rec = Rec::read(&found)?;
         return Ok(Done::Leads(Search::new(evidence).neighbours(&rec.is)?));
     }
+    if let Look::Denied(id) = look {
+        return Ok(Done::Leads(done_since(evidence, *id)?));
+    }
+    if let Look::Tool(id) = look {
+        return Ok(Done::Leads(called_since(evidence, *id)?));
+    }
     let mut actions: BTreeSet<RecordId> = BTreeSet::new();
     // Credentials that were derived from each other in a circle are followed once.
     let mut seen: HashSet<Look> = HashSet::from([look.clone()]);
@@ -43,6 +55,45 @@ pub fn work<E: Affected>(evidence: &E, look: &Look) -> Result<Done, ExplainError
         todo.extend(further.into_iter().filter(|look| seen.insert(look.clone())));
     }
     Ok(Done::Leads(actions))
+}
+
+/// What whoever was denied in record `id`, under any name, did there in the time for which it is remembered.
+fn done_since<E: Affected>(evidence: &E, id: RecordId) -> Result<BTreeSet<RecordId>, ExplainError<E::Error>> {
+    let mut actions = BTreeSet::new();
+    let Some(found) = evidence.by_id(id).map_err(ExplainError::Evidence)? else { return Ok(actions) };
+    let rec = Rec::read(&found)?;
+    let Some((Tried::Denied, account, uri)) = rec.is.tried() else { return Ok(actions) };
+    let denied = rec.is.time;
+    let mut after = |done: &Skeleton<'_>| {
+        if (1..=WITHIN).contains(&(done.time.0 - denied.0)) {
+            actions.insert(done.action_id());
+        }
+    };
+    for account in evidence.every_account(&rec.is.tenant, account).map_err(ExplainError::Evidence)? {
+        for day in [denied, Timestamp(denied.0 + WITHIN)] {
+            evidence.done(account, uri, day, &mut after).map_err(ExplainError::Evidence)?;
+        }
+    }
+    Ok(actions)
+}
+
+/// Calls of the tool that record `id` tells of, after it.
+fn called_since<E: Affected>(
+    evidence: &E,
+    id: RecordId,
+) -> Result<BTreeSet<RecordId>, ExplainError<E::Error>> {
+    let mut actions = BTreeSet::new();
+    let Some(found) = evidence.by_id(id).map_err(ExplainError::Evidence)? else { return Ok(actions) };
+    let rec = Rec::read(&found)?.is;
+    let Some(tool) = &rec.tool else { return Ok(actions) };
+    let server = tool.server.as_deref().unwrap_or_default();
+    let called = evidence.called(&rec.tenant, server, &tool.name, &mut |call| {
+        if call.time >= rec.time {
+            actions.insert(call.action_id());
+        }
+    });
+    called.map_err(ExplainError::Evidence)?;
+    Ok(actions)
 }
 
 impl Review {
@@ -65,6 +116,13 @@ impl Review {
             }
             Done::Judged(_, Some(judged)) => {
                 judged.also.iter().for_each(|id| drop(self.flagged.remove(id)));
+                let eludes = judged.findings.iter().any(|finding| finding.rule == DENIED_THEN_DONE.name);
+                let place = (judged.time, judged.action);
+                if eludes {
+                    self.eluding.insert(place)
+                } else {
+                    self.eluding.remove(&place)
+                };
                 if judged.findings.is_empty() {
                     self.flagged.remove(&judged.action);
                     return;
@@ -134,6 +192,6 @@ fn lead(look: &Look, rec: &Skeleton<'_>, actions: &mut BTreeSet<RecordId>, furth
                 further.insert(Look::Relying(rec.id));
             }
         }
-        Look::Trace(_) | Look::Action(_) | Look::Beside(_) => {}
+        Look::Trace(_) | Look::Action(_) | Look::Beside(_) | Look::Denied(_) | Look::Tool(_) => {}
     }
 }

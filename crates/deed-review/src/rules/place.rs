@@ -36,6 +36,13 @@ pub(super) const TOOL_CHANGED: Rule = Rule {
     controls: &["ASI04", "ID.RA-09", "CM-3"],
 };
 
+pub(super) const TOOL_NOT_APPROVED: Rule = Rule {
+    name: "tool-not-approved",
+    means: "a tool was called whose definition had changed, and nobody had approved that",
+    remedy: "look at the difference (`deed approvals`); have the tool called through the gateway, which holds such calls",
+    controls: &["ASI04", "ID.RA-09", "CM-3"],
+};
+
 /// The code by which the gateway says that a tool's definition changed.
 pub(crate) const CHANGED: &str = "tool_changed";
 
@@ -43,11 +50,25 @@ pub(super) fn findings(links: &Links<'_>, found: &mut Vec<Finding>) {
     found.extend(crossing(links).map(|reason| ENVIRONMENT_CROSSING.finding(Severity::Medium, reason)));
     found.extend(beyond_contract(links).map(|reason| OUTSIDE_CONTRACT.finding(grave(links), reason)));
     found.extend(beyond_task(links).map(|reason| OUTSIDE_TASK.finding(grave(links), reason)));
+    found.extend(not_approved(links).map(|reason| TOOL_NOT_APPROVED.finding(Severity::Medium, reason)));
     let codes = links.ended.said.iter().filter_map(|(_, outcome)| outcome.code.as_deref());
     if codes.into_iter().any(|code| code == CHANGED) {
         let reason = "the definition of the tool changed since it was approved".to_owned();
         found.push(TOOL_CHANGED.finding(Severity::Medium, reason));
     }
+}
+
+/// Why the tool that was called was not the one that is approved.
+fn not_approved(links: &Links<'_>) -> Option<String> {
+    let held = links.case.get(links.case.beside.held_tool?)?;
+    let tool = held.is.tool.as_ref().filter(|_| links.took_effect() != Some(false))?;
+    let server = tool.server.as_deref().unwrap_or_default();
+    Some(format!(
+        "the definition of `{server}/{}` had changed at {} (record {}), and nobody had approved it",
+        tool.name,
+        moment(held.is.time),
+        held.is.id
+    ))
 }
 
 fn crossing(links: &Links<'_>) -> Option<String> {

@@ -1,13 +1,13 @@
 //! By what right it was done, and whether it was asked for, decided, approved and ended as it should.
 
-use deed_record::{Answer, Basis, Kind, Status};
+use deed_record::{Answer, Basis, Kind, Ruling, Status};
 
 use super::{Rule, grave};
 use crate::{
     approvals::Worth,
     explanation::Finding,
     verdict::Links,
-    words::{Scope, Severity},
+    words::{Scope, Severity, moment},
 };
 
 pub(super) const DONE_ALTHOUGH_DENIED: Rule = Rule {
@@ -15,6 +15,12 @@ pub(super) const DONE_ALTHOUGH_DENIED: Rule = Rule {
     means: "it was denied, or a human was to approve it and none did, and it was done all the same",
     remedy: "find the way it took; make the door that denied it the only one",
     controls: &["PR.AA-05", "AC-3"],
+};
+pub(crate) const DENIED_THEN_DONE: Rule = Rule {
+    name: "denied-then-done",
+    means: "whoever did it had been denied it less than a day before, and did it on another way",
+    remedy: "close the way it took; ask whoever did it why (`deed explain` of the denied one says who asked)",
+    controls: &["PR.AA-05", "AC-3", "DE.CM-09", "ASI03"],
 };
 pub(super) const BYPASS: Rule = Rule {
     name: "bypass",
@@ -46,6 +52,12 @@ pub(super) const APPROVAL_AFTER_ACT: Rule = Rule {
     remedy: "ask why it could happen before; have policy step up to a human first",
     controls: &["PR.AA-05"],
 };
+pub(super) const APPROVER_WITHOUT_AUTHORITY: Rule = Rule {
+    name: "approver-without-authority",
+    means: "it was approved by somebody who is none of those that may approve what is done there",
+    remedy: "have one of them approve it; keep everybody else out of the approving group",
+    controls: &["PR.AA-05", "AC-5", "CM-3"],
+};
 pub(super) const OUTSIDE_SCOPE: Rule = Rule {
     name: "outside-scope",
     means: "what was used is not among what the credential holds or the grant gives",
@@ -64,6 +76,17 @@ pub(super) fn findings(links: &Links<'_>, found: &mut Vec<Finding>) {
         && links.took_effect() == Some(true)
     {
         found.push(DONE_ALTHOUGH_DENIED.finding(Severity::High, format!("{why}; it was done all the same")));
+    }
+    if let Some(denied) = links.case.beside.denied.and_then(|id| links.case.get(id)) {
+        let decision = denied.is.decision.as_ref().map(|decision| decision.effect);
+        let who = denied.said_by();
+        let what = match decision {
+            Some(Ruling::StepUp) => format!("a human refused it, asked by {who}"),
+            _ => format!("{who} denied it"),
+        };
+        let reason =
+            format!("{what} at {} (record {}), and it was done since", moment(denied.is.time), denied.is.id);
+        found.push(DENIED_THEN_DONE.finding(Severity::High, reason));
     }
     if let Some(why) = links.bypassed() {
         found.push(BYPASS.finding(grave(links), why));
@@ -95,6 +118,19 @@ fn approvals(links: &Links<'_>, found: &mut Vec<Finding>) {
     if let Some(answer) = own {
         let who = if answer.worth == Worth::ByWhoAsked { "who asked" } else { "who acted" };
         found.push(SELF_APPROVAL.finding(Severity::High, format!("an approval was given by {who}")));
+    }
+    // By the inventory: an approval that would count, were it somebody else's.
+    let other = answers.iter().find(|answer| answer.worth == Worth::NoAuthority);
+    let counts = answers.iter().any(|answer| answer.worth == Worth::Counts);
+    if let (Some(answer), Some(controlled), false) = (other, &links.case.controlled, counts) {
+        let declared = answer.by.and_then(|by| links.case.declared(by));
+        let who = declared.map_or("somebody".to_owned(), |declared| format!("`{}`", declared.key));
+        let reason = format!(
+            "{who} approved it, who is none of the approvers of `{}` ({})",
+            controlled.matches,
+            answer.claim.rec.said_by()
+        );
+        found.push(APPROVER_WITHOUT_AUTHORITY.finding(Severity::High, reason));
     }
     let in_time = answers.iter().any(|answer| answer.worth == Worth::Counts);
     let late = answers.iter().find(|answer| answer.worth == Worth::Late);

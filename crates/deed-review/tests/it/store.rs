@@ -7,11 +7,11 @@ use std::{
     sync::Arc,
 };
 
-use deed_identity::{Coverage, Declarations, Inventory, Principal, State};
-use deed_record::{Account, Kind, PrincipalType, RecordId, Sealed, Skeleton, TraceId};
+use deed_identity::{Coverage, Declarations, Inventory, Principal, Resource, State};
+use deed_record::{Account, Kind, PrincipalType, RecordId, Sealed, Skeleton, Timestamp, TraceId, Tried};
 use deed_review::{
-    Checkpoint, Declared, Directory, Evidence, ExplainError, Explanation, Found, IdentityFinding, Name,
-    Thresholds, Trace, explain, identity_findings,
+    Checkpoint, Controlled, Declared, Directory, Evidence, ExplainError, Explanation, Found, IdentityFinding,
+    Name, Thresholds, Trace, explain, identity_findings,
     review::{Affected, Known, Look},
     trace,
 };
@@ -31,6 +31,7 @@ pub(crate) struct Store {
     disclosable: HashMap<RecordId, Vec<String>>,
     complete: Vec<(Coverage, String)>,
     principals: Vec<Principal>,
+    inventory: Option<Inventory>,
     accounts: HashMap<Account, usize>,
     /// Records that were handed out, by whatever look-up.
     pub(crate) handed_out: Cell<usize>,
@@ -171,6 +172,7 @@ impl Store {
         for source in inventory.sources() {
             self.complete.extend(source.complete_for.iter().map(|of| (*of, source.system.clone())));
         }
+        self.inventory = Some(inventory);
     }
 
     /// What is found about identities at a moment.
@@ -216,6 +218,17 @@ impl Store {
         self.leaves[self.ids[&id(n)]].clone()
     }
 
+    /// Records of the day of `time` and the day before that are `wanted`.
+    fn of_days(&self, time: Timestamp, limit: usize, wanted: impl Fn(&Skeleton<'_>) -> bool) -> Vec<Found> {
+        let day = |time: Timestamp| time.0.div_euclid(24 * 60 * 60 * 1_000_000);
+        let days = [day(time) - 1, day(time)];
+        let found = self.leaves.iter().rev().filter(|found| {
+            let rec = found.sealed.skeleton().expect("readable");
+            days.contains(&day(rec.time)) && wanted(&rec)
+        });
+        found.take(limit).cloned().collect()
+    }
+
     fn newest(&self, places: Option<&Vec<usize>>, limit: usize) -> Vec<Found> {
         let found: Vec<Found> =
             places.into_iter().flatten().rev().take(limit).map(|at| self.leaves[*at].clone()).collect();
@@ -244,6 +257,53 @@ impl Evidence for Store {
 
     fn declared(&self, _: &str, account: Account) -> Result<Option<Declared>, Infallible> {
         Ok(self.declared.get(&account).cloned())
+    }
+
+    fn controlled(&self, _: &str, uri: &str) -> Result<Option<Controlled>, Infallible> {
+        Ok(Known::controlled(self, uri).map(|resource| Controlled {
+            matches: resource.matches().to_owned(),
+            approvers: (!resource.approvers.is_empty())
+                .then(|| resource.approvers.iter().flat_map(|name| self.accounts_of(name)).collect()),
+            change_windows: resource.change_windows,
+        }))
+    }
+
+    fn by_resource(&self, tenant: &str, uri: &str, limit: usize) -> Result<Vec<Found>, Infallible> {
+        let about = |found: &&Found| {
+            let rec = found.sealed.skeleton().expect("readable");
+            *rec.tenant == *tenant && rec.resource.as_ref().is_some_and(|resource| *resource.uri == *uri)
+        };
+        Ok(self.leaves.iter().rev().filter(about).take(limit).cloned().collect())
+    }
+
+    fn every_account(&self, _: &str, account: Account) -> Result<Vec<Account>, Infallible> {
+        Ok(self.of(account).map_or_else(|| vec![account], |at| Declarations::accounts(self, at)))
+    }
+
+    fn tried(
+        &self,
+        tried: Tried,
+        account: Account,
+        uri: &str,
+        time: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Found>, Infallible> {
+        Ok(self.of_days(time, limit, |rec| rec.tried() == Some((tried, account, uri))))
+    }
+
+    fn given(
+        &self,
+        tenant: &str,
+        account: Option<Account>,
+        uri: &str,
+        time: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Found>, Infallible> {
+        let gives = |(to, on): (Option<Account>, Option<&str>)| match account {
+            Some(account) => to == Some(account),
+            None => to.is_none() && on == Some(uri),
+        };
+        Ok(self.of_days(time, limit, |rec| *rec.tenant == *tenant && rec.gives().any(gives)))
     }
 
     fn by_credential(&self, tenant: &str, name: &str, limit: usize) -> Result<Vec<Found>, Infallible> {
@@ -286,7 +346,9 @@ impl Affected for Store {
     fn every(&self, look: &Look, visit: &mut dyn FnMut(&Skeleton<'_>)) -> Result<(), Infallible> {
         let some = |at: Option<&Vec<usize>>| at.cloned().unwrap_or_default();
         let found = match look {
-            Look::Action(id) | Look::Beside(id) => self.ids.get(id).copied().into_iter().collect(),
+            Look::Action(id) | Look::Beside(id) | Look::Denied(id) | Look::Tool(id) => {
+                self.ids.get(id).copied().into_iter().collect()
+            }
             Look::Credential { tenant, name } => some(self.credentials.get(&(tenant.clone(), name.clone()))),
             Look::Relying(id) => {
                 some(self.refs.get(id)).into_iter().chain(self.ids.get(id).copied()).collect()
@@ -296,11 +358,51 @@ impl Affected for Store {
         found.into_iter().for_each(|at| visit(&self.leaves[at].sealed.skeleton().expect("readable")));
         Ok(())
     }
+
+    fn called(
+        &self,
+        tenant: &str,
+        server: &str,
+        name: &str,
+        visit: &mut dyn FnMut(&Skeleton<'_>),
+    ) -> Result<(), Infallible> {
+        for found in &self.leaves {
+            let rec = found.sealed.skeleton().expect("readable");
+            if *rec.tenant == *tenant && rec.called() == Some((server, name)) {
+                visit(&rec);
+            }
+        }
+        Ok(())
+    }
+
+    fn done(
+        &self,
+        account: Account,
+        uri: &str,
+        time: Timestamp,
+        visit: &mut dyn FnMut(&Skeleton<'_>),
+    ) -> Result<(), Infallible> {
+        let is_one = |rec: &Skeleton<'_>| rec.tried() == Some((Tried::Done, account, uri));
+        let later = Timestamp(time.0 + 24 * 60 * 60 * 1_000_000);
+        let both = [time, later].map(|time| self.of_days(time, usize::MAX, is_one));
+        // Of this day alone: what is of the days around both of its ends.
+        for found in &both[0] {
+            if both[1].iter().any(|other| other.sealed.index == found.sealed.index) {
+                visit(&found.sealed.skeleton().expect("readable"));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Known for Store {
     fn declared(&self, _: &str, account: Account) -> Option<Declared> {
         self.declared.get(&account).cloned()
+    }
+
+    fn controlled(&self, uri: &str) -> Option<Resource> {
+        let inventory = self.inventory.as_ref()?;
+        inventory.controlled(uri).cloned()
     }
 
     fn logs_every_grant(&self, system: &str) -> bool {

@@ -55,7 +55,8 @@ async fn json_comes_to_the_same_file() {
     let sent = json!({
         "principal": [{ "type": "third_party", "aliases": ["github:initech"], "vendor": "Initech \"&\" sons", "owner": null,
                         "contract": { "scopes": ["tickets:*"], "until": "2027-01-01T00:00:00Z" } }],
-        "resource": [{ "match": "db:*", "classification": "restricted" }],
+        "resource": [{ "match": "db:*", "classification": "restricted", "approvers": ["human:carol"],
+                       "change_windows": ["Sat 22:00-02:00", "2026-11-03T10:00:00Z/2026-11-03T12:00:00Z"] }],
         "source": [{ "system": "jira:acme", "complete_for": ["approvals"] }],
     });
     let changed = call(running.http(), put("application/json", sent.to_string())).await;
@@ -63,6 +64,7 @@ async fn json_comes_to_the_same_file() {
     let read = running.get("/v1/inventory").await.json();
     assert_eq!(read["principal"][0]["vendor"], sent["principal"][0]["vendor"]);
     assert_eq!(read["principal"][0]["contract"], sent["principal"][0]["contract"]);
+    assert_eq!(read["resource"][0], sent["resource"][0]);
     // What was read may be sent again.
     let same = call(running.http(), put("application/json", read.to_string())).await;
     assert_eq!(same.json()["digest"], read["digest"]);

@@ -117,6 +117,85 @@ fn the_inventory_decides_what_goes_past_deed() {
 }
 
 #[test]
+fn what_was_denied_and_done_elsewhere_is_found_whichever_comes_first() {
+    let home = Home::new();
+    let tried = |number: u64, time: &str, system: &str, who: &str, status: &str| {
+        let record = json!({
+            "source": { "system": system, "event_id": format!("event-{number}") },
+            "executor": { "key": who, "type": "agent" }, "resource": { "uri": "db:orders/cards" },
+            "outcome": { "status": status },
+        });
+        logged(number, time, record)
+    };
+    let same = "[[principal]]\nkey = \"bot\"\ntype = \"agent\"\naliases = [\"app:bot\", \"pg:bot\"]\n";
+    append(&home, &[tried(1, "10:20:00", "postgres:1", "pg:bot", "success")]);
+    std::fs::write(home.store().join("inventory.toml"), same).unwrap();
+    assert!(findings(&home, &[]).is_empty());
+    // The denial is imported later, from another system and under another name.
+    append(&home, &[tried(2, "10:00:00", "app:1", "app:bot", "denied")]);
+    let found = findings(&home, &[]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((&found[0]["rule"], &found[0]["principal"]), (&"denied-then-done".into(), &"bot".into()));
+    assert!(found[0]["reason"].as_str().unwrap().contains("app:1 denied it at 2026-11-20 10:00:00Z"));
+    append(&home, &[tried(3, "10:30:00", "postgres:1", "pg:bot", "success")]);
+    assert_eq!(findings(&home, &[]).len(), 2);
+    // That a right was given meanwhile is imported last: between the denial and what was done second.
+    let subject = json!({ "key": "pg:bot", "type": "agent" });
+    let given = json!({ "kind": "grant", "terms": { "change": "issued", "subject": subject } });
+    let by = json!({ "key": "iam:ann", "type": "human" });
+    append(&home, &[logged(4, "10:25:00", json!({ "executor": by, "effects": [given] }))]);
+    let found = findings(&home, &[]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0]["time"], "2026-11-20T10:20:00.000000Z");
+    let rebuilt = home.run(["rebuild", "--json"]).good().json();
+    let part = rebuilt["rebuilt"].as_array().unwrap().iter().find(|part| part["name"] == "findings").unwrap();
+    assert_eq!((&part["same"], &part["items"]), (&true.into(), &1.into()), "{rebuilt:#}");
+}
+
+#[test]
+fn the_inventory_says_who_may_approve_and_when() {
+    let home = Home::new();
+    let cards = json!({ "uri": "db:orders/cards" });
+    let asked = json!({ "id": "0193a700-0001-7000-8000-000000000001", "kind": "request", "outcome": null, "resource": cards });
+    let answered = json!({
+        "id": "0193a700-0002-7000-8000-000000000002", "kind": "approval", "outcome": null, "executor": null,
+        "request": asked["id"], "terms": { "answer": "approved", "by": { "key": "jira:bob", "type": "human" } },
+    });
+    let given = json!({
+        "id": "0193a700-0003-7000-8000-000000000003", "kind": "grant", "outcome": null, "request": asked["id"],
+        "executor": null,
+        "terms": { "change": "issued", "subject": { "key": "aws:user/etl", "type": "service_account" } },
+    });
+    let done = json!({ "operation": "DROP TABLE", "grant": given["id"], "resource": cards });
+    append(
+        &home,
+        &[
+            logged(1, "09:00:00", asked),
+            logged(2, "09:10:00", answered),
+            logged(3, "09:20:00", given),
+            logged(4, "10:00:00", done),
+        ],
+    );
+    let rules = |inventory: &str| {
+        std::fs::write(home.store().join("inventory.toml"), inventory).unwrap();
+        let found = findings(&home, &[]);
+        let rules: Vec<String> = found.iter().map(|row| row["rule"].as_str().unwrap().to_owned()).collect();
+        (rules, found.first().map(|row| row["reason"].as_str().unwrap().to_owned()))
+    };
+    let resource = |more: &str| format!("[[resource]]\nmatch = \"db:orders/*\"\n{more}\n");
+    assert_eq!(rules("").0, [""; 0]);
+    let (found, reason) = rules(&resource("approvers = [\"jira:carol\"]"));
+    assert_eq!(found, ["approver-without-authority"]);
+    assert!(reason.unwrap().contains("none of the approvers of `db:orders/*`"));
+    assert_eq!(rules(&resource("approvers = [\"jira:carol\", \"jira:bob\"]")).0, [""; 0]);
+    // A Friday.
+    let (found, reason) = rules(&resource("change_windows = [\"Sat 22:00-02:00\"]"));
+    assert_eq!(found, ["outside-change-window"]);
+    assert!(reason.unwrap().contains("`Sat 22:00-02:00` (UTC), and was at 2026-11-20 10:00:00Z"));
+    assert_eq!(rules(&resource("change_windows = [\"Fri 09:00-11:00\"]")).0, [""; 0]);
+}
+
+#[test]
 fn a_server_keeps_up_with_what_comes_in() {
     let home = Home::new();
     let serving = home.serve(&[]);

@@ -1,0 +1,68 @@
+//! What became of what somebody tried, and who was given a right, as far as one record tells: by this records are looked
+//! up, and so what they tell must be the same for whoever asks.
+
+use crate::{Account, Answer, Basis, Change, Kind, Ruling, Skeleton, Status, Terms};
+
+/// What became of something that was tried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tried {
+    /// A decision did not let it through, or it ended as `denied`.
+    Denied,
+    /// A decision let it through: it may be done.
+    Allowed,
+    /// It was seen to succeed.
+    Done,
+}
+
+impl Skeleton<'_> {
+    /// What became of what this record tells of, who tried it and on what; `None` where it does not tell all of that.
+    pub fn tried(&self) -> Option<(Tried, Account, &str)> {
+        let account = self.executor.as_ref()?.account?;
+        let uri = &*self.resource.as_ref()?.uri;
+        let observed = matches!(self.kind, Kind::Observation | Kind::Step);
+        let status = self.outcome.as_ref().map(|outcome| outcome.status).filter(|_| observed);
+        let ruling = self.decision.as_ref().map(|decision| decision.effect);
+        let tried = match (ruling, status) {
+            (Some(Ruling::Allow), _) if self.kind == Kind::Intent => Tried::Allowed,
+            (Some(Ruling::Deny | Ruling::StepUp), _) if observed || self.kind == Kind::Intent => {
+                Tried::Denied
+            }
+            (_, Some(Status::Denied)) => Tried::Denied,
+            (_, Some(Status::Success)) => Tried::Done,
+            _ => return None,
+        };
+        Some((tried, account, uri))
+    }
+
+    /// The server and the name of the tool that was called, as somebody else than Deed tells of it.
+    pub fn called(&self) -> Option<(&str, &str)> {
+        let acts = matches!(self.kind, Kind::Intent | Kind::Observation | Kind::Step);
+        let tool = self.tool.as_ref().filter(|_| acts && self.basis != Basis::Enforced)?;
+        Some((tool.server.as_deref()?, &*tool.name))
+    }
+
+    /// To whom it gives a right, or on which resource to whoever comes: grants, approvals and exceptions that another
+    /// system logged or Deed enforced, for nobody's own word gives one.
+    pub fn gives(&self) -> impl Iterator<Item = (Option<Account>, Option<&str>)> {
+        let own = (self.kind, self.terms.as_ref(), self.resource.as_ref());
+        let effects = self.effects.iter().flatten();
+        let effects = effects.map(|effect| (effect.kind, effect.terms.as_ref(), effect.resource.as_ref()));
+        std::iter::once(own)
+            .chain(effects)
+            .filter(|(kind, terms, _)| self.basis != Basis::Reported && is_given(*kind, *terms))
+            .map(|(_, terms, resource)| {
+                let subject = terms.and_then(|terms| terms.subject.as_ref());
+                (subject.and_then(|party| party.account), resource.map(|resource| &*resource.uri))
+            })
+    }
+}
+
+fn is_given(kind: Kind, terms: Option<&Terms<'_>>) -> bool {
+    let (change, answer) = (terms.and_then(|terms| terms.change), terms.and_then(|terms| terms.answer));
+    let gives = matches!(change, None | Some(Change::Issued | Change::Renewed | Change::Altered));
+    match kind {
+        Kind::Grant | Kind::Exception => gives,
+        Kind::Approval => gives && answer == Some(Answer::Approved),
+        _ => false,
+    }
+}

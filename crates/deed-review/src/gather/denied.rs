@@ -1,0 +1,217 @@
+//! What whoever acted had been denied before, and then did on another way.
+
+use std::cmp::Reverse;
+
+use deed_record::{Account, Answer, Basis, Credential, Kind, RecordId, Ruling, Skeleton, Timestamp, Tried};
+
+use super::{Family, MOST_NAMING, Reader};
+use crate::{
+    Evidence, ExplainError, Found,
+    case::{Rec, corrects, voice_of},
+};
+
+/// How long a denial is remembered, in microseconds: 24 hours.
+pub(crate) const WITHIN: i64 = 24 * 60 * 60 * 1_000_000;
+
+/// Denials of one account, on one resource and two days, of which all are looked at; of more, none is.
+const MOST_DENIED: usize = 1024;
+
+/// Operations of the protocol, which say nothing of what is done by them.
+const PROTOCOL: &[&str] = &["tools/call", "resources/read", "prompts/get", "run"];
+
+/// The last denial before the action of `family`, of the same to the same principal, that nothing took back before it
+/// was done on another way.
+pub(super) fn look<E: Evidence>(
+    reader: &mut Reader<'_, '_, E>,
+    family: &Family,
+) -> Result<Option<RecordId>, ExplainError<E::Error>> {
+    let Some(head) = reader.ids.get(&family.head).map(|at| reader.records[*at].is.clone()) else {
+        return Ok(None);
+    };
+    // What Deed let through, Deed decided anew.
+    let Some((Tried::Done, account, uri)) = head.tried().filter(|_| head.basis != Basis::Enforced) else {
+        return Ok(None);
+    };
+    let evidence = reader.evidence;
+    let accounts = evidence.every_account(&head.tenant, account).map_err(ExplainError::Evidence)?;
+    let mut denied = Vec::new();
+    for account in &accounts {
+        let found = evidence.tried(Tried::Denied, *account, uri, head.time, MOST_DENIED);
+        let found = found.map_err(ExplainError::Evidence)?;
+        if found.len() >= MOST_DENIED {
+            return Ok(None);
+        }
+        denied.extend(found);
+    }
+    let mut denied: Vec<(Timestamp, RecordId, Found)> = denied
+        .into_iter()
+        .filter_map(|found| {
+            let rec = found.sealed.skeleton().ok()?;
+            let own = family.ids.contains(&rec.id) || family.superseded.contains(&rec.id);
+            let one = !own && is_before(&rec, head.time) && is_same(&rec, &head) && is_elsewhere(&rec, &head);
+            let (time, id) = (rec.time, rec.id);
+            one.then_some((time, id, found))
+        })
+        .collect();
+    if denied.is_empty() {
+        return Ok(None);
+    }
+    let Some(given) = last_given(evidence, &accounts, uri, &head)? else { return Ok(None) };
+    denied.sort_by_key(|(time, id, _)| Reverse((*time, *id)));
+    for (time, id, found) in denied {
+        if given > time {
+            return Ok(None);
+        }
+        match stands(evidence, &accounts, &found, head.time)? {
+            Stands::No => continue,
+            Stands::Unknown => return Ok(None),
+            Stands::Yes(refusal) => {
+                let kept = reader.keep(found)?;
+                refusal.map(|refusal| reader.keep(refusal)).transpose()?;
+                return Ok(kept.map(|_| id));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Whether `rec` is as much before `moment` as is remembered.
+fn is_before(rec: &Skeleton<'_>, moment: Timestamp) -> bool {
+    (1..=WITHIN).contains(&(moment.0 - rec.time.0))
+}
+
+/// Whether both tell of the same, as far as both tell.
+fn is_same(denied: &Skeleton<'_>, done: &Skeleton<'_>) -> bool {
+    fn agree<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
+        one.zip(other).is_none_or(|(one, other)| one == other)
+    }
+    let tool = |rec: &Skeleton<'_>| {
+        let tool = rec.tool.as_ref()?;
+        Some((tool.server.as_deref().map(str::to_owned), tool.name.to_string()))
+    };
+    let operation = |rec: &Skeleton<'_>| {
+        rec.operation.as_deref().filter(|name| !PROTOCOL.contains(name)).map(str::to_owned)
+    };
+    agree(denied.permission.as_deref(), done.permission.as_deref())
+        && agree(tool(denied), tool(done))
+        && agree(operation(denied), operation(done))
+}
+
+/// Whether it was done on another way: in another system, by another name, or with another credential.
+fn is_elsewhere(denied: &Skeleton<'_>, done: &Skeleton<'_>) -> bool {
+    let account = |rec: &Skeleton<'_>| rec.executor.as_ref().and_then(|party| party.account);
+    system(denied) != system(done)
+        || account(denied) != account(done)
+        || denied.credential.as_ref().zip(done.credential.as_ref()).is_some_and(|(one, other)| {
+            let named = one.names().next().is_some() && other.names().next().is_some();
+            let shared = one.names().any(|name| other.names().any(|theirs| theirs == name));
+            named && !shared && !is_anew(one, other)
+        })
+}
+
+/// Whether one is like the other, and such as are made anew all the time.
+fn is_anew(one: &Credential<'_>, other: &Credential<'_>) -> bool {
+    let is_short = |credential: &Credential<'_>| {
+        let kept = credential.kind.as_deref().map(deed_identity::is_static_type);
+        credential.expires.is_some() || kept == Some(false)
+    };
+    let alike = one.scopes.is_empty() || other.scopes.is_empty() || one.scopes == other.scopes;
+    is_short(one) && is_short(other) && one.kind == other.kind && alike
+}
+
+/// The system that decided, or where it was done.
+fn system<'r>(rec: &'r Skeleton<'_>) -> &'r str {
+    let voice = voice_of(rec);
+    // Every door of Deed's asks one decision point.
+    if rec.basis == Basis::Enforced || voice.starts_with("deed:") { "deed" } else { voice }
+}
+
+/// When one of these was last let, or given a right, or one was given on the resource, before the action; `None` where
+/// that is not known.
+fn last_given<E: Evidence>(
+    evidence: &E,
+    accounts: &[Account],
+    uri: &str,
+    head: &Skeleton<'_>,
+) -> Result<Option<Timestamp>, ExplainError<E::Error>> {
+    let mut last = Timestamp(i64::MIN);
+    for whose in accounts.iter().copied().map(Some).chain([None]) {
+        let given = evidence.given(&head.tenant, whose, uri, head.time, MOST_NAMING);
+        let given = given.map_err(ExplainError::Evidence)?;
+        let let_through = whose.map_or(Ok(Vec::new()), |account| {
+            evidence.tried(Tried::Allowed, account, uri, head.time, MOST_NAMING)
+        });
+        let let_through = let_through.map_err(ExplainError::Evidence)?;
+        if given.len() >= MOST_NAMING || let_through.len() >= MOST_NAMING {
+            return Ok(None);
+        }
+        for (found, gives) in
+            given.iter().map(|found| (found, true)).chain(let_through.iter().map(|found| (found, false)))
+        {
+            let rec = Rec::read(found)?.is;
+            let theirs = rec.tenant == head.tenant && rec.id != head.id;
+            if theirs && rec.time <= head.time && !(gives && gave_itself(&rec, accounts)) {
+                last = last.max(rec.time);
+            }
+        }
+    }
+    Ok(Some(last))
+}
+
+/// Whether one of these says so themselves.
+fn gave_itself(rec: &Skeleton<'_>, accounts: &[Account]) -> bool {
+    let by = rec.terms.as_ref().and_then(|terms| terms.by.as_ref());
+    let saying = by.or(rec.executor.as_ref()).or(rec.initiator.as_ref());
+    saying.and_then(|party| party.account).is_some_and(|account| accounts.contains(&account))
+}
+
+/// Whether a denial stood at a moment.
+enum Stands {
+    No,
+    /// Too much is said of it to be read.
+    Unknown,
+    /// With the refusal of a human that makes it one, where it needs one.
+    Yes(Option<Found>),
+}
+
+fn stands<E: Evidence>(
+    evidence: &E,
+    accounts: &[Account],
+    found: &Found,
+    moment: Timestamp,
+) -> Result<Stands, ExplainError<E::Error>> {
+    let denied = Rec::read(found)?;
+    let naming = evidence.by_ref(denied.is.id, MOST_NAMING).map_err(ExplainError::Evidence)?;
+    if naming.len() >= MOST_NAMING {
+        return Ok(Stands::Unknown);
+    }
+    let mut refusal: Option<(Timestamp, RecordId, Found)> = None;
+    for found in naming {
+        let rec = Rec::read(&found)?;
+        if rec.is.supersedes == Some(denied.is.id) && corrects(&rec.is, &denied.is) {
+            return Ok(Stands::No);
+        }
+        if rec.is.action != Some(denied.is.id) || rec.is.tenant != denied.is.tenant || rec.is.time > moment {
+            continue;
+        }
+        let answers: Vec<Answer> = rec
+            .claims(Kind::Approval)
+            .filter_map(|claim| claim.terms.and_then(|terms| terms.answer))
+            .collect();
+        if answers.contains(&Answer::Approved) && rec.firm() && !gave_itself(&rec.is, accounts) {
+            return Ok(Stands::No);
+        }
+        let (time, id) = (rec.is.time, rec.is.id);
+        if answers.contains(&Answer::Refused)
+            && refusal.as_ref().is_none_or(|last| (last.0, last.1) < (time, id))
+        {
+            refusal = Some((time, id, found));
+        }
+    }
+    let asks = denied.is.decision.as_ref().is_some_and(|decision| decision.effect == Ruling::StepUp);
+    Ok(match refusal {
+        Some((_, _, refusal)) => Stands::Yes(Some(refusal)),
+        None if asks => Stands::No,
+        None => Stands::Yes(None),
+    })
+}
