@@ -10,6 +10,7 @@ mod keys;
 mod listed;
 mod merge;
 mod used;
+mod view;
 
 use std::collections::HashMap;
 
@@ -26,6 +27,7 @@ pub use facts::{
 };
 pub use keys::{CredentialKey, GrantKey};
 pub use used::{SeenBy, UsedAs};
+pub use view::CredentialView;
 
 use given::{GrantEntry, LinkEntry, SourceEntry, TriedEntry};
 use keys::{SourceKey, TriedKey};

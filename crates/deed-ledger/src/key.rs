@@ -32,6 +32,13 @@ pub enum Key<'a> {
         /// Fingerprint, id or jti.
         name: &'a str,
     },
+    /// Calls that Deed decided on, by what was shown to it or behind it: of all uses few, where others log them too.
+    CredentialCall {
+        /// Whose.
+        tenant: &'a str,
+        /// Fingerprint, id or jti.
+        name: &'a str,
+    },
     /// Records about a resource.
     Resource {
         /// Whose.
@@ -116,6 +123,7 @@ impl Key<'_> {
             Key::Session { tenant, session } => (8, tenant, session.as_bytes()),
             Key::CredentialChange { tenant, name } => (9, tenant, name.as_bytes()),
             Key::Reliance(id) => (10, "", &id.0),
+            Key::CredentialCall { tenant, name } => (17, tenant, name.as_bytes()),
             Key::Tried { tried, account, uri, day } => {
                 parts = dated(account, *day);
                 let sort = match tried {
@@ -176,6 +184,7 @@ pub(crate) fn each_key<'r>(record: &'r Skeleton<'_>, each: &mut dyn FnMut(Key<'r
             credential.names().for_each(|name| each(Key::CredentialChange { tenant, name }));
         }
     }
+    record.shown().for_each(|name| each(Key::CredentialCall { tenant, name }));
     if let Some(resource) = &record.resource {
         each(Key::Resource { tenant, uri: &resource.uri });
     }

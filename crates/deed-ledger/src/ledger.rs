@@ -1,7 +1,7 @@
 //! The ledger as others see it.
 
 use std::{
-    ops::{ControlFlow, Range},
+    ops::ControlFlow,
     path::{Path, PathBuf},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
@@ -16,7 +16,7 @@ use futures::channel::oneshot;
 
 use crate::{
     AppendError, BlobError, IndexError, Key, KeyError, Name, OpenError, Opened, Options, PACK_LEAVES,
-    PackError, RebuiltIndex, Receipt, Sender, SignedCheckpoint, VaultError,
+    PackError, RebuiltIndex, Receipt, Sender, SignedCheckpoint, Snapshot, VaultError,
     append::{Placed, Placing},
     background, blob,
     lock::Lock,
@@ -316,7 +316,7 @@ impl Ledger {
     /// The log as it is now; cheap.
     pub fn snapshot(&self) -> Snapshot {
         let (size, packed) = self.shared().log.with_tail(|tail| (tail.size(), tail.first()));
-        Snapshot { ledger: self.clone(), size, packed }
+        Snapshot::new(self.clone(), size, packed)
     }
 
     /// The leaves `key` leads to, newest first, below `before`, at most `limit`.
@@ -619,52 +619,5 @@ impl Future for Pending {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Appended> {
         self.0.as_mut().poll(context)
-    }
-}
-
-/// The log at one size. Leaves never change, so that reading at leisure sees one state.
-#[derive(Clone)]
-pub struct Snapshot {
-    ledger: Ledger,
-    size: u64,
-    packed: u64,
-}
-
-impl Snapshot {
-    /// Leaves it covers.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// Leaves below this were in packs when it was taken: a multiple of 65,536.
-    pub fn packed(&self) -> u64 {
-        self.packed
-    }
-
-    /// Calls `each` with the index and exact bytes of the leaves of `range`, in order, until it breaks.
-    ///
-    /// # Errors
-    /// A pack cannot be read.
-    pub fn scan(
-        &self,
-        range: Range<u64>,
-        each: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), LedgerError> {
-        let end = range.end.min(self.size);
-        let mut index = range.start;
-        while index < end {
-            let bundle = self.ledger.shared().log.bundle(index / 256)?;
-            let first = index - index % 256;
-            while index < end && index < first + 256 {
-                let leaf = bundle
-                    .leaf((index - first) as usize)
-                    .ok_or_else(|| LedgerError::NotFound(format!("leaf {index}")))?;
-                if each(index, leaf).is_break() {
-                    return Ok(());
-                }
-                index += 1;
-            }
-        }
-        Ok(())
     }
 }

@@ -248,10 +248,11 @@ impl Pack {
         let frames = self.frames_of(at);
         let from = self.starts[frames.start];
         let packed = store.read_range(&self.path, from..self.starts[frames.end])?;
-        let mut bundle = Vec::new();
+        // Leaves that are all different pack to a quarter.
+        let mut bundle = Vec::with_capacity(4 * packed.len());
         for frame in frames {
             let (start, end) = (self.starts[frame] - from, self.starts[frame + 1] - from);
-            bundle.extend(self.unpacked(frame, &packed[start as usize..end as usize])?);
+            self.unpack(frame, &packed[start as usize..end as usize], &mut bundle)?;
         }
         Ok(bundle)
     }
@@ -264,7 +265,9 @@ impl Pack {
         let packed = store.read_range(&self.path, self.starts[number]..self.starts[number + 1])?;
         let damaged =
             |what: String| PackError::Damaged { path: self.path.clone(), at: self.starts[number], what };
-        let leaves = Bundle::parse(self.unpacked(number, &packed)?).map_err(damaged)?;
+        let mut unpacked = Vec::new();
+        self.unpack(number, &packed, &mut unpacked)?;
+        let leaves = Bundle::parse(unpacked).map_err(damaged)?;
         if leaves.len() != self.frame_leaves() {
             return Err(damaged(format!("frame {number} has {} entries", leaves.len())));
         }
@@ -280,7 +283,8 @@ impl Pack {
         bundle * self.cut..(bundle + 1) * self.cut
     }
 
-    fn unpacked(&self, frame: usize, packed: &[u8]) -> Result<Vec<u8>, PackError> {
+    /// Appends what is in frame `frame`.
+    fn unpack(&self, frame: usize, packed: &[u8], to: &mut Vec<u8>) -> Result<(), PackError> {
         let bundle = self.number * BUNDLES as u64 + (frame / self.cut) as u64;
         let damaged = |what: String| PackError::Damaged {
             path: self.path.clone(),
@@ -290,7 +294,7 @@ impl Pack {
         if crc32c::crc32c(packed) != self.sums[frame] {
             return Err(damaged("does not match its checksum".into()));
         }
-        unpack(packed).map_err(|e| damaged(format!("does not unpack: {e}")))
+        unpack(packed, to).map_err(|e| damaged(format!("does not unpack: {e}")))
     }
 
     /// What is left of a bundle whose checksum fails, for naming the leaf that was changed.
@@ -298,7 +302,7 @@ impl Pack {
         let mut bundle = Vec::new();
         for frame in self.frames_of(at) {
             let packed = store.read_range(&self.path, self.starts[frame]..self.starts[frame + 1]).ok()?;
-            bundle.extend(unpack(&packed).ok()?);
+            unpack(&packed, &mut bundle).ok()?;
         }
         Some(bundle)
     }
@@ -321,7 +325,8 @@ impl Pack {
     }
 }
 
-fn unpack(frame: &[u8]) -> std::io::Result<Vec<u8>> {
+/// Appends what is in `frame`.
+fn unpack(frame: &[u8], to: &mut Vec<u8>) -> std::io::Result<()> {
     // No bundle is larger than 256 entries of the greatest length: a bomb stops there.
     const LARGEST: usize = TILE_WIDTH as usize * (2 + 65_535);
     thread_local! {
@@ -335,7 +340,11 @@ fn unpack(frame: &[u8]) -> std::io::Result<Vec<u8>> {
             Some(unpacker) => unpacker,
             none => none.insert(Decompressor::new()?),
         };
-        unpacker.decompress(frame, size)
+        let before = to.len();
+        to.resize(before + size, 0);
+        let unpacked = unpacker.decompress_to_buffer(frame, &mut to[before..]);
+        to.truncate(before + unpacked.as_ref().copied().unwrap_or(0));
+        unpacked.map(drop)
     })
 }
 

@@ -41,6 +41,14 @@ impl Skeleton<'_> {
         Some((tool.server.as_deref()?, &*tool.name))
     }
 
+    /// Every name of the credential with which a call was made that Deed decided on, as shown to Deed and behind it; of
+    /// any other record none.
+    pub fn shown(&self) -> impl Iterator<Item = &str> {
+        let decided = self.kind == Kind::Intent && self.basis == Basis::Enforced;
+        let shown = self.credential.iter().filter(move |_| decided);
+        shown.flat_map(|shown| shown.names().chain(shown.upstream.as_deref()))
+    }
+
     /// To whom it gives a right, or on which resource to whoever comes: grants, approvals and exceptions that another
     /// system logged or Deed enforced, for nobody's own word gives one.
     pub fn gives(&self) -> impl Iterator<Item = (Option<Account>, Option<&str>)> {

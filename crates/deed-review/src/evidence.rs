@@ -55,6 +55,15 @@ pub trait Evidence {
     /// The evidence cannot be read.
     fn by_use(&self, tenant: &str, name: &str, limit: usize) -> Result<Vec<Found>, Self::Error>;
 
+    /// Calls that Deed decided on, and that showed the credential which goes by `name`, to Deed or behind it
+    /// ([`Skeleton::shown`]).
+    ///
+    /// [`Skeleton::shown`]: deed_record::Skeleton::shown
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    fn by_call(&self, tenant: &str, name: &str, limit: usize) -> Result<Vec<Found>, Self::Error>;
+
     /// Records about the resource `uri`.
     ///
     /// # Errors

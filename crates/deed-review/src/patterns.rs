@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use deed_identity::CredentialKey;
 use deed_record::{Account, Kind, PrincipalType, RecordId, Ruling, Skeleton, Status, Timestamp, TraceId};
 
-pub use tell::{Odd, Pattern, PatternList, Why};
+pub use tell::{Naming, Odd, Pattern, PatternList, Why};
 
 /// Tasks that are kept.
 const MOST_TASKS: usize = 500_000;
@@ -157,18 +157,17 @@ impl Patterns {
 
     /// The patterns, the most frequent first, at most `limit`.
     ///
-    /// `who` names an account of a tenant: by the inventory, so that names of one principal are one; `flagged` has the
-    /// rules by which actions were found worth a look.
+    /// `flagged` has the rules by which actions were found worth a look.
     ///
     /// # Errors
-    /// Whatever `who` fails with.
-    pub fn tell<E>(
+    /// Whatever `naming` fails with.
+    pub fn tell<N: Naming>(
         self,
         limit: usize,
-        who: impl FnMut(&str, Account, RecordId) -> Result<String, E>,
+        naming: &mut N,
         flagged: &BTreeMap<RecordId, Vec<String>>,
-    ) -> Result<PatternList, E> {
-        tell::tell(self, limit, who, flagged)
+    ) -> Result<PatternList, N::Error> {
+        tell::tell(self, limit, naming, flagged)
     }
 }
 

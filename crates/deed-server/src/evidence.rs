@@ -110,6 +110,10 @@ impl Evidence for LedgerEvidence<'_> {
         self.shown(&Key::Credential { tenant, name }, limit)
     }
 
+    fn by_call(&self, tenant: &str, name: &str, limit: usize) -> Result<Vec<Found>, LedgerError> {
+        self.shown(&Key::CredentialCall { tenant, name }, limit)
+    }
+
     fn tried(
         &self,
         tried: Tried,

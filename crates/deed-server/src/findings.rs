@@ -23,7 +23,7 @@ use std::{
 };
 
 use deed_identity::{Coverage, Resource};
-use deed_ledger::{Check, Key, Ledger, LedgerError, PACK_LEAVES, day};
+use deed_ledger::{Check, Key, Ledger, LedgerError, PACK_LEAVES, Readers, day};
 use deed_record::{Account, RecordId, Skeleton, Timestamp, Tried};
 use deed_review::{
     Declared, ExplainError, IdentityFinding,
@@ -304,7 +304,8 @@ impl Kept {
             }
             turned
         };
-        self.desk.follow("reviewing findings", turn, |wanted| {
+        let left = || self.ledger.size().saturating_sub(self.read().leaves);
+        self.desk.follow("reviewing findings", turn, left, |wanted| {
             let reviewed = self.read();
             wanted <= reviewed.leaves && !reviewed.review.is_unsettled()
         });
@@ -354,7 +355,8 @@ impl Kept {
             if folded.is_stale() || to <= from {
                 return Ok(true);
             }
-            self.screen(from..to, &folded)?;
+            let readers = if hurried { Readers::Two } else { Readers::One };
+            self.screen(from..to, readers, &folded)?;
             left -= to - from;
         }
     }
@@ -365,21 +367,13 @@ impl Kept {
     }
 
     /// Sees every record of `range`.
-    fn screen(&self, range: Range<u64>, folded: &Followed) -> Result<(), ReviewError> {
+    fn screen(&self, range: Range<u64>, readers: Readers, folded: &Followed) -> Result<(), LedgerError> {
         let mut reviewed = self.write();
-        let mut failed = None;
-        self.ledger.snapshot().scan(range, &mut |index, leaf| match Skeleton::parse(leaf) {
-            Ok(record) => {
-                reviewed.review.see(&record, &folded.state, self);
-                reviewed.leaves = index + 1;
-                ControlFlow::Continue(())
-            }
-            Err(error) => {
-                failed = Some(LedgerError::Broken(format!("leaf {index} is no record: {error}")));
-                ControlFlow::Break(())
-            }
-        })?;
-        Ok(failed.map_or(Ok(()), Err)?)
+        self.ledger.snapshot().records(range, readers, &mut |index, record| {
+            reviewed.review.see(record, &folded.state, self);
+            reviewed.leaves = index + 1;
+            Ok(())
+        })
     }
 
     /// Judges what is to be judged, one at a time, so that nobody who asks waits for all of it.

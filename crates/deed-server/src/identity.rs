@@ -13,14 +13,14 @@ mod snapshot;
 use std::{
     collections::HashSet,
     io,
-    ops::{ControlFlow, Range},
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
-    thread::JoinHandle,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
 use deed_identity::{Bounds, State};
-use deed_ledger::{Check, Key, Ledger, LedgerError, PACK_LEAVES, Snapshot};
+use deed_ledger::{Check, Key, Ledger, LedgerError, PACK_LEAVES, Readers, Snapshot};
 use deed_record::{RecordId, Skeleton};
 use deed_review::corrects;
 
@@ -119,8 +119,7 @@ impl Identities {
             desk: Desk::default(),
         });
         let following = kept.clone();
-        let thread =
-            std::thread::Builder::new().name("identities".into()).spawn(move || following.follow())?;
+        let thread = thread::Builder::new().name("identities".into()).spawn(move || following.follow())?;
         Ok(Identities { kept, thread: Mutex::new(Some(thread)) })
     }
 
@@ -220,7 +219,8 @@ impl Kept {
             }
             turned
         };
-        self.desk.follow("folding identities", turn, |wanted| wanted <= self.read().leaves);
+        let left = || self.ledger.size().saturating_sub(self.read().leaves);
+        self.desk.follow("folding identities", turn, left, |wanted| wanted <= self.read().leaves);
         let mut folding = lock(&self.folding);
         if folding.loaded && self.read().leaves >= folding.saved + PACK_LEAVES {
             self.save(&mut folding);
@@ -277,35 +277,49 @@ impl Kept {
         }
     }
 
-    /// Everything below leaf `to`, without what is known to be corrected.
+    /// Everything below leaf `to`, without what is known to be corrected: both halves at once, then put together
+    /// (INVARIANT D6).
     fn fold_all(&self, superseded: HashSet<RecordId>, to: u64) -> Result<Followed, LedgerError> {
+        let half = to / 2 - to / 2 % PACK_LEAVES;
+        let known = superseded.clone();
+        let (first, second) = thread::scope(|scope| {
+            let folding = thread::Builder::new()
+                .name("folding".into())
+                .spawn_scoped(scope, || self.fold_part(superseded, 0..half))
+                .map_err(|error| LedgerError::Broken(format!("no thread to fold in: {error}")))?;
+            let second = self.fold_part(known, half..to);
+            let first = folding.join().map_err(|_| LedgerError::Broken("folding panicked".into()))?;
+            Ok::<_, LedgerError>((first?, second?))
+        })?;
+        if first.leaves < half {
+            return Ok(first);
+        }
+        let (mut all, further) =
+            if first.state.records() < second.state.records() { (second, first) } else { (first, second) };
+        all.state.merge(&further.state);
+        all.leaves = all.leaves.max(further.leaves);
+        all.superseded.extend(further.superseded);
+        all.stale |= further.stale;
+        Ok(all)
+    }
+
+    /// The leaves of `range`, as far as there is time.
+    fn fold_part(&self, superseded: HashSet<RecordId>, range: Range<u64>) -> Result<Followed, LedgerError> {
         let snapshot = self.ledger.snapshot();
-        let mut fresh = Followed { superseded, ..Followed::default() };
-        while fresh.leaves < to && !self.desk.is_stopping() {
-            let range = fresh.leaves..to.min(fresh.leaves + BATCH);
-            self.fold(&snapshot, range, &mut fresh)?;
+        let mut fresh = Followed { superseded, leaves: range.start, ..Followed::default() };
+        while fresh.leaves < range.end && !self.desk.is_stopping() {
+            let batch = fresh.leaves..range.end.min(fresh.leaves + BATCH);
+            self.fold(&snapshot, batch, &mut fresh)?;
         }
         Ok(fresh)
     }
 
     fn fold(&self, snapshot: &Snapshot, range: Range<u64>, into: &mut Followed) -> Result<(), LedgerError> {
-        let mut failed = None;
-        snapshot.scan(range, &mut |index, leaf| {
-            let folded = Skeleton::parse(leaf)
-                .map_err(|error| LedgerError::Broken(format!("leaf {index} is no record: {error}")))
-                .and_then(|record| self.fold_one(&record, into));
-            match folded {
-                Ok(()) => {
-                    into.leaves = index + 1;
-                    ControlFlow::Continue(())
-                }
-                Err(error) => {
-                    failed = Some(error);
-                    ControlFlow::Break(())
-                }
-            }
-        })?;
-        failed.map_or(Ok(()), Err)
+        snapshot.records(range, Readers::One, &mut |index, record| {
+            self.fold_one(record, into)?;
+            into.leaves = index + 1;
+            Ok(())
+        })
     }
 
     fn fold_one(&self, record: &Skeleton<'_>, into: &mut Followed) -> Result<(), LedgerError> {

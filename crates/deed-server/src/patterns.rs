@@ -1,16 +1,16 @@
 //! Patterns of a store: every leaf is read once, and what it holds counted.
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    ops::ControlFlow,
-};
+use std::collections::{BTreeMap, HashSet};
 
-use deed_ledger::{Key, LedgerError};
-use deed_record::{Account, RecordId, Skeleton, Timestamp};
-use deed_review::patterns::{PatternList, Patterns, Wanted};
+use deed_ledger::{LedgerError, Readers};
+use deed_record::{Account, RecordId, Timestamp};
+use deed_review::{
+    Evidence,
+    patterns::{Naming, PatternList, Patterns, Wanted},
+};
 use serde::Deserialize;
 
-use crate::{evidence::LedgerEvidence, findings::Reviewed};
+use crate::{evidence::LedgerEvidence, findings::Reviewed, identity::Names};
 
 /// Patterns of an answer, unless asked for otherwise.
 pub(crate) const DEFAULT_LIMIT: usize = 50;
@@ -51,54 +51,33 @@ pub(crate) fn patterns(
     let wanted = Wanted { tenant: query.tenant.clone(), since: query.since, until: query.until, accounts };
     let mut patterns = Patterns::of(wanted);
     let snapshot = evidence.ledger().snapshot();
-    let mut broken = None;
-    snapshot.scan(0..snapshot.size(), &mut |index, leaf| match Skeleton::parse(leaf) {
-        Ok(record) => {
-            patterns.see(&record);
-            ControlFlow::Continue(())
-        }
-        Err(error) => {
-            broken = Some(LedgerError::Broken(format!("leaf {index} is no record: {error}")));
-            ControlFlow::Break(())
-        }
+    snapshot.records(0..snapshot.size(), Readers::Two, &mut |_, record| {
+        patterns.see(record);
+        Ok::<_, LedgerError>(())
     })?;
-    if let Some(broken) = broken {
-        return Err(broken);
-    }
     let rules = |found: &deed_review::review::Flagged| {
         found.findings.iter().map(|finding| finding.rule.clone()).collect::<Vec<_>>()
     };
     let flagged: BTreeMap<RecordId, Vec<String>> =
         reviewed.review.flagged().map(|(id, found)| (id, rules(found))).collect();
-    let mut names: HashMap<(String, Account), String> = HashMap::new();
-    let who = |tenant: &str, account: Account, record: RecordId| -> Result<String, LedgerError> {
-        if let Some(name) = names.get(&(tenant.to_owned(), account)) {
-            return Ok(name.clone());
-        }
-        let name = name(evidence, tenant, account, record)?;
-        names.insert((tenant.to_owned(), account), name.clone());
-        Ok(name)
-    };
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT).min(MOST_PATTERNS);
-    patterns.tell(limit, who, &flagged)
+    patterns.tell(limit, &mut ByLog { evidence, names: Names::new(evidence) }, &flagged)
 }
 
-/// The inventory's key, else the name as it was sent, else the account.
-fn name(
-    evidence: &LedgerEvidence<'_>,
-    tenant: &str,
-    account: Account,
-    record: RecordId,
-) -> Result<String, LedgerError> {
-    use deed_review::Evidence;
-    if let Some(declared) = evidence.declared(tenant, account)? {
-        return Ok(declared.key);
+/// Names as the inventory has them, else as they were sent.
+struct ByLog<'e> {
+    evidence: &'e LedgerEvidence<'e>,
+    names: Names<'e>,
+}
+
+impl Naming for ByLog<'_> {
+    type Error = LedgerError;
+
+    fn declared(&mut self, tenant: &str, account: Account) -> Result<Option<String>, LedgerError> {
+        Ok(self.evidence.declared(tenant, account)?.map(|declared| declared.key))
     }
-    let ledger = evidence.ledger();
-    let names = match ledger.lookup(&Key::Id(record), 1, None)?.first() {
-        Some(index) => ledger.names(*index)?,
-        None => Default::default(),
-    };
-    let named = names.into_iter().find(|(of, _)| *of == account).map(|(_, name)| name.key);
-    Ok(named.unwrap_or_else(|| account.to_string()))
+
+    fn called(&mut self, _tenant: &str, account: Account, record: RecordId) -> Result<String, LedgerError> {
+        Ok(self.names.of(account, record)?.map_or_else(|| account.to_string(), |name| name.key))
+    }
 }

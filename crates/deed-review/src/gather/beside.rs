@@ -27,7 +27,7 @@ pub(super) fn look<E: Evidence>(
     let governed = head.basis == Basis::Imported && is_governed(&head, declared);
     if governed {
         for name in head.credential.iter().flat_map(Credential::names) {
-            let found = reader.evidence.by_use(&head.tenant, name, MOST_NAMING);
+            let found = reader.evidence.by_call(&head.tenant, name, MOST_NAMING);
             let found = found.map_err(ExplainError::Evidence)?;
             beside.cut |= found.len() >= MOST_NAMING;
             for at in chosen(reader, found, &head, |rec| fits(rec, head.time) && showed(rec, name))? {

@@ -180,7 +180,10 @@ impl<'e, E: Evidence> Search<'e, E> {
         let mut found: BTreeMap<RecordId, Found> = BTreeMap::new();
         fits.trace_cut = self.in_trace(seen, &mut found)?;
         for name in self.shown(seen)? {
-            fits.use_cut |= self.by_use(seen, &name, &mut found)?;
+            let calls = self.evidence.by_call(&seen.tenant, &name, MOST_NAMING);
+            let calls = calls.map_err(ExplainError::Evidence)?;
+            fits.use_cut |= calls.len() >= MOST_NAMING;
+            keep(seen, calls, &mut found)?;
         }
         for (id, found) in found {
             let call = read(&found)?;

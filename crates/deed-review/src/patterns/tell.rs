@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use deed_record::{Account, RecordId, Ruling, Status, Timestamp, TraceId};
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Digest, Patterns};
+use super::{Action, Digest, Ending, Patterns};
 
 /// Steps of a pattern that are listed.
 const MOST_STEPS: usize = 16;
@@ -106,106 +106,177 @@ struct Member {
     findings: BTreeMap<String, RecordId>,
 }
 
+/// What tasks of one pattern have in common.
 #[derive(PartialEq, Eq, PartialOrd, Ord, Clone)]
 struct Key {
     tenant: String,
-    principals: BTreeSet<String>,
+    principals: BTreeSet<Who>,
     steps: BTreeSet<String>,
 }
 
-pub(super) fn tell<E>(
+/// Whoever acts: names of one principal of the inventory are one.
+#[derive(PartialEq, Eq, PartialOrd, Ord, Clone)]
+enum Who {
+    Declared(String),
+    Account(Account),
+    Nobody,
+}
+
+/// Who is meant by an account.
+pub trait Naming {
+    /// What asking fails with.
+    type Error;
+
+    /// The inventory's key of who has it.
+    ///
+    /// # Errors
+    /// The inventory cannot be read.
+    fn declared(&mut self, tenant: &str, account: Account) -> Result<Option<String>, Self::Error>;
+
+    /// What an account that the inventory does not have is called; `record` names it. Asked only of patterns that are
+    /// told, for the answer may have to be read from the log.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    fn called(&mut self, tenant: &str, account: Account, record: RecordId) -> Result<String, Self::Error>;
+}
+
+pub(super) fn tell<N: Naming>(
     seen: Patterns,
     limit: usize,
-    mut who: impl FnMut(&str, Account, RecordId) -> Result<String, E>,
+    naming: &mut N,
     flagged: &BTreeMap<RecordId, Vec<String>>,
-) -> Result<PatternList, E> {
-    let Patterns { tasks, actions, endings, superseded, steps, level, .. } = seen;
+) -> Result<PatternList, N::Error> {
+    let one_in = 1 << seen.level;
+    let Grouped { patterns, named_by } = group(seen, naming, flagged)?;
+    let mut by_principal: BTreeMap<(String, BTreeSet<Who>), u64> = BTreeMap::new();
+    let (mut tasks, mut actions) = (0, 0);
+    for (key, members) in &patterns {
+        let count = members.len() as u64;
+        tasks += count;
+        actions += members.iter().map(|member| member.size as u64).sum::<u64>();
+        *by_principal.entry((key.tenant.clone(), key.principals.clone())).or_default() += count;
+    }
+    let total = patterns.len() as u64;
+    // What is odd is not lost among what is frequent: whoever asks may filter.
+    let mut frequent: Vec<(Key, Vec<Member>)> = patterns.into_iter().collect();
+    frequent.sort_by_key(|(_, members)| std::cmp::Reverse(members.len()));
+    frequent.truncate(limit);
+    let mut told = Vec::new();
+    for (key, members) in frequent {
+        let Key { tenant, principals, steps } = key;
+        let mut names = BTreeSet::new();
+        for who in &principals {
+            names.insert(match who {
+                Who::Declared(key) => key.clone(),
+                Who::Account(account) => match named_by.get(account) {
+                    Some(record) => naming.called(&tenant, *account, *record)?,
+                    None => account.to_string(),
+                },
+                Who::Nobody => "nobody known".to_owned(),
+            });
+        }
+        let common = Common { tenant: tenant.clone(), principals: names, steps };
+        let all = by_principal.get(&(tenant, principals)).copied().unwrap_or(0);
+        told.push(pattern(common, members, all));
+    }
+    told.sort_by(|a, b| {
+        b.count.cmp(&a.count).then_with(|| (&a.tenant, &a.pattern).cmp(&(&b.tenant, &b.pattern)))
+    });
+    Ok(PatternList { patterns: told, total, tasks, actions, one_in })
+}
+
+/// Tasks by what they have in common.
+struct Grouped {
+    patterns: BTreeMap<Key, Vec<Member>>,
+    /// A record that names each account.
+    named_by: HashMap<Account, RecordId>,
+}
+
+fn group<N: Naming>(
+    seen: Patterns,
+    naming: &mut N,
+    flagged: &BTreeMap<RecordId, Vec<String>>,
+) -> Result<Grouped, N::Error> {
+    let Patterns { tasks, actions, endings, superseded, steps, .. } = seen;
     let mut by_task: HashMap<Digest, Vec<(RecordId, Action)>> = HashMap::new();
     for (id, action) in actions {
         if !superseded.contains(&id) && tasks.get(&action.task).is_some_and(|task| task.wanted) {
             by_task.entry(action.task).or_default().push((id, action));
         }
     }
-    let mut named: HashMap<(String, u32), String> = HashMap::new();
-    let mut patterns: BTreeMap<Key, Vec<Member>> = BTreeMap::new();
-    let mut total_actions = 0;
+    let mut known: HashMap<(String, u32), Who> = HashMap::new();
+    let mut grouped = Grouped { patterns: BTreeMap::new(), named_by: HashMap::new() };
     for (digest, mut all) in by_task {
         let Some(task) = tasks.get(&digest) else { continue };
         all.sort_by_key(|(id, action)| (action.time, *id));
-        total_actions += all.len() as u64;
         let mut key =
             Key { tenant: task.tenant.clone(), principals: BTreeSet::new(), steps: BTreeSet::new() };
-        let several: BTreeSet<u32> = all.iter().map(|(_, action)| action.step).collect();
-        for number in several {
+        let several: BTreeSet<(u32, Option<Ruling>)> =
+            all.iter().map(|(_, action)| (action.step, action.effect)).collect();
+        for (number, effect) in several {
             let Some(step) = steps.all.get(number as usize) else { continue };
-            let principal = match named.get(&(task.tenant.clone(), number)) {
-                Some(name) => name.clone(),
-                None => {
-                    let name = match step.shape.actor.account {
-                        Some(account) => who(&task.tenant, account, step.record)?,
-                        None => "nobody known".to_owned(),
-                    };
-                    named.insert((task.tenant.clone(), number), name.clone());
-                    name
+            let at = (task.tenant.clone(), number);
+            let who = match (known.get(&at), step.shape.actor.account) {
+                (Some(who), _) => who.clone(),
+                (None, None) => Who::Nobody,
+                (None, Some(account)) => {
+                    grouped.named_by.entry(account).or_insert(step.record);
+                    let declared = naming.declared(&task.tenant, account)?;
+                    let who = declared.map_or(Who::Account(account), Who::Declared);
+                    known.insert(at, who.clone());
+                    who
                 }
             };
-            key.principals.insert(principal);
-            let effects: BTreeSet<Option<Ruling>> = all
-                .iter()
-                .filter(|(_, action)| action.step == number)
-                .map(|(_, action)| action.effect)
-                .collect();
-            for effect in effects {
-                let to = step.shape.to.as_ref().map(|to| format!(" {to}")).unwrap_or_default();
-                let decided = effect.map(|effect| format!(" ({effect})")).unwrap_or_default();
-                key.steps.insert(format!("{}{to}{decided}", step.shape.does));
-            }
+            key.principals.insert(who);
+            let to = step.shape.to.as_ref().map(|to| format!(" {to}")).unwrap_or_default();
+            let decided = effect.map(|effect| format!(" ({effect})")).unwrap_or_default();
+            key.steps.insert(format!("{}{to}{decided}", step.shape.does));
         }
-        let mut outcome: Option<Status> = None;
-        let mut findings = BTreeMap::new();
-        for (id, action) in &all {
-            let ended = endings.get(id).copied().flatten().max(action.own);
-            let status = ended.map(|(.., status)| status);
-            outcome = outcome.into_iter().chain(status).max_by_key(|status| badness(*status));
-            for rule in flagged.get(id).into_iter().flatten() {
-                findings.entry(rule.clone()).or_insert(*id);
-            }
+        if let Some(member) = member(task.trace, &all, &endings, flagged) {
+            grouped.patterns.entry(key).or_default().push(member);
         }
-        let (Some((action, begun)), Some((_, ended))) = (all.first(), all.last()) else { continue };
-        patterns.entry(key).or_default().push(Member {
-            trace: task.trace,
-            first: begun.time,
-            last: ended.time,
-            action: *action,
-            size: all.len(),
-            outcome,
-            findings,
-        });
     }
-    let mut by_principal: BTreeMap<(String, BTreeSet<String>), u64> = BTreeMap::new();
-    for (key, members) in &patterns {
-        *by_principal.entry((key.tenant.clone(), key.principals.clone())).or_default() +=
-            members.len() as u64;
-    }
-    let total = patterns.len() as u64;
-    let count = |members: &Vec<Member>| members.len() as u64;
-    let tasks = patterns.values().map(count).sum();
-    let mut told: Vec<Pattern> = patterns
-        .into_iter()
-        .map(|(key, members)| {
-            let all = by_principal.get(&(key.tenant.clone(), key.principals.clone())).copied().unwrap_or(0);
-            pattern(key, members, all)
-        })
-        .collect();
-    // What is odd is not lost among what is frequent: the sort is by count, and whoever asks may filter.
-    told.sort_by(|a, b| {
-        b.count.cmp(&a.count).then_with(|| (&a.tenant, &a.pattern).cmp(&(&b.tenant, &b.pattern)))
-    });
-    told.truncate(limit);
-    Ok(PatternList { patterns: told, total, tasks, actions: total_actions, one_in: 1 << level })
+    Ok(grouped)
 }
 
-fn pattern(key: Key, mut members: Vec<Member>, of_principal: u64) -> Pattern {
+/// One task, of its actions in the order of time.
+fn member(
+    trace: Option<TraceId>,
+    all: &[(RecordId, Action)],
+    endings: &HashMap<RecordId, Ending>,
+    flagged: &BTreeMap<RecordId, Vec<String>>,
+) -> Option<Member> {
+    let ((action, begun), (_, ended)) = (all.first()?, all.last()?);
+    let mut outcome: Option<Status> = None;
+    let mut findings = BTreeMap::new();
+    for (id, action) in all {
+        let ended = endings.get(id).copied().flatten().max(action.own);
+        let status = ended.map(|(.., status)| status);
+        outcome = outcome.into_iter().chain(status).max_by_key(|status| badness(*status));
+        for rule in flagged.get(id).into_iter().flatten() {
+            findings.entry(rule.clone()).or_insert(*id);
+        }
+    }
+    Some(Member {
+        trace,
+        first: begun.time,
+        last: ended.time,
+        action: *action,
+        size: all.len(),
+        outcome,
+        findings,
+    })
+}
+
+/// What tasks of a pattern have in common, in words.
+struct Common {
+    tenant: String,
+    principals: BTreeSet<String>,
+    steps: BTreeSet<String>,
+}
+
+fn pattern(key: Common, mut members: Vec<Member>, of_principal: u64) -> Pattern {
     members.sort_by_key(|member| (member.first, member.action));
     let count = members.len() as u64;
     let mut outcomes: BTreeMap<Option<Status>, u64> = BTreeMap::new();

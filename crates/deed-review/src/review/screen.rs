@@ -1,6 +1,6 @@
 //! Which actions a record may be a finding about, or may change.
 
-use deed_identity::{ChangeFacts, CredentialFacts, CredentialKey, HolderFacts, Role, State};
+use deed_identity::{CredentialKey, CredentialView, Role, State};
 use deed_record::{
     Basis, Change, Credential, Kind, RecordId, Ruling, Skeleton, SpanId, Status, Terms, TraceId,
 };
@@ -242,44 +242,51 @@ impl Review {
     fn is_doubtful(&self, rec: &Skeleton<'_>, key: CredentialKey, state: &State) -> bool {
         let bounds = |key: &CredentialKey| self.bounds.get(key).copied().unwrap_or_default();
         let scoped = |bounds: Bounds| bounds.scopes || bounds.scopes_at_door && rec.basis != Basis::Enforced;
-        let ended = |key: &CredentialKey, facts: &CredentialFacts| {
+        let ended = |key: &CredentialKey, known: &[CredentialView<'_>]| {
             let ends = [Change::Revoked, Change::Expired, Change::Rotated];
+            let mut changes = known.iter().flat_map(|view| view.changes());
             bounds(key).ends.is_some_and(|end| rec.time >= end)
-                || facts
-                    .changes
-                    .iter()
-                    .any(|change| ends.contains(&change.change) && change.first <= rec.time)
+                || changes.any(|(change, first)| ends.contains(&change) && first <= rec.time)
         };
         let own = bounds(&key);
         if scoped(own) && rec.permission.is_some() || own.environment && rec.environment.is_some() {
             return true;
         }
-        let Some(facts) = state.credential(key) else { return false };
+        let known: Vec<CredentialView<'_>> = state.views_of(key).collect();
         let acting = rec.executor.as_ref().and_then(|party| party.account);
-        let theirs = |holder: &HolderFacts| holder.role == Role::Given && Some(holder.account) != acting;
-        let late = |change: &ChangeFacts| change.change == Change::Issued && change.first > rec.time;
-        if facts.more_holders
-            || facts.holders.iter().any(theirs)
-            || facts.changes.iter().any(late)
-            || ended(&key, &facts)
+        let theirs = |(account, role)| role == Role::Given && Some(account) != acting;
+        let late = |(change, first)| change == Change::Issued && first > rec.time;
+        if known
+            .iter()
+            .any(|view| view.more_holders() || view.holders().any(theirs) || view.changes().any(late))
+            || ended(&key, &known)
         {
             return true;
         }
-        let mut above = facts.parent;
+        let mut above = parents(&known);
         for _ in 0..MOST_PARENTS {
-            let Some(parent) = above else { return false };
+            let [parent] = above[..] else { return !above.is_empty() };
             // Whether it narrowed is seen by holding both against each other.
             if scoped(bounds(&parent)) {
                 return true;
             }
-            let Some(facts) = state.credential(parent) else { return false };
-            if ended(&parent, &facts) {
+            let known: Vec<CredentialView<'_>> = state.views_of(parent).collect();
+            if ended(&parent, &known) {
                 return true;
             }
-            above = facts.parent;
+            above = parents(&known);
         }
-        above.is_some()
+        !above.is_empty()
     }
+}
+
+/// What a credential is said to come from: one, unless its names disagree.
+fn parents(known: &[CredentialView<'_>]) -> Vec<CredentialKey> {
+    let mut parents: Vec<CredentialKey> =
+        known.iter().filter_map(|view| view.parent()).map(|(_, parent)| parent).collect();
+    parents.sort_unstable();
+    parents.dedup();
+    parents
 }
 
 /// Credentials that the record says something about, rather than using them, and on which terms.

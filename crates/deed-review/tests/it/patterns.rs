@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, convert::Infallible};
 
 use deed_record::{Account, Kind, RecordId, Skeleton, Status};
-use deed_review::patterns::{PatternList, Patterns, Wanted, Why};
+use deed_review::patterns::{Naming, PatternList, Patterns, Wanted, Why};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -46,8 +46,23 @@ fn told(records: &[Value], bounds: Option<(usize, usize)>, flagged: &[(u64, &str
     }
     let flagged: BTreeMap<RecordId, Vec<String>> =
         flagged.iter().map(|(n, rule)| (id(*n), vec![(*rule).to_owned()])).collect();
-    let name = |account: Account| if account == crate::store::account(WRITER) { WRITER } else { "somebody" };
-    patterns.tell(100, |_, account, _| Ok::<_, Infallible>(name(account).to_owned()), &flagged).expect("told")
+    patterns.tell(100, &mut Writer, &flagged).expect("told")
+}
+
+/// Knows one account.
+struct Writer;
+
+impl Naming for Writer {
+    type Error = Infallible;
+
+    fn declared(&mut self, _tenant: &str, _account: Account) -> Result<Option<String>, Infallible> {
+        Ok(None)
+    }
+
+    fn called(&mut self, _tenant: &str, account: Account, _record: RecordId) -> Result<String, Infallible> {
+        let is_writer = account == crate::store::account(WRITER);
+        Ok(if is_writer { WRITER } else { "somebody" }.to_owned())
+    }
 }
 
 #[test]

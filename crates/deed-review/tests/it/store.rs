@@ -314,6 +314,13 @@ impl Evidence for Store {
         Ok(self.newest(self.credentials.get(&(tenant.to_owned(), name.to_owned())), limit))
     }
 
+    fn by_call(&self, tenant: &str, name: &str, limit: usize) -> Result<Vec<Found>, Infallible> {
+        let mut found = self.by_use(tenant, name, usize::MAX)?;
+        found.retain(|found| found.sealed.skeleton().expect("readable").shown().any(|shown| shown == name));
+        found.truncate(limit);
+        Ok(found)
+    }
+
     fn complete_for(&self, coverage: Coverage) -> Result<Vec<String>, Infallible> {
         Ok(self.complete.iter().filter(|(of, _)| *of == coverage).map(|(_, system)| system.clone()).collect())
     }
