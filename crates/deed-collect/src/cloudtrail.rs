@@ -99,7 +99,7 @@ fn outcome(event: &Event) -> Option<Outcome<'_>> {
         (None, _) if event.is_call() => (None, Status::Success),
         (None, _) => return None,
     };
-    Some(Outcome { code: code.map(json::text), compensates: None, duration_ms: None, retry_of: None, status })
+    Some(Outcome { code: code.map(json::text), ..Outcome::of(status) })
 }
 
 /// Whether an error code says that the caller was not let through, as opposed to not served. Services

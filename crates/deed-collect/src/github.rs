@@ -63,7 +63,7 @@ fn outcome(event: &Event<'_>) -> Outcome<'static> {
         _ => Status::Success,
     });
     let code = event.text("conclusion").filter(|_| ended.is_some()).map(own);
-    Outcome { code, compensates: None, duration_ms: None, retry_of: None, status }
+    Outcome { code, ..Outcome::of(status) }
 }
 
 fn personal(event: &Event<'_>) -> Option<PersonalSent<'static>> {

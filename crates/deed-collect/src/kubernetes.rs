@@ -171,7 +171,7 @@ fn outcome(call: &Call<'_>) -> Option<Outcome<'static>> {
         (None, _) => return None,
     };
     let duration_ms = call.duration_ms.filter(|_| !call.is_earlier());
-    Some(Outcome { code: code.map(json::text), compensates: None, duration_ms, retry_of: None, status })
+    Some(Outcome { code: code.map(json::text), duration_ms, ..Outcome::of(status) })
 }
 
 fn personal(call: &Call<'_>) -> Option<PersonalSent<'static>> {

@@ -170,13 +170,7 @@ fn outcome(event: Event<'_>) -> Option<Outcome<'static>> {
     };
     // A reason is a code or free text; only a code can be sealed.
     let code = reason.filter(|reason| is_code(reason)).or(Some(result).filter(|result| is_code(result)));
-    Some(Outcome {
-        code: code.filter(|_| status != Status::Success).map(text),
-        compensates: None,
-        duration_ms: None,
-        retry_of: None,
-        status,
-    })
+    Some(Outcome { code: code.filter(|_| status != Status::Success).map(text), ..Outcome::of(status) })
 }
 
 fn is_code(reason: &str) -> bool {

@@ -265,7 +265,7 @@ fn executor(event: Event<'_>, subject: &Subject) -> Principal<'static> {
 }
 
 fn done() -> Outcome<'static> {
-    Outcome { code: None, compensates: None, duration_ms: None, retry_of: None, status: Status::Success }
+    Outcome::of(Status::Success)
 }
 
 fn personal(event: Event<'_>, subject: &Subject) -> Option<PersonalSent<'static>> {

@@ -64,7 +64,7 @@ fn outcome(entry: &Entry<'_>) -> Option<Outcome<'static>> {
         None => return None,
     };
     let code = code.map(Into::into);
-    Some(Outcome { code, compensates: None, duration_ms: None, retry_of: None, status })
+    Some(Outcome { code, ..Outcome::of(status) })
 }
 
 fn personal(entry: &Entry<'_>) -> Option<PersonalSent<'static>> {

@@ -44,12 +44,14 @@ pub(crate) struct Pending {
     whole: bool,
     /// Fields of the result that the caller must not see.
     mask: Vec<String>,
+    /// Fields that the inventory calls restricted.
+    restricted: Vec<String>,
     since: Instant,
 }
 
 impl Pending {
     pub(crate) fn new(intent: Intent) -> Self {
-        Pending { intent, whole: true, mask: Vec::new(), since: Instant::now() }
+        Pending { intent, whole: true, mask: Vec::new(), restricted: Vec::new(), since: Instant::now() }
     }
 }
 
@@ -270,9 +272,10 @@ impl<R: Road> Guard<R> {
             }
         };
         // The record holds what the caller got: what was blocked is nowhere.
+        let fields = mask::standing(&kept, &pending.restricted);
         let kept =
             RawValue::from_string(kept).ok().map(|kept| ending::kept(&kept, pending.whole).into_owned());
-        self.end(&pending, status, code, kept).await;
+        self.end_with(&pending, status, code, kept, fields).await;
         heard
     }
 
@@ -312,7 +315,8 @@ impl<R: Road> Guard<R> {
         let (status, code) = ending::of(outcome);
         let payload = outcome.unwrap_or_else(|error| error);
         let kept = ending::kept(payload, pending.whole).into_owned();
-        self.end(pending, status, code, Some(kept)).await;
+        let fields = outcome.map(|result| mask::standing(result.get(), &pending.restricted));
+        self.end_with(pending, status, code, Some(kept), fields.unwrap_or_default()).await;
     }
 
     /// INVARIANT D11: whatever was asked ends.
@@ -322,6 +326,18 @@ impl<R: Road> Guard<R> {
         status: Status,
         code: Option<String>,
         result: Option<Box<RawValue>>,
+    ) {
+        self.end_with(pending, status, code, result, Vec::new()).await;
+    }
+
+    /// As [`Guard::end`]; `fields` are the restricted ones that the caller got.
+    async fn end_with(
+        &self,
+        pending: &Pending,
+        status: Status,
+        code: Option<String>,
+        result: Option<Box<RawValue>>,
+        fields: Vec<String>,
     ) {
         let Pending { intent, since, .. } = pending;
         let conclusion = Conclusion {
@@ -335,6 +351,7 @@ impl<R: Road> Guard<R> {
             duration_ms: i64::try_from(since.elapsed().as_millis()).ok(),
             result: result.map(|result| self.without_secrets(result)),
             compensates: None,
+            fields,
         };
         self.conclusions.add(conclusion).await;
     }
@@ -357,6 +374,7 @@ fn go(text: &str, params: Option<&RawValue>, intent: Intent, recorded: RecordedI
     };
     let obligations = &recorded.answer().obligations;
     let (whole, mask) = (keeps_payload(obligations), obligations.mask.clone());
-    let pending = Pending { intent, whole, mask, since: Instant::now() };
+    let restricted = recorded.answer().restricted.clone();
+    let pending = Pending { intent, whole, mask, restricted, since: Instant::now() };
     Asked::Go(Box::new(Allowed { text, pending, recorded }))
 }

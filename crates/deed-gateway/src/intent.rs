@@ -259,6 +259,9 @@ pub struct Answer {
     /// What must be done besides.
     #[serde(default)]
     pub obligations: Obligations,
+    /// Fields that the inventory calls restricted: whichever of them the caller gets is recorded by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restricted: Vec<String>,
 }
 
 /// How an action ended.
@@ -289,6 +292,9 @@ pub struct Conclusion {
     /// The action that this one undid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compensates: Option<RecordId>,
+    /// Restricted fields that stood in what the caller got.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
 }
 
 /// How much of a payload is kept, as far as a record is concerned.

@@ -52,6 +52,29 @@ pub(crate) fn mask(result: &str, paths: &[String]) -> Masked {
     if repeats { Masked::Withheld } else { Masked::Without(value.to_string(), taken.len()) }
 }
 
+/// Which of `fields` still stand in `result`: as a member, or by name in a text.
+pub(crate) fn standing(result: &str, fields: &[String]) -> Vec<String> {
+    if fields.is_empty() {
+        return Vec::new();
+    }
+    let Ok(value) = serde_json::from_str::<Value>(result) else { return Vec::new() };
+    fields.iter().filter(|field| holds(&value, field)).cloned().collect()
+}
+
+fn holds(value: &Value, name: &str) -> bool {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .any(|(member, value)| member == name && value.as_str() != Some(BLOCKED) || holds(value, name)),
+        Value::Array(items) => items.iter().any(|item| holds(item, name)),
+        Value::String(text) => match serde_json::from_str::<Value>(text) {
+            Ok(inner) if inner.is_object() || inner.is_array() => holds(&inner, name),
+            _ => holds_word(text, name),
+        },
+        _ => false,
+    }
+}
+
 /// The names of a path, without the `result` it begins with.
 fn names(path: &str) -> Vec<&str> {
     let names: Vec<&str> = path.split('.').collect();
@@ -191,6 +214,20 @@ mod tests {
         ] {
             assert_eq!(masked(result, &["result.tax_id"]), Masked::Withheld, "{result}");
         }
+    }
+
+    #[test]
+    fn restricted_fields_that_are_passed_on_are_told_by_name() {
+        let fields = ["tax_id".to_owned(), "iban".to_owned()];
+        let standing = |result: &str| super::standing(result, &fields);
+        let open = r#"{"content":[{"type":"text","text":"{\"tax_id\":\"DE-99\"}"}],"structuredContent":{"vendors":[{"iban":"DE0012"}]}}"#;
+        assert_eq!(standing(open), fields);
+        assert_eq!(standing(r#"{"content":[{"type":"text","text":"Tax_ID: DE-99"}]}"#), ["tax_id"]);
+        assert!(standing(r#"{"structuredContent":{"name":"Initech","tax":1}}"#).is_empty());
+        let Masked::Without(cut, 2) = masked(open, &["result.tax_id", "result.iban"]) else {
+            panic!("not cut")
+        };
+        assert!(standing(&cut).is_empty(), "{cut}");
     }
 
     #[test]

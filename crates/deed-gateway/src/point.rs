@@ -353,6 +353,7 @@ impl DecisionPoint {
                 .and_then(|decision| decision.policy_set.as_ref())
                 .map(ToString::to_string),
             obligations: write::obligations_of(decision.as_ref()),
+            restricted: Vec::new(),
         })
     }
 }
@@ -387,8 +388,10 @@ fn answer(intent: &Intent, log: &str, durable: Durable, effect: Ruling, decided:
         policies: Vec::new(),
         policy_set: None,
         obligations: Default::default(),
+        restricted: Vec::new(),
     };
-    if let Some(Ruled { decided, policy_set }) = decided {
+    if let Some(Ruled { decided, policy_set, restricted }) = decided {
+        answer.restricted = restricted;
         answer.reason = decided.reason;
         answer.policies = decided.policies;
         answer.policy_set = Some(policy_set);

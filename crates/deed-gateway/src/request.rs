@@ -15,6 +15,8 @@ pub(crate) struct Ruled {
     pub(crate) decided: Decided,
     /// Digest of the policy set.
     pub(crate) policy_set: String,
+    /// Fields that the inventory calls restricted.
+    pub(crate) restricted: Vec<String>,
 }
 
 /// Asks `policy` about `intent`, given what `inventory` says of those who have a part in it.
@@ -75,7 +77,11 @@ pub(crate) fn decide(
             }),
         },
     };
-    Ruled { decided: policy.decide(&request), policy_set: policy.digest().to_owned() }
+    Ruled {
+        decided: policy.decide(&request),
+        policy_set: policy.digest().to_owned(),
+        restricted: declared.map(|resource| resource.restricted_fields.clone()).unwrap_or_default(),
+    }
 }
 
 /// Whether the caller of a list is not shown a tool: it may not be called, whatever its arguments are.

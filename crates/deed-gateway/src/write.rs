@@ -113,13 +113,7 @@ pub(crate) fn ended(open: &Skeleton<'_>, status: Status, now: Timestamp) -> Vec<
     outcome.trace_id = open.trace_id;
     outcome.span_id = open.span_id;
     outcome.parent_span_id = open.parent_span_id;
-    outcome.outcome = Some(Outcome {
-        code: Some(Text::from(code)),
-        compensates: None,
-        duration_ms: None,
-        retry_of: None,
-        status,
-    });
+    outcome.outcome = Some(Outcome { code: Some(Text::from(code)), ..Outcome::of(status) });
     line(&outcome)
 }
 
@@ -138,13 +132,7 @@ fn denied(intent: &Intent, code: Text<'_>, tenant: &str, now: Timestamp) -> Vec<
     record.basis = Some(basis(intent));
     record.action = Some(intent.id);
     record.operation = Some(Text::from(intent.operation()));
-    record.outcome = Some(Outcome {
-        code: Some(code),
-        compensates: None,
-        duration_ms: None,
-        retry_of: None,
-        status: Status::Denied,
-    });
+    record.outcome = Some(Outcome { code: Some(code), ..Outcome::of(Status::Denied) });
     line(&record)
 }
 
@@ -158,6 +146,7 @@ pub(crate) fn outcome(conclusion: &Conclusion, id: Option<RecordId>, tenant: &st
         code: conclusion.code.as_deref().map(Text::from),
         compensates: conclusion.compensates,
         duration_ms: conclusion.duration_ms,
+        fields: conclusion.fields.iter().map(|field| Text::from(&**field)).collect(),
         retry_of: None,
         status: conclusion.status,
     });
@@ -225,7 +214,7 @@ fn decision<'a>(refused: Option<&'a Refused>, ruled: Option<&'a Ruled>) -> Optio
             policy_set: None,
         });
     }
-    let Ruled { decided, policy_set } = ruled?;
+    let Ruled { decided, policy_set, .. } = ruled?;
     Some(Decision {
         effect: decided.effect,
         engine: Some(Text::from(ENGINE)),

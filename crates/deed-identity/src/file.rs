@@ -47,6 +47,7 @@ struct PrincipalTable {
     #[serde(default)]
     governed: bool,
     contract: Option<ContractTable>,
+    clearance: Option<Spanned<Vec<Spanned<String>>>>,
 }
 
 #[derive(Deserialize)]
@@ -182,6 +183,7 @@ impl PrincipalTable {
             not_same,
             governed: self.governed,
             contract: self.contract.map(ContractTable::check).transpose()?,
+            clearance: words("a clearance", some("`clearance`", self.clearance)?)?,
         };
         Ok((principal, names))
     }

@@ -31,6 +31,8 @@ pub struct Inventory {
     sources: BTreeMap<String, Source>,
     /// Whether any resource is controlled.
     controls: bool,
+    /// Whether anybody's clearance is bounded, so that it matters how something is classified.
+    clears: bool,
     digest: String,
 }
 
@@ -61,6 +63,8 @@ pub struct Principal {
     pub governed: bool,
     /// What a third party was engaged for (I8).
     pub contract: Option<Contract>,
+    /// Classifications of what they may act upon, and see; anything, where nobody said.
+    pub clearance: Vec<String>,
 }
 
 /// `contract = { … }` of a principal: the boundary within which somebody from outside may act.
@@ -184,10 +188,14 @@ impl Inventory {
         }
     }
 
-    /// The same, where it is said who may approve what is done to it, or when it may be changed.
+    /// The same, where something follows from it for actions: it is said who may approve what is done to it, when it may be
+    /// changed, or what of it is restricted; or how it is classified, and somebody's clearance is bounded.
     pub fn controlled(&self, uri: &str) -> Option<&Resource> {
-        // Most inventories say neither of anything.
-        self.controls.then(|| self.resource(uri)).flatten().filter(|resource| resource.is_controlled())
+        // Most inventories say nothing of the kind.
+        let matters = |resource: &&Resource| {
+            resource.is_controlled() || self.clears && resource.classification != UNCLASSIFIED
+        };
+        (self.controls || self.clears).then(|| self.resource(uri)).flatten().filter(matters)
     }
 
     /// What is said about a source.
@@ -231,7 +239,8 @@ impl Inventory {
             .map(|(at, resource)| (resource.matches().to_owned(), at))
             .collect();
         let controls = resources.iter().any(Resource::is_controlled);
-        Inventory { principals, by_name, by_uri, resources, sources, controls, digest: digest(text) }
+        let clears = principals.iter().any(|principal| !principal.clearance.is_empty());
+        Inventory { principals, by_name, by_uri, resources, sources, controls, clears, digest: digest(text) }
     }
 }
 
@@ -283,7 +292,7 @@ impl Resource {
     }
 
     fn is_controlled(&self) -> bool {
-        !self.approvers.is_empty() || !self.change_windows.is_empty()
+        !self.approvers.is_empty() || !self.change_windows.is_empty() || !self.restricted_fields.is_empty()
     }
 }
 

@@ -194,11 +194,28 @@ pub struct Outcome<'a> {
     /// How long it took, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "small_integer")]
     pub duration_ms: Option<i64>,
+    /// Restricted fields that stood in what was given out: their names, as far as somebody looked.
+    #[serde(borrow, default, deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<Text<'a>>,
     /// The action that this one tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<RecordId>,
     /// How it ended.
     pub status: Status,
+}
+
+impl Outcome<'_> {
+    /// How it ended, and nothing else.
+    pub const fn of(status: Status) -> Self {
+        Outcome {
+            code: None,
+            compensates: None,
+            duration_ms: None,
+            fields: Vec::new(),
+            retry_of: None,
+            status,
+        }
+    }
 }
 
 /// Where an imported event comes from.

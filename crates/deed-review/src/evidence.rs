@@ -94,7 +94,7 @@ pub trait Evidence {
     /// The evidence cannot be read.
     fn declared(&self, tenant: &str, account: Account) -> Result<Option<Declared>, Self::Error>;
 
-    /// What the inventory says of the resource `uri`, where it says who may approve what is done to it, or when.
+    /// What the inventory says of the resource `uri`, where actions are held against that.
     ///
     /// # Errors
     /// The evidence cannot be read.
@@ -200,9 +200,11 @@ pub struct Declared {
     pub governed: bool,
     /// What they were engaged for.
     pub contract: Option<Contract>,
+    /// Classifications of what they may act upon, and see; anything, where nobody said.
+    pub clearance: Vec<String>,
 }
 
-/// A resource of which the inventory declares who may approve what is done to it, or when it may be changed.
+/// A resource of which the inventory declares something that actions are held against.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Controlled {
     /// Its URI, or the pattern that covers it, as the inventory has it.
@@ -211,6 +213,10 @@ pub struct Controlled {
     pub approvers: Option<BTreeSet<Account>>,
     /// When it may be changed; at any time, where nothing is said.
     pub change_windows: Vec<ChangeWindow>,
+    /// Fields of it that are restricted.
+    pub restricted_fields: Vec<String>,
+    /// How sensitive it is, where somebody said.
+    pub classification: Option<String>,
 }
 
 /// The newest signed checkpoint of the log: what an explanation can be proved against.

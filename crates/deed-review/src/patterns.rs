@@ -46,6 +46,8 @@ pub struct Patterns {
     endings: HashMap<RecordId, Ending>,
     superseded: HashSet<RecordId>,
     steps: shape::Steps,
+    /// Records that were seen.
+    read: u64,
     /// One task in so many is kept, as a power of two.
     level: u32,
     bounds: Bounds,
@@ -99,6 +101,7 @@ impl Patterns {
 
     /// Sees a record.
     pub fn see(&mut self, rec: &Skeleton<'_>) {
+        self.read += 1;
         if self.wanted.tenant.as_deref().is_some_and(|tenant| tenant != &*rec.tenant) {
             return;
         }

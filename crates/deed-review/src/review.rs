@@ -88,7 +88,7 @@ pub trait Known {
     /// Whom the inventory knows by that account of `tenant`.
     fn declared(&self, tenant: &str, account: Account) -> Option<Declared>;
 
-    /// What the inventory says of the resource `uri`, where it says who may approve what is done to it, or when.
+    /// What the inventory says of the resource `uri`, where actions are held against that.
     fn controlled(&self, uri: &str) -> Option<Resource>;
 
     /// Whether every grant of that system is in its log.

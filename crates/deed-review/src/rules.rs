@@ -51,9 +51,11 @@ pub const RULES: &[Rule] = &[
     place::ENVIRONMENT_CROSSING,
     window::OUTSIDE_CHANGE_WINDOW,
     place::OUTSIDE_CONTRACT,
+    place::BEYOND_CLEARANCE,
     place::OUTSIDE_TASK,
     place::TOOL_CHANGED,
     place::TOOL_NOT_APPROVED,
+    place::RESTRICTED_FIELD_READ,
 ];
 
 /// Rules about what another system logged that say nothing where Deed is known to have decided on the call.

@@ -13,7 +13,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::Path,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use deed_gateway::{DecisionPoint, InForce, Sweep, stdio::Program};
@@ -153,10 +153,12 @@ impl Engine {
         }
         let tokens = settings.token_service.as_ref();
         let tokens = tokens.map(|tokens| Tokens::open(ledger.clone(), dir, tokens, deadline)).transpose()?;
-        let identities = Arc::new(Identities::open(ledger.clone())?);
+        let percent = settings.limits.follow_percent;
+        let identities = Arc::new(Identities::open(ledger.clone(), percent)?);
         let joins = Arc::new(Joins::new(decisions.clone()));
         let tunings = Arc::new(Tunings::default());
-        let findings = Findings::open(ledger.clone(), joins.clone(), identities.clone(), tunings.clone())?;
+        let findings =
+            Findings::open(ledger.clone(), joins.clone(), identities.clone(), tunings.clone(), percent)?;
         let inner = Inner {
             origin: ledger.origin().into(),
             #[cfg(feature = "sql")]
@@ -422,8 +424,10 @@ impl Engine {
             None => None,
             Some(key) => Some(self.accounts_of(tenant, key)?),
         };
-        let reviewed = self.inner.findings.now(patience)?;
-        Ok(patterns::patterns(&self.evidence(query.tenant.as_deref()), &reviewed, query, accounts)?)
+        // Reviewing goes on meanwhile.
+        let flagged = patterns::flagged(&*self.inner.findings.now(patience)?);
+        let end = Instant::now() + patience;
+        Ok(patterns::patterns(&self.evidence(query.tenant.as_deref()), &flagged, query, accounts, end)?)
     }
 
     /// Every account that findings about whoever goes by `key` in `tenant` name, as far as identities are folded.

@@ -22,12 +22,11 @@ use std::{
     time::Duration,
 };
 
-use deed_identity::{Coverage, Resource};
 use deed_ledger::{Check, Key, Ledger, LedgerError, PACK_LEAVES, Readers, day};
 use deed_record::{Account, RecordId, Skeleton, Timestamp, Tried};
 use deed_review::{
-    Declared, ExplainError, IdentityFinding,
-    review::{Affected, Done, Flagged, Known, Look, Review, work},
+    ExplainError, IdentityFinding,
+    review::{Affected, Done, Flagged, Look, Review, work},
 };
 use deed_seal::hash::Hash;
 
@@ -127,11 +126,13 @@ pub(crate) struct Again {
 }
 
 impl Findings {
+    /// Follows `ledger`, `percent` hundredths of a core's time at most while nobody asks.
     pub(crate) fn open(
         ledger: Ledger,
         joins: Arc<Joins>,
         identities: Arc<Identities>,
         tunings: Arc<Tunings>,
+        percent: u8,
     ) -> io::Result<Self> {
         let kept = Arc::new(Kept {
             origin: ledger.origin().into(),
@@ -143,7 +144,7 @@ impl Findings {
             found: Mutex::default(),
             fresh: Mutex::default(),
             working: Mutex::default(),
-            desk: Desk::default(),
+            desk: Desk::new(percent),
         });
         let following = kept.clone();
         let thread = std::thread::Builder::new().name("findings".into()).spawn(move || following.follow())?;
@@ -368,9 +369,10 @@ impl Kept {
 
     /// Sees every record of `range`.
     fn screen(&self, range: Range<u64>, readers: Readers, folded: &Followed) -> Result<(), LedgerError> {
+        let known = self.joins.now(&self.ledger);
         let mut reviewed = self.write();
         self.ledger.snapshot().records(range, readers, &mut |index, record| {
-            reviewed.review.see(record, &folded.state, self);
+            reviewed.review.see(record, &folded.state, &known);
             reviewed.leaves = index + 1;
             Ok(())
         })
@@ -422,21 +424,6 @@ impl Kept {
 
     fn write(&self) -> RwLockWriteGuard<'_, Reviewed> {
         self.reviewed.write().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Known for Kept {
-    fn declared(&self, tenant: &str, account: Account) -> Option<Declared> {
-        // A tenant whose key cannot be read has no names to declare.
-        self.joins.declared(&self.ledger, tenant, account).ok().flatten()
-    }
-
-    fn controlled(&self, uri: &str) -> Option<Resource> {
-        self.joins.resource(uri)
-    }
-
-    fn logs_every_grant(&self, system: &str) -> bool {
-        self.joins.is_complete_for(system, Coverage::Grants)
     }
 }
 

@@ -12,14 +12,17 @@ use deed_ledger::PACK_LEAVES;
 const SETTLING: Duration = Duration::from_secs(5);
 /// How often the log is looked at.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Leaves behind which a follower takes more than its fifth: so many a second may be recorded for long.
+/// Leaves behind the log from which on a follower takes all of its share.
 const FAR: u64 = PACK_LEAVES;
+/// Hundredths of the time that one takes at most before that.
+const NEAR_SHARE: u32 = 20;
 /// How long to leave it after it failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
 
 /// Where those who wait for a follower say so, and hear of it.
-#[derive(Default)]
 pub(crate) struct Desk {
+    /// Hundredths of the time that a follower may work while nobody waits.
+    share: u32,
     asked: Mutex<Asked>,
     bell: Condvar,
     done: Condvar,
@@ -42,6 +45,16 @@ pub(crate) enum Late {
 }
 
 impl Desk {
+    /// Of a follower that may work so many hundredths of the time while nobody waits.
+    pub(crate) fn new(percent: u8) -> Self {
+        Desk {
+            share: percent.min(100).into(),
+            asked: Mutex::default(),
+            bell: Condvar::new(),
+            done: Condvar::new(),
+        }
+    }
+
     /// What `look` finds once the follower has gone `wanted` leaves far, hurrying it; until then `look` says how far
     /// it is.
     pub(crate) fn until<T>(
@@ -72,7 +85,7 @@ impl Desk {
 
     /// Follows until told to stop. `turn` goes on, all the way where somebody waits, and says whether there is more; `left` says
     /// how much, in leaves; `reached` whether it is as far as that. While nobody waits this works a fifth of the time at
-    /// most, and half of it where it fell far behind: recording goes first, and what is followed keeps up.
+    /// most, and its whole share where it fell far behind: recording goes first, and what is followed keeps up.
     pub(crate) fn follow<E: Display>(
         &self,
         what: &str,
@@ -83,7 +96,7 @@ impl Desk {
         let opened = Instant::now();
         let mut pause = PAUSE;
         while let Some(hurried) = self.next(pause) {
-            if !hurried && opened.elapsed() < SETTLING {
+            if !hurried && (self.share == 0 || opened.elapsed() < SETTLING) {
                 continue;
             }
             let begun = Instant::now();
@@ -92,8 +105,10 @@ impl Desk {
             asked.trouble = turned.as_ref().err().map(ToString::to_string);
             pause = match turned {
                 // What waits for something else to go on finds no work at once.
-                Ok(true) if left() < FAR => (begun.elapsed() * 4).max(PAUSE / 10),
-                Ok(true) => begun.elapsed().max(PAUSE / 100),
+                Ok(true) => {
+                    let share = if left() < FAR { self.share.min(NEAR_SHARE) } else { self.share }.max(1);
+                    (begun.elapsed() * (100 - share) / share).max(PAUSE / 100)
+                }
                 Ok(false) => PAUSE,
                 Err(error) => {
                     tracing::warn!(%error, "{what} failed");

@@ -111,12 +111,13 @@ pub(crate) struct Refolded {
 }
 
 impl Identities {
-    pub(crate) fn open(ledger: Ledger) -> io::Result<Self> {
+    /// Follows `ledger`, `percent` hundredths of a core's time at most while nobody asks.
+    pub(crate) fn open(ledger: Ledger, percent: u8) -> io::Result<Self> {
         let kept = Arc::new(Kept {
             ledger,
             followed: RwLock::default(),
             folding: Mutex::default(),
-            desk: Desk::default(),
+            desk: Desk::new(percent),
         });
         let following = kept.clone();
         let thread = thread::Builder::new().name("identities".into()).spawn(move || following.follow())?;

@@ -2,15 +2,16 @@
 //! is hashed once and kept.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use deed_gateway::DecisionPoint;
-use deed_identity::{Coverage, Inventory, Principal, Resource};
+use deed_identity::{Coverage, Inventory, Principal, Resource, UNCLASSIFIED};
 use deed_ledger::{Ledger, LedgerError};
 use deed_record::Account;
-use deed_review::{Controlled, Declared};
+use deed_review::{Controlled, Declared, review::Known};
 
 use crate::identity::DeclaredIn;
 
@@ -20,12 +21,12 @@ const MOST_TENANTS: usize = 64;
 /// The inventory in force, by account.
 pub(crate) struct Joins {
     decisions: Arc<DecisionPoint>,
-    known: Mutex<Known>,
+    known: Mutex<Hashed>,
 }
 
 /// What was hashed of one state of the inventory.
 #[derive(Default)]
-struct Known {
+struct Hashed {
     inventory: Arc<Inventory>,
     /// From each account of a tenant to the place in the inventory's principals.
     tenants: HashMap<String, Arc<HashMap<Account, usize>>>,
@@ -52,18 +53,13 @@ impl Joins {
             return Ok(None);
         }
         let accounts = self.accounts(ledger, tenant, &inventory)?;
-        let principal = accounts.get(&account).and_then(|at| inventory.principals().get(*at));
-        Ok(principal.map(|principal| Declared {
-            key: principal.key.clone(),
-            name: principal.name.clone(),
-            owner: principal.owner.clone(),
-            sponsor: principal.sponsor.clone(),
-            vendor: principal.vendor.clone(),
-            kind: principal.kind,
-            environments: principal.environments.clone(),
-            governed: principal.governed,
-            contract: principal.contract.clone(),
-        }))
+        Ok(declared_as(&inventory, &accounts, account))
+    }
+
+    /// What is declared now, for whoever asks for each of many records.
+    pub(crate) fn now<'j>(&'j self, ledger: &'j Ledger) -> DeclaredNow<'j> {
+        let inventory = self.decisions.in_force().inventory;
+        DeclaredNow { joins: self, ledger, inventory, tenants: RefCell::default() }
     }
 
     /// Whether both accounts of `tenant` are of one principal of the inventory.
@@ -105,7 +101,7 @@ impl Joins {
         principal.map_or_else(|| Ok(vec![account]), |principal| named(ledger, tenant, principal))
     }
 
-    /// What the inventory says of the resource `uri`, where it says who may approve what is done to it, or when.
+    /// What the inventory says of the resource `uri`, where actions are held against that.
     ///
     /// # Errors
     /// The tenant's key cannot be read.
@@ -128,12 +124,9 @@ impl Joins {
             matches: resource.matches().to_owned(),
             approvers: (!resource.approvers.is_empty()).then_some(approvers),
             change_windows: resource.change_windows.clone(),
+            restricted_fields: resource.restricted_fields.clone(),
+            classification: Some(resource.classification.clone()).filter(|said| said != UNCLASSIFIED),
         }))
-    }
-
-    /// The same, as the inventory has it.
-    pub(crate) fn resource(&self, uri: &str) -> Option<Resource> {
-        self.decisions.in_force().inventory.controlled(uri).cloned()
     }
 
     /// Digest of the inventory in force.
@@ -172,7 +165,7 @@ impl Joins {
     ) -> Result<Arc<HashMap<Account, usize>>, LedgerError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&known.inventory, inventory) || known.tenants.len() > MOST_TENANTS {
-            *known = Known { inventory: inventory.clone(), tenants: HashMap::new() };
+            *known = Hashed { inventory: inventory.clone(), tenants: HashMap::new() };
         }
         if let Some(accounts) = known.tenants.get(tenant) {
             return Ok(accounts.clone());
@@ -189,6 +182,61 @@ impl Joins {
         known.tenants.insert(tenant.to_owned(), accounts.clone());
         Ok(accounts)
     }
+}
+
+/// The inventory at one moment.
+pub(crate) struct DeclaredNow<'j> {
+    joins: &'j Joins,
+    ledger: &'j Ledger,
+    inventory: Arc<Inventory>,
+    tenants: RefCell<HashMap<String, Arc<HashMap<Account, usize>>>>,
+}
+
+impl Known for DeclaredNow<'_> {
+    fn declared(&self, tenant: &str, account: Account) -> Option<Declared> {
+        if self.inventory.principals().is_empty() {
+            return None;
+        }
+        let mut tenants = self.tenants.borrow_mut();
+        let accounts = match tenants.get(tenant) {
+            Some(accounts) => accounts,
+            None => {
+                // A tenant whose key cannot be read has no names to declare.
+                let accounts = self.joins.accounts(self.ledger, tenant, &self.inventory).unwrap_or_default();
+                tenants.entry(tenant.to_owned()).or_insert(accounts)
+            }
+        };
+        declared_as(&self.inventory, accounts, account)
+    }
+
+    fn controlled(&self, uri: &str) -> Option<Resource> {
+        self.inventory.controlled(uri).cloned()
+    }
+
+    fn logs_every_grant(&self, system: &str) -> bool {
+        let source = self.inventory.source(system);
+        source.is_some_and(|source| source.complete_for.contains(&Coverage::Grants))
+    }
+}
+
+fn declared_as(
+    inventory: &Inventory,
+    accounts: &HashMap<Account, usize>,
+    account: Account,
+) -> Option<Declared> {
+    let principal = accounts.get(&account).and_then(|at| inventory.principals().get(*at))?;
+    Some(Declared {
+        key: principal.key.clone(),
+        name: principal.name.clone(),
+        owner: principal.owner.clone(),
+        sponsor: principal.sponsor.clone(),
+        vendor: principal.vendor.clone(),
+        kind: principal.kind,
+        environments: principal.environments.clone(),
+        governed: principal.governed,
+        contract: principal.contract.clone(),
+        clearance: principal.clearance.clone(),
+    })
 }
 
 /// The accounts of `principal` in `tenant`, under all its names.

@@ -1,12 +1,16 @@
-//! Patterns of a store: every leaf is read once, and what it holds counted.
+//! Patterns of a store: every leaf is read once, the newest first, and what it holds counted.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Instant,
+};
 
-use deed_ledger::{LedgerError, Readers};
+use deed_ledger::{LedgerError, PACK_LEAVES, Readers};
 use deed_record::{Account, RecordId, Timestamp};
 use deed_review::{
     Evidence,
     patterns::{Naming, PatternList, Patterns, Wanted},
+    review,
 };
 use serde::Deserialize;
 
@@ -38,30 +42,42 @@ pub(crate) struct PatternQuery {
     pub(crate) limit: Option<usize>,
 }
 
-/// The patterns that `query` wants; `accounts` is every account of its principal, where it means somebody.
+/// The rules by which actions were found worth a look.
+pub(crate) type Flagged = BTreeMap<RecordId, Vec<String>>;
+
+/// Those of all that was reviewed.
+pub(crate) fn flagged(reviewed: &Reviewed) -> Flagged {
+    let rules = |found: &review::Flagged| found.findings.iter().map(|finding| finding.rule.clone()).collect();
+    reviewed.review.flagged().map(|(id, found)| (id, rules(found))).collect()
+}
+
+/// The patterns that `query` wants, of as many records as can be read until `end`, the newest; `accounts` is every account of
+/// its principal, where it means somebody.
 ///
 /// # Errors
 /// The log cannot be read.
 pub(crate) fn patterns(
     evidence: &LedgerEvidence<'_>,
-    reviewed: &Reviewed,
+    flagged: &Flagged,
     query: &PatternQuery,
     accounts: Option<HashSet<Account>>,
+    end: Instant,
 ) -> Result<PatternList, LedgerError> {
     let wanted = Wanted { tenant: query.tenant.clone(), since: query.since, until: query.until, accounts };
     let mut patterns = Patterns::of(wanted);
     let snapshot = evidence.ledger().snapshot();
-    snapshot.records(0..snapshot.size(), Readers::Two, &mut |_, record| {
-        patterns.see(record);
-        Ok::<_, LedgerError>(())
-    })?;
-    let rules = |found: &deed_review::review::Flagged| {
-        found.findings.iter().map(|finding| finding.rule.clone()).collect::<Vec<_>>()
-    };
-    let flagged: BTreeMap<RecordId, Vec<String>> =
-        reviewed.review.flagged().map(|(id, found)| (id, rules(found))).collect();
+    let mut from = snapshot.size();
+    while from > 0 && Instant::now() < end {
+        let to = from;
+        from = (from - 1) / PACK_LEAVES * PACK_LEAVES;
+        snapshot.records(from..to, Readers::Two, &mut |_, record| {
+            patterns.see(record);
+            Ok::<_, LedgerError>(())
+        })?;
+    }
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT).min(MOST_PATTERNS);
-    patterns.tell(limit, &mut ByLog { evidence, names: Names::new(evidence) }, &flagged)
+    let told = patterns.tell(limit, &mut ByLog { evidence, names: Names::new(evidence) }, flagged)?;
+    Ok(PatternList { records: snapshot.size(), ..told })
 }
 
 /// Names as the inventory has them, else as they were sent.

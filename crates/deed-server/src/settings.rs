@@ -78,11 +78,19 @@ pub struct Limits {
     pub append: Duration,
     /// How long a question may take.
     pub read: Duration,
+    /// Of a core's time so many hundredths at most are taken, each, to keep identities and findings up with the log while
+    /// nobody asks; 0: only when somebody does.
+    pub follow_percent: u8,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { body_bytes: 64 << 20, append: Duration::from_secs(10), read: Duration::from_secs(30) }
+        Limits {
+            body_bytes: 64 << 20,
+            append: Duration::from_secs(10),
+            read: Duration::from_secs(30),
+            follow_percent: 50,
+        }
     }
 }
 
@@ -199,6 +207,7 @@ struct LimitsTable {
     body_mib: Option<Spanned<i64>>,
     append_seconds: Option<Spanned<i64>>,
     read_seconds: Option<Spanned<i64>>,
+    follow_percent: Option<Spanned<i64>>,
 }
 
 #[derive(Deserialize)]
@@ -223,11 +232,13 @@ impl File {
             public_log,
         };
         let default = Limits::default();
-        let LimitsTable { body_mib, append_seconds, read_seconds } = self.limits;
+        let LimitsTable { body_mib, append_seconds, read_seconds, follow_percent } = self.limits;
         let limits = Limits {
             body_bytes: within(body_mib, 1..=1024)?.map_or(default.body_bytes, |mib| (mib as usize) << 20),
             append: seconds(append_seconds, default.append)?,
             read: seconds(read_seconds, default.read)?,
+            follow_percent: within(follow_percent, 0..=100)?
+                .map_or(default.follow_percent, |percent| percent as u8),
         };
         let mut tokens: Vec<Token> = Vec::new();
         for token in self.token {
@@ -386,6 +397,7 @@ mod tests {
             ("\n\n[lisen]\n", 3, "lisen"),
             ("[listen]\nport = 7\n", 2, "port"),
             ("[limits]\nbody_mib = 0\n", 2, "expected 1 to 1024"),
+            ("[limits]\nfollow_percent = 101\n", 2, "expected 0 to 100, found 101"),
             ("[limits]\nbody_mib = -1\n", 2, "expected 1 to 1024, found -1"),
             ("[limits]\nread_seconds = 1.5\n", 2, "expected a whole number"),
             ("\n[approvals]\nwebhook = \"https://h.example\"\n", 2, "secret_file"),

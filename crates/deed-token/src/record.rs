@@ -105,13 +105,8 @@ pub fn refusal(
         parent: subject.map(|subject| subject.fingerprint().to_string().into()),
         ..Credential::default()
     });
-    record.outcome = Some(Outcome {
-        code: Some(error.code().as_str().into()),
-        compensates: None,
-        duration_ms: None,
-        retry_of: None,
-        status: Status::Denied,
-    });
+    record.outcome =
+        Some(Outcome { code: Some(error.code().as_str().into()), ..Outcome::of(Status::Denied) });
     record.terms = Some(TermsSent {
         answer: Some(Answer::Refused),
         change: Some(Change::Requested),

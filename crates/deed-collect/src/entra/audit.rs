@@ -102,7 +102,7 @@ fn outcome(event: Event<'_>) -> Option<Outcome<'static>> {
         "timeout" => Status::TimedOut,
         _ => Status::Unknown,
     };
-    Some(Outcome { code: None, compensates: None, duration_ms: None, retry_of: None, status })
+    Some(Outcome::of(status))
 }
 
 /// What was acted upon: a target that is no person, else the person.

@@ -37,18 +37,16 @@ pub(super) fn said(event: Event<'_>) -> Said {
         operation: format!("graph/{method}"),
         outcome: status.map(|code| Outcome {
             code: Some(text(code.to_string())),
-            compensates: None,
             duration_ms: is
                 .number(&["durationMs"])
                 .or_else(|| event.outer.number(&["durationMs"]))
                 .filter(|ms| (0..1 << 53).contains(ms)),
-            retry_of: None,
-            status: match code {
+            ..Outcome::of(match code {
                 401 | 403 => Status::Denied,
                 408 | 504 => Status::TimedOut,
                 200..=399 => Status::Success,
                 _ => Status::Failure,
-            },
+            })
         }),
         permission: None,
         request: None,

@@ -136,13 +136,7 @@ fn outcome(event: Event<'_>) -> Option<Outcome<'static>> {
         code if INTERRUPTED.contains(&code) => Status::Unknown,
         _ => Status::Denied,
     };
-    Some(Outcome {
-        code: (code != 0).then(|| text(code.to_string())),
-        compensates: None,
-        duration_ms: None,
-        retry_of: None,
-        status,
-    })
+    Some(Outcome { code: (code != 0).then(|| text(code.to_string())), ..Outcome::of(status) })
 }
 
 /// What conditional access decided.

@@ -46,7 +46,7 @@ pub(super) fn of_record(member: &str) -> Option<Sort> {
         "outcome.status" => Sort::Word(|| words(Status::ALL, Status::as_str)),
         "outcome.duration_ms" => Sort::Whole,
         "decision.effect" => Sort::Word(|| words(Ruling::ALL, Ruling::as_str)),
-        "decision.policies" => Sort::List,
+        "decision.policies" | "outcome.fields" => Sort::List,
         _ => match member.split_once('.')? {
             ("executor" | "initiator", rest) => of_principal(rest)?,
             ("resource", rest) => of_resource(rest)?,

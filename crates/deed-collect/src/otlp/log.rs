@@ -150,10 +150,8 @@ fn outcome<'a>(seen: &Seen<'a>, deed: Deed) -> Option<Outcome<'a>> {
     };
     Some(Outcome {
         code: code.filter(|_| status != Status::Success).map(json::text),
-        compensates: None,
         duration_ms,
-        retry_of: None,
-        status,
+        ..Outcome::of(status)
     })
 }
 

@@ -257,10 +257,8 @@ fn outcome<'a>(span: &Span, seen: &Seen<'a>, duration_ms: Option<i64>) -> Outcom
     };
     Outcome {
         code: code.filter(|code| failed && is_error(code)).map(json::text),
-        compensates: None,
         duration_ms,
-        retry_of: None,
-        status,
+        ..Outcome::of(status)
     }
 }
 

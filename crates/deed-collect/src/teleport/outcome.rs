@@ -32,13 +32,7 @@ pub(super) fn outcome(event: Event<'_>) -> Option<Outcome<'static>> {
         (_, Some(exit)) if exit != 0 => Some(exit.to_string()),
         _ => Some(event.code().to_owned()).filter(|code| !code.is_empty() && status != Status::Success),
     };
-    Some(Outcome {
-        code: code.map(text),
-        compensates: None,
-        duration_ms: duration(event),
-        retry_of: None,
-        status,
-    })
+    Some(Outcome { code: code.map(text), duration_ms: duration(event), ..Outcome::of(status) })
 }
 
 fn is_refusal(error: &str) -> bool {

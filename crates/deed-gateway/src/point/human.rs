@@ -70,7 +70,7 @@ impl DecisionPoint {
         };
         let body = write::cleared(step_up, approval.record, &ruled, now);
         self.append(body, door(&step_up.intent.server), &step_up.tenant).await?;
-        let Ruled { decided, policy_set } = ruled;
+        let Ruled { decided, policy_set, restricted } = ruled;
         let effect = if decided.effect == Ruling::Allow { Ruling::Allow } else { Ruling::Deny };
         Ok(Answer {
             effect,
@@ -78,6 +78,7 @@ impl DecisionPoint {
             policies: decided.policies,
             policy_set: Some(policy_set),
             obligations: decided.obligations,
+            restricted,
             ..waits.clone()
         })
     }

@@ -94,6 +94,7 @@ impl World {
             duration_ms: Some(1),
             result: None,
             compensates: None,
+            fields: Vec::new(),
         };
         self.point.conclude(&[conclusion], "default").await
     }

@@ -148,6 +148,7 @@ members! {
         optional code,
         optional compensates,
         optional duration_ms,
+        filled fields,
         optional retry_of,
         required status,
     }

@@ -89,6 +89,7 @@ fn outcome() -> Option<Outcome<'static>> {
         code: text("204"),
         compensates: id(3),
         duration_ms: Some(41),
+        fields: vec!["tax_id".into()],
         retry_of: id(4),
         status: Status::RolledBack,
     })

@@ -255,6 +255,7 @@ impl Drawn {
                 code: d.maybe(Self::text),
                 compensates: d.maybe(Self::id),
                 duration_ms: d.maybe(|d| d.number() as i64 >> 10),
+                fields: d.texts(),
                 retry_of: d.maybe(Self::id),
                 status: d.one(Status::ALL),
             }),

@@ -35,6 +35,10 @@ pub struct PatternList {
     pub actions: u64,
     /// One task in so many was looked at; 1 where all were.
     pub one_in: u64,
+    /// Records that were read, the newest.
+    pub read: u64,
+    /// Records that there are.
+    pub records: u64,
 }
 
 /// Tasks that are alike.
@@ -147,7 +151,7 @@ pub(super) fn tell<N: Naming>(
     naming: &mut N,
     flagged: &BTreeMap<RecordId, Vec<String>>,
 ) -> Result<PatternList, N::Error> {
-    let one_in = 1 << seen.level;
+    let (one_in, read) = (1 << seen.level, seen.read);
     let Grouped { patterns, named_by } = group(seen, naming, flagged)?;
     let mut by_principal: BTreeMap<(String, BTreeSet<Who>), u64> = BTreeMap::new();
     let (mut tasks, mut actions) = (0, 0);
@@ -183,7 +187,7 @@ pub(super) fn tell<N: Naming>(
     told.sort_by(|a, b| {
         b.count.cmp(&a.count).then_with(|| (&a.tenant, &a.pattern).cmp(&(&b.tenant, &b.pattern)))
     });
-    Ok(PatternList { patterns: told, total, tasks, actions, one_in })
+    Ok(PatternList { patterns: told, total, tasks, actions, one_in, read, records: read })
 }
 
 /// Tasks by what they have in common.

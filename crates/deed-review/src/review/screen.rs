@@ -16,12 +16,37 @@ const MOST_PARENTS: usize = 8;
 /// Of so many credentials that were derived from one, some was used.
 const MOST_FOLLOWED: usize = 64;
 
+/// What a record's credential is called, each name digested once.
+#[derive(Default)]
+struct Shown {
+    own: Vec<CredentialKey>,
+    parent: Option<CredentialKey>,
+    upstream: Option<CredentialKey>,
+}
+
+impl Shown {
+    fn of(rec: &Skeleton<'_>) -> Self {
+        let Some(used) = &rec.credential else { return Shown::default() };
+        let key = |name: &str| CredentialKey::of(&rec.tenant, name);
+        Shown {
+            own: used.names().map(key).collect(),
+            parent: used.parent.as_deref().map(key),
+            upstream: used.upstream.as_deref().map(key),
+        }
+    }
+
+    fn with_parent(&self) -> impl Iterator<Item = CredentialKey> {
+        self.own.iter().chain(&self.parent).copied()
+    }
+}
+
 impl Review {
     /// Sees a record. `state` is of the records up to this one, and may be of more.
     pub fn see(&mut self, rec: &Skeleton<'_>, state: &State, known: &impl Known) {
+        let shown = Shown::of(rec);
         self.remember(rec);
         self.authority(rec, state);
-        self.refer(rec);
+        self.refer(rec, &shown);
         if let Some(action) = rec.action.filter(|action| self.may_change(rec, *action)) {
             // Until the action itself comes, what belongs to it stands alone.
             self.looks.extend([Look::Action(action), Look::Action(rec.id)]);
@@ -31,34 +56,30 @@ impl Review {
         if rec.kind == Kind::Intent && rec.basis == Basis::Enforced {
             self.matches(rec);
         }
-        if may_be_seen(rec) && self.is_beside(rec) {
+        if may_be_seen(rec) && self.is_beside(rec, &shown) {
             self.looks.insert(Look::Beside(rec.id));
         }
         let eludes = self.eludes(rec, known);
         let unapproved = self.is_unapproved(rec);
         let was_awaited = self.awaited.remove(&rec.id);
         let begins = rec.kind.is_action() && rec.kind != Kind::Outcome;
-        if was_awaited || begins && (self.is_suspect(rec, state, known) || eludes || unapproved) {
+        if was_awaited || begins && (self.is_suspect(rec, &shown, state, known) || eludes || unapproved) {
             self.looks.insert(Look::Action(rec.id));
             // A call may come that it tells of.
             if may_be_seen(rec) {
-                let credential = rec.credential.iter();
-                let names = credential.flat_map(|used| used.names().chain(used.parent.as_deref()));
-                let names = names.map(|name| name_key(rec, name));
+                let names = shown.with_parent().map(CredentialKey::to_bytes);
                 self.unmatched.extend(names.chain(rec.trace_id.map(trace_key)));
             }
         }
     }
 
     /// Whether what another system tells may be of a call that is a finding, or that was done with a token of Deed's.
-    fn is_beside(&self, rec: &Skeleton<'_>) -> bool {
+    fn is_beside(&self, rec: &Skeleton<'_>, shown: &Shown) -> bool {
         let span = rec.trace_id.zip(rec.parent_span_id);
-        let credential = rec.credential.iter();
-        let mut names = credential.flat_map(|used| used.names().chain(used.parent.as_deref()));
         span.is_some_and(|(trace, span)| self.open.contains(&span_key(&rec.tenant, trace, span)))
-            || names.any(|name| {
-                let bounds = self.bounds.get(&CredentialKey::of(&rec.tenant, name));
-                bounds.is_some_and(|bounds| bounds.at_door) || self.open.contains(&name_key(rec, name))
+            || shown.with_parent().any(|key| {
+                let bounds = self.bounds.get(&key);
+                bounds.is_some_and(|bounds| bounds.at_door) || self.open.contains(&key.to_bytes())
             })
     }
 
@@ -66,7 +87,9 @@ impl Review {
     /// unless nobody knows, or it was not to be.
     fn may_change(&self, rec: &Skeleton<'_>, action: RecordId) -> bool {
         let telling = rec.outcome.as_ref().is_some_and(|outcome| {
-            outcome.status == Status::Unknown || outcome.code.as_deref() == Some(CHANGED)
+            outcome.status == Status::Unknown
+                || outcome.code.as_deref() == Some(CHANGED)
+                || !outcome.fields.is_empty()
         });
         rec.kind != Kind::Outcome
             || telling
@@ -162,7 +185,7 @@ impl Review {
     }
 
     /// Remembers which credentials were used, and which rights were named.
-    fn refer(&mut self, rec: &Skeleton<'_>) {
+    fn refer(&mut self, rec: &Skeleton<'_>, shown: &Shown) {
         let named = [rec.request, rec.grant, rec.exception, rec.supersedes, rec.conflicts_with];
         let outcome = rec.outcome.iter().flat_map(|outcome| [outcome.compensates, outcome.retry_of]);
         let handed = rec.chain.iter().flatten().map(|hop| hop.delegation);
@@ -172,8 +195,8 @@ impl Review {
             return;
         }
         let key = |name: &str| short(&CredentialKey::of(&rec.tenant, name).to_bytes());
-        let credentials = rec.credential.iter().chain(told(rec).map(|(credential, _)| credential));
-        for credential in credentials {
+        self.used.extend(shown.own.iter().chain(&shown.upstream).map(|key| short(&key.to_bytes())));
+        for (credential, _) in told(rec) {
             self.used.extend(credential.names().chain(credential.upstream.as_deref()).map(key));
         }
         let hops = rec.chain.iter().flatten().filter_map(|hop| hop.credential.as_deref());
@@ -181,7 +204,7 @@ impl Review {
     }
 
     /// Whether a rule may speak about this action.
-    fn is_suspect(&mut self, rec: &Skeleton<'_>, state: &State, known: &impl Known) -> bool {
+    fn is_suspect(&mut self, rec: &Skeleton<'_>, shown: &Shown, state: &State, known: &impl Known) -> bool {
         // What Deed let through was held to its token's scopes and time, and handed on by narrowing (D7).
         let at_door = rec.kind == Kind::Intent && rec.basis == Basis::Enforced;
         let relies = rec.approvals.is_some() || rec.request.is_some() || rec.grant.is_some() && !at_door;
@@ -192,11 +215,12 @@ impl Review {
             || self.held.contains(&rec.id)
             || task_key(rec).is_some_and(|(_, key)| self.tasks.contains(&key))
             || self.is_place_watched(rec, known)
-            || self.is_somebody_watched(rec, known)
-            || rec.credential.as_ref().is_some_and(|used| self.is_credential_suspect(rec, used, state))
+            || is_beyond_clearance(rec, known)
+            || self.is_somebody_watched(rec, shown, known)
+            || rec.credential.as_ref().is_some_and(|used| self.is_credential_suspect(rec, used, shown, state))
     }
 
-    fn is_somebody_watched(&mut self, rec: &Skeleton<'_>, known: &impl Known) -> bool {
+    fn is_somebody_watched(&mut self, rec: &Skeleton<'_>, shown: &Shown, known: &impl Known) -> bool {
         let imported = rec.basis == Basis::Imported;
         let system = rec.source.as_ref().map(|source| &*source.system);
         if imported && system.is_some_and(|system| known.logs_every_grant(system)) {
@@ -208,7 +232,7 @@ impl Review {
         };
         let governed = imported && declared.governed;
         if governed {
-            let names = rec.credential.iter().flat_map(Credential::names).map(|name| name_key(rec, name));
+            let names = shown.own.iter().map(|key| key.to_bytes());
             self.unmatched.extend(names.chain(rec.trace_id.map(trace_key)));
         }
         let elsewhere = |here: &str| {
@@ -217,7 +241,8 @@ impl Review {
         governed || declared.contract.is_some() || rec.environment.as_deref().is_some_and(elsewhere)
     }
 
-    /// Whether the inventory says who may approve what is done there, or when it may be changed.
+    /// Whether the inventory says who may approve what is done there, when it may be changed, or that what was given out is
+    /// restricted.
     fn is_place_watched(&mut self, rec: &Skeleton<'_>, known: &impl Known) -> bool {
         let Some(place) = acted_upon(rec).and_then(|uri| known.controlled(&uri)) else { return false };
         let bounded = !place.approvers.is_empty() && (rec.grant.is_some() || rec.credential.is_some());
@@ -228,14 +253,23 @@ impl Review {
         if closed {
             self.hold(rec);
         }
-        bounded || closed
+        let given = rec.outcome.iter().flat_map(|outcome| &outcome.fields);
+        bounded
+            || closed
+            || given.into_iter().any(|given| place.restricted_fields.iter().any(|field| **field == **given))
     }
 
-    fn is_credential_suspect(&self, rec: &Skeleton<'_>, used: &Credential<'_>, state: &State) -> bool {
+    fn is_credential_suspect(
+        &self,
+        rec: &Skeleton<'_>,
+        used: &Credential<'_>,
+        shown: &Shown,
+        state: &State,
+    ) -> bool {
         let beyond = |permission: &str| !used.scopes.iter().any(|scope| matches(scope, permission));
         used.expires.is_some_and(|end| rec.time >= end)
             || !used.scopes.is_empty() && rec.permission.as_deref().is_some_and(beyond)
-            || used.names().any(|name| self.is_doubtful(rec, CredentialKey::of(&rec.tenant, name), state))
+            || shown.own.iter().any(|key| self.is_doubtful(rec, *key, state))
     }
 
     /// Whether what is known of a credential may count against this use of it.
@@ -278,6 +312,18 @@ impl Review {
         }
         !above.is_empty()
     }
+}
+
+/// Whether it is classified beyond what a party to it is cleared for.
+fn is_beyond_clearance(rec: &Skeleton<'_>, known: &impl Known) -> bool {
+    let place = acted_upon(rec).and_then(|uri| known.controlled(&uri));
+    let sealed = || rec.resource.as_ref().and_then(|resource| resource.classification.as_deref());
+    let Some(classified) = place.as_ref().map(|place| &*place.classification).or_else(sealed) else {
+        return false;
+    };
+    let parties = [&rec.initiator, &rec.executor].into_iter().flatten().filter_map(|party| party.account);
+    let mut parties = parties.filter_map(|account| known.declared(&rec.tenant, account));
+    parties.any(|who| !who.clearance.is_empty() && !who.clearance.iter().any(|cleared| cleared == classified))
 }
 
 /// What a credential is said to come from: one, unless its names disagree.

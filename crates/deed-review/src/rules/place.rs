@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use deed_record::Basis;
+
 use super::{Rule, grave};
 use crate::{
+    Declared,
     claim::Claim,
     explanation::Finding,
     scope::matches,
@@ -22,6 +25,12 @@ pub(super) const OUTSIDE_CONTRACT: Rule = Rule {
     means: "a third party acted outside what it was engaged for, or after that had ended",
     remedy: "take away what reaches beyond the contract; ask the vendor",
     controls: &["NHI3:2025", "GV.SC-07", "AC-20"],
+};
+pub(super) const BEYOND_CLEARANCE: Rule = Rule {
+    name: "beyond-clearance",
+    means: "somebody acted upon what is classified beyond what they, or whoever they acted for, are cleared for",
+    remedy: "take away what lets them reach it; have policy deny or step up by `resource.classification`",
+    controls: &["PR.AA-05", "AC-3", "AC-6"],
 };
 pub(super) const OUTSIDE_TASK: Rule = Rule {
     name: "outside-task",
@@ -43,14 +52,23 @@ pub(super) const TOOL_NOT_APPROVED: Rule = Rule {
     controls: &["ASI04", "ID.RA-09", "CM-3"],
 };
 
+pub(super) const RESTRICTED_FIELD_READ: Rule = Rule {
+    name: "restricted-field-read",
+    means: "fields that the inventory calls restricted were given out, and no human had approved it",
+    remedy: "have policy mask them (`@mask`), or ask a human first (`@effect(\"step_up\")`)",
+    controls: &["PR.AA-05", "AC-4", "AC-6"],
+};
+
 /// The code by which the gateway says that a tool's definition changed.
 pub(crate) const CHANGED: &str = "tool_changed";
 
 pub(super) fn findings(links: &Links<'_>, found: &mut Vec<Finding>) {
     found.extend(crossing(links).map(|reason| ENVIRONMENT_CROSSING.finding(Severity::Medium, reason)));
     found.extend(beyond_contract(links).map(|reason| OUTSIDE_CONTRACT.finding(grave(links), reason)));
+    found.extend(beyond_clearance(links).map(|reason| BEYOND_CLEARANCE.finding(grave(links), reason)));
     found.extend(beyond_task(links).map(|reason| OUTSIDE_TASK.finding(grave(links), reason)));
     found.extend(not_approved(links).map(|reason| TOOL_NOT_APPROVED.finding(Severity::Medium, reason)));
+    found.extend(restricted(links).map(|reason| RESTRICTED_FIELD_READ.finding(Severity::High, reason)));
     let codes = links.ended.said.iter().filter_map(|(_, outcome)| outcome.code.as_deref());
     if codes.into_iter().any(|code| code == CHANGED) {
         let reason = "the definition of the tool changed since it was approved".to_owned();
@@ -69,6 +87,35 @@ fn not_approved(links: &Links<'_>) -> Option<String> {
         moment(held.is.time),
         held.is.id
     ))
+}
+
+/// Which restricted fields were given out, as somebody tells who is no party to it. The gateway names those alone that
+/// were restricted when it decided; what others name is held against the inventory.
+fn restricted(links: &Links<'_>) -> Option<String> {
+    if links.is_let_as_it_is() {
+        return None;
+    }
+    let declared = links.case.controlled.iter().flat_map(|controlled| &controlled.restricted_fields);
+    let declared: BTreeSet<&str> = declared.map(|field| &**field).collect();
+    let mut given: BTreeSet<&str> = BTreeSet::new();
+    let mut told_by: BTreeSet<String> = BTreeSet::new();
+    for (rec, outcome) in links.ended.said.iter().filter(|(rec, _)| rec.firm()) {
+        for field in outcome.fields.iter().map(|field| &**field) {
+            if rec.is.basis == Basis::Enforced || declared.contains(field) {
+                given.insert(field);
+                told_by.insert(rec.said_by());
+            }
+        }
+    }
+    let (given, told_by): (Vec<&str>, Vec<String>) =
+        (given.into_iter().collect(), told_by.into_iter().collect());
+    (!given.is_empty()).then(|| {
+        format!(
+            "`{}` was given out, as {} tells, and nobody had approved that",
+            given.join("`, `"),
+            told_by.join(" and ")
+        )
+    })
 }
 
 fn crossing(links: &Links<'_>) -> Option<String> {
@@ -111,6 +158,24 @@ fn beyond_contract(links: &Links<'_>) -> Option<String> {
     let resource = links.case.of_action().find_map(|rec| rec.is.resource.as_ref());
     let beyond = resource.filter(|used| !covers(&contract.resources, &used.uri))?;
     Some(format!("`{}` is not among what the contract with `{who}` covers", beyond.uri))
+}
+
+fn beyond_clearance(links: &Links<'_>) -> Option<String> {
+    let case = links.case;
+    let sealed = case.head().is.resource.as_ref().filter(|_| case.head().firm());
+    let sealed = sealed.and_then(|resource| resource.classification.as_deref());
+    let declared = case.controlled.as_ref().and_then(|controlled| controlled.classification.as_deref());
+    let classified = declared.or(sealed)?;
+    let parties = [links.people.initiator.party, links.people.executor.party];
+    let uncleared = |who: &&Declared| {
+        !who.clearance.is_empty() && !who.clearance.iter().any(|cleared| cleared == classified)
+    };
+    let who = parties.into_iter().flatten().filter_map(|party| case.declared(party)).find(uncleared)?;
+    Some(format!(
+        "what was acted upon is `{classified}`, and `{}` is cleared for `{}`",
+        who.key,
+        who.clearance.join("`, `")
+    ))
 }
 
 fn beyond_task(links: &Links<'_>) -> Option<String> {

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use deed_identity::{Coverage, Declarations, Inventory, Principal, Resource, State};
+use deed_identity::{Coverage, Declarations, Inventory, Principal, Resource, State, UNCLASSIFIED};
 use deed_record::{Account, Kind, PrincipalType, RecordId, Sealed, Skeleton, Timestamp, TraceId, Tried};
 use deed_review::{
     Checkpoint, Controlled, Declared, Directory, Evidence, ExplainError, Explanation, Found, IdentityFinding,
@@ -162,6 +162,7 @@ impl Store {
                 environments: principal.environments.clone(),
                 governed: principal.governed,
                 contract: principal.contract.clone(),
+                clearance: principal.clearance.clone(),
             };
             for name in std::iter::once(&principal.key).chain(&principal.aliases) {
                 self.declared.insert(account(name), declared.clone());
@@ -265,6 +266,8 @@ impl Evidence for Store {
             approvers: (!resource.approvers.is_empty())
                 .then(|| resource.approvers.iter().flat_map(|name| self.accounts_of(name)).collect()),
             change_windows: resource.change_windows,
+            restricted_fields: resource.restricted_fields,
+            classification: Some(resource.classification).filter(|said| said != UNCLASSIFIED),
         }))
     }
 

@@ -410,6 +410,29 @@ async fn what_policy_denies_and_masks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn restricted_fields_that_nobody_masked_are_found() {
+    let gateway = Gateway::start().await;
+    let inventory =
+        "[[resource]]\nmatch = \"mcp:files/vendor\"\nrestricted_fields = [\"tax_id\", \"iban\"]\n";
+    let mut put = post("/v1/inventory?by=human:ann", "application/toml", inventory);
+    *put.method_mut() = http::Method::PUT;
+    assert_eq!(call(gateway.running.http(), put).await.status, 200);
+    let given = call(gateway.running.http(), modern(tool(1, "vendor"))).await;
+    assert!(given.text().contains("DE-4711"), "{}", given.text());
+    let outcome = of_kind(&gateway.records(1).await, "outcome")[0].clone();
+    assert_eq!(outcome["outcome"]["fields"], json!(["tax_id"]), "{outcome}");
+
+    gateway.publish("@id(\"rest\") @mask(\"result.tax_id\") permit (principal, action, resource);").await;
+    call(gateway.running.http(), modern(tool(2, "vendor"))).await;
+    let masked = of_kind(&gateway.records(2).await, "outcome")[1].clone();
+    assert_eq!(masked["outcome"]["fields"], Value::Null, "{masked}");
+
+    let found = gateway.running.get("/v1/findings?rule=restricted-field-read").await.json();
+    assert_eq!(found["findings"].as_array().map(Vec::len), Some(1), "{found}");
+    assert_eq!(found["findings"][0]["action_id"], outcome["action"], "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn servers_that_misbehave() {
     let gateway = Gateway::with(|settings| {
         settings.mcp.get_mut("files").unwrap().silence = Duration::from_secs(1);

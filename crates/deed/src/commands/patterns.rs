@@ -34,6 +34,12 @@ pub(crate) async fn run(global: &Global, asked: cli::Patterns, output: Output) -
     if rest > 0 {
         note(&format!("{} more with --limit", count(rest, "pattern")));
     }
+    if answer.read < answer.records {
+        let (read, records) = (grouped(answer.read), grouped(answer.records));
+        note(&format!(
+            "the newest {read} of {records} records were read; a longer `read_seconds` reads more"
+        ));
+    }
     if answer.one_in > 1 {
         note(&format!("one task in {} was looked at: there are more than are kept", grouped(answer.one_in)));
     }

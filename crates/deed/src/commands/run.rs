@@ -280,6 +280,7 @@ async fn conclude(recorder: &Recorder<Store>, intent: &Intent, ended: &Ended) {
         result: None,
         // What was not started has undone nothing.
         compensates: intent.run.as_ref().and_then(|run| run.compensates).filter(|_| ended.took.is_some()),
+        fields: Vec::new(),
     };
     let mut why = None;
     for _ in 0..TRIES {
