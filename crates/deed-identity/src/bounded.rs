@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, hash::Hash};
 
+use foldhash::fast::RandomState;
+
 /// What entries are filed under: a key whose first bytes are as good as random.
 pub(crate) trait Uniform: Copy + Eq + Hash + Ord {
     /// Its first bits.
@@ -13,7 +15,8 @@ pub(crate) trait Uniform: Copy + Eq + Hash + Ord {
 /// what is kept was never dropped in between.
 #[derive(Clone, Debug)]
 pub(crate) struct Bounded<K, V> {
-    kept: HashMap<K, V>,
+    /// Seeded at random: nobody can choose keys that fall together.
+    kept: HashMap<K, V, RandomState>,
     most: usize,
     /// Zero bits that a key must begin with.
     level: u32,
@@ -21,7 +24,7 @@ pub(crate) struct Bounded<K, V> {
 
 impl<K: Uniform, V> Bounded<K, V> {
     pub(crate) fn new(most: usize) -> Self {
-        Bounded { kept: HashMap::new(), most: most.max(1), level: 0 }
+        Bounded { kept: HashMap::default(), most: most.max(1), level: 0 }
     }
 
     /// The entry of `key`, made by `new` where there is none; `None` where it is not among those that are kept.

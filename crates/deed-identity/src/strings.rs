@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 /// A word of a [`Strings`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Sym(pub(crate) u32);
@@ -10,7 +12,7 @@ pub(crate) struct Sym(pub(crate) u32);
 #[derive(Clone, Debug)]
 pub(crate) struct Strings {
     words: Vec<Box<str>>,
-    numbers: HashMap<Box<str>, u32>,
+    numbers: HashMap<Box<str>, u32, RandomState>,
 }
 
 /// Longer words are cut: names of systems and environments are short, and a sender chooses them.
@@ -18,7 +20,7 @@ const LONGEST: usize = 200;
 
 impl Default for Strings {
     fn default() -> Self {
-        Strings { words: vec!["".into()], numbers: HashMap::from([("".into(), 0)]) }
+        Strings { words: vec!["".into()], numbers: HashMap::from_iter([("".into(), 0)]) }
     }
 }
 

@@ -27,7 +27,12 @@ pub(super) struct Said<'r> {
     pub(super) system: Sym,
     /// It is an action of its own, no part of another one.
     pub(super) acts: bool,
+    /// By which instance, device and task whoever acted did.
+    seen: Shown,
 }
+
+/// By which instance, device and task somebody acted.
+type Shown = [Option<Seen>; SeenBy::ALL.len()];
 
 impl State {
     /// Takes in what `record` says.
@@ -38,9 +43,11 @@ impl State {
             (_, Some(source)) => &source.system,
             (_, None) => &record.submitter,
         };
+        let mark = Mark::of(record);
         let said = Said {
             record,
-            mark: Mark::of(record),
+            mark,
+            seen: record.executor.as_ref().map_or([None; _], |party| shown(record, party, mark)),
             rank: match record.basis {
                 Basis::Enforced => Rank::Enforced,
                 Basis::Imported => Rank::Logged,
@@ -138,7 +145,7 @@ impl State {
         if !said.acts {
             return;
         }
-        said.saw(&mut entry.seen, party);
+        saw(&mut entry.seen, &said.seen);
         if refused || denied {
             return;
         }
@@ -222,17 +229,17 @@ impl State {
         if let Some(credential) = &record.credential
             && let Some(key) = self.described(said, credential)
         {
-            self.used(said, key, record.executor.as_ref(), uses);
+            self.used(said, key, record.executor.as_ref(), &said.seen, uses);
             if let Some(upstream) = &credential.upstream {
                 let onward = CredentialKey::of(&record.tenant, upstream);
-                self.used(said, onward, record.executor.as_ref(), uses);
+                self.used(said, onward, record.executor.as_ref(), &said.seen, uses);
                 self.derived(said, onward, key);
             }
         }
         for hop in record.chain.iter().flatten() {
             if let Some(name) = &hop.credential {
                 let key = CredentialKey::of(&record.tenant, name);
-                self.used(said, key, Some(&hop.principal), uses);
+                self.used(said, key, Some(&hop.principal), &shown(record, &hop.principal, said.mark), uses);
             }
         }
         if let Some(grant) = record.grant
@@ -245,12 +252,10 @@ impl State {
         }
     }
 
-    fn used(&mut self, said: Said<'_>, key: CredentialKey, by: Option<&Party<'_>>, uses: u64) {
+    fn used(&mut self, said: Said<'_>, key: CredentialKey, by: Option<&Party<'_>>, shown: &Shown, uses: u64) {
         if let Some(entry) = self.credentials.entry(key, || CredentialEntry::new(said.tenant)) {
             entry.use_at(said.mark, uses);
-            if let Some(party) = by {
-                said.saw(&mut entry.seen, party);
-            }
+            saw(&mut entry.seen, shown);
         }
         self.held(said, key, by.and_then(|party| party.account), Role::Used);
     }
@@ -327,20 +332,21 @@ impl<'r> Said<'r> {
         let operation = self.record.operation.as_deref().map(|used| (Cow::Borrowed(used), UsedAs::Operation));
         permission.or_else(|| Some((self.tool()?, UsedAs::Tool))).or(operation)
     }
+}
 
-    /// By which instance, device and task `party` acted.
-    fn saw(&self, seen: &mut Option<Box<AllSeen>>, party: &Party<'_>) {
-        let record = self.record;
-        let device = record.personal.as_ref().and_then(|personal| personal.device);
-        let shown = [
-            (SeenBy::Instance, party.instance.as_ref().map(|instance| instance.as_bytes())),
-            (SeenBy::Device, device.as_ref().map(|device| &device.0[..])),
-            (SeenBy::Task, record.task.as_ref().map(|task| task.as_bytes())),
-        ];
-        for (by, name) in shown {
-            if let Some(name) = name {
-                seen.get_or_insert_default().add(Seen::of(by, party.account, name, self.mark));
-            }
-        }
+/// By which instance, device and task `party` acted in `record`.
+fn shown(record: &Skeleton<'_>, party: &Party<'_>, mark: Mark) -> Shown {
+    let device = record.personal.as_ref().and_then(|personal| personal.device);
+    let names = [
+        (SeenBy::Instance, party.instance.as_ref().map(|instance| instance.as_bytes())),
+        (SeenBy::Device, device.as_ref().map(|device| &device.0[..])),
+        (SeenBy::Task, record.task.as_ref().map(|task| task.as_bytes())),
+    ];
+    names.map(|(by, name)| name.map(|name| Seen::of(by, party.account, name, mark)))
+}
+
+fn saw(seen: &mut Option<Box<AllSeen>>, shown: &Shown) {
+    for shown in shown.iter().flatten() {
+        seen.get_or_insert_default().add(*shown);
     }
 }

@@ -162,10 +162,8 @@ fn text(rows: &[FindingRow], counts: &BTreeMap<String, u64>, hint: &Hint, output
             (None, None) => format!("find --since {}", first.time),
         };
         text.push_str(&format!("\n  next  {}\n", hint.deed(&next)));
-        text.push_str(&format!(
-            "        {}\n",
-            hint.deed("findings --rules    # what each means, and what to do")
-        ));
+        let rules = hint.deed("findings --rules");
+        text.push_str(&format!("        {rules}    # what each means, and what to do\n"));
     }
     text
 }
