@@ -52,7 +52,7 @@ impl From<AppendError> for Unavailable {
 /// on against one. The answer says which.
 #[derive(Debug)]
 pub struct RecordedIntent {
-    answer: Answer,
+    answer: Box<Answer>,
 }
 
 impl RecordedIntent {
@@ -234,7 +234,7 @@ impl<R: Road> Recorder<R> {
             self.keep(told);
         }
         Ok(match answer.effect {
-            Ruling::Allow => Verdict::Go(RecordedIntent { answer }),
+            Ruling::Allow => Verdict::Go(RecordedIntent { answer: Box::new(answer) }),
             Ruling::Deny | Ruling::StepUp => Verdict::Stop(answer),
         })
     }
@@ -258,7 +258,7 @@ impl<R: Road> Recorder<R> {
                 return Err(Unavailable::new("the answer is about another intent"));
             }
             match answer.effect {
-                Ruling::Allow => return Ok(Verdict::Go(RecordedIntent { answer })),
+                Ruling::Allow => return Ok(Verdict::Go(RecordedIntent { answer: Box::new(answer) })),
                 Ruling::StepUp if left > Duration::from_secs(1) => {}
                 Ruling::Deny | Ruling::StepUp => return Ok(Verdict::Stop(answer)),
             }

@@ -242,22 +242,24 @@ impl Findings {
         }
     }
 
-    /// Reviews everything from the first leaf on, and compares (INVARIANT D5).
+    /// Reviews everything from the first leaf up to leaf `to`, and compares (INVARIANT D5). Identities are folded that far, and
+    /// may be of more.
     ///
     /// # Errors
     /// The log cannot be read, or a record in it.
-    pub(crate) fn again(&self) -> Result<Again, ReviewError> {
+    pub(crate) fn again(&self, to: u64) -> Result<Again, ReviewError> {
         let kept = &self.kept;
         let mut working = lock(&kept.working);
         let problem = kept.load(&mut working);
-        kept.catch_up(u64::MAX)?;
-        let (before, leaves) = (digest(&kept.read().review), kept.read().leaves);
+        let to = to.max(kept.read().leaves);
+        kept.review(to)?;
+        let (before, size) = (digest(&kept.read().review), kept.ledger.size());
         kept.begin_anew();
-        kept.catch_up(u64::MAX)?;
+        kept.review(to)?;
         let reviewed = kept.read();
         let digest = digest(&reviewed.review);
         // What came meanwhile may have found more.
-        let same = reviewed.leaves > leaves || before == digest;
+        let same = before == digest || kept.ledger.size() > size;
         let actions = reviewed.review.len() as u64;
         let leaves = reviewed.leaves;
         drop(reviewed);
@@ -359,6 +361,22 @@ impl Kept {
             let readers = if hurried { Readers::Two } else { Readers::One };
             self.screen(from..to, readers, &folded)?;
             left -= to - from;
+        }
+    }
+
+    /// Reviews up to leaf `to` by what is folded, beside whoever folds it again.
+    fn review(&self, to: u64) -> Result<(), ReviewError> {
+        if self.read().inventory != self.joins.inventory_digest() {
+            self.begin_anew();
+        }
+        loop {
+            self.settle()?;
+            let from = self.read().leaves;
+            if from >= to || self.desk.is_stopping() {
+                return Ok(());
+            }
+            let folded = self.identities.as_it_is();
+            self.screen(from..to.min(from + BATCH), Readers::One, &folded)?;
         }
     }
 

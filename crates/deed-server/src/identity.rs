@@ -80,6 +80,8 @@ struct Folding {
     loaded: bool,
     /// Leaves of the snapshot in the store.
     saved: u64,
+    /// What was in the store and could not be used.
+    problem: Option<String>,
 }
 
 /// Why nobody can be told about identities now.
@@ -147,6 +149,17 @@ impl Identities {
         self.kept.read()
     }
 
+    /// Folds what came by now, however long that takes; how many leaves that is.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub(crate) fn come(&self) -> Result<u64, LedgerError> {
+        let mut folding = lock(&self.kept.folding);
+        self.kept.load(&mut folding);
+        self.kept.catch_up(&mut folding, None)?;
+        Ok(self.kept.read().leaves)
+    }
+
     /// Folds everything from the first leaf on, and compares (INVARIANT D5).
     ///
     /// # Errors
@@ -154,7 +167,8 @@ impl Identities {
     pub(crate) fn refold(&self) -> Result<Refolded, LedgerError> {
         let kept = &self.kept;
         let mut folding = lock(&kept.folding);
-        let problem = kept.load(&mut folding);
+        kept.load(&mut folding);
+        let problem = folding.problem.take();
         kept.catch_up(&mut folding, None)?;
         let (before, leaves) = {
             let followed = kept.read();
@@ -213,7 +227,7 @@ impl Kept {
     fn follow(&self) {
         let turn = |hurried: bool| {
             let mut folding = lock(&self.folding);
-            drop(self.load(&mut folding));
+            self.load(&mut folding);
             let turned = self.catch_up(&mut folding, if hurried { None } else { Some(BATCH * 4) });
             if turned.as_ref().is_ok_and(|behind| !behind) {
                 self.save_if_due(&mut folding);
@@ -228,22 +242,17 @@ impl Kept {
         }
     }
 
-    /// Takes up what the store has; what was there and could not be used.
-    fn load(&self, folding: &mut Folding) -> Option<String> {
+    /// Takes up what the store has.
+    fn load(&self, folding: &mut Folding) {
         if folding.loaded {
-            return None;
+            return;
         }
         folding.loaded = true;
-        match snapshot::load(&self.ledger, Bounds::default()) {
-            Some(followed) => {
-                folding.saved = followed.leaves;
-                *self.write() = followed;
-                None
-            }
-            None => match self.ledger.store().size(snapshot::PATH) {
-                Ok(_) => Some(format!("`{}` could not be used", snapshot::PATH)),
-                Err(_) => None,
-            },
+        if let Some(followed) = snapshot::load(&self.ledger, Bounds::default()) {
+            folding.saved = followed.leaves;
+            *self.write() = followed;
+        } else if self.ledger.store().size(snapshot::PATH).is_ok() {
+            folding.problem = Some(format!("`{}` could not be used", snapshot::PATH));
         }
     }
 

@@ -56,16 +56,21 @@ impl Engine {
     /// # Errors
     /// See [`RebuildError`]; nothing that is sealed was touched.
     pub fn rebuild(&self) -> Result<Vec<Rebuilt>, RebuildError> {
-        // Findings need identities; nothing else needs another part, and each reads every record by itself.
+        let folded = self.inner.identities.come().map_err(RebuildError::Identities)?;
+        // Each reads every record by itself. Findings go by the identities that there are, which are the same when they are
+        // folded again.
         let (identities, findings, index, rows) = thread::scope(|scope| {
-            let people = thread::Builder::new()
-                .name("rebuild".into())
-                .spawn_scoped(scope, || Ok((self.rebuild_identities()?, self.rebuild_findings()?)))
-                .map_err(RebuildError::Thread)?;
+            let beside = |name: &str| thread::Builder::new().name(name.to_owned());
+            let identities = beside("identities again").spawn_scoped(scope, || self.rebuild_identities());
+            let findings = beside("findings again").spawn_scoped(scope, || self.rebuild_findings(folded));
+            let (identities, findings) =
+                (identities.map_err(RebuildError::Thread)?, findings.map_err(RebuildError::Thread)?);
             let (index, rows) = (self.rebuild_index(), self.rebuild_rows());
-            let (identities, findings) = people.join().map_err(|_| RebuildError::Panicked)??;
-            Ok((identities, findings, index?, rows?))
+            let identities = identities.join().map_err(|_| RebuildError::Panicked)??;
+            let findings = findings.join().map_err(|_| RebuildError::Panicked)??;
+            Ok::<_, RebuildError>((identities, findings, index?, rows?))
         })?;
+        let findings = if identities.same { findings } else { self.rebuild_findings(folded)? };
         Ok([index, identities, findings].into_iter().chain(rows).collect())
     }
 
@@ -93,8 +98,8 @@ impl Engine {
         })
     }
 
-    fn rebuild_findings(&self) -> Result<Rebuilt, RebuildError> {
-        let found = self.inner.findings.again().map_err(RebuildError::Findings)?;
+    fn rebuild_findings(&self, folded: u64) -> Result<Rebuilt, RebuildError> {
+        let found = self.inner.findings.again(folded).map_err(RebuildError::Findings)?;
         Ok(Rebuilt {
             name: "findings",
             packs: found.leaves / PACK_LEAVES,
