@@ -37,12 +37,7 @@ pub(crate) fn run(dir: &Path, actions: u64, principals: u64) -> Outcome {
     let alone = alone(&dir.join("answers-alone"), &history)?;
     figure("recorded while nothing follows", format!("{}/s", grouped(alone)), "");
     let store = dir.join("answers");
-    fs::create_dir_all(&store)?;
-    fs::write(store.join("inventory.toml"), history.inventory())?;
-    let running = server::start(&store)?;
-    let started = Instant::now();
-    load(&running, &history)?;
-    let rate = history.records() as f64 / started.elapsed().as_secs_f64();
+    let (running, started, rate) = recorded(&store, &history, "")?;
     figure(
         "recorded while identities and findings follow",
         format!("{}/s", grouped(rate)),
@@ -82,16 +77,26 @@ pub(crate) fn run(dir: &Path, actions: u64, principals: u64) -> Outcome {
 
 /// Records the same where identities and findings wait to be asked for; records a second.
 fn alone(store: &Path, history: &History) -> Result<f64, Failure> {
+    let (running, _, rate) = recorded(store, history, "[limits]\nfollow_percent = 0\n")?;
+    running.stop()?;
+    fs::remove_dir_all(store)?;
+    Ok(rate)
+}
+
+/// A server with these settings that has recorded all of it in a fresh store; since when, and records a second.
+fn recorded(
+    store: &Path,
+    history: &History,
+    settings: &str,
+) -> Result<(server::Server, Instant, f64), Failure> {
     fs::create_dir_all(store)?;
     fs::write(store.join("inventory.toml"), history.inventory())?;
-    fs::write(store.join("deed.toml"), "[limits]\nfollow_percent = 0\n")?;
+    fs::write(store.join("deed.toml"), settings)?;
     let running = server::start(store)?;
     let started = Instant::now();
     load(&running, history)?;
     let rate = history.records() as f64 / started.elapsed().as_secs_f64();
-    running.stop()?;
-    fs::remove_dir_all(store)?;
-    Ok(rate)
+    Ok((running, started, rate))
 }
 
 fn load(running: &server::Server, history: &History) -> Outcome {

@@ -32,10 +32,7 @@ pub(crate) fn mask(result: &str, paths: &[String]) -> Masked {
     let mut taken = Vec::new();
     cut_all(&mut value, &paths, &mut taken);
     each_text(&mut value, &mut |text| {
-        let Ok(mut inner) = serde_json::from_str::<Value>(text) else { return };
-        if !inner.is_object() && !inner.is_array() {
-            return;
-        }
+        let Some(mut inner) = structure(text) else { return };
         let before = taken.len();
         cut_all(&mut inner, &paths, &mut taken);
         if taken.len() > before {
@@ -67,9 +64,9 @@ fn holds(value: &Value, name: &str) -> bool {
             .iter()
             .any(|(member, value)| member == name && value.as_str() != Some(BLOCKED) || holds(value, name)),
         Value::Array(items) => items.iter().any(|item| holds(item, name)),
-        Value::String(text) => match serde_json::from_str::<Value>(text) {
-            Ok(inner) if inner.is_object() || inner.is_array() => holds(&inner, name),
-            _ => holds_word(text, name),
+        Value::String(text) => match structure(text) {
+            Some(inner) => holds(&inner, name),
+            None => holds_word(text, name),
         },
         _ => false,
     }
@@ -140,6 +137,11 @@ fn each_text(value: &mut Value, each: &mut dyn FnMut(&mut String)) {
     }
 }
 
+/// What a text is that is JSON with members or items; `None` of prose.
+fn structure(text: &str) -> Option<Value> {
+    serde_json::from_str::<Value>(text).ok().filter(|inner| inner.is_object() || inner.is_array())
+}
+
 /// How a value that was taken out would show in a text.
 fn tellings(value: &Value) -> Vec<String> {
     let shown = match value {
@@ -156,9 +158,7 @@ fn tellings(value: &Value) -> Vec<String> {
 fn speaks_of(value: &Value, paths: &[Vec<&str>]) -> bool {
     match value {
         Value::String(text) => {
-            let is_json =
-                serde_json::from_str::<Value>(text).is_ok_and(|inner| inner.is_object() || inner.is_array());
-            !is_json
+            structure(text).is_none()
                 && paths
                     .iter()
                     .filter_map(|path| path.last())

@@ -204,7 +204,7 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
     /// Takes in what other systems logged of the same call. Where `family` is such a record itself, it becomes that of
     /// the call which Deed let through.
     fn counterparts(&mut self, family: &mut Family) -> Result<(), ExplainError<E::Error>> {
-        let Some(head) = self.ids.get(&family.head).map(|at| self.records[*at].is.clone()) else {
+        let Some(head) = self.head(family).cloned() else {
             return Ok(());
         };
         let mut search = Search::new(self.evidence);
@@ -403,8 +403,7 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
 
     /// What the inventory says of what was acted upon.
     fn controlled(&self, family: &Family) -> Result<Option<Controlled>, ExplainError<E::Error>> {
-        let head = self.ids.get(&family.head).map(|at| &self.records[*at].is);
-        let Some((head, uri)) = head.and_then(|head| Some((head, acted_upon(head)?))) else {
+        let Some((head, uri)) = self.head(family).and_then(|head| Some((head, acted_upon(head)?))) else {
             return Ok(None);
         };
         self.evidence.controlled(&head.tenant, &uri).map_err(ExplainError::Evidence)
@@ -461,6 +460,11 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
             (rec.id != family.head, rec.time, rec.id)
         });
         all
+    }
+
+    /// The record that the answer is about, where it was kept.
+    fn head(&self, family: &Family) -> Option<&Skeleton<'c>> {
+        self.ids.get(&family.head).map(|at| &self.records[*at].is)
     }
 
     /// The record `id`, if it is of this tenant.

@@ -2,7 +2,7 @@
 //!
 //! One thread follows the log, behind the one that folds identities: each record is screened, and what may deserve a
 //! look is judged (`deed_review::review`). What deserves a look about identities is found when somebody asks
-//! (`identities`). While nobody asks it works a fifth of its time at most; whoever asks has it
+//! (`identities`). While nobody asks it works a part of its time at most (`following`); whoever asks has it
 //! go on without a pause, and waits. What was found is kept in the store now and then, and thrown away where the
 //! inventory says something else than when it was found.
 

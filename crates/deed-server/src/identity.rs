@@ -1,6 +1,6 @@
 //! What records say about identities, folded from the log as it grows, off the path of whoever appends.
 //!
-//! One thread follows the log. While nobody asks it works a fifth of its time at most, and not at all in a process
+//! One thread follows the log. While nobody asks it works a part of its time at most (`following`), and not at all in a process
 //! that is done at once; whoever asks has it go on without a pause, and waits. What was folded is kept in the store
 //! now and then (`snapshot`), so that opening a store of millions of records folds the newest only.
 

@@ -21,7 +21,7 @@ pub(super) fn look<E: Evidence>(
     declared: &BTreeMap<Account, Declared>,
 ) -> Result<Beside, ExplainError<E::Error>> {
     let mut beside = Beside::default();
-    let Some(head) = reader.ids.get(&family.head).map(|at| reader.records[*at].is.clone()) else {
+    let Some(head) = reader.head(family).cloned() else {
         return Ok(beside);
     };
     let governed = head.basis == Basis::Imported && is_governed(&head, declared);

@@ -181,9 +181,7 @@ impl<'e, E: Evidence> Search<'e, E> {
         fits.trace_cut = self.in_trace(seen, &mut found)?;
         for name in self.shown(seen)? {
             let calls = self.evidence.by_call(&seen.tenant, &name, MOST_NAMING);
-            let calls = calls.map_err(ExplainError::Evidence)?;
-            fits.use_cut |= calls.len() >= MOST_NAMING;
-            keep(seen, calls, &mut found)?;
+            fits.use_cut |= keep(seen, calls, MOST_NAMING, &mut found)?;
         }
         for (id, found) in found {
             let call = read(&found)?;
@@ -207,7 +205,8 @@ impl<'e, E: Evidence> Search<'e, E> {
         let mut todo: Vec<String> = names.iter().cloned().collect();
         while let Some(name) = todo.pop() {
             let mut uses: BTreeMap<RecordId, Found> = BTreeMap::new();
-            fits.use_cut |= self.by_use(intent, &name, &mut uses)?;
+            let named = self.evidence.by_use(&intent.tenant, &name, MOST_NAMING);
+            fits.use_cut |= keep(intent, named, MOST_NAMING, &mut uses)?;
             // What was made with the token was shown in its place.
             for derived in uses.values().filter(|_| upstream.is_some()) {
                 let derived = read(derived)?;
@@ -243,22 +242,7 @@ impl<'e, E: Evidence> Search<'e, E> {
     ) -> Result<bool, ExplainError<E::Error>> {
         let placed = if is_call(rec) { rec.span_id } else { rec.parent_span_id };
         let Some(trace) = rec.trace_id.filter(|_| placed.is_some()) else { return Ok(false) };
-        let found = self.evidence.by_trace(trace, MOST_IN_TRACE).map_err(ExplainError::Evidence)?;
-        let cut = found.len() >= MOST_IN_TRACE;
-        keep(rec, found, into)?;
-        Ok(cut)
-    }
-
-    fn by_use(
-        &self,
-        rec: &Skeleton<'_>,
-        name: &str,
-        into: &mut BTreeMap<RecordId, Found>,
-    ) -> Result<bool, ExplainError<E::Error>> {
-        let found = self.evidence.by_use(&rec.tenant, name, MOST_NAMING).map_err(ExplainError::Evidence)?;
-        let cut = found.len() >= MOST_NAMING;
-        keep(rec, found, into)?;
-        Ok(cut)
+        keep(rec, self.evidence.by_trace(trace, MOST_IN_TRACE), MOST_IN_TRACE, into)
     }
 
     /// What ties the call that `intent` let through to what `seen` tells of.
@@ -448,12 +432,16 @@ fn one_of_each_event<E>(seen: Vec<(Tie, Found)>) -> Result<Vec<Fit>, ExplainErro
     Ok(events.into_values().filter_map(stands).collect())
 }
 
-/// Keeps the records of `found` that are of the same tenant as `rec`.
+/// Keeps the records that were found and are of the same tenant as `rec`; whether there may be more than the `most` that
+/// were looked for.
 fn keep<E>(
     rec: &Skeleton<'_>,
-    found: Vec<Found>,
+    found: Result<Vec<Found>, E>,
+    most: usize,
     into: &mut BTreeMap<RecordId, Found>,
-) -> Result<(), ExplainError<E>> {
+) -> Result<bool, ExplainError<E>> {
+    let found = found.map_err(ExplainError::Evidence)?;
+    let cut = found.len() >= most;
     for found in found {
         let other = read(&found)?;
         let id = (other.tenant == rec.tenant).then_some(other.id);
@@ -461,7 +449,7 @@ fn keep<E>(
             into.insert(id, found);
         }
     }
-    Ok(())
+    Ok(cut)
 }
 
 fn read<E>(found: &Found) -> Result<Skeleton<'_>, ExplainError<E>> {

@@ -12,7 +12,7 @@ pub(super) fn look<E: Evidence>(
     reader: &mut Reader<'_, '_, E>,
     family: &Family,
 ) -> Result<Option<RecordId>, ExplainError<E::Error>> {
-    let Some(head) = reader.ids.get(&family.head).map(|at| reader.records[*at].is.clone()) else {
+    let Some(head) = reader.head(family).cloned() else {
         return Ok(None);
     };
     let Some((server, name)) = head.called() else { return Ok(None) };
