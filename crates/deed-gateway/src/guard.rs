@@ -144,6 +144,10 @@ impl<R: Road> Guard<R> {
             let reply = self.refuse(Some(id), method, "unknown_method", refusal::METHOD_NOT_FOUND, why).await;
             return Asked::Reply(reply);
         }
+        if let Some(why) = method::wrong(method, params) {
+            let reply = self.refuse(Some(id), method, "malformed", refusal::INVALID_PARAMS, why).await;
+            return Asked::Reply(reply);
+        }
         let intent = match self.door.intent(method, params) {
             Ok(intent) => intent,
             Err(why) => return Asked::Reply(refusal::unavailable(id, None, method, &why, params)),

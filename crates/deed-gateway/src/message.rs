@@ -89,7 +89,9 @@ struct Envelope<'a> {
 
 /// The value as it stands, where an `Option` alone would take `null` for no member at all: a request of id
 /// `null` is a notification to one reader and a request to another.
-fn even_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+pub(crate) fn even_null<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
@@ -106,9 +108,8 @@ impl<'a> Message<'a> {
             return Err(wrong(INVALID_REQUEST, "a batch; send one message at a time".into()));
         }
         strict::check(text).map_err(|error| match error.classify() {
-            serde_json::error::Category::Data => {
-                wrong(INVALID_REQUEST, "an object has two members of one name".into())
-            }
+            // Its message ends in the place; what it says before shows no value.
+            serde_json::error::Category::Data => wrong(INVALID_REQUEST, error.to_string()),
             _ => wrong(PARSE_ERROR, format!("not JSON: {error}")),
         })?;
         let envelope: Envelope<'a> = serde_json::from_str(text).map_err(|_| {
@@ -248,6 +249,14 @@ mod tests {
     }
 
     #[test]
+    fn data_may_have_names_that_differ_in_case() {
+        let text = r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"arguments":{"env":{"http_proxy":"a","HTTP_PROXY":"b"}}}}"#;
+        assert!(Message::read(text.as_bytes()).is_ok());
+        let text = r#"{"jsonrpc":"2.0","id":1,"result":{"Name":1,"name":2}}"#;
+        assert!(Message::read(text.as_bytes()).is_ok());
+    }
+
+    #[test]
     fn another_id_changes_nothing_else() {
         let text = r#"{ "params":{"id":7}, "id" : "a" ,"jsonrpc":"2.0","method":"m"}"#;
         let with = with_id(text, &Id::Number(12)).expect("it has one");
@@ -264,6 +273,18 @@ mod tests {
             (r#"{"jsonrpc":"2.0","id":1,"method":"m","method":"n"}"#, INVALID_REQUEST),
             (
                 r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"name":"a","n\u0061me":"b"}}"#,
+                INVALID_REQUEST,
+            ),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"ping","Method":"tools/call"}"#, INVALID_REQUEST),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"m","Params":{}}"#, INVALID_REQUEST),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"m","paramſ":{}}"#, INVALID_REQUEST),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"name":"a","Name":"b"}}"#, INVALID_REQUEST),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"name":"a","ARGUMENTS":{}}}"#,
+                INVALID_REQUEST,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"arguments":{"amount":9,"Amount":500}}}"#,
                 INVALID_REQUEST,
             ),
             (r#"{"jsonrpc":"2.0","id":null,"method":"m"}"#, INVALID_REQUEST),

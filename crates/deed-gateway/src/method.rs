@@ -1,6 +1,7 @@
 //! The methods of MCP, and what each means for the record: both eras, 2026-07-28 and 2025-11-25.
 
 use deed_record::StepType;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::message::Id;
@@ -76,12 +77,42 @@ pub(crate) fn is_server_request(method: &str) -> bool {
 
 /// What [`CANCELLED`] cancels.
 pub(crate) fn cancelled_id(params: &RawValue) -> Option<Id> {
-    #[derive(serde::Deserialize)]
+    #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Cancelled {
         request_id: Id,
     }
     serde_json::from_str::<Cancelled>(params.get()).ok().map(|cancelled| cancelled.request_id)
+}
+
+/// What is wrong with the parameters of the request `method`, as far as policy goes by them.
+///
+/// INVARIANT D13: a name that is no text is none to policy, and may be one to a server in a language of loose types.
+pub(crate) fn wrong(method: &str, params: Option<&RawValue>) -> Option<&'static str> {
+    #[derive(Deserialize)]
+    struct Named<'a> {
+        #[serde(borrow, default)]
+        name: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        uri: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        arguments: Option<&'a RawValue>,
+    }
+    let named: Option<Named<'_>> = params.and_then(|params| serde_json::from_str(params.get()).ok());
+    let is_text = |value: Option<&RawValue>| value.is_some_and(|value| value.get().starts_with('"'));
+    let is_object = |value: &RawValue| value.get().starts_with('{');
+    let (name, uri, arguments) =
+        named.map_or((None, None, None), |named| (named.name, named.uri, named.arguments));
+    match method {
+        TOOL_CALL | PROMPT_GET if !is_text(name) => Some("`params.name`: expected a string"),
+        TOOL_CALL | PROMPT_GET if !arguments.is_none_or(is_object) => {
+            Some("`params.arguments`: expected an object")
+        }
+        RESOURCE_READ | "resources/subscribe" | "resources/unsubscribe" if !is_text(uri) => {
+            Some("`params.uri`: expected a string")
+        }
+        _ => None,
+    }
 }
 
 /// What sort of step it is, where it is one.
@@ -91,5 +122,38 @@ pub(crate) fn step_type(method: &str) -> Option<StepType> {
         RESOURCE_READ | PROMPT_GET => Some(StepType::DataRead),
         "sampling/createMessage" => Some(StepType::Reasoning),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_policy_goes_by_is_what_it_must_be() {
+        let wrong = |method: &str, params: &str| {
+            wrong(method, Some(&RawValue::from_string(params.to_owned()).expect("JSON"))).is_some()
+        };
+        for params in [
+            "{}",
+            r#"{"name":["delete"]}"#,
+            r#"{"name":5}"#,
+            r#"{"name":null}"#,
+            r#"{"name":{}}"#,
+            r#"{"name":"a","arguments":[1]}"#,
+            r#"{"name":"a","arguments":"x"}"#,
+        ] {
+            assert!(wrong(TOOL_CALL, params) && wrong(PROMPT_GET, params), "{params}");
+        }
+        for params in [r#"{"name":"a"}"#, r#"{"name":"a","arguments":null}"#, r#"{"name":"","arguments":{}}"#]
+        {
+            assert!(!wrong(TOOL_CALL, params), "{params}");
+        }
+        assert!(
+            wrong(RESOURCE_READ, r#"{"uri":["file:///a"]}"#)
+                && !wrong(RESOURCE_READ, r#"{"uri":"file:///a"}"#)
+        );
+        assert!(!wrong("ping", "{}") && super::wrong("ping", None).is_none());
+        assert!(super::wrong(TOOL_CALL, None).is_some());
     }
 }

@@ -4,21 +4,77 @@ use std::{borrow::Cow, fmt};
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// Passes over one JSON value in which no object has two members of one name.
+/// Passes over one message in which no object has two members of one name.
 ///
 /// INVARIANT D13: of two such members one parser takes the first and another the last, so that a gateway
-/// could decide on one and the server act on the other. Depth is bounded by `serde_json` (128), which
+/// could decide on one and the server act on the other. There are parsers, Go's among them, that take a member for another
+/// whose name differs in case alone: neither may a message, its `params` or their `arguments` have two such names, nor the
+/// protocol's own names in another case. Deeper down, and in results, are data. Depth is bounded by `serde_json` (128), which
 /// refuses lone surrogates too.
 ///
 /// # Errors
 /// It is no JSON, or a name stands twice; the message shows no value.
 pub(crate) fn check(text: &str) -> Result<(), serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_str(text);
-    Strict.deserialize(&mut reader)?;
+    Strict::Message.deserialize(&mut reader)?;
     reader.end()
 }
 
-struct Strict;
+/// What stands there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Strict {
+    Message,
+    Params,
+    Arguments,
+    Data,
+}
+
+impl Strict {
+    /// What stands in the member `name`.
+    fn member(self, name: &str) -> Self {
+        match (self, name) {
+            (Strict::Message, "params") => Strict::Params,
+            (Strict::Params, "arguments") => Strict::Arguments,
+            _ => Strict::Data,
+        }
+    }
+
+    /// Names that the protocol has for it, of those that are decided on.
+    fn known(self) -> &'static [&'static str] {
+        match self {
+            Strict::Message => &["jsonrpc", "id", "method", "params", "result", "error"],
+            Strict::Params => &["name", "uri", "arguments", "_meta", "task", "taskId", "requestState"],
+            Strict::Arguments | Strict::Data => &[],
+        }
+    }
+
+    /// Whether `names`, in order, could be read in two ways; how.
+    fn wrong(self, names: &[Cow<'_, str>]) -> Option<&'static str> {
+        if names.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Some("an object has two members of one name");
+        }
+        if self == Strict::Data {
+            return None;
+        }
+        let known = self.known().iter().filter(|known| !names.iter().any(|name| name == *known));
+        let mut alike: Vec<String> = names.iter().map(|name| folded(name)).collect();
+        alike.extend(known.map(|known| folded(known)));
+        alike.sort_unstable();
+        let is_two = alike.windows(2).any(|pair| pair[0] == pair[1]);
+        is_two.then_some(
+            "an object has members whose names differ from each other, or from the protocol's, in case alone",
+        )
+    }
+}
+
+/// A name as those read it to whom case is nothing.
+fn folded(name: &str) -> String {
+    match name.is_ascii() {
+        true => name.to_ascii_lowercase(),
+        // By way of upper case, as the long s and the Kelvin sign are letters too.
+        false => name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect(),
+    }
+}
 
 impl<'de> DeserializeSeed<'de> for Strict {
     type Value = ();
@@ -37,18 +93,15 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut names: Vec<Cow<'de, str>> = Vec::new();
         while let Some(Name(name)) = map.next_key()? {
+            map.next_value_seed(self.member(&name))?;
             names.push(name);
-            map.next_value_seed(Strict)?;
         }
         names.sort_unstable();
-        match names.windows(2).any(|pair| pair[0] == pair[1]) {
-            true => Err(A::Error::custom("an object has two members of one name")),
-            false => Ok(()),
-        }
+        self.wrong(&names).map_or(Ok(()), |how| Err(A::Error::custom(how)))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while items.next_element_seed(Strict)?.is_some() {}
+        while items.next_element_seed(Strict::Data)?.is_some() {}
         Ok(())
     }
 

@@ -4,6 +4,8 @@ use deed_record::{SpanId, TraceId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::message::{edited, even_null};
+
 /// What a client says of its trace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Claimed {
@@ -45,26 +47,27 @@ pub(crate) fn parse(text: &str) -> Option<Claimed> {
     Some(Claimed { trace: trace.parse().ok()?, span: span.parse().ok()? })
 }
 
-/// `text`, a request with these `params`, with a `traceparent` in `params._meta`. Everything else stays as it
-/// is, byte for byte.
+/// `text`, a request with these `params`, with a `traceparent` in `params._meta`, in place of one that is none. Everything
+/// else stays as it is, byte for byte.
 pub(crate) fn with_trace(text: &str, params: Option<&RawValue>, trace: TraceId, span: SpanId) -> String {
-    let member = format!("\"traceparent\":\"00-{trace}-{span}-01\"");
+    let value = format!("\"00-{trace}-{span}-01\"");
+    let member = format!("\"traceparent\":{value}");
     let Some(params) = params.map(RawValue::get) else {
         // INVARIANT: a message begins with a brace, and this one has members.
-        let at = text.find('{').map_or(0, |at| at + 1);
-        return format!("{}\"params\":{{\"_meta\":{{{member}}}}},{}", &text[..at], &text[at..]);
+        let begin = text.find('{').map_or(0, |at| at + 1);
+        return edited(text, vec![(&text[begin..begin], format!("\"params\":{{\"_meta\":{{{member}}}}},"))]);
     };
-    let start = params.as_ptr() as usize - text.as_ptr() as usize;
-    let (at, insert) = match meta_of(params) {
-        Some(meta) if meta.starts_with('{') => {
-            let inside = meta.as_ptr() as usize - text.as_ptr() as usize + 1;
-            (inside, joined(&member, &text[inside..]))
-        }
+    let edit = match meta_of(params) {
+        Some(meta) if meta.starts_with('{') => match traceparent_of(meta) {
+            Some(none) => (none, value),
+            None => (&meta[1..1], joined(&member, &meta[1..])),
+        },
+        Some(null @ "null") => (null, format!("{{{member}}}")),
         // Whatever it is instead of an object is for the server to refuse.
         Some(_) => return text.to_owned(),
-        None => (start + 1, joined(&format!("\"_meta\":{{{member}}}"), &text[start + 1..])),
+        None => (&params[1..1], joined(&format!("\"_meta\":{{{member}}}"), &params[1..])),
     };
-    format!("{}{insert}{}", &text[..at], &text[at..])
+    edited(text, vec![edit])
 }
 
 /// `member` as the first of an object, of which `rest` follows.
@@ -77,10 +80,20 @@ fn joined(member: &str, rest: &str) -> String {
 fn meta_of(params: &str) -> Option<&str> {
     #[derive(Deserialize)]
     struct Params<'a> {
-        #[serde(borrow, default, rename = "_meta")]
+        #[serde(borrow, default, rename = "_meta", deserialize_with = "even_null")]
         meta: Option<&'a RawValue>,
     }
     serde_json::from_str::<Params<'_>>(params).ok()?.meta.map(RawValue::get)
+}
+
+/// The text of `traceparent` within `meta`, whatever it is.
+fn traceparent_of(meta: &str) -> Option<&str> {
+    #[derive(Deserialize)]
+    struct Meta<'a> {
+        #[serde(borrow, default, deserialize_with = "even_null")]
+        traceparent: Option<&'a RawValue>,
+    }
+    serde_json::from_str::<Meta<'_>>(meta).ok()?.traceparent.map(RawValue::get)
 }
 
 #[cfg(test)]
@@ -117,10 +130,24 @@ mod tests {
                 r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"name":"ä","_meta":{"progressToken":7}}}"#,
                 r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"name":"ä","_meta":{@,"progressToken":7}}}"#,
             ),
+            // What is no traceparent gives way: two of one name would be read in two ways.
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{"a":1, "traceparent" : 5 }}}"#,
+                r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{"a":1, "traceparent" : "00-#-01" }}}"#,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{"traceparent":null}}}"#,
+                r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{@}}}"#,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":null,"name":"a"}}"#,
+                r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{@},"name":"a"}}"#,
+            ),
         ] {
             let (trace, span) = (TRACE.parse().expect("an id"), SPAN.parse().expect("an id"));
             let with = with_trace(before, params(before), trace, span);
-            assert_eq!(with, after.replace('@', &format!("\"traceparent\":\"00-{TRACE}-{SPAN}-01\"")));
+            let after = after.replace('@', &format!("\"traceparent\":\"00-{TRACE}-{SPAN}-01\""));
+            assert_eq!(with, after.replace('#', &format!("{TRACE}-{SPAN}")));
             assert_eq!(claimed(params(&with)), Some(Claimed { trace, span }));
         }
     }

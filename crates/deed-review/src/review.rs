@@ -157,6 +157,8 @@ pub struct Review {
     referred: HashSet<u64>,
     /// What is to be judged still.
     looks: BTreeSet<Look>,
+    /// Looks that were taken, and of which nothing came yet.
+    taken: usize,
 }
 
 /// What is said of a credential, as far as screening needs to know.
@@ -198,8 +200,8 @@ impl Review {
         self.flagged.get(&id)
     }
 
-    /// Whether something is to be judged still.
+    /// Whether something is to be judged still, or is being judged.
     pub fn is_unsettled(&self) -> bool {
-        !self.looks.is_empty()
+        self.taken > 0 || !self.looks.is_empty()
     }
 }

@@ -9,6 +9,7 @@
 mod fresh;
 mod identities;
 mod list;
+mod settle;
 mod snapshot;
 #[cfg(feature = "sql")]
 mod table;
@@ -18,7 +19,7 @@ use std::{
     io,
     ops::{ControlFlow, Range},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
-    thread::JoinHandle,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -26,7 +27,7 @@ use deed_ledger::{Check, Key, Ledger, LedgerError, PACK_LEAVES, Readers, day};
 use deed_record::{Account, RecordId, Skeleton, Timestamp, Tried};
 use deed_review::{
     ExplainError, IdentityFinding,
-    review::{Affected, Done, Flagged, Look, Review, work},
+    review::{Affected, Flagged, Look, Review},
 };
 use deed_seal::hash::Hash;
 
@@ -147,7 +148,7 @@ impl Findings {
             desk: Desk::new(percent),
         });
         let following = kept.clone();
-        let thread = std::thread::Builder::new().name("findings".into()).spawn(move || following.follow())?;
+        let thread = thread::Builder::new().name("findings".into()).spawn(move || following.follow())?;
         Ok(Findings { kept, thread: Mutex::new(Some(thread)) })
     }
 
@@ -345,9 +346,10 @@ impl Kept {
             self.begin_anew();
         }
         let hurried = most == u64::MAX;
+        let readers = if hurried { Readers::Two } else { Readers::One };
         let mut left = most;
         loop {
-            self.settle()?;
+            self.settle(readers)?;
             let from = self.read().leaves;
             if from >= self.ledger.size() || left == 0 || self.desk.is_stopping() {
                 return Ok(from < self.ledger.size() || self.read().review.is_unsettled());
@@ -358,7 +360,6 @@ impl Kept {
             if folded.is_stale() || to <= from {
                 return Ok(true);
             }
-            let readers = if hurried { Readers::Two } else { Readers::One };
             self.screen(from..to, readers, &folded)?;
             left -= to - from;
         }
@@ -370,13 +371,13 @@ impl Kept {
             self.begin_anew();
         }
         loop {
-            self.settle()?;
+            self.settle(Readers::Two)?;
             let from = self.read().leaves;
             if from >= to || self.desk.is_stopping() {
                 return Ok(());
             }
             let folded = self.identities.as_it_is();
-            self.screen(from..to.min(from + BATCH), Readers::One, &folded)?;
+            self.screen(from..to.min(from + BATCH), Readers::Two, &folded)?;
         }
     }
 
@@ -394,30 +395,6 @@ impl Kept {
             reviewed.leaves = index + 1;
             Ok(())
         })
-    }
-
-    /// Judges what is to be judged, one at a time, so that nobody who asks waits for all of it.
-    fn settle(&self) -> Result<(), ReviewError> {
-        let evidence = LedgerEvidence::new(&self.ledger, &self.origin, &self.joins, &self.tunings, None);
-        while !self.desk.is_stopping() {
-            let Some(look) = self.write().review.take() else { return Ok(()) };
-            match work(&evidence, &look) {
-                Ok(done) => {
-                    let found = match &done {
-                        Done::Judged(_, Some(judged)) if !judged.findings.is_empty() => Some(judged.action),
-                        _ => None,
-                    };
-                    self.write().review.put(done);
-                    // Behind what is found, so that whoever hears of it finds it.
-                    found.into_iter().for_each(|id| lock(&self.fresh).note(id));
-                }
-                Err(error) => {
-                    self.write().review.again(look);
-                    return Err(error.into());
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Keeps what was found once the log has grown by a quarter.

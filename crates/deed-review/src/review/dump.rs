@@ -32,7 +32,7 @@ struct Dump {
 type Definitions = Vec<(Timestamp, RecordId, bool)>;
 
 impl Review {
-    /// All of it as JSON, the same for the same review.
+    /// All of it as JSON, the same for the same review; nothing that was taken may be under way.
     ///
     /// # Errors
     /// None that is known: there is nothing in it that JSON has no form for.
@@ -92,6 +92,7 @@ impl Review {
             used: dump.used.into_iter().collect(),
             referred: dump.referred.into_iter().collect(),
             looks: dump.looks,
+            taken: 0,
         })
     }
 

@@ -99,16 +99,20 @@ fn called_since<E: Affected>(
 impl Review {
     /// The next thing to look at; it is the caller's until [`Review::put`] or [`Review::again`].
     pub fn take(&mut self) -> Option<Look> {
-        self.looks.pop_first()
+        let look = self.looks.pop_first()?;
+        self.taken += 1;
+        Some(look)
     }
 
     /// Puts back what could not be looked at.
     pub fn again(&mut self, look: Look) {
+        self.taken -= 1;
         self.looks.insert(look);
     }
 
-    /// Takes what came of a look.
+    /// Takes what came of a look that was taken.
     pub fn put(&mut self, done: Done) {
+        self.taken -= 1;
         match done {
             Done::Leads(actions) => self.looks.extend(actions.into_iter().map(Look::Action)),
             Done::Judged(id, None) => {
