@@ -17,6 +17,7 @@ use crate::{
     method::{PROMPT_GET, RESOURCE_READ, TOOL_CALL},
     onward::Onward,
     recorder::Unavailable,
+    tasks::Tasks,
     trace::{self, Claimed},
 };
 
@@ -66,7 +67,7 @@ pub struct Door {
     ambient: Option<Claimed>,
     /// What the client says of itself.
     client: Arc<Mutex<Client>>,
-    definitions: Definitions,
+    learned: Learned,
 }
 
 /// What a client says of itself.
@@ -78,8 +79,14 @@ struct Client {
     shows_urls: bool,
 }
 
-/// The tools' definitions, as far as they were listed or looked up.
-pub(crate) type Definitions = Arc<Mutex<HashMap<String, Definition>>>;
+/// What doors to one server have learned together.
+#[derive(Clone, Default)]
+pub(crate) struct Learned {
+    /// The tools' definitions, as far as they were listed or looked up.
+    definitions: Arc<Mutex<HashMap<String, Definition>>>,
+    /// The tasks that calls have become.
+    tasks: Arc<Tasks>,
+}
 
 /// What is known of a tool.
 pub(crate) struct Definition {
@@ -97,17 +104,13 @@ impl Door {
     pub fn new(server: &str, caller: Caller) -> Result<Self, Unavailable> {
         let id = fresh_id()?;
         let session = Some(format!("mcp:{server}/{id}").into());
-        Ok(Door { session, ..Door::passing(server.into(), caller, Definitions::default())? })
+        Ok(Door { session, ..Door::passing(server.into(), caller, Learned::default())? })
     }
 
     /// A door for a single request: nothing holds it together with others.
-    pub(crate) fn passing(
-        server: Arc<str>,
-        caller: Caller,
-        definitions: Definitions,
-    ) -> Result<Self, Unavailable> {
+    pub(crate) fn passing(server: Arc<str>, caller: Caller, learned: Learned) -> Result<Self, Unavailable> {
         let trace = TraceId(fresh_id()?.0);
-        Ok(Door { server, trace, session: None, caller, ambient: None, client: Arc::default(), definitions })
+        Ok(Door { server, trace, session: None, caller, ambient: None, client: Arc::default(), learned })
     }
 
     /// The same door, for messages that come with `traceparent` beside them.
@@ -216,6 +219,11 @@ impl Door {
         Ok(intent)
     }
 
+    /// The tasks that calls to the server have become.
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.learned.tasks
+    }
+
     /// Notes what a tool's definition is.
     pub(crate) fn learn_definition(&self, tool: &Listed) {
         let known =
@@ -239,7 +247,7 @@ impl Door {
     }
 
     fn definitions(&self) -> MutexGuard<'_, HashMap<String, Definition>> {
-        self.definitions.lock().unwrap_or_else(PoisonError::into_inner)
+        self.learned.definitions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn place(&self, params: Option<&RawValue>) -> Result<Place, Unavailable> {

@@ -1,5 +1,7 @@
 //! Stands at a door: has what passes decided on and recorded, whatever it comes over.
 
+mod masked;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -15,8 +17,7 @@ use crate::{
     ending,
     http::params::Mirrored,
     intent::{Answer, Conclusion, Intent, Listing, keeps_payload},
-    listing,
-    mask::{self, Masked},
+    listing, mask,
     message::{self, Id},
     method,
     recorder::{Nowhere, RecordedIntent, Recorder, Road, Unavailable, Verdict},
@@ -52,6 +53,11 @@ pub(crate) struct Pending {
 impl Pending {
     pub(crate) fn new(intent: Intent) -> Self {
         Pending { intent, whole: true, mask: Vec::new(), restricted: Vec::new(), since: Instant::now() }
+    }
+
+    /// Whether policy keeps something of the answer from the caller.
+    pub(crate) fn is_masked(&self) -> bool {
+        !self.mask.is_empty()
     }
 }
 
@@ -153,7 +159,7 @@ impl<R: Road> Guard<R> {
             Err(why) => return Asked::Reply(refusal::unavailable(id, None, method, &why, params)),
         };
         match self.recorder.intend(&intent).await {
-            Ok(Verdict::Go(recorded)) => go(text, params, intent, recorded),
+            Ok(Verdict::Go(recorded)) => self.go(text, params, intent, recorded),
             Ok(Verdict::Stop(answer)) if answer.effect == Ruling::StepUp && !self.patience.is_zero() => {
                 Asked::Held(Box::new(Held { text: text.to_owned(), id: id.clone(), intent, answer }))
             }
@@ -180,7 +186,7 @@ impl<R: Road> Guard<R> {
         let verdict = self.recorder.wait(&answer, self.patience).await;
         let params = message::params_of(&text);
         match verdict {
-            Ok(Verdict::Go(recorded)) => go(&text, params, intent, recorded),
+            Ok(Verdict::Go(recorded)) => self.go(&text, params, intent, recorded),
             Ok(Verdict::Stop(answer)) => self.stop(&id, params, intent, &answer).await,
             Err(why) => Asked::Reply(refusal::unavailable(&id, Some(&intent), &intent.method, &why, params)),
         }
@@ -231,11 +237,16 @@ impl<R: Road> Guard<R> {
         pending: Pending,
         outcome: Result<&RawValue, &RawValue>,
     ) -> String {
+        if let Ok(result) = outcome
+            && pending.intent.method == method::TOOL_CALL
+        {
+            self.door.tasks().learn(result, &pending.mask);
+        }
         let heard = match outcome {
             Ok(result) if pending.intent.method == method::TOOL_LIST => {
                 self.listed(text, id, &pending, result).await
             }
-            Ok(result) if !pending.mask.is_empty() => return self.masked(text, id, pending, result).await,
+            _ if !pending.mask.is_empty() => return self.masked(text, id, pending, outcome).await,
             _ => text.to_owned(),
         };
         self.conclude(&pending, outcome).await;
@@ -256,40 +267,6 @@ impl<R: Road> Guard<R> {
             Ok(shown) if shown.hidden.is_empty() && !shown.personal => text.to_owned(),
             Ok(shown) => listing::without_hidden(text, result, &shown),
             Err(why) => refusal::unavailable(id, Some(&pending.intent), method::TOOL_LIST, &why, None),
-        }
-    }
-
-    /// A result without what policy keeps from the caller (T5).
-    async fn masked(&self, text: &str, id: &Id, pending: Pending, result: &RawValue) -> String {
-        let (heard, status, code, kept) = match mask::mask(result.get(), &pending.mask) {
-            Masked::Untouched => {
-                self.conclude(&pending, Ok(result)).await;
-                return text.to_owned();
-            }
-            Masked::Without(result, fields) => {
-                let (status, code) = ending::of_text(&result);
-                (message::result(id, &result), status, code.or(Some(format!("masked_{fields}"))), result)
-            }
-            Masked::Withheld => {
-                let said = refusal::withheld(id, &pending.intent);
-                (said, Status::Denied, Some("withheld".to_owned()), "null".to_owned())
-            }
-        };
-        // The record holds what the caller got: what was blocked is nowhere.
-        let fields = mask::standing(&kept, &pending.restricted);
-        let kept =
-            RawValue::from_string(kept).ok().map(|kept| ending::kept(&kept, pending.whole).into_owned());
-        self.end_with(&pending, status, code, kept, fields).await;
-        heard
-    }
-
-    /// What the client hears of an answer that was recorded before, and is told again.
-    pub(crate) fn again(&self, text: &str, id: &Id, pending: &Pending, result: &RawValue) -> String {
-        match mask::mask(result.get(), &pending.mask) {
-            _ if pending.mask.is_empty() => text.to_owned(),
-            Masked::Untouched => text.to_owned(),
-            Masked::Without(result, _) => message::result(id, &result),
-            Masked::Withheld => refusal::withheld(id, &pending.intent),
         }
     }
 
@@ -367,18 +344,20 @@ impl<R: Road> Guard<R> {
             None => payload,
         }
     }
-}
 
-/// What the server is sent of a request that was let through.
-fn go(text: &str, params: Option<&RawValue>, intent: Intent, recorded: RecordedIntent) -> Asked {
-    let place = &intent.place;
-    let text = match place.parent_span_id {
-        Some(_) => text.to_owned(),
-        None => trace::with_trace(text, params, place.trace_id, place.span_id),
-    };
-    let obligations = &recorded.answer().obligations;
-    let (whole, mask) = (keeps_payload(obligations), obligations.mask.clone());
-    let restricted = recorded.answer().restricted.clone();
-    let pending = Pending { intent, whole, mask, restricted, since: Instant::now() };
-    Asked::Go(Box::new(Allowed { text, pending, recorded }))
+    /// What the server is sent of a request that was let through.
+    fn go(&self, text: &str, params: Option<&RawValue>, intent: Intent, recorded: RecordedIntent) -> Asked {
+        let place = &intent.place;
+        let text = match place.parent_span_id {
+            Some(_) => text.to_owned(),
+            None => trace::with_trace(text, params, place.trace_id, place.span_id),
+        };
+        let Answer { obligations, restricted, .. } = recorded.answer();
+        let (whole, restricted) = (keeps_payload(obligations), restricted.clone());
+        let of_task =
+            if method::is_of_task(&intent.method) { self.door.tasks().mask_of(params) } else { None };
+        let mask = of_task.unwrap_or_else(|| obligations.mask.clone());
+        let pending = Pending { intent, whole, mask, restricted, since: Instant::now() };
+        Asked::Go(Box::new(Allowed { text, pending, recorded }))
+    }
 }

@@ -31,7 +31,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     conclusions::Conclusions,
-    door::{Caller, Definitions, Door},
+    door::{Caller, Door, Learned},
     guard::Guard,
     message::{self, Message},
     point::DecisionPoint,
@@ -56,7 +56,7 @@ pub struct Endpoint {
     /// How long a request waits for a human.
     patience: Duration,
     lanes: Mutex<HashMap<String, Lane>>,
-    definitions: Definitions,
+    learned: Learned,
     sessions: Sessions,
     held: HeldCalls,
     /// Where people find this server, as `https://deed.example`; else where its clients do.
@@ -86,7 +86,7 @@ impl Endpoint {
             point,
             patience,
             lanes: Mutex::default(),
-            definitions: Definitions::default(),
+            learned: Learned::default(),
             sessions: Sessions::default(),
             held: HeldCalls::default(),
             home,
@@ -145,7 +145,7 @@ impl Endpoint {
 
     /// For a request that belongs to no session.
     fn passing(&self, caller: Caller, lane: &Lane) -> Result<Guard<Nowhere>, Unavailable> {
-        let door = Door::passing(self.server.clone(), caller, self.definitions.clone())?;
+        let door = Door::passing(self.server.clone(), caller, self.learned.clone())?;
         Ok(self.guard(door, lane))
     }
 

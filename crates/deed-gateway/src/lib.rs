@@ -40,6 +40,7 @@ pub mod stdio;
 mod strict;
 mod suspensions;
 mod sweep;
+mod tasks;
 mod trace;
 mod write;
 

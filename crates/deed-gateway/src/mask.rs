@@ -1,10 +1,16 @@
-//! Fields of a result that must not reach the caller (T5).
+//! Fields of what a server says that must not reach the caller (T5).
 //!
-//! A path is member names between dots, from the result: `result.structuredContent.vendor.tax_id`, or shorter
-//! `result.tax_id`, which is any member of that name wherever it stands. `*` is every member or item; items of
-//! lists are passed through.
+//! A path is member names between dots, from the result, wherever in it they follow one another: in structured content and in
+//! text that is JSON alike. `result.tax_id` is any member of that name. `*` is every member or item; items of lists are passed
+//! through. Case makes no difference.
+
+mod path;
+mod texts;
 
 use serde_json::Value;
+
+use path::Path;
+use texts::{Piece, structure};
 
 /// What becomes of a result.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,32 +27,37 @@ pub(crate) enum Masked {
 const BLOCKED: &str = "[masked by policy]";
 /// Values shorter than this stand in any text by chance.
 const TELLING: usize = 3;
+/// JSON within texts is cut so many texts deep; deeper it is not looked into, and withheld.
+const DEEPEST: usize = 8;
 
-/// Takes the fields that `paths` name out of `result`, in structured content and in the text that repeats it.
+/// Takes the fields that `paths` name out of `json`, in structured content and in the text that repeats it.
 ///
-/// A text block that is itself JSON is cut in the same way; another one that still holds a value that was taken
-/// out makes the whole result unfit to be passed on.
-pub(crate) fn mask(result: &str, paths: &[String]) -> Masked {
-    let Ok(mut value) = serde_json::from_str::<Value>(result) else { return Masked::Withheld };
-    let paths: Vec<Vec<&str>> = paths.iter().map(|path| names(path)).collect();
+/// A text that is itself JSON is cut in the same way, and so is one in base64. Another one that names a field or still holds a
+/// value that was taken out makes the whole unfit to be passed on, and so do bytes that are no text: nobody can tell what a
+/// picture shows.
+pub(crate) fn mask(json: &str, paths: &[String]) -> Masked {
+    let Ok(mut value) = serde_json::from_str::<Value>(json) else { return Masked::Withheld };
+    let Some(paths) = paths.iter().map(|path| Path::read(path)).collect::<Option<Vec<Path>>>() else {
+        return Masked::Withheld;
+    };
     let mut taken = Vec::new();
-    cut_all(&mut value, &paths, &mut taken);
-    each_text(&mut value, &mut |text| {
-        let Some(mut inner) = structure(text) else { return };
-        let before = taken.len();
-        cut_all(&mut inner, &paths, &mut taken);
-        if taken.len() > before {
-            *text = inner.to_string();
-        }
-    });
-    if taken.is_empty() {
-        // A text that is no JSON may hold the field all the same: under its name.
-        return if speaks_of(&value, &paths) { Masked::Withheld } else { Masked::Untouched };
-    }
+    cut_all(&mut value, &paths, &mut taken, DEEPEST);
     let told: Vec<String> = taken.iter().flat_map(tellings).collect();
-    let mut repeats = speaks_of(&value, &paths);
-    each_text(&mut value, &mut |text| repeats |= told.iter().any(|value| text.contains(value.as_str())));
-    if repeats { Masked::Withheld } else { Masked::Without(value.to_string(), taken.len()) }
+    let tells = |text: &str| {
+        let text = text.to_lowercase();
+        told.iter().any(|value| text.contains(value.as_str()))
+    };
+    let is_unfit = texts::any(&value, DEEPEST, &mut |piece| match piece {
+        Piece::Text(BLOCKED) => false,
+        Piece::Text(text) => paths.iter().any(|path| holds_word(text, path.last())) || tells(text),
+        Piece::Name(name) => tells(name),
+        Piece::Opaque => true,
+    });
+    match taken.len() {
+        _ if is_unfit => Masked::Withheld,
+        0 => Masked::Untouched,
+        many => Masked::Without(value.to_string(), many),
+    }
 }
 
 /// Which of `fields` still stand in `result`: as a member, or by name in a text.
@@ -72,102 +83,30 @@ fn holds(value: &Value, name: &str) -> bool {
     }
 }
 
-/// The names of a path, without the `result` it begins with.
-fn names(path: &str) -> Vec<&str> {
-    let names: Vec<&str> = path.split('.').collect();
-    match names.split_first() {
-        Some((&"result", rest)) if !rest.is_empty() => rest.to_vec(),
-        _ => names,
-    }
-}
-
-fn cut_all(value: &mut Value, paths: &[Vec<&str>], taken: &mut Vec<Value>) {
+fn cut_all(value: &mut Value, paths: &[Path], taken: &mut Vec<Value>, depth: usize) {
     for path in paths {
-        match path[..] {
-            [name] => cut_anywhere(value, name, taken),
-            _ => cut(value, path, taken),
+        path.cut(value, taken);
+    }
+    texts::each(value, &mut |text| {
+        let Some(mut inner) = structure(text).filter(|_| depth > 0) else { return };
+        let before = taken.len();
+        cut_all(&mut inner, paths, taken, depth - 1);
+        if taken.len() > before {
+            *text = inner.to_string();
         }
-    }
+    });
 }
 
-/// Takes out every member called `name`, wherever it stands.
-fn cut_anywhere(value: &mut Value, name: &str, taken: &mut Vec<Value>) {
-    match value {
-        Value::Object(members) => {
-            for (member, value) in members {
-                match member == name {
-                    true => take(value, taken),
-                    false => cut_anywhere(value, name, taken),
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| cut_anywhere(item, name, taken)),
-        _ => {}
-    }
-}
-
-fn cut(value: &mut Value, path: &[&str], taken: &mut Vec<Value>) {
-    let Some((name, rest)) = path.split_first() else { return take(value, taken) };
-    match value {
-        Value::Array(items) => items.iter_mut().for_each(|item| cut(item, path, taken)),
-        Value::Object(members) => {
-            for (member, value) in members {
-                if *name == "*" || member == name {
-                    cut(value, rest, taken);
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
-fn take(value: &mut Value, taken: &mut Vec<Value>) {
-    if value.as_str() != Some(BLOCKED) {
-        taken.push(std::mem::replace(value, Value::from(BLOCKED)));
-    }
-}
-
-/// Calls `each` with every text that a result is made of, however deep.
-fn each_text(value: &mut Value, each: &mut dyn FnMut(&mut String)) {
-    match value {
-        Value::String(text) => each(text),
-        Value::Array(items) => items.iter_mut().for_each(|item| each_text(item, each)),
-        Value::Object(members) => members.values_mut().for_each(|value| each_text(value, each)),
-        _ => {}
-    }
-}
-
-/// What a text is that is JSON with members or items; `None` of prose.
-fn structure(text: &str) -> Option<Value> {
-    serde_json::from_str::<Value>(text).ok().filter(|inner| inner.is_object() || inner.is_array())
-}
-
-/// How a value that was taken out would show in a text.
+/// How a value that was taken out would show in a text, in lower case.
 fn tellings(value: &Value) -> Vec<String> {
     let shown = match value {
-        Value::String(text) => vec![text.clone()],
+        Value::String(text) => vec![text.to_lowercase()],
         Value::Number(number) => vec![number.to_string()],
         Value::Array(items) => items.iter().flat_map(tellings).collect(),
         Value::Object(members) => members.values().flat_map(tellings).collect(),
         Value::Null | Value::Bool(_) => Vec::new(),
     };
     shown.into_iter().filter(|text| text.chars().count() >= TELLING && text != BLOCKED).collect()
-}
-
-/// Whether a text in prose names a field that must not be seen: `tax_id: …`.
-fn speaks_of(value: &Value, paths: &[Vec<&str>]) -> bool {
-    match value {
-        Value::String(text) => {
-            structure(text).is_none()
-                && paths
-                    .iter()
-                    .filter_map(|path| path.last())
-                    .any(|name| *name != "*" && holds_word(text, name))
-        }
-        Value::Array(items) => items.iter().any(|item| speaks_of(item, paths)),
-        Value::Object(members) => members.values().any(|value| speaks_of(value, paths)),
-        _ => false,
-    }
 }
 
 /// Whether `name` stands in `text` as a word, in either case.
@@ -197,11 +136,40 @@ mod tests {
 
     #[test]
     fn paths_reach_into_lists_and_below_stars() {
-        let result = r#"{"structuredContent":{"vendors":[{"bank":{"iban":"DE0012"},"iban":"keep"},{"bank":{"iban":"DE0013"}}]}}"#;
-        let Masked::Without(text, 2) = masked(result, &["result.structuredContent.vendors.*.iban"]) else {
-            panic!()
-        };
-        assert!(text.contains("keep") && !text.contains("DE001"), "{text}");
+        let vendors =
+            r#"{"vendors":[{"bank":{"iban":"DE0012"},"city":"keep"},{"iban":"DE0013"}],"iban":"also kept"}"#;
+        let result = serde_json::json!({
+            "content": [{"type": "text", "text": vendors}],
+            "structuredContent": serde_json::from_str::<Value>(vendors).expect("JSON"),
+        });
+        for path in
+            ["result.vendors.*.iban", "result.structuredContent.vendors.*.iban", "result.Vendors.*.IBAN"]
+        {
+            let Masked::Without(text, 4) = masked(&result.to_string(), &[path]) else { panic!("{path}") };
+            assert!(text.contains("keep") && text.contains("also kept") && !text.contains("DE001"), "{text}");
+        }
+        let rows = r#"{"structuredContent":{"owner":{"phone":"+41 79 000"},"rows":[["DE0012","b"],["DE0013","d"]]}}"#;
+        let Masked::Without(text, 1) = masked(rows, &["result.owner.phone"]) else { panic!() };
+        assert!(!text.contains("+41"), "{text}");
+        let Masked::Without(text, 2) = masked(rows, &["result.rows.*.0"]) else { panic!() };
+        assert!(!text.contains("DE00") && text.contains("\"d\""), "{text}");
+    }
+
+    #[test]
+    fn json_is_cut_wherever_it_stands() {
+        let inner = r#"{"pin":"98765432"}"#;
+        let within = serde_json::json!({"data": inner}).to_string();
+        let blob = texts::encoded(inner);
+        for result in [
+            serde_json::json!({"content": [{"type": "text", "text": within}]}),
+            serde_json::json!({"content": [{"type": "resource", "resource": {"uri": "crm:1", "blob": blob}}]}),
+            serde_json::json!({"content": [{"type": "text", "text": r#"{"PIN":"98765432"}"#}]}),
+        ] {
+            let Masked::Without(text, 1) = masked(&result.to_string(), &["result.pin"]) else {
+                panic!("{result}")
+            };
+            assert!(!text.contains("98765432") && !text.contains(&blob), "{text}");
+        }
     }
 
     #[test]
@@ -210,9 +178,17 @@ mod tests {
             r#"{"content":[{"type":"text","text":"Tax_ID: DE-99"}]}"#,
             r#"{"content":[{"type":"text","text":"their number is DE-99"}],"structuredContent":{"tax_id":"DE-99"}}"#,
             r#"{"content":[{"type":"text","text":"see account 4711"}],"structuredContent":{"tax_id":4711}}"#,
+            r#"{"content":[{"type":"text","text":"{\"note\":\"tax_id: DE-99\"}"}]}"#,
+            r#"{"content":[{"type":"text","text":"de-99"}],"structuredContent":{"tax_id":"DE-99"}}"#,
+            r#"{"structuredContent":{"tax_id":"DE-99","DE-99":1}}"#,
+            r#"{"content":[{"type":"image","mimeType":"image/png","data":"iVBORw0KGgo="}]}"#,
+            r#"{"contents":[{"uri":"crm:1","blob":"/9j/4AAQ"}]}"#,
             "no JSON",
         ] {
             assert_eq!(masked(result, &["result.tax_id"]), Masked::Withheld, "{result}");
+        }
+        for everything in ["result", "result.*", "result.structuredContent.*"] {
+            assert_eq!(masked(r#"{"structuredContent":{}}"#, &[everything]), Masked::Withheld);
         }
     }
 
@@ -234,5 +210,7 @@ mod tests {
     fn what_has_no_such_field_is_left_alone() {
         let result = r#"{"content":[{"type":"text","text":"{\"name\":\"Initech\"}"}]}"#;
         assert_eq!(masked(result, &["result.tax_id"]), Masked::Untouched);
+        let text = r#"{"contents":[{"uri":"file:///a","blob":"cGxhaW4="}]}"#;
+        assert_eq!(masked(text, &["result.tax_id"]), Masked::Untouched);
     }
 }

@@ -75,6 +75,11 @@ pub(crate) fn is_server_request(method: &str) -> bool {
     FROM_SERVER.contains(&method)
 }
 
+/// Whether the answer to the request `method` may hold what a call that became a task came to.
+pub(crate) fn is_of_task(method: &str) -> bool {
+    method.starts_with("tasks/")
+}
+
 /// What [`CANCELLED`] cancels.
 pub(crate) fn cancelled_id(params: &RawValue) -> Option<Id> {
     #[derive(Deserialize)]

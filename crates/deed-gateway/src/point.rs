@@ -211,7 +211,12 @@ impl DecisionPoint {
                 }
             }
         }
-        Ok(answer(intent, self.ledger.origin(), durable, effect, ruled))
+        let mut answer = answer(intent, self.ledger.origin(), durable, effect, ruled);
+        // Which call it was may be known to the door; else everything that any call's result must not hold is kept back.
+        if method::is_of_task(&intent.method) {
+            answer.obligations.mask = self.in_force().policy.masks();
+        }
+        Ok(answer)
     }
 
     /// What policy says of `intent`, and why; nothing is recorded, and nothing may be done on it.

@@ -61,7 +61,7 @@ pub(crate) fn denied(id: &Id, intent: &Intent, answer: &Answer, params: Option<&
 /// The result of `intent` holds what policy keeps from its caller, where it cannot be cut out.
 pub(crate) fn withheld(id: &Id, intent: &Intent) -> String {
     let text = format!(
-        "Withheld: {} answered, and the answer repeats a field that policy keeps from you, in text that cannot be cut.\nRecorded as {}.",
+        "Withheld: {} answered, and the answer may hold a field that policy keeps from you, where it cannot be cut.\nRecorded as {}.",
         target(intent),
         intent.id
     );

@@ -2,7 +2,7 @@
 
 use std::{
     cell::Cell,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt, fs,
     path::Path,
     sync::{
@@ -141,6 +141,15 @@ impl PolicySet {
             });
         }
         last.is_some()
+    }
+
+    /// Every path that some policy masks, in order.
+    pub fn masks(&self) -> Vec<String> {
+        let of = |known: &Known| match &known.meaning {
+            Meaning::Permit { mask, .. } => mask.clone(),
+            Meaning::Forbid | Meaning::StepUp(_) => BTreeSet::new(),
+        };
+        self.0.known.values().flat_map(of).collect::<BTreeSet<String>>().into_iter().collect()
     }
 
     /// Whether it is the built-in set, so that nobody has decided anything yet.

@@ -129,8 +129,14 @@ pub(crate) async fn take(
         Ok(admitted) => admitted,
         Err(refusal) => return Ok(served.turn_away(&app, refusal).await.map(Body::new)),
     };
-    let received = Received::read(&app, &parts.headers, body).await?;
-    let body = received.plain()?;
+    let received = Received::read(&app, &parts.headers, body).await;
+    let body = match received.and_then(Received::plain) {
+        Ok(body) => body,
+        Err(problem) => {
+            let unread = TurnedAway { sort: "unread", ..problem.into() };
+            return Ok(served.refuse(caller, &tenant, unread).await.map(Body::new));
+        }
+    };
     caller.onward = match served.onward(&app, &server, &caller, comer).await {
         Ok(onward) => onward,
         Err(refusal) => return Ok(served.refuse(caller, &tenant, refusal.into()).await.map(Body::new)),

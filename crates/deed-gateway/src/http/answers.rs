@@ -8,6 +8,7 @@ use futures::stream;
 use http::{HeaderMap, Response, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
+use serde_json::value::RawValue;
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
@@ -71,7 +72,10 @@ impl Exchange<'_> {
                 tracing::warn!(why = malformed.why, "what the server wrote is no message and was dropped");
                 Heard::default()
             }
-            Ok(Message::Notification { .. } | Message::Response { id: None, .. }) => passes,
+            Ok(Message::Notification { params, .. }) => self.beside(text, params),
+            Ok(Message::Response { id: None, outcome }) => {
+                self.beside(text, Some(outcome.unwrap_or_else(|error| error)))
+            }
             Ok(Message::Response { id: Some(id), outcome }) => {
                 let heard = match (calls.take(&id), outcome) {
                     (Some(pending), outcome) => {
@@ -82,12 +86,12 @@ impl Exchange<'_> {
                         }
                         heard
                     }
-                    (None, Ok(result)) => match calls.told(&id) {
-                        Some(told) => guard.again(text, &id, &told, result),
+                    (None, outcome) => match (calls.told(&id), outcome) {
+                        (Some(told), outcome) => guard.again(text, &id, &told, outcome),
                         // Nobody asked.
-                        None => return Heard::default(),
+                        (None, Ok(_)) => return Heard::default(),
+                        (None, Err(_)) => text.to_owned(),
                     },
-                    (None, Err(_)) => text.to_owned(),
                 };
                 let heard = if heard == text { Cow::Borrowed(text) } else { Cow::Owned(heard) };
                 Heard { text: Some(heard), answers: Some(id) }
@@ -97,18 +101,28 @@ impl Exchange<'_> {
                 Heard::default()
             }
             // What it asked already is told again on a stream that was taken up again.
-            Ok(Message::Request { id, .. }) if calls.is_asked(&id) => passes,
-            Ok(Message::Request { id, method, params }) => match guard.server_asks(&method, params).await {
-                Ok(pending) => {
-                    calls.server_asked(id, pending);
-                    passes
+            Ok(Message::Request { id, params, .. }) if calls.is_asked(&id) => self.beside(text, params),
+            Ok(Message::Request { id, method, params }) => {
+                let heard = self.beside(text, params);
+                let Some(kept) = &heard.text else { return heard };
+                match guard.server_asks(&method, message::params_of(kept)).await {
+                    Ok(pending) => {
+                        calls.server_asked(id, pending);
+                        heard
+                    }
+                    Err(why) => {
+                        tracing::warn!(%why, method = &*method, "a request of the server was not passed on");
+                        Heard::default()
+                    }
                 }
-                Err(why) => {
-                    tracing::warn!(%why, method = &*method, "a request of the server was not passed on");
-                    Heard::default()
-                }
-            },
+            }
         }
+    }
+
+    /// What the client hears of `text`, which answers nothing, and in which the server says `said`.
+    fn beside<'t>(&self, text: &'t str, said: Option<&RawValue>) -> Heard<'t> {
+        let under_way = self.calls.masked();
+        Heard { text: self.guard.beside(text, said, under_way.iter()), answers: None }
     }
 
     /// What the client hears of `body`; `None` where it is no answer to request `id`.
@@ -117,8 +131,7 @@ impl Exchange<'_> {
         match Message::read(body) {
             Ok(Message::Response { id: None, outcome: Err(error) }) => {
                 let pending = self.calls.take(id)?;
-                self.guard.conclude(&pending, Err(error)).await;
-                return Some(Bytes::copy_from_slice(body));
+                return Some(self.guard.answered(text, id, pending, Err(error)).await.into());
             }
             Ok(Message::Response { id: Some(answered), .. }) if answered == *id => {
                 return self.heard(text, false).await.text.map(|heard| Bytes::from(heard.into_owned()));
@@ -300,23 +313,21 @@ impl Stream<'_, '_> {
             let event = match next {
                 Some(Ok(event)) => event,
                 Some(Err(Broken::TooLong)) => {
-                    if let Some(id) = id {
-                        let why = format!("the server's answer is longer than {LONGEST} bytes");
-                        let text = message::error(Some(id), refusal::UPSTREAM, &why, None);
-                        self.send(events.of_data(&text)).await;
-                    }
+                    let why = format!("the server's answer is longer than {LONGEST} bytes");
+                    self.give_up(events, id, &why).await;
                     return End::TooLong;
                 }
                 Some(Err(Broken::Server)) => {
-                    // There is no connection that could tell by its end.
-                    if let Some(id) = id {
-                        let why = "the server ended before it answered";
-                        let text = message::error(Some(id), refusal::UPSTREAM, why, None);
-                        self.send(events.of_data(&text)).await;
+                    self.give_up(events, id, "the server ended before it answered").await;
+                    return End::Over;
+                }
+                Some(Err(Broken::Connection)) | None => {
+                    // Where the client can take the stream up again, the answer may come on another.
+                    if !(self.can_resume && self.exchange.session.is_some()) {
+                        self.give_up(events, id, "the server gave no answer").await;
                     }
                     return End::Over;
                 }
-                Some(Err(Broken::Connection)) | None => return End::Over,
             };
             self.can_resume |= event.has_id;
             let text = event.data.as_deref().map(|data| str::from_utf8(data).unwrap_or_default());
@@ -332,6 +343,14 @@ impl Stream<'_, '_> {
             if answered.is_some() && answered.as_ref() == id {
                 return End::Answered;
             }
+        }
+    }
+
+    /// Tells the client that no answer to request `id` will come.
+    async fn give_up(&mut self, events: &mut Events<Body>, id: Option<&Id>, why: &str) {
+        if let Some(id) = id {
+            let text = message::error(Some(id), refusal::UPSTREAM, why, None);
+            self.send(events.of_data(&text)).await;
         }
     }
 

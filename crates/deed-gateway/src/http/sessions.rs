@@ -64,6 +64,11 @@ impl Calls {
         self.tables().pending.get(id).cloned()
     }
 
+    /// What has no answer yet, and of which something is kept from the caller.
+    pub(super) fn masked(&self) -> Vec<Pending> {
+        self.tables().pending.values().filter(|pending| pending.is_masked()).cloned().collect()
+    }
+
     /// Whether the request of that id waits for whatever may happen.
     pub(super) fn listens(&self, id: &Id) -> bool {
         self.tables().pending.get(id).is_some_and(|pending| pending.intent.method == method::LISTEN)

@@ -1,8 +1,9 @@
 //! What the server sends: answers at once, but for what policy keeps from the client.
 
-use std::io;
+use std::{borrow::Cow, io};
 
 use deed_record::Status;
+use serde_json::value::RawValue;
 use tokio::{io::AsyncBufRead, sync::mpsc};
 
 use super::{LONGEST, Relay, lock, take};
@@ -49,12 +50,22 @@ impl<R: Road> Relay<R> {
                     // Nobody asked, or nobody waits any more.
                     None => continue,
                 },
-                Ok(Message::Response { id: None, .. } | Message::Notification { .. }) => text_of(&line),
+                Ok(Message::Response { id: None, outcome }) => {
+                    match self.beside(&line, Some(outcome.unwrap_or_else(|error| error))) {
+                        Some(text) => text,
+                        None => continue,
+                    }
+                }
+                Ok(Message::Notification { params, .. }) => match self.beside(&line, params) {
+                    Some(text) => text,
+                    None => continue,
+                },
                 Ok(Message::Request { id, method, params }) => {
-                    match self.guard.server_asks(&method, params).await {
+                    let Some(text) = self.beside(&line, params) else { continue };
+                    match self.guard.server_asks(&method, message::params_of(&text)).await {
                         Ok(pending) => {
                             lock(&self.asked).insert(id, pending);
-                            text_of(&line)
+                            text
                         }
                         Err(why) => {
                             tracing::warn!(%why, method = &*method, "a request of the server was not passed on");
@@ -70,6 +81,13 @@ impl<R: Road> Relay<R> {
         Ok(())
     }
 
+    /// What the client hears of a line that answers nothing, and in which the server says `said`.
+    fn beside(&self, line: &[u8], said: Option<&RawValue>) -> Option<String> {
+        // Whatever was read as a message is UTF-8.
+        let text = str::from_utf8(line).unwrap_or_default();
+        self.guard.beside(text, said, lock(&self.pending).values()).map(Cow::into_owned)
+    }
+
     /// What the client hears in place of an answer that is too long; `None` where nothing tells whose it is.
     async fn too_long(&self, bytes: u64, edges: &[Vec<u8>; 2]) -> Option<String> {
         let id = edges.iter().find_map(|edge| answered_id(edge))?;
@@ -78,11 +96,6 @@ impl<R: Road> Relay<R> {
         let why = format!("the server answered with {bytes} bytes; a message has at most {LONGEST}");
         Some(message::error(Some(&id), refusal::UPSTREAM, &why, None))
     }
-}
-
-/// A line that was read as a message, and so is UTF-8.
-fn text_of(line: &[u8]) -> String {
-    String::from_utf8_lossy(line).into_owned()
 }
 
 /// The id in a piece of a message, where servers write it: before the result or behind it.

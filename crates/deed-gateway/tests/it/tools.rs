@@ -100,3 +100,77 @@ async fn masked_fields_never_reach_the_client() {
         }
     }
 }
+
+/// Of a call whose result is masked, whatever the server says is: errors, what it says meanwhile, and what the call came to
+/// once it was a task.
+#[tokio::test]
+async fn masked_fields_take_no_other_way() {
+    let mut between =
+        Between::with(r#"@id("pins") @mask("result.pin") permit (principal, action, resource);"#);
+    let (client, server) = (&mut between.client, &mut between.server);
+    client.send(&call(2, "customer", "{}")).await;
+    server.hear().await;
+    for said in [
+        json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": { "message": "pin: 98765432" } }),
+        json!({ "jsonrpc": "2.0", "id": "s", "method": "elicitation/create", "params": { "message": "pin 98765432?" } }),
+        json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": { "level": "info", "data": { "pin": "98765432" } } }),
+        json!({ "jsonrpc": "2.0", "id": 2, "error": { "code": 5, "message": "refused", "data": { "pin": "98765432" } } }),
+    ] {
+        server.send(&said.to_string()).await;
+    }
+    let log = client.hear().await;
+    assert_eq!(
+        log["params"],
+        json!({ "level": "info", "data": { "pin": "[masked by policy]" } }),
+        "what cannot be cut stays back"
+    );
+    let failed = client.hear().await;
+    assert_eq!(
+        failed["error"],
+        json!({ "code": 5, "message": "refused", "data": { "pin": "[masked by policy]" } })
+    );
+
+    client.send(&call(3, "customer", "{}")).await;
+    server.hear().await;
+    server.send(r#"{"jsonrpc":"2.0","id":3,"result":{"task":{"taskId":"t","status":"working"}}}"#).await;
+    client.hear().await;
+    for (id, task) in [(4, "t"), (5, "of-before")] {
+        let asks =
+            json!({ "jsonrpc": "2.0", "id": id, "method": "tasks/result", "params": { "taskId": task } });
+        client.send(&asks.to_string()).await;
+        server.hear().await;
+        let came = json!({ "content": [], "structuredContent": { "pin": "98765432", "name": "Initech" } });
+        server.send(&json!({ "jsonrpc": "2.0", "id": id, "result": came }).to_string()).await;
+        let heard = client.text().await.unwrap();
+        assert!(heard.contains("Initech") && !heard.contains("98765432"), "{heard}");
+    }
+}
+
+/// What a server in a language of loose types, or one that does not tell cases apart, would read as something else than what
+/// was decided on goes nowhere (INVARIANT D13).
+#[tokio::test]
+async fn what_servers_may_read_otherwise_is_refused() {
+    let mut between = Between::with(
+        r#"@id("rest") permit (principal, action, resource);
+           @id("no-wipe") forbid (principal, action == Deed::Action::"tools/call", resource == Deed::Tool::"files/wipe");"#,
+    );
+    for (id, params) in [
+        (2, r#"{"name":["wipe"],"arguments":{}}"#),
+        (3, r#"{"arguments":{}}"#),
+        (4, r#"{"name":"read","Name":"wipe"}"#),
+        (5, r#"{"name":"read","arguments":{"path":"/a","Path":"/b"}}"#),
+    ] {
+        between
+            .client
+            .send(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{params}}}"#))
+            .await;
+        let code = between.client.hear().await["error"]["code"].clone();
+        assert!(code == -32602 || code == -32600, "{params}: {code}");
+    }
+    between.client.send(&call(6, "read", "{}")).await;
+    assert_eq!(between.server.hear().await["id"], 6, "nothing came before it");
+    let records = between.end().await;
+    let refused =
+        of_kind(&records, "intent").iter().filter(|intent| intent["decision"]["effect"] == "deny").count();
+    assert_eq!(refused, 4);
+}

@@ -410,6 +410,27 @@ async fn what_policy_denies_and_masks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_cannot_be_read_are_recorded() {
+    let gateway = Gateway::start().await;
+    let address = gateway.running.http();
+    let gzip = with(legacy(&tool(1, "write")), "content-encoding", "gzip");
+    let unknown = with(legacy(&tool(1, "write")), "content-encoding", "br");
+    for (request, status) in [(gzip, 400), (unknown, 415)] {
+        let refused = call(address, request).await;
+        assert_eq!(
+            (refused.status, &refused.json()["jsonrpc"]),
+            (status, &json!("2.0")),
+            "{}",
+            refused.text()
+        );
+    }
+    let records = gateway.records(2).await;
+    let codes = of_kind(&records, "outcome").into_iter().map(|outcome| outcome["outcome"]["code"].clone());
+    assert_eq!(codes.collect::<Vec<_>>(), ["unread", "unread"]);
+    assert!(gateway.upstream.called().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn restricted_fields_that_nobody_masked_are_found() {
     let gateway = Gateway::start().await;
     let inventory =
@@ -464,7 +485,7 @@ async fn servers_that_misbehave() {
     }
     // Silent for longer than it may be: what became of it nobody knows.
     let silent = call(address, modern(tool(1, "silent"))).await;
-    assert_eq!(silent.text(), "");
+    assert_eq!(last_event(&silent)["error"]["code"], -31502);
     let records = gateway.records(5).await;
     assert_eq!(of_kind(&records, "outcome")[4]["outcome"]["status"], "unknown");
     let request = modern(tool(1, "write"));

@@ -1,0 +1,97 @@
+//! What policy keeps from the caller (T5): in answers, and in whatever else the server says of what is under way.
+
+use std::{borrow::Cow, collections::BTreeSet};
+
+use deed_record::Status;
+use serde_json::value::RawValue;
+
+use super::{Guard, Pending};
+use crate::{
+    ending,
+    mask::{self, Masked},
+    message::{self, Id},
+    recorder::Road,
+    refusal,
+};
+
+impl<R: Road> Guard<R> {
+    /// An answer without what policy keeps from the caller.
+    pub(super) async fn masked(
+        &self,
+        text: &str,
+        id: &Id,
+        pending: Pending,
+        outcome: Result<&RawValue, &RawValue>,
+    ) -> String {
+        let said = outcome.unwrap_or_else(|error| error);
+        let (heard, status, code, kept) = match mask::mask(said.get(), &pending.mask) {
+            Masked::Untouched => {
+                self.conclude(&pending, outcome).await;
+                return text.to_owned();
+            }
+            Masked::Without(without, fields) => {
+                let (status, code) = match outcome {
+                    Ok(_) => ending::of_text(&without),
+                    Err(error) => ending::of(Err(error)),
+                };
+                let heard = message::edited(text, vec![(said.get(), without.clone())]);
+                (heard, status, code.or(Some(format!("masked_{fields}"))), without)
+            }
+            Masked::Withheld => {
+                let said = refusal::withheld(id, &pending.intent);
+                (said, Status::Denied, Some("withheld".to_owned()), "null".to_owned())
+            }
+        };
+        // The record holds what the caller got: what was blocked is nowhere.
+        let fields = mask::standing(&kept, &pending.restricted);
+        let kept =
+            RawValue::from_string(kept).ok().map(|kept| ending::kept(&kept, pending.whole).into_owned());
+        self.end_with(&pending, status, code, kept, fields).await;
+        heard
+    }
+
+    /// What the client hears of an answer that was recorded before, and is told again.
+    pub(crate) fn again(
+        &self,
+        text: &str,
+        id: &Id,
+        pending: &Pending,
+        outcome: Result<&RawValue, &RawValue>,
+    ) -> String {
+        if pending.mask.is_empty() {
+            return text.to_owned();
+        }
+        let said = outcome.unwrap_or_else(|error| error);
+        match mask::mask(said.get(), &pending.mask) {
+            Masked::Untouched => text.to_owned(),
+            Masked::Without(without, _) => message::edited(text, vec![(said.get(), without)]),
+            Masked::Withheld => refusal::withheld(id, &pending.intent),
+        }
+    }
+
+    /// What the client hears of `text`, which answers nothing, and in which the server says `said`: nothing where that may hold
+    /// what one of `under_way` must not tell, and it cannot be cut.
+    pub(crate) fn beside<'t, 'p>(
+        &self,
+        text: &'t str,
+        said: Option<&RawValue>,
+        under_way: impl Iterator<Item = &'p Pending>,
+    ) -> Option<Cow<'t, str>> {
+        let mut paths: BTreeSet<String> = under_way.flat_map(|pending| &pending.mask).cloned().collect();
+        paths.extend(self.door.tasks().mask_of(said).into_iter().flatten());
+        let (Some(said), false) = (said, paths.is_empty()) else { return Some(Cow::Borrowed(text)) };
+        match mask::mask(said.get(), &Vec::from_iter(paths)) {
+            Masked::Untouched => Some(Cow::Borrowed(text)),
+            Masked::Without(without, _) => {
+                Some(Cow::Owned(message::edited(text, vec![(said.get(), without)])))
+            }
+            Masked::Withheld => {
+                tracing::warn!(
+                    server = self.door.server(),
+                    "the server said something beside an answer that may hold a masked field: it was not passed on"
+                );
+                None
+            }
+        }
+    }
+}

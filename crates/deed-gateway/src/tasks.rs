@@ -1,0 +1,94 @@
+//! Calls that have become tasks (MCP 2025-11-25, Tasks; 2026-07-28, the tasks extension): their results come later, by requests
+//! of their own, and policy keeps the same of them from the caller.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// Tasks that are remembered; of older ones, everything that any policy masks is kept back.
+const MOST: usize = 4096;
+
+/// What is masked of tasks' results, by their ids.
+#[derive(Default)]
+pub(crate) struct Tasks(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    masks: HashMap<String, Vec<String>>,
+    /// From the first on.
+    order: VecDeque<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Named {
+    task_id: Option<String>,
+    task: Option<Task>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Task {
+    task_id: String,
+}
+
+impl Tasks {
+    /// Notes the task that a call has become, where `result` says so, and what of it is masked.
+    pub(crate) fn learn(&self, result: &RawValue, mask: &[String]) {
+        if memchr::memmem::find(result.get().as_bytes(), b"\"taskId\"").is_none() {
+            return;
+        }
+        let Some(id) = id_in(result) else { return };
+        let mut known = self.known();
+        if known.order.len() == MOST
+            && let Some(oldest) = known.order.pop_front()
+        {
+            known.masks.remove(&oldest);
+        }
+        if known.masks.insert(id.clone(), mask.to_vec()).is_none() {
+            known.order.push_back(id);
+        }
+    }
+
+    /// What is masked of the task that `params` name; `None` where no task is named, or nobody remembers it.
+    pub(crate) fn mask_of(&self, params: Option<&RawValue>) -> Option<Vec<String>> {
+        let id = id_in(params?)?;
+        self.known().masks.get(&id).cloned()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn id_in(said: &RawValue) -> Option<String> {
+    let named: Named = serde_json::from_str(said.get()).ok()?;
+    named.task.map(|task| task.task_id).or(named.task_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_masked_of_a_call_is_masked_of_its_task() {
+        let tasks = Tasks::default();
+        let raw = |text: &str| RawValue::from_string(text.to_owned()).expect("JSON");
+        let mask = ["result.pin".to_owned()];
+        tasks.learn(&raw(r#"{"task":{"taskId":"a","status":"working"}}"#), &mask);
+        tasks.learn(&raw(r#"{"resultType":"task","taskId":"b","status":"working"}"#), &[]);
+        let of = |text: &str| tasks.mask_of(Some(&raw(text)));
+        assert_eq!(of(r#"{"taskId":"a"}"#).as_deref(), Some(&mask[..]));
+        assert_eq!(of(r#"{"taskId":"b"}"#), Some(Vec::new()));
+        assert_eq!(of(r#"{"taskId":"c"}"#), None);
+        for at in 0..MOST {
+            tasks.learn(&raw(&format!(r#"{{"task":{{"taskId":"t{at}"}}}}"#)), &[]);
+        }
+        assert_eq!(of(r#"{"taskId":"a"}"#), None);
+        assert_eq!(tasks.known().order.len(), MOST);
+    }
+}
