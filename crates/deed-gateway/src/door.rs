@@ -18,6 +18,7 @@ use crate::{
     onward::Onward,
     recorder::Unavailable,
     tasks::Tasks,
+    term::Term,
     trace::{self, Claimed},
 };
 
@@ -42,16 +43,31 @@ pub struct Caller {
     pub allowance: Allowance,
     /// What the server behind is shown for it.
     pub onward: Onward,
+    /// How long the credential holds.
+    pub term: Term,
+}
+
+/// Who somebody is, apart from what they do and from a credential that may be renewed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Party {
+    initiator: Option<String>,
+    executor: Option<String>,
+    shows_credential: bool,
 }
 
 impl Caller {
-    /// Whether both are the same somebody. What they do may differ, and the credential may have been renewed.
+    pub(crate) fn party(&self) -> Party {
+        let key = |who: &Option<Who>| who.as_ref().and_then(|who| who.key.clone());
+        Party {
+            initiator: key(&self.initiator),
+            executor: key(&self.executor),
+            shows_credential: self.credential.is_some(),
+        }
+    }
+
+    /// Whether both are the same somebody.
     pub(crate) fn is_like(&self, other: &Caller) -> bool {
-        let known = |caller: &Caller| {
-            let key = |who: &Option<Who>| who.as_ref().and_then(|who| who.key.clone());
-            (key(&caller.initiator), key(&caller.executor), caller.credential.is_some())
-        };
-        known(self) == known(other)
+        self.party() == other.party()
     }
 }
 

@@ -154,6 +154,12 @@ impl<R: Road> Guard<R> {
             let reply = self.refuse(Some(id), method, "malformed", refusal::INVALID_PARAMS, why).await;
             return Asked::Reply(reply);
         }
+        // The server may not tell its callers apart, and whose task it is no policy is asked.
+        if method::is_of_task(method) && self.door.tasks().is_of_another(params, self.door.caller()) {
+            let why = "no such task of yours";
+            let reply = self.refuse(Some(id), method, "others_task", refusal::INVALID_PARAMS, why).await;
+            return Asked::Reply(reply);
+        }
         let intent = match self.door.intent(method, params) {
             Ok(intent) => intent,
             Err(why) => return Asked::Reply(refusal::unavailable(id, None, method, &why, params)),
@@ -240,7 +246,7 @@ impl<R: Road> Guard<R> {
         if let Ok(result) = outcome
             && pending.intent.method == method::TOOL_CALL
         {
-            self.door.tasks().learn(result, &pending.mask);
+            self.door.tasks().learn(result, self.door.caller(), &pending.mask);
         }
         let heard = match outcome {
             Ok(result) if pending.intent.method == method::TOOL_LIST => {

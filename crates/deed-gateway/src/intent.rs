@@ -61,6 +61,9 @@ pub struct Intent {
     /// What was not done before, because it could not be recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missed: Option<Missed>,
+    /// When whoever asks from elsewhere gives up: recorded later, it would say that something was let through that nobody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
 }
 
 /// What was not done while nothing could be recorded.
@@ -115,6 +118,7 @@ impl Intent {
             place,
             refused: None,
             missed: None,
+            until: None,
         }
     }
 

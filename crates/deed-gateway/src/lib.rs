@@ -41,6 +41,7 @@ mod strict;
 mod suspensions;
 mod sweep;
 mod tasks;
+mod term;
 mod trace;
 mod write;
 
@@ -54,10 +55,12 @@ pub use message::{Id, Malformed, Message};
 pub use onward::{Onward, UpstreamToken};
 pub use point::{DecisionPoint, InForce, Published, is_ours};
 pub use recorder::{
-    INTENTS, LISTINGS, Nowhere, OUTCOMES, RecordedIntent, Recorder, Road, Unavailable, Verdict, WAITS, Wait,
+    ANSWERED_WITHIN, INTENTS, LISTINGS, Nowhere, OUTCOMES, RecordedIntent, Recorder, Road, Unavailable,
+    Verdict, WAITS, Wait,
 };
 pub use refusal::{DENIED, UNAVAILABLE, UPSTREAM};
 pub use run::{RUN, Released, Run, Signature, fresh_span};
 pub use suspensions::{RESOURCE as SUSPENSIONS, Stopped, suspended};
 pub use sweep::Sweep;
+pub use term::{Term, TermEnd};
 pub use trace::traceparent;

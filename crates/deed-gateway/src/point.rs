@@ -131,6 +131,7 @@ impl DecisionPoint {
     /// It could not be recorded in time: nothing may be done.
     pub async fn intend(&self, intent: &Intent, tenant: &str) -> Result<Answer, Unavailable> {
         let now = now();
+        let patience = self.patience_for(intent, now)?;
         let held = match self.stopped(intent, tenant)? {
             Some(stopped) => Some(stopped),
             None => self.held(intent, tenant).await?,
@@ -185,19 +186,20 @@ impl DecisionPoint {
             Some(by) => format!("deed:authzen/{by}"),
             None => door(&intent.server),
         };
-        let durable = match self.append(body, sender.clone(), tenant).await {
-            Err(AppendError::Conflict { id, first, .. }) if id == intent.id => {
-                return self.recorded(id, first).await;
-            }
-            Err(refused) => {
-                let sender = Sender { tenant: Some(tenant.to_owned()), name: sender, ours: true };
-                self.spool_intent(intent.id, aside, sender, refused).await?
-            }
-            Ok(receipts) => {
-                let receipt = receipts.into_iter().next();
-                Durable::Sealed(receipt.ok_or_else(|| Unavailable::new("the log gave no receipt"))?)
-            }
-        };
+        let durable =
+            match self.append_by(Ledger::begin_at_once, body, sender.clone(), tenant, patience).await {
+                Err(AppendError::Conflict { id, first, .. }) if id == intent.id => {
+                    return self.recorded(id, first).await;
+                }
+                Err(refused) => {
+                    let sender = Sender { tenant: Some(tenant.to_owned()), name: sender, ours: true };
+                    self.spool_intent(intent.id, aside, sender, refused).await?
+                }
+                Ok(receipts) => {
+                    let receipt = receipts.into_iter().next();
+                    Durable::Sealed(receipt.ok_or_else(|| Unavailable::new("the log gave no receipt"))?)
+                }
+            };
         if let Some(Ruled { decided, .. }) = ruled.as_ref().filter(|_| effect == Ruling::StepUp) {
             let (approvers, policies) = (decided.approvers.clone(), decided.policies.clone());
             // The first record of a tenant makes its key.
@@ -237,7 +239,8 @@ impl DecisionPoint {
         let records = conclusions.iter().map(|conclusion| write::outcome(conclusion, None, tenant));
         let body = records.collect::<Vec<_>>().join(&b'\n');
         // Nobody waits for it: the sync of what is asked next makes it durable.
-        match self.append_by(Ledger::begin_at_leisure, body, door(&first.server), tenant).await {
+        match self.append_by(Ledger::begin_at_leisure, body, door(&first.server), tenant, self.deadline).await
+        {
             Ok(_) => self.are_concluded(conclusions),
             Err(refused) => self.spool_outcomes(conclusions, tenant, refused).await?,
         }
@@ -286,7 +289,15 @@ impl DecisionPoint {
     }
 
     async fn append(&self, body: Vec<u8>, name: String, tenant: &str) -> Result<Vec<Receipt>, AppendError> {
-        self.append_by(Ledger::begin_at_once, body, name, tenant).await
+        self.append_by(Ledger::begin_at_once, body, name, tenant, self.deadline).await
+    }
+
+    /// How long the record of `intent` may take: no longer than whoever asks waits.
+    fn patience_for(&self, intent: &Intent, now: Timestamp) -> Result<Duration, Unavailable> {
+        let Some(until) = intent.until else { return Ok(self.deadline) };
+        let left = u64::try_from(until.0 - now.0).ok().filter(|left| *left > 0);
+        let left = left.ok_or_else(|| Unavailable::new("whoever asked has given up by now"))?;
+        Ok(self.deadline.min(Duration::from_micros(left)))
     }
 
     async fn append_by(
@@ -295,6 +306,7 @@ impl DecisionPoint {
         body: Vec<u8>,
         name: String,
         tenant: &str,
+        patience: Duration,
     ) -> Result<Vec<Receipt>, AppendError> {
         let sender = Sender { tenant: Some(tenant.to_owned()), name, ours: true };
         // A store that was moved or deleted still takes records, where nobody will look for them.
@@ -304,7 +316,7 @@ impl DecisionPoint {
                 "`{dir}` is not the folder that was opened any more"
             )));
         }
-        let appended = timeout(self.deadline, async {
+        let appended = timeout(patience, async {
             let pending = match begin(&self.ledger, &body, &sender)? {
                 Some(pending) => pending,
                 None => self.begin_waiting(body, sender).await?,
@@ -315,7 +327,7 @@ impl DecisionPoint {
             Ok(receipts) => receipts,
             Err(_) => Err(AppendError::Unavailable(format!(
                 "no answer from the disk within {} ms",
-                self.deadline.as_millis()
+                patience.as_millis()
             ))),
         }
     }

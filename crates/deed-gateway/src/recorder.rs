@@ -7,7 +7,7 @@ use std::{
 };
 
 use deed_ledger::{AppendError, now};
-use deed_record::{RecordId, Ruling};
+use deed_record::{RecordId, Ruling, Timestamp};
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -105,6 +105,12 @@ pub const INTENTS: &str = "/v1/intents";
 pub const WAITS: &str = "/v1/waits";
 /// How long one question to a decision point elsewhere may wait: connections that say nothing are cut.
 const ONE_WAIT: Duration = Duration::from_secs(2);
+
+/// How long a decision point elsewhere may take to record an intent, in microseconds: less than any road waits for its answer
+/// ([`ANSWERED_WITHIN`]), so that what was given up is not recorded as let through.
+const GOOD_FOR: i64 = 2_500_000;
+/// How long a road waits for an answer.
+pub const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
 
 /// What is asked at [`WAITS`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -216,8 +222,16 @@ impl<R: Road> Recorder<R> {
     /// It could not be recorded; nothing may be done.
     pub async fn intend(&self, intent: &Intent) -> Result<Verdict, Unavailable> {
         let told = self.missed().take();
-        let with_gap = told.clone().map(|missed| Intent { missed: Some(missed), ..intent.clone() });
-        let intent = with_gap.as_ref().unwrap_or(intent);
+        let until = match &self.way {
+            Way::Here(..) => None,
+            Way::There(_) => Some(Timestamp(now().0 + GOOD_FOR)),
+        };
+        let changed = (told.is_some() || until.is_some()).then(|| Intent {
+            missed: told.clone(),
+            until,
+            ..intent.clone()
+        });
+        let intent = changed.as_ref().unwrap_or(intent);
         let answer: Result<Answer, Unavailable> = match &self.way {
             Way::Here(point, tenant) => point.intend(intent, tenant).await,
             Way::There(road) => ask(&**road, INTENTS, intent).await,

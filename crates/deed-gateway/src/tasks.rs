@@ -1,5 +1,5 @@
 //! Calls that have become tasks (MCP 2025-11-25, Tasks; 2026-07-28, the tasks extension): their results come later, by requests
-//! of their own, and policy keeps the same of them from the caller.
+//! of their own. They are for whoever made the call, and policy keeps the same of them from the caller.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -9,16 +9,19 @@ use std::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::door::{Caller, Party};
+
 /// Tasks that are remembered; of older ones, everything that any policy masks is kept back.
 const MOST: usize = 4096;
 
-/// What is masked of tasks' results, by their ids.
+/// The tasks of a server, by their ids.
 #[derive(Default)]
 pub(crate) struct Tasks(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
-    masks: HashMap<String, Vec<String>>,
+    /// Whose each is, and what is masked of its result.
+    tasks: HashMap<String, (Party, Vec<String>)>,
     /// From the first on.
     order: VecDeque<String>,
 }
@@ -37,8 +40,8 @@ struct Task {
 }
 
 impl Tasks {
-    /// Notes the task that a call has become, where `result` says so, and what of it is masked.
-    pub(crate) fn learn(&self, result: &RawValue, mask: &[String]) {
+    /// Notes the task that a call of `caller` has become, where `result` says so, and what of it is masked.
+    pub(crate) fn learn(&self, result: &RawValue, caller: &Caller, mask: &[String]) {
         if memchr::memmem::find(result.get().as_bytes(), b"\"taskId\"").is_none() {
             return;
         }
@@ -47,9 +50,9 @@ impl Tasks {
         if known.order.len() == MOST
             && let Some(oldest) = known.order.pop_front()
         {
-            known.masks.remove(&oldest);
+            known.tasks.remove(&oldest);
         }
-        if known.masks.insert(id.clone(), mask.to_vec()).is_none() {
+        if known.tasks.insert(id.clone(), (caller.party(), mask.to_vec())).is_none() {
             known.order.push_back(id);
         }
     }
@@ -57,7 +60,13 @@ impl Tasks {
     /// What is masked of the task that `params` name; `None` where no task is named, or nobody remembers it.
     pub(crate) fn mask_of(&self, params: Option<&RawValue>) -> Option<Vec<String>> {
         let id = id_in(params?)?;
-        self.known().masks.get(&id).cloned()
+        self.known().tasks.get(&id).map(|(_, mask)| mask.clone())
+    }
+
+    /// Whether the task that `params` name is known to be of somebody else than `caller`.
+    pub(crate) fn is_of_another(&self, params: Option<&RawValue>, caller: &Caller) -> bool {
+        let Some(id) = params.and_then(id_in) else { return false };
+        self.known().tasks.get(&id).is_some_and(|(whose, _)| *whose != caller.party())
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -79,14 +88,19 @@ mod tests {
         let tasks = Tasks::default();
         let raw = |text: &str| RawValue::from_string(text.to_owned()).expect("JSON");
         let mask = ["result.pin".to_owned()];
-        tasks.learn(&raw(r#"{"task":{"taskId":"a","status":"working"}}"#), &mask);
-        tasks.learn(&raw(r#"{"resultType":"task","taskId":"b","status":"working"}"#), &[]);
+        let of_bot = |name: &str| Caller { executor: name.parse().ok(), ..Caller::default() };
+        let coder = of_bot("agent:coder");
+        tasks.learn(&raw(r#"{"task":{"taskId":"a","status":"working"}}"#), &coder, &mask);
+        tasks.learn(&raw(r#"{"resultType":"task","taskId":"b","status":"working"}"#), &coder, &[]);
+        let asked = raw(r#"{"taskId":"a"}"#);
+        assert!(!tasks.is_of_another(Some(&asked), &coder));
+        assert!(tasks.is_of_another(Some(&asked), &of_bot("agent:planner")));
         let of = |text: &str| tasks.mask_of(Some(&raw(text)));
         assert_eq!(of(r#"{"taskId":"a"}"#).as_deref(), Some(&mask[..]));
         assert_eq!(of(r#"{"taskId":"b"}"#), Some(Vec::new()));
         assert_eq!(of(r#"{"taskId":"c"}"#), None);
         for at in 0..MOST {
-            tasks.learn(&raw(&format!(r#"{{"task":{{"taskId":"t{at}"}}}}"#)), &[]);
+            tasks.learn(&raw(&format!(r#"{{"task":{{"taskId":"t{at}"}}}}"#)), &coder, &[]);
         }
         assert_eq!(of(r#"{"taskId":"a"}"#), None);
         assert_eq!(tasks.known().order.len(), MOST);

@@ -210,6 +210,7 @@ impl Served {
     ) -> Result<Admitted, Challenge> {
         let resource = tokens.resource_of(server);
         let presented = tokens.verify(&parts.headers, &parts.method, &resource, &resource).await?;
+        let term = tokens.term(&presented);
         let Presented {
             initiator,
             executor,
@@ -228,7 +229,7 @@ impl Served {
         let (executor, credential) = (Some(executor), Some(credential));
         let onward = Onward::Nothing;
         let caller =
-            Caller { initiator, executor, chain, credential, grant, lineage, task, allowance, onward };
+            Caller { initiator, executor, chain, credential, grant, lineage, task, allowance, onward, term };
         Ok(Admitted { caller, tenant, comer: Some(comer) })
     }
 

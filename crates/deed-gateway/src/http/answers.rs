@@ -23,6 +23,7 @@ use crate::{
     message::{self, Id, Message},
     refusal,
     relay::LONGEST,
+    term::TermEnd,
 };
 
 /// Events that wait to be read by the client.
@@ -235,15 +236,24 @@ impl Exchange<'_> {
                 None => std::future::pending().await,
             }
         };
+        let lapsed = async {
+            match self.guard.door.caller().term.lapsed().await {
+                TermEnd::Revoked => "revoked",
+                TermEnd::Expired if is_open => "expired",
+                // What was asked in time may be answered.
+                TermEnd::Expired => std::future::pending().await,
+            }
+        };
         let how = tokio::select! {
             how = stream.run(&mut events, id.as_ref(), is_open) => how,
-            () = suspended => End::Suspended,
+            () = suspended => End::Stopped("suspended"),
+            why = lapsed => End::Stopped(why),
         };
         let can_resume = stream.can_resume && self.session.is_some();
         if let Some(opened) = opened {
             let (status, code) = match how {
                 End::Left => (Status::Success, "client"),
-                End::Suspended => (Status::Denied, "suspended"),
+                End::Stopped(why) => (Status::Denied, why),
                 _ => (Status::Success, "server"),
             };
             self.guard.end(&opened, status, Some(code.into()), None).await;
@@ -254,7 +264,7 @@ impl Exchange<'_> {
             // The answer may come on another stream, when the client takes this one up again.
             End::Left | End::Over if can_resume => {}
             End::Left => self.end(&id, Status::Cancelled, "client").await,
-            End::Suspended => self.end(&id, Status::Denied, "suspended").await,
+            End::Stopped(why) => self.end(&id, Status::Denied, why).await,
             End::TooLong => self.end(&id, Status::Failure, "too_long").await,
             End::Over => self.end(&id, Status::Unknown, "connection_ended").await,
         }
@@ -281,8 +291,8 @@ enum End {
     Over,
     /// An event was too long.
     TooLong,
-    /// Somebody who has a part in it was suspended.
-    Suspended,
+    /// Somebody who has a part in it was suspended, or the credential holds no longer: in a word.
+    Stopped(&'static str),
 }
 
 struct Stream<'x, 'e> {

@@ -16,7 +16,7 @@ use deed_record::{Change, Disclosable, Kind, Skeleton, Submission, Text, Timesta
 use deed_token::{State, state::Event};
 use memchr::memmem;
 use serde_json::{Value, value::RawValue};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 
 /// Who writes the records of the token service.
 pub(super) const SUBMITTER: &str = "deed:token";
@@ -33,6 +33,8 @@ const HORIZON: i64 = 25 * 3600 * 1_000_000;
 pub(super) struct Book {
     state: RwLock<State>,
     loaded: OnceCell<()>,
+    /// Counts what was revoked, for those that were shown it before.
+    revoked: watch::Sender<u64>,
 }
 
 impl Book {
@@ -61,6 +63,15 @@ impl Book {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.apply(event);
         state.forget(now);
+        drop(state);
+        if matches!(event, Event::Revoked { .. }) {
+            self.revoked.send_modify(|revoked| *revoked += 1);
+        }
+    }
+
+    /// Changes whenever a token is revoked.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.revoked.subscribe()
     }
 
     /// Every name of a token and of all that it was made from: `jti`s, and fingerprints of what was shown.

@@ -1,9 +1,9 @@
 //! The resource side: who stands behind a request to an MCP server, and how a client is sent to sign in.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::response::{IntoResponse, Response};
-use deed_gateway::Who;
+use deed_gateway::{Term, TermEnd, Who};
 use deed_ledger::now;
 use deed_record::{Credential, PrincipalType, RecordId, Text, Timestamp};
 use deed_token::{
@@ -15,6 +15,7 @@ use deed_token::{
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{json, value::RawValue};
+use tokio::time::sleep;
 
 use super::{Tokens, peek::Peeked, proof_in};
 use crate::problem::RETRY_AFTER;
@@ -190,6 +191,35 @@ impl Tokens {
         let (method, url, at) = (method.as_str().to_owned(), url.to_owned(), resource.to_owned());
         let verified = self.work(move |tokens| tokens.believe(&shown, &method, &url, &at, now())).await;
         verified.unwrap_or_else(|| Err(Challenge::unavailable(resource, "the server is stopping")))
+    }
+
+    /// How long what was `presented` holds.
+    pub(crate) fn term(self: &Arc<Self>, presented: &Presented) -> Term {
+        let (tokens, expires) = (self.clone(), presented.expires);
+        let own = presented.grant.map(|grant| grant.to_string());
+        Term::new(move || {
+            let (tokens, own) = (tokens.clone(), own.clone());
+            Box::pin(async move {
+                let left = u64::try_from(expires.0 - now().0).unwrap_or_default();
+                let over = sleep(Duration::from_micros(left));
+                let revoked = tokens.revoked(own.as_deref());
+                tokio::select! {
+                    () = over => TermEnd::Expired,
+                    () = revoked => TermEnd::Revoked,
+                }
+            })
+        })
+    }
+
+    /// Returns once the token `jti` of ours is revoked, or one that it was made from.
+    async fn revoked(&self, jti: Option<&str>) {
+        let Some(jti) = jti else { return std::future::pending().await };
+        let mut changes = self.book.changes();
+        while self.book.state().check(jti, now()) != Err(Inactive::Revoked) {
+            if changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     fn believe(

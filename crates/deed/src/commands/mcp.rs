@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::Stdio, time::Duration};
 
-use deed_gateway::{Caller, Door, Recorder, Road, Unavailable, relay::Relay};
+use deed_gateway::{ANSWERED_WITHIN, Caller, Door, Recorder, Road, Unavailable, relay::Relay};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     io::BufReader,
@@ -22,8 +22,8 @@ use crate::{
 
 /// How long a server may take to end once nobody speaks to it.
 const ENDING: Duration = Duration::from_millis(800);
-/// How long a call waits for a decision before it is refused.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a store may take to be opened, or whoever holds it to answer at all.
+const OPENING: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(global: &Global, mcp: Mcp, stop: &Stop) -> Outcome {
     // `--server` names the tool server here; records go to the store of this machine.
@@ -37,7 +37,7 @@ pub(crate) async fn run(global: &Global, mcp: Mcp, stop: &Stop) -> Outcome {
         return Err(Failure::new("failed to speak to the server: it has no standard input and output"));
     };
     // Made, and taken hold of, before the first call comes: a store that cannot be used is said at once.
-    if let Err(failure) = access.call(&Request::get("/v1/health")).await {
+    if let Err(failure) = reached(&access, &Request::get("/v1/health")).await {
         note("nothing will be let through: the store cannot be used");
         crate::output::report(&failure);
     }
@@ -94,6 +94,19 @@ async fn end(mut server: Child) -> Outcome {
     server.kill().await.map_err(|error| Failure::new("failed to end the server").detail(error.to_string()))
 }
 
+/// The first answer of whoever holds the store. Whatever hangs, nobody who waits for a call or a command to begin does.
+///
+/// # Errors
+/// There is none in time, or the store cannot be used.
+pub(super) async fn reached(access: &Access, request: &Request) -> Result<Response, Failure> {
+    timeout(OPENING, access.call(request)).await.unwrap_or_else(|_| {
+        let why = format!("whoever holds the store has not answered within {} s", OPENING.as_secs());
+        Err(Failure::new(why)
+            .code(Code::Unavailable)
+            .detail("if it hangs, end that process; its records are safe"))
+    })
+}
+
 /// The way to whoever holds the store.
 pub(super) struct Store(pub(super) Access);
 
@@ -101,7 +114,7 @@ impl Road for Store {
     async fn post(&self, path: &'static str, body: Vec<u8>) -> Result<Vec<u8>, Unavailable> {
         let request = Request::post(path, "application/json", body);
         let failed = |failure: Failure| Unavailable::new(failure.to_string());
-        let answer = timeout(PATIENCE, self.0.call(&request)).await;
+        let answer = timeout(ANSWERED_WITHIN, self.0.call(&request)).await;
         let answer = answer.map_err(|_| Unavailable::new("whoever holds the store does not answer"))?;
         Ok(answer.and_then(Response::good).map_err(failed)?.into())
     }

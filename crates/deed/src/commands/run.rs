@@ -21,7 +21,7 @@ use self::{
     child::{Ended, Signals},
     identity::Identity,
 };
-use super::mcp::Store;
+use super::mcp::{Store, reached};
 use crate::{
     access::Access,
     cli::{self, Global},
@@ -86,7 +86,7 @@ async fn origin(access: &Access) -> Result<String, Failure> {
         origin: String,
     }
     let unusable = |failure: Failure| failure.code(Code::Unavailable).detail("the command was not started");
-    let answer = access.call(&Request::get("/v1/keys")).await.map_err(unusable)?;
+    let answer = reached(access, &Request::get("/v1/keys")).await.map_err(unusable)?;
     answer.json::<Keys>().map(|keys| keys.origin).map_err(unusable)
 }
 
