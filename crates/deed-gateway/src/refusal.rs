@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use crate::{
     intent::{Answer, Intent},
     message::{self, Id},
-    method::TOOL_CALL,
+    method::{self, TOOL_CALL},
     recorder::Unavailable,
 };
 
@@ -66,6 +66,28 @@ pub(crate) fn withheld(id: &Id, intent: &Intent) -> String {
         intent.id
     );
     said(id, &intent.method, intent.arguments.as_deref(), DENIED, &text, None)
+}
+
+/// What a server wrote in place of an answer.
+pub(crate) const NO_MESSAGE: &str = "the server's answer is no MCP message";
+
+/// What a server hears of its own request `id`, which was not passed on.
+pub(crate) fn server_asked(id: &Id, method: &str, why: &Unavailable) -> String {
+    tracing::warn!(%why, method, "a request of the server was not passed on");
+    match method::is_server_request(method) {
+        true => message::error(Some(id), UNAVAILABLE, &why.to_string(), None),
+        false => message::error(Some(id), METHOD_NOT_FOUND, "nobody here knows this method", None),
+    }
+}
+
+/// What a server hears whose request `id` may hold what policy keeps from the caller.
+pub(crate) fn kept_back(id: &Id) -> String {
+    message::error(
+        Some(id),
+        DENIED,
+        "not passed on: it may hold a field that policy keeps from the caller",
+        None,
+    )
 }
 
 /// `intent` could not be recorded.

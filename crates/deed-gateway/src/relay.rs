@@ -28,7 +28,7 @@ use crate::{
     recorder::{Recorder, Road},
 };
 
-pub(crate) use server::answered_id;
+pub(crate) use server::{answered_id, unread_answer};
 
 /// The longest message, in bytes.
 pub const LONGEST: usize = 64 << 20;
@@ -92,9 +92,11 @@ impl<R: Road> Relay<R> {
         let (to_server, forwards) = mpsc::channel::<Forward>(QUEUE);
         let writing = tokio::spawn(write_all(replies, client_out, |text| text));
         let forwarding = tokio::spawn(write_all(forwards, server_in, Forward::let_go));
+        // Whoever answers the server for the client does not keep the way to it open.
+        let back = to_server.downgrade();
         let reading = tokio::spawn(self.clone().read_client(client_in, to_client.clone(), to_server));
         // The server's end is the end: whatever was asked stays without an answer.
-        let answered = self.read_server(server_out, to_client).await;
+        let answered = self.read_server(server_out, to_client, back).await;
         reading.abort();
         forwarding.abort();
         self.abandon().await;

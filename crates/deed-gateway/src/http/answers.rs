@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use bytes::{Bytes, BytesMut};
 use deed_record::Status;
 use futures::stream;
-use http::{HeaderMap, Response, StatusCode, header};
+use http::{HeaderMap, Method, Response, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use serde_json::value::RawValue;
@@ -19,7 +19,7 @@ use super::{
     upstream::{Answer, Body},
 };
 use crate::{
-    guard::Pending,
+    guard::{Pending, Permit},
     message::{self, Id, Message},
     refusal,
     relay::LONGEST,
@@ -105,18 +105,30 @@ impl Exchange<'_> {
             Ok(Message::Request { id, params, .. }) if calls.is_asked(&id) => self.beside(text, params),
             Ok(Message::Request { id, method, params }) => {
                 let heard = self.beside(text, params);
-                let Some(kept) = &heard.text else { return heard };
-                match guard.server_asks(&method, message::params_of(kept)).await {
-                    Ok(pending) => {
-                        calls.server_asked(id, pending);
-                        heard
-                    }
-                    Err(why) => {
-                        tracing::warn!(%why, method = &*method, "a request of the server was not passed on");
-                        Heard::default()
-                    }
-                }
+                let refusal = match &heard.text {
+                    None => refusal::kept_back(&id),
+                    Some(kept) => match guard.server_asks(&method, message::params_of(kept)).await {
+                        Ok(pending) => {
+                            calls.server_asked(id, pending);
+                            return heard;
+                        }
+                        Err(why) => refusal::server_asked(&id, &method, &why),
+                    },
+                };
+                self.tell_server(refusal).await;
+                Heard::default()
             }
+        }
+    }
+
+    /// Answers the server in place of the client: it waits for that.
+    async fn tell_server(&self, text: String) {
+        let onward = &self.guard.door.caller().onward;
+        let headers = self.onward();
+        let sent =
+            self.endpoint.upstream.send(Permit::Answer, onward, Method::POST, headers, text.into()).await;
+        if sent.is_err() {
+            tracing::warn!("a server was not told that its request is not passed on");
         }
     }
 
@@ -157,7 +169,7 @@ impl Exchange<'_> {
             StatusCode::UNAUTHORIZED => {
                 "the server does not accept the credentials that Deed has for it".into()
             }
-            _ if status.is_success() => "the server's answer is no MCP message".into(),
+            _ if status.is_success() => refusal::NO_MESSAGE.into(),
             _ => format!("the server answered with HTTP status {}", status.as_u16()),
         };
         let text = message::error(Some(id), refusal::UPSTREAM, &why, None);

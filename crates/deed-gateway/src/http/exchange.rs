@@ -371,7 +371,7 @@ impl Exchange<'_> {
         }
     }
 
-    fn onward(&self) -> HeaderMap {
+    pub(super) fn onward(&self) -> HeaderMap {
         headers::onward(&self.headers, self.session.as_ref().map(|session| &session.id))
     }
 

@@ -36,7 +36,15 @@ impl DecisionPoint {
                 self.catalog.note(tenant, &listing.server, &tool.name, new, version);
             }
         }
-        Ok(self.shown(listing, tenant))
+        let mut shown = self.shown(listing, tenant);
+        // Reading a definition that nobody approved may do harm enough.
+        for tool in &listing.tools {
+            let pin = self.pin(tenant, &listing.server, &tool.name).await?;
+            if pin.holds(Some(&tool.digest)).is_some() && !shown.hidden.contains(&tool.name) {
+                shown.hidden.push(tool.name.clone());
+            }
+        }
+        Ok(shown)
     }
 
     /// What policy lets the caller use, as far as that is known without arguments.

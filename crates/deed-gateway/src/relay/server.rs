@@ -6,8 +6,9 @@ use deed_record::Status;
 use serde_json::value::RawValue;
 use tokio::{io::AsyncBufRead, sync::mpsc};
 
-use super::{LONGEST, Relay, lock, take};
+use super::{Forward, LONGEST, Relay, lock, take};
 use crate::{
+    guard::Permit,
     lines::{self, Line},
     message::{self, Id, Message},
     recorder::Road,
@@ -19,6 +20,7 @@ impl<R: Road> Relay<R> {
         &self,
         mut stream: impl AsyncBufRead + Unpin,
         to_client: mpsc::Sender<String>,
+        to_server: mpsc::WeakSender<Forward>,
     ) -> io::Result<()> {
         while let Some(line) = lines::next(&mut stream, LONGEST).await? {
             let line = match line {
@@ -39,7 +41,10 @@ impl<R: Road> Relay<R> {
                         why = malformed.why,
                         "what the server wrote is no message and was dropped"
                     );
-                    continue;
+                    match self.unread(&line).await {
+                        Some(failed) => failed,
+                        None => continue,
+                    }
                 }
                 Ok(Message::Response { id: Some(id), outcome }) => match take(&self.pending, &id) {
                     Some(pending) => {
@@ -61,14 +66,13 @@ impl<R: Road> Relay<R> {
                     None => continue,
                 },
                 Ok(Message::Request { id, method, params }) => {
-                    let Some(text) = self.beside(&line, params) else { continue };
-                    match self.guard.server_asks(&method, message::params_of(&text)).await {
-                        Ok(pending) => {
-                            lock(&self.asked).insert(id, pending);
-                            text
-                        }
-                        Err(why) => {
-                            tracing::warn!(%why, method = &*method, "a request of the server was not passed on");
+                    match self.server_asks(&line, &id, &method, params).await {
+                        Ok(text) => text,
+                        Err(refusal) => {
+                            if let Some(to_server) = to_server.upgrade() {
+                                // It may read nothing any more, and then it waits for no answer.
+                                drop(to_server.send(Forward { text: refusal, by: Permit::Answer }).await);
+                            }
                             continue;
                         }
                     }
@@ -88,6 +92,42 @@ impl<R: Road> Relay<R> {
         self.guard.beside(text, said, lock(&self.pending).values()).map(Cow::into_owned)
     }
 
+    /// What the client hears of a request of the server.
+    ///
+    /// # Errors
+    /// It is not passed on: what the server hears, for it waits for an answer.
+    async fn server_asks(
+        &self,
+        line: &[u8],
+        id: &Id,
+        method: &str,
+        params: Option<&RawValue>,
+    ) -> Result<String, String> {
+        if lock(&self.asked).contains_key(id) {
+            let why = "a request of this id has no answer yet";
+            return Err(self
+                .guard
+                .refuse(Some(id), method, "duplicate_id", refusal::INVALID_REQUEST, why)
+                .await);
+        }
+        let text = self.beside(line, params).ok_or_else(|| refusal::kept_back(id))?;
+        match self.guard.server_asks(method, message::params_of(&text)).await {
+            Ok(pending) => {
+                lock(&self.asked).insert(id.clone(), pending);
+                Ok(text)
+            }
+            Err(why) => Err(refusal::server_asked(id, method, &why)),
+        }
+    }
+
+    /// What the client hears in place of an answer that cannot be read; `None` where the line is none.
+    async fn unread(&self, line: &[u8]) -> Option<String> {
+        let id = unread_answer(line)?;
+        let pending = take(&self.pending, &id)?;
+        self.guard.end(&pending, Status::Failure, Some("malformed".into()), None).await;
+        Some(message::error(Some(&id), refusal::UPSTREAM, refusal::NO_MESSAGE, None))
+    }
+
     /// What the client hears in place of an answer that is too long; `None` where nothing tells whose it is.
     async fn too_long(&self, bytes: u64, edges: &[Vec<u8>; 2]) -> Option<String> {
         let id = edges.iter().find_map(|edge| answered_id(edge))?;
@@ -96,6 +136,14 @@ impl<R: Road> Relay<R> {
         let why = format!("the server answered with {bytes} bytes; a message has at most {LONGEST}");
         Some(message::error(Some(&id), refusal::UPSTREAM, &why, None))
     }
+}
+
+/// Whose answer a line is that is no message, as far as that can be told.
+pub(crate) fn unread_answer(line: &[u8]) -> Option<Id> {
+    let holds = |member: &[u8]| memchr::memmem::find(line, member).is_some();
+    let is_answer =
+        line.trim_ascii_start().starts_with(b"{") && (holds(b"\"result\"") || holds(b"\"error\""));
+    if is_answer { answered_id(line) } else { None }
 }
 
 /// The id in a piece of a message, where servers write it: before the result or behind it.

@@ -18,7 +18,7 @@ use crate::{
     lines::{self, Line},
     message::{self, Id, Message},
     method, refusal,
-    relay::{Forward, LONGEST, answered_id},
+    relay::{Forward, LONGEST, answered_id, unread_answer},
 };
 
 /// Messages that wait for one client to read them.
@@ -251,13 +251,15 @@ impl Process {
         match Message::read(line) {
             Err(malformed) => {
                 tracing::warn!(why = malformed.why, "what a server wrote is no message and was dropped");
+                self.fail(unread_answer(line), refusal::NO_MESSAGE).await;
             }
             Ok(Message::Response { id, .. }) => self.answer(text, id).await,
             Ok(Message::Notification { method, .. }) => self.notify(text, &method).await,
-            Ok(Message::Request { method, .. }) => match self.sort {
+            Ok(Message::Request { id, method, .. }) => match self.sort {
                 Sort::Session => self.say(text.to_owned()).await,
                 Sort::Shared => {
                     tracing::warn!(method = &*method, "since 2026-07-28 servers ask nothing: it was dropped");
+                    self.refuse(&id);
                 }
             },
         }
@@ -335,11 +337,30 @@ impl Process {
 
     async fn too_long(&self, bytes: u64, edges: &[Vec<u8>; 2]) {
         tracing::warn!(bytes, "a message of a server is too long and was dropped");
-        let Some(Id::Number(wire)) = edges.iter().find_map(|edge| answered_id(edge)) else { return };
-        let Some(route) = self.table().answered(wire) else { return };
         let why = format!("the server answered with {bytes} bytes; a message has at most {LONGEST}");
-        let error = message::error(Some(&route.id), refusal::UPSTREAM, &why, None);
+        self.fail(edges.iter().find_map(|edge| answered_id(edge)), &why).await;
+    }
+
+    /// What request `id` came to cannot be told its client.
+    async fn fail(&self, id: Option<Id>, why: &str) {
+        let Some(Id::Number(wire)) = id else { return };
+        let Some(route) = self.table().answered(wire) else { return };
+        let error = message::error(Some(&route.id), refusal::UPSTREAM, why, None);
         self.deliver(&route.out, Piece::Answer(error)).await;
+    }
+
+    /// Answers a request of the server that nobody is asked.
+    fn refuse(&self, id: &Id) {
+        let text = message::error(
+            Some(id),
+            refusal::METHOD_NOT_FOUND,
+            "clients answer nothing since 2026-07-28",
+            None,
+        );
+        let sent = self.sender().map(|sender| sender.try_send(Forward { text, by: Permit::Answer }).is_ok());
+        if sent != Some(true) {
+            tracing::warn!("a server is not told that its request is not passed on: it reads nothing");
+        }
     }
 
     /// Whoever does not read keeps others from hearing theirs for a moment, and then hears no more.

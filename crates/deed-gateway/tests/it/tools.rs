@@ -31,7 +31,7 @@ async fn a_changed_definition_is_held() {
 
     // Another connection, another day.
     let mut between = between.again();
-    list(&mut between.client, &mut between.server, &is).await;
+    assert_eq!(list(&mut between.client, &mut between.server, &is).await, ["wipe"], "nobody reads it either");
     between.client.send(&call(3, "read", "{}")).await;
     let refusal = between.client.hear().await;
     let text = refusal["result"]["content"][0]["text"].as_str().unwrap();
@@ -118,6 +118,7 @@ async fn masked_fields_take_no_other_way() {
     ] {
         server.send(&said.to_string()).await;
     }
+    assert_eq!(server.hear().await["error"]["code"], -31403, "who asks is answered");
     let log = client.hear().await;
     assert_eq!(
         log["params"],
@@ -173,4 +174,28 @@ async fn what_servers_may_read_otherwise_is_refused() {
     let refused =
         of_kind(&records, "intent").iter().filter(|intent| intent["decision"]["effect"] == "deny").count();
     assert_eq!(refused, 4);
+}
+
+/// A server that waits for an answer gets one, and so does whoever waits for the server.
+#[tokio::test]
+async fn nobody_waits_for_what_was_refused() {
+    let mut between = Between::with("");
+    let (client, server) = (&mut between.client, &mut between.server);
+    client.send(&call(2, "read", "{}")).await;
+    server.hear().await;
+    server.send(r#"{"jsonrpc":"2.0","id":"q","method":"evil/x"}"#).await;
+    let refused = server.hear().await;
+    assert_eq!((&refused["id"], &refused["error"]["code"]), (&json!("q"), &json!(-32601)));
+    for _ in 0..2 {
+        server.send(r#"{"jsonrpc":"2.0","id":"r","method":"roots/list"}"#).await;
+    }
+    assert_eq!(client.hear().await["method"], "roots/list");
+    let refused = server.hear().await;
+    assert_eq!((&refused["id"], &refused["error"]["code"]), (&json!("r"), &json!(-32600)), "two of one id");
+
+    server.send(r#"{"jsonrpc":"2.0","id":2,"result":{"content":[],"name":"\udce9"}}"#).await;
+    let unread = client.hear().await;
+    assert_eq!((&unread["id"], &unread["error"]["code"]), (&json!(2), &json!(-31502)));
+    client.send(&call(2, "read", "{}")).await;
+    assert_eq!(server.hear().await["id"], 2, "the id is free again");
 }
