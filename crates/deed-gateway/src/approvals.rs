@@ -246,6 +246,14 @@ impl Approvals {
         is_noted
     }
 
+    /// Nobody wants `id` any more: it can no longer be answered.
+    pub(crate) fn withdraw(&self, id: RecordId) {
+        let mut all = self.lock();
+        if all.get(&id).is_some_and(|step_up| matches!(step_up.state, State::Waiting)) {
+            all.remove(&id);
+        }
+    }
+
     /// What became of step-up `id`. One that was approved is used up by this.
     pub(crate) fn take(&self, id: RecordId, now: Timestamp) -> Became {
         let mut all = self.lock();

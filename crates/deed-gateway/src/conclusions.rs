@@ -84,12 +84,14 @@ async fn record_all<R: Road>(recorder: Recorder<R>, mut conclusions: mpsc::Recei
 }
 
 async fn record<R: Road>(recorder: &Recorder<R>, conclusion: &Conclusion) {
-    for _ in 0..TRIES {
+    for tried in 0..TRIES {
         match recorder.conclude(conclusion).await {
             Ok(()) => return,
-            Err(error) => {
+            // Said once: what waits is tried often.
+            Err(error) if tried == 0 => {
                 tracing::warn!(%error, action = %conclusion.action, "an outcome waits to be recorded")
             }
+            Err(_) => {}
         }
         sleep(PAUSE).await;
     }

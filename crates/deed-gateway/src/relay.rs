@@ -16,7 +16,7 @@ use std::{
 use deed_record::Status;
 use tokio::{
     io::{AsyncBufRead, AsyncWrite, AsyncWriteExt},
-    sync::mpsc,
+    sync::{Notify, mpsc},
     time::timeout,
 };
 
@@ -52,14 +52,23 @@ impl Forward {
     }
 }
 
+/// A request that is being decided on.
+#[derive(Default)]
+struct Deciding {
+    /// Whether the client no longer wants it.
+    is_off: bool,
+    /// Told of that, where it waits for a human.
+    waits: Arc<Notify>,
+}
+
 /// A client and a server, with a door between them.
 pub struct Relay<R: Road> {
     guard: Guard<R>,
     conclusions: Arc<Conclusions>,
     /// What the client asked.
     pending: Mutex<HashMap<Id, Pending>>,
-    /// Ids of requests that are being decided on, and whether the client no longer wants them.
-    deciding: Mutex<HashMap<Id, bool>>,
+    /// Requests that are being decided on.
+    deciding: Mutex<HashMap<Id, Deciding>>,
     /// What the server asked.
     asked: Mutex<HashMap<Id, Pending>>,
 }

@@ -217,6 +217,9 @@ struct Group {
 impl Drop for Sequencer {
     /// However the thread ends, nobody waits for it in vain, and nothing of it writes on.
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shared.fail("the thread that writes the log panicked");
+        }
         self.shared.queue.abandon("the sequencer has stopped");
         drop(self.making.take().map(JoinHandle::join));
     }

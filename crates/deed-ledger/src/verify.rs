@@ -18,6 +18,7 @@ mod report;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -178,7 +179,8 @@ pub fn verify_store(dir: &Path, options: &VerifyOptions<'_>) -> Result<StoreRepo
     report.rows += begun;
     report.checked.rows = rows.rows;
     report.problems.extend(rows.problems);
-    files::account_for(&present, &leaves, &rows.covered, options.rows.is_some(), &mut report);
+    let settings = fs::read_to_string(dir.join("deed.toml")).unwrap_or_default();
+    files::account_for(&present, &leaves, &rows.covered, options.rows.is_some(), &settings, &mut report);
     report.total = started.elapsed();
     Ok(report)
 }

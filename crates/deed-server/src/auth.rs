@@ -126,6 +126,10 @@ impl Gate {
         uri: &Uri,
         headers: &HeaderMap,
     ) -> Result<Admission, Problem> {
+        // RFC 9112, section 3.2: whoever stands on the way may have looked at the other one.
+        if headers.get_all(header::HOST).iter().count() > 1 {
+            return Err(Problem::new(Kind::BadRequest, "the header `Host` is there twice"));
+        }
         if let Trust::Loopback(_) = trust {
             refuse_foreign(version, uri, headers)?;
         }

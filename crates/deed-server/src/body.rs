@@ -85,12 +85,16 @@ impl Received {
         (!self.gzip && self.bytes.len() <= SMALL).then_some(&self.bytes)
     }
 
-    /// The body, decompressed and read as JSON.
+    /// The body, decompressed and read as a JSON object.
     ///
     /// # Errors
     /// As [`Received::plain`]; or it is not what is expected.
     pub(crate) fn json<T: DeserializeOwned>(self) -> Result<T, Problem> {
         let body = self.plain()?;
+        // A list of members without their names would be taken for the object that has them.
+        if body.trim_ascii_start().starts_with(b"[") {
+            return Err(Problem::new(Kind::BadRequest, "the body: expected an object, found a list"));
+        }
         serde_json::from_slice(&body)
             .map_err(|error| Problem::new(Kind::BadRequest, format!("the body: {error}")))
     }

@@ -12,7 +12,7 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -127,6 +127,8 @@ struct Inner {
     tables: deed_query::Tables,
     /// Device and number of the data directory: another one may be put in its place.
     folder: (u64, u64),
+    /// Why the inventory in force is not the one that is there.
+    unread: Mutex<Option<String>>,
 }
 
 impl Engine {
@@ -173,6 +175,7 @@ impl Engine {
             decisions,
             tokens: tokens.map(Arc::new),
             folder: (folder.dev(), folder.ino()),
+            unread: Mutex::default(),
         };
         let engine = Engine { inner: Arc::new(inner) };
         engine.end_what_is_open()?;
@@ -226,9 +229,14 @@ impl Engine {
                 match Inventory::load(dir) {
                     Ok(inventory) => {
                         inner.decisions.change(|force| force.inventory = Arc::new(inventory));
+                        inner.unread.lock().unwrap_or_else(PoisonError::into_inner).take();
                         tracing::info!("the inventory was read again");
                     }
-                    Err(error) => tracing::error!(%error, "the inventory is as it was"),
+                    Err(error) => {
+                        tracing::error!(%error, "the inventory is as it was");
+                        *inner.unread.lock().unwrap_or_else(PoisonError::into_inner) =
+                            Some(error.to_string());
+                    }
                 }
             }
         };
@@ -504,6 +512,24 @@ impl Engine {
         checks.push(self.disk_check());
         checks.extend(self.spool_check());
         Health { ok: checks.iter().all(|check| check.ok), checks }
+    }
+
+    /// Whether what people declared is in force. Records are taken all the same.
+    pub(crate) fn inventory_check(&self) -> Check {
+        let unread = self.inner.unread.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(why) = unread {
+            let detail = format!(
+                "what was declared before goes on, and the store cannot be opened again: {why}; deed inventory check"
+            );
+            return Check { name: "inventory", ok: false, detail };
+        }
+        let InForce { inventory, .. } = self.decisions().in_force();
+        let (principals, sources) = (inventory.principals().len(), inventory.sources().count());
+        Check {
+            name: "inventory",
+            ok: true,
+            detail: format!("{principals} principals, {sources} sources declared"),
+        }
     }
 
     fn policy_check(&self) -> Check {

@@ -64,7 +64,9 @@ fn log(command: &Command) {
     };
     let filter = EnvFilter::try_from_env("DEED_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
+    // What cannot be said, for the disk is full, must not end the thread that wants to say it.
+    let says = tracing_subscriber::fmt().with_writer(std::io::stderr).log_internal_errors(false);
+    says.with_env_filter(filter).with_ansi(colour).init();
 }
 
 async fn run(cli: Cli) -> Outcome {

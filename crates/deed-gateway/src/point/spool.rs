@@ -8,7 +8,7 @@ use std::{
 
 use deed_ledger::{AppendError, Part, Receipt, Sender, Spool, Spooled, Told, fresh_id, now};
 use deed_policy::Tier;
-use deed_record::{Kind, RecordId, Ruling, Skeleton};
+use deed_record::{Kind, RecordId, Ruling, Skeleton, Status};
 use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{DecisionPoint, OURS, door, folder_of};
@@ -125,6 +125,8 @@ impl DecisionPoint {
 
     /// These actions have ended, and that is durable.
     pub(super) fn are_concluded(&self, conclusions: &[Conclusion]) {
+        let cancelled = conclusions.iter().filter(|conclusion| conclusion.status == Status::Cancelled);
+        cancelled.for_each(|conclusion| self.approvals.withdraw(conclusion.action));
         let Some(aside) = &self.aside else { return };
         conclusions.iter().for_each(|conclusion| aside.ended(conclusion.action));
     }

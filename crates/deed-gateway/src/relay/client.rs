@@ -10,9 +10,9 @@ use futures::{
 use serde_json::value::RawValue;
 use tokio::{io::AsyncBufRead, sync::mpsc};
 
-use super::{Forward, LONGEST, Relay, lock, take};
+use super::{Deciding, Forward, LONGEST, Relay, lock, take};
 use crate::{
-    guard::{Allowed, Asked, Held, Permit},
+    guard::{Allowed, Asked, Held, Pending, Permit},
     lines::{self, Line},
     message::{Id, Message},
     method,
@@ -104,7 +104,7 @@ impl<R: Road> Relay<R> {
 
     async fn request(&self, text: &str, id: Id, method: &str, params: Option<&RawValue>) -> Step {
         let is_new = !lock(&self.pending).contains_key(&id)
-            && lock(&self.deciding).insert(id.clone(), false).is_none();
+            && lock(&self.deciding).insert(id.clone(), Deciding::default()).is_none();
         if !is_new {
             let why = "a request of this id has no answer yet";
             return self.refuse(Some(&id), method, "duplicate_id", refusal::INVALID_REQUEST, why).await;
@@ -132,7 +132,7 @@ impl<R: Road> Relay<R> {
             Asked::Reply(text) => return Step::Reply(text),
         };
         // Called off while it was decided on: the server never hears of it.
-        if lock(&self.deciding).get(id).copied().unwrap_or_default() {
+        if lock(&self.deciding).get(id).is_some_and(|deciding| deciding.is_off) {
             self.guard.end(&pending, Status::Cancelled, Some("client".into()), None).await;
             return Step::Nothing;
         }
@@ -142,9 +142,16 @@ impl<R: Road> Relay<R> {
 
     /// Waits for a human.
     async fn wait(&self, held: Box<Held>) -> Step {
-        let id = held.id.clone();
-        let asked = self.guard.wait(*held).await;
-        let step = self.step(&id, asked).await;
+        let (id, pending) = (held.id.clone(), Pending::new(held.intent.clone()));
+        let waits = lock(&self.deciding).get(&id).map(|deciding| deciding.waits.clone()).unwrap_or_default();
+        let step = tokio::select! {
+            asked = self.guard.wait(*held) => self.step(&id, asked).await,
+            // Nobody is to approve what nobody wants any more.
+            () = waits.notified() => {
+                self.guard.end(&pending, Status::Cancelled, Some("client".into()), None).await;
+                Step::Nothing
+            }
+        };
         lock(&self.deciding).remove(&id);
         step
     }
@@ -161,8 +168,9 @@ impl<R: Road> Relay<R> {
         if method == method::CANCELLED
             && let Some(id) = params.and_then(method::cancelled_id)
         {
-            if let Some(is_off) = lock(&self.deciding).get_mut(&id) {
-                *is_off = true;
+            if let Some(deciding) = lock(&self.deciding).get_mut(&id) {
+                deciding.is_off = true;
+                deciding.waits.notify_one();
                 return Step::Nothing;
             }
             let Some(pending) = take(&self.pending, &id) else { return Step::Nothing };

@@ -112,7 +112,8 @@ async fn a_call_that_was_called_off_is_not_made_when_it_is_approved() {
         .await;
     between.client.send(&call(2, "read", "{}")).await;
     assert_eq!(between.server.hear().await["id"], 2);
-    between.point.reply(ids[0], &yes("bob")).await.expect("approved");
+    waiting(&between, 0).await;
+    between.point.reply(ids[0], &yes("bob")).await.expect_err("nobody wants it any more");
     assert!(between.server.is_silent().await);
     let recorded = between.end().await;
     let wipe =

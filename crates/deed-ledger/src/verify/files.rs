@@ -34,17 +34,27 @@ pub(super) fn account_for(
     leaves: &Leaves,
     covered: &[String],
     rows_checked: bool,
+    settings: &str,
     report: &mut StoreReport,
 ) {
     for path in present {
         match role(path, leaves, covered, rows_checked) {
             Role::Covered => {}
+            Role::Stranger(_) if is_named(settings, path) => report.unchecked.push(Unchecked {
+                place: path.clone(),
+                why: "a file that the settings name; it is no evidence".to_owned(),
+            }),
             Role::Unchecked(why) => {
                 report.unchecked.push(Unchecked { place: path.clone(), why: why.to_owned() })
             }
             Role::Stranger(why) => report.violated(path, why.to_owned()),
         }
     }
+}
+
+/// Whether `settings`, as TOML, say `path` somewhere, as `secret_file = "webhook.secret"` does.
+fn is_named(settings: &str, path: &str) -> bool {
+    ['"', '\''].iter().any(|quote| settings.contains(&format!("{quote}{path}{quote}")))
 }
 
 enum Role {

@@ -168,6 +168,18 @@ fn a_file_that_is_neither_checked_nor_known_is_a_problem() {
 }
 
 #[test]
+fn a_file_that_the_settings_name_is_theirs() {
+    let dir = copy();
+    fs::write(dir.path().join("webhook.secret"), "hello").expect("written");
+    assert_eq!(check(dir.path()).verified(), Some(false));
+    fs::write(dir.path().join("deed.toml"), "[approvals]\nsecret_file = \"webhook.secret\"\n")
+        .expect("written");
+    let report = check(dir.path());
+    assert_eq!(report.verified(), Some(true), "{:#?}", report.problems);
+    assert!(report.unchecked.iter().any(|unchecked| unchecked.place == "webhook.secret"));
+}
+
+#[test]
 fn a_checkpoint_kept_elsewhere_catches_a_rollback_of_everything() {
     let dir = tempfile::tempdir().expect("folder");
     let ledger = open(dir.path());

@@ -8,6 +8,10 @@ use deed_server::{
     settings::{Listen, Right, Settings, Token},
 };
 use http::header;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::support::{
     Answer, Running, array, by, call, call_unix, engine, get, observation, open, options, post, with,
@@ -240,4 +244,17 @@ async fn other_sites_and_other_names_are_refused_on_loopback() {
     let export = with(post("/v1/traces", "application/x-protobuf", ""), "origin", "http://evil.example");
     let answer = crate::support::call(running.otlp(), export).await;
     assert_eq!((answer.status, answer.header(header::CONTENT_TYPE)), (403, "application/x-protobuf"));
+}
+
+/// Whoever stands on the way may have looked at the other one (RFC 9112, section 3.2).
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hosts_are_refused() {
+    let running = Running::start().await;
+    let mut stream = TcpStream::connect(running.http()).await.unwrap();
+    let request =
+        "GET /v1/keys HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
 }

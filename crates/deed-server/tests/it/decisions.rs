@@ -208,3 +208,12 @@ async fn what_others_write_about_policies_and_suspensions_changes_nothing() {
     let denied = ask(&running, &question("orders", &json!({}))).await.text();
     assert!(denied.contains("is suspended"), "{denied}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_is_no_question() {
+    let running = Running::start().await;
+    let list = json!([{ "type": "agent", "id": "a" }, { "name": "x" }, { "type": "t", "id": "i" }]);
+    let refused = ask(&running, &list).await;
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    assert!(refused.text().contains("expected an object"), "{}", refused.text());
+}

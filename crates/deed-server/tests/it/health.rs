@@ -1,5 +1,7 @@
 //! Health, metrics and descriptions.
 
+use std::time::{Duration, Instant};
+
 use http::header;
 
 use crate::support::{Running, call, get, observation, post};
@@ -127,4 +129,25 @@ fn every_problem_is_in_the_documentation() {
         let shown = path.replace("/tile/{path}", "/tile/…");
         assert!(documentation.contains(&format!("{shown}`")), "docs/api.md lacks {shown}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inventory_that_is_wrong_is_told() {
+    let running = Running::start().await;
+    let check = async || {
+        let health = running.get("/v1/health").await.json();
+        let checks = health["checks"].as_array().unwrap().clone();
+        checks.into_iter().find(|check| check["name"] == "inventory").expect("it is looked at")
+    };
+    assert_eq!(check().await["ok"], true);
+    let file = running.dir.path().join("inventory.toml");
+    for (text, ok) in [("[[principal]]\ntype = \"robot\"\n", false), ("", true)] {
+        std::fs::write(&file, text).unwrap();
+        let until = Instant::now() + Duration::from_secs(20);
+        while check().await["ok"] != ok {
+            assert!(Instant::now() < until, "{}", check().await);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    assert_eq!(running.get("/readyz").await.status, 200, "records are taken all the same");
 }
