@@ -38,6 +38,25 @@ pub(crate) fn is_impersonal(value: &str) -> bool {
     !value.contains('@') && !value.contains("%40")
 }
 
+/// `uri` up to the segment that is a person's address, such as the name of a user: a URI is sealed as it is.
+pub(crate) fn without_address(uri: &str) -> &str {
+    let is_address = |segment: &str| {
+        let (name, domain) =
+            segment.rsplit_once('@').or_else(|| segment.rsplit_once("%40")).unwrap_or_default();
+        let top = domain.rsplit_once('.').map_or("", |(_, top)| top);
+        let is_domain = top.len() >= 2 && top.bytes().all(|b| b.is_ascii_alphabetic());
+        !name.is_empty() && is_domain && !domain.ends_with(".gserviceaccount.com")
+    };
+    let mut at = 0;
+    for segment in uri.split_inclusive(['/', ':']) {
+        if is_address(segment.trim_end_matches(['/', ':'])) {
+            return &uri[..at];
+        }
+        at += segment.len();
+    }
+    uri
+}
+
 /// A resource of which nothing but its URI and type is known.
 pub(crate) fn resource(uri: String, kind: &str) -> Resource<'static> {
     Resource { classification: None, kind: Some(text(kind)), uri: json::text(uri) }

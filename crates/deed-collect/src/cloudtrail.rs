@@ -17,7 +17,7 @@ use crate::json;
 use event::Event;
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
-pub const MAPPING: &str = "cloudtrail/1";
+pub const MAPPING: &str = "cloudtrail/2";
 
 /// The record of one event: a management, data, network activity, sign-in, service or Insights event.
 ///

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
-pub const MAPPING: &str = "entra/1";
+pub const MAPPING: &str = "entra/2";
 
 /// What Entra's object ids are ids in.
 const SYSTEM: &str = "entra";

@@ -8,7 +8,12 @@
 mod gzip;
 mod scan;
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::{
+    collections::BTreeMap,
+    io::{self, BufRead, BufReader, Read},
+};
+
+use serde::de::IgnoredAny;
 
 use crate::Rejected;
 use gzip::Gzip;
@@ -17,10 +22,12 @@ use scan::{Fed, Scan};
 /// An event larger than this, in bytes, is rejected.
 pub const LARGEST_EVENT: usize = 16 * 1024 * 1024;
 
-/// The members whose list is the events: delivery files and downloads of CloudTrail hold `Records`,
-/// its `lookup-events` holds `Events`; an `EventList` of Kubernetes holds `items`; Microsoft Graph answers with `value`,
-/// Azure delivers `records`.
-const WRAPPERS: &[&str] = &["\"Records\"", "\"Events\"", "\"items\"", "\"value\"", "\"records\""];
+/// The members whose list is the events, where nothing is known of the events: delivery files and downloads of
+/// CloudTrail hold `Records`, its `lookup-events` holds `Events`; an `EventList` of Kubernetes holds `items`; Microsoft
+/// Graph answers with `value`, Azure delivers `records`.
+const WRAPPERS: &[&str] = &["Records", "Events", "items", "value", "records"];
+
+const NOT_UTF_8: &str = "expected JSON in UTF-8, found UTF-16 or binary data";
 
 /// `reader`, decompressed where it begins like gzip (RFC 1952), several members in a row included.
 ///
@@ -73,6 +80,8 @@ pub fn json_events_up_to<R: BufRead>(reader: R, largest: usize) -> JsonEvents<R>
         line: 1,
         margin: Some(Vec::new()),
         place: Place::Top,
+        wrappers: WRAPPERS,
+        own: Vec::new(),
         largest,
         over: false,
     }
@@ -90,6 +99,9 @@ pub struct JsonEvents<R> {
     /// The white space before the next byte on its line; `None` where something else stands there.
     margin: Option<Vec<u8>>,
     place: Place,
+    wrappers: &'static [&'static str],
+    /// Members by which an event is known, whatever lists it has.
+    own: Vec<String>,
     largest: usize,
     over: bool,
 }
@@ -125,6 +137,20 @@ impl<R: BufRead> Iterator for JsonEvents<R> {
 }
 
 impl<R: BufRead> JsonEvents<R> {
+    /// The same, where only the list of a member that is called one of `names` is a list of events: any other is an
+    /// event's own.
+    #[must_use]
+    pub fn listed_under(self, names: &'static [&'static str]) -> Self {
+        JsonEvents { wrappers: names, ..self }
+    }
+
+    /// The same, where an object that has one of the members `names` is an event, whatever lists it has. It is held
+    /// whole until that is known, up to the limit.
+    #[must_use]
+    pub(crate) fn known_by(self, names: Vec<String>) -> Self {
+        JsonEvents { own: names, ..self }
+    }
+
     /// Takes one thing from the input: an event, or what stands between events.
     fn advance(&mut self) -> Result<Option<(u64, String)>, Rejected> {
         let Some(byte) = self.skip_spaces()? else {
@@ -167,6 +193,13 @@ impl<R: BufRead> JsonEvents<R> {
                 self.skip_until(|byte| matches!(byte, b',' | b']' | b'}' | b'\n'))?;
                 return Err(rejected(line, "expected an object, found a plain value"));
             }
+            // What a file system leaves of a line that it had not written when the power went: the next event
+            // may stand right behind it.
+            (0, _) => {
+                let line = self.line;
+                self.skip_until(|byte| byte != 0)?;
+                return Err(rejected(line, NOT_UTF_8));
+            }
             _ => return Err(self.skip_junk(byte)?),
         }
         Ok(None)
@@ -174,15 +207,22 @@ impl<R: BufRead> JsonEvents<R> {
 
     /// Takes an object. It is held whole, up to the limit.
     fn event(&mut self) -> Result<Taken, Rejected> {
-        let (line, margin) = (self.line, self.margin.clone());
+        // Outside of a list the next event begins a line of its own, whatever stood before this one.
+        let margin = self.margin.clone().or_else(|| (self.place == Place::Top).then(Vec::new));
+        let line = self.line;
         let largest = self.largest;
         let mut scan = Scan::default();
         let mut text = Vec::new();
         let mut too_large = false;
+        // Where the list begins, if this is an object around one.
+        let mut list = None;
         loop {
             // A failure is one rejection: of the event that it cut off.
             let buffer = self.buffer().map_err(|error| Rejected { line, ..error })?;
             if buffer.is_empty() {
+                if let Some(at) = list {
+                    return Ok(self.wrapper(text, at, line));
+                }
                 if too_large || scan.too_deep || !self.find_again(&mut text, line, margin.as_deref()) {
                     self.over = true;
                 }
@@ -194,6 +234,9 @@ impl<R: BufRead> JsonEvents<R> {
                 Fed::End(n) | Fed::List(n) | Fed::Broken(n, _) => n,
             };
             if text.len() + taken > largest {
+                if let Some(at) = list {
+                    return Ok(self.wrapper(text, at, line));
+                }
                 too_large = true;
                 text = Vec::new();
             }
@@ -201,11 +244,19 @@ impl<R: BufRead> JsonEvents<R> {
                 text.extend_from_slice(&buffer[..taken]);
             }
             self.consume(taken);
+            if let (Fed::Broken(..) | Fed::End(_), Some(at)) = (&fed, list)
+                && !self.has_own(&text)
+            {
+                return Ok(self.wrapper(text, at, line));
+            }
             match fed {
                 Fed::All => {}
                 Fed::List(_) => {
-                    if self.place == Place::Top && is_wrapper(&text) {
-                        return Ok(Taken::Wrapper);
+                    if self.place == Place::Top && !too_large && is_wrapper(&text, self.wrappers) {
+                        if self.own.is_empty() {
+                            return Ok(Taken::Wrapper);
+                        }
+                        list = list.or(Some(text.len()).filter(|_| !self.names_own(&text)));
                     }
                 }
                 Fed::Broken(_, why) => {
@@ -231,6 +282,41 @@ impl<R: BufRead> JsonEvents<R> {
         }
     }
 
+    /// Whether the object `text` has a member by which an event is known.
+    fn has_own(&self, text: &[u8]) -> bool {
+        let members: Result<BTreeMap<String, IgnoredAny>, _> = serde_json::from_slice(text);
+        members.is_ok_and(|members| self.own.iter().any(|name| members.contains_key(name)))
+    }
+
+    /// Whether what was read of an object names such a member.
+    fn names_own(&self, text: &[u8]) -> bool {
+        self.own.iter().any(|name| {
+            let quoted = format!("\"{name}\"").into_bytes();
+            text.windows(quoted.len()).any(|window| window == quoted)
+        })
+    }
+
+    /// Only an object around a list, which begins `at` bytes into `text` and is read again from there.
+    fn wrapper(&mut self, mut text: Vec<u8>, at: usize, line: u64) -> Taken {
+        self.back_to(&mut text, at, line);
+        self.margin = None;
+        Taken::Wrapper
+    }
+
+    /// Has everything behind the first `at` bytes of `text`, which began on `line`, read again.
+    fn back_to(&mut self, text: &mut Vec<u8>, at: usize, line: u64) {
+        let back = text.len() - at;
+        if self.again.is_empty() {
+            self.again = text.split_off(at);
+            self.again_at = 0;
+        } else {
+            // `again` is let go once it is read, so that all of the event came out of it.
+            self.again_at = self.again_at.saturating_sub(back);
+            text.truncate(at);
+        }
+        self.line = line + newlines(text);
+    }
+
     /// After an event that began on `line` behind `margin` broke off: the next event begins most
     /// likely on a line that looks the same. Where one such is among the bytes already taken, they are
     /// read again from there.
@@ -238,16 +324,7 @@ impl<R: BufRead> JsonEvents<R> {
         let Some(margin) = margin else { return false };
         let begin = [b"\n", margin, b"{"].concat();
         let Some(at) = text.windows(begin.len()).position(|window| window == begin) else { return false };
-        let back = text.len() - (at + 1);
-        if self.again.is_empty() {
-            self.again = text.split_off(at + 1);
-            self.again_at = 0;
-        } else {
-            // `again` is let go once it is read, so that all of the event came out of it.
-            self.again_at = self.again_at.saturating_sub(back);
-            text.truncate(at + 1);
-        }
-        self.line = line + newlines(text);
+        self.back_to(text, at + 1, line);
         self.margin = Some(Vec::new());
         true
     }
@@ -272,9 +349,10 @@ impl<R: BufRead> JsonEvents<R> {
     fn skip_junk(&mut self, byte: u8) -> Result<Rejected, Rejected> {
         let line = self.line;
         self.place = Place::Top;
-        if matches!(byte, 0xfe | 0xff | 0) {
-            self.over = true;
-            return Ok(rejected(line, "expected JSON in UTF-8, found UTF-16 or binary data"));
+        if matches!(byte, 0xfe | 0xff) {
+            self.over = self.is_wide()?;
+            self.skip_until(|byte| byte == b'\n')?;
+            return Ok(rejected(line, NOT_UTF_8));
         }
         self.skip_until(|byte| byte == b'\n')?;
         let found = match byte {
@@ -284,6 +362,21 @@ impl<R: BufRead> JsonEvents<R> {
             _ => format!("the byte 0x{byte:02x}"),
         };
         Ok(rejected(line, format!("expected a JSON object, found {found}")))
+    }
+
+    /// Whether the input begins here, in UTF-16: a byte order mark, and every other byte of what follows is zero. A line
+    /// that begins with such bytes is only a broken one.
+    fn is_wide(&mut self) -> Result<bool, Rejected> {
+        let begins = self.line == 1 && self.margin.as_ref().is_some_and(Vec::is_empty);
+        let mut head = Vec::new();
+        while begins
+            && head.len() < 4
+            && let Some(byte) = self.buffer()?.first().copied().filter(|byte| *byte != b'\n')
+        {
+            head.push(byte);
+            self.consume(1);
+        }
+        Ok(matches!(head[..], [0xff, 0xfe, _, 0] | [0xfe, 0xff, 0, _]))
     }
 
     /// Passes over a value, or the rest of one.
@@ -396,11 +489,14 @@ fn rejected(line: u64, error: impl Into<String>) -> Rejected {
     Rejected { line, error: error.into() }
 }
 
-/// Whether `text`, which ends where a list begins, names one of [`WRAPPERS`] before it.
-fn is_wrapper(text: &[u8]) -> bool {
-    let Some(before) = text.strip_suffix(b"[") else { return false };
-    let Some(name) = before.trim_ascii_end().strip_suffix(b":") else { return false };
-    WRAPPERS.iter().any(|wrapper| name.trim_ascii_end().ends_with(wrapper.as_bytes()))
+/// Whether `text`, which ends where a list begins, says before it that it is one of `names`.
+fn is_wrapper(text: &[u8], names: &[&str]) -> bool {
+    let before = text.strip_suffix(b"[").and_then(|before| before.trim_ascii_end().strip_suffix(b":"));
+    let quoted = before.and_then(|before| before.trim_ascii_end().strip_suffix(b"\""));
+    quoted.is_some_and(|text| {
+        let name = |name: &&str| text.strip_suffix(name.as_bytes()).is_some_and(|rest| rest.ends_with(b"\""));
+        names.iter().any(|known| name(known))
+    })
 }
 
 fn newlines(bytes: &[u8]) -> u64 {

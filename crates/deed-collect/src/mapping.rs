@@ -20,6 +20,7 @@ use crate::{Mapped, Rejected, input};
 use member::Said;
 use rows::Form;
 use test::Test;
+use value::Origin;
 
 /// How records are made of the events of one system.
 #[derive(Clone, Debug)]
@@ -81,7 +82,7 @@ impl Mapping {
         &'a self,
         reader: impl Read + 'a,
     ) -> Box<dyn Iterator<Item = Result<Mapped, Rejected>> + 'a> {
-        let events = rows::events(&self.form, input::open(reader));
+        let events = rows::events(&self.form, self.names_of_event(), input::open(reader));
         Box::new(events.map(|event| {
             let event = event?;
             let line = event.line;
@@ -89,5 +90,14 @@ impl Mapping {
                 .map(|record| Mapped { record, line })
                 .map_err(|error| Rejected { line, error })
         }))
+    }
+
+    /// Where an event has its id, which it must have.
+    fn names_of_event(&self) -> &[String] {
+        let id = self.record.iter().find(|said| said.member == "event_id");
+        match id.map(|said| &said.from) {
+            Some(Origin::Field(field)) => &field.names,
+            _ => &[],
+        }
     }
 }

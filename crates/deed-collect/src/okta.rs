@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
-pub const MAPPING: &str = "okta/1";
+pub const MAPPING: &str = "okta/2";
 
 /// What Okta's ids are ids in. Events do not say which organisation they are of; their ids are unique
 /// among all of them.
@@ -77,9 +77,14 @@ impl<'v> Event<'v> {
         self.0.any(&["eventType", "legacyEventType"]).unwrap_or("event")
     }
 
+    /// The text at `path`, where Okta knows what stands there.
+    fn text(self, path: &[&str]) -> Option<&'v str> {
+        known(self.0.text(path))
+    }
+
     /// A member of `debugContext.debugData`.
     fn debug(self, name: &str) -> Option<&'v str> {
-        self.0.text(&["debugContext", "debugData", name])
+        self.text(&["debugContext", "debugData", name])
     }
 
     fn targets(self) -> impl Iterator<Item = Loose<'v>> + Clone + use<'v> {
@@ -93,14 +98,17 @@ impl<'v> Event<'v> {
 
     /// The API token that the call was made with.
     fn token(self) -> Option<&'v str> {
-        self.0.text(&["transaction", "detail", "requestApiTokenId"])
+        self.text(&["transaction", "detail", "requestApiTokenId"])
+    }
+
+    /// The session that a user opened by signing in.
+    fn signed_in(self) -> Option<&'v str> {
+        self.text(&["authenticationContext", "externalSessionId"])
     }
 
     /// The session; a request that belongs to none is one of its own.
     fn session(self) -> Option<&'v str> {
-        self.0
-            .text(&["authenticationContext", "externalSessionId"])
-            .or_else(|| self.0.text(&["transaction", "id"]))
+        self.signed_in().or_else(|| self.text(&["transaction", "id"]))
     }
 
     /// `SUCCESS`, `FAILURE`, `ALLOW`, `DENY`, …
@@ -113,14 +121,19 @@ impl<'v> Event<'v> {
     }
 }
 
+/// `said`, unless it is the word or the dash by which Okta says that it does not know.
+fn known(said: Option<&str>) -> Option<&str> {
+    said.filter(|said| !said.eq_ignore_ascii_case("unknown") && *said != "-")
+}
+
 /// What the call was made with: an API token, else the session, which is derived from the one that the
 /// user opened first.
 fn credential(event: Event<'_>) -> Option<Credential<'static>> {
     if let Some(token) = event.token() {
         return Some(authority::credential("api_token", Some(token), SYSTEM));
     }
-    let session = event.0.text(&["authenticationContext", "externalSessionId"])?;
-    let root = event.0.text(&["authenticationContext", "rootSessionId"]).filter(|root| *root != session);
+    let session = event.signed_in()?;
+    let root = event.text(&["authenticationContext", "rootSessionId"]).filter(|root| *root != session);
     Some(Credential { parent: root.map(text), ..authority::credential("session", Some(session), SYSTEM) })
 }
 
@@ -178,12 +191,11 @@ fn is_code(reason: &str) -> bool {
 }
 
 fn personal(event: Event<'_>) -> Option<PersonalSent<'static>> {
-    let address = event.0.text(&["client", "ipAddress"]);
+    let address = event.text(&["client", "ipAddress"]);
     let device = event
-        .0
         .text(&["device", "id"])
         .or_else(|| event.debug("dtHash"))
-        .or_else(|| event.0.text(&["client", "userAgent", "rawUserAgent"]));
+        .or_else(|| event.text(&["client", "userAgent", "rawUserAgent"]));
     (address.is_some() || device.is_some())
         .then(|| PersonalSent { address: address.map(text), device: device.map(text) })
 }
@@ -202,7 +214,7 @@ fn resource(event: Event<'_>) -> Option<Resource<'static>> {
 /// `okta:AppInstance/0oa1`.
 fn of_target(target: Loose<'_>) -> Option<Resource<'static>> {
     let kind = target.text(&["type"])?;
-    let id = target.text(&["id"]).filter(|id| *id != "unknown" && authority::is_impersonal(id))?;
+    let id = known(target.text(&["id"])).filter(|id| authority::is_impersonal(id))?;
     Some(authority::resource(format!("{SYSTEM}:{kind}/{id}"), kind))
 }
 

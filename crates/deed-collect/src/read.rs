@@ -8,8 +8,9 @@ use opentelemetry_proto::tonic::collector::{
 use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{
-    Mapped, Rejected, Source, cloudtrail, entra, github, input, kubernetes, okta, otlp, source, ssf,
-    teleport, vault,
+    Mapped, Rejected, Source, cloudtrail, entra, github,
+    input::{self, JsonEvents, json_events as events, json_events_up_to},
+    kubernetes, okta, otlp, source, ssf, teleport, vault,
 };
 
 /// An export larger than this, in bytes, is rejected: what the specification recommends that
@@ -28,46 +29,47 @@ pub fn records<'a>(
 ) -> Box<dyn Iterator<Item = Result<Mapped, Rejected>> + 'a> {
     let mut reader = input::open(reader);
     match source {
-        Source::CloudTrail => each(reader, cloudtrail::map),
-        Source::GitHub => each(reader, github::map),
-        Source::Kubernetes => Box::new(input::json_events(reader).flat_map(|event| match event {
+        Source::CloudTrail => {
+            each(events(reader).listed_under(&["Records", "Events", "records"]), cloudtrail::map)
+        }
+        // An event may have a list of any name.
+        Source::GitHub => each(events(reader).listed_under(&[]), github::map),
+        Source::Kubernetes => Box::new(events(reader).flat_map(|event| match event {
             Ok((line, text)) => lined(line, kubernetes::map(&text)),
             Err(rejected) => vec![Err(rejected)],
         })),
-        Source::Vault => each(reader, vault::map),
-        Source::Okta => each(reader, okta::map),
-        Source::Entra => each(reader, entra::map),
-        Source::Teleport => each(reader, teleport::map),
+        Source::Vault => each(events(reader), vault::map),
+        Source::Okta => each(events(reader), okta::map),
+        Source::Entra => each(events(reader), entra::map),
+        Source::Teleport => each(events(reader), teleport::map),
         Source::Ssf => match reader.fill_buf() {
             Ok(head) if ssf::is_token(head) => ssf::tokens(reader),
             // An error of the reader comes again from where it is read.
-            _ => each(reader, ssf::map),
+            _ => each(events(reader), ssf::map),
         },
-        Source::Deed => Box::new(
-            input::json_events(reader).map(|event| event.map(|(line, record)| Mapped { record, line })),
-        ),
+        Source::Deed => {
+            Box::new(events(reader).map(|event| event.map(|(line, record)| Mapped { record, line })))
+        }
         Source::Otlp => match reader.fill_buf() {
             Ok(head) if source::is_otlp_protobuf(head) => Box::new(protobuf(reader).into_iter()),
             Ok(head) if source::is_otlp_framed(head) => {
                 Box::new(Framed { reader, number: 0, over: false }.flatten())
             }
             // An error of the reader comes again from where it is read.
-            _ => Box::new(input::json_events_up_to(reader, LARGEST_EXPORT).flat_map(
-                |document| match document {
-                    Ok((line, text)) => json(line, &text),
-                    Err(rejected) => vec![Err(rejected)],
-                },
-            )),
+            _ => Box::new(json_events_up_to(reader, LARGEST_EXPORT).flat_map(|document| match document {
+                Ok((line, text)) => json(line, &text),
+                Err(rejected) => vec![Err(rejected)],
+            })),
         },
     }
 }
 
 /// The records that `map` gives, one for each event in JSON.
 fn each<'a>(
-    reader: impl BufRead + 'a,
+    events: JsonEvents<impl BufRead + 'a>,
     map: fn(&str) -> Result<String, String>,
 ) -> Box<dyn Iterator<Item = Result<Mapped, Rejected>> + 'a> {
-    Box::new(input::json_events(reader).map(move |event| {
+    Box::new(events.map(move |event| {
         let (line, text) = event?;
         map(&text).map(|record| Mapped { record, line }).map_err(|error| Rejected { line, error })
     }))

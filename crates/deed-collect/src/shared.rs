@@ -7,7 +7,7 @@ use deed_record::{
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::{cloudtrail, json};
+use crate::{authority, cloudtrail, json};
 
 /// The event in `text`, which must be an object.
 pub(crate) fn parse(text: &str) -> Result<Value, String> {
@@ -152,5 +152,5 @@ pub(crate) fn other_effect(
 
 /// Something acted upon, of which nobody said how it is classified.
 pub(crate) fn resource(uri: String, kind: Option<&str>) -> Resource<'static> {
-    Resource { classification: None, kind: kind.map(own), uri: json::text(uri) }
+    Resource { classification: None, kind: kind.map(own), uri: own(authority::without_address(&uri)) }
 }

@@ -10,7 +10,10 @@ mod effects;
 mod stops;
 mod subject;
 
-use std::io::{BufRead, Read as _};
+use std::{
+    collections::BTreeSet,
+    io::{BufRead, Read as _},
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use deed_record::{Outcome, PersonalSent, Principal, PrincipalType, Status, StepType, Timestamp, TraceId};
@@ -193,11 +196,15 @@ impl<'v> Event<'v> {
         let issuer = set.text(&["iss"]).ok_or("field `iss`: expected the transmitter's URL")?;
         let events = set.get(&["events"]).and_then(Value::as_object);
         let events = events.ok_or("field `events`: expected an object")?;
-        // Several are several names of one type (SSF 1.0, section 4.2.1).
+        // Several are several names of one type (SSF 1.0, section 4.2.1), or two events, of which one would be lost.
         let typed = events.iter().map(|(uri, is)| (split(uri), is));
-        let known = typed.clone().find(|((family, _), _)| family.is_some());
+        let known = typed.clone().filter(|((family, _), _)| family.is_some());
+        let types = known.clone().map(|((_, name), _)| name.replace("sessions-", "session-"));
+        if types.collect::<BTreeSet<_>>().len() > 1 {
+            return Err("field `events`: expected one event, found several".to_owned());
+        }
         let ((family, name), is) =
-            known.or_else(|| typed.clone().next()).ok_or("field `events`: expected one event, found none")?;
+            known.chain(typed).next().ok_or("field `events`: expected one event, found none")?;
         Ok(Event { set, is: Loose(is), family, name, issuer, system })
     }
 

@@ -97,7 +97,11 @@ impl File {
                     Some(other) if *other == principals.len() => {}
                     Some(other) => {
                         let (one, other) = (&principal.key, &principals[*other].key);
-                        let message = format!("`{name}` stands for both `{other}` and `{one}`");
+                        let message = if one == other {
+                            format!("`{name}` is in two tables")
+                        } else {
+                            format!("`{name}` stands for both `{other}` and `{one}`")
+                        };
                         return Err((at, message));
                     }
                     None => {

@@ -99,6 +99,11 @@ pub struct Refused {
 pub enum Why {
     /// One principal would be of several types, such as a person and a machine.
     Types,
+    /// Of one it is not known what it is, and the other, which is a person, an agent or a third party, acted for it or
+    /// had it act.
+    Parties,
+    /// One system has two of them use credentials of their own: it tells them apart.
+    Apart,
     /// The inventory has them as two.
     Declared,
     /// The inventory says that they are not the same.
@@ -114,6 +119,8 @@ impl Why {
     pub const fn as_str(self) -> &'static str {
         match self {
             Why::Types => "one of them is a person or a third party, and the other is not",
+            Why::Parties => "records name them as two, of whom one acted for the other",
+            Why::Apart => "a log tells accounts apart that all of these joins would make one",
             Why::Declared => "the inventory has them as two principals",
             Why::NotSame => "the inventory says that they are not the same",
             Why::Shared => "several accounts of one system use the credential",
@@ -123,7 +130,7 @@ impl Why {
 
     /// Whether somebody should look: evidence contradicts itself or the inventory.
     pub const fn is_conflict(self) -> bool {
-        matches!(self, Why::Types | Why::Declared)
+        matches!(self, Why::Types | Why::Parties | Why::Apart | Why::Declared)
     }
 }
 
@@ -161,6 +168,7 @@ impl State {
             accounts: vec![account],
             edges: BTreeSet::new(),
             refused: BTreeSet::new(),
+            used: BTreeSet::new(),
         };
         let cut = around.gather();
         around.join(account, cut)
@@ -174,6 +182,8 @@ struct Around<'s> {
     accounts: Vec<Account>,
     edges: BTreeSet<Edge>,
     refused: BTreeSet<Refused>,
+    /// Who used a credential by which somebody is joined, in whose log.
+    used: BTreeSet<(String, Account)>,
 }
 
 impl Around<'_> {
@@ -196,6 +206,11 @@ impl Around<'_> {
                 self.refused.extend(
                     refused.into_iter().filter(|refused| refused.one == account || refused.other == account),
                 );
+                if !edges.is_empty() {
+                    let used = facts.holders.iter().filter(|holder| holder.role == Role::Used);
+                    let logged = used.filter(|holder| holder.rank == Rank::Logged);
+                    self.used.extend(logged.map(|holder| (holder.system.clone(), holder.account)));
+                }
                 near.extend(edges.iter().flat_map(|edge| [edge.one, edge.other]));
                 self.edges.extend(edges);
             }
@@ -308,7 +323,11 @@ impl Around<'_> {
         }
         for accounts in parts.into_values() {
             let within: Vec<&Edge> = edges.iter().filter(|edge| accounts.contains(&edge.one)).collect();
-            let against = self.against(&accounts);
+            if within.is_empty() {
+                continue;
+            }
+            let apart = (basis == Basis::Learned && self.are_apart(&accounts)).then_some(Why::Apart);
+            let against = self.against(&accounts).or(apart);
             for edge in within {
                 match against {
                     None => unite(groups, edge.one, edge.other),
@@ -347,7 +366,38 @@ impl Around<'_> {
         });
         let kinds: Vec<PrincipalType> =
             kinds.chain(declared.iter().map(|principal| self.declared.kind(*principal))).collect();
-        (!are_one(kinds)).then_some(Why::Types)
+        if !are_one(kinds) {
+            return Some(Why::Types);
+        }
+        self.are_parties(accounts).then_some(Why::Parties)
+    }
+
+    /// Whether one system's log has two of these use credentials: people who act through one role are not each other.
+    fn are_apart(&self, accounts: &[Account]) -> bool {
+        let undeclared = |account: &Account| accounts.contains(account) && self.declares(*account).is_none();
+        let mut systems = BTreeSet::new();
+        self.used.iter().filter(|(_, account)| undeclared(account)).any(|(system, _)| !systems.insert(system))
+    }
+
+    /// Whether a log names two of these as whoever asked and whoever acted, where the type of one alone tells that
+    /// they are two. Accounts of machines are not told apart so: one may be another's within a system, as the user
+    /// of a cluster is the role that it comes as.
+    fn are_parties(&self, accounts: &[Account]) -> bool {
+        use PrincipalType::{Agent, Human, ThirdParty, Unknown};
+        let kind = |account: Account| match self.declares(account) {
+            Some(principal) => self.declared.kind(principal),
+            None => self.state.entry(account).map_or(Unknown, AccountEntry::only_kind),
+        };
+        let links = accounts.iter().flat_map(|account| self.state.links_of(*account));
+        let mut logged = links.filter(|link| link.rank > Rank::Told);
+        logged.any(|link| {
+            let inside = accounts.contains(&link.from) && accounts.contains(&link.to);
+            inside
+                && matches!(
+                    (kind(link.from), kind(link.to)),
+                    (Human, Unknown) | (Unknown, Agent | ThirdParty)
+                )
+        })
     }
 }
 

@@ -7,13 +7,14 @@
 //! hash keyed by the tenant.
 //!
 //! Looked through are the strings and names of JSON at any depth, strings that hold JSON themselves,
-//! `name`/`value` pairs, command lines, headers, URLs, SQL, Kubernetes manifests, and text behind JSON
-//! escapes. What is neither named nor shaped like a secret is not found.
+//! `name`/`value` pairs, command lines, headers, URLs, SQL, Kubernetes manifests, and text behind escapes
+//! of JSON and of URLs. What is neither named nor shaped like a secret is not found.
 //!
 //! What is taken out cannot be had back, so a rule that catches too much destroys evidence: access
 //! key ids, paging tokens, fingerprints and references to secrets stay.
 
 mod decoded;
+mod encoded;
 mod excise;
 mod hint;
 mod json;

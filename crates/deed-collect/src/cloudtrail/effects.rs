@@ -201,6 +201,7 @@ fn secret(event: &Event) -> Option<EffectSent<'static>> {
         "CreateSecret" => Change::Issued,
         "RotateSecret" | "RotationSucceeded" | "PutSecretValue" => Change::Rotated,
         "DeleteSecret" => Change::Revoked,
+        "RestoreSecret" => Change::Renewed,
         _ => return None,
     };
     let id = event
@@ -220,6 +221,7 @@ fn key(event: &Event) -> Option<EffectSent<'static>> {
     match event.action() {
         "RotateKey" | "RotateKeyOnDemand" => held(event, Change::Rotated, "kms_key", id?),
         "ScheduleKeyDeletion" => held(event, Change::Revoked, "kms_key", id?),
+        "CancelKeyDeletion" => held(event, Change::Renewed, "kms_key", id?),
         "CreateGrant" => {
             let to = event.asked("granteePrincipal");
             let operations = event.get(&["requestParameters", "operations"]).and_then(|list| list.as_array());

@@ -4,7 +4,7 @@ use deed_record::{Resource, Text};
 use serde_json::Value;
 
 use super::event::Event;
-use crate::json;
+use crate::{authority, json};
 
 /// The resource: what the event lists itself, else what a well-known parameter names.
 ///
@@ -18,7 +18,7 @@ pub(super) fn of_arn(arn: &str, kind: Option<&str>) -> Resource<'static> {
     Resource {
         classification: None,
         kind: kind.or_else(|| type_of_arn(arn)).map(|kind| Text::from(kind.to_owned())),
-        uri: json::text(arn.to_owned()),
+        uri: json::text(authority::without_address(arn).to_owned()),
     }
 }
 

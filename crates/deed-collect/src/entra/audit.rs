@@ -116,6 +116,6 @@ fn resource(event: Event<'_>) -> Option<Resource<'static>> {
 /// `entra:ServicePrincipal/GUID`.
 pub(super) fn of_target(target: Loose<'_>) -> Option<Resource<'static>> {
     let kind = target.text(&["type"]).filter(|kind| *kind != "Request")?;
-    let id = target.text(&["id"]).filter(|id| authority::is_impersonal(id))?;
+    let id = party::id(target, &["id"]).filter(|id| authority::is_impersonal(id))?;
     Some(authority::resource(format!("{SYSTEM}:{kind}/{id}"), kind))
 }

@@ -7,7 +7,7 @@ use crate::authority::{self, nobody, text};
 
 pub(super) fn said(event: Event<'_>) -> Said {
     let is = event.is;
-    let user = is.text(&["userId"]).map(|id| party::of_object(PrincipalType::Human, id, None));
+    let user = party::id(is, &["userId"]).map(|id| party::of_object(PrincipalType::Human, id, None));
     let service = party::service(event);
     // Where a user is named the application acts for them.
     let (executor, initiator) = match (user, service) {
@@ -19,7 +19,7 @@ pub(super) fn said(event: Event<'_>) -> Said {
         .any(&["scopes", "roles"])
         .map(|list| list.split_whitespace().map(text).collect())
         .unwrap_or_default();
-    let token = is.text(&["signInActivityId"]).map(|id| Credential {
+    let token = party::id(is, &["signInActivityId"]).map(|id| Credential {
         issued: is.time(&["tokenIssuedAt"]),
         scopes,
         ..authority::credential("token", Some(id), SYSTEM)

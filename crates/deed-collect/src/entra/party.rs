@@ -5,6 +5,11 @@ use deed_record::{Principal, PrincipalType};
 use super::{Event, SYSTEM};
 use crate::{authority::principal, loose::Loose};
 
+/// The id at `path`. Where there is none, Microsoft writes one of zeros.
+pub(super) fn id<'v>(of: Loose<'v>, path: &[&str]) -> Option<&'v str> {
+    of.text(path).filter(|id| !id.starts_with("00000000-0000-0000-0000-000000000000"))
+}
+
 /// Somebody by object id.
 pub(super) fn of_object(kind: PrincipalType, id: &str, name: Option<&str>) -> Principal<'static> {
     principal(kind, Some(format!("{SYSTEM}:{id}")), name)
@@ -17,7 +22,7 @@ pub(super) fn of_app(kind: PrincipalType, id: &str, name: Option<&str>) -> Princ
 
 /// The user of a sign-in.
 pub(super) fn user(event: Event<'_>) -> Option<Principal<'static>> {
-    let id = event.is.text(&["userId"])?;
+    let id = id(event.is, &["userId"])?;
     let name = event.is.any(&["userDisplayName", "userPrincipalName"]);
     Some(of_object(PrincipalType::Human, id, name))
 }
@@ -26,9 +31,9 @@ pub(super) fn user(event: Event<'_>) -> Option<Principal<'static>> {
 pub(super) fn service(event: Event<'_>) -> Option<Principal<'static>> {
     let kind = PrincipalType::Workload;
     let name = event.is.any(&["servicePrincipalName", "appDisplayName"]);
-    let found = match event.is.text(&["servicePrincipalId"]) {
+    let found = match id(event.is, &["servicePrincipalId"]) {
         Some(id) => of_object(kind, id, name),
-        None => of_app(kind, event.is.text(&["appId"])?, name),
+        None => of_app(kind, id(event.is, &["appId"])?, name),
     };
     let instance = event.is.text(&["managedServiceIdentity", "associatedResourceId"]);
     Some(Principal { instance: instance.map(crate::authority::text), vendor: vendor(event), ..found })
@@ -44,14 +49,14 @@ fn vendor(event: Event<'_>) -> Option<deed_record::Text<'static>> {
 /// Who an audit event says began it, as a user and as an application: both where one acts for the other.
 pub(super) fn initiated_by(event: Event<'_>) -> (Option<Principal<'static>>, Option<Principal<'static>>) {
     let by = event.is.at(&["initiatedBy"]);
-    let user = by.text(&["user", "id"]).map(|id| {
+    let user = id(by, &["user", "id"]).map(|id| {
         let name = by.at(&["user"]).any(&["displayName", "userPrincipalName"]);
         of_object(PrincipalType::Human, id, name)
     });
     let app = by.at(&["app"]);
     let name = app.any(&["displayName", "servicePrincipalName"]);
     let kind = agent_or(app, PrincipalType::Workload);
-    let app = match (app.text(&["servicePrincipalId"]), app.text(&["appId"])) {
+    let app = match (id(app, &["servicePrincipalId"]), id(app, &["appId"])) {
         (Some(id), _) => Some(of_object(kind, id, name)),
         (None, Some(id)) => Some(of_app(kind, id, name)),
         // Services of Microsoft's own are named only.
@@ -62,7 +67,7 @@ pub(super) fn initiated_by(event: Event<'_>) -> (Option<Principal<'static>>, Opt
 
 /// Somebody that a target names.
 pub(super) fn of_target(target: Loose<'_>) -> Option<Principal<'static>> {
-    let id = target.text(&["id"]).filter(|id| !id.starts_with("00000000-0000-0000-0000-000000000000"))?;
+    let id = id(target, &["id"])?;
     let name = target.any(&["displayName", "userPrincipalName"]);
     let kind = match target.text(&["type"]).unwrap_or_default() {
         "User" => PrincipalType::Human,

@@ -11,7 +11,7 @@ pub(super) fn said(event: Event<'_>, time: Timestamp) -> Said {
     let parties = Parties::of(event);
     let outcome = outcome(event);
     let shown = shown(event);
-    let token = event.is.text(&["uniqueTokenIdentifier"]).map(|id| Credential {
+    let token = party::id(event.is, &["uniqueTokenIdentifier"]).map(|id| Credential {
         issued: Some(time),
         parent: shown.as_ref().and_then(|shown| shown.id.clone()),
         ..authority::credential("token", Some(id), SYSTEM)
@@ -52,13 +52,15 @@ impl Parties {
         let agentic = |name: &str| event.is.text(&["agent", name]).filter(|kind| party::is_agentic(kind));
         let subject = agentic("agentSubjectType");
         if subject.is_none() && agentic("agentType").is_none() {
-            let is_service = event.is.text(&["servicePrincipalId"]).is_some() || user.is_none();
+            // A user who does not exist is nobody, and not the application.
+            let is_service = party::id(event.is, &["servicePrincipalId"]).is_some()
+                || event.is.text(&["userId"]).is_none();
             let executor = if is_service { service } else { user }.unwrap_or_else(nobody);
             let initiator = authority::asked(&executor);
             return Parties { chain: Vec::new(), executor, initiator };
         }
         let as_agent = |who: Principal<'static>| Principal { kind: PrincipalType::Agent, ..who };
-        let parent = event.is.text(&["agent", "agentSubjectParentId"]).map(|id| {
+        let parent = party::id(event.is, &["agent", "agentSubjectParentId"]).map(|id| {
             // The parent of an agent's user is the agent, the agent's is its blueprint.
             let kind = match subject {
                 Some("agentIDuser") => PrincipalType::Agent,
@@ -81,17 +83,15 @@ impl Parties {
 
 /// The secret, certificate or federated credential with which an application signed in.
 fn shown(event: Event<'_>) -> Option<Credential<'static>> {
-    let id = event.is.any(&[
-        "servicePrincipalCredentialKeyId",
-        "federatedCredentialId",
-        "servicePrincipalCredentialThumbprint",
-    ])?;
+    let names =
+        ["servicePrincipalCredentialKeyId", "federatedCredentialId", "servicePrincipalCredentialThumbprint"];
+    let id = names.iter().find_map(|name| party::id(event.is, &[name]))?;
     let kind = match event.is.text(&["clientCredentialType"]).unwrap_or_default() {
         "clientSecret" => "client_secret",
         "clientAssertion" | "certificate" => "certificate",
         "federatedIdentityCredential" => "federated",
         "managedIdentity" => "managed_identity",
-        _ if event.is.text(&["federatedCredentialId"]).is_some() => "federated",
+        _ if party::id(event.is, &["federatedCredentialId"]).is_some() => "federated",
         _ => "key",
     };
     Some(authority::credential(kind, Some(id), SYSTEM))
@@ -106,7 +106,7 @@ fn operation(event: Event<'_>) -> String {
         (None, "ServicePrincipalSignInLogs") => "servicePrincipal",
         (None, "ManagedIdentitySignInLogs") => "managedIdentity",
         (None, "NonInteractiveUserSignInLogs") => "nonInteractiveUser",
-        (None, _) if event.is.text(&["servicePrincipalId"]).is_some() => "servicePrincipal",
+        (None, _) if party::id(event.is, &["servicePrincipalId"]).is_some() => "servicePrincipal",
         (None, _) if event.is.flag(&["isInteractive"]) == Some(false) => "nonInteractiveUser",
         (None, _) => "interactiveUser",
     };

@@ -5,7 +5,7 @@ use deed_record::{Answer, Change, Credential, EffectSent, Kind, Principal, Princ
 
 use super::{
     event::Event,
-    who::{token, user},
+    who::{named_application, token, user},
 };
 use crate::{
     json,
@@ -28,11 +28,11 @@ pub(super) fn effects(event: &Event<'_>) -> Option<Vec<EffectSent<'static>>> {
 fn credential(event: &Event<'_>, family: &str, what: &str) -> Option<EffectSent<'static>> {
     let (kind, id) = match family {
         "personal_access_token" => {
-            let id = event.word("user_programmatic_access_id").or_else(|| event.word("token_id"));
+            let id = event.word("token_id").or_else(|| event.word("user_programmatic_access_id"));
             ("fine_grained_personal_access_token", id.map(|id| token(&id)))
         }
         "oauth_access" => {
-            let id = event.word("oauth_access_id").or_else(|| event.word("token_id"));
+            let id = event.word("token_id").or_else(|| event.word("oauth_access_id"));
             ("oauth_token", id.map(|id| token(&id)))
         }
         "public_key" | "deploy_key" => {
@@ -59,7 +59,9 @@ fn credential(event: &Event<'_>, family: &str, what: &str) -> Option<EffectSent<
         kind: Some(kind.into()),
         ..Credential::default()
     };
-    Some(credential_effect(change, credential, about(event), event.resource()))
+    // An OAuth token is its application's, which acts with it for the user.
+    let application = (family == "oauth_access").then(|| named_application(event)).flatten();
+    Some(credential_effect(change, credential, application.or_else(|| about(event)), event.resource()))
 }
 
 /// `org.create_actions_secret`, `repo.update_actions_secret`, `environment.remove_actions_secret`, …

@@ -50,6 +50,26 @@ impl<'v> Event<'v> {
         self.value.get(name)?.as_bool()
     }
 
+    /// Whether it is about a token: then `token_id` and the like are those of that token, not of what the actor showed.
+    pub(super) fn is_about_a_token(&self) -> bool {
+        matches!(
+            self.family(),
+            "personal_access_token" | "oauth_access" | "oauth_authorization" | "org_credential_authorization"
+        )
+    }
+
+    /// Whether it is about an application, which then did not act itself.
+    pub(super) fn is_about_an_application(&self) -> bool {
+        self.family().starts_with("oauth_")
+            || self.family().starts_with("integration")
+            || self.action.starts_with("org.oauth_app_access_")
+    }
+
+    /// `personal_access_token` of `personal_access_token.access_granted`.
+    fn family(&self) -> &'v str {
+        self.action.rsplit_once('.').map_or(self.action, |(family, _)| family)
+    }
+
     /// `acme/app`.
     pub(super) fn repository(&self) -> Option<&'v str> {
         self.text("repo").or_else(|| self.text("repository"))

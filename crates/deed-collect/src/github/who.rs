@@ -32,18 +32,28 @@ pub(super) fn user(login: &str, is_bot: Option<bool>) -> Principal<'static> {
 /// The OAuth or GitHub App that acted for the actor, where the token is one of those and the event names it.
 fn application(event: &Event<'_>) -> Option<Principal<'static>> {
     let access = event.text("programmatic_access_type")?.to_ascii_lowercase();
-    if !(access.contains("user-to-server") || access.contains("oauth")) {
+    if !(access.contains("user-to-server") || access.contains("oauth")) || event.is_about_an_application() {
         return None;
     }
+    named_application(event)
+}
+
+/// The OAuth or GitHub App that the event names.
+pub(super) fn named_application(event: &Event<'_>) -> Option<Principal<'static>> {
     let id = event.word("oauth_application_id").or_else(|| event.word("application_client_id"))?;
     let name = event.text("oauth_application_name").or_else(|| event.text("application_name"));
     Some(shared::principal(PrincipalType::ThirdParty, Some(format!("github:apps/{id}")), name))
 }
 
-/// The token or key that was shown.
+/// The token or key that was shown. Where the event is about a token, only a digest tells of the one that was shown.
 pub(super) fn credential(event: &Event<'_>) -> Option<Credential<'static>> {
     let fingerprint = event.text("hashed_token").and_then(fingerprint);
-    let id = event.word("token_id").filter(|id| id != "0").map(|id| json::text(token(&id)));
+    let about_another = event.is_about_a_token();
+    if about_another && fingerprint.is_none() {
+        return None;
+    }
+    let id = event.word("token_id").filter(|id| id != "0" && !about_another);
+    let id = id.map(|id| json::text(token(&id)));
     let kind = event.text("programmatic_access_type").map(sort);
     if fingerprint.is_none() && id.is_none() && kind.is_none() {
         return None;

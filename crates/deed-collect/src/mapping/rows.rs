@@ -43,13 +43,18 @@ pub(super) struct Row {
 
 type Rows<'a> = Box<dyn Iterator<Item = Result<Row, Rejected>> + 'a>;
 
-pub(super) fn events<'a>(form: &'a Form, reader: Box<dyn BufRead + 'a>) -> Rows<'a> {
+/// The events of a file. One that is JSON is known by `own`, the paths of which it must have one.
+pub(super) fn events<'a>(form: &'a Form, own: &[String], reader: Box<dyn BufRead + 'a>) -> Rows<'a> {
     match form {
         Form::Csv { delimiter, columns } => Box::new(Sheet::new(reader, *delimiter, columns.as_deref())),
-        Form::Json { at: None } => Box::new(input::json_events(reader).map(|event| {
-            let (line, text) = event?;
-            row(line, text)
-        })),
+        Form::Json { at: None } => {
+            let first = |path: &String| path.split('.').next().unwrap_or_default().to_owned();
+            let own = own.iter().flat_map(|path| [path.clone(), first(path)]).collect();
+            Box::new(input::json_events(reader).known_by(own).map(|event| {
+                let (line, text) = event?;
+                row(line, text)
+            }))
+        }
         Form::Json { at: Some(path) } => document(reader, path),
     }
 }

@@ -7,7 +7,7 @@ use deed_record::{
     Answer, Change, Credential, EffectSent, Kind, Principal, RecordId, Resource, TermsSent, Timestamp,
 };
 
-use super::{Event, SYSTEM, of_target, party, words};
+use super::{Event, SYSTEM, known, of_target, party, words};
 use crate::{
     authority::{self, of_credential, of_principal, text},
     loose::Loose,
@@ -44,7 +44,7 @@ pub(super) fn request(event: Event<'_>) -> Option<RecordId> {
     let request = event.targets().find(|target| {
         target.text(&["type"]).is_some_and(|kind| kind.to_ascii_lowercase().ends_with("request"))
     })?;
-    Some(authority::request_id(SYSTEM, request.text(&["id"])?))
+    Some(authority::request_id(SYSTEM, known(request.text(&["id"]))?))
 }
 
 /// One effect for each token that an authorisation server gave out or took back.
@@ -61,7 +61,7 @@ fn tokens(event: Event<'_>, time: Timestamp) -> Vec<EffectSent<'static>> {
         let credential = Credential {
             issued: given.then_some(time),
             scopes: scopes.clone(),
-            ..authority::credential(&kind, target.text(&["id"]), SYSTEM)
+            ..authority::credential(&kind, known(target.text(&["id"])), SYSTEM)
         };
         of_credential(change, credential, Some(subject.clone()))
     };
@@ -73,8 +73,7 @@ fn held(event: Event<'_>, time: Timestamp) -> Option<EffectSent<'static>> {
     let actor = || party::actor(event);
     let person = || event.target(PEOPLE).and_then(party::of).unwrap_or_else(actor);
     let app = || event.target(APPS).and_then(party::of);
-    let token = || event.target(&["Token", "APIToken", "ApiToken"])?.text(&["id"]);
-    let session = event.0.text(&["authenticationContext", "externalSessionId"]);
+    let token = || known(event.target(&["Token", "APIToken", "ApiToken"])?.text(&["id"]));
     let (change, kind, id, subject) = match event.kind() {
         "system.api_token.create" => (Change::Issued, "api_token", token(), Some(actor())),
         "system.api_token.enable" => (Change::Renewed, "api_token", token(), None),
@@ -82,9 +81,10 @@ fn held(event: Event<'_>, time: Timestamp) -> Option<EffectSent<'static>> {
         "system.api_token.revoke" | "system.api_token.disable" => {
             (Change::Revoked, "api_token", token(), None)
         }
-        "user.session.start" => (Change::Issued, "session", session, Some(actor())),
-        "user.session.end" => (Change::Revoked, "session", session, Some(actor())),
-        "user.session.expire" => (Change::Expired, "session", session, Some(actor())),
+        // One session, of which nothing is said where it is not told which.
+        "user.session.start" => (Change::Issued, "session", Some(event.signed_in()?), Some(actor())),
+        "user.session.end" => (Change::Revoked, "session", Some(event.signed_in()?), Some(actor())),
+        "user.session.expire" => (Change::Expired, "session", Some(event.signed_in()?), Some(actor())),
         // All sessions of a user.
         "user.session.clear" => (Change::Revoked, "session", None, Some(person())),
         "user.account.update_password" | "user.account.reset_password" | "user.account.expire_password" => {
@@ -113,7 +113,7 @@ fn held(event: Event<'_>, time: Timestamp) -> Option<EffectSent<'static>> {
                 let kind = kind.to_ascii_lowercase();
                 kind.contains("jwk") || kind.contains("key")
             });
-            let id = key.and_then(|key| key.text(&["id"]));
+            let id = key.and_then(|key| known(key.text(&["id"])));
             (change, if is_key { "jwk" } else { "client_secret" }, id, app())
         }
     };

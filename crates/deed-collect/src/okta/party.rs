@@ -2,7 +2,7 @@
 
 use deed_record::{Principal, PrincipalType};
 
-use super::{Event, SYSTEM, type_of};
+use super::{Event, SYSTEM, known, type_of};
 use crate::{
     authority::{self, nobody, principal},
     loose::Loose,
@@ -31,10 +31,10 @@ pub(super) fn initiator(event: Event<'_>, executor: &Principal<'static>) -> Opti
 /// Somebody that an actor or a target names. An address is nobody.
 pub(super) fn of(named: Loose<'_>) -> Option<Principal<'static>> {
     let kind = named.text(&["type"]).unwrap_or_default();
-    let id = named.text(&["id"]).filter(|id| *id != "unknown")?;
+    let id = known(named.text(&["id"]))?;
     if kind == "IP address" {
         return None;
     }
-    let name = named.any(&["displayName", "alternateId"]).filter(|name| *name != "unknown");
+    let name = known(named.any(&["displayName", "alternateId"]));
     Some(principal(type_of(kind), Some(format!("{SYSTEM}:{id}")), name))
 }

@@ -44,13 +44,16 @@ fn certificate(event: Event<'_>, time: Timestamp) -> Vec<EffectSent<'static>> {
         Some(kind) => format!("{kind}_certificate"),
         None => "certificate".to_owned(),
     };
+    // An instance of a bot lives through all its certificates: when it began, none of them tells.
+    let instance = identity.text(&["bot_instance_id"]);
+    let change = if instance.is_some() { Change::Renewed } else { Change::Issued };
     let credential = Credential {
         expires,
-        issued: Some(time),
+        issued: instance.is_none().then_some(time),
         scopes: roles,
-        ..authority::credential(&kind, identity.text(&["bot_instance_id"]), event.cluster().unwrap_or(SYSTEM))
+        ..authority::credential(&kind, instance, event.cluster().unwrap_or(SYSTEM))
     };
-    let mut effects = vec![of_credential(Change::Issued, credential, holder.clone())];
+    let mut effects = vec![of_credential(change, credential, holder.clone())];
     // Which of its roles were asked for, the request says.
     if identity.texts(&["access_requests"]).next().is_some() {
         let terms =

@@ -23,6 +23,8 @@ pub(super) fn of(auth: Option<&Value>) -> Option<Principal<'static>> {
     let name = text(auth, &["display_name"]);
     let key = match (text(auth, &["entity_id"]), name) {
         (Some(entity), _) => format!("vault:entity/{entity}"),
+        // What Vault calls every token that nobody gave a name: only its accessor tells one from another.
+        (None, Some("token")) => format!("vault:token/{}", text(auth, &["accessor"])?),
         (None, Some(name)) => format!("vault:{name}"),
         (None, None) => return None,
     };

@@ -45,7 +45,7 @@ fn an_assumed_role_is_issued_a_key() {
     let source = record.source.expect("imported");
     assert_eq!(
         (&*source.system, source.collector.as_deref()),
-        ("cloudtrail:457448411975", Some("cloudtrail/1"))
+        ("cloudtrail:457448411975", Some("cloudtrail/2"))
     );
     let executor = record.executor.expect("an action");
     assert_eq!(executor.key.as_deref(), Some("aws:arn:aws:iam::457448411975:user/christophe"));
@@ -167,6 +167,20 @@ fn changes_of_authority_are_effects() {
 }
 
 #[test]
+fn what_was_to_be_deleted_may_be_taken_back() {
+    for (service, name, id) in
+        [("secretsmanager", "RestoreSecret", "secretId"), ("kms", "CancelKeyDeletion", "keyId")]
+    {
+        let text = map(json!({
+            "eventID": "1", "eventTime": "2024-08-01T13:29:57Z", "eventSource": format!("{service}.amazonaws.com"),
+            "eventName": name, "eventType": "AwsApiCall", "requestParameters": {id: "x"},
+        }));
+        let effects = parse(&text).effects.expect("a credential");
+        assert_eq!(effects[0].terms.as_ref().and_then(|terms| terms.change), Some(Change::Renewed), "{name}");
+    }
+}
+
+#[test]
 fn a_key_is_taken_away_from_whom_the_request_names_or_who_asks() {
     let delete = |parameters: Value| {
         let text = map(json!({
@@ -245,6 +259,13 @@ fn resources_are_named_alike_whatever_names_them() {
     };
     for (service, name, parameters, uri, kind) in [
         ("s3", "DeleteBucket", json!({"bucketName": "ledger"}), "arn:aws:s3:::ledger", "AWS::S3::Bucket"),
+        (
+            "iam",
+            "CreateUser",
+            json!({"userName": "jane.doe@corp.example"}),
+            "arn:aws:iam::111122223333:user/",
+            "AWS::IAM::User",
+        ),
         (
             "ec2",
             "StopInstances",

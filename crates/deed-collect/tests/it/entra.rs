@@ -24,6 +24,26 @@ fn time(text: &str) -> Option<Timestamp> {
 }
 
 #[test]
+fn an_id_of_zeros_is_nobody_and_no_credential() {
+    const NONE: &str = "00000000-0000-0000-0000-000000000000";
+    let signs_in = |who: &str, id: &str| {
+        let mut event = json!({"id": "x", "createdDateTime": "2026-11-20T09:00:00Z", "appId": "app-1",
+                               "servicePrincipalCredentialKeyId": NONE, "userDisplayName": "root"});
+        event[who] = id.into();
+        entra::map(&event.to_string()).expect("maps")
+    };
+    let text = signs_in("userId", NONE);
+    let record = parse(&text);
+    let executor = record.executor.expect("an action");
+    assert_eq!((executor.key, executor.kind), (None, PrincipalType::Unknown));
+    assert_eq!((record.initiator, record.credential), (None, None));
+    let text = signs_in("servicePrincipalId", "mi-1");
+    let record = parse(&text);
+    assert_eq!(record.executor.and_then(|executor| executor.key).as_deref(), Some("entra:mi-1"));
+    assert_eq!(record.credential, None);
+}
+
+#[test]
 fn agents_act_with_what_their_blueprint_holds() {
     let all = all();
     assert_eq!(all.len(), 12, "answers of Graph and Azure's lists are taken apart");

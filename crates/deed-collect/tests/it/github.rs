@@ -48,6 +48,36 @@ fn an_application_acts_for_the_user_who_authorised_it() {
 }
 
 #[test]
+fn what_an_event_is_about_is_not_what_the_actor_showed() {
+    let of = |event: Value| value_of(&github::map(&event.to_string()).expect("maps"));
+    let about = |action: &str, shown: Value| {
+        let mut event = json!({"action": action, "@timestamp": 1795168800123_i64, "actor": "boss", "user": "ann",
+                               "org": "acme", "token_id": 555, "token_scopes": "repo"});
+        event.as_object_mut().expect("an object").extend(shown.as_object().expect("an object").clone());
+        of(event)
+    };
+    for action in ["personal_access_token.access_granted", "org_credential_authorization.revoke"] {
+        let granted = about(action, json!({}));
+        assert_eq!(granted["credential"], Value::Null, "{action}");
+        assert_eq!(granted["effects"][0]["credential"]["id"], "github:token/555", "{action}");
+    }
+    let hash = "ShWwTLfSEPJoqDPLxB2mQTZ9nWM4VXQvMxhbEEGzsv4=";
+    let shown =
+        json!({"hashed_token": hash, "programmatic_access_type": "Fine-grained personal access token"});
+    let revoked = about("personal_access_token.access_revoked", shown);
+    assert!(revoked["credential"]["fingerprint"].is_string());
+    assert_eq!(revoked["credential"]["id"], Value::Null);
+
+    // The application that got a token did not act when it got it.
+    let app = json!({"programmatic_access_type": "OAuth access token", "oauth_application_id": 77});
+    let created = about("oauth_access.create", app);
+    assert_eq!((&created["executor"]["key"], &created["initiator"]), (&json!("github:boss"), &Value::Null));
+    let effect = &created["effects"][0];
+    assert_eq!(effect["terms"]["subject"]["key"], "github:apps/77");
+    assert_eq!(effect["credential"]["id"], "github:token/555");
+}
+
+#[test]
 fn changes_of_authority_are_effects() {
     for (event, kind, change, id, subject) in [
         ("d-2", "credential", "issued", json!("github:token/815"), json!("github:ann")),

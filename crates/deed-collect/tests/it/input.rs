@@ -2,7 +2,7 @@
 
 use std::io::{self, BufReader, Read, Write};
 
-use deed_collect::{Rejected, input};
+use deed_collect::{Rejected, Source, input, records};
 use flate2::{Compression, write::GzEncoder};
 
 type Found = Vec<Result<(u64, String), (u64, String)>>;
@@ -59,6 +59,23 @@ fn the_same_events_in_every_shape() {
     for nothing in ["", "  \n", "[]", "{\"Records\":[]}", "\u{feff}"] {
         assert_eq!(read(nothing.as_bytes()), [], "{nothing:?}");
     }
+}
+
+#[test]
+fn a_list_of_an_event_is_no_list_of_events() {
+    let all = |text: &'static str, names: &'static [&'static str]| -> Vec<(u64, String)> {
+        let events = input::json_events(text.as_bytes()).listed_under(names);
+        events.map(|event| event.expect("an event")).collect()
+    };
+    let lines = "{\"a\":1,\"items\":[]}\n{\"value\" : [{\"b\":2}]}\n";
+    assert_eq!(all(lines, &[]), [at(1, "{\"a\":1,\"items\":[]}"), at(2, "{\"value\" : [{\"b\":2}]}")]);
+    assert_eq!(all(lines, &["items"]), [at(2, "{\"value\" : [{\"b\":2}]}")]);
+    assert_eq!(all("{\"items\":[{\"value\":[{}]}]}", &["items"]), [at(1, "{\"value\":[{}]}")]);
+    assert_eq!(all("{\"my-items\":[{}]}", &["items"]), [at(1, "{\"my-items\":[{}]}")]);
+
+    let event =
+        r#"{"action":"git.push","@timestamp":1795168800123,"org":"acme","items":[],"value":[{"x":1}]}"#;
+    assert_eq!(records(Source::GitHub, event.as_bytes()).filter(Result::is_ok).count(), 1);
 }
 
 #[test]
@@ -121,6 +138,31 @@ fn bytes_that_are_no_utf_8_cost_their_event_only() {
         let found = read(wide);
         assert!(matches!(&found[..], [Err((1, error))] if error.contains("UTF-8")), "{found:?}");
     }
+}
+
+#[test]
+fn what_a_power_cut_leaves_costs_itself_only() {
+    let lines = |text: &[u8]| -> Vec<(u64, bool)> {
+        let line = |found: &Result<(u64, String), (u64, String)>| match found {
+            Ok((line, _)) => (*line, true),
+            Err((line, _)) => (*line, false),
+        };
+        read(text).iter().map(line).collect()
+    };
+    for (text, expected) in [
+        (&b"{\"n\":1}\n\0\0\0{\"n\":2}\n{\"n\":3}\n"[..], &[(1, true), (2, false), (2, true), (3, true)][..]),
+        (b"\0\0{\"n\":1}\n{\"n\":2}\n", &[(1, false), (1, true), (2, true)]),
+        (b"{\"n\":1}\n\xff\xfe what\n{\"n\":3}\n", &[(1, true), (2, false), (3, true)]),
+        (b"[{\"n\":1},\n\0\0{\"n\":2},{\"n\":3}]", &[(1, true), (2, false), (2, true), (2, true)]),
+        // A torn event behind something else on its line.
+        (b"\0\0{\"n\":\n{\"n\":2}\n", &[(1, false), (1, false), (2, true)]),
+        (b"{\"n\":1}{\"n\":\n{\"n\":2}\n", &[(1, true), (1, false), (2, true)]),
+    ] {
+        assert_eq!(lines(text), expected, "{}", text.escape_ascii());
+    }
+    // A file in UTF-16 is no list of torn lines.
+    let wide: Vec<u8> = "{\"n\":1}\n".repeat(50).encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert!(lines(&[b"\xff\xfe", &wide[..]].concat()).len() < 5);
 }
 
 #[test]

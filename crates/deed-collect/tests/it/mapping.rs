@@ -130,6 +130,12 @@ fn files_come_in_other_forms() {
     {
         assert!(!good(&json, &text).is_empty(), "{text}");
     }
+    // An event may have lists of its own, wherever in it its id stands.
+    let lists = r#"{"id":2,"at":"2026-11-20T10:00:00Z","items":[{"id":"a"}]}
+        {"items":[],"at":"2026-11-20T10:00:00Z","id":3}
+        {"records":[{"n":{"x":[1]}}],
+         "at":"2026-11-20T10:00:00Z","id":4}"#;
+    assert_eq!(good(&json, lists).len(), 3);
     let inside = format!("{json}credential.scopes = {{ field = \"deep.list\" }}\n")
         .replace("[record]", "at = \"data.rows\"\n[record]");
     let found = read(&inside, &format!("{{\"n\":1,\n\"data\":{{\"rows\":[\n{one},\n7]}}}}"));

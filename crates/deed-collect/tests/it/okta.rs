@@ -112,6 +112,32 @@ fn keys_accounts_and_refusals() {
 }
 
 #[test]
+fn what_okta_does_not_know_is_left_out() {
+    let event = |kind: &str| {
+        let event = json!({
+            "uuid": "1", "published": "2026-11-20T09:00:00Z", "eventType": kind, "outcome": {"result": "SUCCESS"},
+            "actor": {"id": "0oa1", "type": "PublicClientApp", "displayName": "unknown"},
+            "authenticationContext": {"externalSessionId": "unknown", "rootSessionId": "unknown"},
+            "transaction": {"id": "unknown", "detail": {"requestApiTokenId": "unknown"}},
+            "client": {"ipAddress": "192.0.2.1", "userAgent": {"rawUserAgent": "UNKNOWN"}},
+            "debugContext": {"debugData": {"dtHash": "-"}},
+            "target": [{"id": "unknown", "type": "access_token"}],
+        });
+        serde_json::from_str::<Value>(&okta::map(&event.to_string()).expect("maps")).expect("JSON")
+    };
+    for kind in ["app.oauth2.as.token.grant.access_token", "user.session.start", "user.session.end"] {
+        let record = event(kind);
+        for member in ["credential", "session"] {
+            assert_eq!(record[member], Value::Null, "{kind}");
+        }
+        assert_eq!(record["personal"], json!({"address": "192.0.2.1"}), "{kind}");
+        // A token was given out, of which only the sort is known; of a session nothing is.
+        let issued = &record["effects"][0]["credential"];
+        assert_eq!((&issued["id"], issued.is_null()), (&Value::Null, kind.starts_with("user.")), "{kind}");
+    }
+}
+
+#[test]
 fn events_in_other_shapes_are_the_same_event() {
     let event: Value = serde_json::from_str::<Vec<Value>>(OKTA).expect("JSON").remove(0);
     let plain = okta::map(&event.to_string()).expect("maps");

@@ -185,6 +185,12 @@ fn what_is_no_event_is_refused_by_the_field() {
         ("iat", json!("1790000170"), "field `iat`: expected seconds"),
         ("events", json!({}), "field `events`"),
         ("events", json!([]), "field `events`"),
+        (
+            "events",
+            json!({"https://schemas.openid.net/secevent/caep/event-type/session-revoked": {},
+                   "https://schemas.openid.net/secevent/risc/event-type/account-disabled": {}}),
+            "field `events`: expected one event, found several",
+        ),
     ] {
         let mut set = set.clone();
         set[name] = value;

@@ -103,6 +103,20 @@ fn sessions_locks_and_the_rest() {
 }
 
 #[test]
+fn a_certificate_renews_the_instance_of_a_bot() {
+    let given = |instance: serde_json::Value| {
+        let event = json!({"uid": "1", "time": "2026-11-20T09:00:00Z", "event": "cert.create", "cert_type": "user",
+                           "identity": {"user": "bot-ci", "bot_instance_id": instance}});
+        let text = teleport::map(&event.to_string()).expect("maps");
+        let effect = parse(&text).effects.expect("effects")[0].clone();
+        let issued = effect.credential.expect("a certificate").issued.is_some();
+        (effect.terms.and_then(|terms| terms.change), issued)
+    };
+    assert_eq!(given(json!("inst-1")), (Some(Change::Renewed), false));
+    assert_eq!(given(json!(null)), (Some(Change::Issued), true));
+}
+
+#[test]
 fn what_was_not_let_through_has_no_effects() {
     let event = |more: serde_json::Value| {
         let mut event =

@@ -170,3 +170,29 @@ fn what_has_no_request_id_is_known_by_its_text() {
         assert_eq!(vault::map(&entry.to_string()), Err(error.to_owned()));
     }
 }
+
+#[test]
+fn a_token_that_nobody_named_is_known_by_its_accessor() {
+    let of = |auth: Value| {
+        let entry = json!({"time": "2026-11-20T10:00:00Z", "type": "request", "auth": auth,
+                           "request": {"id": "1", "operation": "read", "path": "secret/data/x"}});
+        value_of(&vault::map(&entry.to_string()).expect("maps"))["executor"]["key"].clone()
+    };
+    assert_eq!(of(json!({"display_name": "token", "accessor": "a-1"})), "vault:token/a-1");
+    assert_eq!(of(json!({"display_name": "token"})), Value::Null);
+    assert_eq!(of(json!({"display_name": "token", "accessor": "a-1", "entity_id": "e"})), "vault:entity/e");
+}
+
+#[test]
+fn no_path_names_a_person_by_address() {
+    let of = |path: &str| {
+        let entry = json!({"time": "2026-11-20T10:00:00Z", "type": "request",
+                           "request": {"id": "1", "operation": "read", "path": path}});
+        value_of(&vault::map(&entry.to_string()).expect("maps"))["resource"]["uri"].clone()
+    };
+    assert_eq!(of("identity/entity/name/jane.doe@corp.example/x"), "vault:identity/entity/name/");
+    assert_eq!(of("identity/entity/name/jane%40corp.example"), "vault:identity/entity/name/");
+    for path in ["secret/data/pkg@1.2.3", "secret/@scope/x", "pki/sa@p.iam.gserviceaccount.com"] {
+        assert_eq!(of(path), format!("vault:{path}"));
+    }
+}

@@ -96,6 +96,55 @@ fn a_person_and_a_machine_are_never_one() {
 }
 
 #[test]
+fn who_acted_for_somebody_is_not_that_somebody_although_nobody_says_what_they_are() {
+    let acts = |who| {
+        let mut record = uses("t1", party("app", who));
+        record["initiator"] = party("ann", "unknown");
+        record
+    };
+    let seen = logged(1, "proxy", uses("t1", party("ann", "unknown")));
+    for kind in ["third_party", "agent"] {
+        let records = [seen.clone(), logged(2, "github:acme", acts(kind))];
+        let joined = state(&records).principal(account("ann"), &());
+        assert_eq!((joined.members.len(), joined.kind), (1, PrincipalType::Unknown), "{kind}");
+        assert_eq!(
+            (joined.refused[0].why, joined.refused[0].why.is_conflict()),
+            (Why::Parties, true),
+            "{kind}"
+        );
+    }
+    // What is declared counts as what records say.
+    let records = [seen.clone(), logged(2, "github:acme", acts("unknown"))];
+    let inventory = Inventory::default().with(PrincipalType::Human, &["ann"], &[]);
+    assert_eq!(state(&records).principal(account("ann"), &inventory).refused[0].why, Why::Parties);
+    // A sender alone takes no log's join away, and a role may act as a user of its own.
+    let told = [
+        seen.clone(),
+        logged(2, "github:acme", uses("t1", party("app", "agent"))),
+        told(3, "x", acts("agent")),
+    ];
+    for records in [&told[..], &[seen, logged(2, "kubernetes:eks", acts("service_account"))]] {
+        assert_eq!(state(records).principal(account("ann"), &()).members.len(), 2);
+    }
+}
+
+#[test]
+fn people_who_act_through_one_role_are_not_each_other() {
+    let role = || party("aws-role", "service_account");
+    let records = [
+        logged(1, "desk", uses("ASIA1", party("ann", "unknown"))),
+        logged(2, "cloudtrail:1", uses("ASIA1", role())),
+        logged(3, "desk", uses("ASIA2", party("bob", "unknown"))),
+        logged(4, "cloudtrail:1", uses("ASIA2", role())),
+    ];
+    for name in ["ann", "bob", "aws-role"] {
+        let joined = state(&records).principal(account(name), &());
+        assert_eq!((joined.members.len(), joined.refused[0].why), (1, Why::Apart), "{name}");
+    }
+    assert_eq!(state(&records[..2]).principal(account("ann"), &()).members.len(), 2);
+}
+
+#[test]
 fn a_shared_key_tells_nobody_apart() {
     let records = [
         logged(1, "cloudtrail:1", uses("AKIA1", party("role", "service_account"))),

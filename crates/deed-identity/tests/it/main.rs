@@ -119,7 +119,7 @@ fn errors_name_the_line() {
         ("[[principal]]\nkey = \"a\"\ntype = \"unknown\"\n", 3, "expected `human`"),
         ("[[principal]]\nkey = \"a\"\n", 1, "type"),
         (&twice, 11, "`agent:x` stands for both `one` and `two`"),
-        (&key_is_alias, 8, "`agent:x` stands for both `agent:x` and `agent:x`"),
+        (&key_is_alias, 8, "`agent:x` is in two tables"),
         ("[[resource]]\nclassification = \"x\"\n", 1, "match"),
         ("[[resource]]\nmatch = \"a:*\"\n[[resource]]\nmatch = \"a:*\"\n", 4, "another resource"),
         ("[[resource]]\nmatch = \"a:*\"\napprovers = []\n", 3, "`approvers`"),

@@ -1,12 +1,12 @@
-//! Strings of JSON without their escapes.
+//! Strings of JSON without their escapes, and addresses without theirs.
 
 use std::borrow::Cow;
 
-/// What a JSON string's inside stands for.
+/// What a JSON string's inside, or a part of an address, stands for.
 pub(super) struct Decoded<'j> {
     pub(super) text: Cow<'j, str>,
-    /// For each byte of `text`, and its end, where in the JSON it comes from; empty where both are the
-    /// same.
+    /// For each byte of `text`, and its end, where in the original it comes from; empty where both are
+    /// the same.
     from: Vec<usize>,
 }
 
@@ -26,6 +26,35 @@ impl<'j> Decoded<'j> {
             rest = &rest[length..];
         }
         from.push(json.len());
+        Decoded { text: Cow::Owned(text), from }
+    }
+
+    /// Of a percent-encoded text. Bytes that are no UTF-8 stand for U+FFFD.
+    pub(super) fn percent(encoded: &'j str, plus_is_space: bool) -> Self {
+        if !encoded.contains('%') && !(plus_is_space && encoded.contains('+')) {
+            return Decoded { text: Cow::Borrowed(encoded), from: Vec::new() };
+        }
+        let (mut bytes, mut starts) = (Vec::with_capacity(encoded.len()), Vec::with_capacity(encoded.len()));
+        let mut at = 0;
+        while let Some(byte) = encoded.as_bytes().get(at) {
+            let hex = encoded.get(at + 1..at + 3).filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()));
+            let escaped = hex.filter(|_| *byte == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok());
+            bytes.push(escaped.unwrap_or(if plus_is_space && *byte == b'+' { b' ' } else { *byte }));
+            starts.push(at);
+            at += if escaped.is_some() { 3 } else { 1 };
+        }
+        let mut text = String::with_capacity(bytes.len());
+        let mut from = Vec::with_capacity(bytes.len() + 1);
+        let mut starts = starts.into_iter();
+        for chunk in bytes.utf8_chunks() {
+            text.push_str(chunk.valid());
+            from.extend(starts.by_ref().take(chunk.valid().len()));
+            if let Some(first) = starts.by_ref().take(chunk.invalid().len()).min() {
+                text.push(char::REPLACEMENT_CHARACTER);
+                from.resize(text.len(), first);
+            }
+        }
+        from.push(encoded.len());
         Decoded { text: Cow::Owned(text), from }
     }
 

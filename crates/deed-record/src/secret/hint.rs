@@ -91,40 +91,56 @@ type Sign = (&'static str, fn(&[u8]) -> bool);
 const SIGNS: &[Sign] = &[
     ("bearer ", |rest| runs_on(rest.trim_ascii_start(), 8)),
     ("basic ", |rest| runs_on(rest.trim_ascii_start(), 6)),
+    ("bearer+", |rest| runs_on(rest, 8)),
+    ("basic+", |rest| runs_on(rest, 6)),
+    ("bearer%20", |rest| runs_on(rest, 8)),
+    ("basic%20", |rest| runs_on(rest, 6)),
     ("eyj", |rest| runs_on(rest, 7)),
     ("private key", |_| true),
+    ("private+key", |_| true),
+    ("private%20key", |_| true),
     ("://", has_userinfo),
     (":\\/\\/", has_userinfo),
     ("curl", |_| true),
     ("?sig=", |_| true),
     ("&sig=", |_| true),
     ("\\u0026sig=", |_| true),
-    ("%3a%2f%2f", has_encoded_userinfo),
+    ("%3a//", has_userinfo),
+    ("%2f%2f", has_encoded_userinfo),
     (":aa", |rest| runs_on(rest, 33)),
+    ("%3aaa", |rest| runs_on(rest, 33)),
+    ("sig%3d", |_| true),
     ("q~", |rest| runs_on(rest, 31)),
+    ("q%7e", |rest| runs_on(rest, 31)),
     ("identified", goes_on_as_sql),
-    ("kind:", is_secret_kind),
+    ("kind:", |rest| is_secret_kind(rest) || is_encoded(rest)),
+    ("kind%3a", |_| true),
     ("secrets", ends_string),
     ("secretlist", ends_string),
     ("/secrets/", |_| true),
     ("mount_type", ends_string),
     ("\\u00", hides_letter),
-    // Vendors' prefixes that have a slash, as some writers escape it.
+    ("%", hides_letter_of_url),
+    // Vendors' prefixes that have a slash, as some writers escape it, and addresses.
     ("hooks.slack.com", |_| true),
     ("discord.com", |_| true),
     ("1\\/\\/0", |_| true),
+    ("1%2f%2f0", |_| true),
 ];
 
-/// A word begins at `at`; a letter before it may belong to an escape (`\n`, `\u0027`).
+/// A word begins at `at`; a letter before it may belong to an escape (`\n`, `\u0027`, `%3D`).
 fn starts_word(bytes: &[u8], at: usize) -> bool {
     let before = |back: usize| at.checked_sub(back).map(|at| bytes[at]);
-    before(1).is_none_or(|b| !is_word(b)) || before(2) == Some(b'\\') || before(6) == Some(b'\\')
+    before(1).is_none_or(|b| !is_word(b))
+        || before(2) == Some(b'\\')
+        || before(6) == Some(b'\\')
+        || before(3) == Some(b'%')
 }
 
 /// At least `least` characters of a token; what is escaped may be any.
 fn runs_on(rest: &[u8], least: usize) -> bool {
     let length = rest.iter().take(least).take_while(|b| is_base64(**b)).count();
-    length == least || rest.get(length) == Some(&b'\\')
+    length == least || matches!(rest.get(length), Some(b'\\' | b'%'))
 }
 
 /// Where a string ends, or one inside a string.
@@ -144,7 +160,12 @@ fn has_userinfo(rest: &[u8]) -> bool {
 
 /// `user%3Apassword%40`, perhaps.
 fn has_encoded_userinfo(rest: &[u8]) -> bool {
-    rest[..rest.len().min(1024)].windows(3).any(|part| part == b"%40")
+    rest[..rest.len().min(1024)].windows(3).any(|part| part == b"%40" || part[0] == b'@')
+}
+
+/// Whether what follows in an address is not what it stands for.
+fn is_encoded(rest: &[u8]) -> bool {
+    matches!(rest.first(), Some(b'%' | b'+'))
 }
 
 /// `identified by`, `IDENTIFIED WITH mysql_native_password BY`.
@@ -154,6 +175,7 @@ fn goes_on_as_sql(rest: &[u8]) -> bool {
         .iter()
         .any(|known| word.len() >= known.len() && word[..known.len()].eq_ignore_ascii_case(known.as_bytes()))
         || word.first() == Some(&b'\\')
+        || is_encoded(word)
 }
 
 /// A letter, digit, or sign of a name may hide in an escape: `\u0070assword`. Quotes, `<`, `>` and `&`
@@ -167,6 +189,13 @@ fn hides_letter(rest: &[u8]) -> bool {
         }
         _ => false,
     }
+}
+
+/// As [`hides_letter`], in an address: a sign of a name that nobody has to encode, or an encoding of an encoding.
+fn hides_letter_of_url(rest: &[u8]) -> bool {
+    let digit = |at: usize| rest.get(at).and_then(|b| char::from(*b).to_digit(16));
+    let (Some(high), Some(low)) = (digit(0), digit(1)) else { return false };
+    u8::try_from(high * 16 + low).is_ok_and(|byte| is_word(byte) || byte == b'%')
 }
 
 /// What [`text`](super::text) looks at before a name, each of its bytes behind an escape.
@@ -190,7 +219,9 @@ fn ends_name(text: &str, end: usize) -> bool {
     // In JSON a name may have dots and spaces, in a text it has none.
     let (long, short) = (starts(|b| is_word(b) || matches!(b, b'.' | b' ')), starts(is_word));
     let assigned = match bytes.get(behind) {
-        Some(b'"' | b'\'' | b'\\' | b'=' | b':' | b']' | b'>' | b'\n') => true,
+        Some(b'"' | b'\'' | b'\\' | b'=' | b':' | b']' | b'>' | b'\n' | b'%' | b'+') => true,
+        // `command=--password&command=…`
+        Some(b'&') => bytes[short] == b'-',
         // `name = value`, `name \n value: …`, `--name value`, `ENV NAME value`
         Some(b' ') => {
             let next = bytes[behind..].iter().find(|b| **b != b' ');
@@ -200,10 +231,11 @@ fn ends_name(text: &str, end: usize) -> bool {
         }
         _ => false,
     };
-    // It may stand behind an escape of JSON: `\npassword=…`, `\u0027password`.
+    // It may stand behind an escape: `\npassword=…`, `\u0027password`, `%3Dpassword`.
     let escape = |from: usize| match (from.checked_sub(1).map(|before| bytes[before]), bytes.get(from)) {
         (Some(b'\\'), Some(b'u')) => (from + 5).min(end),
         (Some(b'\\'), Some(_)) => from + 1,
+        (Some(b'%'), Some(_)) => (from + 2).min(end),
         _ => from,
     };
     let starts = [long, short, escape(long), escape(short)];
@@ -263,11 +295,15 @@ mod tests {
             "\n  value: ",
             "1234",
             "--",
+            "%2D%2Dpassword",
+            "bearer%20abcdefgh12345678",
+            "?command=",
+            "&command=",
         ]);
         let pieces: Vec<&'static str> = pieces.collect();
         let glue = prop::sample::select(vec![
             "", "", "", "_", "-", " ", ".", "=", ":", ": ", " = ", "\"", "'", "\":\"", "</", "<", ">", "?",
-            "&", "/", "\\", "é",
+            "&", "/", "\\", "é", "%3D", "%3A", "%20", "+", "%22", "%26",
         ]);
         let piece = prop::sample::select(pieces);
         prop::collection::vec((piece, glue), 0..7)

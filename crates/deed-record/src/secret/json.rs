@@ -251,8 +251,9 @@ impl<'j, 'w> Walk<'j, 'w> {
 
     /// Puts fingerprints in place of what was found in a string that starts at `from`.
     fn take_out(&mut self, place: &Place<'_>, found: Vec<Found>, value: &Decoded<'_>, from: usize) {
-        for Found { range, guessable } in found {
-            let with = self.note(place, &value.text[range.clone()], guessable);
+        for Found { range, guessable, decoded } in found {
+            let secret = decoded.as_deref().unwrap_or(&value.text[range.clone()]);
+            let with = self.note(place, secret, guessable);
             self.edits.push(Edit { range: from + value.raw(range.start)..from + value.raw(range.end), with });
         }
     }
@@ -313,7 +314,7 @@ impl<'j, 'w> Walk<'j, 'w> {
 }
 
 /// The value itself, where it is a secret.
-fn whole(value: &str, class: Class) -> Vec<Found> {
+pub(super) fn whole(value: &str, class: Class) -> Vec<Found> {
     let found = all_of(value, class);
     if is_secret(&value[found.range.clone()], class) { vec![found] } else { Vec::new() }
 }
@@ -321,7 +322,7 @@ fn whole(value: &str, class: Class) -> Vec<Found> {
 /// The value itself, without the name of a scheme.
 fn all_of(value: &str, class: Class) -> Found {
     let (start, secret) = if class == Class::Header { text::without_scheme(0, value) } else { (0, value) };
-    Found { range: start..value.len(), guessable: is_guessable(secret, class) }
+    Found::at(start..value.len(), is_guessable(secret, class))
 }
 
 /// `value` without what was found in it and without fingerprints: the same before secrets are taken out

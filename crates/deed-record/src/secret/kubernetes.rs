@@ -90,6 +90,6 @@ fn values_of(document: &[Line<'_>], found: &mut Vec<Found>) {
 fn take(at: usize, value: &str, found: &mut Vec<Found>) {
     if !value.is_empty() && is_secret(value, Class::Password) {
         let guessable = is_guessable(value, Class::Password);
-        found.push(Found { range: at..at + value.len(), guessable });
+        found.push(Found::at(at..at + value.len(), guessable));
     }
 }

@@ -11,6 +11,14 @@ pub(super) struct Found {
     pub(super) range: Range<usize>,
     /// Whether somebody could find it by trying.
     pub(super) guessable: bool,
+    /// The secret itself, where what stands there only stands for it.
+    pub(super) decoded: Option<String>,
+}
+
+impl Found {
+    pub(super) fn at(range: Range<usize>, guessable: bool) -> Self {
+        Found { range, guessable, decoded: None }
+    }
 }
 
 /// Characters of a vendor's token.
@@ -117,7 +125,6 @@ pub(super) fn at(text: &str, at: usize) -> Option<Found> {
     let starts_word = at == 0 || !is_word(text.as_bytes()[at - 1]);
     let found = match rest.as_bytes().first()? {
         b':' => return password_in_url(text, at).or_else(|| telegram(text, at)),
-        b'%' => return password_in_encoded_url(text, at),
         b'-' => private_key(rest).map(certain),
         b'B' | b'b' if starts_word => scheme(rest),
         b'e' if starts_word => jwt(rest),
@@ -126,7 +133,7 @@ pub(super) fn at(text: &str, at: usize) -> Option<Found> {
     let found = found
         .or_else(|| if starts_word { vendor(rest).map(certain) } else { None })
         .or_else(|| azure(text, at).map(certain))?;
-    Some(Found { range: at + found.range.start..at + found.range.end, guessable: found.guessable })
+    Some(Found::at(at + found.range.start..at + found.range.end, found.guessable))
 }
 
 /// Whether the whole of `text` is one token of a shape that only machines make.
@@ -140,7 +147,7 @@ pub(super) fn is_scheme(rest: &str) -> bool {
 }
 
 fn certain(length: usize) -> Found {
-    Found { range: 0..length, guessable: false }
+    Found::at(0..length, false)
 }
 
 /// Letters, digits and what joins them to a name.
@@ -177,7 +184,7 @@ fn scheme(rest: &str) -> Option<Found> {
     let found = if basic { is_basic(token) } else { is_token };
     // Basic credentials are a password that anybody can read.
     let guessable = basic || !(is_unguessable(token) || self::is_token(token));
-    found.then_some(Found { range: start..start + length, guessable })
+    found.then(|| Found::at(start..start + length, guessable))
 }
 
 /// PEM (RFC 7468), to its end or that of the text.
@@ -197,31 +204,9 @@ fn password_in_url(text: &str, at: usize) -> Option<Found> {
     let authority = text[at..].strip_prefix("://")?;
     let authority =
         &authority[..run(authority, |b| !matches!(b, b'/' | b'?' | b'#' | b' ' | b'"' | b'\'' | b'\n'))];
-    let (colon, end) = match authority.rfind('@') {
-        Some(end) => (authority[..end].find(':')? + 1, end),
-        // `user%3Apassword%40host`, by those who encode too much.
-        None => {
-            let end = last_encoded(authority, "%40")?;
-            let colon = first_encoded(&authority[..end], "%3A").map(|colon| colon + 3);
-            (colon.or_else(|| Some(authority[..end].find(':')? + 1))?, end)
-        }
-    };
+    let end = authority.rfind('@')?;
+    let colon = authority[..end].find(':')? + 1;
     password(text, at + 3 + colon..at + 3 + end)
-}
-
-/// The password of `scheme%3A%2F%2Fuser%3Apassword%40host`, from the first `%`: a URL inside another.
-fn password_in_encoded_url(text: &str, at: usize) -> Option<Found> {
-    const COLON_SLASHES: &str = "%3A%2F%2F";
-    const LONGEST: usize = 1024;
-    let rest = text.get(at + COLON_SLASHES.len()..)?;
-    first_encoded(text.get(at..at + COLON_SLASHES.len())?, COLON_SLASHES)?;
-    let member = |b: &u8| (is_base64(*b) && *b != b'/') || matches!(b, b'%' | b'*' | b'!');
-    let authority = &rest[..rest.bytes().take(LONGEST).take_while(member).count()];
-    let authority = &authority[..first_encoded(authority, "%2F").unwrap_or(authority.len())];
-    let end = last_encoded(authority, "%40")?;
-    let colon = first_encoded(&authority[..end], "%3A")? + 3;
-    let start = at + COLON_SLASHES.len();
-    password(text, start + colon..start + end)
 }
 
 /// The password of `user:password@host` at `range`, unless something else stands for it.
@@ -230,15 +215,8 @@ fn password(text: &str, range: Range<usize>) -> Option<Found> {
     if password.is_empty() || fingerprint_length(password) > 0 || password.starts_with(['$', '{', '<', '*']) {
         return None;
     }
-    Some(Found { range, guessable: !is_token(password) })
-}
-
-fn first_encoded(text: &str, sign: &str) -> Option<usize> {
-    text.as_bytes().windows(sign.len()).position(|part| part.eq_ignore_ascii_case(sign.as_bytes()))
-}
-
-fn last_encoded(text: &str, sign: &str) -> Option<usize> {
-    text.as_bytes().windows(sign.len()).rposition(|part| part.eq_ignore_ascii_case(sign.as_bytes()))
+    let guessable = !is_token(password);
+    Some(Found::at(range, guessable))
 }
 
 /// The token of a bot of Telegram, `123456789:AA…`, from its colon: the number is the bot's name.
@@ -248,7 +226,7 @@ fn telegram(text: &str, at: usize) -> Option<Found> {
     let number = text.as_bytes()[..at].iter().rev().take(11).take_while(|b| b.is_ascii_digit()).count();
     let length = token.iter().take(LENGTH + 1).take_while(|b| is_word(**b)).count();
     let is_token = (8..=10).contains(&number) && length == LENGTH;
-    is_token.then_some(Found { range: at + 1..at + 1 + LENGTH, guessable: false })
+    is_token.then(|| Found::at(at + 1..at + 1 + LENGTH, false))
 }
 
 /// The secret of an application of Azure (Entra ID): three characters, a digit, `Q~`, and 31 to 34 more.
@@ -286,7 +264,7 @@ fn jwt(rest: &str) -> Option<Found> {
         end += 1;
     }
     // Without a signature it is a text that may be guessed.
-    (parts >= 3 && end >= 30).then_some(Found { range: 0..end, guessable: last < 20 })
+    (parts >= 3 && end >= 30).then(|| Found::at(0..end, last < 20))
 }
 
 fn vendor(rest: &str) -> Option<usize> {

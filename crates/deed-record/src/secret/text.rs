@@ -1,7 +1,7 @@
 //! Secrets in a plain text: command lines, environments, headers, logs, code.
 
 use super::{
-    hint, kubernetes,
+    encoded, hint, kubernetes,
     name::{Class, class},
     shape::{self, Found, is_word, run},
     value::{fingerprint_length, is_guessable, is_secret, without_fingerprints},
@@ -14,6 +14,17 @@ pub(super) fn find(text: &str) -> Vec<Found> {
 
 /// As [`find`], without asking first whether there is any.
 pub(super) fn search(text: &str) -> Vec<Found> {
+    const MOST_ENCODED: usize = 3;
+    within(text, MOST_ENCODED)
+}
+
+/// As [`search`], where no more than so many encodings are taken off.
+pub(super) fn within(text: &str, encodings: usize) -> Vec<Found> {
+    let found = plain(text);
+    if encodings == 0 { found } else { encoded::add(text, found, encodings) }
+}
+
+fn plain(text: &str) -> Vec<Found> {
     let mut found = Vec::new();
     let curl = text.find("curl");
     let mut manifests = kubernetes::values(text).into_iter().peekable();
@@ -86,7 +97,7 @@ fn assigned(text: &str, at: usize) -> Option<Found> {
         };
     believed.then(|| {
         let stop = text.len() - rest.len() + end.find(rest).len();
-        Found { range: start..stop, guessable: is_guessable(&text[start..stop], class) }
+        Found::at(start..stop, is_guessable(&text[start..stop], class))
     })
 }
 
@@ -251,7 +262,7 @@ fn identified(text: &str, at: usize) -> Option<Found> {
     };
     let value = end.find(&text[start..]);
     (!value.is_empty() && is_secret(value, Class::Password))
-        .then(|| Found { range: start..start + value.len(), guessable: is_guessable(value, Class::Password) })
+        .then(|| Found::at(start..start + value.len(), is_guessable(value, Class::Password)))
 }
 
 /// What ends a value.
@@ -337,5 +348,5 @@ fn curl_user(text: &str, at: usize) -> Option<Found> {
         return None;
     }
     let start = text.len() - rest.len() + user.len() + 1;
-    Some(Found { range: start..start + password.len(), guessable: is_guessable(password, Class::Password) })
+    Some(Found::at(start..start + password.len(), is_guessable(password, Class::Password)))
 }

@@ -258,6 +258,19 @@ fn table() -> Vec<(String, Vec<(String, bool)>)> {
             vec![secret("hunter2")],
         ),
         (r#"{"url":"postgres://ann%3Ahunter2%40host/db"}"#.into(), vec![secret("hunter2")]),
+        // What `kubectl exec` makes of a command: every argument a parameter, encoded.
+        (
+            r#"{"requestURI":"/exec?command=sh&command=-c&command=PGPASSWORD%3Dhunter2+psql&stdin=true"}"#.into(),
+            vec![secret("hunter2")],
+        ),
+        (r#"{"u":"/exec?command=mysql\u0026command=--password%3Dhunter2\u0026tty=1"}"#.into(), vec![secret("hunter2")]),
+        (r#"{"u":"/exec?command=--password&command=hunter2&stdin=true"}"#.into(), vec![secret("hunter2")]),
+        (r#"{"u":"/x?command=-H&command=Authorization%3A+Bearer+abcdefgh12345678"}"#.into(), vec![secret("abcdefgh12345678")]),
+        (r#"{"u":"user%5Bpassword%5D=hunter2&commit=Go"}"#.into(), vec![secret("hunter2")]),
+        (r#"{"u":"/x?q=%7B%22password%22%3A%22hunter2%22%7D"}"#.into(), vec![secret("hunter2")]),
+        (r#"{"u":"/x?to=%2Fy%3Fq%3DPASSWORD%253Dhunter2%26z%3D1"}"#.into(), vec![secret("hunter2")]),
+        (r#"{"u":"/x?q=%ff%c3%a9+%E2+--%70assword%3Dhunter2+%c3%a9"}"#.into(), vec![secret("hunter2")]),
+        (format!(r#"{{"u":"/x?q=x%3D{github}"}}"#), vec![token(&github)]),
         (format!(r#"{{"text":"key xai-{}"}}"#, "aB3".repeat(26)), vec![token(&format!("xai-{}", "aB3".repeat(26)))]),
         (format!(r#"{{"text":"ntn_{}"}}"#, "12aB".repeat(11)), vec![token(&format!("ntn_{}", "12aB".repeat(11)))]),
         (format!(r#"{{"text":"figd_{}"}}"#, "a_-9".repeat(10)), vec![token(&format!("figd_{}", "a_-9".repeat(10)))]),
@@ -315,6 +328,15 @@ fn what_is_named_or_shaped_like_a_secret_is_taken_out() {
 }
 
 #[test]
+fn the_fingerprint_of_an_encoded_secret_is_that_of_the_secret() {
+    let aws = aws_secret();
+    let json = format!(r#"{{"u":"/x?command=export+AWS_SECRET_ACCESS_KEY%3D{}"}}"#, aws.replace('/', "%2F"));
+    let Excised { text, seen } = cleaned(&json);
+    assert_eq!(seen, [("u".to_owned(), Marks.of_token(aws.as_bytes()))]);
+    assert!(!text.contains("%2F"), "{text}");
+}
+
+#[test]
 fn what_is_no_secret_stays() {
     for json in [
         r#"{"accessKeyId":"AKIAIOSFODNN7EXAMPLE","accessKey":"ASIAIOSFODNN7EXAMPLE"}"#,
@@ -355,6 +377,8 @@ fn what_is_no_secret_stays() {
         r#"{"text":"The resource identified by 'prod/db' was not found; resources identified by name"}"#,
         r#"{"text":"kind: SecretStore\ndata:\n  a: b\n---\nkind: ConfigMap\ndata:\n  c: d\n"}"#,
         r#"{"url":"https://x/?to=https%3A%2F%2Fhost%2Fpath%3Fmail%3Dann%40example.com","t":"10:00:00:AA"}"#,
+        r#"{"url":"/api/v1/pods?fieldSelector=spec.nodeName%3Dip-10-0-0-1&labelSelector=token%3Dx&continue=eyJ2IjoibWV0YS5rOHMuaW8vdjEifQ"}"#,
+        r#"{"url":"/exec?command=--password&container=app&command=ls&q=100%25+of+it&r=%zz%"}"#,
         r#"{"text":"sha256:AAf86d081884c7d659a2feaa0c55ad015a3 8Q~ short, Q~ and :AA"}"#,
         r#"{"imagePullSecrets":[{"name":"regcred"}],"secretName":"db"}"#,
         r#"{"objectRef":{"resource":"secrets","name":"n"},"requestObject":{"metadata":{"labels":{"a":"b"}}},"responseStatus":{"code":200}}"#,
@@ -455,6 +479,11 @@ fn time_does_not_grow_with_the_square_of_a_text() {
         "sig=&",
         "\\ud800",
         "pass\\u0077ord=",
+        "%25",
+        "%2525",
+        "&a=--password",
+        "%26password%3D",
+        "+",
     ] {
         texts.push(format!("{{\"password\":1,\"a\":\"curl {}\"}}", piece.repeat(60_000 / piece.len())));
     }

@@ -114,8 +114,9 @@ pub(super) fn findings(links: &Links<'_>, found: &mut Vec<Finding>) {
 
 fn approvals(links: &Links<'_>, found: &mut Vec<Finding>) {
     let answers = &links.rights.answers;
+    let approved = !asks_or_answers(links);
     let own = answers.iter().find(|answer| matches!(answer.worth, Worth::ByWhoAsked | Worth::ByWhoActs));
-    if let Some(answer) = own {
+    if let Some(answer) = own.filter(|_| approved) {
         let who = if answer.worth == Worth::ByWhoAsked { "who asked" } else { "who acted" };
         found.push(SELF_APPROVAL.finding(Severity::High, format!("an approval was given by {who}")));
     }
@@ -134,9 +135,16 @@ fn approvals(links: &Links<'_>, found: &mut Vec<Finding>) {
     }
     let in_time = answers.iter().any(|answer| answer.worth == Worth::Counts);
     let late = answers.iter().find(|answer| answer.worth == Worth::Late);
-    if let Some(answer) = late.filter(|_| !in_time) {
+    if let Some(answer) = late.filter(|_| approved && !in_time) {
         debug_assert_eq!(answer.claim.terms.and_then(|terms| terms.answer), Some(Answer::Approved));
         let reason = "an approval was given only after the action, and none before it counts";
         found.push(APPROVAL_AFTER_ACT.finding(Severity::Medium, reason.to_owned()));
     }
+}
+
+/// Whether it only asks for a right, or answers who asked: nobody approves that first.
+fn asks_or_answers(links: &Links<'_>) -> bool {
+    let effects = links.case.of_action().flat_map(|rec| rec.is.effects.iter().flatten());
+    let mut kinds = effects.map(|effect| effect.kind);
+    kinds.any(|kind| matches!(kind, Kind::Request | Kind::Approval))
 }
