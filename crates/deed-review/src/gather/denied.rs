@@ -36,7 +36,7 @@ pub(super) fn look<E: Evidence>(
     let accounts = evidence.every_account(&head.tenant, account).map_err(ExplainError::Evidence)?;
     let mut denied = Vec::new();
     for account in &accounts {
-        let found = evidence.tried(Tried::Denied, *account, uri, head.time, MOST_DENIED);
+        let found = evidence.tried(Tried::Denied, *account, &uri, head.time, MOST_DENIED);
         let found = found.map_err(ExplainError::Evidence)?;
         if found.len() >= MOST_DENIED {
             return Ok(None);
@@ -56,7 +56,7 @@ pub(super) fn look<E: Evidence>(
     if denied.is_empty() {
         return Ok(None);
     }
-    let Some(given) = last_given(evidence, &accounts, uri, &head)? else { return Ok(None) };
+    let Some(given) = last_given(evidence, &accounts, &uri, &head)? else { return Ok(None) };
     denied.sort_by_key(|(time, id, _)| Reverse((*time, *id)));
     for (time, id, found) in denied {
         if given > time {

@@ -7,8 +7,8 @@ use deed_record::{
 
 use super::{Bounds, Digest, Known, Look, Review};
 use crate::{
-    case::acted_upon, claim::is_of_token_service, gather::may_be_seen, judge::span_of, rules::CHANGED,
-    scope::matches, verb::changes,
+    claim::is_of_token_service, gather::may_be_seen, judge::span_of, rules::CHANGED, scope::matches,
+    verb::changes,
 };
 
 /// How far up credentials that were derived from one another are looked at.
@@ -59,6 +59,7 @@ impl Review {
         if may_be_seen(rec) && self.is_beside(rec, &shown) {
             self.looks.insert(Look::Beside(rec.id));
         }
+        self.entitles(rec, state, known);
         let eludes = self.eludes(rec, known);
         let unapproved = self.is_unapproved(rec);
         let was_awaited = self.awaited.remove(&rec.id);
@@ -210,13 +211,14 @@ impl Review {
         let relies = rec.approvals.is_some() || rec.request.is_some() || rec.grant.is_some() && !at_door;
         let handed_on = rec.chain.as_ref().is_some_and(|hops| !hops.is_empty());
         let for_nobody = rec.initiator.as_ref().and_then(|party| party.account).is_none();
-        relies
+        let watched = self.is_somebody_watched(rec, shown, known);
+        watched
+            || relies
             || handed_on && (for_nobody || !at_door)
             || self.held.contains(&rec.id)
             || task_key(rec).is_some_and(|(_, key)| self.tasks.contains(&key))
             || self.is_place_watched(rec, known)
             || is_beyond_clearance(rec, known)
-            || self.is_somebody_watched(rec, shown, known)
             || rec.credential.as_ref().is_some_and(|used| self.is_credential_suspect(rec, used, shown, state))
     }
 
@@ -224,6 +226,7 @@ impl Review {
         let imported = rec.basis == Basis::Imported;
         let system = rec.source.as_ref().map(|source| &*source.system);
         if imported && system.is_some_and(|system| known.logs_every_grant(system)) {
+            self.acted(rec, known);
             return true;
         }
         let account = rec.executor.as_ref().and_then(|party| party.account);
@@ -244,7 +247,7 @@ impl Review {
     /// Whether the inventory says who may approve what is done there, when it may be changed, or that what was given out is
     /// restricted.
     fn is_place_watched(&mut self, rec: &Skeleton<'_>, known: &impl Known) -> bool {
-        let Some(place) = acted_upon(rec).and_then(|uri| known.controlled(&uri)) else { return false };
+        let Some(place) = rec.acted_upon().and_then(|uri| known.controlled(&uri)) else { return false };
         let bounded = !place.approvers.is_empty() && (rec.grant.is_some() || rec.credential.is_some());
         let open = || place.change_windows.iter().any(|window| window.covers(rec.time));
         // What an intent announces may be done at another time.
@@ -316,7 +319,7 @@ impl Review {
 
 /// Whether it is classified beyond what a party to it is cleared for.
 fn is_beyond_clearance(rec: &Skeleton<'_>, known: &impl Known) -> bool {
-    let place = acted_upon(rec).and_then(|uri| known.controlled(&uri));
+    let place = rec.acted_upon().and_then(|uri| known.controlled(&uri));
     let sealed = || rec.resource.as_ref().and_then(|resource| resource.classification.as_deref());
     let Some(classified) = place.as_ref().map(|place| &*place.classification).or_else(sealed) else {
         return false;
