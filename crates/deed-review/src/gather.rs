@@ -14,6 +14,7 @@ mod beside;
 mod counterpart;
 mod denied;
 mod entitled;
+mod place;
 mod tool;
 
 pub(crate) use beside::SKEW;

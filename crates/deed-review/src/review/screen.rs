@@ -56,6 +56,9 @@ impl Review {
         if rec.kind == Kind::Intent && rec.basis == Basis::Enforced {
             self.matches(rec);
         }
+        // Where a call stands in its trace tells what can be of it.
+        let placed = rec.trace_id.filter(|trace| self.unmatched.contains(&trace_key(*trace)));
+        self.looks.extend(placed.filter(|_| rec.parent_span_id.is_some()).map(Look::Trace));
         if may_be_seen(rec) && self.is_beside(rec, &shown) {
             self.looks.insert(Look::Beside(rec.id));
         }
