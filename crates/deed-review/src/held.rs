@@ -42,14 +42,26 @@ impl<'c> Held<'c> {
     }
 }
 
+/// What `grant` was given by, where that is a thing of its own that can be removed: a role binding, say.
+pub(crate) fn given_by<'c>(grant: &Claim<'c>) -> Option<&'c str> {
+    let thing = &*grant.rec.is.resource.as_ref()?.uri;
+    grant.resource.filter(|bound| *bound.uri != *thing).map(|_| thing)
+}
+
 /// Whether `later` takes back what `grant` gave, by what it was: logs of other systems know no ids of grants.
 fn takes_back(later: &Claim<'_>, grant: &Claim<'_>) -> bool {
     let ends = matches!(later.change(), Some(Change::Revoked | Change::Expired));
     let (Some(theirs), Some(given)) = (later.terms, grant.terms) else { return false };
     let uri = |claim: &Claim<'_>| claim.resource.map(|resource| resource.uri.to_string());
-    ends && later.rec.is.grant.is_none()
-        && later.time() > grant.time()
-        && subject(later).is_some()
+    let removed = || {
+        let thing = later.resource.map(|resource| &*resource.uri);
+        subject(later).is_none() && thing.is_some() && thing == given_by(grant)
+    };
+    let ends = ends && later.rec.is.grant.is_none() && later.time() > grant.time();
+    if ends && later.rec.voice() == grant.rec.voice() && removed() {
+        return true;
+    }
+    ends && subject(later).is_some()
         && subject(later) == subject(grant)
         && (theirs.role.is_none() || theirs.role == given.role)
         && (theirs.scopes.is_empty() || theirs.scopes == given.scopes)

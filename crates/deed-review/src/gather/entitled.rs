@@ -2,10 +2,15 @@
 
 use std::{cmp::Reverse, collections::BTreeSet};
 
-use deed_record::{Kind, RecordId};
+use deed_record::{Account, Kind, RecordId, Skeleton};
 
 use super::{Family, MOST_ALIKE, MOST_NAMING, Reader};
-use crate::{Evidence, ExplainError, claim::subject, held::Held, scope::Bearing};
+use crate::{
+    Evidence, ExplainError,
+    claim::subject,
+    held::{Held, given_by},
+    scope::Bearing,
+};
 
 /// Rights of whoever acted, as far as they were read.
 #[derive(Default)]
@@ -36,6 +41,7 @@ pub(super) fn look<E: Evidence>(
         }
     }
     entitled.cut = left == 0;
+    entitled.cut |= removals(reader, &head, acting)?;
     // An inventory makes nobody the one to whom a right was given.
     let claims = || reader.records.iter().flat_map(|rec| rec.claims(Kind::Grant));
     let theirs = claims().filter(|claim| subject(claim) == Some(acting));
@@ -45,4 +51,30 @@ pub(super) fn look<E: Evidence>(
     covering.sort_unstable();
     entitled.covering = covering.into_iter().map(|(.., id)| id).take(MOST_ALIKE).collect();
     Ok(entitled)
+}
+
+/// Keeps what tells that something was removed by which `acting` had a right; whether that may not be all.
+fn removals<E: Evidence>(
+    reader: &mut Reader<'_, '_, E>,
+    head: &Skeleton<'_>,
+    acting: Account,
+) -> Result<bool, ExplainError<E::Error>> {
+    let given = reader.records.iter().flat_map(|rec| rec.claims(Kind::Grant));
+    let given = given.filter(|claim| subject(claim) == Some(acting));
+    let things: BTreeSet<String> = given.filter_map(|claim| given_by(&claim)).map(str::to_owned).collect();
+    let mut cut = things.len() > MOST_ALIKE;
+    for thing in things.iter().take(MOST_ALIKE) {
+        let found = reader.evidence.by_resource(&head.tenant, thing, MOST_NAMING);
+        let found = found.map_err(ExplainError::Evidence)?;
+        cut |= found.len() >= MOST_NAMING;
+        for found in found {
+            let tells = |rec: &Skeleton<'_>| {
+                rec.time <= head.time && rec.effects.iter().flatten().any(|effect| effect.kind == Kind::Grant)
+            };
+            if found.sealed.skeleton().is_ok_and(|rec| tells(&rec)) {
+                reader.keep(found)?;
+            }
+        }
+    }
+    Ok(cut)
 }

@@ -13,7 +13,7 @@ use crate::{
     case::Rec,
     claim::{Claim, subject},
     gather::{MOST_NAMING, Search},
-    held::Held,
+    held::{Held, given_by},
     names::Names,
     scope::Bearing,
     words::Edge,
@@ -195,7 +195,11 @@ impl<E: Evidence> Walk<'_, E> {
         let given = Rec::read(&given)?;
         let told = self.evidence.by_entitled(account, MOST_NAMING).map_err(ExplainError::Evidence)?;
         let naming = self.evidence.by_ref(grant, MOST_NAMING).map_err(ExplainError::Evidence)?;
-        let told = [self.counted(told)?, self.counted(naming)?].concat();
+        let mut told = [self.counted(told)?, self.counted(naming)?].concat();
+        if let Some(thing) = given.claims(Kind::Grant).find_map(|claim| given_by(&claim)) {
+            let about = self.evidence.by_resource(&self.tenant, thing, MOST_NAMING);
+            told.extend(self.counted(about.map_err(ExplainError::Evidence)?)?);
+        }
         let told: Vec<Rec<'_>> = told.iter().map(Rec::read).collect::<Result<_, _>>()?;
         let claims = || told.iter().flat_map(|rec| rec.claims(Kind::Grant));
         let rights: Vec<Claim<'_>> =

@@ -1,7 +1,7 @@
 //! What was denied, and what tools had become: held against what is done afterwards, whichever of both comes first.
 
 use deed_identity::{CredentialKey, GrantKey, State};
-use deed_record::{Account, Kind, RecordId, Skeleton, Timestamp, Tried};
+use deed_record::{Account, Change, Effect, Kind, RecordId, Skeleton, Timestamp, Tried};
 
 use super::{Digest, Known, Look, Review};
 use crate::gather::{WITHIN, is_definition};
@@ -56,7 +56,14 @@ impl Review {
         let named = rec.grant.filter(|_| tells).map(|id| state.grant(GrantKey::of_record(id)));
         // Whose it is that is named may not be known here.
         let of_named = named.is_some_and(|grant| grant.and_then(|grant| grant.subject).is_none_or(late));
-        if of_named || rec.entitles().any(late) {
+        // A thing was removed by which somebody had it.
+        let removed = |effect: &Effect<'_>| {
+            let taken = effect.terms.as_ref().filter(|terms| terms.subject.is_none());
+            let taken = taken.is_some_and(|terms| terms.change == Some(Change::Revoked));
+            effect.kind == Kind::Grant && taken && effect.resource.is_some()
+        };
+        let removed = !self.done.is_empty() && rec.effects.iter().flatten().any(removed);
+        if of_named || removed || rec.entitles().any(late) {
             self.looks.insert(Look::Right(rec.id));
         }
     }

@@ -9,7 +9,7 @@ use super::{Affected, Flagged, Look, Review, screen::span_key};
 use crate::{
     ExplainError, Judged,
     case::Rec,
-    gather::{Search, WITHIN},
+    gather::{MOST_NAMING, Search, WITHIN},
     judge,
     rules::DENIED_THEN_DONE,
 };
@@ -93,6 +93,13 @@ fn acted_since<E: Affected>(
         && let Some(found) = evidence.by_id(grant).map_err(ExplainError::Evidence)?
     {
         whose.extend(Rec::read(&found)?.is.entitles());
+    }
+    let removed = rec.effects.iter().flatten().filter(|_| whose.is_empty());
+    for thing in removed.filter_map(|effect| effect.resource.as_ref()).collect::<Vec<_>>() {
+        let about = evidence.by_resource(&rec.tenant, &thing.uri, MOST_NAMING);
+        for found in about.map_err(ExplainError::Evidence)? {
+            whose.extend(Rec::read(&found)?.is.entitles());
+        }
     }
     let mut since = |done: &Skeleton<'_>| {
         if done.time >= rec.time && done.basis == Basis::Imported {
