@@ -222,6 +222,7 @@ impl Review {
             || task_key(rec).is_some_and(|(_, key)| self.tasks.contains(&key))
             || self.is_place_watched(rec, known)
             || is_beyond_clearance(rec, known)
+            || is_engaged(rec, known)
             || rec.credential.as_ref().is_some_and(|used| self.is_credential_suspect(rec, used, shown, state))
     }
 
@@ -318,6 +319,14 @@ impl Review {
         }
         !above.is_empty()
     }
+}
+
+/// Whether somebody asked for it, or handed it on, who is engaged for something.
+fn is_engaged(rec: &Skeleton<'_>, known: &impl Known) -> bool {
+    let between = rec.chain.iter().flatten().map(|hop| &hop.principal);
+    let accounts = rec.initiator.iter().chain(between).filter_map(|party| party.account);
+    let mut declared = accounts.filter_map(|account| known.declared(&rec.tenant, account));
+    declared.any(|who| who.contract.is_some())
 }
 
 /// Whether it is classified beyond what a party to it is cleared for.
