@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use deed_record::{Account, Answer, Basis, Change, Kind, Party, RecordId, Ruling, Timestamp};
+use deed_record::{Account, Answer, Basis, Change, Kind, Party, PrincipalType, RecordId, Ruling, Timestamp};
 
 use crate::{
     authority::{Asked, Given},
@@ -33,6 +33,7 @@ pub(crate) enum Worth {
     Refused,
     OtherTarget,
     Anonymous,
+    ByMachine,
     Late,
     UnderWay,
     Ended,
@@ -50,6 +51,7 @@ impl Worth {
             Worth::Silent => Some("says neither yes nor no"),
             Worth::OtherTarget => Some("answers something else"),
             Worth::Anonymous => Some("does not say who gave it"),
+            Worth::ByMachine => Some("given by a machine"),
             Worth::Late => Some("given only after the action"),
             Worth::UnderWay => Some("given after the intent; whether before the act is not known"),
             Worth::Ended => Some("had ended before the action"),
@@ -134,6 +136,7 @@ pub(crate) fn answers<'c>(
             Worth::ByWhoActs
         }
         (_, Some(by)) if who_asked(claim).iter().any(|asked| case.is_same(*asked, by)) => Worth::ByWhoAsked,
+        _ if approving(claim).is_some_and(|by| is_machine(case, by)) => Worth::ByMachine,
         _ if withdrawn(claim) => Worth::Withdrawn,
         _ if claim.terms.and_then(|terms| terms.expires).is_some_and(|end| end <= moment) => Worth::Ended,
         (_, Some(by)) if approvers.is_some_and(|approvers| !approvers.contains(&by)) => Worth::NoAuthority,
@@ -242,6 +245,12 @@ fn approving<'c>(claim: &Claim<'c>) -> Option<&'c Party<'c>> {
         .into_iter()
         .flatten()
         .find(|party| party.account.is_some())
+}
+
+/// Whether it is no person, as the inventory says, else the record.
+fn is_machine(case: &Case<'_>, party: &Party<'_>) -> bool {
+    let kind = case.declared(party).map_or(party.kind, |declared| declared.kind);
+    matches!(kind, PrincipalType::Agent | PrincipalType::Workload | PrincipalType::ServiceAccount)
 }
 
 fn approver(claim: &Claim<'_>) -> Option<Account> {

@@ -177,7 +177,8 @@ impl<'c> Links<'c> {
             self.rights.request.as_ref().filter(|asked| grant.claim.rec.is.request == Some(asked.id))?;
         let silent = case.complete(Coverage::Approvals).iter().find(|system| asked.is_of(case, system))?;
         // Who gave an answer, or when, may be all that is not known of one that counts.
-        let may_count = |worth| matches!(worth, Worth::Counts | Worth::Anonymous | Worth::UnderWay);
+        let may_count =
+            |worth| matches!(worth, Worth::Counts | Worth::Anonymous | Worth::ByMachine | Worth::UnderWay);
         if grant.is_token()
             || !grant.named
             || self.rights.answers.iter().any(|answer| may_count(answer.worth))
