@@ -65,11 +65,13 @@ pub enum Key<'a> {
         tried: Tried,
         /// Who tried.
         account: Account,
-        /// The resource.
+        /// The resource, or the tool that was called ([`Skeleton::acted_upon`]).
         uri: &'a str,
         /// The day; see [`day`]. Denials are found by the day after, too.
         day: i64,
     },
+    /// Records that give somebody a right, change it or take it away.
+    Entitled(Account),
     /// Calls of a tool of which others than Deed tell.
     Called {
         /// Whose.
@@ -124,6 +126,7 @@ impl Key<'_> {
             Key::CredentialChange { tenant, name } => (9, tenant, name.as_bytes()),
             Key::Reliance(id) => (10, "", &id.0),
             Key::CredentialCall { tenant, name } => (17, tenant, name.as_bytes()),
+            Key::Entitled(account) => (18, "", &account.0),
             Key::Tried { tried, account, uri, day } => {
                 parts = dated(account, *day);
                 let sort = match tried {
@@ -163,7 +166,7 @@ impl Key<'_> {
 }
 
 /// Everything `record` is looked up by; a key may come twice.
-pub(crate) fn each_key<'r>(record: &'r Skeleton<'_>, each: &mut dyn FnMut(Key<'r>)) {
+pub(crate) fn each_key(record: &Skeleton<'_>, each: &mut dyn FnMut(Key<'_>)) {
     let tenant: &str = &record.tenant;
     each(Key::Id(record.id));
     if let Some(trace) = record.trace_id {
@@ -190,14 +193,15 @@ pub(crate) fn each_key<'r>(record: &'r Skeleton<'_>, each: &mut dyn FnMut(Key<'r
     }
     let today = day(record.time);
     if let Some((tried, account, uri)) = record.tried() {
-        each(Key::Tried { tried, account, uri, day: today });
+        each(Key::Tried { tried, account, uri: &uri, day: today });
         if tried == Tried::Denied {
-            each(Key::Tried { tried, account, uri, day: today + 1 });
+            each(Key::Tried { tried, account, uri: &uri, day: today + 1 });
         }
     }
     if let Some((server, name)) = record.called() {
         each(Key::Called { tenant, server, name });
     }
+    record.entitles().for_each(|account| each(Key::Entitled(account)));
     for given in record.gives() {
         for day in [today, today + 1] {
             match given {
@@ -245,14 +249,14 @@ pub(crate) fn each_key<'r>(record: &'r Skeleton<'_>, each: &mut dyn FnMut(Key<'r
         .for_each(|id| each(if merely_acts { Key::Reliance(id) } else { Key::Ref(id) }));
 }
 
-fn credential_keys<'r>(tenant: &'r str, credential: &'r Credential<'_>, each: &mut dyn FnMut(Key<'r>)) {
+fn credential_keys(tenant: &str, credential: &Credential<'_>, each: &mut dyn FnMut(Key<'_>)) {
     credential.names().for_each(|name| each(Key::Credential { tenant, name }));
     for name in [&credential.parent, &credential.upstream].into_iter().flatten() {
         each(Key::Credential { tenant, name });
     }
 }
 
-fn terms_keys<'r>(terms: &'r Terms<'_>, each: &mut dyn FnMut(Key<'r>)) {
+fn terms_keys(terms: &Terms<'_>, each: &mut dyn FnMut(Key<'_>)) {
     [&terms.by, &terms.subject]
         .into_iter()
         .filter_map(|party| party.as_ref().and_then(|party| party.account))

@@ -1,6 +1,8 @@
 //! What became of what somebody tried, and who was given a right, as far as one record tells: by this records are looked
 //! up, and so what they tell must be the same for whoever asks.
 
+use std::borrow::Cow;
+
 use crate::{Account, Answer, Basis, Change, Kind, Ruling, Skeleton, Status, Terms};
 
 /// What became of something that was tried.
@@ -16,9 +18,9 @@ pub enum Tried {
 
 impl Skeleton<'_> {
     /// What became of what this record tells of, who tried it and on what; `None` where it does not tell all of that.
-    pub fn tried(&self) -> Option<(Tried, Account, &str)> {
+    pub fn tried(&self) -> Option<(Tried, Account, Cow<'_, str>)> {
         let account = self.executor.as_ref()?.account?;
-        let uri = &*self.resource.as_ref()?.uri;
+        let uri = self.acted_upon()?;
         let observed = matches!(self.kind, Kind::Observation | Kind::Step);
         let status = self.outcome.as_ref().map(|outcome| outcome.status).filter(|_| observed);
         let ruling = self.decision.as_ref().map(|decision| decision.effect);
@@ -34,6 +36,16 @@ impl Skeleton<'_> {
         Some((tried, account, uri))
     }
 
+    /// What it acted upon, by the name that an inventory has for it: its resource, else the tool that was called, as
+    /// `mcp:SERVER/TOOL`.
+    pub fn acted_upon(&self) -> Option<Cow<'_, str>> {
+        if let Some(resource) = &self.resource {
+            return Some(Cow::Borrowed(&resource.uri));
+        }
+        let tool = self.tool.as_ref()?;
+        Some(Cow::Owned(format!("mcp:{}/{}", tool.server.as_deref()?, tool.name)))
+    }
+
     /// The server and the name of the tool that was called, as somebody else than Deed tells of it.
     pub fn called(&self) -> Option<(&str, &str)> {
         let acts = matches!(self.kind, Kind::Intent | Kind::Observation | Kind::Step);
@@ -47,6 +59,14 @@ impl Skeleton<'_> {
         let decided = self.kind == Kind::Intent && self.basis == Basis::Enforced;
         let shown = self.credential.iter().filter(move |_| decided);
         shown.flat_map(|shown| shown.names().chain(shown.upstream.as_deref()))
+    }
+
+    /// Whose rights it tells of: to whom a grant is given, of whom one is changed or taken away.
+    pub fn entitles(&self) -> impl Iterator<Item = Account> {
+        let own = (self.kind, self.terms.as_ref());
+        let effects = self.effects.iter().flatten().map(|effect| (effect.kind, effect.terms.as_ref()));
+        let grants = std::iter::once(own).chain(effects).filter(|(kind, _)| *kind == Kind::Grant);
+        grants.filter_map(|(_, terms)| terms?.subject.as_ref()?.account)
     }
 
     /// To whom it gives a right, or on which resource to whoever comes: grants, approvals and exceptions that another

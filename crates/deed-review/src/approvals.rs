@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use deed_record::{Account, Answer, Basis, Change, Kind, Party, RecordId, Ruling, Timestamp};
+use deed_record::{Account, Answer, Basis, Change, Kind, Party, PrincipalType, RecordId, Ruling, Timestamp};
 
 use crate::{
     authority::{Asked, Given},
@@ -20,6 +20,8 @@ pub(crate) struct Answered<'c> {
     pub(crate) worth: Worth,
     /// Whether it is more than one party's word.
     pub(crate) firm: bool,
+    /// Whether it bears on the action by what records name, and not only by a right that whoever acted held.
+    pub(crate) named: bool,
     pub(crate) edge: Edge,
 }
 
@@ -31,6 +33,7 @@ pub(crate) enum Worth {
     Refused,
     OtherTarget,
     Anonymous,
+    ByMachine,
     Late,
     UnderWay,
     Ended,
@@ -48,6 +51,7 @@ impl Worth {
             Worth::Silent => Some("says neither yes nor no"),
             Worth::OtherTarget => Some("answers something else"),
             Worth::Anonymous => Some("does not say who gave it"),
+            Worth::ByMachine => Some("given by a machine"),
             Worth::Late => Some("given only after the action"),
             Worth::UnderWay => Some("given after the intent; whether before the act is not known"),
             Worth::Ended => Some("had ended before the action"),
@@ -69,6 +73,10 @@ pub(crate) fn answers<'c>(
 ) -> Vec<Answered<'c>> {
     let moment = case.time();
     let target = Target::of(case, request, grant);
+    let (named_request, named_grant) =
+        (request.filter(|request| request.named), grant.filter(|grant| grant.named));
+    let named_target = Target::of(case, named_request, named_grant);
+    let named = |claim: &Claim<'_>| named_target.is_named_by(claim) || named_target.names(claim);
     // What the action itself answers is what it did, not what it relies on.
     let is_own = |rec: &Rec<'_>| {
         rec.is.kind == Kind::Observation && case.of_action().any(|own| own.is.id == rec.is.id)
@@ -102,15 +110,19 @@ pub(crate) fn answers<'c>(
                 && later.time() <= if held { done } else { moment }
         })
     };
-    let who_asked: BTreeSet<Account> = request
-        .into_iter()
-        .flat_map(|request| {
-            request.askers().chain(request.claim.terms.and_then(|terms| terms.subject.as_ref()))
-        })
-        .chain(grant.and_then(|grant| grant.claim.terms).and_then(|terms| terms.subject.as_ref()))
-        .filter_map(|party| party.account)
-        .chain(people.initiator.account())
-        .collect();
+    let asking = |request: Option<&Asked<'c>>, grant: Option<&Given<'c>>| -> BTreeSet<Account> {
+        request
+            .into_iter()
+            .flat_map(|request| {
+                request.askers().chain(request.claim.terms.and_then(|terms| terms.subject.as_ref()))
+            })
+            .chain(grant.and_then(|grant| grant.claim.terms).and_then(|terms| terms.subject.as_ref()))
+            .filter_map(|party| party.account)
+            .chain(people.initiator.account())
+            .collect()
+    };
+    let (asked_for_named, asked_for) = (asking(named_request, named_grant), asking(request, grant));
+    let who_asked = |claim: &Claim<'_>| if named(claim) { &asked_for_named } else { &asked_for };
     let approvers = case.controlled.as_ref().and_then(|controlled| controlled.approvers.as_ref());
     let worth = |claim: &Claim<'c>| match (answer(claim), approver(claim)) {
         (None, _) => Worth::Silent,
@@ -123,7 +135,8 @@ pub(crate) fn answers<'c>(
         (_, Some(by)) if people.executor.account().is_some_and(|acts| case.is_same(acts, by)) => {
             Worth::ByWhoActs
         }
-        (_, Some(by)) if who_asked.iter().any(|asked| case.is_same(*asked, by)) => Worth::ByWhoAsked,
+        (_, Some(by)) if who_asked(claim).iter().any(|asked| case.is_same(*asked, by)) => Worth::ByWhoAsked,
+        _ if approving(claim).is_some_and(|by| is_machine(case, by)) => Worth::ByMachine,
         _ if withdrawn(claim) => Worth::Withdrawn,
         _ if claim.terms.and_then(|terms| terms.expires).is_some_and(|end| end <= moment) => Worth::Ended,
         (_, Some(by)) if approvers.is_some_and(|approvers| !approvers.contains(&by)) => Worth::NoAuthority,
@@ -147,6 +160,7 @@ pub(crate) fn answers<'c>(
             by: approving(claim),
             worth: worth(claim),
             firm: claim.rec.firm() || also,
+            named: named(claim),
             edge,
         }
     };
@@ -192,7 +206,8 @@ impl<'c> Target<'c> {
             family: &case.family,
             request: match grant {
                 // A token may stand beside a request, and answers none.
-                Some(grant) if !grant.is_token() => grant.claim.rec.is.request,
+                Some(grant) if grant.named && !grant.is_token() => grant.claim.rec.is.request,
+                Some(grant) if !grant.named => request.map(|request| request.id),
                 Some(grant) => grant.claim.rec.is.request.or(request.map(|request| request.id)),
                 None => request.map(|request| request.id),
             },
@@ -230,6 +245,12 @@ fn approving<'c>(claim: &Claim<'c>) -> Option<&'c Party<'c>> {
         .into_iter()
         .flatten()
         .find(|party| party.account.is_some())
+}
+
+/// Whether it is no person, as the inventory says, else the record.
+fn is_machine(case: &Case<'_>, party: &Party<'_>) -> bool {
+    let kind = case.declared(party).map_or(party.kind, |declared| declared.kind);
+    matches!(kind, PrincipalType::Agent | PrincipalType::Workload | PrincipalType::ServiceAccount)
 }
 
 fn approver(claim: &Claim<'_>) -> Option<Account> {

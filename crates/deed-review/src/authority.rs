@@ -2,14 +2,16 @@
 
 use std::{cmp::Reverse, collections::BTreeSet};
 
-use deed_record::{Basis, Change, Kind, Party, RecordId, Text};
+use deed_record::{Account, Basis, Change, Kind, Party, RecordId, Text};
 
 use crate::{
     approvals::{Answered, answers},
-    case::Case,
+    case::{Case, Rec},
     claim::{Claim, Standing, subject},
     credential::Lineage,
+    held::Held,
     outcome::Ended,
+    scope::Bearing,
     who::People,
     words::Edge,
 };
@@ -18,6 +20,9 @@ use crate::{
 pub(crate) struct Rights<'c> {
     pub(crate) request: Option<Asked<'c>>,
     pub(crate) grant: Option<Given<'c>>,
+    /// How many rights whoever acted held of which nothing tells that they are for something else: more than one party's
+    /// word.
+    pub(crate) held: usize,
     /// By event time.
     pub(crate) answers: Vec<Answered<'c>>,
     /// Ids of requests, grants and approvals that are named and not in the log, with what names them.
@@ -29,6 +34,8 @@ pub(crate) struct Asked<'c> {
     /// What names it: its record's id, or the one that other systems' events have in common.
     pub(crate) id: RecordId,
     pub(crate) claim: Claim<'c>,
+    /// Whether a record of the action names it, or a grant that one names.
+    pub(crate) named: bool,
     pub(crate) edge: Edge,
     pub(crate) how: String,
 }
@@ -42,6 +49,8 @@ pub(crate) struct Given<'c> {
     pub(crate) belongs: bool,
     /// Whether it is more than one party's word.
     pub(crate) firm: bool,
+    /// Whether a record names it, or what it came with; else it is only known that whoever acted held it.
+    pub(crate) named: bool,
     pub(crate) edge: Edge,
     pub(crate) how: String,
 }
@@ -73,7 +82,8 @@ impl<'c> Rights<'c> {
             of_action().flat_map(|rec| rec.approvals.iter().flatten()).map(|id| ("approvals", *id));
         let absent: BTreeSet<_> =
             grants.chain(requests).chain(approvals).filter(|(_, id)| case.absent.contains(id)).collect();
-        Rights { request, grant, answers, absent: absent.into_iter().collect() }
+        let held = held(case);
+        Rights { request, grant, held, answers, absent: absent.into_iter().collect() }
     }
 }
 
@@ -112,7 +122,8 @@ fn grant<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>, people: &People<'c>) -> 
             Some(Tie::Credential)
         } else {
             let same = claim.rec.is.request.filter(|request| requests.contains(request));
-            same.filter(|_| !gives).map(|_| Tie::Request)
+            let held = case.beside.rights.contains(&id) && subject(claim) == acting(case);
+            same.filter(|_| !gives).map(|_| Tie::Request).or(held.then_some(Tie::Held))
         }
     };
     let claims = || case.records.iter().flat_map(|rec| rec.claims(Kind::Grant));
@@ -129,7 +140,13 @@ fn grant<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>, people: &People<'c>) -> 
             about.clone_from(&level.claims);
         }
         about.sort_by_key(|claim| (claim.time(), claim.rec.is.id));
-        let standing = Standing::at(moment, &about);
+        let standing = match tie {
+            Tie::Held => {
+                let held = Held::at(moment, claim, claims());
+                held.filter(|held| held.bears(&case.head().is) == Bearing::Covers)?.standing
+            }
+            _ => Standing::at(moment, &about),
+        };
         let subject = subject(&claim);
         let belongs = match subject {
             Some(_) if claim.is_token_of_ours() && shown.is_none() => false,
@@ -139,13 +156,24 @@ fn grant<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>, people: &People<'c>) -> 
         };
         let also = claims().any(|other| same_grant(&claim, &other));
         let (edge, how) = match tie {
-            Tie::Credential => (Edge::Inferred, "named where the credential was issued"),
+            Tie::Credential | Tie::Held => (Edge::Inferred, tie.words()),
             _ if claim.rec.is.basis == Basis::Enforced => (Edge::Proven, tie.words()),
             _ if also => (Edge::Corroborated, tie.words()),
             _ => (Edge::Asserted, tie.words()),
         };
         let how = format!("{how}, {}", claim.rec.said_by());
-        Some((tie, Given { claim, standing, belongs, firm: claim.rec.firm() || also, edge, how }))
+        Some((
+            tie,
+            Given {
+                claim,
+                standing,
+                belongs,
+                firm: claim.rec.firm() || also,
+                named: tie != Tie::Held,
+                edge,
+                how,
+            },
+        ))
     });
     // Of several: the one named most directly, given to the right one, still in force, firmest, newest.
     let best = given.min_by_key(|(tie, grant)| {
@@ -156,6 +184,21 @@ fn grant<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>, people: &People<'c>) -> 
     best.map(|(_, grant)| grant)
 }
 
+fn acting(case: &Case<'_>) -> Option<Account> {
+    case.head().is.executor.as_ref().and_then(|party| party.account)
+}
+
+/// Rights that whoever acted held, under any of their names, but for those that are known to be for something else.
+fn held(case: &Case<'_>) -> usize {
+    let (Some(acting), head) = (acting(case), &case.head().is) else { return 0 };
+    let others = || case.records.iter().filter(|rec| !case.family.contains(&rec.is.id));
+    let claims = || others().flat_map(|rec| rec.claims(Kind::Grant));
+    let theirs = claims()
+        .filter(|claim| claim.rec.firm() && subject(claim).is_some_and(|whose| case.is_same(whose, acting)));
+    let held = theirs.filter_map(|claim| Held::at(head.time, claim, claims()));
+    held.filter(|held| held.bears(head) != Bearing::Apart).count()
+}
+
 /// What ties a grant to the action, closest first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Tie {
@@ -163,6 +206,7 @@ enum Tie {
     Told,
     Credential,
     Request,
+    Held,
 }
 
 impl Tie {
@@ -172,13 +216,14 @@ impl Tie {
             Tie::Told => "named by what another system logged of the call",
             Tie::Credential => "named where the credential was issued",
             Tie::Request => "given on the request that the action names",
+            Tie::Held => "given to whoever acted; in force, and it covers this",
         }
     }
 }
 
 /// Whether `later` is a change of `grant`. A grant that merely names another one relies on it; so does an
 /// observed call, unless what it changed is a grant to the same account.
-fn changes(later: &Claim<'_>, grant: &Claim<'_>) -> bool {
+pub(crate) fn changes(later: &Claim<'_>, grant: &Claim<'_>) -> bool {
     let ends_or_extends = matches!(
         later.change(),
         Some(Change::Renewed | Change::Rotated | Change::Altered | Change::Revoked | Change::Expired)
@@ -214,6 +259,8 @@ fn same_grant(one: &Claim<'_>, other: &Claim<'_>) -> bool {
 
 // === Request ===
 
+const BY_GRANT: &str = "named by the grant";
+
 fn request<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>, grant: Option<&Given<'c>>) -> Option<Asked<'c>> {
     let moment = case.time();
     let by_action = case.of_action().filter_map(|rec| rec.is.request);
@@ -226,15 +273,17 @@ fn request<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>, grant: Option<&Given<'
     let named = by_action.map(|id| (id, "named by the action"));
     let by_told = case.told().filter_map(|rec| rec.is.request);
     let named = named.chain(by_told.map(|id| (id, Tie::Told.words())));
-    let named = named.chain(by_grant.map(|id| (id, "named by the grant")));
+    let named = named.chain(by_grant.map(|id| (id, BY_GRANT)));
     let named = named.chain(issuing.map(|id| (id, "named where the credential was issued")));
     named.filter_map(|(id, how)| Some((id, asked(case, id)?, how))).next().map(|(id, claim, how)| {
+        let inferred = how == BY_GRANT && grant.is_some_and(|grant| !grant.named);
         let edge = match claim.rec.is.basis {
+            _ if inferred => Edge::Inferred,
             Basis::Enforced => Edge::Proven,
             _ if how == "named where the credential was issued" => Edge::Inferred,
             _ => Edge::Asserted,
         };
-        Asked { id, claim, edge, how: format!("{how}, {}", claim.rec.said_by()) }
+        Asked { id, claim, named: !inferred, edge, how: format!("{how}, {}", claim.rec.said_by()) }
     })
 }
 
@@ -254,6 +303,14 @@ fn asked<'c>(case: &'c Case<'c>, id: RecordId) -> Option<Claim<'c>> {
 }
 
 impl<'c> Asked<'c> {
+    /// Whether `system` has it in its own log.
+    pub(crate) fn is_of(&self, case: &Case<'_>, system: &str) -> bool {
+        let telling = |rec: &&Rec<'_>| rec.is.id == self.id || rec.is.request == Some(self.id);
+        let asking = |rec: &&Rec<'_>| rec.claims(Kind::Request).next().is_some();
+        let logged = |rec: &Rec<'_>| rec.is.basis == Basis::Imported && rec.voice() == system;
+        case.records.iter().filter(telling).filter(asking).any(logged)
+    }
+
     /// Whoever asked, by any of the ways a record says so.
     pub(crate) fn askers(&self) -> impl Iterator<Item = &'c Party<'c>> + use<'c> {
         let rec = self.claim.rec;

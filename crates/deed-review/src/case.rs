@@ -1,7 +1,6 @@
 //! The records that bear on one action, each parsed once.
 
 use std::{
-    borrow::Cow,
     cell::{Cell, OnceCell},
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
@@ -150,6 +149,10 @@ pub(crate) struct Beside {
     pub(crate) tasks: BTreeSet<RecordId>,
     /// What whoever acted had been denied before, and did on another way.
     pub(crate) denied: Option<RecordId>,
+    /// What gave whoever acted a right that covers it, where no record names one.
+    pub(crate) rights: BTreeSet<RecordId>,
+    /// Rights of whoever acted were too many to read all.
+    pub(crate) rights_cut: bool,
     /// The definition of the tool that was called, where it waited to be approved.
     pub(crate) held_tool: Option<RecordId>,
     /// There were too many to look at all of them.
@@ -204,15 +207,6 @@ pub(crate) fn voice_of<'r>(rec: &'r Skeleton<'_>) -> &'r str {
         (Some(source), Basis::Imported) => &source.system,
         _ => &rec.submitter,
     }
-}
-
-/// What `rec` acted upon, by the name that the inventory has for it: its resource, else the tool that was called.
-pub(crate) fn acted_upon<'r>(rec: &'r Skeleton<'_>) -> Option<Cow<'r, str>> {
-    if let Some(resource) = &rec.resource {
-        return Some(Cow::Borrowed(&resource.uri));
-    }
-    let tool = rec.tool.as_ref()?;
-    Some(Cow::Owned(format!("mcp:{}/{}", tool.server.as_deref()?, tool.name)))
 }
 
 /// Whether `later` may correct `earlier`: another reading of the same event of the same source, or the

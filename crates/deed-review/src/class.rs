@@ -4,6 +4,7 @@ use deed_record::Ruling;
 
 use crate::{
     approvals::Worth,
+    rules::GRANT_WITHOUT_APPROVAL,
     verdict::Links,
     warrant::not_asked,
     words::{Attribution, Authority, Class, Edge, Scope},
@@ -88,10 +89,23 @@ impl Links<'_> {
             (Some(true), Authority::Bypassed) => {
                 (Class::ControlFailure, "it was to go through Deed, and it worked without")
             }
+            (Some(true), _) if self.is_given() => (
+                Class::ControlFailure,
+                "the right to it was given without an approval that counts, and it worked",
+            ),
             (Some(true), _) => (Class::ControlFailure, "nobody had given the right to it, and it worked"),
+            (Some(false), _) if self.is_given() => (
+                Class::Unverified,
+                "the right to it was given without an approval that counts; it was not done",
+            ),
             (Some(false), _) => (Class::Unverified, "it had no right to happen, and it did not"),
             (None, _) => (Class::Unverified, "it had no right to happen; whether it did is not known"),
         }
+    }
+
+    /// Whether what is lacking is the approval of a right, and not the right.
+    fn is_given(&self) -> bool {
+        self.unapproved().is_some_and(|(rule, _)| rule == GRANT_WITHOUT_APPROVAL)
     }
 
     /// What comes of it that a decision was not to let it through; `None` where it was.

@@ -76,6 +76,14 @@ pub trait Evidence {
     /// The evidence cannot be read.
     fn by_executor(&self, account: Account, limit: usize) -> Result<Vec<Found>, Self::Error>;
 
+    /// Records that give that account a right, change it or take it away ([`Skeleton::entitles`]).
+    ///
+    /// [`Skeleton::entitles`]: deed_record::Skeleton::entitles
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    fn by_entitled(&self, account: Account, limit: usize) -> Result<Vec<Found>, Self::Error>;
+
     /// Records of a trace, whatever their tenant.
     ///
     /// # Errors
@@ -106,7 +114,7 @@ pub trait Evidence {
     /// The evidence cannot be read.
     fn every_account(&self, tenant: &str, account: Account) -> Result<Vec<Account>, Self::Error>;
 
-    /// Records which say that this became of what `account` tried with the resource `uri` ([`Skeleton::tried`]), of the
+    /// Records which say that this became of what `account` tried with the resource or tool `uri` ([`Skeleton::tried`]), of the
     /// day of `time` (UTC) and the day before.
     ///
     /// [`Skeleton::tried`]: deed_record::Skeleton::tried

@@ -139,7 +139,11 @@ fn missing(links: &Links<'_>) -> Vec<Missing> {
             "grant",
             reason.unwrap_or_else(|| match &links.warrant {
                 Ok(_) => "no grant is named: the decision gave the right".to_owned(),
-                Err(_) => "no record gives the right to do it".to_owned(),
+                Err(_) => match links.rights.held {
+                    0 => "no record gives the right to do it".to_owned(),
+                    1 => "whoever acted held a right; whether it covers this is not known".to_owned(),
+                    held => format!("whoever acted held {held} rights; whether one covers this is not known"),
+                },
             }),
         );
     }

@@ -13,6 +13,8 @@ use deed_record::{Account, Basis, Credential, Kind, RecordId, Skeleton};
 mod beside;
 mod counterpart;
 mod denied;
+mod entitled;
+mod place;
 mod tool;
 
 pub(crate) use beside::SKEW;
@@ -20,9 +22,11 @@ pub(crate) use counterpart::{Search, may_be_seen};
 pub(crate) use denied::WITHIN;
 pub(crate) use tool::is_definition;
 
+use entitled::Entitled;
+
 use crate::{
     Controlled, Declared, Evidence, ExplainError, Found,
-    case::{Beside, Case, Counterpart, Rec, Shelf, acted_upon, corrects},
+    case::{Beside, Case, Counterpart, Rec, Shelf, corrects},
     claim::Claim,
 };
 
@@ -78,13 +82,14 @@ fn gather_with<'c, E: Evidence>(
         reader.counterparts(&mut family)?;
     }
     let credentials = reader.credentials(&family)?;
-    reader.rights(&family)?;
+    let entitled = reader.rights(&family)?;
     reader.named(&family)?;
     reader.later(&family)?;
     let declared = reader.declared()?;
     let controlled = reader.controlled(&family)?;
     let complete = reader.complete()?;
     let mut beside = beside::look(&mut reader, &family, &declared)?;
+    (beside.rights, beside.rights_cut) = (entitled.covering, entitled.cut);
     beside.denied = denied::look(&mut reader, &family)?;
     beside.held_tool = tool::look(&mut reader, &family)?;
     Ok(Some(reader.into_case(family, credentials, declared, controlled, complete, beside)))
@@ -310,8 +315,9 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
         (issued.into_iter().map(|(at, _)| at).collect(), above)
     }
 
-    /// Grants, requests and approvals that the action relies on, and what became of them.
-    fn rights(&mut self, family: &Family) -> Result<(), ExplainError<E::Error>> {
+    /// Grants, requests and approvals that the action relies on, and what became of them. Where no record names a grant,
+    /// those that whoever acted held, and that cover it.
+    fn rights(&mut self, family: &Family) -> Result<Entitled, ExplainError<E::Error>> {
         let mut relying = self.of_action(family);
         relying.extend(self.issued.iter().copied());
         relying.extend(family.told.iter().filter_map(|id| self.ids.get(id)));
@@ -326,7 +332,23 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
         );
         let mut requests: BTreeSet<RecordId> =
             relying.iter().filter_map(|at| self.records[*at].is.request).collect();
-        // A grant leads to its request and a request to its grants; each is asked once.
+        self.follow(&mut grants, &mut requests)?;
+        let mut entitled = entitled::look(self, family)?;
+        if grants.is_empty() {
+            self.follow(&mut entitled.covering.clone(), &mut requests)?;
+        } else {
+            entitled.covering.clear();
+        }
+        Ok(entitled)
+    }
+
+    /// From grants to their requests, and from requests to their grants.
+    fn follow(
+        &mut self,
+        grants: &mut BTreeSet<RecordId>,
+        requests: &mut BTreeSet<RecordId>,
+    ) -> Result<(), ExplainError<E::Error>> {
+        // Each is asked once.
         loop {
             let before = grants.len() + requests.len();
             for grant in grants.clone() {
@@ -403,7 +425,7 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
 
     /// What the inventory says of what was acted upon.
     fn controlled(&self, family: &Family) -> Result<Option<Controlled>, ExplainError<E::Error>> {
-        let Some((head, uri)) = self.head(family).and_then(|head| Some((head, acted_upon(head)?))) else {
+        let Some((head, uri)) = self.head(family).and_then(|head| Some((head, head.acted_upon()?))) else {
             return Ok(None);
         };
         self.evidence.controlled(&head.tenant, &uri).map_err(ExplainError::Evidence)

@@ -20,6 +20,7 @@ mod explain;
 pub mod explanation;
 mod gather;
 mod given;
+mod held;
 mod identities;
 mod judge;
 mod led_to;

@@ -46,6 +46,8 @@ pub enum Look {
     Denied(RecordId),
     /// Calls of the tool that this record tells of, after it.
     Tool(RecordId),
+    /// What whoever's rights this record tells of did since then.
+    Right(RecordId),
 }
 
 /// Evidence that can be read to its end, where judging one action reads within a bound.
@@ -68,6 +70,12 @@ pub trait Affected: Evidence {
         name: &str,
         visit: &mut dyn FnMut(&Skeleton<'_>),
     ) -> Result<(), Self::Error>;
+
+    /// Every record of what `account` did, in any order.
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    fn acted(&self, account: Account, visit: &mut dyn FnMut(&Skeleton<'_>)) -> Result<(), Self::Error>;
 
     /// Every record of the day of `time` (UTC) which says that `account` did something with the resource `uri`
     /// ([`Skeleton::tried`]), in any order.

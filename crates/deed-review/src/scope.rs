@@ -1,6 +1,8 @@
 //! Whether the action stayed within what was held and what was granted.
 
-use deed_record::{Resource, Text};
+use std::ops::Deref;
+
+use deed_record::{Resource, Skeleton, Text};
 
 use crate::{authority::Given, case::Case, credential::Lineage, explanation::Part, words::Scope};
 
@@ -126,6 +128,49 @@ impl Reach {
         self.part.reasons.push(reason);
         side
     }
+}
+
+/// How a right bears on what was done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Bearing {
+    Covers,
+    /// It is for something else.
+    Apart,
+    /// The two cannot be compared.
+    Unknown,
+}
+
+/// How a right with these scopes, within `bound`, bears on what `rec` tells of.
+pub(crate) fn bearing<S: Deref<Target = str>>(
+    scopes: &[S],
+    bound: Option<&str>,
+    rec: &Skeleton<'_>,
+) -> Bearing {
+    let permission = rec.permission.as_deref();
+    let used = permission.or(rec.operation.as_deref());
+    let scoped = used.is_some_and(|used| scopes.iter().any(|scope| matches(scope, used)));
+    let place = rec.resource.as_ref().map(|resource| &*resource.uri);
+    let placed = bound.zip(place).map(|(bound, used)| matches(bound, used));
+    // An operation need not be named as scopes are.
+    let other = |used: &str| !scopes.is_empty() && scopes.iter().all(|scope| is_alike(scope, used));
+    match placed {
+        Some(true) if scopes.is_empty() => Bearing::Covers,
+        Some(false) if scoped => Bearing::Apart,
+        _ if scoped => Bearing::Covers,
+        _ if permission.is_some_and(other) => Bearing::Apart,
+        _ => Bearing::Unknown,
+    }
+}
+
+/// Whether both are written alike, with the same signs between words, so that one may be held against the other: the
+/// name of a policy or a role says nothing of the permissions in it.
+fn is_alike(scope: &str, used: &str) -> bool {
+    let signs =
+        |text: &str| text.chars().filter(|c| !c.is_alphanumeric() && !"-_".contains(*c)).collect::<String>();
+    let (beginning, used) = (scope.strip_suffix('*').unwrap_or(scope), signs(used));
+    let own = signs(beginning);
+    let same = if beginning == scope { own == used } else { used.starts_with(&own) };
+    !own.is_empty() && !own.contains('*') && same
 }
 
 /// Whether `scope` covers `used`: the same text, or a text that ends in `*` and begins the same.

@@ -94,11 +94,12 @@ impl<'c> Links<'c> {
                 .map(|id| format!("record {id} tells of the same event and names somebody else")),
         );
         let known = |edge: Edge| edge != Edge::Missing;
+        let agreed = disagreeing.is_empty() && places.iter().all(|(_, who)| !who.disputed);
         let typed =
             places.iter().all(|(_, who)| who.party.is_none_or(|party| party.kind != PrincipalType::Unknown));
         let value = match (known(self.people.initiator.edge), known(self.people.executor.edge)) {
             (false, false) => Attribution::None,
-            (true, true) if typed && gaps == 0 && disagreeing.is_empty() => Attribution::Complete,
+            (true, true) if typed && gaps == 0 && agreed => Attribution::Complete,
             _ => Attribution::Partial,
         };
         Part { value, reasons }
@@ -166,14 +167,26 @@ impl<'c> Links<'c> {
         let Some(grant) = self.rights.grant.as_ref().filter(|grant| grant.firm && grant.belongs) else {
             let system = head.source.as_ref().map(|source| &*source.system)?;
             let complete = case.complete(Coverage::Grants).iter().any(|complete| complete == system);
+            // What whoever acted held is known where it is known who that was, and all of it was read.
+            let known = head.executor.as_ref().is_some_and(|party| party.account.is_some());
+            let complete = complete && known && !case.beside.rights_cut && self.rights.held == 0;
             let why = format!("no right to it is known, and `{system}` logs every one that is given there");
             return complete.then_some((ACTION_WITHOUT_GRANT, why));
         };
-        let answered = self.rights.answers.iter().any(|answer| answer.worth == Worth::Counts);
-        let complete =
-            case.complete(Coverage::Approvals).first().filter(|_| !answered && !grant.is_token())?;
+        let asked =
+            self.rights.request.as_ref().filter(|asked| grant.claim.rec.is.request == Some(asked.id))?;
+        let silent = case.complete(Coverage::Approvals).iter().find(|system| asked.is_of(case, system))?;
+        // Who gave an answer, or when, may be all that is not known of one that counts.
+        let may_count =
+            |worth| matches!(worth, Worth::Counts | Worth::Anonymous | Worth::ByMachine | Worth::UnderWay);
+        if grant.is_token()
+            || !grant.named
+            || self.rights.answers.iter().any(|answer| may_count(answer.worth))
+        {
+            return None;
+        }
         let why = format!(
-            "the grant has no approval that counts, and `{complete}` logs every answer that is given"
+            "the grant has no approval that counts, and `{silent}` logs every answer that is given there"
         );
         Some((GRANT_WITHOUT_APPROVAL, why))
     }

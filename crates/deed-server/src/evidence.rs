@@ -162,6 +162,10 @@ impl Evidence for LedgerEvidence<'_> {
         self.shown(&Key::Executor(account), limit)
     }
 
+    fn by_entitled(&self, account: Account, limit: usize) -> Result<Vec<Found>, LedgerError> {
+        self.shown(&Key::Entitled(account), limit)
+    }
+
     fn by_trace(&self, trace: TraceId, limit: usize) -> Result<Vec<Found>, LedgerError> {
         self.shown(&Key::Trace(trace), limit)
     }

@@ -431,7 +431,9 @@ impl Affected for LedgerEvidence<'_> {
             })
         };
         match look {
-            Look::Action(id) | Look::Beside(id) | Look::Denied(id) | Look::Tool(id) => each(&Key::Id(*id)),
+            Look::Action(id) | Look::Beside(id) | Look::Denied(id) | Look::Tool(id) | Look::Right(id) => {
+                each(&Key::Id(*id))
+            }
             Look::Credential { tenant, name } => each(&Key::Credential { tenant, name }),
             Look::Trace(trace) => each(&Key::Trace(*trace)),
             Look::Relying(id) => {
@@ -450,6 +452,13 @@ impl Affected for LedgerEvidence<'_> {
         visit: &mut dyn FnMut(&Skeleton<'_>),
     ) -> Result<(), LedgerError> {
         self.ledger().lookup_each(&Key::Called { tenant, server, name }, None, &mut |_, record| {
+            visit(record);
+            ControlFlow::Continue(())
+        })
+    }
+
+    fn acted(&self, account: Account, visit: &mut dyn FnMut(&Skeleton<'_>)) -> Result<(), LedgerError> {
+        self.ledger().lookup_each(&Key::Executor(account), None, &mut |_, record| {
             visit(record);
             ControlFlow::Continue(())
         })

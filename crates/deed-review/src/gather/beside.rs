@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use deed_record::{Account, Basis, Credential, Kind, Party, Skeleton, Timestamp};
 
-use super::{Family, MOST_NAMING, Reader};
+use super::{Family, MOST_NAMING, Reader, place::Place};
 use crate::{Declared, Evidence, ExplainError, Found, case::Beside};
 
 /// How far the clocks of two systems may be apart, in microseconds: five minutes, as token verifiers allow.
@@ -25,32 +25,33 @@ pub(super) fn look<E: Evidence>(
         return Ok(beside);
     };
     let governed = head.basis == Basis::Imported && is_governed(&head, declared);
+    let in_task = head.task.is_some();
+    let in_trace = match head.trace_id.filter(|_| governed || in_task) {
+        Some(trace) => reader.evidence.by_trace(trace, MOST_NAMING).map_err(ExplainError::Evidence)?,
+        None => Vec::new(),
+    };
+    beside.cut |= in_trace.len() >= MOST_NAMING;
     if governed {
+        let place = Place::of(&head, &in_trace);
+        let may_be = |rec: &Skeleton<'_>| fits(rec, head.time) && place.may_be_of(rec);
         for name in head.credential.iter().flat_map(Credential::names) {
             let found = reader.evidence.by_call(&head.tenant, name, MOST_NAMING);
             let found = found.map_err(ExplainError::Evidence)?;
             beside.cut |= found.len() >= MOST_NAMING;
-            for at in chosen(reader, found, &head, |rec| fits(rec, head.time) && showed(rec, name))? {
+            for at in chosen(reader, found, &head, |rec| may_be(rec) && showed(rec, name))? {
+                beside.intents.insert(reader.records[at].is.id);
+            }
+        }
+        for at in chosen(reader, in_trace.clone(), &head, may_be)? {
+            let theirs = account(reader.records[at].is.executor.as_ref());
+            if same_principal(reader, &head, theirs, declared)? {
                 beside.intents.insert(reader.records[at].is.id);
             }
         }
     }
-    let in_task = head.task.is_some();
-    if let Some(trace) = head.trace_id.filter(|_| governed || in_task) {
-        let found = reader.evidence.by_trace(trace, MOST_NAMING).map_err(ExplainError::Evidence)?;
-        beside.cut |= found.len() >= MOST_NAMING;
-        if governed {
-            for at in chosen(reader, found.clone(), &head, |rec| fits(rec, head.time))? {
-                let theirs = account(reader.records[at].is.executor.as_ref());
-                if same_principal(reader, &head, theirs, declared)? {
-                    beside.intents.insert(reader.records[at].is.id);
-                }
-            }
-        }
-        let of_task = |rec: &Skeleton<'_>| rec.kind == Kind::Task && in_task && rec.task == head.task;
-        for at in chosen(reader, found, &head, of_task)? {
-            beside.tasks.insert(reader.records[at].is.id);
-        }
+    let of_task = |rec: &Skeleton<'_>| rec.kind == Kind::Task && in_task && rec.task == head.task;
+    for at in chosen(reader, in_trace, &head, of_task)? {
+        beside.tasks.insert(reader.records[at].is.id);
     }
     Ok(beside)
 }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use deed_record::{Account, Answer, Basis, Credential, Kind, RecordId, Ruling, Skeleton, Timestamp, Tried};
 
-use super::{Family, MOST_NAMING, Reader};
+use super::{Family, MOST_NAMING, Reader, beside::AT_WORK};
 use crate::{
     Evidence, ExplainError, Found,
     case::{Rec, corrects, voice_of},
@@ -36,7 +36,7 @@ pub(super) fn look<E: Evidence>(
     let accounts = evidence.every_account(&head.tenant, account).map_err(ExplainError::Evidence)?;
     let mut denied = Vec::new();
     for account in &accounts {
-        let found = evidence.tried(Tried::Denied, *account, uri, head.time, MOST_DENIED);
+        let found = evidence.tried(Tried::Denied, *account, &uri, head.time, MOST_DENIED);
         let found = found.map_err(ExplainError::Evidence)?;
         if found.len() >= MOST_DENIED {
             return Ok(None);
@@ -56,7 +56,11 @@ pub(super) fn look<E: Evidence>(
     if denied.is_empty() {
         return Ok(None);
     }
-    let Some(given) = last_given(evidence, &accounts, uri, &head)? else { return Ok(None) };
+    let Some(given) = last_given(evidence, &accounts, &uri, &head)? else { return Ok(None) };
+    // Of a tool nothing tells one call from another: this may be one that was let through, still at work.
+    if head.resource.is_none() && given.0 >= head.time.0.saturating_sub(AT_WORK) {
+        return Ok(None);
+    }
     denied.sort_by_key(|(time, id, _)| Reverse((*time, *id)));
     for (time, id, found) in denied {
         if given > time {

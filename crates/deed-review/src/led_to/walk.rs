@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use deed_record::{Account, Basis, Change, Credential, Kind, RecordId, Skeleton, Timestamp};
+use deed_record::{Account, Basis, Credential, Kind, RecordId};
 
 use super::{Beginning, Came, LedTo, MOST_WALKED};
 use crate::{
@@ -13,8 +13,9 @@ use crate::{
     case::Rec,
     claim::{Claim, subject},
     gather::{MOST_NAMING, Search},
+    held::{Held, given_by},
     names::Names,
-    scope::matches,
+    scope::Bearing,
     words::Edge,
 };
 
@@ -89,17 +90,7 @@ enum Next {
     /// Whatever the credential of that name was used for, and the record that tells of it.
     Used(String, RecordId),
     /// Whatever the receiver of a grant did in its time and within it.
-    Within(Bounds),
-}
-
-/// A grant, as far as it bounds what may have been done by it.
-struct Bounds {
-    record: RecordId,
-    account: Account,
-    since: Timestamp,
-    until: Option<Timestamp>,
-    scopes: Vec<String>,
-    resource: Option<String>,
+    Within(RecordId, Account),
 }
 
 struct Walk<'e, E> {
@@ -136,11 +127,8 @@ impl<E: Evidence> Walk<'_, E> {
     /// Where `rec` itself leads.
     fn onward(&mut self, rec: &Rec<'_>) {
         self.right(rec.is.id);
-        for grant in rec.claims(Kind::Grant) {
-            let given = !matches!(grant.change(), Some(Change::Revoked | Change::Expired));
-            let bounds = Bounds::of(&grant).filter(|_| given);
-            self.todo.extend(bounds.map(Next::Within));
-        }
+        let receivers: BTreeSet<Account> = rec.is.entitles().collect();
+        self.todo.extend(receivers.into_iter().map(|account| Next::Within(rec.is.id, account)));
         let issued = rec.claims(Kind::Credential).filter(Claim::issues).filter_map(|claim| claim.credential);
         let names: Vec<String> = issued.flat_map(Credential::names).map(str::to_owned).collect();
         for name in names {
@@ -161,7 +149,7 @@ impl<E: Evidence> Walk<'_, E> {
             match next {
                 Next::Named(id) => self.named(id)?,
                 Next::Used(name, from) => self.used(&name, from)?,
-                Next::Within(bounds) => self.within(&bounds)?,
+                Next::Within(grant, account) => self.within(grant, account)?,
             }
         }
         Ok(())
@@ -202,13 +190,28 @@ impl<E: Evidence> Walk<'_, E> {
         Ok(())
     }
 
-    fn within(&mut self, bounds: &Bounds) -> Result<(), ExplainError<E::Error>> {
-        let found = self.evidence.by_executor(bounds.account, MOST_NAMING).map_err(ExplainError::Evidence)?;
+    fn within(&mut self, grant: RecordId, account: Account) -> Result<(), ExplainError<E::Error>> {
+        let Some(given) = self.by_id(grant)? else { return Ok(()) };
+        let given = Rec::read(&given)?;
+        let told = self.evidence.by_entitled(account, MOST_NAMING).map_err(ExplainError::Evidence)?;
+        let naming = self.evidence.by_ref(grant, MOST_NAMING).map_err(ExplainError::Evidence)?;
+        let mut told = [self.counted(told)?, self.counted(naming)?].concat();
+        if let Some(thing) = given.claims(Kind::Grant).find_map(|claim| given_by(&claim)) {
+            let about = self.evidence.by_resource(&self.tenant, thing, MOST_NAMING);
+            told.extend(self.counted(about.map_err(ExplainError::Evidence)?)?);
+        }
+        let told: Vec<Rec<'_>> = told.iter().map(Rec::read).collect::<Result<_, _>>()?;
+        let claims = || told.iter().flat_map(|rec| rec.claims(Kind::Grant));
+        let rights: Vec<Claim<'_>> =
+            given.claims(Kind::Grant).filter(|claim| subject(claim) == Some(account)).collect();
+        let found = self.evidence.by_executor(account, MOST_NAMING).map_err(ExplainError::Evidence)?;
         for found in self.counted(found)? {
             let rec = Rec::read(&found)?;
-            if rec.is.id != bounds.record && bounds.cover(&rec.is) {
+            let mut held = rights.iter().filter_map(|right| Held::at(rec.is.time, *right, claims()));
+            let is_within = held.any(|held| held.bears(&rec.is) == Bearing::Covers);
+            if rec.is.id != grant && rec.is.kind.is_action() && is_within {
                 let how = "done by whom it was given to, in its time and within it".to_owned();
-                self.take(&rec, Edge::Inferred, how, bounds.record)?;
+                self.take(&rec, Edge::Inferred, how, grant)?;
             }
         }
         Ok(())
@@ -302,32 +305,6 @@ impl<E: Evidence> Walk<'_, E> {
         };
         self.came.insert(rec.is.id, (sort, came));
         Ok(())
-    }
-}
-
-impl Bounds {
-    /// What a grant says; `None` where it says to nobody.
-    fn of(grant: &Claim<'_>) -> Option<Self> {
-        Some(Bounds {
-            record: grant.rec.is.id,
-            account: subject(grant)?,
-            since: grant.terms.and_then(|terms| terms.not_before).unwrap_or(grant.time()).max(grant.time()),
-            until: grant.expires(),
-            scopes: grant.scopes().iter().map(|scope| scope.to_string()).collect(),
-            resource: grant.resource.map(|resource| resource.uri.to_string()),
-        })
-    }
-
-    /// Whether `rec` is known to be within it: in its time, and by the permission used or by what was acted upon.
-    fn cover(&self, rec: &Skeleton<'_>) -> bool {
-        let used = [rec.permission.as_deref(), rec.operation.as_deref()].into_iter().flatten();
-        let scoped = || self.scopes.iter().any(|scope| used.clone().any(|used| matches(scope, used)));
-        let place = rec.resource.as_ref().map(|resource| &*resource.uri);
-        let placed = self.resource.as_deref().zip(place).map(|(bound, used)| matches(bound, used));
-        let within =
-            if self.scopes.is_empty() { placed == Some(true) } else { scoped() && placed != Some(false) };
-        let timely = rec.time >= self.since && self.until.is_none_or(|until| rec.time < until);
-        rec.kind.is_action() && timely && within
     }
 }
 

@@ -1,7 +1,7 @@
 //! What was denied, and what tools had become: held against what is done afterwards, whichever of both comes first.
 
-use deed_identity::CredentialKey;
-use deed_record::{Kind, RecordId, Skeleton, Timestamp, Tried};
+use deed_identity::{CredentialKey, GrantKey, State};
+use deed_record::{Account, Change, Effect, Kind, RecordId, Skeleton, Timestamp, Tried};
 
 use super::{Digest, Known, Look, Review};
 use crate::gather::{WITHIN, is_definition};
@@ -13,20 +13,18 @@ impl Review {
         let denied = rec.action.filter(|_| answers(rec)).into_iter().chain(rec.supersedes);
         self.looks.extend(denied.map(Look::Denied));
         let tried = rec.tried();
-        let is_let = tried.is_some_and(|(tried, ..)| tried == Tried::Allowed);
+        let is_let = matches!(tried, Some((Tried::Allowed, ..)));
         if is_let || rec.gives().next().is_some() {
             let until = Timestamp(rec.time.0.saturating_add(WITHIN));
             let later = self.eluding.range((rec.time, RecordId([0; 16]))..=(until, RecordId([u8::MAX; 16])));
             self.looks.extend(later.map(|(_, id)| Look::Action(*id)));
         }
         let Some((tried, account, uri)) = tried else { return false };
+        let uri = &*uri;
         let place = place_key(&rec.tenant, uri);
-        let slot = u16::from_be_bytes([place[0], place[1]]);
+        let slot = slot_of(place);
         let by_whom = || {
-            let declared = known.declared(&rec.tenant, account);
-            let who = declared.map_or_else(|| account.to_string(), |declared| declared.key);
-            // A tenant has no such name.
-            let whose = format!("{}\0{who}", rec.tenant);
+            let whose = whose(rec, account, known);
             let day = rec.time.0.div_euclid(WITHIN);
             [day, day + 1].map(|day| place_key(&format!("{whose}\0{day}"), uri))
         };
@@ -48,6 +46,35 @@ impl Review {
         }
     }
 
+    /// What a right that is given, changed or taken away changes for what its holder did since then.
+    pub(super) fn entitles(&mut self, rec: &Skeleton<'_>, state: &State, known: &impl Known) {
+        let late = |account| {
+            self.done.get(&slot_of(holder_key(rec, account, known))).is_some_and(|last| *last >= rec.time)
+        };
+        let tells =
+            rec.kind == Kind::Grant || rec.effects.iter().flatten().any(|effect| effect.kind == Kind::Grant);
+        let named = rec.grant.filter(|_| tells).map(|id| state.grant(GrantKey::of_record(id)));
+        // Whose it is that is named may not be known here.
+        let of_named = named.is_some_and(|grant| grant.and_then(|grant| grant.subject).is_none_or(late));
+        // A thing was removed by which somebody had it.
+        let removed = |effect: &Effect<'_>| {
+            let taken = effect.terms.as_ref().filter(|terms| terms.subject.is_none());
+            let taken = taken.is_some_and(|terms| terms.change == Some(Change::Revoked));
+            effect.kind == Kind::Grant && taken && effect.resource.is_some()
+        };
+        let removed = !self.done.is_empty() && rec.effects.iter().flatten().any(removed);
+        if of_named || removed || rec.entitles().any(late) {
+            self.looks.insert(Look::Right(rec.id));
+        }
+    }
+
+    /// Remembers when somebody acted where every right is in the log.
+    pub(super) fn acted(&mut self, rec: &Skeleton<'_>, known: &impl Known) {
+        let Some(account) = rec.executor.as_ref().and_then(|party| party.account) else { return };
+        let last = self.done.entry(slot_of(holder_key(rec, account, known))).or_insert(rec.time);
+        *last = (*last).max(rec.time);
+    }
+
     /// Whether it is a call of a tool whose definition waits to be approved; what a definition changes for calls that came
     /// before it.
     pub(super) fn is_unapproved(&mut self, rec: &Skeleton<'_>) -> bool {
@@ -56,7 +83,7 @@ impl Review {
         let defines = tool.and_then(|tool| Some((tool.server.as_deref()?, &*tool.name)));
         let Some((server, name)) = rec.called().or(defines) else { return false };
         let tool = place_key(&format!("{}\0{server}", rec.tenant), name);
-        let slot = u16::from_be_bytes([tool[0], tool[1]]);
+        let slot = slot_of(tool);
         if let Some(waits) = defined {
             self.tools.entry(tool).or_default().insert((rec.time, rec.id), waits);
             if self.done.get(&slot).is_some_and(|last| *last >= rec.time) {
@@ -74,6 +101,22 @@ impl Review {
 /// Whether it answers something.
 fn answers(rec: &Skeleton<'_>) -> bool {
     rec.kind == Kind::Approval || rec.effects.iter().flatten().any(|effect| effect.kind == Kind::Approval)
+}
+
+fn slot_of(key: Digest) -> u16 {
+    u16::from_be_bytes([key[0], key[1]])
+}
+
+/// Whoever the inventory knows by `account`, else that account.
+fn whose(rec: &Skeleton<'_>, account: Account, known: &impl Known) -> String {
+    let declared = known.declared(&rec.tenant, account);
+    let who = declared.map_or_else(|| account.to_string(), |declared| declared.key);
+    // A tenant has no such name.
+    format!("{}\0{who}", rec.tenant)
+}
+
+fn holder_key(rec: &Skeleton<'_>, account: Account, known: &impl Known) -> Digest {
+    place_key(&whose(rec, account, known), "")
 }
 
 /// Something that `tenant` knows by that name, other than a credential.

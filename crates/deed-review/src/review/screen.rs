@@ -7,8 +7,8 @@ use deed_record::{
 
 use super::{Bounds, Digest, Known, Look, Review};
 use crate::{
-    case::acted_upon, claim::is_of_token_service, gather::may_be_seen, judge::span_of, rules::CHANGED,
-    scope::matches, verb::changes,
+    claim::is_of_token_service, gather::may_be_seen, judge::span_of, rules::CHANGED, scope::matches,
+    verb::changes,
 };
 
 /// How far up credentials that were derived from one another are looked at.
@@ -56,9 +56,13 @@ impl Review {
         if rec.kind == Kind::Intent && rec.basis == Basis::Enforced {
             self.matches(rec);
         }
+        // Where a call stands in its trace tells what can be of it.
+        let placed = rec.trace_id.filter(|trace| self.unmatched.contains(&trace_key(*trace)));
+        self.looks.extend(placed.filter(|_| rec.parent_span_id.is_some()).map(Look::Trace));
         if may_be_seen(rec) && self.is_beside(rec, &shown) {
             self.looks.insert(Look::Beside(rec.id));
         }
+        self.entitles(rec, state, known);
         let eludes = self.eludes(rec, known);
         let unapproved = self.is_unapproved(rec);
         let was_awaited = self.awaited.remove(&rec.id);
@@ -210,13 +214,15 @@ impl Review {
         let relies = rec.approvals.is_some() || rec.request.is_some() || rec.grant.is_some() && !at_door;
         let handed_on = rec.chain.as_ref().is_some_and(|hops| !hops.is_empty());
         let for_nobody = rec.initiator.as_ref().and_then(|party| party.account).is_none();
-        relies
+        let watched = self.is_somebody_watched(rec, shown, known);
+        watched
+            || relies
             || handed_on && (for_nobody || !at_door)
             || self.held.contains(&rec.id)
             || task_key(rec).is_some_and(|(_, key)| self.tasks.contains(&key))
             || self.is_place_watched(rec, known)
             || is_beyond_clearance(rec, known)
-            || self.is_somebody_watched(rec, shown, known)
+            || is_engaged(rec, known)
             || rec.credential.as_ref().is_some_and(|used| self.is_credential_suspect(rec, used, shown, state))
     }
 
@@ -224,6 +230,7 @@ impl Review {
         let imported = rec.basis == Basis::Imported;
         let system = rec.source.as_ref().map(|source| &*source.system);
         if imported && system.is_some_and(|system| known.logs_every_grant(system)) {
+            self.acted(rec, known);
             return true;
         }
         let account = rec.executor.as_ref().and_then(|party| party.account);
@@ -244,7 +251,7 @@ impl Review {
     /// Whether the inventory says who may approve what is done there, when it may be changed, or that what was given out is
     /// restricted.
     fn is_place_watched(&mut self, rec: &Skeleton<'_>, known: &impl Known) -> bool {
-        let Some(place) = acted_upon(rec).and_then(|uri| known.controlled(&uri)) else { return false };
+        let Some(place) = rec.acted_upon().and_then(|uri| known.controlled(&uri)) else { return false };
         let bounded = !place.approvers.is_empty() && (rec.grant.is_some() || rec.credential.is_some());
         let open = || place.change_windows.iter().any(|window| window.covers(rec.time));
         // What an intent announces may be done at another time.
@@ -314,9 +321,17 @@ impl Review {
     }
 }
 
+/// Whether somebody asked for it, or handed it on, who is engaged for something.
+fn is_engaged(rec: &Skeleton<'_>, known: &impl Known) -> bool {
+    let between = rec.chain.iter().flatten().map(|hop| &hop.principal);
+    let accounts = rec.initiator.iter().chain(between).filter_map(|party| party.account);
+    let mut declared = accounts.filter_map(|account| known.declared(&rec.tenant, account));
+    declared.any(|who| who.contract.is_some())
+}
+
 /// Whether it is classified beyond what a party to it is cleared for.
 fn is_beyond_clearance(rec: &Skeleton<'_>, known: &impl Known) -> bool {
-    let place = acted_upon(rec).and_then(|uri| known.controlled(&uri));
+    let place = rec.acted_upon().and_then(|uri| known.controlled(&uri));
     let sealed = || rec.resource.as_ref().and_then(|resource| resource.classification.as_deref());
     let Some(classified) = place.as_ref().map(|place| &*place.classification).or_else(sealed) else {
         return false;

@@ -3,13 +3,13 @@
 use std::collections::{BTreeSet, HashSet};
 
 use deed_identity::CredentialKey;
-use deed_record::{Credential, Kind, RecordId, Skeleton, Timestamp, Tried};
+use deed_record::{Account, Basis, Credential, Kind, RecordId, Skeleton, Timestamp, Tried};
 
 use super::{Affected, Flagged, Look, Review, screen::span_key};
 use crate::{
     ExplainError, Judged,
     case::Rec,
-    gather::{Search, WITHIN},
+    gather::{MOST_NAMING, Search, WITHIN},
     judge,
     rules::DENIED_THEN_DONE,
 };
@@ -41,6 +41,9 @@ pub fn work<E: Affected>(evidence: &E, look: &Look) -> Result<Done, ExplainError
     if let Look::Denied(id) = look {
         return Ok(Done::Leads(done_since(evidence, *id)?));
     }
+    if let Look::Right(id) = look {
+        return Ok(Done::Leads(acted_since(evidence, *id)?));
+    }
     if let Look::Tool(id) = look {
         return Ok(Done::Leads(called_since(evidence, *id)?));
     }
@@ -71,7 +74,41 @@ fn done_since<E: Affected>(evidence: &E, id: RecordId) -> Result<BTreeSet<Record
     };
     for account in evidence.every_account(&rec.is.tenant, account).map_err(ExplainError::Evidence)? {
         for day in [denied, Timestamp(denied.0 + WITHIN)] {
-            evidence.done(account, uri, day, &mut after).map_err(ExplainError::Evidence)?;
+            evidence.done(account, &uri, day, &mut after).map_err(ExplainError::Evidence)?;
+        }
+    }
+    Ok(actions)
+}
+
+/// What whoever's rights record `id` tells of did since then, as other systems logged it.
+fn acted_since<E: Affected>(
+    evidence: &E,
+    id: RecordId,
+) -> Result<BTreeSet<RecordId>, ExplainError<E::Error>> {
+    let mut actions = BTreeSet::new();
+    let Some(found) = evidence.by_id(id).map_err(ExplainError::Evidence)? else { return Ok(actions) };
+    let rec = Rec::read(&found)?.is;
+    let mut whose: BTreeSet<Account> = rec.entitles().collect();
+    if let Some(grant) = rec.grant
+        && let Some(found) = evidence.by_id(grant).map_err(ExplainError::Evidence)?
+    {
+        whose.extend(Rec::read(&found)?.is.entitles());
+    }
+    let removed = rec.effects.iter().flatten().filter(|_| whose.is_empty());
+    for thing in removed.filter_map(|effect| effect.resource.as_ref()).collect::<Vec<_>>() {
+        let about = evidence.by_resource(&rec.tenant, &thing.uri, MOST_NAMING);
+        for found in about.map_err(ExplainError::Evidence)? {
+            whose.extend(Rec::read(&found)?.is.entitles());
+        }
+    }
+    let mut since = |done: &Skeleton<'_>| {
+        if done.time >= rec.time && done.basis == Basis::Imported {
+            actions.insert(done.action_id());
+        }
+    };
+    for account in whose {
+        for account in evidence.every_account(&rec.tenant, account).map_err(ExplainError::Evidence)? {
+            evidence.acted(account, &mut since).map_err(ExplainError::Evidence)?;
         }
     }
     Ok(actions)
@@ -196,6 +233,11 @@ fn lead(look: &Look, rec: &Skeleton<'_>, actions: &mut BTreeSet<RecordId>, furth
                 further.insert(Look::Relying(rec.id));
             }
         }
-        Look::Trace(_) | Look::Action(_) | Look::Beside(_) | Look::Denied(_) | Look::Tool(_) => {}
+        Look::Trace(_)
+        | Look::Action(_)
+        | Look::Beside(_)
+        | Look::Denied(_)
+        | Look::Tool(_)
+        | Look::Right(_) => {}
     }
 }

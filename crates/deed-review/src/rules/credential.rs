@@ -1,5 +1,6 @@
 //! Whether the credential was the right one, and valid.
 
+use deed_identity::is_static_type;
 use deed_record::{Party, PrincipalType};
 
 use super::{Rule, grave};
@@ -95,6 +96,13 @@ fn of_another(links: &Links<'_>) -> Option<Finding> {
     let issued = own.issued_before(case.time()).filter(|claim| claim.rec.firm()).last()?;
     let holder = issued.terms.and_then(|terms| terms.subject.as_ref())?;
     if case.is_same(acting.account?, holder.account?) {
+        return None;
+    }
+    // Whoever had a session issued to act through another is who acts through it.
+    let kept = issued.credential.and_then(|credential| credential.kind.as_deref()).map(is_static_type);
+    let asking = [&issued.rec.is.initiator, &issued.rec.is.executor].into_iter().flatten();
+    let own = |party: &Party<'_>| party.account.zip(acting.account).is_some_and(|(a, b)| case.is_same(a, b));
+    if kept == Some(false) && asking.into_iter().any(own) {
         return None;
     }
     let kind = |party: &Party<'_>| case.declared(party).map_or(party.kind, |declared| declared.kind);

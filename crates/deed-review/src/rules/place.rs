@@ -11,7 +11,7 @@ use crate::{
     explanation::Finding,
     scope::matches,
     verdict::Links,
-    words::{Severity, moment},
+    words::{Edge, Severity, moment},
 };
 
 pub(super) const ENVIRONMENT_CROSSING: Rule = Rule {
@@ -22,7 +22,7 @@ pub(super) const ENVIRONMENT_CROSSING: Rule = Rule {
 };
 pub(super) const OUTSIDE_CONTRACT: Rule = Rule {
     name: "outside-contract",
-    means: "a third party acted outside what it was engaged for, or after that had ended",
+    means: "a third party asked, acted or handed on outside what it was engaged for, or after that had ended",
     remedy: "take away what reaches beyond the contract; ask the vendor",
     controls: &["NHI3:2025", "GV.SC-07", "AC-20"],
 };
@@ -143,7 +143,15 @@ fn crossing(links: &Links<'_>) -> Option<String> {
 }
 
 fn beyond_contract(links: &Links<'_>) -> Option<String> {
-    let acting = links.people.executor.party.and_then(|party| links.case.declared(party))?;
+    let people = &links.people;
+    // Who had the credential issued need not have asked for this.
+    let asking = people.initiator.party.filter(|_| people.initiator.edge != Edge::Inferred);
+    let between = people.chain.iter().filter(|hop| hop.edge != Edge::Inferred).map(|hop| hop.party);
+    let parties = people.executor.party.into_iter().chain(asking).chain(between);
+    parties.filter_map(|party| links.case.declared(party)).find_map(|party| beyond_contract_of(links, party))
+}
+
+fn beyond_contract_of(links: &Links<'_>, acting: &Declared) -> Option<String> {
     let contract = acting.contract.as_ref()?;
     let who = acting.vendor.as_deref().unwrap_or(&acting.key);
     if let Some(end) = contract.until.filter(|end| links.case.time() >= *end) {

@@ -36,7 +36,7 @@ pub(crate) const ACTION_WITHOUT_GRANT: Rule = Rule {
 };
 pub(crate) const GRANT_WITHOUT_APPROVAL: Rule = Rule {
     name: "grant-without-approval",
-    means: "a right was given and used, and a source whose log is complete for approvals knows of none that counts",
+    means: "a right was given and used, and the source that logs every answer to its request knows of none that counts",
     remedy: "have somebody else approve it, or take the grant back",
     controls: &["PR.AA-05", "AC-2"],
 };
@@ -113,16 +113,17 @@ pub(super) fn findings(links: &Links<'_>, found: &mut Vec<Finding>) {
 }
 
 fn approvals(links: &Links<'_>, found: &mut Vec<Finding>) {
-    let answers = &links.rights.answers;
+    // By which right it was done is inferred where none is named: how that was approved is no finding about the action.
+    let answers = || links.rights.answers.iter().filter(|answer| answer.named);
     let approved = !asks_or_answers(links);
-    let own = answers.iter().find(|answer| matches!(answer.worth, Worth::ByWhoAsked | Worth::ByWhoActs));
+    let own = answers().find(|answer| matches!(answer.worth, Worth::ByWhoAsked | Worth::ByWhoActs));
     if let Some(answer) = own.filter(|_| approved) {
         let who = if answer.worth == Worth::ByWhoAsked { "who asked" } else { "who acted" };
         found.push(SELF_APPROVAL.finding(Severity::High, format!("an approval was given by {who}")));
     }
     // By the inventory: an approval that would count, were it somebody else's.
-    let other = answers.iter().find(|answer| answer.worth == Worth::NoAuthority);
-    let counts = answers.iter().any(|answer| answer.worth == Worth::Counts);
+    let other = answers().find(|answer| answer.worth == Worth::NoAuthority);
+    let counts = answers().any(|answer| answer.worth == Worth::Counts);
     if let (Some(answer), Some(controlled), false) = (other, &links.case.controlled, counts) {
         let declared = answer.by.and_then(|by| links.case.declared(by));
         let who = declared.map_or("somebody".to_owned(), |declared| format!("`{}`", declared.key));
@@ -133,8 +134,8 @@ fn approvals(links: &Links<'_>, found: &mut Vec<Finding>) {
         );
         found.push(APPROVER_WITHOUT_AUTHORITY.finding(Severity::High, reason));
     }
-    let in_time = answers.iter().any(|answer| answer.worth == Worth::Counts);
-    let late = answers.iter().find(|answer| answer.worth == Worth::Late);
+    let in_time = answers().any(|answer| answer.worth == Worth::Counts);
+    let late = answers().find(|answer| answer.worth == Worth::Late);
     if let Some(answer) = late.filter(|_| approved && !in_time) {
         debug_assert_eq!(answer.claim.terms.and_then(|terms| terms.answer), Some(Answer::Approved));
         let reason = "an approval was given only after the action, and none before it counts";

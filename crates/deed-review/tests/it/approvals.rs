@@ -51,6 +51,20 @@ fn who_asked_or_acted_approves_nothing() {
 }
 
 #[test]
+fn a_machine_approves_nothing() {
+    let bot = |kind: &str| json!({ "key": "agent:bobs-bot", "type": kind });
+    let approved = |by: Value| changed(APPROVAL, json!({ "terms": { "answer": "approved", "by": by } }));
+    for kind in ["agent", "workload", "service_account"] {
+        not_counting(&explained(&approved(bot(kind))), "given by a machine");
+    }
+    // What an account is, the inventory knows best.
+    let mut store = Store::of(&approved(bot("unknown")));
+    assert_eq!(store.explain(ACTION).verdict.class, Class::Authorised);
+    store.inventory("[[principal]]\ntype = \"agent\"\nowner = \"bob\"\naliases = [\"agent:bobs-bot\"]");
+    not_counting(&store.explain(ACTION), "given by a machine");
+}
+
+#[test]
 fn an_approval_after_the_act_is_none() {
     let answer = explained(&changed(APPROVAL, json!({ "time": at("10:21") })));
     not_counting(&answer, "only after the action");

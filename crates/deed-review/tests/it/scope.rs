@@ -68,7 +68,7 @@ fn what_is_not_recorded_is_unverified() {
     let of = |more| explained(&changed(ACTION, more)).verdict.scope.value;
     assert_eq!(of(json!({ "permission": null, "operation": null })), Scope::Unverified);
     assert_eq!(of(json!({ "resource": null })), Scope::Unverified);
-    let answer = explained(&without(&[ISSUE]));
+    let answer = explained(&without(&[ISSUE, GRANT]));
     assert_eq!(answer.verdict.scope.value, Scope::Unverified);
     assert!(answer.verdict.scope.reasons[0].contains("no record says"));
 }

@@ -291,7 +291,7 @@ impl Evidence for Store {
         time: Timestamp,
         limit: usize,
     ) -> Result<Vec<Found>, Infallible> {
-        Ok(self.of_days(time, limit, |rec| rec.tried() == Some((tried, account, uri))))
+        Ok(self.of_days(time, limit, |rec| rec.tried() == Some((tried, account, uri.into()))))
     }
 
     fn given(
@@ -336,6 +336,13 @@ impl Evidence for Store {
         Ok(self.leaves.iter().rev().filter(acted).take(limit).cloned().collect())
     }
 
+    fn by_entitled(&self, account: Account, limit: usize) -> Result<Vec<Found>, Infallible> {
+        let told = |found: &&Found| {
+            found.sealed.skeleton().expect("readable").entitles().any(|whose| whose == account)
+        };
+        Ok(self.leaves.iter().rev().filter(told).take(limit).cloned().collect())
+    }
+
     fn by_trace(&self, trace: TraceId, limit: usize) -> Result<Vec<Found>, Infallible> {
         Ok(self.newest(self.traces.get(&trace), limit))
     }
@@ -356,7 +363,7 @@ impl Affected for Store {
     fn every(&self, look: &Look, visit: &mut dyn FnMut(&Skeleton<'_>)) -> Result<(), Infallible> {
         let some = |at: Option<&Vec<usize>>| at.cloned().unwrap_or_default();
         let found = match look {
-            Look::Action(id) | Look::Beside(id) | Look::Denied(id) | Look::Tool(id) => {
+            Look::Action(id) | Look::Beside(id) | Look::Denied(id) | Look::Tool(id) | Look::Right(id) => {
                 self.ids.get(id).copied().into_iter().collect()
             }
             Look::Credential { tenant, name } => some(self.credentials.get(&(tenant.clone(), name.clone()))),
@@ -385,6 +392,13 @@ impl Affected for Store {
         Ok(())
     }
 
+    fn acted(&self, account: Account, visit: &mut dyn FnMut(&Skeleton<'_>)) -> Result<(), Infallible> {
+        for found in self.by_executor(account, usize::MAX)? {
+            visit(&found.sealed.skeleton().expect("readable"));
+        }
+        Ok(())
+    }
+
     fn done(
         &self,
         account: Account,
@@ -392,7 +406,7 @@ impl Affected for Store {
         time: Timestamp,
         visit: &mut dyn FnMut(&Skeleton<'_>),
     ) -> Result<(), Infallible> {
-        let is_one = |rec: &Skeleton<'_>| rec.tried() == Some((Tried::Done, account, uri));
+        let is_one = |rec: &Skeleton<'_>| rec.tried() == Some((Tried::Done, account, uri.into()));
         let later = Timestamp(time.0 + 24 * 60 * 60 * 1_000_000);
         let both = [time, later].map(|time| self.of_days(time, usize::MAX, is_one));
         // Of this day alone: what is of the days around both of its ends.

@@ -2,7 +2,7 @@
 //! schema; whole, and with each piece missing.
 
 use deed_record::Kind;
-use deed_review::{Attribution, Authority, Class, Edge, Scope};
+use deed_review::{Attribution, Authority, Class, Edge, Scope, led_to};
 use serde_json::{Value, json};
 
 use crate::store::{Store, TRACE, at, id, record, with};
@@ -198,8 +198,16 @@ fn an_outcome_whose_action_is_lost_stands_alone() {
 
 #[test]
 fn each_missing_piece_is_named_and_nothing_is_guessed() {
-    // Without its issue, nothing joins the credential with a grant.
-    assert_eq!(missing(&without(&[ISSUE])), ["request", "approvals", "grant", "decision"]);
+    // Without its issue, nothing joins the credential with a grant, nor whoever acted with one that is somebody else's.
+    let others = |record: Value| match record["id"] == json!(id(GRANT)) {
+        true => with(
+            &record,
+            json!({ "terms": { "change": "issued", "subject": bob(), "scopes": ["db:schema:*"] } }),
+        ),
+        false => record,
+    };
+    let unjoined: Vec<Value> = without(&[ISSUE]).into_iter().map(others).collect();
+    assert_eq!(missing(&unjoined), ["request", "approvals", "grant", "decision"]);
     assert_eq!(missing(&without(&[GRANT])), ["request", "approvals", "grant", "decision"]);
     assert_eq!(missing(&without(&[APPROVAL])), ["approvals", "decision"]);
     assert_eq!(missing(&without(&[REQUEST])), ["request", "decision"]);
@@ -211,14 +219,33 @@ fn each_missing_piece_is_named_and_nothing_is_guessed() {
         missing(&nobody),
         ["initiator", "executor", "request", "approvals", "grant", "credential", "decision", "outcome"]
     );
-    for gone in [ISSUE, GRANT, APPROVAL] {
-        let verdict = Store::of(&without(&[gone])).explain(ACTION).verdict;
-        assert_eq!(
-            (verdict.authority.value, verdict.class),
-            (Authority::Unverified, Class::Unverified),
-            "{gone}"
-        );
+    for records in [unjoined, without(&[GRANT]), without(&[APPROVAL])] {
+        let verdict = Store::of(&records).explain(ACTION).verdict;
+        assert_eq!((verdict.authority.value, verdict.class), (Authority::Unverified, Class::Unverified));
     }
+}
+
+#[test]
+fn a_right_of_whoever_acted_is_joined_both_ways() {
+    let records = without(&[ISSUE]);
+    let answer = Store::of(&records).explain(ACTION);
+    let grant = answer.grant.as_ref().expect("a grant");
+    assert_eq!((grant.id, grant.edge), (id(GRANT), Edge::Inferred));
+    assert!(grant.how.contains("given to whoever acted"), "{}", grant.how);
+    assert_eq!(answer.request.as_ref().map(|request| request.edge), Some(Edge::Inferred));
+    assert_eq!(answer.verdict.class, Class::Authorised, "{:#?}", answer.verdict);
+    let led = led_to(&Store::of(&records), id(GRANT)).expect("readable").expect("a record");
+    assert_eq!(
+        led.actions.iter().map(|came| (came.id, came.edge)).collect::<Vec<_>>(),
+        [(id(ACTION), Edge::Inferred)]
+    );
+    // Taken back by what it was, not by its id, and before the action: neither shows the other.
+    let mut taken = records;
+    let back = json!({ "change": "revoked", "subject": etl(), "scopes": ["db:schema:*"] });
+    let back = json!({ "effects": [{ "kind": "grant", "terms": back }] });
+    taken.push(record(30, Kind::Observation, "10:10", "iam:1", back));
+    assert_eq!(Store::of(&taken).explain(ACTION).grant, None);
+    assert!(led_to(&Store::of(&taken), id(GRANT)).expect("readable").expect("a record").actions.is_empty());
 }
 
 #[test]

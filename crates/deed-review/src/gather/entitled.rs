@@ -1,0 +1,80 @@
+//! What whoever acted held, beside the rights that records name.
+
+use std::{cmp::Reverse, collections::BTreeSet};
+
+use deed_record::{Account, Kind, RecordId, Skeleton};
+
+use super::{Family, MOST_ALIKE, MOST_NAMING, Reader};
+use crate::{
+    Evidence, ExplainError,
+    claim::subject,
+    held::{Held, given_by},
+    scope::Bearing,
+};
+
+/// Rights of whoever acted, as far as they were read.
+#[derive(Default)]
+pub(super) struct Entitled {
+    /// What gave those that cover the action, the newest first.
+    pub(super) covering: BTreeSet<RecordId>,
+    /// There were too many to read all.
+    pub(super) cut: bool,
+}
+
+/// Keeps what tells of rights of whoever acted in the action of `family`, under any of their names.
+pub(super) fn look<E: Evidence>(
+    reader: &mut Reader<'_, '_, E>,
+    family: &Family,
+) -> Result<Entitled, ExplainError<E::Error>> {
+    let mut entitled = Entitled::default();
+    let Some(head) = reader.head(family).cloned() else { return Ok(entitled) };
+    let Some(acting) = head.executor.as_ref().and_then(|party| party.account) else { return Ok(entitled) };
+    let accounts = reader.evidence.every_account(&head.tenant, acting).map_err(ExplainError::Evidence)?;
+    let mut left = MOST_NAMING;
+    for account in accounts {
+        let found = reader.evidence.by_entitled(account, left).map_err(ExplainError::Evidence)?;
+        left -= found.len().min(left);
+        for found in found {
+            if found.sealed.skeleton().is_ok_and(|rec| rec.time <= head.time) {
+                reader.keep(found)?;
+            }
+        }
+    }
+    entitled.cut = left == 0;
+    entitled.cut |= removals(reader, &head, acting)?;
+    // An inventory makes nobody the one to whom a right was given.
+    let claims = || reader.records.iter().flat_map(|rec| rec.claims(Kind::Grant));
+    let theirs = claims().filter(|claim| subject(claim) == Some(acting));
+    let held = theirs.filter_map(|claim| Held::at(head.time, claim, claims()));
+    let covering = held.filter(|held| held.bears(&head) == Bearing::Covers).map(|held| held.claim.rec);
+    let mut covering: Vec<_> = covering.map(|rec| (!rec.firm(), Reverse(rec.is.time), rec.is.id)).collect();
+    covering.sort_unstable();
+    entitled.covering = covering.into_iter().map(|(.., id)| id).take(MOST_ALIKE).collect();
+    Ok(entitled)
+}
+
+/// Keeps what tells that something was removed by which `acting` had a right; whether that may not be all.
+fn removals<E: Evidence>(
+    reader: &mut Reader<'_, '_, E>,
+    head: &Skeleton<'_>,
+    acting: Account,
+) -> Result<bool, ExplainError<E::Error>> {
+    let given = reader.records.iter().flat_map(|rec| rec.claims(Kind::Grant));
+    let given = given.filter(|claim| subject(claim) == Some(acting));
+    let things: BTreeSet<String> = given.filter_map(|claim| given_by(&claim)).map(str::to_owned).collect();
+    let mut cut = things.len() > MOST_ALIKE;
+    for thing in things.iter().take(MOST_ALIKE) {
+        let found = reader.evidence.by_resource(&head.tenant, thing, MOST_NAMING);
+        let found = found.map_err(ExplainError::Evidence)?;
+        cut |= found.len() >= MOST_NAMING;
+        for found in found {
+            let tells = |rec: &Skeleton<'_>| {
+                rec.time <= head.time && rec.effects.iter().flatten().any(|effect| effect.kind == Kind::Grant)
+            };
+            if found.sealed.skeleton().is_ok_and(|rec| tells(&rec)) {
+                reader.keep(found)?;
+            }
+        }
+    }
+    Ok(cut)
+}
