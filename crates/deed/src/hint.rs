@@ -39,9 +39,14 @@ impl Hint {
         Hint { program: program(), place: format!(" --server {}", shell_word(url)) }
     }
 
-    /// `deed ARGUMENTS`, on that store.
+    /// `deed ARGUMENTS`, on that store. For a name out of a record there is [`Hint::about`].
     pub(crate) fn deed(&self, arguments: &str) -> String {
         format!("{} {arguments}{}", self.program, self.place)
+    }
+
+    /// `deed COMMAND NAME`, on that store. Whatever a record says `name` is, to the shell it is one word.
+    pub(crate) fn about(&self, command: &str, name: &str) -> String {
+        self.deed(&format!("{command} {}", shell_word(name)))
     }
 
     /// `deed ARGUMENTS`, which name what they are about themselves.
@@ -79,4 +84,19 @@ pub(crate) fn program() -> String {
     // A bare name would be looked for on the path.
     let near = near.map(|near| if near.components().count() == 1 { Path::new(".").join(near) } else { near });
     shell_word(&near.unwrap_or(own).display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_one_harmless_word_of_a_command() {
+        let hint = Hint { program: "deed".into(), place: " --data store".into() };
+        assert_eq!(hint.about("principal", "svc:etl"), "deed principal svc:etl --data store");
+        assert_eq!(
+            hint.about("principal", "svc:$(touch me);id"),
+            "deed principal 'svc:$(touch me);id' --data store"
+        );
+    }
 }

@@ -9,7 +9,7 @@ use crate::{
     client::{Request, query_value},
     exit::{Failure, Outcome},
     hint::Hint,
-    output::{Output, clean, count, grouped, shell_word},
+    output::{Output, clean, count, grouped},
 };
 
 /// Rows that are asked for at a time.
@@ -155,10 +155,8 @@ fn text(answer: &Blast, hint: &Hint, output: Output) -> String {
         page.head("not followed", answer.cut.len() as u64);
         answer.cut.iter().for_each(|what| page.item(&clean(what)));
     }
-    page.line("");
-    let suspend = format!("suspend --credential {} --reason REASON", shell_word(&asked.name));
-    page.line(&format!("  next  {}", hint.deed(&suspend)));
-    page.line(&format!("        {}", hint.deed("explain ID")));
+    let suspend = format!("{} --reason REASON", hint.about("suspend --credential", &asked.name));
+    page.next(&[suspend, hint.deed("explain ID")]);
     page.out
 }
 

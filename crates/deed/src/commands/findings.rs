@@ -157,11 +157,11 @@ fn text(rows: &[FindingRow], counts: &BTreeMap<String, u64>, hint: &Hint, output
     if let Some(first) = rows.first() {
         let of_action = rows.iter().find(|row| RULES.iter().any(|rule| rule.name == row.rule));
         let next = match (of_action, &first.principal) {
-            (Some(row), _) => format!("explain {}", row.action_id),
-            (None, Some(principal)) => format!("principal {}", clean(principal)),
-            (None, None) => format!("find --since {}", first.time),
+            (Some(row), _) => hint.deed(&format!("explain {}", row.action_id)),
+            (None, Some(principal)) => hint.about("principal", principal),
+            (None, None) => hint.deed(&format!("find --since {}", first.time)),
         };
-        text.push_str(&format!("\n  next  {}\n", hint.deed(&next)));
+        text.push_str(&format!("\n  next  {next}\n"));
         let rules = hint.deed("findings --rules");
         text.push_str(&format!("        {rules}    # what each means, and what to do\n"));
     }

@@ -10,7 +10,7 @@ use crate::{
     client::{Request, query_value},
     exit::{Failure, Outcome},
     hint::Hint,
-    output::{Output, clean, count, fold, grouped, shell_word},
+    output::{Output, clean, count, fold, grouped},
 };
 
 /// Credentials, grants and links of each sort that are printed.
@@ -169,8 +169,7 @@ fn text(answer: &PrincipalAnswer, verbose: bool, hint: &Hint, output: Output) ->
     let asked =
         answer.aliases.iter().find(|alias| alias.first_seen.is_some()).and_then(|alias| alias.alias.clone());
     if let Some(asked) = asked {
-        page.line("");
-        page.line(&format!("  next  {}", hint.deed(&format!("find --principal {}", shell_word(&asked)))));
+        page.next(&[hint.about("find --principal", &asked)]);
     }
     page.out
 }
@@ -213,6 +212,14 @@ impl Page {
     pub(super) fn more(&mut self, total: u64, shown: usize) {
         if total > shown as u64 {
             self.item(&format!("and {} more; --json has up to 100", grouped(total - shown as u64)));
+        }
+    }
+
+    /// Commands that are suggested, none of them broken: pasted as they stand they work.
+    pub(super) fn next(&mut self, commands: &[String]) {
+        for (at, command) in commands.iter().enumerate() {
+            let label = if at == 0 { "\n  next" } else { "      " };
+            self.out.push_str(&format!("{label}  {command}\n"));
         }
     }
 

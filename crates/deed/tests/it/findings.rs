@@ -82,6 +82,23 @@ fn a_revocation_that_comes_late_marks_what_was_done_after_it() {
 }
 
 #[test]
+fn a_name_out_of_a_record_is_one_harmless_word_of_what_is_suggested() {
+    let home = Home::new();
+    let by = |number: u64, who: &str| {
+        let who = json!({ "key": who, "type": "service_account" });
+        logged(number, "12:00:00", json!({ "credential": { "id": KEY }, "executor": who }))
+    };
+    append(&home, &[by(1, "svc:$(touch a);b"), by(2, "svc:$(touch a);c")]);
+    for (screen, suggested) in [
+        (&["findings"][..], "principal 'svc:$(touch a);"),
+        (&["principal", "svc:$(touch a);b"], "find --principal 'svc:$(touch a);b'"),
+    ] {
+        let text = home.run(screen).good().out;
+        assert!(text.contains(suggested), "{text}");
+    }
+}
+
+#[test]
 fn what_is_asked_for_is_what_is_listed() {
     let home = Home::new();
     append(&home, &[used(1, "12:00:00"), revoked(2, "11:00:00"), used(3, "13:00:00")]);
