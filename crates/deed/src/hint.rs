@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use deed_review::render::Style;
+use deed_review::render::{Style, in_tenant};
 
 use crate::{
     cli::Global,
@@ -44,9 +44,9 @@ impl Hint {
         format!("{} {arguments}{}", self.program, self.place)
     }
 
-    /// `deed COMMAND NAME`, on that store. Whatever a record says `name` is, to the shell it is one word.
-    pub(crate) fn about(&self, command: &str, name: &str) -> String {
-        self.deed(&format!("{command} {}", shell_word(name)))
+    /// `deed COMMAND NAME`, on that store, of what `tenant` calls so. Whatever `name` is, to the shell it is one word.
+    pub(crate) fn about(&self, tenant: &str, command: &str, name: &str) -> String {
+        self.deed(&format!("{command} {}{}", shell_word(name), in_tenant(tenant)))
     }
 
     /// `deed ARGUMENTS`, which name what they are about themselves.
@@ -93,10 +93,10 @@ mod tests {
     #[test]
     fn names_are_one_harmless_word_of_a_command() {
         let hint = Hint { program: "deed".into(), place: " --data store".into() };
-        assert_eq!(hint.about("principal", "svc:etl"), "deed principal svc:etl --data store");
+        assert_eq!(hint.about("default", "principal", "svc:etl"), "deed principal svc:etl --data store");
         assert_eq!(
-            hint.about("principal", "svc:$(touch me);id"),
-            "deed principal 'svc:$(touch me);id' --data store"
+            hint.about("acme", "principal", "svc:$(touch me);id"),
+            "deed principal 'svc:$(touch me);id' --tenant acme --data store"
         );
     }
 }

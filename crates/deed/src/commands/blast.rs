@@ -28,7 +28,8 @@ pub(crate) async fn run(global: &Global, asked: cli::Blast, output: Output) -> O
     if output.json {
         return output.document(&answer);
     }
-    output.print(&text(&answer, &Hint::of(global), output))
+    let tenant = asked.tenant.as_deref().unwrap_or("default");
+    output.print(&text(&answer, tenant, &Hint::of(global), output))
 }
 
 /// The answer with up to `limit` rows of each list, however many pages those are.
@@ -48,7 +49,7 @@ async fn answer(access: &Access, asked: &cli::Blast, limit: usize) -> Result<Bla
     Ok(whole)
 }
 
-fn text(answer: &Blast, hint: &Hint, output: Output) -> String {
+fn text(answer: &Blast, tenant: &str, hint: &Hint, output: Output) -> String {
     let mut page = Page { out: String::new(), output };
     let (asked, counts) = (&answer.credential, &answer.counts);
     let kind = clean(asked.kind.as_deref().unwrap_or("credential"));
@@ -155,8 +156,12 @@ fn text(answer: &Blast, hint: &Hint, output: Output) -> String {
         page.head("not followed", answer.cut.len() as u64);
         answer.cut.iter().for_each(|what| page.item(&clean(what)));
     }
-    let suspend = format!("{} --reason REASON", hint.about("suspend --credential", &asked.name));
-    page.next(&[suspend, hint.deed("explain ID")]);
+    // Deed's own doors are those of the tenant `default`: of another one there is nothing to suspend at them.
+    let first = match tenant {
+        "default" => format!("{} --reason REASON", hint.about(tenant, "suspend --credential", &asked.name)),
+        _ => hint.about(tenant, "find --credential", &asked.name),
+    };
+    page.next(&[first, hint.deed("explain ID")]);
     page.out
 }
 

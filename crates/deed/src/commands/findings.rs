@@ -14,7 +14,7 @@ use crate::{
     client::{Request, query_value},
     exit::Outcome,
     hint::Hint,
-    output::{Output, clean, count, fold, grouped, note},
+    output::{Output, clean, count, fold, grouped, note, shell_word},
 };
 
 /// Findings that are asked for at a time.
@@ -97,7 +97,9 @@ async fn tell(access: &Access, asked: &ListFindings, hint: &Hint, output: Output
 /// Says that some are not shown.
 fn hidden(suppressed: u64, asked: &ListFindings, hint: &Hint) {
     if suppressed > 0 && !asked.suppressed {
-        note(&format!("{} suppressed: {}", grouped(suppressed), hint.deed("findings --suppressed")));
+        let tenant = asked.tenant.as_deref().map(|tenant| format!(" --tenant {}", shell_word(tenant)));
+        let shows = hint.deed(&format!("findings --suppressed{}", tenant.unwrap_or_default()));
+        note(&format!("{} suppressed: {shows}", grouped(suppressed)));
     }
 }
 
@@ -137,7 +139,9 @@ fn text(rows: &[FindingRow], counts: &BTreeMap<String, u64>, hint: &Hint, output
             Severity::Low => "low".to_owned(),
         };
         let who = row.principal.as_deref().map_or("nobody known".into(), clean);
-        text.push_str(&format!("\n{}  {severity}  {}  {who}\n", moment(row.time), output.strong(&row.rule)));
+        let whose = if row.tenant == "default" { String::new() } else { format!(", tenant {}", row.tenant) };
+        let rule = output.strong(&row.rule);
+        text.push_str(&format!("\n{}  {severity}  {rule}  {who}{whose}\n", moment(row.time)));
         text.push_str(&format!("    {}\n", fold(&clean(&row.reason), WIDTH - 4).replace('\n', "\n    ")));
         if let Some(subject) = &row.subject {
             text.push_str(&format!("    about   {}\n", clean(subject)));
@@ -158,8 +162,8 @@ fn text(rows: &[FindingRow], counts: &BTreeMap<String, u64>, hint: &Hint, output
         let of_action = rows.iter().find(|row| RULES.iter().any(|rule| rule.name == row.rule));
         let next = match (of_action, &first.principal) {
             (Some(row), _) => hint.deed(&format!("explain {}", row.action_id)),
-            (None, Some(principal)) => hint.about("principal", principal),
-            (None, None) => hint.deed(&format!("find --since {}", first.time)),
+            (None, Some(principal)) => hint.about(&first.tenant, "principal", principal),
+            (None, None) => hint.about(&first.tenant, "find --since", &first.time.to_string()),
         };
         text.push_str(&format!("\n  next  {next}\n"));
         let rules = hint.deed("findings --rules");

@@ -169,7 +169,7 @@ fn text(answer: &PrincipalAnswer, verbose: bool, hint: &Hint, output: Output) ->
     let asked =
         answer.aliases.iter().find(|alias| alias.first_seen.is_some()).and_then(|alias| alias.alias.clone());
     if let Some(asked) = asked {
-        page.next(&[hint.about("find --principal", &asked)]);
+        page.next(&[hint.about(&answer.tenant, "find --principal", &asked)]);
     }
     page.out
 }

@@ -99,6 +99,30 @@ fn a_name_out_of_a_record_is_one_harmless_word_of_what_is_suggested() {
 }
 
 #[test]
+fn what_is_suggested_about_another_tenant_looks_in_that_tenant() {
+    let home = Home::new();
+    let by = |number: u64, who: &str| {
+        let who = json!({ "key": who, "type": "service_account" });
+        logged(number, "12:00:00", json!({ "tenant": "acme", "credential": { "id": KEY }, "executor": who }))
+    };
+    append(&home, &[by(1, "svc:a"), by(2, "svc:b")]);
+    for screen in [&["findings"][..], &["findings", "--tenant", "acme"]] {
+        let text = home.run(screen).good().out;
+        assert!(text.contains(", tenant acme\n"), "{text}");
+        let next = text.lines().find_map(|line| line.strip_prefix("  next  ")).unwrap();
+        let principal = next.split_whitespace().nth(2).unwrap();
+        assert!(next.ends_with(&format!("principal {principal} --tenant acme")), "{next}");
+        home.run(["principal", principal, "--tenant", "acme"]).good();
+    }
+    let text = home.run(["principal", "svc:a", "--tenant", "acme"]).good().out;
+    assert!(text.contains("find --principal svc:a --tenant acme"), "{text}");
+    // Deed's doors are of the tenant `default`: there is nothing to suspend at them.
+    let text = home.run(["blast", KEY, "--tenant", "acme"]).good().out;
+    assert!(text.contains(&format!("find --credential {KEY} --tenant acme")), "{text}");
+    assert!(!text.contains("suspend"), "{text}");
+}
+
+#[test]
 fn what_is_asked_for_is_what_is_listed() {
     let home = Home::new();
     append(&home, &[used(1, "12:00:00"), revoked(2, "11:00:00"), used(3, "13:00:00")]);
