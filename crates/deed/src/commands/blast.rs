@@ -22,14 +22,19 @@ const TALLIED: usize = 8;
 pub(crate) async fn run(global: &Global, asked: cli::Blast, output: Output) -> Outcome {
     let access = Access::open(global, Need::Existing)?;
     let limit = asked.limit.map_or(if output.json { PAGE } else { SHOWN }, |limit| limit as usize);
+    let hint = Hint::of(global);
     let answer = access.finish(answer(&access, &asked, limit).await).await;
     let doing = || format!("follow the credential `{}`", clean(&asked.credential));
-    let answer = answer.map_err(|failure| failure.doing(doing()))?;
+    let shown = || {
+        let (principal, explain) = (hint.deed("principal KEY"), hint.deed("explain ID"));
+        format!("{principal} and {explain} name credentials; --tenant names another tenant")
+    };
+    let answer = answer.map_err(|failure| failure.where_unknown(shown).doing(doing()))?;
     if output.json {
         return output.document(&answer);
     }
     let tenant = asked.tenant.as_deref().unwrap_or("default");
-    output.print(&text(&answer, tenant, &Hint::of(global), output))
+    output.print(&text(&answer, tenant, &hint, output))
 }
 
 /// The answer with up to `limit` rows of each list, however many pages those are.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use deed_review::{RULES, Severity, every_rule};
 use deed_server::{FindingList, FindingRow};
 
-use super::principal::moment;
+use super::principal::{moment, must_be_known};
 use crate::{
     access::{Access, Need},
     cli::{self, Global, ListFindings},
@@ -15,6 +15,7 @@ use crate::{
     exit::Outcome,
     hint::Hint,
     output::{Output, clean, count, fold, grouped, note, shell_word},
+    values::span,
 };
 
 /// Findings that are asked for at a time.
@@ -33,6 +34,7 @@ async fn list(global: &Global, asked: ListFindings, output: Output) -> Outcome {
     if asked.rules {
         return rules(output);
     }
+    span(asked.since, asked.until)?;
     let access = Access::open(global, Need::Existing)?;
     let hint = Hint::of(global);
     let done = tell(&access, &asked, &hint, output).await;
@@ -77,6 +79,9 @@ async fn tell(access: &Access, asked: &ListFindings, hint: &Hint, output: Output
             None => break (page.counts, page.suppressed),
         }
     };
+    if let (true, 0, Some(key)) = (counts.is_empty(), suppressed, &asked.principal) {
+        must_be_known(access, hint, asked.tenant.as_deref(), key).await?;
+    }
     if output.json {
         return Ok(());
     }

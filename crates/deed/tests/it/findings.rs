@@ -136,6 +136,19 @@ fn what_is_asked_for_is_what_is_listed() {
     assert_eq!(of(&["--principal", "aws:user/etl"]), 2);
     assert_eq!(of(&["--principal", "aws:user/ann"]), 0);
     assert_eq!(of(&["--tenant", "acme"]), 0);
+    // Nothing of somebody who is misspelt, or of no time at all, is no clean bill.
+    for screen in [&["findings", "--principal"][..], &["patterns", "--principal"], &["find", "--executor"]] {
+        let nobody = |more: &[&str]| home.run([screen, &["aws:user/elt"], more].concat());
+        nobody(&[]).bad(3, &["nobody is known as `aws:user/elt`", "deed find"]);
+        nobody(&["--json"]).bad(3, &["nobody is known"]);
+        let span = ["--since", "2026-11-21", "--until", "2026-11-20"];
+        home.run([&screen[..1], &span].concat()).bad(2, &["--since names the earlier time"]);
+    }
+    home.run(["find", "--tool", "nope"]).bad(3, &["`nope`", "SERVER/NAME"]);
+    assert!(home.run(["find", "--tool", "files/nope", "--json"]).good().out.is_empty());
+    home.run(["principal", "nobody"]).bad(3, &["deed find"]);
+    home.run(["blast", "nothing"]).bad(3, &["deed principal KEY"]);
+    home.run(["explain", "01930000-0000-7000-8000-00000000000f"]).bad(3, &["deed find lists actions"]);
     home.run(["findings", "--rule", "no-such-rule"]).bad(2, &["no-such-rule", "used-after-revocation"]);
     let rules = home.run(["findings", "--rules", "--json"]).good().json_lines();
     assert!(rules.iter().any(|rule| rule["rule"] == "bypass" && rule["remedy"].is_string()), "{rules:?}");
