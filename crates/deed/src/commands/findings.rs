@@ -1,5 +1,6 @@
 //! `deed findings`: what deserves a look.
 
+mod rules;
 mod tuning;
 
 use std::collections::BTreeMap;
@@ -32,33 +33,13 @@ pub(crate) async fn run(global: &Global, asked: cli::Findings, output: Output) -
 
 async fn list(global: &Global, asked: ListFindings, output: Output) -> Outcome {
     if asked.rules {
-        return rules(output);
+        return rules::print(output);
     }
     span(asked.since, asked.until)?;
     let access = Access::open(global, Need::Existing)?;
     let hint = Hint::of(global);
     let done = tell(&access, &asked, &hint, output).await;
     access.finish(done).await.map_err(|failure| failure.doing("list findings"))
-}
-
-/// Every rule, with what it means and what to do.
-fn rules(output: Output) -> Outcome {
-    if output.json {
-        return every_rule().try_for_each(|rule| {
-            output.line(&serde_json::json!({
-                "rule": rule.name, "means": rule.means, "remedy": rule.remedy, "controls": rule.controls,
-            }))
-        });
-    }
-    let mut text = String::new();
-    for rule in every_rule() {
-        text.push_str(&format!("{}\n", output.strong(rule.name)));
-        for line in [rule.means, rule.remedy] {
-            text.push_str(&format!("  {}\n", fold(line, WIDTH - 2).replace('\n', "\n  ")));
-        }
-        text.push_str(&format!("  {}\n\n", rule.controls.join(", ")));
-    }
-    output.print(&text)
 }
 
 async fn tell(access: &Access, asked: &ListFindings, hint: &Hint, output: Output) -> Outcome {

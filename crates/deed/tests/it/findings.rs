@@ -151,7 +151,10 @@ fn what_is_asked_for_is_what_is_listed() {
     home.run(["explain", "01930000-0000-7000-8000-00000000000f"]).bad(3, &["deed find lists actions"]);
     home.run(["findings", "--rule", "no-such-rule"]).bad(2, &["no-such-rule", "used-after-revocation"]);
     let rules = home.run(["findings", "--rules", "--json"]).good().json_lines();
-    assert!(rules.iter().any(|rule| rule["rule"] == "bypass" && rule["remedy"].is_string()), "{rules:?}");
+    let bypass = rules.iter().find(|rule| rule["rule"] == "bypass").unwrap();
+    assert!(bypass["remedy"].is_string(), "{bypass}");
+    assert_eq!(bypass["severity"], "high, medium", "{bypass}");
+    assert!(bypass["evidence"].as_str().unwrap().starts_with("the principal is `governed`"), "{bypass}");
 }
 
 #[test]
