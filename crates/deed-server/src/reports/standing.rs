@@ -146,7 +146,7 @@ impl Found {
             for mut facts in state.credentials(tenant) {
                 let cut =
                     uses_before(self.until, &mut facts.uses, &mut facts.first_used, &mut facts.last_used);
-                let stands = match Stands::at(at, &facts.changes, facts.expires) {
+                let stands = match facts.standing(at) {
                     Stands::Active => true,
                     // Nobody tells that it was made, and it is in use.
                     Stands::Unknown => facts.uses > 0,

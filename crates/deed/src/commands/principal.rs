@@ -98,7 +98,10 @@ fn text(answer: &PrincipalAnswer, verbose: bool, hint: &Hint, output: Output) ->
             "{}   {}, {}, {}",
             clean(credential.credential.as_deref().unwrap_or("-")),
             clean(credential.kind.as_deref().unwrap_or("credential")),
-            page.state(&credential.state),
+            match credential.suspended {
+                true => format!("{}, suspended here", page.state(&credential.state)),
+                false => page.state(&credential.state),
+            },
             match &*credential.role {
                 "asked" => "issued to somebody else at its request",
                 "given" => "issued to it",
