@@ -24,6 +24,14 @@ pub const WIDTH: usize = 100;
 /// Fewer columns than this are not written for.
 const NARROWEST: usize = 40;
 
+/// What a command that is suggested needs beside a name: names mean something only within a tenant.
+pub fn in_tenant(tenant: &str) -> String {
+    match tenant {
+        "default" => String::new(),
+        tenant => format!(" --tenant {tenant}"),
+    }
+}
+
 /// How to write.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Style<'a> {

@@ -76,6 +76,12 @@ impl Failure {
         self
     }
 
+    /// The same with what to do where there is no such thing.
+    #[must_use]
+    pub(crate) fn where_unknown(self, what_to_do: impl FnOnce() -> String) -> Self {
+        if self.is(Code::NotFound) { self.detail(what_to_do()) } else { self }
+    }
+
     /// The same with what was being done in front: `message` completes "failed to … ".
     #[must_use]
     pub(crate) fn doing(mut self, message: impl fmt::Display) -> Self {

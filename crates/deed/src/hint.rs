@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use deed_review::render::Style;
+use deed_review::render::{Style, in_tenant};
 
 use crate::{
     cli::Global,
@@ -39,9 +39,14 @@ impl Hint {
         Hint { program: program(), place: format!(" --server {}", shell_word(url)) }
     }
 
-    /// `deed ARGUMENTS`, on that store.
+    /// `deed ARGUMENTS`, on that store. For a name out of a record there is [`Hint::about`].
     pub(crate) fn deed(&self, arguments: &str) -> String {
         format!("{} {arguments}{}", self.program, self.place)
+    }
+
+    /// `deed COMMAND NAME`, on that store, of what `tenant` calls so. Whatever `name` is, to the shell it is one word.
+    pub(crate) fn about(&self, tenant: &str, command: &str, name: &str) -> String {
+        self.deed(&format!("{command} {}{}", shell_word(name), in_tenant(tenant)))
     }
 
     /// `deed ARGUMENTS`, which name what they are about themselves.
@@ -79,4 +84,19 @@ pub(crate) fn program() -> String {
     // A bare name would be looked for on the path.
     let near = near.map(|near| if near.components().count() == 1 { Path::new(".").join(near) } else { near });
     shell_word(&near.unwrap_or(own).display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_one_harmless_word_of_a_command() {
+        let hint = Hint { program: "deed".into(), place: " --data store".into() };
+        assert_eq!(hint.about("default", "principal", "svc:etl"), "deed principal svc:etl --data store");
+        assert_eq!(
+            hint.about("acme", "principal", "svc:$(touch me);id"),
+            "deed principal 'svc:$(touch me);id' --tenant acme --data store"
+        );
+    }
 }

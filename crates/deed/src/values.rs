@@ -13,7 +13,10 @@ use deed_collect::Source;
 use deed_gateway::Who;
 use deed_record::{PrincipalType, RecordId, SpanId, Timestamp, TraceId};
 
-use crate::cli::Listener;
+use crate::{
+    cli::Listener,
+    exit::{Failure, Outcome},
+};
 
 /// Which system wrote the logs, as it was given.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -164,6 +167,16 @@ pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
     })
 }
 
+/// Refuses a time that is over before it begins: that nothing happened in it says nothing.
+pub(crate) fn span(since: Option<Timestamp>, until: Option<Timestamp>) -> Outcome {
+    match (since, until) {
+        (Some(since), Some(until)) if since >= until => Err(Failure::usage(format!(
+            "nothing is from {since} on and before {until}: --since names the earlier time, --until the later"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Reads a time to come, a date (its beginning in UTC) or how long from now.
 pub(crate) fn coming(text: &str) -> Result<Timestamp, String> {
     if let Some(from_now) = ago(text) {
@@ -203,6 +216,15 @@ mod tests {
         assert!(moment("24h").is_ok_and(|then| then < moment("1h").unwrap_or_default()));
         for bad in ["yesterday", "h", "-1h", "2026-11-31", "24", ""] {
             assert!(moment(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_time_that_is_over_before_it_begins_is_wrong_usage() {
+        let (early, late) = (Some(Timestamp(1)), Some(Timestamp(2)));
+        assert!(span(early, late).is_ok() && span(late, None).is_ok() && span(None, early).is_ok());
+        for (since, until) in [(late, early), (late, late)] {
+            assert!(span(since, until).is_err_and(|failure| failure.is(crate::exit::Code::Usage)));
         }
     }
 

@@ -68,8 +68,13 @@ impl State {
         if !matches!(happened, Change::Issued | Change::Renewed | Change::Rotated) {
             return;
         }
-        let by = of(terms.and_then(|terms| terms.by.as_ref())).or_else(|| of(said.record.executor.as_ref()));
-        self.held(said, key, by, Role::Asked);
+        // The record of whoever issues credentials is by them: they asked for none of those that they issue.
+        let asked = if said.record.kind.is_authority() && said.rank != Rank::Enforced {
+            of(said.record.initiator.as_ref())
+        } else {
+            of(terms.and_then(|terms| terms.by.as_ref())).or_else(|| of(said.record.executor.as_ref()))
+        };
+        self.held(said, key, asked, Role::Asked);
         self.held(said, key, of(terms.and_then(|terms| terms.subject.as_ref())), Role::Given);
         // What was issued with a credential came from it, where the issuer does not say better.
         if credential.parent.is_none()

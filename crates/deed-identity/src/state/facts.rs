@@ -166,6 +166,27 @@ impl CredentialFacts {
         self.kind.as_deref().map(is_static_type)
     }
 
+    /// What stands of it at `now`. That Deed stopped it at its own doors is no word of whoever issued it.
+    pub fn standing(&self, now: Timestamp) -> Standing {
+        Standing::at(now, &self.said(false), self.expires)
+    }
+
+    /// Whether Deed stops it at its own doors at `now`, though it did not issue it.
+    pub fn is_suspended(&self, now: Timestamp) -> bool {
+        Standing::at(now, &self.said(true), None) == Standing::Revoked
+    }
+
+    /// What became of it by suspensions, or otherwise.
+    fn said(&self, by_suspensions: bool) -> Vec<ChangeFacts> {
+        let at_deed = |change: &ChangeFacts, of: &[Change]| {
+            change.rank == Rank::Enforced && of.contains(&change.change)
+        };
+        let is_ours = self.changes.iter().any(|change| at_deed(change, &[Change::Issued]));
+        let is_suspension =
+            |change: &ChangeFacts| !is_ours && at_deed(change, &[Change::Revoked, Change::Renewed]);
+        self.changes.iter().filter(|change| is_suspension(change) == by_suspensions).cloned().collect()
+    }
+
     /// When it was made: the first issue that records tell of, or an earlier time that those who name it say.
     pub fn first_issued(&self) -> Option<Timestamp> {
         self.when(Change::Issued).map(|(first, _)| first).into_iter().chain(self.issued).min()

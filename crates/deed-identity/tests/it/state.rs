@@ -43,6 +43,23 @@ fn accounts_are_counted_by_place() {
 }
 
 #[test]
+fn whoever_issues_a_credential_did_not_ask_for_it() {
+    let issued = |more: Value| {
+        let mut record = json!({
+            "kind": "credential", "executor": party("vault", "workload"), "credential": { "id": "lease-1" },
+            "terms": { "change": "issued", "subject": party("job", "workload"), "by": party("vault", "workload") },
+        });
+        more.as_object().expect("an object").iter().for_each(|(name, value)| record[name] = value.clone());
+        let state = state(&[logged(1, "vault:prod", record)]);
+        let lease = state.credential(CredentialKey::of("acme", "lease-1")).expect("known");
+        lease.holders.iter().map(|holder| (holder.account, holder.role)).collect::<Vec<_>>()
+    };
+    assert_eq!(issued(json!({})), [(account("job"), Role::Given)]);
+    let holders = issued(json!({ "initiator": party("ann", "human") }));
+    assert!(holders.contains(&(account("ann"), Role::Asked)) && holders.len() == 2, "{holders:?}");
+}
+
+#[test]
 fn the_life_of_a_credential_is_known() {
     let user = || party("user", "unknown");
     let records = [

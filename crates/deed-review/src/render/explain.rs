@@ -3,7 +3,7 @@
 use deed_record::{Basis, RecordId, Ruling, Status};
 
 use super::{
-    Style,
+    Style, in_tenant,
     page::{Page, Paint},
     phrases::{called, ending, said_before, spoken, title, who},
     text::shell_word,
@@ -367,11 +367,7 @@ impl Sheet<'_> {
         if let Some(trace) = answer.action.trace_id {
             next.push(style.suggest(&format!("trace {trace}")));
         }
-        // Names mean something only within a tenant.
-        let tenant = match &*answer.action.tenant {
-            "default" => String::new(),
-            tenant => format!(" --tenant {tenant}"),
-        };
+        let tenant = in_tenant(&answer.action.tenant);
         let names = answer.credential.iter().flat_map(|with| [&with.id, &with.jti, &with.fingerprint]);
         if let Some(name) = names.flatten().next().and_then(|name| shell_word(name)) {
             next.push(style.suggest(&format!("find{tenant} --credential {name}")));

@@ -1,6 +1,6 @@
 //! What came of a record, on one screen.
 
-use super::{Style, page::Page, phrases::spoken, text::shell_word};
+use super::{Style, in_tenant, page::Page, phrases::spoken, text::shell_word};
 use crate::{
     led_to::{Came, LedTo},
     words::{beside, moment},
@@ -57,7 +57,8 @@ pub fn led_to(answer: &LedTo, style: Style<'_>) -> String {
         next.push(style.suggest(&format!("explain {request}")));
     }
     let who = record.who.as_deref().and_then(shell_word);
-    next.extend(who.map(|who| style.suggest(&format!("principal {who}"))));
+    let tenant = in_tenant(&record.tenant);
+    next.extend(who.map(|who| style.suggest(&format!("principal {who}{tenant}"))));
     page.words("next", &next);
     page.finish()
 }

@@ -123,16 +123,18 @@ impl Page {
     /// One link of a chain.
     pub(crate) fn link(&mut self, label: &str, value: &str, kind: &str, edge: Edge, note: &str) {
         self.label(label);
+        // What a long label takes, its value lacks: the columns behind stand where they stand.
+        let over = (width(label) + 1).saturating_sub(LABEL);
         let shown = if edge == Edge::Missing { Paint::Faint } else { Paint::Strong };
         if self.width < INDENT + LABEL + VALUE + KIND + EDGE {
-            self.cell(value, self.width - INDENT - LABEL - EDGE, shown);
+            self.cell(value, self.width - INDENT - LABEL - EDGE - over, shown);
             self.cell(edge.as_str(), EDGE, Paint::of_edge(edge));
             let note =
                 if kind == "-" || kind.is_empty() { note.to_owned() } else { format!("{kind}; {note}") };
             self.after(&note, self.width, Paint::Plain);
             return;
         }
-        self.cell(value, VALUE, shown);
+        self.cell(value, VALUE - over, shown);
         self.cell(kind, KIND, Paint::Plain);
         self.cell(edge.as_str(), EDGE, Paint::of_edge(edge));
         self.after(note, INDENT + LABEL + VALUE + KIND + EDGE, Paint::Plain);
@@ -221,9 +223,10 @@ impl Page {
         self.end_line();
     }
 
+    /// What a row is about: never cut.
     fn label(&mut self, label: &str) {
         self.spaces(INDENT);
-        self.cell(label, LABEL, Paint::Faint);
+        self.cell(label, LABEL.max(width(label) + 1), Paint::Faint);
     }
 
     /// Text in a column of `columns`, the last of which stays free.

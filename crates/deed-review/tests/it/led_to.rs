@@ -1,7 +1,10 @@
 //! I1, walked from its beginning: what came of a request, an approval, a grant and a credential.
 
 use deed_record::Kind;
-use deed_review::{Came, Edge, LedTo, led_to};
+use deed_review::{
+    Came, Edge, LedTo, led_to,
+    render::{self, Style},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -15,6 +18,19 @@ fn of(store: &Store, n: u64) -> LedTo {
 
 fn numbers(all: &[Came]) -> Vec<u64> {
     all.iter().map(|came| (1..100).find(|n| id(*n) == came.id).expect("of the story")).collect()
+}
+
+#[test]
+fn labels_are_whole_and_columns_stand_where_they_stand() {
+    let led = of(&Store::of(&story()), REQUEST);
+    for width in [60, 100] {
+        let text = render::led_to(&led, Style { width, ..Style::default() });
+        let edge = |label: &str| {
+            let line = text.lines().find(|line| line.trim_start().starts_with(&format!("{label} ")));
+            line.and_then(|line| line.find("asserted")).unwrap_or_else(|| panic!("{label}: {text}"))
+        };
+        assert_eq!(edge("credential"), edge("grant"), "{text}");
+    }
 }
 
 #[test]

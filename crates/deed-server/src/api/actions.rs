@@ -101,9 +101,7 @@ pub(crate) async fn explain(
 
 fn explained(engine: &Engine, caller: &Caller, id: RecordId) -> Result<Explanation, Problem> {
     let found = engine.explain(id, caller.tenant())?;
-    found.ok_or_else(|| {
-        Problem::new(Kind::NotFound, format!("no record `{id}`; `GET /v1/actions` lists actions"))
-    })
+    found.ok_or_else(|| Problem::new(Kind::NotFound, format!("no record `{id}`")))
 }
 
 /// What came of a request, an approval, a grant or a credential.

@@ -113,6 +113,9 @@ pub struct CredentialRow {
     pub role: String,
     /// `active`, `expired`, `rotated`, `revoked` or `unknown`.
     pub state: String,
+    /// It is stopped at Deed's own doors, which revokes nothing at its issuer.
+    #[serde(default)]
+    pub suspended: bool,
     /// When it was issued.
     pub issued: Option<Timestamp>,
     /// When it ends or ended.
@@ -456,7 +459,8 @@ impl Writer<'_> {
             kind: facts.kind.clone(),
             issuer: facts.issuer.clone(),
             role: role.into_iter().find(|(role, _)| own(*role)).map_or("used", |(_, word)| word).to_owned(),
-            state: Standing::at(self.now, &facts.changes, facts.expires).as_str().to_owned(),
+            state: facts.standing(self.now).as_str().to_owned(),
+            suspended: facts.is_suspended(self.now),
             issued: issued(facts).map(|(time, _)| time),
             expires: facts.expires,
             first_used: facts.first_used.map(|(time, _)| time),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use deed_identity::{CredentialFacts, Role, Standing as Stands, State};
 use deed_ledger::{LedgerError, now};
-use deed_record::{Account, Timestamp};
+use deed_record::{Account, RecordId, Timestamp};
 use deed_review::report::{Age, Ends, Standing, StandingPrivilege, StandingRight};
 
 use super::{
@@ -40,10 +40,10 @@ pub(super) async fn make(app: &App, query: ReportQuery) -> Result<StandingPrivil
         let state = &followed.state;
         let people = People::of(engine, state, query.tenant.as_deref())?;
         let at = query.until.unwrap_or_else(now);
-        let mut found = Found { held: HashMap::new(), grants: Ends::default(), credentials: Ends::default() };
+        let mut found = Found { until: query.until, ..Found::default() };
         found.grants(state, &people, at);
         found.credentials(state, &people, at);
-        let Found { mut held, grants, credentials } = found;
+        let Found { mut held, grants, credentials, uncounted, .. } = found;
         let mut ages = Age::none();
         for right in held.values().flatten().map(|held| &held.right) {
             let used = right.last_used.is_some_and(|last| query.meets(right.since.unwrap_or(last), last));
@@ -80,14 +80,29 @@ pub(super) async fn make(app: &App, query: ReportQuery) -> Result<StandingPrivil
             grants,
             credentials,
             ages,
-            left_out: state.left_out(),
+            left_out: state.left_out().into_iter().chain(not_counted(uncounted)).collect(),
         })
     })
     .await
 }
 
+/// What is said of rights of which only the first use can be told.
+fn not_counted(rights: u64) -> Option<String> {
+    (rights > 0).then(|| {
+        format!(
+            "how often rights were used that were in use before and after the end of what is covered, {rights} in all: the \
+             first use alone is told of them"
+        )
+    })
+}
+
 /// What is in force, and what of it does not end, by whose it is.
+#[derive(Default)]
 struct Found {
+    /// The end of what is covered.
+    until: Option<Timestamp>,
+    /// Rights that were used before and after it.
+    uncounted: u64,
     held: HashMap<Account, Vec<Held>>,
     grants: Ends,
     credentials: Ends,
@@ -96,12 +111,15 @@ struct Found {
 impl Found {
     fn grants(&mut self, state: &State, people: &People, at: Timestamp) {
         for (subject, grants) in in_force(state, people, at) {
-            for facts in grants {
+            for mut facts in grants {
+                let cut =
+                    uses_before(self.until, &mut facts.uses, &mut facts.first_used, &mut facts.last_used);
                 if facts.expires.is_some() {
                     self.grants.time_bound += 1;
                     continue;
                 }
                 self.grants.standing += 1;
+                self.uncounted += u64::from(cut);
                 let words = facts.role.iter().chain(&facts.scopes).map(String::as_str);
                 let mut what = words.collect::<Vec<_>>().join(" ");
                 if let Some(resource) = &facts.resource {
@@ -125,8 +143,10 @@ impl Found {
 
     fn credentials(&mut self, state: &State, people: &People, at: Timestamp) {
         for tenant in people.tenants() {
-            for facts in state.credentials(tenant) {
-                let stands = match Stands::at(at, &facts.changes, facts.expires) {
+            for mut facts in state.credentials(tenant) {
+                let cut =
+                    uses_before(self.until, &mut facts.uses, &mut facts.first_used, &mut facts.last_used);
+                let stands = match facts.standing(at) {
                     Stands::Active => true,
                     // Nobody tells that it was made, and it is in use.
                     Stands::Unknown => facts.uses > 0,
@@ -138,6 +158,7 @@ impl Found {
                     (Some(_), _) => self.credentials.time_bound += 1,
                     (None, Some(true)) => {
                         self.credentials.standing += 1;
+                        self.uncounted += u64::from(cut);
                         let since = facts.first_issued();
                         let right = StandingRight {
                             kind: "credential".to_owned(),
@@ -163,6 +184,24 @@ impl Found {
             }
         }
     }
+}
+
+/// A use, and the record that tells.
+type Use = Option<(Timestamp, RecordId)>;
+
+/// Leaves out uses from `until` on; whether how many are left is not known. Only when the first and the last were is kept: of a
+/// right that was used before and after that time, the first is told.
+fn uses_before(until: Option<Timestamp>, uses: &mut u64, first: &mut Use, last: &mut Use) -> bool {
+    let is_later = |used: &Use| until.is_some_and(|until| used.is_some_and(|(time, _)| time >= until));
+    if is_later(first) {
+        (*uses, *first, *last) = (0, None, None);
+        return false;
+    }
+    let both = is_later(last);
+    if both {
+        (*uses, *last) = (1, *first);
+    }
+    both
 }
 
 /// Whose a credential is, and who had it issued.

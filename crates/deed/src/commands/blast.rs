@@ -9,7 +9,7 @@ use crate::{
     client::{Request, query_value},
     exit::{Failure, Outcome},
     hint::Hint,
-    output::{Output, clean, count, grouped, shell_word},
+    output::{Output, clean, count, grouped},
 };
 
 /// Rows that are asked for at a time.
@@ -22,13 +22,19 @@ const TALLIED: usize = 8;
 pub(crate) async fn run(global: &Global, asked: cli::Blast, output: Output) -> Outcome {
     let access = Access::open(global, Need::Existing)?;
     let limit = asked.limit.map_or(if output.json { PAGE } else { SHOWN }, |limit| limit as usize);
+    let hint = Hint::of(global);
     let answer = access.finish(answer(&access, &asked, limit).await).await;
     let doing = || format!("follow the credential `{}`", clean(&asked.credential));
-    let answer = answer.map_err(|failure| failure.doing(doing()))?;
+    let shown = || {
+        let (principal, explain) = (hint.deed("principal KEY"), hint.deed("explain ID"));
+        format!("{principal} and {explain} name credentials; --tenant names another tenant")
+    };
+    let answer = answer.map_err(|failure| failure.where_unknown(shown).doing(doing()))?;
     if output.json {
         return output.document(&answer);
     }
-    output.print(&text(&answer, &Hint::of(global), output))
+    let tenant = asked.tenant.as_deref().unwrap_or("default");
+    output.print(&text(&answer, tenant, &hint, output))
 }
 
 /// The answer with up to `limit` rows of each list, however many pages those are.
@@ -48,7 +54,7 @@ async fn answer(access: &Access, asked: &cli::Blast, limit: usize) -> Result<Bla
     Ok(whole)
 }
 
-fn text(answer: &Blast, hint: &Hint, output: Output) -> String {
+fn text(answer: &Blast, tenant: &str, hint: &Hint, output: Output) -> String {
     let mut page = Page { out: String::new(), output };
     let (asked, counts) = (&answer.credential, &answer.counts);
     let kind = clean(asked.kind.as_deref().unwrap_or("credential"));
@@ -155,10 +161,12 @@ fn text(answer: &Blast, hint: &Hint, output: Output) -> String {
         page.head("not followed", answer.cut.len() as u64);
         answer.cut.iter().for_each(|what| page.item(&clean(what)));
     }
-    page.line("");
-    let suspend = format!("suspend --credential {} --reason REASON", shell_word(&asked.name));
-    page.line(&format!("  next  {}", hint.deed(&suspend)));
-    page.line(&format!("        {}", hint.deed("explain ID")));
+    // Deed's own doors are those of the tenant `default`: of another one there is nothing to suspend at them.
+    let first = match tenant {
+        "default" => format!("{} --reason REASON", hint.about(tenant, "suspend --credential", &asked.name)),
+        _ => hint.about(tenant, "find --credential", &asked.name),
+    };
+    page.next(&[first, hint.deed("explain ID")]);
     page.out
 }
 

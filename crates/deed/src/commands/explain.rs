@@ -16,8 +16,10 @@ use crate::{
 pub(crate) async fn run(global: &Global, explain: Explain, output: Output) -> Outcome {
     let access = Access::open(global, Need::Existing)?;
     let said = access.finish(ask(&access, &explain).await).await;
-    let said = said.map_err(|failure| failure.doing(format!("explain `{}`", explain.id)))?;
     let hint = Hint::of(global);
+    let lists = || format!("{} lists actions with their ids", hint.deed("find"));
+    let said =
+        said.map_err(|failure| failure.where_unknown(lists).doing(format!("explain `{}`", explain.id)))?;
     let style = hint.style(output, explain.verbose);
     match said {
         Said::Chain(answer) if !output.json => output.print(&render::explain(&read(answer)?, style)),

@@ -3,19 +3,22 @@
 use deed_review::{ActionRow, render};
 use serde::Deserialize;
 
+use super::principal;
 use crate::{
     access::{Access, Need},
     cli::{Find, Global},
     client::{Request, query_value},
-    exit::{Failure, Outcome},
+    exit::{Code, Failure, Outcome},
     hint::Hint,
     output::{Output, count, note},
+    values::span,
 };
 
 /// Most actions that are asked for at a time.
 const PAGE: u32 = 1000;
 
 pub(crate) async fn run(global: &Global, find: Find, output: Output) -> Outcome {
+    span(find.since, find.until)?;
     let access = Access::open(global, Need::Existing)?;
     let hint = Hint::of(global);
     access
@@ -63,6 +66,9 @@ async fn list(access: &Access, find: &Find, hint: &Hint, output: Output) -> Outc
             break;
         }
     }
+    if found == 0 {
+        must_be_known(access, find, hint).await?;
+    }
     if output.json {
         return Ok(());
     }
@@ -75,6 +81,25 @@ async fn list(access: &Access, find: &Find, hint: &Hint, output: Output) -> Outc
         note(&format!("the newest {}; more with --limit", count(found, "action")));
     }
     output.print(&format!("\n  next  {}\n", hint.deed("explain ID")))
+}
+
+/// Fails where the filter names somebody or something that no record names.
+async fn must_be_known(access: &Access, find: &Find, hint: &Hint) -> Outcome {
+    for key in [&find.initiator, &find.executor, &find.principal].into_iter().flatten() {
+        principal::must_be_known(access, hint, find.tenant.as_deref(), key).await?;
+    }
+    // A tool that a server has may be known and not called yet.
+    let Some(tool) = find.tool.as_deref().filter(|tool| !tool.contains('/')) else { return Ok(()) };
+    let called = page(access, &format!("limit=1&tool={}", query_value(tool))).await?;
+    if called.actions.is_empty() && called.next.is_none() {
+        return Err(Failure::new(format!("no action calls a tool of the name `{tool}`"))
+            .code(Code::NotFound)
+            .detail(format!(
+                "tools are named SERVER/NAME; {} shows those that were called",
+                hint.deed("find")
+            )));
+    }
+    Ok(())
 }
 
 /// The filter as a query string, each part with its `&`.

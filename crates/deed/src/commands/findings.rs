@@ -1,5 +1,6 @@
 //! `deed findings`: what deserves a look.
 
+mod rules;
 mod tuning;
 
 use std::collections::BTreeMap;
@@ -7,14 +8,15 @@ use std::collections::BTreeMap;
 use deed_review::{RULES, Severity, every_rule};
 use deed_server::{FindingList, FindingRow};
 
-use super::principal::moment;
+use super::principal::{moment, must_be_known};
 use crate::{
     access::{Access, Need},
     cli::{self, Global, ListFindings},
     client::{Request, query_value},
     exit::Outcome,
     hint::Hint,
-    output::{Output, clean, count, fold, grouped, note},
+    output::{Output, clean, count, fold, grouped, note, shell_word},
+    values::span,
 };
 
 /// Findings that are asked for at a time.
@@ -31,32 +33,13 @@ pub(crate) async fn run(global: &Global, asked: cli::Findings, output: Output) -
 
 async fn list(global: &Global, asked: ListFindings, output: Output) -> Outcome {
     if asked.rules {
-        return rules(output);
+        return rules::print(output);
     }
+    span(asked.since, asked.until)?;
     let access = Access::open(global, Need::Existing)?;
     let hint = Hint::of(global);
     let done = tell(&access, &asked, &hint, output).await;
     access.finish(done).await.map_err(|failure| failure.doing("list findings"))
-}
-
-/// Every rule, with what it means and what to do.
-fn rules(output: Output) -> Outcome {
-    if output.json {
-        return every_rule().try_for_each(|rule| {
-            output.line(&serde_json::json!({
-                "rule": rule.name, "means": rule.means, "remedy": rule.remedy, "controls": rule.controls,
-            }))
-        });
-    }
-    let mut text = String::new();
-    for rule in every_rule() {
-        text.push_str(&format!("{}\n", output.strong(rule.name)));
-        for line in [rule.means, rule.remedy] {
-            text.push_str(&format!("  {}\n", fold(line, WIDTH - 2).replace('\n', "\n  ")));
-        }
-        text.push_str(&format!("  {}\n\n", rule.controls.join(", ")));
-    }
-    output.print(&text)
 }
 
 async fn tell(access: &Access, asked: &ListFindings, hint: &Hint, output: Output) -> Outcome {
@@ -77,6 +60,9 @@ async fn tell(access: &Access, asked: &ListFindings, hint: &Hint, output: Output
             None => break (page.counts, page.suppressed),
         }
     };
+    if let (true, 0, Some(key)) = (counts.is_empty(), suppressed, &asked.principal) {
+        must_be_known(access, hint, asked.tenant.as_deref(), key).await?;
+    }
     if output.json {
         return Ok(());
     }
@@ -97,7 +83,9 @@ async fn tell(access: &Access, asked: &ListFindings, hint: &Hint, output: Output
 /// Says that some are not shown.
 fn hidden(suppressed: u64, asked: &ListFindings, hint: &Hint) {
     if suppressed > 0 && !asked.suppressed {
-        note(&format!("{} suppressed: {}", grouped(suppressed), hint.deed("findings --suppressed")));
+        let tenant = asked.tenant.as_deref().map(|tenant| format!(" --tenant {}", shell_word(tenant)));
+        let shows = hint.deed(&format!("findings --suppressed{}", tenant.unwrap_or_default()));
+        note(&format!("{} suppressed: {shows}", grouped(suppressed)));
     }
 }
 
@@ -137,7 +125,9 @@ fn text(rows: &[FindingRow], counts: &BTreeMap<String, u64>, hint: &Hint, output
             Severity::Low => "low".to_owned(),
         };
         let who = row.principal.as_deref().map_or("nobody known".into(), clean);
-        text.push_str(&format!("\n{}  {severity}  {}  {who}\n", moment(row.time), output.strong(&row.rule)));
+        let whose = if row.tenant == "default" { String::new() } else { format!(", tenant {}", row.tenant) };
+        let rule = output.strong(&row.rule);
+        text.push_str(&format!("\n{}  {severity}  {rule}  {who}{whose}\n", moment(row.time)));
         text.push_str(&format!("    {}\n", fold(&clean(&row.reason), WIDTH - 4).replace('\n', "\n    ")));
         if let Some(subject) = &row.subject {
             text.push_str(&format!("    about   {}\n", clean(subject)));
@@ -157,11 +147,11 @@ fn text(rows: &[FindingRow], counts: &BTreeMap<String, u64>, hint: &Hint, output
     if let Some(first) = rows.first() {
         let of_action = rows.iter().find(|row| RULES.iter().any(|rule| rule.name == row.rule));
         let next = match (of_action, &first.principal) {
-            (Some(row), _) => format!("explain {}", row.action_id),
-            (None, Some(principal)) => format!("principal {}", clean(principal)),
-            (None, None) => format!("find --since {}", first.time),
+            (Some(row), _) => hint.deed(&format!("explain {}", row.action_id)),
+            (None, Some(principal)) => hint.about(&first.tenant, "principal", principal),
+            (None, None) => hint.about(&first.tenant, "find --since", &first.time.to_string()),
         };
-        text.push_str(&format!("\n  next  {}\n", hint.deed(&next)));
+        text.push_str(&format!("\n  next  {next}\n"));
         let rules = hint.deed("findings --rules");
         text.push_str(&format!("        {rules}    # what each means, and what to do\n"));
     }

@@ -2,14 +2,15 @@
 
 use deed_review::patterns::{Odd, Pattern, PatternList, Why};
 
-use super::principal::moment;
+use super::principal::{moment, must_be_known};
 use crate::{
     access::{Access, Need},
     cli::{self, Global},
     client::{Request, query_value},
-    exit::Outcome,
+    exit::{Failure, Outcome},
     hint::Hint,
     output::{Output, clean, count, fold, grouped, note},
+    values::span,
 };
 
 /// How wide a line is.
@@ -18,10 +19,11 @@ const WIDTH: usize = 100;
 const MOST_ODD: usize = 3;
 
 pub(crate) async fn run(global: &Global, asked: cli::Patterns, output: Output) -> Outcome {
+    span(asked.since, asked.until)?;
     let access = Access::open(global, Need::Existing)?;
-    let path = format!("/v1/patterns?limit={}{}", asked.limit, query(&asked));
-    let answer = access.call(&Request::get(path)).await.and_then(|answer| answer.json::<PatternList>());
-    let answer = access.finish(answer).await.map_err(|failure| failure.doing("list patterns"))?;
+    let hint = Hint::of(global);
+    let answer = access.finish(answer(&access, &asked, &hint).await).await;
+    let answer = answer.map_err(|failure| failure.doing("list patterns"))?;
     if output.json {
         return answer.patterns.iter().try_for_each(|pattern| output.line(pattern));
     }
@@ -29,7 +31,7 @@ pub(crate) async fn run(global: &Global, asked: cli::Patterns, output: Output) -
         note("no action was recorded that is like this");
         return Ok(());
     }
-    output.print(&text(&answer, &Hint::of(global), output))?;
+    output.print(&text(&answer, &hint, output))?;
     let rest = answer.total - answer.patterns.len() as u64;
     if rest > 0 {
         note(&format!("{} more with --limit", count(rest, "pattern")));
@@ -44,6 +46,15 @@ pub(crate) async fn run(global: &Global, asked: cli::Patterns, output: Output) -
         note(&format!("one task in {} was looked at: there are more than are kept", grouped(answer.one_in)));
     }
     Ok(())
+}
+
+async fn answer(access: &Access, asked: &cli::Patterns, hint: &Hint) -> Result<PatternList, Failure> {
+    let path = format!("/v1/patterns?limit={}{}", asked.limit, query(asked));
+    let list: PatternList = access.call(&Request::get(path)).await?.json()?;
+    if let (true, Some(key)) = (list.patterns.is_empty(), &asked.principal) {
+        must_be_known(access, hint, asked.tenant.as_deref(), key).await?;
+    }
+    Ok(list)
 }
 
 /// The filter as a query string, each part with its `&`.

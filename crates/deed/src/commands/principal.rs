@@ -8,9 +8,9 @@ use crate::{
     access::{Access, Need},
     cli::{Global, Principal},
     client::{Request, query_value},
-    exit::{Failure, Outcome},
+    exit::{Code, Failure, Outcome},
     hint::Hint,
-    output::{Output, clean, count, fold, grouped, shell_word},
+    output::{Output, clean, count, fold, grouped},
 };
 
 /// Credentials, grants and links of each sort that are printed.
@@ -18,7 +18,8 @@ const MOST_SHOWN: usize = 12;
 
 pub(crate) async fn run(global: &Global, asked: Principal, output: Output) -> Outcome {
     let access = Access::open(global, Need::Existing)?;
-    let answer = access.finish(answer(&access, &asked).await).await;
+    let hint = Hint::of(global);
+    let answer = access.finish(answer(&access, &hint, asked.tenant.as_deref(), &asked.key).await).await;
     let answer = answer.map_err(|failure| failure.doing(format!("tell who `{}` is", clean(&asked.key))))?;
     if output.json {
         return output.document(&answer);
@@ -28,13 +29,26 @@ pub(crate) async fn run(global: &Global, asked: Principal, output: Output) -> Ou
             .detail(error.to_string())
             .detail("--json prints it as it came")
     })?;
-    output.print(&text(&answer, asked.verbose, &Hint::of(global), output))
+    output.print(&text(&answer, asked.verbose, &hint, output))
 }
 
-async fn answer(access: &Access, asked: &Principal) -> Result<Value, Failure> {
-    let tenant = asked.tenant.as_ref().map(|tenant| format!("?tenant={}", query_value(tenant)));
-    let path = format!("/v1/principals/{}{}", query_value(&asked.key), tenant.unwrap_or_default());
-    access.call(&Request::get(path)).await?.json()
+async fn answer(access: &Access, hint: &Hint, tenant: Option<&str>, key: &str) -> Result<Value, Failure> {
+    let tenant = tenant.map(|tenant| format!("?tenant={}", query_value(tenant)));
+    let path = format!("/v1/principals/{}{}", query_value(key), tenant.unwrap_or_default());
+    let answer = access.call(&Request::get(path)).await?.json();
+    answer.map_err(|failure: Failure| failure.where_unknown(|| who_is_known(hint)))
+}
+
+fn who_is_known(hint: &Hint) -> String {
+    format!("{} lists who asked and who acted; --tenant names another tenant", hint.deed("find"))
+}
+
+/// Fails where nobody goes by `key`: that nothing is found of somebody whose name is misspelt says nothing.
+pub(super) async fn must_be_known(access: &Access, hint: &Hint, tenant: Option<&str>, key: &str) -> Outcome {
+    match answer(access, hint, tenant, key).await {
+        Err(failure) if failure.is(Code::NotFound) => Err(failure),
+        _ => Ok(()),
+    }
 }
 
 fn text(answer: &PrincipalAnswer, verbose: bool, hint: &Hint, output: Output) -> String {
@@ -84,7 +98,10 @@ fn text(answer: &PrincipalAnswer, verbose: bool, hint: &Hint, output: Output) ->
             "{}   {}, {}, {}",
             clean(credential.credential.as_deref().unwrap_or("-")),
             clean(credential.kind.as_deref().unwrap_or("credential")),
-            page.state(&credential.state),
+            match credential.suspended {
+                true => format!("{}, suspended here", page.state(&credential.state)),
+                false => page.state(&credential.state),
+            },
             match &*credential.role {
                 "asked" => "issued to somebody else at its request",
                 "given" => "issued to it",
@@ -169,8 +186,7 @@ fn text(answer: &PrincipalAnswer, verbose: bool, hint: &Hint, output: Output) ->
     let asked =
         answer.aliases.iter().find(|alias| alias.first_seen.is_some()).and_then(|alias| alias.alias.clone());
     if let Some(asked) = asked {
-        page.line("");
-        page.line(&format!("  next  {}", hint.deed(&format!("find --principal {}", shell_word(&asked)))));
+        page.next(&[hint.about(&answer.tenant, "find --principal", &asked)]);
     }
     page.out
 }
@@ -213,6 +229,14 @@ impl Page {
     pub(super) fn more(&mut self, total: u64, shown: usize) {
         if total > shown as u64 {
             self.item(&format!("and {} more; --json has up to 100", grouped(total - shown as u64)));
+        }
+    }
+
+    /// Commands that are suggested, none of them broken: pasted as they stand they work.
+    pub(super) fn next(&mut self, commands: &[String]) {
+        for (at, command) in commands.iter().enumerate() {
+            let label = if at == 0 { "\n  next" } else { "      " };
+            self.out.push_str(&format!("{label}  {command}\n"));
         }
     }
 

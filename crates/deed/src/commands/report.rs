@@ -11,12 +11,14 @@ use crate::{
     exit::{Failure, Outcome},
     hint::Hint,
     output::{Output, clean, note, shell_word},
+    values::span,
 };
 
 pub(crate) async fn run(global: &Global, asked: Report, output: Output) -> Outcome {
     if asked.change.is_some() && asked.name != ReportName::Controls.as_str() {
         return Err(Failure::usage("--change is for `deed report controls`"));
     }
+    span(asked.since, asked.until)?;
     let access = Access::open(global, Need::Existing)?;
     let answer = access.finish(answer(&access, &asked).await).await;
     let json = answer.map_err(|failure| failure.doing(format!("make the report `{}`", asked.name)))?;

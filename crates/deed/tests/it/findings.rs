@@ -82,6 +82,47 @@ fn a_revocation_that_comes_late_marks_what_was_done_after_it() {
 }
 
 #[test]
+fn a_name_out_of_a_record_is_one_harmless_word_of_what_is_suggested() {
+    let home = Home::new();
+    let by = |number: u64, who: &str| {
+        let who = json!({ "key": who, "type": "service_account" });
+        logged(number, "12:00:00", json!({ "credential": { "id": KEY }, "executor": who }))
+    };
+    append(&home, &[by(1, "svc:$(touch a);b"), by(2, "svc:$(touch a);c")]);
+    for (screen, suggested) in [
+        (&["findings"][..], "principal 'svc:$(touch a);"),
+        (&["principal", "svc:$(touch a);b"], "find --principal 'svc:$(touch a);b'"),
+    ] {
+        let text = home.run(screen).good().out;
+        assert!(text.contains(suggested), "{text}");
+    }
+}
+
+#[test]
+fn what_is_suggested_about_another_tenant_looks_in_that_tenant() {
+    let home = Home::new();
+    let by = |number: u64, who: &str| {
+        let who = json!({ "key": who, "type": "service_account" });
+        logged(number, "12:00:00", json!({ "tenant": "acme", "credential": { "id": KEY }, "executor": who }))
+    };
+    append(&home, &[by(1, "svc:a"), by(2, "svc:b")]);
+    for screen in [&["findings"][..], &["findings", "--tenant", "acme"]] {
+        let text = home.run(screen).good().out;
+        assert!(text.contains(", tenant acme\n"), "{text}");
+        let next = text.lines().find_map(|line| line.strip_prefix("  next  ")).unwrap();
+        let principal = next.split_whitespace().nth(2).unwrap();
+        assert!(next.ends_with(&format!("principal {principal} --tenant acme")), "{next}");
+        home.run(["principal", principal, "--tenant", "acme"]).good();
+    }
+    let text = home.run(["principal", "svc:a", "--tenant", "acme"]).good().out;
+    assert!(text.contains("find --principal svc:a --tenant acme"), "{text}");
+    // Deed's doors are of the tenant `default`: there is nothing to suspend at them.
+    let text = home.run(["blast", KEY, "--tenant", "acme"]).good().out;
+    assert!(text.contains(&format!("find --credential {KEY} --tenant acme")), "{text}");
+    assert!(!text.contains("suspend"), "{text}");
+}
+
+#[test]
 fn what_is_asked_for_is_what_is_listed() {
     let home = Home::new();
     append(&home, &[used(1, "12:00:00"), revoked(2, "11:00:00"), used(3, "13:00:00")]);
@@ -95,9 +136,25 @@ fn what_is_asked_for_is_what_is_listed() {
     assert_eq!(of(&["--principal", "aws:user/etl"]), 2);
     assert_eq!(of(&["--principal", "aws:user/ann"]), 0);
     assert_eq!(of(&["--tenant", "acme"]), 0);
+    // Nothing of somebody who is misspelt, or of no time at all, is no clean bill.
+    for screen in [&["findings", "--principal"][..], &["patterns", "--principal"], &["find", "--executor"]] {
+        let nobody = |more: &[&str]| home.run([screen, &["aws:user/elt"], more].concat());
+        nobody(&[]).bad(3, &["nobody is known as `aws:user/elt`", "deed find"]);
+        nobody(&["--json"]).bad(3, &["nobody is known"]);
+        let span = ["--since", "2026-11-21", "--until", "2026-11-20"];
+        home.run([&screen[..1], &span].concat()).bad(2, &["--since names the earlier time"]);
+    }
+    home.run(["find", "--tool", "nope"]).bad(3, &["`nope`", "SERVER/NAME"]);
+    assert!(home.run(["find", "--tool", "files/nope", "--json"]).good().out.is_empty());
+    home.run(["principal", "nobody"]).bad(3, &["deed find"]);
+    home.run(["blast", "nothing"]).bad(3, &["deed principal KEY"]);
+    home.run(["explain", "01930000-0000-7000-8000-00000000000f"]).bad(3, &["deed find lists actions"]);
     home.run(["findings", "--rule", "no-such-rule"]).bad(2, &["no-such-rule", "used-after-revocation"]);
     let rules = home.run(["findings", "--rules", "--json"]).good().json_lines();
-    assert!(rules.iter().any(|rule| rule["rule"] == "bypass" && rule["remedy"].is_string()), "{rules:?}");
+    let bypass = rules.iter().find(|rule| rule["rule"] == "bypass").unwrap();
+    assert!(bypass["remedy"].is_string(), "{bypass}");
+    assert_eq!(bypass["severity"], "high, medium", "{bypass}");
+    assert!(bypass["evidence"].as_str().unwrap().starts_with("the principal is `governed`"), "{bypass}");
 }
 
 #[test]

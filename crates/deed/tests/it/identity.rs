@@ -275,6 +275,32 @@ fn a_key_leads_to_everything_that_came_from_it() {
     home.run(["blast", "--tenant", "other", "AKIA1"]).bad(3, &["no record"]);
 }
 
+/// A key that is stopped at Deed's doors goes on working everywhere else.
+#[test]
+fn what_is_suspended_here_is_not_revoked_by_that() {
+    let home = Home::new();
+    let used = json!({
+        "kind": "observation", "basis": "imported", "time": "2026-11-20T10:00:00Z",
+        "source": { "system": "cloudtrail:1", "event_id": "event-1" }, "outcome": { "status": "success" },
+        "executor": { "key": "aws:user/etl", "type": "service_account" },
+        "credential": { "id": "AKIA1", "type": "access_key" }, "operation": "s3:GetObject",
+    });
+    home.run_with_input(["append", "-"], used.to_string().as_bytes()).good();
+    let stands = || {
+        let told = home.run(["principal", "--json", "aws:user/etl"]).good().json();
+        let key = &told["credentials"][0];
+        (key["state"].as_str().unwrap().to_owned(), key["suspended"].as_bool().unwrap())
+    };
+    let before = ("unknown".to_owned(), false);
+    assert_eq!(stands(), before);
+    home.run(["suspend", "--credential", "AKIA1", "--reason", "leaked"]).good();
+    assert_eq!(stands(), ("unknown".to_owned(), true));
+    let text = home.run(["principal", "aws:user/etl"]).good().out;
+    assert!(text.contains("AKIA1   access_key, unknown, suspended here,"), "{text}");
+    home.run(["resume", "--credential", "AKIA1"]).good();
+    assert_eq!(stands(), before);
+}
+
 /// What the real samples hold, read without Deed: keys that were given out, who had them, who used them.
 #[test]
 fn real_sessions_are_followed_and_none_is_made_up() {

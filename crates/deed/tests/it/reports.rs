@@ -175,6 +175,50 @@ fn standing_and_shared_tell_what_does_not_end_and_who_stands_behind() {
 }
 
 #[test]
+fn nobody_is_behind_an_account_by_issuing_what_it_uses() {
+    let home = Home::new();
+    let job = json!({ "key": "k8s:job", "type": "workload" });
+    let issued = |number: u64, by: &str| {
+        let terms = json!({ "change": "issued", "subject": job });
+        let by = json!({ "key": by, "type": "workload" });
+        let key = json!({ "id": format!("lease-{number}"), "type": "database_user" });
+        logged(
+            number,
+            "20T10:00:00",
+            json!({ "kind": "credential", "outcome": null, "executor": by, "credential": key, "terms": terms }),
+        )
+    };
+    let used = logged(
+        3,
+        "20T10:05:00",
+        json!({ "executor": job, "credential": { "id": "lease-1" }, "initiator": { "key": "corp:ann", "type": "human" } }),
+    );
+    let records = [issued(1, "vault:prod"), issued(2, "pki:prod"), used];
+    home.run_with_input(["append", "-"], records.concat().as_bytes()).good();
+    let told = report(&home, &["shared"]);
+    assert_eq!((number(&told["accounts_total"]), number(&told["accounts_active"])), (0, 1), "{told:#}");
+}
+
+#[test]
+fn standing_tells_nothing_of_what_came_later() {
+    let home = home();
+    let until = |time: &str| report(&home, &["standing", "--until", time]);
+    let before = until("2026-11-20T10:00:00Z");
+    assert_eq!(before["credentials"], json!({ "time_bound": 0, "standing": 0 }), "{before:#}");
+    let between = until("2026-11-20T10:01:00Z");
+    assert_eq!(between["credentials"], json!({ "time_bound": 0, "standing": 1 }), "{between:#}");
+    let rights =
+        between["identities"].as_array().unwrap().iter().flat_map(|of| of["rights"].as_array().unwrap());
+    let key = rights.into_iter().find(|right| right["kind"] == "credential").unwrap();
+    assert_eq!(
+        (&key["uses"], &key["last_used"]),
+        (&1.into(), &"2026-11-20T10:00:00.000000Z".into()),
+        "{key}"
+    );
+    assert!(between["left_out"][0].as_str().unwrap().contains("covered, 1 in all"), "{between:#}");
+}
+
+#[test]
 fn third_parties_agents_and_controls_are_told_apart_and_add_up() {
     let home = home();
     let told = report(&home, &["third-party"]);

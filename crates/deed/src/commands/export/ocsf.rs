@@ -18,6 +18,7 @@ use crate::{
     exit::{Failure, Outcome},
     output::{Output, clean, count},
     stop::Stop,
+    values::span,
 };
 
 /// Ids that are asked for at a time.
@@ -29,6 +30,7 @@ const FOUND: HeaderName = HeaderName::from_static("deed-found");
 const LAST: HeaderName = HeaderName::from_static("deed-last");
 
 pub(super) async fn run(global: &Global, export: &Export, output: Output, stop: &Stop) -> Outcome {
+    span(export.since, export.until)?;
     let access = Access::open(global, Need::Existing)?;
     let done = write(&access, export, stop, output).await;
     access.finish(done).await.map_err(|failure| failure.doing("export events"))
