@@ -14,7 +14,7 @@ use crate::{
     client::{Request, query_value},
     exit::Outcome,
     hint::Hint,
-    output::{Output, clean, count, fold, grouped, note},
+    output::{Output, clean, count, fold, grouped, note, shell_word},
 };
 
 /// Findings that are asked for at a time.
@@ -118,6 +118,11 @@ fn query(asked: &ListFindings) -> String {
     given.map(|(name, value)| format!("&{name}={}", query_value(value))).collect()
 }
 
+/// The tenant of a finding, where commands do not look there by themselves.
+fn of_another(row: &FindingRow) -> Option<&str> {
+    Some(&*row.tenant).filter(|tenant| *tenant != "default")
+}
+
 fn text(rows: &[FindingRow], counts: &BTreeMap<String, u64>, hint: &Hint, output: Output) -> String {
     let mut text = format!("{}\n\n", output.strong(&count(counts.values().sum(), "finding")));
     for (rule, number) in counts {
@@ -137,7 +142,9 @@ fn text(rows: &[FindingRow], counts: &BTreeMap<String, u64>, hint: &Hint, output
             Severity::Low => "low".to_owned(),
         };
         let who = row.principal.as_deref().map_or("nobody known".into(), clean);
-        text.push_str(&format!("\n{}  {severity}  {}  {who}\n", moment(row.time), output.strong(&row.rule)));
+        let tenant = of_another(row).map(|tenant| format!("  tenant {}", clean(tenant))).unwrap_or_default();
+        let rule = output.strong(&row.rule);
+        text.push_str(&format!("\n{}  {severity}  {rule}  {who}{tenant}\n", moment(row.time)));
         text.push_str(&format!("    {}\n", fold(&clean(&row.reason), WIDTH - 4).replace('\n', "\n    ")));
         if let Some(subject) = &row.subject {
             text.push_str(&format!("    about   {}\n", clean(subject)));
@@ -158,7 +165,10 @@ fn text(rows: &[FindingRow], counts: &BTreeMap<String, u64>, hint: &Hint, output
         let of_action = rows.iter().find(|row| RULES.iter().any(|rule| rule.name == row.rule));
         let next = match (of_action, &first.principal) {
             (Some(row), _) => format!("explain {}", row.action_id),
-            (None, Some(principal)) => format!("principal {}", clean(principal)),
+            (None, Some(principal)) => {
+                let tenant = of_another(first).map(|tenant| format!(" --tenant {}", shell_word(tenant)));
+                format!("principal {}{}", shell_word(principal), tenant.unwrap_or_default())
+            }
             (None, None) => format!("find --since {}", first.time),
         };
         text.push_str(&format!("\n  next  {}\n", hint.deed(&next)));
