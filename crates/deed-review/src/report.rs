@@ -18,6 +18,7 @@ mod shared;
 mod standing;
 mod text;
 mod third_party;
+mod usage;
 mod visibility;
 
 use deed_record::{PrincipalType, Timestamp};
@@ -28,14 +29,13 @@ pub use catalogue::{CONTROLS, Control, Measure};
 pub use controls::{ControlRow, ControlStatus, Controls, Figures, Period, RuleCount, Shown, controls};
 pub use html::html;
 pub use page::{Bar, Cell, Chart, Column, Figure, Page, Row, Section, Table, Tone};
-pub use recertification::{
-    Certified, GrantUse, Recertification, ScopeUse, Suggestion, SuggestionCounts, Usage, Used, grant_use,
-};
+pub use recertification::{Certified, GrantUse, Recertification, Suggestion, SuggestionCounts, grant_use};
 pub use share::share;
 pub use shared::{Several, Shared, SharedBy};
 pub use standing::{Age, Ends, Standing, StandingPrivilege, StandingRight};
 pub use text::text;
 pub use third_party::{Call, ContractTerms, Engagement, PartyShare, Right, ThirdParty};
+pub use usage::{InUse, ScopeUse, Usage, Used};
 pub use visibility::{
     Attributed, Combination, IdentityGap, IdentityVisibility, Link, SystemVisibility, Tally, Visibility,
 };

@@ -226,20 +226,27 @@ impl State {
             return;
         }
         let uses = u64::from(said.acts);
+        // One action is one use, in however many places it names the credential.
+        let mut counted: Vec<CredentialKey> = Vec::new();
         if let Some(credential) = &record.credential
             && let Some(key) = self.described(said, credential)
         {
             self.used(said, key, record.executor.as_ref(), &said.seen, uses);
+            counted.extend(credential.names().map(|name| CredentialKey::of(&record.tenant, name)));
             if let Some(upstream) = &credential.upstream {
                 let onward = CredentialKey::of(&record.tenant, upstream);
                 self.used(said, onward, record.executor.as_ref(), &said.seen, uses);
                 self.derived(said, onward, key);
+                counted.push(onward);
             }
         }
         for hop in record.chain.iter().flatten() {
             if let Some(name) = &hop.credential {
                 let key = CredentialKey::of(&record.tenant, name);
-                self.used(said, key, Some(&hop.principal), &shown(record, &hop.principal, said.mark), uses);
+                let again = counted.contains(&key);
+                let seen = shown(record, &hop.principal, said.mark);
+                self.used(said, key, Some(&hop.principal), &seen, if again { 0 } else { uses });
+                counted.push(key);
             }
         }
         if let Some(grant) = record.grant

@@ -8,6 +8,10 @@ use super::Actor;
 
 /// Longest text of a shape, in characters.
 const LONGEST: usize = 120;
+/// Longest text that is looked at for one, in characters.
+const LONGEST_READ: usize = 1000;
+/// Characters of a UUID.
+const UUID: usize = 36;
 
 /// Steps that were seen, each numbered once.
 #[derive(Default)]
@@ -76,18 +80,76 @@ fn beginning(uri: &str) -> String {
     }
 }
 
-/// A text without its numbers; a digit behind a letter is part of a name, such as `s3`.
+/// A text without what differs from one time to the next: numbers and random ids in it are `#`.
 fn same(text: &str) -> String {
-    let mut out = String::with_capacity(text.len().min(LONGEST));
-    let mut last = ' ';
-    for c in text.chars().take(LONGEST) {
-        if !c.is_ascii_digit() || last.is_ascii_alphabetic() {
-            out.push(c);
-            last = if c.is_ascii_digit() { last } else { c };
-        } else if last != '#' {
-            out.push('#');
-            last = '#';
+    let mut out = String::new();
+    let mut rest = match text.char_indices().nth(LONGEST_READ) {
+        Some((end, _)) => &text[..end],
+        None => text,
+    };
+    while !rest.is_empty() {
+        let length = match rest.get(..UUID).is_some_and(is_uuid) {
+            true => UUID,
+            false => rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len()),
+        };
+        let (word, behind) = rest.split_at(length);
+        match length == UUID && is_uuid(word) || is_random(word, out.ends_with("#-")) {
+            // Several in a row, such as a date or what a pod's name ends in, are one.
+            true if out.ends_with("#-") => out.truncate(out.len() - 1),
+            true => out.push('#'),
+            false => out.push_str(word),
+        }
+        let mark = behind.chars().next();
+        out.extend(mark);
+        rest = &behind[mark.map_or(0, char::len_utf8)..];
+    }
+    out.chars().take(LONGEST).collect()
+}
+
+fn is_uuid(text: &str) -> bool {
+    text.len() == UUID
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+/// Whether a word is a number or was drawn: hexadecimal digits with a number among them, letters and digits in turns, or what
+/// Kubernetes appends, which has neither vowels nor 0, 1 and 3, `behind` another such word also without a number. A number
+/// glued to letters, as in `s3` or `sha256`, is part of a name.
+fn is_random(word: &str, behind: bool) -> bool {
+    let digits = word.bytes().filter(u8::is_ascii_digit).count();
+    let pairs = word.as_bytes().windows(2);
+    let turns = pairs.filter(|two| two[0].is_ascii_digit() != two[1].is_ascii_digit()).count();
+    let appended = word.len() == 5 && word.bytes().all(|byte| b"bcdfghjklmnpqrstvwxz2456789".contains(&byte));
+    if digits == 0 {
+        return appended && behind;
+    }
+    digits == word.len()
+        || appended
+        || word.len() >= 6 && word.bytes().all(|byte| byte.is_ascii_hexdigit())
+        || word.len() >= 8 && turns >= 3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same;
+
+    #[test]
+    fn what_was_drawn_is_a_mark_and_a_name_is_kept() {
+        for (text, shape) in [
+            ("job-12a00c", "job-#"),
+            ("job-a00c12", "job-#"),
+            ("bucket-5e1f7b43", "bucket-#"),
+            ("web-7d9f8b6c5-x2k4q", "web-#"),
+            ("0193a7c2-5e1f-7b43-9c1d-2f6a8e90b1c4", "#"),
+            ("runner-17/task 5", "runner-#/task #"),
+            ("arn:aws:s3:::logs-2026-11-20.gz", "arn:aws:s3:::logs-#.gz"),
+            ("s3:GetObject", "s3:GetObject"),
+            ("ec2/sha256/v1/us-east-1", "ec2/sha256/v1/us-east-#"),
+            ("feedface-decade", "feedface-decade"),
+        ] {
+            assert_eq!(same(text), shape, "{text}");
         }
     }
-    out
 }

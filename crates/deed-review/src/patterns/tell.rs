@@ -162,12 +162,22 @@ pub(super) fn tell<N: Naming>(
         *by_principal.entry((key.tenant.clone(), key.principals.clone())).or_default() += count;
     }
     let total = patterns.len() as u64;
-    // What is odd is not lost among what is frequent: whoever asks may filter.
-    let mut frequent: Vec<(Key, Vec<Member>)> = patterns.into_iter().collect();
-    frequent.sort_by_key(|(_, members)| std::cmp::Reverse(members.len()));
-    frequent.truncate(limit);
+    let of_principal =
+        |key: &Key| by_principal.get(&(key.tenant.clone(), key.principals.clone())).copied().unwrap_or(0);
+    let mut chosen: Vec<(u64, Key, Vec<Member>)> =
+        patterns.into_iter().map(|(key, members)| (of_principal(&key), key, members)).collect();
+    // What is odd is not lost among what is frequent: of whoever does most, what they hardly ever do has half of the room.
+    chosen.sort_by_key(|(all, _, members)| {
+        let count = members.len() as u64;
+        (!is_rare(count, *all), std::cmp::Reverse(*all), count)
+    });
+    let rare =
+        chosen.iter().take(limit / 2).take_while(|(all, _, members)| is_rare(members.len() as u64, *all));
+    let rare = rare.count();
+    chosen[rare..].sort_by_key(|(_, _, members)| std::cmp::Reverse(members.len()));
+    chosen.truncate(limit);
     let mut told = Vec::new();
-    for (key, members) in frequent {
+    for (all, key, members) in chosen {
         let Key { tenant, principals, steps } = key;
         let mut names = BTreeSet::new();
         for who in &principals {
@@ -180,13 +190,14 @@ pub(super) fn tell<N: Naming>(
                 Who::Nobody => "nobody known".to_owned(),
             });
         }
-        let common = Common { tenant: tenant.clone(), principals: names, steps };
-        let all = by_principal.get(&(tenant, principals)).copied().unwrap_or(0);
-        told.push(pattern(common, members, all));
+        let common = Common { tenant, principals: names, steps };
+        told.push((all, pattern(common, members, all)));
     }
-    told.sort_by(|a, b| {
-        b.count.cmp(&a.count).then_with(|| (&a.tenant, &a.pattern).cmp(&(&b.tenant, &b.pattern)))
+    told.sort_by(|(all, a), (of, b)| {
+        let order = |of: u64, it: &Pattern| std::cmp::Reverse((it.count, if it.rare { of } else { 0 }));
+        (order(*all, a), &a.tenant, &a.pattern).cmp(&(order(*of, b), &b.tenant, &b.pattern))
     });
+    let told = told.into_iter().map(|(_, pattern)| pattern).collect();
     Ok(PatternList { patterns: told, total, tasks, actions, one_in, read, records: read })
 }
 
@@ -330,10 +341,15 @@ fn pattern(key: Common, mut members: Vec<Member>, of_principal: u64) -> Pattern 
         outcomes: outcomes.into_iter().map(|(status, n)| (word(status), n)).collect(),
         median_actions: median as u64,
         examples,
-        rare: of_principal >= RARE_PATTERN && count * RARE_PATTERN <= of_principal,
+        rare: is_rare(count, of_principal),
         odd_total: odd.len() as u64,
         odd: odd.into_iter().take(MOST_ODD).collect(),
     }
+}
+
+/// Whether whoever does it in so many tasks, of so many in all, nearly always does something else.
+fn is_rare(count: u64, of_principal: u64) -> bool {
+    of_principal >= RARE_PATTERN && count * RARE_PATTERN <= of_principal
 }
 
 /// How bad an end is: the worst of a task's actions is the task's.

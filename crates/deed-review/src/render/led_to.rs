@@ -25,7 +25,7 @@ pub fn led_to(answer: &LedTo, style: Style<'_>) -> String {
     for (label, all) in [
         ("answer", &answer.approvals),
         ("grant", &answer.grants),
-        ("credential", &answer.credentials),
+        ("with", &answer.credentials),
         ("action", &answer.actions),
     ] {
         all.iter().take(MOST_SHOWN).for_each(|came| row(label, came));

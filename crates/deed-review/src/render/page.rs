@@ -165,9 +165,15 @@ impl Page {
     pub(crate) fn finding(&mut self, label: &str, rule: &str, severity: &str, paint: Paint, text: &str) {
         const RULE: usize = 25;
         const SEVERITY: usize = 8;
+        // The rule's name is what suppressing it takes: never cut.
+        let columns = RULE.max(width(&clean(rule)) + 1);
+        let at = INDENT + LABEL + columns + SEVERITY;
+        if self.width < at {
+            self.free(label, rule);
+            return self.free("", &format!("{severity}: {text}"));
+        }
         self.label(label);
-        let at = INDENT + LABEL + RULE + SEVERITY;
-        self.cell(rule, RULE.min(self.width - INDENT - LABEL - SEVERITY), Paint::Strong);
+        self.cell(rule, columns, Paint::Strong);
         self.cell(severity, SEVERITY, paint);
         self.after(text, at, Paint::Plain);
     }

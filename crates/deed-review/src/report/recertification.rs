@@ -1,6 +1,6 @@
 //! What each identity was given, against what it used of it: what to keep, narrow or remove (G2, T7).
 
-use deed_identity::{GrantFacts, UsedAs, UsedFacts};
+use deed_identity::{GrantFacts, UsedAs};
 use deed_record::{RecordId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,7 @@ use super::{
     count, grouped,
     page::{Bar, Cell, Chart, Column, Figure, Page, Row, Section, Table, Tone},
     second, share,
+    usage::{ScopeUse, Usage, Used, is_named_alike},
 };
 use crate::scope::matches;
 
@@ -114,37 +115,6 @@ pub struct GrantUse {
     pub reason: String,
 }
 
-/// One scope of a grant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ScopeUse {
-    /// The scope.
-    pub scope: String,
-    /// What was used of it.
-    pub used: Vec<Used>,
-}
-
-/// Something that was used.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Used {
-    /// The permission; else the tool, else the operation.
-    pub what: String,
-    /// Actions, in all.
-    pub actions: u64,
-    /// The last of them.
-    pub last: Timestamp,
-}
-
-/// What an identity used, as far as it is known.
-#[derive(Clone, Debug, Default)]
-pub struct Usage {
-    /// What it used in the time that is covered.
-    pub used: Vec<UsedFacts>,
-    /// It used more than is kept.
-    pub more: bool,
-    /// It did nothing at all in the time that is covered.
-    pub idle: bool,
-}
-
 impl Suggestion {
     /// As it is written.
     pub const fn as_str(self) -> &'static str {
@@ -182,25 +152,12 @@ impl SuggestionCounts {
     }
 }
 
-impl From<&UsedFacts> for Used {
-    fn from(used: &UsedFacts) -> Self {
-        Used { what: used.what.clone(), actions: used.count, last: used.last }
-    }
-}
-
 /// What to do with a grant, and why. `proves` says that the log of the system that gave it holds whatever is done
 /// there: that it is silent then means that it was not used.
 ///
 /// Only what is named as a permission is comparable with a scope as a no; a tool or an operation that matches is a yes.
 pub fn grant_use(facts: &GrantFacts, usage: &Usage, proves: bool, by: Option<String>) -> GrantUse {
-    let scopes: Vec<ScopeUse> = facts
-        .scopes
-        .iter()
-        .map(|scope| {
-            let used = usage.used.iter().filter(|used| matches(scope, &used.what)).map(Used::from).collect();
-            ScopeUse { scope: scope.clone(), used }
-        })
-        .collect();
+    let scopes = usage.scopes(facts);
     let (suggestion, reason) = suggest(facts, &scopes, usage, proves);
     let narrow_to = if suggestion == Suggestion::Narrow { narrowed(&scopes) } else { Vec::new() };
     GrantUse {
@@ -226,9 +183,9 @@ fn suggest(facts: &GrantFacts, scopes: &[ScopeUse], usage: &Usage, proves: bool)
     let say = |suggestion, why: &str| (suggestion, why.to_owned());
     let silence =
         "no source is declared complete for actions where it was given, so that silence proves nothing";
-    let comparable = !usage.more && usage.used.iter().all(|used| used.named_as == UsedAs::Permission);
+    let comparable = usage.compares(scopes);
     let unused = scopes.iter().filter(|scope| scope.used.is_empty()).count();
-    let named = facts.uses > 0;
+    let named = usage.names(facts);
     if scopes.is_empty() {
         return match (named, usage.idle, proves) {
             (true, _, _) => (Keep, format!("named by {}", count(facts.uses, "action"))),
@@ -254,6 +211,10 @@ fn suggest(facts: &GrantFacts, scopes: &[ScopeUse], usage: &Usage, proves: bool)
             false => say(Keep, "every scope was used"),
         };
     }
+    if unused == scopes.len() && named && comparable && !usage.used.is_empty() {
+        let actions = count(facts.uses, "action");
+        return (Unverified, format!("named by {actions}, and nothing that its holder used is within it"));
+    }
     if unused == scopes.len() && named {
         return (
             Keep,
@@ -273,7 +234,7 @@ fn suggest(facts: &GrantFacts, scopes: &[ScopeUse], usage: &Usage, proves: bool)
         let why = if usage.more {
             "its holder used more than is kept"
         } else {
-            "what its holder did is not named as permissions are"
+            "what its holder did is not named as its scopes are"
         };
         return (Unverified, format!("{part} as far as records tell, but {why}"));
     }
@@ -312,8 +273,10 @@ impl Certified {
         grants.sort_by(|a, b| {
             (rank(a.suggestion), a.given, a.record).cmp(&(rank(b.suggestion), b.given, b.record))
         });
+        // What is named otherwise may cover it.
+        let may_cover = |scope: &str, what: &str| matches(scope, what) || !is_named_alike(scope, what);
         let covers = |what: &str| {
-            grants.iter().any(|grant| grant.scopes.iter().any(|scope| matches(&scope.scope, what)))
+            grants.iter().any(|grant| grant.scopes.iter().any(|scope| may_cover(&scope.scope, what)))
         };
         let ungranted = usage
             .used

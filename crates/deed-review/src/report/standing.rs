@@ -58,6 +58,9 @@ pub struct Age {
     pub used: u64,
     /// Not seen in use in that time.
     pub unused: u64,
+    /// Grants of which nothing tells whether they are used.
+    #[serde(default)]
+    pub unknown: u64,
 }
 
 /// One identity.
@@ -84,10 +87,13 @@ pub struct StandingRight {
     pub record: Option<RecordId>,
     /// Whole days up to when the report was made, or its `until`.
     pub days: Option<i64>,
-    /// Actions that were done with it.
+    /// Actions that were done with it; of a grant, those that name it.
     pub uses: u64,
-    /// The last of them.
+    /// When it was last seen in use: of a grant, also by what its holder used of its scopes.
     pub last_used: Option<Timestamp>,
+    /// Nothing tells whether it is used: what its holder did is not named as its scopes are.
+    #[serde(default)]
+    pub use_unknown: bool,
     /// Who gave it.
     pub by: Option<String>,
 }
@@ -103,17 +109,25 @@ impl Age {
     /// Nothing of any age yet.
     pub fn none() -> Vec<Age> {
         let ages = AGES.iter().map(|(_, age)| *age).chain(["not known"]);
-        ages.map(|age| Age { age: age.to_owned(), used: 0, unused: 0 }).collect()
+        ages.map(|age| Age { age: age.to_owned(), used: 0, unused: 0, unknown: 0 }).collect()
     }
 
-    /// Counts a right of so many days.
-    pub fn add(ages: &mut [Age], days: Option<i64>, used: bool) {
+    /// Counts a right of so many days; `used` is `None` where nothing tells.
+    pub fn add(ages: &mut [Age], days: Option<i64>, used: Option<bool>) {
         let at = days.map_or(AGES.len(), |days| {
             AGES.iter().position(|(most, _)| days < *most).unwrap_or(AGES.len() - 1)
         });
         if let Some(age) = ages.get_mut(at) {
-            *(if used { &mut age.used } else { &mut age.unused }) += 1;
+            *match used {
+                Some(true) => &mut age.used,
+                Some(false) => &mut age.unused,
+                None => &mut age.unknown,
+            } += 1;
         }
+    }
+
+    fn total(&self) -> u64 {
+        self.used + self.unused + self.unknown
     }
 }
 
@@ -156,7 +170,7 @@ impl StandingPrivilege {
             Figure::new(grouped(unused), "of those rights were not seen in use", bad(unused, Tone::Doubtful)),
         ];
         let mut unknown = self.left_out.clone();
-        let ageless: u64 = self.ages.last().map_or(0, |age| age.used + age.unused);
+        let ageless = self.ages.last().map_or(0, Age::total);
         if ageless > 0 {
             unknown.push(format!(
                 "since when {} stand: no record tells when they were given or made",
@@ -193,15 +207,19 @@ impl StandingPrivilege {
     fn ages(&self) -> Section {
         let bar = |age: &Age| Bar {
             label: age.age.clone(),
-            parts: vec![age.used, age.unused],
-            value: count(age.used + age.unused, "right"),
+            parts: vec![age.used, age.unused, age.unknown],
+            value: count(age.total(), "right"),
         };
         Section {
             title: "How long they stand".to_owned(),
             note: "Grants and credentials in force that have no end, by age. Every one stands in exactly one part."
                 .to_owned(),
             chart: Some(Chart {
-                legend: vec![("used".into(), Tone::Doubtful), ("not seen in use".into(), Tone::Bad)],
+                legend: vec![
+                    ("used".into(), Tone::Doubtful),
+                    ("not seen in use".into(), Tone::Bad),
+                    ("not known".into(), Tone::Plain),
+                ],
                 bars: self.ages.iter().map(bar).collect(),
                 whole: false,
             }),
@@ -230,6 +248,8 @@ impl StandingPrivilege {
 fn row(of: &Standing) -> Row {
     let oldest = of.rights.iter().filter_map(|right| right.days).max();
     let last = of.rights.iter().filter_map(|right| right.last_used).max();
+    let unseen =
+        if of.rights.iter().all(|right| right.use_unknown) { "not known" } else { "not seen in use" };
     let cells = vec![
         Cell::plain(&of.identity.key),
         Cell::plain(of.identity.kind.as_str().replace('_', " ")),
@@ -239,7 +259,7 @@ fn row(of: &Standing) -> Row {
             || Cell::toned("not known", Tone::Doubtful),
             |days| Cell::plain(grouped(days.unsigned_abs())),
         ),
-        last.map_or_else(|| Cell::toned("not seen in use", Tone::Doubtful), |time| Cell::plain(second(time))),
+        last.map_or_else(|| Cell::toned(unseen, Tone::Doubtful), |time| Cell::plain(second(time))),
     ];
     let mut notes: Vec<String> = of.rights.iter().take(MOST_RIGHTS).map(told).collect();
     if of.rights_total > MOST_RIGHTS as u64 {
@@ -257,7 +277,11 @@ fn told(right: &StandingRight) -> String {
         _ => format!("since when is not known{by}"),
     };
     let used = match right.last_used {
+        Some(last) if right.uses == 0 => format!("in use, last {}; no action names it", second(last)),
         Some(last) => format!("{}, last {}", count(right.uses, "use"), second(last)),
+        None if right.use_unknown => {
+            "whether it is used is not known: what its holder did is not named as it is".to_owned()
+        }
         None => "not seen in use".to_owned(),
     };
     format!("{} {}: {since}; {used}", right.kind, right.what)

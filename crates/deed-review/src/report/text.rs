@@ -13,8 +13,10 @@ use crate::render::{
 const BAR: usize = 30;
 /// Columns that a label of a bar takes at most.
 const LABEL: usize = 32;
-/// Fewer columns than these a column of words is not cut to.
+/// Fewer columns than these a column of words is not cut to, unless the table is wider than the screen even so.
 const NARROWEST: usize = 13;
+/// Nor to fewer than these at all.
+const LEAST: usize = 5;
 /// Between two columns.
 const APART: usize = 2;
 
@@ -182,28 +184,24 @@ impl Sheet {
         }
     }
 
-    /// How wide each column is: as its words, the widest cut until all fit.
+    /// How wide each column is: as its words, the widest cut until all fit. Figures and times stand whole.
     fn widths(&self, table: &Table) -> Vec<usize> {
+        let cells = |at: usize| table.rows.iter().filter_map(move |row| row.cells.get(at));
         let natural = |(at, column): (usize, &super::page::Column)| {
-            let cells = table.rows.iter().filter_map(|row| row.cells.get(at));
-            cells.map(|cell| width(&clean(&cell.text))).max().unwrap_or(0).max(width(&column.title))
+            let widest = cells(at).map(|cell| width(&clean(&cell.text))).max().unwrap_or(0);
+            widest.max(width(&column.title))
         };
         let mut widths: Vec<usize> = table.columns.iter().enumerate().map(natural).collect();
-        let gaps = 2 + APART * widths.len().saturating_sub(1);
-        loop {
-            let words = table.columns.iter().zip(&mut widths).filter(|(column, _)| !column.figures);
-            let Some((_, widest)) = words.max_by_key(|(_, columns)| **columns) else { break };
-            if *widest <= NARROWEST {
-                break;
-            }
-            let most = *widest;
-            let over = (gaps + widths.iter().sum::<usize>()).saturating_sub(self.width);
-            if over == 0 {
-                break;
-            }
-            if let Some(at) = (0..widths.len()).find(|at| widths[*at] == most && !table.columns[*at].figures)
-            {
-                widths[at] -= 1;
+        let stands = |at: usize| cells(at).any(|cell| is_time(&cell.text)) || table.columns[at].figures;
+        let room = self.width.saturating_sub(2 + APART * widths.len().saturating_sub(1));
+        for least in [NARROWEST, LEAST] {
+            while widths.iter().sum::<usize>() > room {
+                let words = (0..widths.len()).filter(|at| !stands(*at) && widths[*at] > least);
+                // Of several as wide the first.
+                let Some(widest) = words.max_by_key(|at| (widths[*at], std::cmp::Reverse(*at))) else {
+                    break;
+                };
+                widths[widest] -= 1;
             }
         }
         widths
@@ -244,6 +242,19 @@ impl Sheet {
             self.out.push_str(text);
         }
     }
+}
+
+/// Whether a cell is a time, as `second` writes it: cut in its middle it would be another one.
+fn is_time(text: &str) -> bool {
+    text.len() == "2026-11-20 10:00:00Z".len()
+        && text.ends_with('Z')
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            4 | 7 => byte == b'-',
+            10 => byte == b' ',
+            13 | 16 => byte == b':',
+            19 => true,
+            _ => byte.is_ascii_digit(),
+        })
 }
 
 /// How many columns each part of a bar takes; what is there at all takes one.

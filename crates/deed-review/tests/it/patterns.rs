@@ -92,6 +92,30 @@ fn like_tasks_are_one_line_and_the_odd_ones_stand_out() {
 }
 
 #[test]
+fn what_is_hardly_ever_done_comes_before_what_many_do_once() {
+    let mut records: Vec<Value> = (1..=150).flat_map(|n| task(n, "success")).collect();
+    let once = |n: u64, who: &str, tool: &str| {
+        let executor = json!({ "key": who, "type": "agent" });
+        let more = json!({ "id": id(n), "trace_id": format!("{n:032x}"), "executor": executor,
+                           "tool": { "server": "s", "name": tool }, "resource": null });
+        with(&records[0], more)
+    };
+    let mut all: Vec<Value> = (0..200).map(|n| once(20_000 + n, &format!("agent:{n}"), "a")).collect();
+    all.push(once(30_000, WRITER, "wipe"));
+    // The same sort of job under names that were drawn.
+    all.extend((0..50u64).map(|n| {
+        let drawn = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+        once(40_000 + n, "agent:jobs", &format!("job-0{drawn:06x}"))
+    }));
+    records.extend(all);
+    let list = told(&records, None, &[]);
+    let at = |part: &str| list.patterns.iter().position(|pattern| pattern.pattern.contains(part));
+    assert_eq!((at("s/read"), at("s/job-#"), at("s/wipe")), (Some(0), Some(1), Some(2)), "{list:?}");
+    assert_eq!((list.patterns[1].count, list.total), (50, 203));
+    assert!(list.patterns[2].rare);
+}
+
+#[test]
 fn how_it_ended_may_be_said_apart() {
     let ending = record(
         2,

@@ -8,8 +8,9 @@ use deed_review::{
     every_rule,
     render::Style,
     report::{
-        Agent, Agents, CONTROLS, ControlStatus, Covered, CredentialCounts, DecisionCounts, Figures, ForWhom,
-        Identity, Measure, ReportName, Suggestion, Usage, controls, grant_use, html, text,
+        Agent, Agents, CONTROLS, Cell, Column, ControlStatus, Covered, CredentialCounts, DecisionCounts,
+        Figures, ForWhom, Identity, InUse, Measure, Page, ReportName, Row, Section, Suggestion, Table, Usage,
+        controls, grant_use, html, text,
     },
 };
 
@@ -155,7 +156,7 @@ fn usage(used: &[(&str, UsedAs)]) -> Usage {
         first: Timestamp(1),
         last: Timestamp(2),
     };
-    Usage { used: used.iter().map(facts).collect(), more: false, idle: used.is_empty() }
+    Usage { used: used.iter().map(facts).collect(), idle: used.is_empty(), ..Usage::default() }
 }
 
 #[test]
@@ -184,8 +185,14 @@ fn what_is_suggested_rests_on_what_was_used_and_on_silence_that_proves() {
     let called = [("SendMail", Operation)];
     assert_eq!(of(&["mail:send"], 0, &called, true), (Unverified, none()));
     assert_eq!(of(&["SendMail"], 0, &called, true), (Keep, none()));
-    // Actions name the grant.
-    assert_eq!(of(&["mail:send"], 3, &read, true), (Keep, none()));
+    // The name of a policy is no permission: nothing tells what of it was used.
+    let policy = "arn:aws:iam::aws:policy/AmazonS3FullAccess";
+    assert_eq!(of(&[policy], 0, &[("s3:GetObject", Permission)], true), (Unverified, none()));
+    assert_eq!(of(&[policy], 3, &[("s3:GetObject", Permission)], true), (Keep, none()));
+    assert_eq!(of(&[policy], 0, &[], true), (Remove, none()));
+    // Actions name the grant: what it was overrun by is no use of it.
+    assert_eq!(of(&["mail:send"], 3, &called, true), (Keep, none()));
+    assert_eq!(of(&["mail:send"], 3, &read, true), (Unverified, none()));
     assert_eq!(of(&[], 3, &read, true), (Keep, none()));
     // A role without scopes.
     assert_eq!(of(&[], 0, &read, true), (Unverified, none()));
@@ -194,4 +201,39 @@ fn what_is_suggested_rests_on_what_was_used_and_on_silence_that_proves() {
     // More was used than is kept.
     let more = Usage { more: true, ..usage(&read) };
     assert_eq!(grant_use(&grant(&["mail:send"], 0), &more, true, None).suggestion, Unverified);
+}
+
+#[test]
+fn what_was_used_before_counts_neither_for_scopes_nor_for_grants_that_are_named() {
+    let used = GrantFacts { last_used: Some((Timestamp(2), RecordId([2; 16]))), ..grant(&["mail:send"], 3) };
+    let since = |since| Usage { since: Some(Timestamp(since)), idle: true, ..Usage::default() };
+    assert_eq!(grant_use(&used, &since(1), true, None).suggestion, Suggestion::Keep);
+    assert_eq!(grant_use(&used, &since(3), true, None).suggestion, Suggestion::Remove);
+}
+
+#[test]
+fn a_grant_is_in_use_where_it_is_named_or_a_scope_of_it_is_used() {
+    let read = usage(&[("db:read", UsedAs::Permission)]);
+    assert_eq!(read.in_use(&grant(&["db:read"], 0)), InUse::Last(Timestamp(2)));
+    assert_eq!(read.in_use(&grant(&["db:write"], 0)), InUse::Unseen);
+    assert_eq!(read.in_use(&grant(&["arn:aws:iam::aws:policy/ReadOnly"], 0)), InUse::Unknown);
+    assert_eq!(usage(&[]).in_use(&grant(&["db:read"], 0)), InUse::Unseen);
+    let named = GrantFacts { last_used: Some((Timestamp(9), RecordId([2; 16]))), ..grant(&[], 1) };
+    assert_eq!(read.in_use(&named), InUse::Last(Timestamp(9)));
+}
+
+#[test]
+fn a_table_fits_and_times_in_it_stand_whole() {
+    let time = "2026-11-12 03:04:30Z";
+    let words = |text: &str| Cell::plain(text);
+    let name = "arn:aws:iam::111122223333:role/a-very-long-name";
+    let row = Row { cells: vec![words(name), words(name), words(time)], notes: Vec::new() };
+    let columns = ["identity", "owner", "last used"].map(Column::words).to_vec();
+    let table = Some(Table::of(columns, vec![row], 10));
+    let page = Page { sections: vec![Section { table, ..Section::default() }], ..Page::default() };
+    for columns in [40, 60, 100] {
+        let written = text(&page, Style { width: columns, ..Style::default() });
+        assert!(written.contains(time), "{columns}: {written}");
+        assert!(written.lines().all(|line| line.chars().count() <= columns), "{columns}: {written}");
+    }
 }

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use deed_record::Kind;
 use deed_review::{
-    ActionRow, action_row,
+    ActionRow, Severity, action_row,
+    explanation::Finding,
     render::{self, Style, WIDTH},
 };
 use serde_json::{Value, json};
@@ -205,13 +206,20 @@ fn wide() -> Store {
 #[test]
 fn every_screen_fits_its_width_and_cuts_no_id() {
     let store = wide();
-    let (answer, trace) = (store.explain(ACTION), store.trace(None));
+    let (mut answer, trace) = (store.explain(ACTION), store.trace(None));
+    // A rule's name is an id: `deed findings --rule` takes it.
+    let rule = "human-with-machine-credential".to_owned();
+    let (reason, controls) = ("a person used it".to_owned(), vec!["IA-2".to_owned()]);
+    let severity = Severity::High;
+    answer.findings.push(Finding { rule, severity, reason, controls, suppressed: None });
     let row = action_row(&store, &store.found(ACTION)).expect("readable");
     for width in [40, 60, 80, 100, 140, 200] {
         let style = Style { width, ..PLAIN };
         let list = render::rows(std::slice::from_ref(&row), style);
         assert!(list.contains(&row.id.to_string()), "{list}");
-        for text in [list, render::explain(&answer, style), render::trace(&trace, style)] {
+        let explained = render::explain(&answer, style);
+        assert!(explained.contains("human-with-machine-credential"), "{width}: {explained}");
+        for text in [list, explained, render::trace(&trace, style)] {
             for line in text.lines().filter(|line| !line.contains("deed ")) {
                 assert!(line.chars().count() <= width, "{width}: {line}\n{text}");
             }

@@ -8,6 +8,7 @@ use deed_identity::{
 };
 use deed_ledger::{Key, LedgerError, now};
 use deed_record::{Account, Kind, PrincipalType, RecordId, Skeleton, Timestamp};
+use deed_review::report::{InUse, Usage};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -174,6 +175,10 @@ pub struct GrantRow {
     pub uses: u64,
     /// The last of them.
     pub last_used: Option<Timestamp>,
+    /// When it was last seen in use: an action names it, or its holder used one of its scopes.
+    pub in_use: Option<Timestamp>,
+    /// Nothing tells whether it is used: what its holder did is not named as its scopes are.
+    pub use_unknown: bool,
     /// What became of it.
     pub changes: Vec<ChangeRow>,
 }
@@ -574,10 +579,13 @@ impl Writer<'_> {
         all.sort_by_key(|facts| (std::cmp::Reverse(last(facts)), facts.key));
         let total = all.len() as u64;
         all.truncate(MOST_LISTED);
-        Ok((all.iter().filter_map(|facts| self.grant(facts).transpose()).collect::<Result<_, _>>()?, total))
+        let accounts = self.inside.iter().filter_map(|account| self.state.account(*account));
+        let usage = Usage::of(accounts, None, None);
+        let rows = all.iter().filter_map(|facts| self.grant(facts, &usage).transpose());
+        Ok((rows.collect::<Result<_, _>>()?, total))
     }
 
-    fn grant(&self, facts: &GrantFacts) -> Result<Option<GrantRow>, LedgerError> {
+    fn grant(&self, facts: &GrantFacts, usage: &Usage) -> Result<Option<GrantRow>, LedgerError> {
         let given = facts.changes.iter().min_by_key(|change| (change.first, change.record));
         let Some(first) = given.map(|change| change.record) else { return Ok(None) };
         let Some(sealed) = record(self.evidence, first)? else { return Ok(None) };
@@ -595,6 +603,7 @@ impl Writer<'_> {
             }
             None => None,
         };
+        let in_use = usage.in_use(facts);
         Ok(Some(GrantRow {
             record: first,
             role: terms.and_then(|terms| terms.role.as_ref()).map(|role| role.to_string()),
@@ -609,6 +618,8 @@ impl Writer<'_> {
             approvals: self.approvals(&skeleton)?,
             uses: facts.uses,
             last_used: facts.last_used.map(|(time, _)| time),
+            in_use: if let InUse::Last(last) = in_use { Some(last) } else { None },
+            use_unknown: in_use == InUse::Unknown,
             changes: changes(&facts.changes),
         }))
     }

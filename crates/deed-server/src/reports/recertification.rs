@@ -1,9 +1,9 @@
 //! What each identity was given, against what it used of it (G2): from what is kept of identities, never from all
 //! records.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use deed_identity::{Coverage, GrantFacts, Standing as Stands, State, UsedFacts};
+use deed_identity::{Coverage, GrantFacts, Standing as Stands, State};
 use deed_ledger::now;
 use deed_record::{Account, Timestamp};
 use deed_review::report::{Certified, Recertification, SuggestionCounts, Usage, grant_use};
@@ -96,24 +96,7 @@ pub(super) fn in_force(state: &State, people: &People, at: Timestamp) -> HashMap
 }
 
 /// What somebody used in the time that is covered, under all its accounts.
-fn usage(state: &State, who: &Somebody, query: &ReportQuery) -> Usage {
-    let mut usage = Usage { idle: true, ..Usage::default() };
-    let mut used: BTreeMap<(String, deed_identity::UsedAs), UsedFacts> = BTreeMap::new();
-    for facts in who.accounts().filter_map(|account| state.account(account)) {
-        usage.more |= facts.more_used;
-        let acted = facts.last_acted.is_some_and(|(last, _)| query.meets(facts.first_seen, last));
-        usage.idle &= !acted;
-        for fact in facts.used.into_iter().filter(|fact| query.meets(fact.first, fact.last)) {
-            match used.get_mut(&(fact.what.clone(), fact.named_as)) {
-                Some(known) => {
-                    known.count += fact.count;
-                    known.first = known.first.min(fact.first);
-                    known.last = known.last.max(fact.last);
-                }
-                None => drop(used.insert((fact.what.clone(), fact.named_as), fact)),
-            }
-        }
-    }
-    usage.used = used.into_values().collect();
-    usage
+pub(super) fn usage(state: &State, who: &Somebody, query: &ReportQuery) -> Usage {
+    let facts = who.accounts().filter_map(|account| state.account(account));
+    Usage::of(facts, query.since, query.until)
 }

@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 
-use deed_identity::{CredentialFacts, Role, Standing as Stands, State};
+use deed_identity::{CredentialFacts, GrantFacts, Role, Standing as Stands, State};
 use deed_ledger::{LedgerError, now};
 use deed_record::{Account, RecordId, Timestamp};
-use deed_review::report::{Age, Ends, Standing, StandingPrivilege, StandingRight};
+use deed_review::report::{Age, Ends, InUse, Standing, StandingPrivilege, StandingRight};
 
 use super::{
     ReportQuery, covered, patience,
     people::{Called, People},
-    recertification::in_force,
+    recertification::{in_force, usage},
 };
 use crate::{
     app::App,
@@ -26,6 +26,7 @@ const MOST_RIGHTS: usize = 50;
 struct Held {
     right: StandingRight,
     by: Option<Account>,
+    grant: Option<Box<GrantFacts>>,
     credential: Option<Box<CredentialFacts>>,
 }
 
@@ -43,11 +44,12 @@ pub(super) async fn make(app: &App, query: ReportQuery) -> Result<StandingPrivil
         let mut found = Found { until: query.until, ..Found::default() };
         found.grants(state, &people, at);
         found.credentials(state, &people, at);
+        found.used(state, &people, &query);
         let Found { mut held, grants, credentials, uncounted, .. } = found;
         let mut ages = Age::none();
         for right in held.values().flatten().map(|held| &held.right) {
             let used = right.last_used.is_some_and(|last| query.meets(right.since.unwrap_or(last), last));
-            Age::add(&mut ages, right.days, used);
+            Age::add(&mut ages, right.days, (!right.use_unknown).then_some(used));
         }
         let mut all = Vec::new();
         for who in people.each() {
@@ -133,10 +135,29 @@ impl Found {
                     record: facts.given().map(|(_, record)| record),
                     days: StandingRight::days(since, at),
                     uses: facts.uses,
-                    last_used: facts.last_used.map(|(time, _)| time),
+                    last_used: None,
+                    use_unknown: false,
                     by: None,
                 };
-                self.held.entry(subject).or_default().push(Held { right, by: facts.by, credential: None });
+                let held = Held { right, by: facts.by, grant: Some(Box::new(facts)), credential: None };
+                self.held.entry(subject).or_default().push(held);
+            }
+        }
+    }
+
+    /// When each grant was last seen in use, by all that its holder did.
+    fn used(&mut self, state: &State, people: &People, query: &ReportQuery) {
+        for who in people.each() {
+            let usage = usage(state, who, query);
+            for account in who.accounts() {
+                for held in self.held.get_mut(&account).into_iter().flatten() {
+                    let Some(facts) = &held.grant else { continue };
+                    match usage.in_use(facts) {
+                        InUse::Last(last) => held.right.last_used = Some(last),
+                        InUse::Unseen => {}
+                        InUse::Unknown => held.right.use_unknown = true,
+                    }
+                }
             }
         }
     }
@@ -148,8 +169,12 @@ impl Found {
                     uses_before(self.until, &mut facts.uses, &mut facts.first_used, &mut facts.last_used);
                 let stands = match facts.standing(at) {
                     Stands::Active => true,
-                    // Nobody tells that it was made, and it is in use.
-                    Stands::Unknown => facts.uses > 0,
+                    // Nobody tells that it was made, and it was in use by then.
+                    Stands::Unknown => {
+                        let first = facts.first_used.map(|(time, _)| time);
+                        first.is_some_and(|first| first < at)
+                            && facts.first_issued().is_none_or(|issued| issued < at)
+                    }
                     _ => false,
                 };
                 let holder = holder(&facts);
@@ -173,9 +198,10 @@ impl Found {
                             days: StandingRight::days(since, at),
                             uses: facts.uses,
                             last_used: facts.last_used.map(|(time, _)| time),
+                            use_unknown: false,
                             by: None,
                         };
-                        let held = Held { right, by, credential: Some(Box::new(facts)) };
+                        let held = Held { right, by, grant: None, credential: Some(Box::new(facts)) };
                         self.held.entry(account).or_default().push(held);
                     }
                     // When it ends, only its issuer knows.

@@ -137,9 +137,13 @@ fn text(answer: &PrincipalAnswer, verbose: bool, hint: &Hint, output: Output) ->
             .collect();
         let by = grant.by.as_deref().map(|by| format!(", by {}", clean(by))).unwrap_or_default();
         let until = grant.expires.map(|end| format!(", to {}", moment(end))).unwrap_or_default();
-        let used = match grant.uses {
-            0 => "no action names it".to_owned(),
-            uses => format!("named by {}", count(uses, "action")),
+        let used = match (grant.uses, grant.in_use) {
+            (0, Some(last)) => format!("in use, last {}; no action names it", moment(last)),
+            (0, None) if grant.use_unknown => {
+                "whether it is used is not known: what its holder did is not named as it is".to_owned()
+            }
+            (0, None) => "not seen in use".to_owned(),
+            (uses, _) => format!("named by {}", count(uses, "action")),
         };
         page.item(&format!("{}   {}{by}{until}; {used}", what.join(" "), page.state(&grant.state)));
         if verbose {
