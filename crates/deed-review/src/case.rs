@@ -155,6 +155,8 @@ pub(crate) struct Beside {
     pub(crate) rights_cut: bool,
     /// The definition of the tool that was called, where it waited to be approved.
     pub(crate) held_tool: Option<RecordId>,
+    /// Of a credential that was rotated: the first record of the secret that was used.
+    pub(crate) first_seen: Option<RecordId>,
     /// There were too many to look at all of them.
     pub(crate) cut: bool,
 }

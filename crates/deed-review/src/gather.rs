@@ -10,6 +10,7 @@ use std::{
 use deed_identity::Coverage;
 use deed_record::{Account, Basis, Credential, Kind, RecordId, Skeleton};
 
+mod before;
 mod beside;
 mod counterpart;
 mod denied;
@@ -92,6 +93,7 @@ fn gather_with<'c, E: Evidence>(
     (beside.rights, beside.rights_cut) = (entitled.covering, entitled.cut);
     beside.denied = denied::look(&mut reader, &family)?;
     beside.held_tool = tool::look(&mut reader, &family)?;
+    beside.first_seen = before::look(&mut reader, &family)?;
     Ok(Some(reader.into_case(family, credentials, declared, controlled, complete, beside)))
 }
 

@@ -31,6 +31,11 @@ impl<'s> CredentialView<'s> {
         self.0.changes.iter().map(|entry| (entry.change, entry.first.0))
     }
 
+    /// When somebody said last that this became of it.
+    pub fn last(self, change: Change) -> Option<Timestamp> {
+        self.0.changes.iter().filter(|entry| entry.change == change).map(|entry| entry.last).max()
+    }
+
     /// What it was derived from, and how good the word is.
     pub fn parent(self) -> Option<(Rank, CredentialKey)> {
         self.0.parent

@@ -63,6 +63,7 @@ impl Review {
             self.looks.insert(Look::Beside(rec.id));
         }
         self.entitles(rec, state, known);
+        self.is_seen_before(rec, state);
         let eludes = self.eludes(rec, known);
         let unapproved = self.is_unapproved(rec);
         let was_awaited = self.awaited.remove(&rec.id);
@@ -110,6 +111,17 @@ impl Review {
         }
         if let Some(trace) = rec.trace_id.filter(|trace| self.unmatched.contains(&trace_key(*trace))) {
             self.looks.insert(Look::Trace(trace));
+        }
+    }
+
+    /// An earlier sight of a secret whose id was rotated: what was done with it since was done with the old one.
+    fn is_seen_before(&mut self, rec: &Skeleton<'_>, state: &State) {
+        let Some(name) = rec.credential.as_ref().and_then(|used| used.fingerprint.as_deref()) else { return };
+        let rotated = state
+            .views_of(CredentialKey::of(&rec.tenant, name))
+            .any(|view| view.last(Change::Rotated).is_some_and(|rotated| rec.time < rotated));
+        if rotated {
+            self.looks.insert(Look::Credential { tenant: rec.tenant.to_string(), name: name.to_owned() });
         }
     }
 

@@ -1,7 +1,7 @@
 //! Whether the credential was the right one, and valid.
 
 use deed_identity::is_static_type;
-use deed_record::{Party, PrincipalType};
+use deed_record::{Change, Party, PrincipalType};
 
 use super::{Rule, grave};
 use crate::{
@@ -65,13 +65,35 @@ pub(super) fn findings(links: &Links<'_>, found: &mut Vec<Finding>) {
 }
 
 fn rotated(links: &Links<'_>) -> Option<Finding> {
-    let claim = links.lineage.own()?.standing.rotated?;
+    let own = links.lineage.own().filter(|own| own.standing.rotated.is_some())?;
+    let before = own.claims.iter().filter(|claim| claim.time() < links.case.time());
+    let claim = before
+        .filter(|claim| claim.change() == Some(Change::Rotated))
+        .find(|claim| is_of_the_old(links, claim))?;
     let reason = format!(
         "the credential was replaced at {}, and the old one was used ({})",
         moment(claim.time()),
         claim.rec.said_by()
     );
     Some(USED_AFTER_ROTATION.finding(Severity::Medium, reason))
+}
+
+/// Whether what was used is known to be what was replaced by the rotation that `claim` tells of: a fingerprint is of one
+/// secret, and an id may outlast it.
+fn is_of_the_old(links: &Links<'_>, claim: &Claim<'_>) -> bool {
+    let replaced = claim.credential;
+    // Made anew under the same names.
+    let anew = replaced.and_then(|credential| credential.issued).is_some_and(|issued| issued >= claim.time());
+    let used = links.lineage.used.and_then(|(_, credential)| credential.fingerprint.as_deref());
+    let theirs = replaced.and_then(|credential| credential.fingerprint.as_deref()).filter(|_| !anew);
+    match (used, theirs) {
+        (None, _) => !anew,
+        (Some(used), Some(theirs)) => used == theirs,
+        (Some(_), None) => {
+            let first = links.case.beside.first_seen.and_then(|id| links.case.get(id));
+            first.is_some_and(|first| first.is.time < claim.time())
+        }
+    }
 }
 
 fn before_issue(links: &Links<'_>) -> Option<Finding> {
