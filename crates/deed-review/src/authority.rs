@@ -274,17 +274,35 @@ fn request<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>, grant: Option<&Given<'
     let by_told = case.told().filter_map(|rec| rec.is.request);
     let named = named.chain(by_told.map(|id| (id, Tie::Told.words())));
     let named = named.chain(by_grant.map(|id| (id, BY_GRANT)));
-    let named = named.chain(issuing.map(|id| (id, "named where the credential was issued")));
-    named.filter_map(|(id, how)| Some((id, asked(case, id)?, how))).next().map(|(id, claim, how)| {
-        let inferred = how == BY_GRANT && grant.is_some_and(|grant| !grant.named);
-        let edge = match claim.rec.is.basis {
-            _ if inferred => Edge::Inferred,
-            Basis::Enforced => Edge::Proven,
-            _ if how == "named where the credential was issued" => Edge::Inferred,
-            _ => Edge::Asserted,
-        };
-        Asked { id, claim, named: !inferred, edge, how: format!("{how}, {}", claim.rec.said_by()) }
-    })
+    let asked = first_of(case, named.chain(issuing.map(|id| (id, Tie::Credential.words()))))?;
+    let inferred = asked.how.starts_with(BY_GRANT) && grant.is_some_and(|grant| !grant.named);
+    Some(if inferred { Asked { named: false, edge: Edge::Inferred, ..asked } } else { asked })
+}
+
+/// The request behind the action, whoever the right that was given on it belongs to.
+pub(crate) fn requested<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>) -> Option<Asked<'c>> {
+    let of_grant = |rec: &Rec<'c>| case.get(rec.is.grant?)?.is.request;
+    let issuing = || lineage.own().into_iter().flat_map(|level| level.issued_before(case.time()));
+    let by_action = case.of_action().filter_map(|rec| rec.is.request).map(|id| (id, "named by the action"));
+    let by_told = case.told().filter_map(|rec| rec.is.request).map(|id| (id, Tie::Told.words()));
+    let by_grant = case.of_action().filter_map(of_grant).map(|id| (id, BY_GRANT));
+    let by_issue = issuing().filter_map(|claim| claim.rec.is.request.or_else(|| of_grant(claim.rec)));
+    let by_issue = by_issue.map(|id| (id, Tie::Credential.words()));
+    first_of(case, by_action.chain(by_told).chain(by_grant).chain(by_issue))
+}
+
+/// The first of the `named` requests that is known.
+fn first_of<'c>(
+    case: &'c Case<'c>,
+    mut named: impl Iterator<Item = (RecordId, &'static str)>,
+) -> Option<Asked<'c>> {
+    let (id, claim, how) = named.find_map(|(id, how)| Some((id, asked(case, id)?, how)))?;
+    let edge = match claim.rec.is.basis {
+        Basis::Enforced => Edge::Proven,
+        _ if how == Tie::Credential.words() => Edge::Inferred,
+        _ => Edge::Asserted,
+    };
+    Some(Asked { id, claim, named: true, edge, how: format!("{how}, {}", claim.rec.said_by()) })
 }
 
 /// The request that `id` names: the record of that id, else another system's event that tells of it. Such an

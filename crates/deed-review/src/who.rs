@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use deed_record::{Account, Basis, Party, PrincipalType, RecordId};
 
 use crate::{
+    authority::requested,
     case::{Case, Rec},
     claim::{Claim, subject},
     credential::{Lineage, agreed},
@@ -70,7 +71,8 @@ impl<'c> People<'c> {
             };
             return People { initiator, executor, chain };
         }
-        let (initiator, hops) = inferred_initiator(case, lineage, executor.account());
+        let (inferred, hops) = inferred_initiator(case, lineage, executor.account());
+        let initiator = requester(case, lineage, executor.account()).unwrap_or(inferred);
         if chain.is_empty() {
             chain = hops;
         }
@@ -271,6 +273,40 @@ fn names_delegate(delegation: &Rec<'_>, account: Option<Account>) -> bool {
         && terms.filter_map(|terms| terms.subject.as_ref()).any(|party| party.account == account)
 }
 
+/// Who asked for the right that the action relies on. A machine that asks for its own has not asked for what it does.
+fn requester<'c>(
+    case: &'c Case<'c>,
+    lineage: &Lineage<'c>,
+    executor: Option<Account>,
+) -> Option<Somebody<'c>> {
+    let request = requested(case, lineage)?;
+    let (rec, by) = (request.claim.rec, request.claim.terms.and_then(|terms| terms.by.as_ref()));
+    let named = [rec.is.initiator.as_ref(), by].into_iter().flatten().find(|party| party.account.is_some());
+    let party = named.or_else(|| had_it_done(rec))?;
+    let asked = party.account?;
+    let mut theirs = [executor, subject(&request.claim)].into_iter().flatten();
+    let own = theirs.any(|theirs| case.is_same(theirs, asked));
+    if own && party.kind != PrincipalType::Human {
+        return None;
+    }
+    let how = format!("asked for the right {}; {}", beside(rec.is.time, case.time()), request.how);
+    let notes = vec![format!("who asked is whoever asked for the right, by record {}", rec.is.id)];
+    // That Deed recorded the request does not prove who made it.
+    let edge = if request.edge == Edge::Proven { Edge::Asserted } else { request.edge };
+    Some(Somebody { party: Some(party), edge, how, notes, records: vec![rec] })
+}
+
+/// Whoever had done what `rec` tells of: who asked for it, else who acted. Of a record that is no call but a statement,
+/// who acted may be the service that makes it, which asked for nothing.
+fn had_it_done<'c>(rec: &'c Rec<'c>) -> Option<&'c Party<'c>> {
+    const SERVICES: [PrincipalType; 3] =
+        [PrincipalType::Workload, PrincipalType::ServiceAccount, PrincipalType::Unknown];
+    let known = |party: &&Party<'_>| party.account.is_some();
+    let acted =
+        rec.is.executor.as_ref().filter(|party| rec.is.kind.is_action() || !SERVICES.contains(&party.kind));
+    rec.is.initiator.as_ref().filter(known).or(acted.filter(known))
+}
+
 /// Who had the credential issued, going up through credentials that were derived from one another;
 /// those passed on the way are hops.
 fn inferred_initiator<'c>(
@@ -287,13 +323,12 @@ fn inferred_initiator<'c>(
         let issued: Vec<&Claim<'c>> = level.issued_before(moment).collect();
         let firm = issued.iter().any(|claim| claim.rec.firm());
         let weighty = || issued.iter().map(|claim| claim.rec).filter(|rec| rec.firm() == firm);
-        let who = |rec: &'c Rec<'c>| {
-            let party = |party: &'c Option<Party<'c>>| party.as_ref().filter(|party| party.account.is_some());
-            party(&rec.is.initiator).or_else(|| party(&rec.is.executor))
-        };
-        let mut named = weighty().filter_map(|rec| who(rec).map(|party| (rec, party)));
+        let mut named = weighty().filter_map(|rec| had_it_done(rec).map(|party| (rec, party)));
         let Some((rec, party)) = named.next() else {
-            break;
+            // Who asked the service for it stands further up.
+            let Some(rec) = weighty().next() else { break };
+            moment = rec.is.time;
+            continue;
         };
         if named.any(|(_, other)| other.account != party.account) {
             if asker.is_none() {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     store::{Store, at, id, record, with},
-    story::{ACTION, ann, bob, changed, etl, story},
+    story::{ACTION, GRANT, ISSUE, REQUEST, ann, bob, changed, etl, story},
 };
 
 #[test]
@@ -182,4 +182,48 @@ fn an_intent_takes_who_acted_from_what_was_seen_of_it() {
     let answer = Store::of(&[intent, seen]).explain(ACTION);
     assert_eq!((answer.executor.key.as_deref(), answer.executor.edge), (Some("k8s:sa/etl"), Edge::Asserted));
     assert_eq!(answer.executor.records, [id(20)]);
+}
+
+#[test]
+fn a_service_that_issues_has_not_asked() {
+    let vault = json!({ "key": "vault:prod", "type": "workload" });
+    let of = |request: serde_json::Value| {
+        let mut records = changed(ACTION, json!({ "initiator": null, "grant": id(GRANT) }));
+        for record in &mut records {
+            if [id(GRANT), id(ISSUE)].iter().any(|id| record["id"] == json!(id)) {
+                *record = with(record, json!({ "executor": vault }));
+            }
+        }
+        records[0] = with(&records[0], request);
+        Store::of(&records).explain(ACTION)
+    };
+    // Whoever asked for the right, as the request says that the grant names.
+    let answer = of(json!({ "initiator": ann() }));
+    assert_eq!(answer.initiator.key.as_deref(), Some("okta:ann"));
+    assert_eq!((answer.initiator.edge, answer.initiator.records), (Edge::Asserted, vec![id(REQUEST)]));
+    assert_eq!(answer.verdict.attribution.value, Attribution::Complete);
+    // Where that is not known, nobody.
+    let answer = of(json!({ "initiator": null, "executor": vault }));
+    assert_eq!((answer.initiator.key, answer.initiator.edge), (None, Edge::Missing));
+    assert_eq!(answer.verdict.attribution.value, Attribution::Partial);
+}
+
+#[test]
+fn who_had_it_issued_has_asked_unless_that_is_the_service() {
+    let issue = |n: u64, clock: &str, who, name: &str, parent: Option<&str>| {
+        let credential = json!({ "id": name, "parent": parent });
+        let more = json!({ "executor": who, "credential": credential, "terms": { "change": "issued" } });
+        record(n, Kind::Credential, clock, "sts:1", more)
+    };
+    let used = json!({ "executor": etl(), "credential": { "id": "k2" } });
+    let act = record(9, Kind::Observation, "10:20", "app:api", used);
+    let sts = json!({ "key": "sts:1", "type": "workload" });
+    let asked = |records: &[serde_json::Value]| Store::of(records).explain(9).initiator.key;
+    let agent = json!({ "key": "agent:bot", "type": "agent" });
+    assert_eq!(asked(&[issue(1, "09:00", ann(), "k2", None), act.clone()]).as_deref(), Some("okta:ann"));
+    assert_eq!(asked(&[issue(1, "09:00", agent, "k2", None), act.clone()]).as_deref(), Some("agent:bot"));
+    assert_eq!(asked(&[issue(1, "09:00", sts.clone(), "k2", None), act.clone()]), None);
+    // It stands further up.
+    let derived = issue(2, "09:10", sts, "k2", Some("k1"));
+    assert_eq!(asked(&[issue(1, "09:00", ann(), "k1", None), derived, act]).as_deref(), Some("okta:ann"));
 }
