@@ -94,12 +94,11 @@ impl<'c> Links<'c> {
                 .map(|id| format!("record {id} tells of the same event and names somebody else")),
         );
         let known = |edge: Edge| edge != Edge::Missing;
-        let agreed = disagreeing.is_empty() && places.iter().all(|(_, who)| !who.disputed);
         let typed =
             places.iter().all(|(_, who)| who.party.is_none_or(|party| party.kind != PrincipalType::Unknown));
         let value = match (known(self.people.initiator.edge), known(self.people.executor.edge)) {
             (false, false) => Attribution::None,
-            (true, true) if typed && gaps == 0 && agreed => Attribution::Complete,
+            (true, true) if typed && gaps == 0 && disagreeing.is_empty() => Attribution::Complete,
             _ => Attribution::Partial,
         };
         Part { value, reasons }

@@ -29,8 +29,6 @@ pub(crate) struct Somebody<'c> {
     pub(crate) party: Option<&'c Party<'c>>,
     pub(crate) edge: Edge,
     pub(crate) how: String,
-    /// Whether the same system names somebody else, too.
-    pub(crate) disputed: bool,
     /// Further words for the verdict.
     pub(crate) notes: Vec<String>,
     pub(crate) records: Vec<&'c Rec<'c>>,
@@ -65,7 +63,6 @@ impl<'c> People<'c> {
                 party: Some(party),
                 edge: executor.edge,
                 how,
-                disputed: executor.disputed,
                 notes: Vec::new(),
                 records: executor.records.clone(),
             };
@@ -112,14 +109,7 @@ impl<'c> Somebody<'c> {
     }
 
     fn missing(how: impl Into<String>) -> Self {
-        Somebody {
-            party: None,
-            edge: Edge::Missing,
-            how: how.into(),
-            disputed: false,
-            notes: Vec::new(),
-            records: Vec::new(),
-        }
+        Somebody { party: None, edge: Edge::Missing, how: how.into(), notes: Vec::new(), records: Vec::new() }
     }
 }
 
@@ -162,7 +152,7 @@ fn stated<'c>(
 ) -> Option<Somebody<'c>> {
     let all = || case.of_action().chain(case.told());
     let naming = || all().filter_map(|rec| Some((rec, party(rec)?, party(rec)?.account?)));
-    let (first, named, account) = naming().min_by_key(|(rec, ..)| {
+    let (_, named, account) = naming().min_by_key(|(rec, ..)| {
         (case.is_told(rec), rec.is.id != case.head, !rec.firm(), rec.is.time, rec.is.id)
     })?;
     let same =
@@ -170,9 +160,6 @@ fn stated<'c>(
     let records: Vec<&Rec<'c>> =
         naming().filter(|(rec, _, other)| same(rec, *other)).map(|(rec, ..)| rec).collect();
     let (edge, how) = agreed(&records);
-    // Another system may have another name for the same one.
-    let disputed =
-        naming().any(|(rec, _, other)| rec.voice() == first.voice() && !case.is_same(other, account));
     let mut notes = Vec::new();
     for (rec, ..) in naming().filter(|(rec, _, other)| !same(rec, *other)) {
         notes.push(format!(
@@ -181,7 +168,7 @@ fn stated<'c>(
             rec.said_by()
         ));
     }
-    Some(Somebody { party: Some(named), edge, how, disputed, notes, records })
+    Some(Somebody { party: Some(named), edge, how, notes, records })
 }
 
 /// Records by which Deed itself issued the credential that was used.
@@ -365,7 +352,7 @@ fn inferred_initiator<'c>(
     let how = format!("had the credential issued {}, {}", beside(rec.is.time, case.time()), rec.said_by());
     let notes =
         vec![format!("who asked is inferred from record {}, by which the credential was issued", rec.is.id)];
-    (Somebody { party: Some(party), edge: Edge::Inferred, how, disputed: false, notes, records }, hops)
+    (Somebody { party: Some(party), edge: Edge::Inferred, how, notes, records }, hops)
 }
 
 /// Whoever had a credential issued.

@@ -38,22 +38,6 @@ fn parts_of_attribution() {
 }
 
 #[test]
-fn one_system_that_names_two_people_leaves_it_partial() {
-    let told = |more| {
-        let mut records = story();
-        records.push(record(30, Kind::Outcome, "10:21", "postgres:orders-1", more));
-        let mut store = Store::of(&records);
-        store.declare("Ann", &["okta:ann", "jira:ann"]);
-        store.explain(ACTION).verdict.attribution.value
-    };
-    let asked = |who| json!({ "action": id(ACTION), "executor": etl(), "initiator": who });
-    assert_eq!(told(asked(ann())), Attribution::Complete);
-    assert_eq!(told(asked(json!({ "key": "jira:ann", "type": "human" }))), Attribution::Complete);
-    assert_eq!(told(asked(bob())), Attribution::Partial);
-    assert_eq!(told(json!({ "action": id(ACTION), "executor": bob() })), Attribution::Partial);
-}
-
-#[test]
 fn two_systems_corroborate_and_one_does_not() {
     let belongs = |n: u64, by: &str, who| {
         record(n, Kind::Observation, "10:20", by, json!({ "action": id(ACTION), "executor": who }))
