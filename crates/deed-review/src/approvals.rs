@@ -119,6 +119,7 @@ pub(crate) fn answers<'c>(
             .chain(grant.and_then(|grant| grant.claim.terms).and_then(|terms| terms.subject.as_ref()))
             .filter_map(|party| party.account)
             .chain(people.initiator.account())
+            .chain(people.initiator.disputed.iter().copied())
             .collect()
     };
     let (asked_for_named, asked_for) = (asking(named_request, named_grant), asking(request, grant));

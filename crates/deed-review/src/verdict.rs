@@ -93,12 +93,13 @@ impl<'c> Links<'c> {
                 .iter()
                 .map(|id| format!("record {id} tells of the same event and names somebody else")),
         );
+        let disputed = !disagreeing.is_empty() || places.iter().any(|(_, who)| !who.disputed.is_empty());
         let known = |edge: Edge| edge != Edge::Missing;
         let typed =
             places.iter().all(|(_, who)| who.party.is_none_or(|party| party.kind != PrincipalType::Unknown));
         let value = match (known(self.people.initiator.edge), known(self.people.executor.edge)) {
             (false, false) => Attribution::None,
-            (true, true) if typed && gaps == 0 && disagreeing.is_empty() => Attribution::Complete,
+            (true, true) if typed && gaps == 0 && !disputed => Attribution::Complete,
             _ => Attribution::Partial,
         };
         Part { value, reasons }

@@ -32,6 +32,8 @@ pub(crate) struct Somebody<'c> {
     /// Further words for the verdict.
     pub(crate) notes: Vec<String>,
     pub(crate) records: Vec<&'c Rec<'c>>,
+    /// Everybody that the action's own records name there, where they disagree.
+    pub(crate) disputed: Vec<Account>,
 }
 
 /// One hop, and how it is known.
@@ -65,6 +67,7 @@ impl<'c> People<'c> {
                 how,
                 notes: Vec::new(),
                 records: executor.records.clone(),
+                disputed: executor.disputed.clone(),
             };
             return People { initiator, executor, chain };
         }
@@ -109,7 +112,9 @@ impl<'c> Somebody<'c> {
     }
 
     fn missing(how: impl Into<String>) -> Self {
-        Somebody { party: None, edge: Edge::Missing, how: how.into(), notes: Vec::new(), records: Vec::new() }
+        let how = how.into();
+        let (notes, records, disputed) = (Vec::new(), Vec::new(), Vec::new());
+        Somebody { party: None, edge: Edge::Missing, how, notes, records, disputed }
     }
 }
 
@@ -138,6 +143,12 @@ fn verified_at_door(case: &Case<'_>) -> bool {
 
 fn declared_initiator<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>) -> Option<Somebody<'c>> {
     let mut somebody = stated(case, |rec| rec.is.initiator.as_ref())?;
+    if !somebody.disputed.is_empty() {
+        somebody.party = None;
+        somebody.edge = Edge::Missing;
+        "records of the same event disagree on who asked".clone_into(&mut somebody.how);
+        return Some(somebody);
+    }
     let account = somebody.account();
     let asked_for =
         |claim: &Claim<'c>| claim.rec.is.initiator.as_ref().and_then(|party| party.account) == account;
@@ -155,20 +166,35 @@ fn stated<'c>(
     let (_, named, account) = naming().min_by_key(|(rec, ..)| {
         (case.is_told(rec), rec.is.id != case.head, !rec.firm(), rec.is.time, rec.is.id)
     })?;
-    let same =
-        |rec: &Rec<'_>, other: Account| other == account || case.is_told(rec) && case.is_same(other, account);
-    let records: Vec<&Rec<'c>> =
-        naming().filter(|(rec, _, other)| same(rec, *other)).map(|(rec, ..)| rec).collect();
+    let same = |other: Account| case.is_same(other, account);
+    let records: Vec<&Rec<'c>> = naming().filter(|(.., other)| same(*other)).map(|(rec, ..)| rec).collect();
     let (edge, how) = agreed(&records);
     let mut notes = Vec::new();
-    for (rec, ..) in naming().filter(|(rec, _, other)| !same(rec, *other)) {
+    let mut disputed = Vec::new();
+    for (rec, _, other) in naming().filter(|(.., other)| !same(*other)) {
         notes.push(format!(
             "record {} ({}) names another account; whether that is the same one under another name is not known",
             rec.is.id,
             rec.said_by()
         ));
+        // Another system's accounts are its own, and nobody's word disputes a better one.
+        if !case.is_told(rec) && records.iter().all(|better| weighs(rec) >= weighs(better)) {
+            disputed.push(other);
+        }
     }
-    Some(Somebody { party: Some(named), edge, how, notes, records })
+    if !disputed.is_empty() {
+        disputed.push(account);
+    }
+    Some(Somebody { party: Some(named), edge, how, notes, records, disputed })
+}
+
+/// How much the word of a record weighs, the least first.
+fn weighs(rec: &Rec<'_>) -> u8 {
+    match rec.is.basis {
+        Basis::Reported => 0,
+        Basis::Imported => 1,
+        Basis::Enforced => 2,
+    }
 }
 
 /// Records by which Deed itself issued the credential that was used.
@@ -280,7 +306,7 @@ fn requester<'c>(
     let notes = vec![format!("who asked is whoever asked for the right, by record {}", rec.is.id)];
     // That Deed recorded the request does not prove who made it.
     let edge = if request.edge == Edge::Proven { Edge::Asserted } else { request.edge };
-    Some(Somebody { party: Some(party), edge, how, notes, records: vec![rec] })
+    Some(Somebody { party: Some(party), edge, how, notes, records: vec![rec], disputed: Vec::new() })
 }
 
 /// Whoever had done what `rec` tells of: who asked for it, else who acted. Of a record that is no call but a statement,
@@ -352,7 +378,8 @@ fn inferred_initiator<'c>(
     let how = format!("had the credential issued {}, {}", beside(rec.is.time, case.time()), rec.said_by());
     let notes =
         vec![format!("who asked is inferred from record {}, by which the credential was issued", rec.is.id)];
-    (Somebody { party: Some(party), edge: Edge::Inferred, how, notes, records }, hops)
+    let disputed = Vec::new();
+    (Somebody { party: Some(party), edge: Edge::Inferred, how, notes, records, disputed }, hops)
 }
 
 /// Whoever had a credential issued.

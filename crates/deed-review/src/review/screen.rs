@@ -96,8 +96,11 @@ impl Review {
                 || outcome.code.as_deref() == Some(CHANGED)
                 || !outcome.fields.is_empty()
         });
+        // Of Deed's own, the intent has said so before.
+        let names_asker = rec.initiator.is_some() && rec.basis != Basis::Enforced;
         rec.kind != Kind::Outcome
             || telling
+            || names_asker
             || self.held.contains(&action)
             || self.flagged.contains_key(&action)
     }

@@ -38,7 +38,8 @@ pub(super) fn findings(links: &Links<'_>, found: &mut Vec<Finding>) {
     found.extend(outlived(links).map(|reason| DELEGATION_OUTLIVED_PARENT.finding(grave(links), reason)));
     let handed_on =
         links.case.of_action().any(|rec| rec.is.chain.as_ref().is_some_and(|hops| !hops.is_empty()));
-    if handed_on && links.people.initiator.edge == Edge::Missing {
+    let initiator = &links.people.initiator;
+    if handed_on && initiator.edge == Edge::Missing && initiator.disputed.is_empty() {
         let reason = "it was handed on, and no record says who asked first".to_owned();
         found.push(DELEGATION_LOST_REQUESTER.finding(Severity::Medium, reason));
     }

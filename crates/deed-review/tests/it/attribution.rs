@@ -52,7 +52,7 @@ fn two_systems_corroborate_and_one_does_not() {
     // Another account may be the same one under another name: said, not judged.
     let answer = with_also("k8s:eu", bob());
     assert_eq!((answer.executor.key.as_deref(), answer.executor.edge), (Some("k8s:sa/etl"), Edge::Asserted));
-    assert_eq!(answer.verdict.attribution.value, Attribution::Complete);
+    assert_eq!(answer.verdict.attribution.value, Attribution::Partial);
     let reasons = answer.verdict.attribution.reasons.join("; ");
     assert!(reasons.contains(&id(20).to_string()), "{reasons}");
 }
@@ -210,4 +210,41 @@ fn who_had_it_issued_has_asked_unless_that_is_the_service() {
     // It stands further up.
     let derived = issue(2, "09:10", sts, "k2", Some("k1"));
     assert_eq!(asked(&[issue(1, "09:00", ann(), "k1", None), derived, act]).as_deref(), Some("okta:ann"));
+}
+
+#[test]
+fn records_of_one_event_that_disagree_on_who_asked_leave_it_missing() {
+    let belongs = |n: u64, kind, by: &str, who| {
+        record(n, kind, "10:20", by, json!({ "action": id(ACTION), "executor": etl(), "initiator": who }))
+    };
+    let of = |inventory: bool, also: serde_json::Value| {
+        let mut records = story();
+        records.push(also);
+        let mut store = Store::of(&records);
+        if inventory {
+            store.declare("Ann", &["okta:ann", "jira:bob"]);
+        }
+        store.explain(ACTION)
+    };
+    let told = [
+        belongs(20, Kind::Observation, "postgres:orders-1", bob()),
+        belongs(20, Kind::Observation, "k8s:eu", bob()),
+        belongs(20, Kind::Outcome, "k8s:eu", bob()),
+    ];
+    for also in told {
+        let answer = of(false, also.clone());
+        assert_eq!((answer.initiator.key.as_deref(), answer.initiator.edge), (None, Edge::Missing));
+        assert_eq!(answer.verdict.attribution.value, Attribution::Partial);
+        assert!(answer.missing.iter().any(|missing| missing.link == "initiator"), "{:?}", answer.missing);
+        // Whichever of them asked: neither approves it.
+        assert!(answer.approvals.iter().all(|approval| !approval.counts), "{:?}", answer.approvals);
+        // Two names of one person do not disagree.
+        let answer = of(true, also);
+        assert_eq!(answer.initiator.key.as_deref(), Some("okta:ann"));
+        assert_eq!(answer.verdict.attribution.value, Attribution::Complete);
+    }
+    // A party's word disputes no log.
+    let answer = of(false, belongs(20, Kind::Outcome, "somebody", bob()));
+    assert_eq!(answer.initiator.key.as_deref(), Some("okta:ann"));
+    assert_eq!(answer.verdict.attribution.value, Attribution::Complete);
 }
