@@ -7,7 +7,7 @@ use std::{
 };
 
 use deed_identity::Coverage;
-use deed_record::{Account, Basis, Kind, Party, RecordId, Skeleton, Status, Timestamp};
+use deed_record::{Account, Basis, Kind, Party, PrincipalType, RecordId, Skeleton, Status, Timestamp};
 
 use crate::{Controlled, Declared, ExplainError, Found};
 
@@ -67,6 +67,12 @@ impl<'c> Case<'c> {
     /// Whom the inventory knows by the account of `party`.
     pub(crate) fn declared(&self, party: &Party<'_>) -> Option<&Declared> {
         self.declared.get(&party.account?)
+    }
+
+    /// What `party` is: what the inventory says goes before what records say.
+    pub(crate) fn kind(&self, party: &Party<'_>) -> PrincipalType {
+        let declared = self.declared(party).map(|declared| declared.kind);
+        declared.filter(|kind| *kind != PrincipalType::Unknown).unwrap_or(party.kind)
     }
 
     /// The systems whose log is complete for `coverage`.

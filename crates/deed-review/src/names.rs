@@ -56,11 +56,17 @@ impl Names {
         self.declared.get(&party.account?)
     }
 
+    /// What it is: what was declared goes before what records say.
+    fn kind(&self, party: &Party<'_>) -> PrincipalType {
+        let declared = self.declared(party).map(|declared| declared.kind);
+        declared.filter(|kind| *kind != PrincipalType::Unknown).unwrap_or(party.kind)
+    }
+
     /// Everything about a party.
     pub(crate) fn who(&self, party: &Party<'_>) -> Who {
         Who {
             key: self.key(party),
-            kind: party.kind,
+            kind: self.kind(party),
             name: self.name(party),
             principal: self.declared(party).map(|declared| declared.key.clone()),
             account: party.account,

@@ -3,7 +3,7 @@
 //! The rules are those of `docs/explain.md`. They read sealed skeletons only (D14) and event time only (D6).
 
 use deed_identity::Coverage;
-use deed_record::{Basis, Kind, PrincipalType, Ruling, Status};
+use deed_record::{Basis, Kind, Party, PrincipalType, Ruling, Status};
 
 use crate::{
     approvals::Worth,
@@ -73,9 +73,10 @@ impl<'c> Links<'c> {
 
     fn attribution(&self) -> Part<Attribution> {
         let mut reasons = Vec::new();
+        let typed = |party: &Party<'_>| self.case.kind(party) != PrincipalType::Unknown;
         let places = [("initiator", &self.people.initiator), ("executor", &self.people.executor)];
         for (place, somebody) in places {
-            let untyped = somebody.party.is_some_and(|party| party.kind == PrincipalType::Unknown);
+            let untyped = somebody.party.is_some_and(|party| !typed(party));
             reasons.push(match somebody.edge {
                 Edge::Missing => format!("{place} missing"),
                 edge if untyped => format!("{place} {edge}, person or machine not known"),
@@ -95,8 +96,7 @@ impl<'c> Links<'c> {
         );
         let disputed = !disagreeing.is_empty() || places.iter().any(|(_, who)| !who.disputed.is_empty());
         let known = |edge: Edge| edge != Edge::Missing;
-        let typed =
-            places.iter().all(|(_, who)| who.party.is_none_or(|party| party.kind != PrincipalType::Unknown));
+        let typed = places.iter().all(|(_, who)| who.party.is_none_or(typed));
         let value = match (known(self.people.initiator.edge), known(self.people.executor.edge)) {
             (false, false) => Attribution::None,
             (true, true) if typed && gaps == 0 && !disputed => Attribution::Complete,
@@ -108,7 +108,7 @@ impl<'c> Links<'c> {
     /// Records of the same event, with other original bytes, that name other people.
     fn disagreeing(&self) -> Vec<deed_record::RecordId> {
         let head = &self.case.head().is;
-        let account = |party: &Option<deed_record::Party<'_>>| party.as_ref().and_then(|party| party.account);
+        let account = |party: &Option<Party<'_>>| party.as_ref().and_then(|party| party.account);
         let same_event = self.case.records.iter().map(|rec| &rec.is).filter(|rec| {
             rec.id != head.id
                 && (rec.conflicts_with.is_some_and(|id| self.case.family.contains(&id))

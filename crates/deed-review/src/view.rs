@@ -148,8 +148,8 @@ fn also(links: &Links<'_>, names: &Names) -> Vec<Also> {
     let (Some(party), Some(first)) = (party, given.first()) else { return Vec::new() };
     let is_known = |kind: PrincipalType| kind != PrincipalType::Unknown;
     let person = |kind: PrincipalType| kind == PrincipalType::Human;
-    let other_sort =
-        is_known(party.kind) && is_known(acting.kind) && person(party.kind) != person(acting.kind);
+    let (holder, acts) = (case.kind(party), case.kind(acting));
+    let other_sort = is_known(holder) && is_known(acts) && person(holder) != person(acts);
     let declared = case.declared(party).zip(case.declared(acting));
     if other_sort || declared.is_some_and(|(one, other)| one.key != other.key) || !case.head().firm() {
         return Vec::new();

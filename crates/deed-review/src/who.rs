@@ -56,7 +56,7 @@ impl<'c> People<'c> {
             return People { initiator, executor, chain };
         }
         if let Some(party) = executor.party
-            && party.kind == PrincipalType::Human
+            && case.kind(party) == PrincipalType::Human
             && party.account.is_some()
             && chain.is_empty()
         {
@@ -295,11 +295,11 @@ fn requester<'c>(
     let request = requested(case, lineage)?;
     let (rec, by) = (request.claim.rec, request.claim.terms.and_then(|terms| terms.by.as_ref()));
     let named = [rec.is.initiator.as_ref(), by].into_iter().flatten().find(|party| party.account.is_some());
-    let party = named.or_else(|| had_it_done(rec))?;
+    let party = named.or_else(|| had_it_done(case, rec))?;
     let asked = party.account?;
     let mut theirs = [executor, subject(&request.claim)].into_iter().flatten();
     let own = theirs.any(|theirs| case.is_same(theirs, asked));
-    if own && party.kind != PrincipalType::Human {
+    if own && case.kind(party) != PrincipalType::Human {
         return None;
     }
     let how = format!("asked for the right {}; {}", beside(rec.is.time, case.time()), request.how);
@@ -311,12 +311,15 @@ fn requester<'c>(
 
 /// Whoever had done what `rec` tells of: who asked for it, else who acted. Of a record that is no call but a statement,
 /// who acted may be the service that makes it, which asked for nothing.
-fn had_it_done<'c>(rec: &'c Rec<'c>) -> Option<&'c Party<'c>> {
+fn had_it_done<'c>(case: &Case<'c>, rec: &'c Rec<'c>) -> Option<&'c Party<'c>> {
     const SERVICES: [PrincipalType; 3] =
         [PrincipalType::Workload, PrincipalType::ServiceAccount, PrincipalType::Unknown];
     let known = |party: &&Party<'_>| party.account.is_some();
-    let acted =
-        rec.is.executor.as_ref().filter(|party| rec.is.kind.is_action() || !SERVICES.contains(&party.kind));
+    let acted = rec
+        .is
+        .executor
+        .as_ref()
+        .filter(|party| rec.is.kind.is_action() || !SERVICES.contains(&case.kind(party)));
     rec.is.initiator.as_ref().filter(known).or(acted.filter(known))
 }
 
@@ -336,7 +339,7 @@ fn inferred_initiator<'c>(
         let issued: Vec<&Claim<'c>> = level.issued_before(moment).collect();
         let firm = issued.iter().any(|claim| claim.rec.firm());
         let weighty = || issued.iter().map(|claim| claim.rec).filter(|rec| rec.firm() == firm);
-        let mut named = weighty().filter_map(|rec| had_it_done(rec).map(|party| (rec, party)));
+        let mut named = weighty().filter_map(|rec| had_it_done(case, rec).map(|party| (rec, party)));
         let Some((rec, party)) = named.next() else {
             // Who asked the service for it stands further up.
             let Some(rec) = weighty().next() else { break };
@@ -353,13 +356,13 @@ fn inferred_initiator<'c>(
         records.push(rec);
         let explicit = rec.is.initiator.as_ref().is_some_and(|party| party.account.is_some());
         // Renewing one's own credential asks for nothing: who asked stands further up.
-        if explicit || party.account != executor || party.kind == PrincipalType::Human {
+        if explicit || party.account != executor || case.kind(party) == PrincipalType::Human {
             let asked = Asker { party, rec, credential: level.names.first().map_or("", |name| name) };
             if let Some(between) = asker.replace(asked) {
                 hops.push(between.as_hop(asked.credential));
             }
         }
-        if explicit || party.kind == PrincipalType::Human {
+        if explicit || case.kind(party) == PrincipalType::Human {
             break;
         }
         moment = rec.is.time;

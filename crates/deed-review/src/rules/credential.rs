@@ -127,9 +127,8 @@ fn of_another(links: &Links<'_>) -> Option<Finding> {
     if kept == Some(false) && asking.into_iter().any(own) {
         return None;
     }
-    let kind = |party: &Party<'_>| case.declared(party).map_or(party.kind, |declared| declared.kind);
     let said_by = issued.rec.said_by();
-    match (kind(acting), kind(holder)) {
+    match (case.kind(acting), case.kind(holder)) {
         (
             PrincipalType::Human,
             holder @ (PrincipalType::Agent | PrincipalType::Workload | PrincipalType::ServiceAccount),

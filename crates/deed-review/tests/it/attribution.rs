@@ -248,3 +248,20 @@ fn records_of_one_event_that_disagree_on_who_asked_leave_it_missing() {
     assert_eq!(answer.initiator.key.as_deref(), Some("okta:ann"));
     assert_eq!(answer.verdict.attribution.value, Attribution::Complete);
 }
+
+#[test]
+fn the_inventory_says_what_somebody_is() {
+    let used = json!({ "executor": { "key": "kubernetes:ann", "type": "unknown" } });
+    let act = [record(ACTION, Kind::Observation, "10:20", "kubernetes:eu", used)];
+    let mut store = Store::of(&act);
+    assert_eq!(store.explain(ACTION).executor.kind, PrincipalType::Unknown);
+    store.declare("Ann", &["ann", "kubernetes:ann"]);
+    let answer = store.explain(ACTION);
+    assert_eq!(
+        (answer.executor.kind, answer.executor.principal.as_deref()),
+        (PrincipalType::Human, Some("ann"))
+    );
+    // A person who acts directly is both.
+    assert_eq!((answer.initiator.kind, answer.initiator.edge), (PrincipalType::Human, Edge::Asserted));
+    assert_eq!(answer.verdict.attribution.value, Attribution::Complete);
+}
