@@ -57,7 +57,7 @@ pub use identities::{
 pub use judge::{Judged, judge};
 pub use led_to::{Beginning, Came, LedTo, led_to};
 pub use row::{ActionRow, action_row};
-pub use rules::{RULES, Rule};
+pub use rules::{NEVER_APPROVED, RULES, Rule};
 pub use trace::{Gap, MOST_STEPS, Step, StepDecision, StepOutcome, Trace, trace};
 pub use words::{Attribution, Authority, Class, Edge, GapKind, Scope, Severity};
 

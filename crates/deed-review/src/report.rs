@@ -181,7 +181,7 @@ impl Covered {
 }
 
 /// A time for people, to the second.
-pub(crate) fn second(time: Timestamp) -> String {
+pub fn second(time: Timestamp) -> String {
     let text = time.to_string();
     format!("{} {}Z", &text[..10], &text[11..19])
 }

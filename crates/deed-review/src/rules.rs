@@ -27,6 +27,15 @@ pub struct Rule {
     pub controls: &'static [&'static str],
 }
 
+/// Rules that find what nobody had given the right to, or what nobody had approved.
+pub const NEVER_APPROVED: &[Rule] = &[
+    right::DONE_ALTHOUGH_DENIED,
+    right::DENIED_THEN_DONE,
+    right::BYPASS,
+    right::ACTION_WITHOUT_GRANT,
+    right::GRANT_WITHOUT_APPROVAL,
+];
+
 /// Every rule about one action, in the order of the catalogue.
 pub const RULES: &[Rule] = &[
     right::DONE_ALTHOUGH_DENIED,

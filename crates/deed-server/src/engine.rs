@@ -33,7 +33,9 @@ use crate::{
     find::{self, Filter, Page},
     findings::{self, Everything, FindingList, FindingQuery, Findings, ReviewError},
     force::{self, ForceError, PublishError, Replayed},
-    identity::{Blast, BlastQuery, Followed, Identities, IdentityError, PrincipalAnswer, blast, principal},
+    identity::{
+        Asked, Blast, BlastQuery, Followed, Identities, IdentityError, PrincipalAnswer, blast, principal,
+    },
     inventory::{self, ChangeError, Changed},
     joins::Joins,
     patterns::{self, PatternQuery},
@@ -377,7 +379,8 @@ impl Engine {
         query: &BlastQuery,
     ) -> Result<Option<Blast>, LedgerError> {
         let declared = self.inner.joins.declared_in(self.ledger(), tenant)?;
-        blast(&self.evidence(Some(tenant)), &declared, tenant, credential, query)
+        let asked = Asked { tenant, credential, query };
+        blast(&self.evidence(Some(tenant)), &declared, &self.inner.findings, asked)
     }
 
     /// What deserves a look, as `query` wants it.

@@ -171,6 +171,17 @@ impl Findings {
         })
     }
 
+    /// What was found of each of `actions`, and how many leaves are reviewed: all, unless that takes longer than `patience`.
+    pub(crate) fn of(
+        &self,
+        actions: impl Iterator<Item = RecordId>,
+        patience: Duration,
+    ) -> (Vec<(RecordId, Flagged)>, u64) {
+        let reviewed = self.now(patience).unwrap_or_else(|_| self.kept.read());
+        let flagged = actions.filter_map(|id| Some((id, reviewed.review.of(id)?.clone()))).collect();
+        (flagged, reviewed.leaves)
+    }
+
     /// What deserves a look about the identities in `followed`, each with its tenant.
     ///
     /// # Errors

@@ -29,8 +29,8 @@ use crate::{
     following::{Desk, Late},
 };
 
-pub use blast::{Blast, BlastRow, Bypass};
-pub(crate) use blast::{BlastQuery, blast};
+pub(crate) use blast::{Asked, BlastQuery, blast};
+pub use blast::{Blast, BlastCredential, BlastReview, BlastRow, Bypass, Tally as BlastTally};
 pub(crate) use declared::DeclaredIn;
 pub(crate) use names::credential_names;
 pub(crate) use names::{Names, shown_name};

@@ -47,7 +47,9 @@ pub use engine::{AskError, Engine, EngineError, EngineOptions, RebuildError, Reb
 pub use evidence::LedgerEvidence;
 pub use findings::{FindingList, FindingRow, ReviewError};
 pub use force::{ForceError, PublishError, Replayed};
-pub use identity::{Blast, BlastRow, Bypass, IdentityError, PrincipalAnswer};
+pub use identity::{
+    Blast, BlastCredential, BlastReview, BlastRow, BlastTally, Bypass, IdentityError, PrincipalAnswer,
+};
 pub use problem::{Kind as ProblemKind, Problem};
 pub use serve::{Addresses, ServeError, ServeOptions, Server, serve};
 pub use tokens::{SigningError, TokensError};

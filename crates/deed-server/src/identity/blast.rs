@@ -2,15 +2,19 @@
 //!
 //! *Gathering* (`gather`) follows the look-up index from the credential to what was done with it, to credentials
 //! that came from it and principals that were made with it, and so on, each once. *Telling* counts all of it, and
-//! writes out one page.
+//! writes out one page. *Reviewing* (`review`) says what was found about it, and judges what is listed.
 
 mod gather;
+mod past;
+mod review;
+mod stands;
 mod tell;
 
-use deed_record::{Kind, RecordId, Ruling, Status, Timestamp};
+use deed_record::{Kind, PrincipalType, RecordId, Ruling, Status, Timestamp};
+use deed_review::{Authority, Class, Edge};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use tell::blast;
+pub(crate) use tell::{Asked, blast};
 
 /// Rows of a page, unless asked for otherwise.
 pub(crate) const DEFAULT_LIMIT: usize = 1000;
@@ -39,13 +43,15 @@ pub struct Blast {
     pub credential: BlastCredential,
     /// How much there is of everything, on all pages.
     pub counts: Counts,
+    /// Who is behind it, and by what right it was done.
+    pub review: BlastReview,
     /// When it, or what came from it, was first used.
     pub first_use: Option<Timestamp>,
     /// When it, or what came from it, was last used.
     pub last_use: Option<Timestamp>,
     /// Who acted, who did most first.
     pub who: Vec<Tally>,
-    /// Credentials to revoke now: those that nothing says ended, the one asked for first.
+    /// Credentials to revoke now, the one asked for first: those that nothing says ended, and those that still worked.
     pub revoke: Vec<BlastCredential>,
     /// Every other credential that came from it.
     pub ended: Vec<BlastCredential>,
@@ -81,8 +87,10 @@ pub struct BlastCredential {
     pub kind: Option<String>,
     /// Who issued it.
     pub issuer: Option<String>,
-    /// To whom it was issued, or who used it: an alias, else the account.
+    /// To whom it was issued, or who used it: an alias, else the account; `null` where that is not one principal.
     pub holder: Option<String>,
+    /// Everybody whom that may be, eight at most.
+    pub holders: Vec<String>,
     /// `active`, `expired`, `rotated`, `revoked` or `unknown`.
     pub state: String,
     /// When it was issued.
@@ -95,6 +103,8 @@ pub struct BlastCredential {
     pub parent: Option<String>,
     /// The record that issued it.
     pub record: Option<RecordId>,
+    /// Why it is to be revoked, of one that was ended or replaced.
+    pub why: Option<String>,
     /// Actions.
     pub uses: u64,
     /// The first of them.
@@ -130,6 +140,31 @@ pub struct Counts {
     pub unverified_why: Vec<Tally>,
 }
 
+/// Who is behind what was done, and by what right it was.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlastReview {
+    /// Records of the log that rules have looked at.
+    pub reviewed: u64,
+    /// Records of the log.
+    pub records: u64,
+    /// Actions with findings, on all pages.
+    pub found: u64,
+    /// The rules, most frequent first; one action may be found by several.
+    pub rules: Vec<Tally>,
+    /// Actions of which rules found that nobody had given a right to them, or approved it, on all pages.
+    pub never_approved: u64,
+    /// Actions of this page that were judged as `explain` does it.
+    pub judged: u64,
+    /// Of those that were judged, whom they were done for: people alone.
+    pub humans: Vec<Tally>,
+    /// Those behind which no person is known.
+    pub nobody: u64,
+    /// Those that were judged, by class.
+    pub classes: Vec<Tally>,
+    /// Those that were judged, by authority.
+    pub authority: Vec<Tally>,
+}
+
 /// How often something is there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
@@ -154,8 +189,14 @@ pub struct BlastRow {
     pub credential: Option<String>,
     /// Steps from the one that was asked for.
     pub depth: u32,
-    /// Who asked.
+    /// Who asked: as `explain` knows or infers it where that was judged, else as the record says.
     pub initiator: Option<String>,
+    /// Their key in the inventory.
+    pub initiator_principal: Option<String>,
+    /// What they are, where that was judged.
+    pub initiator_type: Option<PrincipalType>,
+    /// How well that is known, where it was judged.
+    pub initiator_edge: Option<Edge>,
     /// Who acted.
     pub executor: Option<String>,
     /// `server/name`, or the name alone.
@@ -172,6 +213,12 @@ pub struct BlastRow {
     pub effect: Option<Ruling>,
     /// How it ended.
     pub status: Option<Status>,
+    /// What it amounts to, where that was judged.
+    pub class: Option<Class>,
+    /// By what right, where that was judged.
+    pub authority: Option<Authority>,
+    /// The rules that found it worth a look.
+    pub rules: Vec<String>,
 }
 
 /// An action of a governed identity that Deed did not decide on.
@@ -181,6 +228,10 @@ pub struct Bypass {
     pub id: RecordId,
     /// When it happened.
     pub time: Timestamp,
+    /// Who asked, as in [`BlastRow`].
+    pub initiator: Option<String>,
+    /// How well that is known, where it was judged.
+    pub initiator_edge: Option<Edge>,
     /// Who acted.
     pub executor: Option<String>,
     /// The operation.

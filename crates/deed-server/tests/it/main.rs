@@ -8,6 +8,7 @@ mod decisions;
 mod errors;
 mod grpc;
 mod health;
+mod identity;
 mod inventory;
 mod log;
 mod mcp;

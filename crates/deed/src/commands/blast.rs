@@ -1,6 +1,7 @@
 //! `deed blast`: everything that one credential led to.
 
-use deed_server::{Blast, BlastRow};
+use deed_review::{Authority, Class, Edge};
+use deed_server::{Blast, BlastCredential, BlastReview, BlastRow, BlastTally as Tally};
 
 use super::principal::{Page, moment};
 use crate::{
@@ -62,14 +63,14 @@ fn text(answer: &Blast, tenant: &str, hint: &Hint, output: Output) -> String {
     let known = |text: &Option<String>| {
         text.as_deref().map_or("not known".to_owned(), |text| clean(text).into_owned())
     };
-    page.field("holder", &known(&asked.holder));
+    page.field("holder", &holder(asked).unwrap_or_else(|| "not known".to_owned()));
     page.field("issuer", &known(&asked.issuer));
     if let (Some(first), Some(last)) = (answer.first_use, answer.last_use) {
         page.field("used", &format!("{} to {}", moment(first), moment(last)));
     }
     page.field(
         "actions",
-        &format!("{} with it, {} did not succeed in all", grouped(counts.actions), grouped(counts.failed)),
+        &format!("{} with it; of all, {} did not succeed", grouped(counts.actions), grouped(counts.failed)),
     );
     page.field(
         "led to",
@@ -94,6 +95,7 @@ fn text(answer: &Blast, tenant: &str, hint: &Hint, output: Output) -> String {
     for why in &counts.unverified_why {
         page.field("", &format!("{} unverified: {}", grouped(why.count), clean(&why.name)));
     }
+    review(&mut page, &answer.review);
     page.head("revoke now", counts.active);
     for credential in answer.revoke.iter().take(SHOWN) {
         let used = match credential.last_used {
@@ -102,11 +104,13 @@ fn text(answer: &Blast, tenant: &str, hint: &Hint, output: Output) -> String {
         };
         let from =
             credential.parent.as_deref().map(|from| format!(", from {}", clean(from))).unwrap_or_default();
-        let holder =
-            credential.holder.as_deref().map(|holder| format!(", {}", clean(holder))).unwrap_or_default();
+        let holder = holder(credential).map(|holder| format!(", {holder}")).unwrap_or_default();
         let kind = clean(credential.kind.as_deref().unwrap_or("credential"));
         let state = page.state(&credential.state);
         page.item(&format!("{}   {kind}, {state}{holder}{from}; {used}", clean(&credential.name)));
+        if let Some(why) = &credential.why {
+            page.item(&format!("    {}", page.output.bad(&clean(why))));
+        }
     }
     more(&mut page, answer.revoke.len(), SHOWN);
     for (title, tallies) in [
@@ -142,6 +146,7 @@ fn text(answer: &Blast, tenant: &str, hint: &Hint, output: Output) -> String {
             let (who, operation, resource) =
                 (word(&bypass.executor), word(&bypass.operation), word(&bypass.resource));
             page.item(&format!("{}  {}  {operation} {resource}, {who}", moment(bypass.time), bypass.id));
+            page.item(&format!("    for {}", behind(bypass.initiator.as_deref(), bypass.initiator_edge)));
         }
     }
     for (title, total, rows) in [
@@ -170,6 +175,71 @@ fn text(answer: &Blast, tenant: &str, hint: &Hint, output: Output) -> String {
     page.out
 }
 
+/// Whose it is; several where it is not known which of them.
+fn holder(credential: &BlastCredential) -> Option<String> {
+    let all: Vec<_> = credential.holders.iter().map(|holder| clean(holder)).collect();
+    match &*all {
+        [] => None,
+        [one] => Some(one.to_string()),
+        several => Some(format!("one of {}: {}", several.len(), several.join(", "))),
+    }
+}
+
+/// Who is behind it, and by what right it was done.
+fn review(page: &mut Page, review: &BlastReview) {
+    let judged = format!("of {} judged", count(review.judged, "action"));
+    let mut people: Vec<String> =
+        review.humans.iter().map(|who| format!("{} ({})", clean(&who.name), grouped(who.count))).collect();
+    if review.nobody > 0 || people.is_empty() {
+        people.push(format!("no person is known ({})", grouped(review.nobody)));
+    }
+    page.field("behind it", &format!("{}; {judged}", people.join(", ")));
+    let found = format!("{} with findings", count(review.found, "action"));
+    let found = if review.found > 0 { page.output.bad(&found) } else { found };
+    let colon = if review.rules.is_empty() { "" } else { ": " };
+    page.field("found", &format!("{found}{colon}{}", tallied(&review.rules, str::to_owned)));
+    if review.reviewed < review.records {
+        let (reviewed, records) = (grouped(review.reviewed), grouped(review.records));
+        page.field(
+            "",
+            &format!("{reviewed} of {records} records were reviewed by now; ask again in a moment"),
+        );
+    }
+    let never = format!("{} never approved", grouped(review.never_approved));
+    let never = if review.never_approved > 0 { page.output.bad(&never) } else { never };
+    page.field("right", &format!("{never}, by findings"));
+    if review.judged > 0 {
+        page.field(
+            "",
+            &format!("{judged}: {}", tallied(&review.authority, |right| right_of(right).to_owned())),
+        );
+        page.field(
+            "verdict",
+            &format!("{judged}: {}", tallied(&review.classes, |class| class.replace('_', " "))),
+        );
+    }
+}
+
+/// Each with how often it is there.
+fn tallied(tallies: &[Tally], spoken: impl Fn(&str) -> String) -> String {
+    let each = |tally: &Tally| format!("{} {}", clean(&spoken(&tally.name)), grouped(tally.count));
+    tallies.iter().map(each).collect::<Vec<_>>().join(", ")
+}
+
+/// What is known of the right to an action.
+fn right_of(authority: &str) -> &str {
+    if authority == Authority::Unverified.as_str() { "no right known" } else { authority }
+}
+
+/// Who asked, and how that is known.
+fn behind(who: Option<&str>, edge: Option<Edge>) -> String {
+    match (who, edge) {
+        (None, _) => "nobody who is known".to_owned(),
+        (Some(who), Some(edge)) => format!("{} ({edge})", clean(who)),
+        (Some(who), None) => clean(who).into_owned(),
+    }
+}
+
 fn action(page: &mut Page, row: &BlastRow) {
     let word =
         |text: &Option<String>| text.as_deref().map(|text| format!(" {}", clean(text))).unwrap_or_default();
@@ -178,10 +248,29 @@ fn action(page: &mut Page, row: &BlastRow) {
         "success" | "" => String::new(),
         other => format!(" {}", page.output.doubtful(other)),
     };
-    let done = row.operation.as_ref().or(row.tool.as_ref());
+    // Every call of a tool is the same operation.
+    let done = row.tool.as_ref().or(row.operation.as_ref());
     let done = done.map_or("-".to_owned(), |done| clean(done).into_owned());
     let by = row.executor.as_deref().map(|who| format!(", {}", clean(who))).unwrap_or_default();
     page.item(&format!("{}  {}  {done}{}{status}{by}", moment(row.time), row.id, word(&row.resource)));
+    let verdict = match (row.class, row.authority) {
+        (Some(class), Some(authority)) => {
+            let class = class.as_str().replace('_', " ");
+            let class = if row.class == Some(Class::Authorised) {
+                page.output.good(&class)
+            } else {
+                page.output.doubtful(&class)
+            };
+            format!("; {class}, {}", right_of(authority.as_str()))
+        }
+        _ => "; not judged".to_owned(),
+    };
+    let found = if row.rules.is_empty() {
+        String::new()
+    } else {
+        format!("; {}", page.output.bad(&clean(&row.rules.join(", "))))
+    };
+    page.item(&format!("    for {}{verdict}{found}", behind(row.initiator.as_deref(), row.initiator_edge)));
 }
 
 fn more(page: &mut Page, total: usize, shown: usize) {

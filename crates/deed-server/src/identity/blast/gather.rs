@@ -1,6 +1,7 @@
 //! Following the index from a credential to everything that came from it.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     ops::ControlFlow,
 };
@@ -39,11 +40,14 @@ pub(super) struct Known {
     pub(super) issuer: Option<String>,
     pub(super) expires: Option<Timestamp>,
     pub(super) issued: Option<(Timestamp, RecordId)>,
-    /// The last word each that it began and that it ended.
+    /// The last word that it began, and every one that it ended.
     pub(super) begun: Option<Timestamp>,
-    pub(super) ended: BTreeMap<Change, Timestamp>,
-    /// To whom it was issued, else who used it; and a leaf that names them.
-    pub(super) holder: Option<(Account, u64)>,
+    pub(super) ended: BTreeSet<(Timestamp, Change)>,
+    /// The last word on whether Deed's own doors stop it: its issuer knows nothing of that.
+    pub(super) suspended: Option<(Timestamp, bool)>,
+    /// To whom it was issued, and who used it; each with a leaf that names them.
+    pub(super) subjects: BTreeMap<Account, u64>,
+    pub(super) users: BTreeMap<Account, u64>,
 }
 
 /// A principal that was made with one of the credentials.
@@ -62,6 +66,8 @@ pub(super) struct Hit {
     /// Which credential it was done with, where that has a name.
     pub(super) credential: Option<usize>,
     pub(super) depth: u32,
+    /// Whether it was only handed on there.
+    pub(super) handed_on: bool,
     pub(super) executor: Option<Account>,
     pub(super) system: u32,
     pub(super) operation: u32,
@@ -209,6 +215,7 @@ impl Gatherer<'_> {
                 let at = with.and_then(|with| self.known(with.names(), None, depth));
                 self.hit(leaf, record, at, depth);
                 if let (Some(at), Some(with)) = (at, with) {
+                    self.used(at, leaf, record);
                     self.describe(at, with);
                     self.rest(at, leaf, record);
                 }
@@ -244,6 +251,7 @@ impl Gatherer<'_> {
             if record.kind == Kind::Credential {
                 self.changed(at, leaf, record, own, record.terms.as_ref());
             } else if is_head(record) && self.seen.insert(leaf) {
+                self.used(at, leaf, record);
                 self.hit(leaf, record, Some(at), depth);
             }
             // Another name of the same.
@@ -257,6 +265,7 @@ impl Gatherer<'_> {
                 self.known(own.names(), Some(at), depth + 1);
             } else if is_head(record) && self.seen.insert(leaf) {
                 // What Deed showed upstream in place of another: this very action.
+                self.used(at, leaf, record);
                 self.hit(leaf, record, Some(at), depth);
                 self.found.at_deed.insert(at);
             }
@@ -270,6 +279,9 @@ impl Gatherer<'_> {
         {
             // Somebody further down acted on what this one handed on.
             self.hit(leaf, record, Some(at), depth + 1);
+            if let Some(hit) = self.found.hits.last_mut() {
+                hit.handed_on = true;
+            }
         }
         for effect in record.effects.iter().flatten() {
             let Some(credential) = &effect.credential else { continue };
@@ -326,6 +338,12 @@ impl Gatherer<'_> {
     }
 
     fn hit(&mut self, leaf: u64, record: &Skeleton<'_>, credential: Option<usize>, depth: u32) {
+        // Every call of a tool is the same operation.
+        let does = record.tool.as_ref().map(|tool| match &tool.server {
+            Some(server) => Cow::Owned(format!("{server}/{}", tool.name)),
+            None => Cow::Borrowed(&*tool.name),
+        });
+        let does = does.or(record.operation.as_deref().map(Cow::Borrowed));
         let texts = &mut self.found.texts;
         let executor = record.executor.as_ref().and_then(|party| party.account);
         let hit = Hit {
@@ -334,10 +352,10 @@ impl Gatherer<'_> {
             leaf,
             credential,
             depth,
+            handed_on: false,
             executor,
             system: texts.number(Some(system(record))),
-            operation: texts
-                .number(record.operation.as_deref().or(record.tool.as_ref().map(|tool| &*tool.name))),
+            operation: texts.number(does.as_deref()),
             resource: texts.number(record.resource.as_ref().map(|resource| &*resource.uri)),
             status: record.outcome.as_ref().map(|outcome| outcome.status),
             basis: record.basis,
@@ -350,8 +368,12 @@ impl Gatherer<'_> {
             supersedes: record.supersedes,
         };
         self.found.hits.push(hit);
-        if let (Some(at), Some(executor)) = (credential, executor) {
-            self.found.credentials[at].holder.get_or_insert((executor, leaf));
+    }
+
+    /// Takes who acted with credential `at` itself.
+    fn used(&mut self, at: usize, leaf: u64, record: &Skeleton<'_>) {
+        if let Some(executor) = record.executor.as_ref().and_then(|party| party.account) {
+            self.found.credentials[at].users.entry(executor).or_insert(leaf);
         }
     }
 
@@ -380,6 +402,15 @@ impl Gatherer<'_> {
             self.found.at_deed.insert(at);
         }
         let known = &mut self.found.credentials[at];
+        let stops = match record.operation.as_deref().filter(|_| record.basis == Basis::Enforced) {
+            Some("suspend") => Some(true),
+            Some("resume") => Some(false),
+            _ => None,
+        };
+        if let Some(stops) = stops {
+            known.suspended = known.suspended.max(Some((record.time, stops)));
+            return;
+        }
         known.expires = known.expires.max(terms.and_then(|terms| terms.expires)).max(credential.expires);
         match terms.and_then(|terms| terms.change) {
             Some(change @ (Change::Issued | Change::Renewed)) => {
@@ -390,12 +421,11 @@ impl Gatherer<'_> {
                 }
                 let subject = terms.and_then(|terms| terms.subject.as_ref()).and_then(|party| party.account);
                 if let Some(subject) = subject {
-                    known.holder = Some((subject, leaf));
+                    known.subjects.entry(subject).or_insert(leaf);
                 }
             }
             Some(change @ (Change::Revoked | Change::Expired | Change::Rotated)) => {
-                let ended = known.ended.entry(change).or_insert(record.time);
-                *ended = (*ended).max(record.time);
+                known.ended.insert((record.time, change));
             }
             _ => {}
         }

@@ -1,18 +1,20 @@
 //! Counting what was gathered, and writing out one page of it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use deed_identity::{Declarations, Standing};
-use deed_ledger::{Key, LedgerError, now};
-use deed_record::{Account, Basis, Change, Kind, Party, RecordId, Status, Timestamp};
+use deed_ledger::{Key, LedgerError};
+use deed_record::{Account, Kind, Party, RecordId, Status, Timestamp};
 use deed_review::Evidence;
 
 use super::{
-    Blast, BlastCredential, BlastRow, Bypass, Changed, Counts, DEFAULT_LIMIT, MOST_ROWS, Tally,
+    Blast, BlastCredential, BlastRow, Changed, Counts, DEFAULT_LIMIT, MOST_ROWS, Tally,
     gather::{Gathered, Hit, Known, gather, system},
+    review::{self, Found, Judged},
+    stands::standing,
 };
 use crate::{
     evidence::{LedgerEvidence, parse},
+    findings::Findings,
     identity::{BlastQuery, DeclaredIn, names::Names},
 };
 
@@ -22,32 +24,35 @@ const MOST_TALLIED: usize = 20;
 const MOST_TOLD: usize = 1000;
 /// Records of one action that are looked at for its outcome.
 const MOST_ENDINGS: usize = 16;
-/// How long after the intent the other system may have logged what came of it, in microseconds.
-const MATCHES_WITHIN: i64 = 3_600_000_000;
-/// Clocks of two systems differ by so much, in microseconds.
-const CLOCKS: i64 = 300_000_000;
+/// What is asked for, and whose it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'q> {
+    pub(crate) tenant: &'q str,
+    pub(crate) credential: &'q str,
+    pub(crate) query: &'q BlastQuery,
+}
 
-const UNGOVERNED: &str = "who acted is not in the inventory";
-const NOT_AT_DEED: &str = "the inventory does not have who acted as governed, and nothing tells that the credential is for use through Deed";
-const GOVERNED: &str = "who acted is to act through Deed alone, and Deed decided on nothing that fits";
-const FOR_DEED: &str = "the inventory has who acted, Deed issued the credential or was shown it, and it decided on nothing that fits";
-const ONLY_TOLD: &str = "only the sender of the record tells of it";
-
-/// Everything that `credential` led to; `None` where no record names it.
+/// Everything that one credential led to; `None` where no record names it.
 ///
 /// # Errors
 /// The store cannot be read.
 pub(crate) fn blast(
     evidence: &LedgerEvidence<'_>,
     declared: &DeclaredIn,
-    tenant: &str,
-    credential: &str,
-    query: &BlastQuery,
+    findings: &Findings,
+    Asked { tenant, credential, query }: Asked<'_>,
 ) -> Result<Option<Blast>, LedgerError> {
     let names = names_of(evidence, tenant, credential)?;
     let Some(found) = gather(evidence, tenant, &names)? else { return Ok(None) };
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT).min(MOST_ROWS);
-    let mut teller = Teller { evidence, found: &found, names: Names::new(evidence), asked: credential };
+    let mut teller = Teller {
+        evidence,
+        found: &found,
+        review: review::found(findings, tenant, &found, evidence.ledger().size())?,
+        judged: HashMap::new(),
+        names: Names::new(evidence),
+        asked: credential,
+    };
     teller.tell(declared, query.after.unwrap_or(0), limit)
 }
 
@@ -70,18 +75,13 @@ fn names_of(
     Ok(BTreeSet::from([asked.to_owned()]))
 }
 
-struct Teller<'t> {
+pub(super) struct Teller<'t> {
     evidence: &'t LedgerEvidence<'t>,
-    found: &'t Gathered,
+    pub(super) found: &'t Gathered,
+    review: Found,
+    judged: HashMap<RecordId, Judged>,
     names: Names<'t>,
     asked: &'t str,
-}
-
-/// Whether Deed decided on an action.
-enum Passed {
-    Decided,
-    Bypassed(&'static str),
-    Unverified(&'static str),
 }
 
 impl Teller<'_> {
@@ -94,21 +94,21 @@ impl Teller<'_> {
         let found = self.found;
         let (actions, downstream): (Vec<&Hit>, Vec<&Hit>) =
             found.hits.iter().partition(|hit| hit.credential == Some(0) && hit.depth == 0);
-        let mut uses: HashMap<usize, (u64, Timestamp, Timestamp)> = HashMap::new();
+        let mut uses: HashMap<usize, Vec<&Hit>> = HashMap::new();
         for hit in &found.hits {
             if let Some(at) = hit.credential {
-                let entry = uses.entry(at).or_insert((0, hit.time, hit.time));
-                *entry = (entry.0 + 1, entry.1.min(hit.time), entry.2.max(hit.time));
+                uses.entry(at).or_default().push(hit);
             }
         }
-        let mut credentials = Vec::new();
+        let (mut revoke, mut ended, mut first) = (Vec::new(), Vec::new(), None);
         for (at, known) in found.credentials.iter().enumerate() {
-            credentials.push(self.credential(known, uses.get(&at).copied())?);
+            let uses = uses.get(&at).map_or(&[][..], Vec::as_slice);
+            let (is_due, why) = self.to_revoke(known, uses)?;
+            let told = self.credential(known, declared, why, uses)?;
+            // The first is the one that was asked for.
+            first.get_or_insert_with(|| told.clone());
+            if is_due { &mut revoke } else { &mut ended }.push(told);
         }
-        let (mut revoke, mut ended): (Vec<BlastCredential>, Vec<BlastCredential>) = credentials
-            .iter()
-            .cloned()
-            .partition(|credential| matches!(&*credential.state, "active" | "unknown"));
         let mut counts = Counts {
             actions: actions.len() as u64,
             downstream: downstream.len() as u64,
@@ -130,17 +130,29 @@ impl Teller<'_> {
                 list.truncate(MOST_TOLD);
             }
         }
-        let bypasses = self.bypasses(declared, &mut counts, limit, &mut cut)?;
+        let past = self.past(declared, &mut counts);
+        if past.len() > limit {
+            cut.push(format!("only the first {limit} bypasses are listed"));
+        }
         let page = |hits: &[&Hit]| {
             hits.iter().skip(after).take(limit).map(|hit| (*hit).clone()).collect::<Vec<Hit>>()
         };
-        let (first, second) = (page(&actions), page(&downstream));
+        let (first_page, second_page) = (page(&actions), page(&downstream));
         let more = actions.len().max(downstream.len()) > after.saturating_add(limit);
-        // The first is the one that was asked for.
-        let Some(credential) = credentials.into_iter().next() else { return Ok(None) };
+        let Some(credential) = first else { return Ok(None) };
+        // What is graver first, then in the order of time.
+        let mut listed: Vec<&Hit> = first_page.iter().chain(&second_page).collect();
+        listed.sort_by_key(|hit| (hit.time, hit.id));
+        let mut seen = HashSet::new();
+        let to_judge = past.iter().take(limit).map(|(hit, _)| hit.id).chain(listed.iter().map(|hit| hit.id));
+        let to_judge: Vec<RecordId> = to_judge.filter(|id| seen.insert(*id)).collect();
+        self.judged = review::judge(self.evidence, &to_judge)?;
+        let bypasses = past.iter().take(limit).map(|(hit, why)| self.bypass(hit, why));
+        let bypasses = bypasses.collect::<Result<_, LedgerError>>()?;
         Ok(Some(Blast {
             credential,
             counts,
+            review: review::review(&self.review, &self.judged),
             first_use: found.hits.first().map(|hit| hit.time),
             last_use: found.hits.last().map(|hit| hit.time),
             who: self.who()?,
@@ -150,8 +162,8 @@ impl Teller<'_> {
             operations: self.tally(|hit| hit.operation),
             systems: self.tally(|hit| hit.system),
             changed: self.changed(&mut cut)?,
-            actions: self.rows(&first)?,
-            downstream: self.rows(&second)?,
+            actions: self.rows(&first_page)?,
+            downstream: self.rows(&second_page)?,
             bypasses,
             next: more.then_some(after.saturating_add(limit)).filter(|_| limit > 0),
             cut,
@@ -161,18 +173,19 @@ impl Teller<'_> {
     fn credential(
         &mut self,
         known: &Known,
-        uses: Option<(u64, Timestamp, Timestamp)>,
+        declared: &DeclaredIn,
+        why: Option<String>,
+        uses: &[&Hit],
     ) -> Result<BlastCredential, LedgerError> {
-        let holder = match known.holder {
-            Some((account, leaf)) => Some(self.called(account, leaf)?),
-            None => None,
-        };
+        let holders = self.holders(known, declared)?;
         Ok(BlastCredential {
             name: self.name_of(known),
             names: known.names.iter().cloned().collect(),
             kind: known.kind.clone(),
             issuer: known.issuer.clone(),
-            holder,
+            holder: holders.first().filter(|_| holders.len() == 1).cloned(),
+            holders,
+            why,
             state: standing(known).as_str().to_owned(),
             issued: known.issued.map(|(time, _)| time),
             expires: known.expires,
@@ -182,9 +195,9 @@ impl Teller<'_> {
                 .and_then(|at| self.found.credentials.get(at))
                 .map(|parent| self.name_of(parent)),
             record: known.issued.map(|(_, record)| record),
-            uses: uses.map_or(0, |(uses, ..)| uses),
-            first_used: uses.map(|(_, first, _)| first),
-            last_used: uses.map(|(.., last)| last),
+            uses: uses.len() as u64,
+            first_used: uses.first().map(|hit| hit.time),
+            last_used: uses.last().map(|hit| hit.time),
         })
     }
 
@@ -267,7 +280,7 @@ impl Teller<'_> {
         hits.iter().map(|hit| self.row(hit)).collect()
     }
 
-    fn row(&mut self, hit: &Hit) -> Result<BlastRow, LedgerError> {
+    pub(super) fn row(&mut self, hit: &Hit) -> Result<BlastRow, LedgerError> {
         let sealed = self.evidence.ledger().leaf(hit.leaf)?;
         let record = parse(&sealed)?;
         let status = match hit.status {
@@ -275,13 +288,21 @@ impl Teller<'_> {
             status => status,
         };
         let credential = hit.credential.and_then(|at| self.found.credentials.get(at));
+        let said = self.party(record.initiator.as_ref(), hit.leaf)?;
+        let judged = self.judged.get(&hit.id);
         Ok(BlastRow {
             id: hit.id,
             kind: hit.kind,
             time: hit.time,
             credential: credential.map(|known| self.name_of(known)),
             depth: hit.depth,
-            initiator: self.party(record.initiator.as_ref(), hit.leaf)?,
+            initiator: judged.map_or(said, |judged| judged.initiator.clone()),
+            initiator_principal: judged.and_then(|judged| judged.principal.clone()),
+            initiator_type: judged.map(|judged| judged.kind),
+            initiator_edge: judged.map(|judged| judged.edge),
+            class: judged.map(|judged| judged.class),
+            authority: judged.map(|judged| judged.authority),
+            rules: self.review.rules.get(&hit.id).cloned().unwrap_or_default(),
             executor: self.party(record.executor.as_ref(), hit.leaf)?,
             tool: record.tool.as_ref().map(|tool| match &tool.server {
                 Some(server) => format!("{server}/{}", tool.name),
@@ -297,7 +318,7 @@ impl Teller<'_> {
     }
 
     /// How an intent ended: a real end before `unknown`.
-    fn ended(&self, id: RecordId) -> Result<Option<Status>, LedgerError> {
+    pub(super) fn ended(&self, id: RecordId) -> Result<Option<Status>, LedgerError> {
         let mut ended = None;
         for index in self.evidence.ledger().lookup(&Key::Ref(id), MOST_ENDINGS, None)? {
             let sealed = self.evidence.ledger().leaf(index)?;
@@ -312,78 +333,6 @@ impl Teller<'_> {
         Ok(ended)
     }
 
-    /// Actions that should have come through Deed, and on which Deed did not decide.
-    fn bypasses(
-        &mut self,
-        declared: &DeclaredIn,
-        counts: &mut Counts,
-        limit: usize,
-        cut: &mut Vec<String>,
-    ) -> Result<Vec<Bypass>, LedgerError> {
-        let found = self.found;
-        // When Deed decided on something that was done with each credential.
-        let mut intents: HashMap<usize, Vec<i64>> = HashMap::new();
-        let decided = found.hits.iter().filter(|hit| hit.basis == Basis::Enforced);
-        let traces: HashSet<_> = decided.clone().filter_map(|hit| hit.trace).collect();
-        for hit in decided {
-            if let Some(at) = hit.credential {
-                intents.entry(at).or_default().push(hit.time.0);
-            }
-        }
-        let (mut told, mut why): (Vec<Bypass>, BTreeMap<&str, u64>) = (Vec::new(), BTreeMap::new());
-        for hit in &found.hits {
-            let passed = if hit.basis == Basis::Enforced {
-                Passed::Decided
-            } else if hit.basis == Basis::Reported {
-                Passed::Unverified(ONLY_TOLD)
-            } else if hit.trace.is_some_and(|trace| traces.contains(&trace)) || found.answers(&intents, hit) {
-                Passed::Decided
-            } else {
-                let known = hit
-                    .executor
-                    .and_then(|account| declared.of(account))
-                    .and_then(|at| declared.principal(at));
-                let at_deed = hit.credential.is_some_and(|at| found.at_deed.contains(&at));
-                match known {
-                    None => Passed::Unverified(UNGOVERNED),
-                    Some(known) if known.governed => Passed::Bypassed(GOVERNED),
-                    Some(_) if at_deed => Passed::Bypassed(FOR_DEED),
-                    Some(_) => Passed::Unverified(NOT_AT_DEED),
-                }
-            };
-            match passed {
-                Passed::Decided => counts.decided += 1,
-                Passed::Unverified(reason) => {
-                    counts.unverified += 1;
-                    *why.entry(reason).or_default() += 1;
-                }
-                Passed::Bypassed(why) => {
-                    counts.bypassed += 1;
-                    if told.len() < limit {
-                        let row = self.row(hit)?;
-                        told.push(Bypass {
-                            id: hit.id,
-                            time: hit.time,
-                            executor: row.executor,
-                            operation: row.operation,
-                            resource: row.resource,
-                            system: row.system,
-                            why: why.to_owned(),
-                        });
-                    }
-                }
-            }
-        }
-        if counts.bypassed as usize > told.len() {
-            cut.push(format!("only the first {} bypasses are listed", told.len()));
-        }
-        let mut why: Vec<Tally> =
-            why.into_iter().map(|(name, count)| Tally { name: name.to_owned(), count, last: None }).collect();
-        why.sort_by(|a, b| (b.count, &a.name).cmp(&(a.count, &b.name)));
-        counts.unverified_why = why;
-        Ok(told)
-    }
-
     fn party(&mut self, party: Option<&Party<'_>>, leaf: u64) -> Result<Option<String>, LedgerError> {
         match party.and_then(|party| party.account) {
             Some(account) => self.called(account, leaf).map(Some),
@@ -392,50 +341,11 @@ impl Teller<'_> {
     }
 
     /// What an account is called that leaf `leaf` names: its alias, else as it is sealed.
-    fn called(&mut self, account: Account, leaf: u64) -> Result<String, LedgerError> {
+    pub(super) fn called(&mut self, account: Account, leaf: u64) -> Result<String, LedgerError> {
         Ok(self.names.at(account, leaf)?.map_or_else(|| account.to_string(), |name| name.key))
-    }
-}
-
-impl Gathered {
-    /// Whether Deed decided on something with this credential, or with what it came from, about then.
-    fn answers(&self, intents: &HashMap<usize, Vec<i64>>, hit: &Hit) -> bool {
-        // Hits are in the order of time, and so are these.
-        let near = |times: &Vec<i64>| {
-            let first = times.partition_point(|time| *time < hit.time.0 - MATCHES_WITHIN);
-            times.get(first).is_some_and(|time| *time <= hit.time.0 + CLOCKS)
-        };
-        let mut at = hit.credential;
-        // What a credential came from was found before it.
-        for _ in 0..self.credentials.len() {
-            let Some(credential) = at else { return false };
-            if intents.get(&credential).is_some_and(near) {
-                return true;
-            }
-            at = self.credentials.get(credential).and_then(|known| known.parent);
-        }
-        false
     }
 }
 
 fn is_failed(hit: &Hit) -> bool {
     matches!(hit.status, Some(Status::Failure | Status::Denied | Status::Cancelled | Status::TimedOut))
-}
-
-/// What stands of a credential now, by event time.
-fn standing(known: &Known) -> Standing {
-    let ended = |change: Change| {
-        known.ended.get(&change).is_some_and(|ended| known.begun.is_none_or(|begun| begun <= *ended))
-    };
-    if ended(Change::Revoked) {
-        Standing::Revoked
-    } else if ended(Change::Expired) || known.expires.is_some_and(|expires| expires <= now()) {
-        Standing::Expired
-    } else if ended(Change::Rotated) {
-        Standing::Rotated
-    } else if known.begun.is_some() {
-        Standing::Active
-    } else {
-        Standing::Unknown
-    }
 }

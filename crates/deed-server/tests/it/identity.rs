@@ -1,0 +1,230 @@
+//! `GET /v1/blast`: who is behind what a credential led to, what was found about it, and what is to be revoked.
+
+use bytes::Bytes;
+use http::Request;
+use serde_json::{Value, json};
+
+use crate::support::{Running, call, post};
+
+/// Event `number` as the log of `system` has it.
+fn logged(number: u64, more: Value) -> Value {
+    let mut record = json!({
+        "kind": "observation", "basis": "imported",
+        "source": { "system": "cloudtrail:1", "event_id": format!("event-{number}") },
+        "time": format!("2026-11-20T10:{:02}:00Z", number),
+        "outcome": { "status": "success" },
+    });
+    for (name, value) in more.as_object().unwrap() {
+        record[name] = value.clone();
+    }
+    record
+}
+
+fn party(key: &str, kind: &str) -> Value {
+    json!({ "key": key, "type": kind })
+}
+
+/// `by` has the key `id` made for `subject`.
+fn made(number: u64, by: Value, id: &str, subject: Value) -> Value {
+    let key = json!({ "id": id, "type": "access_key" });
+    let terms = json!({ "change": "issued", "subject": subject });
+    let effects = json!([{ "kind": "credential", "credential": key, "terms": terms }]);
+    logged(number, json!({ "executor": by, "operation": "iam:CreateAccessKey", "effects": effects }))
+}
+
+/// Somebody says `change` of the key `id`.
+fn said(number: u64, id: &str, change: &str) -> Value {
+    let effects =
+        json!([{ "kind": "credential", "credential": { "id": id }, "terms": { "change": change } }]);
+    let by = party("aws:admin", "unknown");
+    logged(number, json!({ "executor": by, "operation": "iam:Change", "effects": effects }))
+}
+
+fn used(number: u64, id: &str, by: Value, operation: &str) -> Value {
+    let resource = json!({ "uri": format!("s3:bucket/{number}") });
+    let credential = json!({ "id": id });
+    logged(
+        number,
+        json!({ "executor": by, "operation": operation, "credential": credential, "resource": resource }),
+    )
+}
+
+fn with_end(mut record: Value, expires: &str) -> Value {
+    record["credential"]["expires"] = expires.into();
+    record
+}
+
+async fn with(records: &[Value]) -> Running {
+    let server = Running::start().await;
+    for record in records {
+        server.record(&record.to_string()).await;
+    }
+    server
+}
+
+async fn blast(server: &Running, query: &str) -> Value {
+    server.get(&format!("/v1/blast/{query}")).await.json()
+}
+
+fn names(list: &Value) -> Vec<&str> {
+    list.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn each_action_says_who_is_behind_it_and_what_was_found() {
+    let ci = || party("aws:ci", "service_account");
+    let server = with(&[
+        made(0, party("sso:ann", "human"), "AKIA1", ci()),
+        used(1, "AKIA1", ci(), "s3:GetObject"),
+        said(2, "AKIA1", "rotated"),
+        used(3, "AKIA1", ci(), "s3:PutObject"),
+    ])
+    .await;
+    let answer = blast(&server, "AKIA1").await;
+    let actions = answer["actions"].as_array().unwrap();
+    assert_eq!(actions.len(), 2, "{answer:#}");
+    for row in actions {
+        let id = row["id"].as_str().unwrap();
+        let explained = server.get(&format!("/v1/actions/{id}/explain")).await.json();
+        assert_eq!(row["initiator"], explained["initiator"]["key"], "{row:#}");
+        assert_eq!((&row["initiator"], &row["initiator_edge"]), (&"sso:ann".into(), &"inferred".into()));
+        assert_eq!(row["class"], explained["verdict"]["class"]);
+        assert_eq!(row["authority"], explained["verdict"]["authority"]["value"]);
+        let found: Vec<&Value> =
+            explained["findings"].as_array().unwrap().iter().map(|f| &f["rule"]).collect();
+        assert_eq!(row["rules"].as_array().unwrap().iter().collect::<Vec<_>>(), found);
+    }
+    assert_eq!(actions[1]["rules"], json!(["used-after-rotation"]));
+    let review = &answer["review"];
+    assert_eq!((&review["found"], &review["judged"], &review["nobody"]), (&1.into(), &2.into(), &0.into()));
+    assert_eq!(
+        (names(&review["humans"]), names(&review["rules"])),
+        (vec!["sso:ann"], vec!["used-after-rotation"])
+    );
+    assert_eq!((&review["humans"][0]["count"], &review["reviewed"]), (&2.into(), &review["records"]));
+    assert_eq!(names(&review["authority"]), ["unverified"]);
+}
+
+#[tokio::test]
+async fn what_is_past_deed_has_its_human_and_counts_as_never_approved() {
+    let ci = || party("aws:ci", "service_account");
+    let server =
+        with(&[made(0, party("sso:ann", "human"), "AKIA1", ci()), used(1, "AKIA1", ci(), "s3:GetObject")])
+            .await;
+    let inventory =
+        "[[principal]]\nkey = \"ci\"\ntype = \"service_account\"\naliases = [\"aws:ci\"]\ngoverned = true\n";
+    let put = Request::put("/v1/inventory").header("content-type", "application/toml");
+    let put = call(server.http(), put.body(Bytes::from(inventory).into()).unwrap()).await;
+    assert_eq!(put.status, 200, "{}", put.text());
+    let answer = blast(&server, "AKIA1").await;
+    assert_eq!(answer["review"]["never_approved"], 1, "{answer:#}");
+    assert_eq!(answer["bypasses"][0]["initiator"], "sso:ann");
+    assert_eq!(answer["actions"][0]["rules"], json!(["bypass"]));
+    assert_eq!(answer["actions"][0]["authority"], "bypassed");
+}
+
+#[tokio::test]
+async fn a_key_that_works_after_its_end_is_to_be_revoked() {
+    let ci = || party("aws:ci", "service_account");
+    let server = with(&[
+        made(0, ci(), "OLD", ci()),
+        said(1, "OLD", "rotated"),
+        made(0, ci(), "WORKS", ci()),
+        said(2, "WORKS", "revoked"),
+        used(3, "WORKS", ci(), "s3:GetObject"),
+        // Said again later: it did not work after that, and did after the first.
+        said(4, "WORKS", "revoked"),
+        // The end is the first moment at which it holds no more.
+        with_end(used(3, "ENDED", ci(), "s3:GetObject"), "2026-11-20T10:03:00Z"),
+        made(0, ci(), "DEAD", ci()),
+        used(1, "DEAD", ci(), "s3:GetObject"),
+        said(2, "DEAD", "revoked"),
+    ])
+    .await;
+    let revoke =
+        |answer: &Value| (names(&answer["revoke"]).join(" "), answer["revoke"][0]["why"].to_string());
+    let (name, why) = revoke(&blast(&server, "WORKS").await);
+    assert_eq!(name, "WORKS");
+    assert!(why.contains("worked 2026-11-20 10:03") && why.contains("was revoked 2026-11-20 10:02"), "{why}");
+    let (name, why) = revoke(&blast(&server, "OLD").await);
+    assert!(name == "OLD" && why.contains("replaced"), "{name} {why}");
+    let (name, why) = revoke(&blast(&server, "ENDED").await);
+    assert!(name == "ENDED" && why.contains("was expired 2026-11-20 10:03"), "{name} {why}");
+    let dead = blast(&server, "DEAD").await;
+    assert_eq!((names(&dead["revoke"]).len(), &dead["counts"]["active"]), (0, &0.into()));
+}
+
+#[tokio::test]
+async fn what_deed_suspends_is_still_to_be_revoked_by_its_issuer() {
+    let server = with(&[used(1, "AKIA1", party("aws:ci", "unknown"), "a")]).await;
+    let by = party("human:op", "human");
+    let body = json!({ "what": "AKIA1", "suspended": true, "credential": true, "by": by });
+    let request = post("/v1/suspensions", "application/json", body.to_string());
+    assert_eq!(call(server.http(), request).await.status, 200);
+    let answer = blast(&server, "AKIA1").await;
+    assert_eq!(
+        (names(&answer["revoke"]), &answer["credential"]["state"]),
+        (vec!["AKIA1"], &"unknown".into())
+    );
+    assert!(answer["revoke"][0]["why"].to_string().contains("suspended"), "{answer:#}");
+}
+
+#[tokio::test]
+async fn a_key_of_several_is_nobodys_whatever_comes_first() {
+    let (one, two) = (
+        used(1, "SHARED", party("aws:one", "unknown"), "a"),
+        used(2, "SHARED", party("aws:two", "unknown"), "b"),
+    );
+    for records in [[one.clone(), two.clone()], [two, one]] {
+        let answer = blast(&with(&records).await, "SHARED").await;
+        assert_eq!(answer["credential"]["holder"], Value::Null);
+        assert_eq!(answer["credential"]["holders"], json!(["aws:one", "aws:two"]));
+    }
+}
+
+#[tokio::test]
+async fn an_action_that_names_a_key_twice_used_it_once() {
+    let ci = || party("aws:ci", "service_account");
+    let mut twice = used(1, "AKIA1", ci(), "get");
+    twice["chain"] = json!([{ "principal": party("aws:role", "unknown"), "credential": "AKIA1" }]);
+    let server = with(&[twice, used(2, "AKIA1", ci(), "get")]).await;
+    assert_eq!(blast(&server, "AKIA1").await["credential"]["uses"], 2);
+    let answer = server.get("/v1/principals/aws:ci").await.json();
+    assert_eq!(answer["credentials"][0]["uses"], 2, "{answer:#}");
+}
+
+#[tokio::test]
+async fn a_grant_is_in_use_where_its_holder_uses_it() {
+    let given = |number: u64, scope: &str| {
+        let terms = json!({ "change": "issued", "scopes": [scope], "subject": party("svc:a", "workload") });
+        let mut record = logged(number, json!({ "executor": party("vault", "workload"), "terms": terms }));
+        record["kind"] = "grant".into();
+        record
+    };
+    let mut act = used(5, "K", party("svc:a", "workload"), "GetObject");
+    act["permission"] = "s3:GetObject".into();
+    let server = with(&[
+        given(1, "s3:GetObject"),
+        given(2, "s3:PutObject"),
+        given(3, "arn:aws:iam::aws:policy/AdministratorAccess"),
+        act,
+    ])
+    .await;
+    let answer = server.get("/v1/principals/svc:a").await.json();
+    let of = |scope: &str| {
+        let rows = answer["grants"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["scopes"][0] == scope).unwrap();
+        (row["in_use"].as_str().map(|time| time[..16].to_owned()), row["use_unknown"] == true)
+    };
+    assert_eq!(of("s3:GetObject"), (Some("2026-11-20T10:05".to_owned()), false), "{answer:#}");
+    assert_eq!(of("s3:PutObject"), (None, false));
+    assert_eq!(of("arn:aws:iam::aws:policy/AdministratorAccess"), (None, true));
+    let report = server.get("/v1/reports/standing").await.json();
+    let rights = report["identities"][0]["rights"].as_array().unwrap();
+    let in_use: Vec<bool> = rights.iter().map(|right| !right["last_used"].is_null()).collect();
+    let unknown: Vec<&Value> = rights.iter().map(|right| &right["use_unknown"]).collect();
+    assert_eq!(
+        (in_use, unknown),
+        (vec![true, false, false], vec![&false.into(), &false.into(), &true.into()])
+    );
+}
