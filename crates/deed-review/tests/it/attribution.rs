@@ -255,11 +255,11 @@ fn the_inventory_says_what_somebody_is() {
     let act = [record(ACTION, Kind::Observation, "10:20", "kubernetes:eu", used)];
     let mut store = Store::of(&act);
     assert_eq!(store.explain(ACTION).executor.kind, PrincipalType::Unknown);
-    store.declare("Ann", &["ann", "kubernetes:ann"]);
+    store.declare("Ann", &["corp:ann", "kubernetes:ann"]);
     let answer = store.explain(ACTION);
     assert_eq!(
         (answer.executor.kind, answer.executor.principal.as_deref()),
-        (PrincipalType::Human, Some("ann"))
+        (PrincipalType::Human, Some("corp:ann"))
     );
     // A person who acts directly is both.
     assert_eq!((answer.initiator.kind, answer.initiator.edge), (PrincipalType::Human, Edge::Asserted));
