@@ -495,7 +495,7 @@ fn is_wrapper(text: &[u8], names: &[&str]) -> bool {
     let quoted = before.and_then(|before| before.trim_ascii_end().strip_suffix(b"\""));
     quoted.is_some_and(|text| {
         let name = |name: &&str| text.strip_suffix(name.as_bytes()).is_some_and(|rest| rest.ends_with(b"\""));
-        names.iter().any(|known| name(known))
+        names.iter().any(name)
     })
 }
 

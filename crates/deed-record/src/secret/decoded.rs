@@ -31,7 +31,8 @@ impl<'j> Decoded<'j> {
 
     /// Of a percent-encoded text. Bytes that are no UTF-8 stand for U+FFFD.
     pub(super) fn percent(encoded: &'j str, plus_is_space: bool) -> Self {
-        if !encoded.contains('%') && !(plus_is_space && encoded.contains('+')) {
+        let is_plain = |c: char| c != '%' && !(plus_is_space && c == '+');
+        if encoded.chars().all(is_plain) {
             return Decoded { text: Cow::Borrowed(encoded), from: Vec::new() };
         }
         let (mut bytes, mut starts) = (Vec::with_capacity(encoded.len()), Vec::with_capacity(encoded.len()));
