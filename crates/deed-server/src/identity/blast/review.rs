@@ -82,7 +82,7 @@ pub(super) fn judge(
     };
     let threads = thread::available_parallelism().map_or(1, usize::from).min(8);
     thread::scope(|scope| {
-        let running: Vec<_> = (0..threads).map(|_| scope.spawn(&some)).collect();
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(some)).collect();
         let mut all = HashMap::new();
         for thread in running {
             let stopped = |_| LedgerError::Broken("a thread that judged actions panicked".to_owned());
