@@ -13,6 +13,7 @@ mod log;
 mod mcp;
 mod openapi;
 mod otlp;
+mod principals;
 mod records;
 #[cfg(feature = "sql")]
 mod sql;
