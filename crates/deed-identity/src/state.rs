@@ -218,7 +218,8 @@ impl State {
 
     /// What is known of the credential of that name, and of every name that it also goes by.
     pub fn credential(&self, key: CredentialKey) -> Option<CredentialFacts> {
-        let names = self.names_of(key);
+        let mut names = self.names_of(key);
+        names.sort_unstable();
         let mut all: Option<CredentialEntry> = None;
         for entry in names.iter().filter_map(|name| self.credentials.get(name)) {
             match &mut all {
@@ -229,7 +230,8 @@ impl State {
         let entry = all?;
         let word = |sym| Some(self.strings.word(sym)).filter(|word| !word.is_empty()).map(str::to_owned);
         Some(CredentialFacts {
-            key: names.into_iter().min().unwrap_or(key),
+            key: names.first().copied().unwrap_or(key),
+            names,
             tenant: self.strings.word(entry.tenant).to_owned(),
             kind: word(entry.kind),
             issuer: word(entry.issuer),

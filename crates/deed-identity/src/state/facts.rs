@@ -107,6 +107,8 @@ pub struct PlaceFacts {
 pub struct CredentialFacts {
     /// One of its names, the least.
     pub key: CredentialKey,
+    /// All of them, in order.
+    pub names: Vec<CredentialKey>,
     /// Whose it is.
     pub tenant: String,
     /// `bearer`, `access_key`, …

@@ -1,6 +1,6 @@
 //! What accounts and credentials are called: read from the records that name them, and kept for one answer.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use deed_identity::{CredentialFacts, CredentialKey};
 use deed_ledger::{Key, LedgerError, Name};
@@ -62,20 +62,22 @@ pub(crate) fn credential_names(
     tenant: &str,
     facts: &CredentialFacts,
 ) -> Result<Vec<String>, LedgerError> {
-    let mut ids: Vec<RecordId> = facts.changes.iter().map(|change| change.record).collect();
-    ids.extend(facts.holders.iter().map(|holder| holder.record));
-    ids.extend(facts.first_used.map(|(_, id)| id));
-    // Two tell as much as all.
-    ids.truncate(2);
-    let mut names: Vec<String> = Vec::new();
-    for id in ids {
-        let Some(sealed) = record(evidence, id)? else { continue };
-        let skeleton = parse(&sealed)?;
-        names.extend(names_in(&skeleton, tenant, facts.key));
+    let used = facts.first_used.map(|(_, id)| id).into_iter();
+    let ids = used.chain(facts.changes.iter().map(|change| change.record));
+    let mut read = BTreeSet::new();
+    let mut names = BTreeSet::new();
+    for id in ids.chain(facts.holders.iter().map(|holder| holder.record)) {
+        // A record of its issue may have another name than those of its use.
+        if names.len() >= facts.names.len() {
+            break;
+        }
+        if read.insert(id)
+            && let Some(sealed) = record(evidence, id)?
+        {
+            names.extend(names_in(&parse(&sealed)?, tenant, &facts.names));
+        }
     }
-    names.sort_unstable();
-    names.dedup();
-    Ok(names)
+    Ok(names.into_iter().collect())
 }
 
 /// The name that people know a credential by: an id says more than a fingerprint.
@@ -83,14 +85,14 @@ pub(crate) fn shown_name(names: &[String]) -> Option<&String> {
     names.iter().find(|name| !name.starts_with("sha256:")).or(names.first())
 }
 
-/// What `record` calls the credential of which `key` is one name.
-fn names_in(record: &Skeleton<'_>, tenant: &str, key: CredentialKey) -> Vec<String> {
+/// What `record` calls the credential of which `keys` are the names.
+fn names_in(record: &Skeleton<'_>, tenant: &str, keys: &[CredentialKey]) -> Vec<String> {
     let credentials: Vec<&Credential<'_>> = record
         .credential
         .iter()
         .chain(record.effects.iter().flatten().filter_map(|effect| effect.credential.as_ref()))
         .collect();
-    let is = |name: &str| CredentialKey::of(tenant, name) == key;
+    let is = |name: &str| keys.contains(&CredentialKey::of(tenant, name));
     for credential in &credentials {
         if credential.names().any(is) {
             return credential.names().map(str::to_owned).collect();

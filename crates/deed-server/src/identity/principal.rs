@@ -44,6 +44,8 @@ pub struct PrincipalAnswer {
     pub owner: Option<String>,
     /// On whose behalf it exists, as the inventory says.
     pub sponsor: Option<String>,
+    /// What became of its accounts: made, altered, suspended or removed (`revoked`), let on again; in the order of time.
+    pub changes: Vec<ChangeRow>,
     /// Every account that is known to be the same.
     pub aliases: Vec<AliasRow>,
     /// Credentials that it was given, used, or had issued; the last used first.
@@ -135,7 +137,7 @@ pub struct CredentialRow {
     pub shared: bool,
 }
 
-/// What became of a credential or a grant.
+/// What became of an account, a credential or a grant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeRow {
     /// What happened.
@@ -291,6 +293,7 @@ impl Writer<'_> {
         let (acted_for, acted_through) = self.links(acted)?;
         let facts = || joined.members.iter().filter_map(|member| self.state.account(member.account));
         let kinds: BTreeSet<PrincipalType> = facts().flat_map(|facts| facts.kinds).collect();
+        let became: Vec<ChangeFacts> = facts().flat_map(|facts| facts.changes).collect();
         if joined.kind == PrincipalType::Unknown {
             unresolved.push(if kinds.is_empty() {
                 "what it is: no record says, and the inventory does not have it".to_owned()
@@ -339,6 +342,7 @@ impl Writer<'_> {
             declared: known.is_some(),
             owner: known.and_then(|known| known.owner.clone()),
             sponsor: known.and_then(|known| known.sponsor.clone()),
+            changes: changes(&became),
             aliases,
             credentials,
             credentials_total: total,

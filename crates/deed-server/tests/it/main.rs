@@ -14,6 +14,7 @@ mod log;
 mod mcp;
 mod openapi;
 mod otlp;
+mod principals;
 mod records;
 #[cfg(feature = "sql")]
 mod sql;

@@ -68,6 +68,10 @@ fn text(answer: &PrincipalAnswer, verbose: bool, hint: &Hint, output: Output) ->
     if let (Some(first), Some(last)) = (answer.first_seen, answer.last_seen) {
         page.field("seen", &format!("{} to {}", moment(first), moment(last)));
     }
+    for (at, change) in answer.changes.iter().enumerate() {
+        let title = if at == 0 { "became" } else { "" };
+        page.field(title, &format!("{} {} ({})", change.change, moment(change.time), change.basis));
+    }
     page.field(
         "actions",
         &format!(
