@@ -9,7 +9,7 @@ mod effects;
 mod gke;
 mod who;
 
-use deed_record::{Decision, Outcome, PersonalSent, Ruling, Status};
+use deed_record::{Decision, Outcome, PersonalSent, Ruling, Status, StepType};
 use serde_json::Value;
 
 use crate::{
@@ -129,6 +129,8 @@ fn record(call: &Call<'_>, event: &str) -> Result<String, String> {
     submission.permission = call.operation().filter(|_| call.object.is_some()).map(json::text);
     submission.personal = personal(call);
     submission.resource = call.resource();
+    // Whether it would be admitted is all that was asked.
+    submission.step_type = call.is_rehearsal().then_some(StepType::PolicyCheck);
     shared::record(&submission, event)
 }
 

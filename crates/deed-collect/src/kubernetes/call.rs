@@ -17,6 +17,8 @@ pub(super) struct Call<'v> {
     pub(super) object: Option<Object<'v>>,
     /// The path that was asked for, where it is none of an object.
     pub(super) path: Option<&'v str>,
+    /// Whether the query asks that nothing be kept (`--dry-run=server`).
+    pub(super) dry_run: bool,
     /// Who called: as the API server authenticated them.
     pub(super) user: Option<&'v Value>,
     pub(super) user_name: Option<&'v str>,
@@ -90,6 +92,7 @@ impl<'v> Call<'v> {
             verb: text(value, &["verb"]),
             object,
             path: text(value, &["requestURI"]).map(without_query).filter(|_| object.is_none()),
+            dry_run: text(value, &["requestURI"]).is_some_and(asks_for_dry_run),
             user: value.get("user"),
             user_name: text(value, &["user", "username"]),
             acted_as: text(value, &["impersonatedUser", "username"]),
@@ -113,6 +116,12 @@ impl<'v> Call<'v> {
     /// Whether it is over and did what it should.
     pub(super) fn succeeded(&self) -> bool {
         !self.is_earlier() && self.ended.as_ref().is_some_and(|ended| ended.status == Status::Success)
+    }
+
+    /// Whether nothing was kept of it, as the query says or the object that was sent along.
+    pub(super) fn is_rehearsal(&self) -> bool {
+        let mut objects = [self.request, self.response].into_iter().flatten();
+        self.dry_run || objects.any(|object| shared::texts(object, &["dryRun"]).any(|stage| stage == "All"))
     }
 
     /// `kubernetes:CLUSTER`, or `kubernetes` where nothing tells the cluster.
@@ -194,6 +203,11 @@ fn missing(value: &Value, field: &str) -> String {
 
 fn without_query(uri: &str) -> &str {
     uri.split(['?', '#']).next().unwrap_or(uri)
+}
+
+fn asks_for_dry_run(uri: &str) -> bool {
+    let query = uri.split_once('?').map_or("", |(_, query)| query);
+    query.split(['&', '#']).any(|pair| pair == "dryRun=All")
 }
 
 fn object(value: &Value) -> Option<Object<'_>> {

@@ -13,7 +13,7 @@ use crate::shared::{self, credential_effect, grant_effect, other_effect, text};
 
 /// The effects of `call`; `None` where there are none.
 pub(super) fn effects(call: &Call<'_>) -> Option<Vec<EffectSent<'static>>> {
-    let object = call.object.as_ref().filter(|_| call.succeeded() && !is_rehearsal(call))?;
+    let object = call.object.as_ref().filter(|_| call.succeeded() && !call.is_rehearsal())?;
     let verb = call.verb?;
     let effects = match (object.group, object.resource, object.subresource) {
         (None, "serviceaccounts", Some("token")) if verb == "create" => vec![token(call, object)],
@@ -40,14 +40,6 @@ fn change(verb: &str) -> Option<Change> {
         "delete" => Some(Change::Revoked),
         _ => None,
     }
-}
-
-/// Whether nothing was kept of it (`--dry-run=server`).
-fn is_rehearsal(call: &Call<'_>) -> bool {
-    [call.request, call.response]
-        .into_iter()
-        .flatten()
-        .any(|object| shared::texts(object, &["dryRun"]).any(|stage| stage == "All"))
 }
 
 /// A token for a service account (TokenRequest). The token itself stands in the answer, if at all, and its

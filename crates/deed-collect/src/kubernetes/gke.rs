@@ -37,6 +37,7 @@ pub(super) fn read(value: &Value) -> Result<Call<'_>, String> {
         verb: method.and_then(|method| method.rsplit('.').next()),
         object,
         path: payload(&["resourceName"]).filter(|_| object.is_none()),
+        dry_run: false,
         user: None,
         user_name: payload(&["authenticationInfo", "principalEmail"])
             .or_else(|| payload(&["authenticationInfo", "principalSubject"])),

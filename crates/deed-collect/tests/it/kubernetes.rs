@@ -200,3 +200,22 @@ fn what_is_no_event_is_refused_by_field() {
         assert!(told.contains(error), "{told}");
     }
 }
+
+#[test]
+fn a_dry_run_is_told_as_one() {
+    let event = |uri: &str, sent: Value| {
+        json!({
+            "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "Request", "auditID": "a-1", "stage": "ResponseComplete",
+            "requestURI": uri, "verb": "create", "user": { "username": "ann" },
+            "objectRef": { "resource": "deployments", "namespace": "shop", "apiGroup": "apps" },
+            "responseStatus": { "code": 201 }, "requestReceivedTimestamp": "2026-11-10T09:10:00.000000Z", "requestObject": sent,
+        })
+    };
+    let step = |uri: &str, sent: Value| all(&event(uri, sent).to_string())[0]["step_type"].clone();
+    assert_eq!(step("/apis/apps/v1/namespaces/shop/deployments?dryRun=All&x=1", json!({})), "policy_check");
+    assert_eq!(
+        step("/apis/apps/v1/namespaces/shop/deployments", json!({ "dryRun": ["All"] })),
+        "policy_check"
+    );
+    assert_eq!(step("/apis/apps/v1/namespaces/shop/deployments?fieldManager=x", json!({})), Value::Null);
+}
