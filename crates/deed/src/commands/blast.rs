@@ -139,13 +139,18 @@ fn text(answer: &Blast, tenant: &str, hint: &Hint, output: Output) -> String {
         }
         more(&mut page, answer.changed.len(), SHOWN);
     }
-    if !answer.bypasses.is_empty() {
-        page.head("past Deed", counts.bypassed);
-        for bypass in &answer.bypasses {
-            let word = |text: &Option<String>| clean(text.as_deref().unwrap_or("-")).into_owned();
-            let (who, operation, resource) =
-                (word(&bypass.executor), word(&bypass.operation), word(&bypass.resource));
-            page.item(&format!("{}  {}  {operation} {resource}, {who}", moment(bypass.time), bypass.id));
+    // Those that are listed among the actions say it there.
+    let listed = |id| answer.actions.iter().chain(&answer.downstream).any(|row| row.id == id);
+    let unlisted: Vec<_> = answer.bypasses.iter().filter(|bypass| !listed(bypass.id)).collect();
+    if !unlisted.is_empty() {
+        page.head("past Deed, and not listed below", unlisted.len() as u64);
+        for bypass in unlisted {
+            let word = |text: &Option<String>| {
+                text.as_deref().map(|text| format!(" {}", clean(text))).unwrap_or_default()
+            };
+            let (operation, resource) = (word(&bypass.operation), word(&bypass.resource));
+            let who = clean(bypass.executor.as_deref().unwrap_or("nobody known"));
+            page.item(&format!("{}  {} {operation}{resource}, {who}", moment(bypass.time), bypass.id));
             page.item(&format!("    for {}", behind(bypass.initiator.as_deref(), bypass.initiator_edge)));
         }
     }
