@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use deed_record::Basis;
+use deed_record::{Basis, Party};
 
 use super::{Rule, grave};
 use crate::{
@@ -142,10 +142,15 @@ fn crossing(links: &Links<'_>) -> Option<String> {
     Some(format!("the credential was issued in `{only}`, and used in `{here}`"))
 }
 
+/// Who asked, where that is said. Who had the credential issued need not have asked for this.
+fn asking<'c>(links: &Links<'c>) -> Option<&'c Party<'c>> {
+    let initiator = &links.people.initiator;
+    initiator.party.filter(|_| initiator.edge != Edge::Inferred)
+}
+
 fn beyond_contract(links: &Links<'_>) -> Option<String> {
     let people = &links.people;
-    // Who had the credential issued need not have asked for this.
-    let asking = people.initiator.party.filter(|_| people.initiator.edge != Edge::Inferred);
+    let asking = asking(links);
     let between = people.chain.iter().filter(|hop| hop.edge != Edge::Inferred).map(|hop| hop.party);
     let parties = people.executor.party.into_iter().chain(asking).chain(between);
     parties.filter_map(|party| links.case.declared(party)).find_map(|party| beyond_contract_of(links, party))
@@ -174,7 +179,7 @@ fn beyond_clearance(links: &Links<'_>) -> Option<String> {
     let sealed = sealed.and_then(|resource| resource.classification.as_deref());
     let declared = case.controlled.as_ref().and_then(|controlled| controlled.classification.as_deref());
     let classified = declared.or(sealed)?;
-    let parties = [links.people.initiator.party, links.people.executor.party];
+    let parties = [asking(links), links.people.executor.party];
     let uncleared = |who: &&Declared| {
         !who.clearance.is_empty() && !who.clearance.iter().any(|cleared| cleared == classified)
     };
