@@ -90,7 +90,7 @@ pub(crate) fn cancelled_id(params: &RawValue) -> Option<Id> {
     serde_json::from_str::<Cancelled>(params.get()).ok().map(|cancelled| cancelled.request_id)
 }
 
-/// What is wrong with the parameters of the request `method`, as far as policy goes by them.
+/// What is wrong with the parameters of the request `method`, where policy decides by them.
 ///
 /// INVARIANT D13: a name that is no text is none to policy, and may be one to a server in a language of loose types.
 pub(crate) fn wrong(method: &str, params: Option<&RawValue>) -> Option<&'static str> {
@@ -113,9 +113,7 @@ pub(crate) fn wrong(method: &str, params: Option<&RawValue>) -> Option<&'static 
         TOOL_CALL | PROMPT_GET if !arguments.is_none_or(is_object) => {
             Some("`params.arguments`: expected an object")
         }
-        RESOURCE_READ | "resources/subscribe" | "resources/unsubscribe" if !is_text(uri) => {
-            Some("`params.uri`: expected a string")
-        }
+        RESOURCE_READ if !is_text(uri) => Some("`params.uri`: expected a string"),
         _ => None,
     }
 }
@@ -158,7 +156,7 @@ mod tests {
             wrong(RESOURCE_READ, r#"{"uri":["file:///a"]}"#)
                 && !wrong(RESOURCE_READ, r#"{"uri":"file:///a"}"#)
         );
-        assert!(!wrong("ping", "{}") && super::wrong("ping", None).is_none());
+        assert!(!wrong("resources/subscribe", "{}") && super::wrong("ping", None).is_none());
         assert!(super::wrong(TOOL_CALL, None).is_some());
     }
 }
