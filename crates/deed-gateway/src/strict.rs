@@ -53,7 +53,8 @@ impl Strict {
         if names.windows(2).any(|pair| pair[0] == pair[1]) {
             return Some("an object has two members of one name");
         }
-        if self == Strict::Data {
+        // What the protocol has itself are names of their own.
+        if self == Strict::Data || names.iter().all(|name| self.known().contains(&&**name)) {
             return None;
         }
         let known = self.known().iter().filter(|known| !names.iter().any(|name| name == *known));

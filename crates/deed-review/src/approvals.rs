@@ -250,8 +250,7 @@ fn approving<'c>(claim: &Claim<'c>) -> Option<&'c Party<'c>> {
 
 /// Whether it is no person, as the inventory says, else the record.
 fn is_machine(case: &Case<'_>, party: &Party<'_>) -> bool {
-    let kind = case.declared(party).map_or(party.kind, |declared| declared.kind);
-    matches!(kind, PrincipalType::Agent | PrincipalType::Workload | PrincipalType::ServiceAccount)
+    matches!(case.kind(party), PrincipalType::Agent | PrincipalType::Workload | PrincipalType::ServiceAccount)
 }
 
 fn approver(claim: &Claim<'_>) -> Option<Account> {

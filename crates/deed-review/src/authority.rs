@@ -272,11 +272,14 @@ fn request<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>, grant: Option<&Given<'
         .filter_map(|claim| claim.rec.is.request);
     let named = by_action.map(|id| (id, "named by the action"));
     let by_told = case.told().filter_map(|rec| rec.is.request);
-    let named = named.chain(by_told.map(|id| (id, Tie::Told.words())));
-    let named = named.chain(by_grant.map(|id| (id, BY_GRANT)));
-    let asked = first_of(case, named.chain(issuing.map(|id| (id, Tie::Credential.words()))))?;
-    let inferred = asked.how.starts_with(BY_GRANT) && grant.is_some_and(|grant| !grant.named);
-    Some(if inferred { Asked { named: false, edge: Edge::Inferred, ..asked } } else { asked })
+    let by_grant = || {
+        let asked = first_of(case, by_grant.map(|id| (id, BY_GRANT)).into_iter())?;
+        let inferred = grant.is_some_and(|grant| !grant.named);
+        Some(if inferred { Asked { named: false, edge: Edge::Inferred, ..asked } } else { asked })
+    };
+    first_of(case, named.chain(by_told.map(|id| (id, Tie::Told.words()))))
+        .or_else(by_grant)
+        .or_else(|| first_of(case, issuing.map(|id| (id, Tie::Credential.words()))))
 }
 
 /// The request behind the action, whoever the right that was given on it belongs to.

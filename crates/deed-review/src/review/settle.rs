@@ -31,21 +31,17 @@ pub fn work<E: Affected>(evidence: &E, look: &Look) -> Result<Done, ExplainError
     if let Look::Action(id) = look {
         return Ok(Done::Judged(*id, judge(evidence, *id)?.map(Box::new)));
     }
-    if let Look::Beside(id) = look {
+    if let Look::Beside(id) | Look::Denied(id) | Look::Right(id) | Look::Tool(id) = look {
         let Some(found) = evidence.by_id(*id).map_err(ExplainError::Evidence)? else {
             return Ok(Done::Leads(BTreeSet::new()));
         };
-        let rec = Rec::read(&found)?;
-        return Ok(Done::Leads(Search::new(evidence).neighbours(&rec.is)?));
-    }
-    if let Look::Denied(id) = look {
-        return Ok(Done::Leads(done_since(evidence, *id)?));
-    }
-    if let Look::Right(id) = look {
-        return Ok(Done::Leads(acted_since(evidence, *id)?));
-    }
-    if let Look::Tool(id) = look {
-        return Ok(Done::Leads(called_since(evidence, *id)?));
+        let rec = Rec::read(&found)?.is;
+        return Ok(Done::Leads(match look {
+            Look::Denied(_) => done_since(evidence, &rec)?,
+            Look::Right(_) => acted_since(evidence, &rec)?,
+            Look::Tool(_) => called_since(evidence, &rec)?,
+            _ => Search::new(evidence).neighbours(&rec)?,
+        }));
     }
     let mut actions: BTreeSet<RecordId> = BTreeSet::new();
     // Credentials that were derived from each other in a circle are followed once.
@@ -60,19 +56,20 @@ pub fn work<E: Affected>(evidence: &E, look: &Look) -> Result<Done, ExplainError
     Ok(Done::Leads(actions))
 }
 
-/// What whoever was denied in record `id`, under any name, did there in the time for which it is remembered.
-fn done_since<E: Affected>(evidence: &E, id: RecordId) -> Result<BTreeSet<RecordId>, ExplainError<E::Error>> {
+/// What whoever was denied in `rec`, under any name, did there in the time for which it is remembered.
+fn done_since<E: Affected>(
+    evidence: &E,
+    rec: &Skeleton<'_>,
+) -> Result<BTreeSet<RecordId>, ExplainError<E::Error>> {
     let mut actions = BTreeSet::new();
-    let Some(found) = evidence.by_id(id).map_err(ExplainError::Evidence)? else { return Ok(actions) };
-    let rec = Rec::read(&found)?;
-    let Some((Tried::Denied, account, uri)) = rec.is.tried() else { return Ok(actions) };
-    let denied = rec.is.time;
+    let Some((Tried::Denied, account, uri)) = rec.tried() else { return Ok(actions) };
+    let denied = rec.time;
     let mut after = |done: &Skeleton<'_>| {
         if (1..=WITHIN).contains(&(done.time.0 - denied.0)) {
             actions.insert(done.action_id());
         }
     };
-    for account in evidence.every_account(&rec.is.tenant, account).map_err(ExplainError::Evidence)? {
+    for account in evidence.every_account(&rec.tenant, account).map_err(ExplainError::Evidence)? {
         for day in [denied, Timestamp(denied.0 + WITHIN)] {
             evidence.done(account, &uri, day, &mut after).map_err(ExplainError::Evidence)?;
         }
@@ -80,14 +77,12 @@ fn done_since<E: Affected>(evidence: &E, id: RecordId) -> Result<BTreeSet<Record
     Ok(actions)
 }
 
-/// What whoever's rights record `id` tells of did since then, as other systems logged it.
+/// What whoever's rights `rec` tells of did since then, as other systems logged it.
 fn acted_since<E: Affected>(
     evidence: &E,
-    id: RecordId,
+    rec: &Skeleton<'_>,
 ) -> Result<BTreeSet<RecordId>, ExplainError<E::Error>> {
     let mut actions = BTreeSet::new();
-    let Some(found) = evidence.by_id(id).map_err(ExplainError::Evidence)? else { return Ok(actions) };
-    let rec = Rec::read(&found)?.is;
     let mut whose: BTreeSet<Account> = rec.entitles().collect();
     if let Some(grant) = rec.grant
         && let Some(found) = evidence.by_id(grant).map_err(ExplainError::Evidence)?
@@ -114,14 +109,12 @@ fn acted_since<E: Affected>(
     Ok(actions)
 }
 
-/// Calls of the tool that record `id` tells of, after it.
+/// Calls of the tool that `rec` tells of, after it.
 fn called_since<E: Affected>(
     evidence: &E,
-    id: RecordId,
+    rec: &Skeleton<'_>,
 ) -> Result<BTreeSet<RecordId>, ExplainError<E::Error>> {
     let mut actions = BTreeSet::new();
-    let Some(found) = evidence.by_id(id).map_err(ExplainError::Evidence)? else { return Ok(actions) };
-    let rec = Rec::read(&found)?.is;
     let Some(tool) = &rec.tool else { return Ok(actions) };
     let server = tool.server.as_deref().unwrap_or_default();
     let called = evidence.called(&rec.tenant, server, &tool.name, &mut |call| {
