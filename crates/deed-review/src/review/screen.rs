@@ -229,13 +229,14 @@ impl Review {
         let relies = rec.approvals.is_some() || rec.request.is_some() || rec.grant.is_some() && !at_door;
         let handed_on = rec.chain.as_ref().is_some_and(|hops| !hops.is_empty());
         let for_nobody = rec.initiator.as_ref().and_then(|party| party.account).is_none();
+        // Both note what is to be looked at later, so that neither may go unasked.
         let watched = self.is_somebody_watched(rec, shown, known);
+        let watched = self.is_place_watched(rec, known) || watched;
         watched
             || relies
             || handed_on && (for_nobody || !at_door)
             || self.held.contains(&rec.id)
             || task_key(rec).is_some_and(|(_, key)| self.tasks.contains(&key))
-            || self.is_place_watched(rec, known)
             || is_beyond_clearance(rec, known)
             || is_engaged(rec, known)
             || rec.credential.as_ref().is_some_and(|used| self.is_credential_suspect(rec, used, shown, state))
