@@ -62,9 +62,9 @@ fn path_of(packs: &Range<u64>) -> String {
     format!("index/{:06}-{:06}.run", packs.start, packs.end.wrapping_sub(1))
 }
 
-/// Puts the checksums of header, directory and buckets right, where they are.
+/// Puts the checksums of header, directory, buckets and filter right, where they are.
 fn repair(bytes: &mut [u8]) {
-    put(bytes, 0, b"deedrun1");
+    put(bytes, 0, fuzzing::RUN);
     let directory = u64_at(bytes, 48) as usize;
     let buckets = 1_usize << u32_at(bytes, 40).min(8);
     for bucket in 0..buckets {
@@ -75,10 +75,12 @@ fn repair(bytes: &mut [u8]) {
             put(bytes, entry + 4, &crc.to_le_bytes());
         }
     }
-    let end = bytes.len().saturating_sub(4);
-    if let Some(table) = bytes.get(directory..end) {
-        let crc = crc32c::crc32c(table);
-        put(bytes, end, &crc.to_le_bytes());
+    let (table, filter) = (directory.saturating_add(buckets * 8 + 4), bytes.len().saturating_sub(4));
+    for (from, to) in [(directory, table), (table.saturating_add(4), filter)] {
+        if let Some(part) = bytes.get(from..to) {
+            let crc = crc32c::crc32c(part);
+            put(bytes, to, &crc.to_le_bytes());
+        }
     }
     if let Some(header) = bytes.get(..60) {
         let crc = crc32c::crc32c(header);

@@ -140,6 +140,9 @@ pub fn opened(plain: &[u8]) -> Result<Vec<Opened>, BlobError> {
     blob::disclosures(plain)
 }
 
+/// What an index run begins with.
+pub const RUN: &[u8; 8] = index::MAGIC;
+
 /// Every entry of the index run at `path`: a key's hash and an offset from the first leaf.
 ///
 /// # Errors

@@ -1,10 +1,12 @@
 //! The look-up index: which leaves a key leads to.
 //!
 //! Written once a pack as a sorted run; the runs of sixteen neighbouring packs are merged into one of a
-//! million leaves, so that a look-up in a history of N million leaves reads some N + 16 small pieces.
+//! million leaves, so that a look-up in a history of N million leaves reads some N + 16 small pieces; that of an id which
+//! is not there reads next to none.
 //! Nothing is ever updated in place. The index is derived: what is missing is built from the packs again, and every hit
 //! is held against the leaf itself.
 
+mod filter;
 mod merge;
 mod run;
 
@@ -16,7 +18,7 @@ use std::{
 
 use deed_seal::hash::Hash;
 
-pub(crate) use run::{Entry, Run, encode, packs_of};
+pub(crate) use run::{Entry, MAGIC, Run, encode, packs_of};
 
 use crate::{
     LedgerError, PACK_LEAVES,
@@ -26,6 +28,8 @@ use crate::{
 /// The runs of so many packs are merged into one.
 const FAN_IN: u64 = 16;
 pub(crate) const FOLDER: &str = "index";
+/// Filters of the newest runs stay in memory, up to this: those of fifty million ids. Older runs are read.
+const FILTER_BYTES: usize = 64 << 20;
 
 /// Why the index cannot answer.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +103,7 @@ impl Index {
             }
         }
         missing.extend(covered..packs);
+        let_go(&mut runs, FILTER_BYTES);
         Ok((Index { store, runs: RwLock::new(runs), writing: Mutex::default() }, missing))
     }
 
@@ -144,7 +149,9 @@ impl Index {
         let path = run::path_of(packs);
         self.store.replace(&path, bytes)?;
         let run = Arc::new(Run::open(&*self.store, &path)?);
-        self.runs.write().unwrap_or_else(PoisonError::into_inner).insert(packs.start, run);
+        let mut runs = self.runs.write().unwrap_or_else(PoisonError::into_inner);
+        runs.insert(packs.start, run);
+        let_go(&mut runs, FILTER_BYTES);
         Ok(())
     }
 
@@ -196,7 +203,7 @@ impl Index {
     ) -> Result<(), IndexError> {
         for run in self.all().into_iter().rev() {
             let first = run.packs.start * PACK_LEAVES;
-            if first >= before {
+            if first >= before || !run.may_hold(hash) {
                 continue;
             }
             // A run may be merged away while it is being read: its merged form has the same entries.
@@ -213,5 +220,78 @@ impl Index {
             }
         }
         Ok(())
+    }
+}
+
+/// Lets go of the filters of the oldest runs where all take more than `most` bytes.
+fn let_go(runs: &mut BTreeMap<u64, Arc<Run>>, most: usize) {
+    let mut left = most;
+    for run in runs.values_mut().rev() {
+        match left.checked_sub(run.filter_size()) {
+            Some(rest) => left = rest,
+            None => *run = Arc::new(run.without_filter()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+
+    /// The id of leaf `n`, as a key.
+    fn id(n: u64) -> u64 {
+        (n.wrapping_mul(0xd6e8_feb8_6659_fd93) >> 16) | 1
+    }
+
+    fn found(index: &Index, hash: u64) -> Vec<u64> {
+        let mut found = Vec::new();
+        let mut each = |leaf| {
+            found.push(leaf);
+            true
+        };
+        index.candidates(hash, u64::MAX, &mut each).expect("reads");
+        found
+    }
+
+    #[test]
+    fn ids_are_found_with_and_without_filters_and_after_merging() {
+        let store = Arc::new(MemoryStore::default());
+        let (index, _) = Index::open(store.clone(), 0).expect("opens");
+        for pack in 0..FAN_IN + 1 {
+            let mut entries: Vec<Entry> = (0..300_u32).map(|n| (id(pack * 300 + u64::from(n)), n)).collect();
+            entries.push((42, 7));
+            index.add(pack, &mut entries).expect("written");
+        }
+        let hold = |index: &Index| {
+            for pack in 0..FAN_IN + 1 {
+                assert_eq!(found(index, id(pack * 300 + 299)), [pack * PACK_LEAVES + 299]);
+            }
+            assert_eq!(found(index, 42).len() as u64, FAN_IN + 1);
+            assert!(found(index, id(1 << 40)).is_empty());
+        };
+        hold(&index);
+        index.merge().expect("merges");
+        assert_eq!(index.all().len(), 2);
+        hold(&index);
+        let_go(&mut index.runs.write().unwrap(), 0);
+        assert!(index.all().iter().all(|run| run.filter_size() == 0));
+        hold(&index);
+        let (again, missing) = Index::open(store, FAN_IN + 1).expect("opens");
+        assert!(missing.is_empty());
+        assert!(again.all().iter().all(|run| run.filter_size() > 0));
+        hold(&again);
+    }
+
+    #[test]
+    fn the_oldest_filters_go_first() {
+        let store = Arc::new(MemoryStore::default());
+        let (index, _) = Index::open(store, 0).expect("opens");
+        (0..3).for_each(|pack| index.add(pack, &mut [(id(pack), 0)]).expect("written"));
+        let mut runs = index.runs.write().unwrap();
+        let two = 2 * runs[&0].filter_size();
+        let_go(&mut runs, two);
+        let kept: Vec<bool> = runs.values().map(|run| run.filter_size() > 0).collect();
+        assert_eq!(kept, [false, true, true]);
     }
 }

@@ -104,9 +104,14 @@ pub fn day(time: Timestamp) -> i64 {
     time.0.div_euclid(24 * 60 * 60 * 1_000_000)
 }
 
-/// Index hashes keep 48 bits: with 100 million keys one look-up in three million meets a stranger,
+/// Index hashes keep 48 bits: with 100 million keys one look-up in a million meets a stranger,
 /// who is then found out by reading the leaf.
 pub(crate) const HASH_BITS: u32 = 48;
+
+/// Whether the hash of a key is that of an id: the lowest bit tells.
+pub(crate) fn is_id(hash: u64) -> bool {
+    hash & 1 == 1
+}
 
 impl Key<'_> {
     /// The key's place in an index: the same in every store of this version.
@@ -154,7 +159,8 @@ impl Key<'_> {
         hasher.write_u64(tenant.len() as u64);
         hasher.write(tenant.as_bytes());
         hasher.write(name);
-        hasher.finish() >> (64 - HASH_BITS)
+        let hash = hasher.finish() >> (64 - HASH_BITS);
+        if matches!(self, Key::Id(_)) { hash | 1 } else { hash & !1 }
     }
 
     /// Whether `record` is one that this key finds.

@@ -2,53 +2,62 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
 
-use super::{Entry, IndexError, Run, encode};
+use super::{Entry, IndexError, Run, encode, run::Entries};
 use crate::{PACK_LEAVES, store::Store};
 
 /// The bytes of the run over all packs of `runs`, which are side by side.
 ///
-/// Decodes each run into 12 bytes an entry: sixteen packs of seven keys a record take about 88 MB while
-/// they are merged; wider merges are rarer by their width.
+/// The runs are held in memory as they stand, some 5 MB for a pack, and read side by side.
 pub(super) fn merge(store: &dyn Store, runs: &[Arc<Run>]) -> Result<Vec<u8>, IndexError> {
     let first = runs[0].packs.start;
-    let mut lists: Vec<Vec<Entry>> = Vec::with_capacity(runs.len());
+    let mut bytes = Vec::with_capacity(runs.len());
     for run in runs {
-        let bytes = store.read(&run.path)?;
-        let shift = ((run.packs.start - first) * PACK_LEAVES) as u32;
-        // An entry takes a byte at least: a wrong number must not ask for more memory than there is.
-        let mut list = Vec::with_capacity(bytes.len().min(run.entries as usize));
-        run.each_entry(&bytes, &mut |(hash, offset)| list.push((hash, offset + shift)))?;
-        lists.push(list);
+        let read = store.read(&run.path)?;
+        run.each_entry(&read, &mut |_| {})?;
+        bytes.push(read);
     }
+    let lists = runs.iter().zip(&bytes).map(|(run, bytes)| {
+        let shift = ((run.packs.start - first) * PACK_LEAVES) as u32;
+        (run.entries(bytes), shift)
+    });
     let packs = first..runs[runs.len() - 1].packs.end;
-    Ok(encode(packs, Merged::new(&lists)))
+    Ok(encode(packs, Merged::new(lists.collect())))
 }
 
-/// Sorted lists as one sorted list.
+/// Sorted lists as one sorted list; what each adds to its leaves stands with it.
 #[derive(Clone)]
-struct Merged<'l> {
-    lists: &'l [Vec<Entry>],
-    next: BinaryHeap<Reverse<(Entry, usize, usize)>>,
+struct Merged<'b> {
+    lists: Vec<(Entries<'b>, u32)>,
+    next: BinaryHeap<Reverse<(Entry, usize)>>,
 }
 
-impl<'l> Merged<'l> {
-    fn new(lists: &'l [Vec<Entry>]) -> Self {
-        let next = lists
-            .iter()
-            .enumerate()
-            .filter_map(|(list, entries)| Some(Reverse((*entries.first()?, list, 0))))
-            .collect();
-        Merged { lists, next }
+impl<'b> Merged<'b> {
+    fn new(lists: Vec<(Entries<'b>, u32)>) -> Self {
+        let mut merged = Merged { next: BinaryHeap::with_capacity(lists.len()), lists };
+        for list in 0..merged.lists.len() {
+            let first = merged.first_of(list);
+            merged.next.extend(first.map(Reverse));
+        }
+        merged
+    }
+
+    /// Takes the first entry of a list.
+    fn first_of(&mut self, list: usize) -> Option<(Entry, usize)> {
+        let (entries, shift) = &mut self.lists[list];
+        entries.next().map(|(hash, offset)| ((hash, offset + *shift), list))
     }
 }
 
 impl Iterator for Merged<'_> {
     type Item = Entry;
     fn next(&mut self) -> Option<Entry> {
-        let Reverse((entry, list, at)) = self.next.pop()?;
-        if let Some(following) = self.lists[list].get(at + 1) {
-            self.next.push(Reverse((*following, list, at + 1)));
+        let list = self.next.peek()?.0.1;
+        match self.first_of(list) {
+            Some(following) => {
+                let mut first = self.next.peek_mut()?;
+                Some(std::mem::replace(&mut *first, Reverse(following)).0.0)
+            }
+            None => self.next.pop().map(|first| first.0.0),
         }
-        Some(entry)
     }
 }

@@ -1,22 +1,31 @@
 //! One sorted run.
 //!
 //! ```text
-//! header 64, little-endian: "deedrun4", first pack u64, one past the last pack u64, keys u64,
-//!        entries u64, bucket bits u32, 0 u32, directory offset u64, 0 u32, CRC-32C of bytes 0..60
+//! header 64, little-endian: "deedrun5", first pack u64, one past the last pack u64, keys u64,
+//!        entries u64, bucket bits u32, ids u32, directory offset u64, 0 u32, CRC-32C of bytes 0..60
 //! buckets: keys in order; for each the hash bits below the bucket's, big-endian, then its leaves
 //!        (offsets from the run's first leaf) as varints of (difference << 1 | more follow)
 //! directory: for each bucket its offset u32 and the CRC-32C of its bytes, then the end
 //! CRC-32C of the directory
+//! filter over the ids, and its CRC-32C
 //! ```
-//! A look-up reads two directory entries and one bucket of some forty keys.
+//! A look-up reads two directory entries and one bucket of some forty keys; that of an id which the filter does not know,
+//! nothing.
 
 use std::ops::Range;
 
-use super::{FOLDER, IndexError};
-use crate::{PACK_LEAVES, key::HASH_BITS, store::Store};
+use super::{
+    FOLDER, IndexError,
+    filter::{BLOCK, Filter},
+};
+use crate::{
+    PACK_LEAVES,
+    key::{HASH_BITS, is_id},
+    store::Store,
+};
 
 /// Its number grows when records are looked up by more: runs of an earlier one are built again.
-const MAGIC: &[u8; 8] = b"deedrun4";
+pub(crate) const MAGIC: &[u8; 8] = b"deedrun5";
 const HEADER: usize = 64;
 /// Keys a bucket holds on average, as a power of two.
 const BUCKET_KEYS: u32 = 5;
@@ -24,14 +33,16 @@ const BUCKET_KEYS: u32 = 5;
 /// A key's hash and a leaf it leads to, as an offset from the run's first leaf.
 pub(crate) type Entry = (u64, u32);
 
-/// An open run: the header, for the rest stays in the store.
-#[derive(Debug)]
+/// An open run: the header and the filter, for the rest stays in the store.
+#[derive(Clone, Debug)]
 pub(crate) struct Run {
     pub(crate) path: String,
     pub(crate) packs: Range<u64>,
-    pub(crate) entries: u64,
+    ids: u32,
     bucket_bits: u32,
     directory: u64,
+    /// `None` where it was let go of.
+    filter: Option<Filter>,
 }
 
 pub(super) fn path_of(packs: &Range<u64>) -> String {
@@ -47,14 +58,16 @@ pub(crate) fn packs_of(path: &str) -> Option<Range<u64>> {
 
 /// The bytes of a run over `entries`, which are sorted.
 pub(crate) fn encode(packs: Range<u64>, entries: impl Iterator<Item = Entry> + Clone) -> Vec<u8> {
-    let mut keys = 0_u64;
-    let mut count = 0_u64;
+    let (mut keys, mut ids, mut count) = (0_u64, 0_u32, 0_u64);
     let mut last: Option<Entry> = None;
     for entry in entries.clone() {
-        keys += u64::from(last.is_none_or(|(hash, _)| hash != entry.0));
+        let is_new = last.is_none_or(|(hash, _)| hash != entry.0);
+        keys += u64::from(is_new);
+        ids += u32::from(is_new && is_id(entry.0));
         count += u64::from(last != Some(entry));
         last = Some(entry);
     }
+    let mut filter = Filter::with_room(ids.into());
     let bucket_bits = (64 - keys.leading_zeros()).saturating_sub(BUCKET_KEYS).min(24);
     let suffix = suffix_bytes(bucket_bits);
 
@@ -66,6 +79,9 @@ pub(crate) fn encode(packs: Range<u64>, entries: impl Iterator<Item = Entry> + C
         while let Some((hash, offset)) =
             entries.next_if(|(hash, _)| hash >> (HASH_BITS - bucket_bits) == bucket)
         {
+            if is_id(hash) {
+                filter.add(hash);
+            }
             out.extend_from_slice(&hash.to_be_bytes()[8 - suffix..]);
             let mut before = 0;
             let mut now = offset;
@@ -92,6 +108,10 @@ pub(crate) fn encode(packs: Range<u64>, entries: impl Iterator<Item = Entry> + C
     out.extend_from_slice(&(start as u32).to_le_bytes());
     let crc = crc32c::crc32c(&out[directory_at as usize..]);
     out.extend_from_slice(&crc.to_le_bytes());
+    let filter_at = out.len();
+    out.extend(filter.bytes());
+    let crc = crc32c::crc32c(&out[filter_at..]);
+    out.extend_from_slice(&crc.to_le_bytes());
 
     out[..8].copy_from_slice(MAGIC);
     out[8..16].copy_from_slice(&packs.start.to_le_bytes());
@@ -99,6 +119,7 @@ pub(crate) fn encode(packs: Range<u64>, entries: impl Iterator<Item = Entry> + C
     out[24..32].copy_from_slice(&keys.to_le_bytes());
     out[32..40].copy_from_slice(&count.to_le_bytes());
     out[40..44].copy_from_slice(&bucket_bits.to_le_bytes());
+    out[44..48].copy_from_slice(&ids.to_le_bytes());
     out[48..56].copy_from_slice(&directory_at.to_le_bytes());
     let crc = crc32c::crc32c(&out[..60]);
     out[60..64].copy_from_slice(&crc.to_le_bytes());
@@ -114,12 +135,35 @@ impl Run {
     pub(crate) fn open(store: &dyn Store, path: &str) -> Result<Self, IndexError> {
         let damaged = |at| IndexError::Damaged { path: path.to_owned(), at };
         let size = store.size(path)?;
-        if size < (HEADER + 8) as u64 {
+        if size < (HEADER + 12) as u64 {
             return Err(damaged(size));
         }
         let header = store.read_range(path, 0..HEADER as u64)?;
-        let run = Run::parse_header(path, &header, size).ok_or_else(|| damaged(0))?;
+        let mut run = Run::parse_header(path, &header, size).ok_or_else(|| damaged(0))?;
+        let from = run.filter_at();
+        run.filter =
+            Some(Filter::parse(checked(&store.read_range(path, from..size)?).ok_or_else(|| damaged(from))?));
         Ok(run)
+    }
+
+    /// Where the filter begins.
+    fn filter_at(&self) -> u64 {
+        self.directory + (8_u64 << self.bucket_bits) + 8
+    }
+
+    /// The same without its filter: ids are looked for in the store.
+    pub(crate) fn without_filter(&self) -> Self {
+        Run { filter: None, ..self.clone() }
+    }
+
+    /// Bytes that its filter takes in memory.
+    pub(crate) fn filter_size(&self) -> usize {
+        self.filter.as_ref().map_or(0, Filter::size)
+    }
+
+    /// Whether a look-up of `hash` may find something; if not, nothing need be read.
+    pub(crate) fn may_hold(&self, hash: u64) -> bool {
+        !is_id(hash) || self.filter.as_ref().is_none_or(|filter| filter.may_hold(hash))
     }
 
     fn parse_header(path: &str, header: &[u8], size: u64) -> Option<Self> {
@@ -133,13 +177,15 @@ impl Run {
         let run = Run {
             path: path.to_owned(),
             packs: u64_at(8)?..u64_at(16)?,
-            entries: u64_at(32)?,
+            ids: u32_at(44)?,
             bucket_bits: u32_at(40)?,
             directory: u64_at(48)?,
+            filter: None,
         };
+        let filter = (Filter::blocks(run.ids.into()) * BLOCK) as u64 + 4;
         let sane = Some(&run.packs) == packs_of(path).as_ref()
             && run.bucket_bits <= 24
-            && run.directory.checked_add((8_u64 << run.bucket_bits) + 8) == Some(size);
+            && run.directory.checked_add((8_u64 << run.bucket_bits) + 8 + filter) == Some(size);
         sane.then_some(run)
     }
 
@@ -170,59 +216,134 @@ impl Run {
         Ok(found)
     }
 
-    /// Every entry, in order, with `bytes` the whole object: for merging and verifying. They rise, and
-    /// their leaves are those of the run's packs.
+    /// Calls `each` with every entry, in order, with `bytes` the whole object: for verifying, and before merging. They
+    /// rise, their leaves are those of the run's packs, and the filter knows of each id.
     ///
     /// # Errors
     /// Any byte that is not what was written.
     pub(crate) fn each_entry(&self, bytes: &[u8], each: &mut dyn FnMut(Entry)) -> Result<(), IndexError> {
         let directory = usize::try_from(self.directory).map_err(|_| self.damaged(0))?;
-        let header_and_directory = (bytes.get(..HEADER), bytes.get(directory..));
-        let (Some(header), Some(rest)) = header_and_directory else {
+        let filter_at = usize::try_from(self.filter_at()).map_err(|_| self.damaged(0))?;
+        let parts = (bytes.get(..HEADER), bytes.get(directory..filter_at), bytes.get(filter_at..));
+        let (Some(header), Some(table), Some(filter)) = parts else {
             return Err(self.damaged(bytes.len() as u64));
         };
         if Run::parse_header(&self.path, header, bytes.len() as u64).is_none() {
             return Err(self.damaged(0));
         }
-        let (table, crc) = rest.split_at(rest.len().saturating_sub(4));
-        if crc != crc32c::crc32c(table).to_le_bytes() {
+        if checked(table).is_none() {
             return Err(self.damaged(self.directory));
         }
-        let u32_at = |at: usize| {
-            table.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(u32::MAX, u32::from_le_bytes)
-        };
-        let suffix_len = suffix_bytes(self.bucket_bits);
+        let filter = checked(filter).ok_or_else(|| self.damaged(self.filter_at()))?;
+        // What the right ids make is what was written.
+        let mut made = Filter::with_room(self.ids.into());
         let leaves = (self.packs.end - self.packs.start).saturating_mul(PACK_LEAVES);
-        // Checksums say that these are the bytes that were written, not that they were written well.
         let mut last = None;
-        let mut sound = true;
-        for bucket in 0..1_usize << self.bucket_bits {
-            let (from, crc, to) =
-                (u32_at(bucket * 8) as usize, u32_at(bucket * 8 + 4), u32_at(bucket * 8 + 8) as usize);
-            let data = bytes
-                .get(from..to)
-                .filter(|data| crc32c::crc32c(data) == crc)
-                .ok_or_else(|| self.damaged(from as u64))?;
-            let high = (bucket as u64) << (HASH_BITS - self.bucket_bits);
-            let below = (1_u64 << (HASH_BITS - self.bucket_bits)) - 1;
-            each_in_bucket(data, suffix_len, &mut |suffix, offset| {
-                let low = suffix.iter().fold(0_u64, |all, byte| all << 8 | u64::from(*byte));
-                let entry = (high | low & below, offset);
-                sound &= last.is_none_or(|last| last < entry) && u64::from(offset) < leaves;
-                last = Some(entry);
-                if sound {
+        let mut entries = self.entries(bytes);
+        loop {
+            let at = entries.at;
+            match entries.step() {
+                None => return Err(self.damaged(at as u64)),
+                Some(None) => break,
+                // Checksums say that these are the bytes that were written, not that they were written well.
+                Some(Some(entry)) if last.is_none_or(|last| last < entry) && u64::from(entry.1) < leaves => {
+                    if is_id(entry.0) {
+                        made.add(entry.0);
+                    }
+                    last = Some(entry);
                     each(entry);
                 }
-            })
-            .filter(|()| sound)
-            .ok_or_else(|| self.damaged(from as u64))?;
+                Some(Some(_)) => return Err(self.damaged(at as u64)),
+            }
+        }
+        if made != Filter::parse(filter) {
+            return Err(self.damaged(self.filter_at()));
         }
         Ok(())
+    }
+
+    /// Its entries, in order, with `bytes` the whole object. It ends where they make no sense: look at each of them first.
+    pub(crate) fn entries<'b>(&self, bytes: &'b [u8]) -> Entries<'b> {
+        Entries {
+            bytes,
+            directory: self.directory as usize,
+            bucket_bits: self.bucket_bits,
+            bucket: 0,
+            at: HEADER,
+            end: HEADER,
+            entry: (0, 0),
+            more: false,
+        }
     }
 
     fn damaged(&self, at: u64) -> IndexError {
         IndexError::Damaged { path: self.path.clone(), at }
     }
+}
+
+/// Entries of a run, read where they stand.
+#[derive(Clone)]
+pub(crate) struct Entries<'b> {
+    bytes: &'b [u8],
+    directory: usize,
+    bucket_bits: u32,
+    /// The next bucket.
+    bucket: usize,
+    /// The next byte of this one, and where it ends.
+    at: usize,
+    end: usize,
+    entry: Entry,
+    /// Whether the key has more leaves.
+    more: bool,
+}
+
+impl Entries<'_> {
+    /// The next entry, if there is one; `None` if the bytes make no sense.
+    fn step(&mut self) -> Option<Option<Entry>> {
+        while !self.more && self.at == self.end {
+            if self.bucket == 1 << self.bucket_bits {
+                return Some(None);
+            }
+            let u32_at = |at: usize| {
+                self.bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes)
+            };
+            let entry = self.directory + self.bucket * 8;
+            let (from, crc, to) = (u32_at(entry)?, u32_at(entry + 4)?, u32_at(entry + 8)?);
+            (self.at, self.end) = (from as usize, to as usize);
+            let data = self.bytes.get(..self.directory)?.get(self.at..self.end)?;
+            if crc32c::crc32c(data) != crc {
+                return None;
+            }
+            self.bucket += 1;
+        }
+        let mut rest = self.bytes.get(self.at..self.end)?;
+        if !self.more {
+            let (suffix, after) = rest.split_at_checked(suffix_bytes(self.bucket_bits))?;
+            rest = after;
+            let high = (self.bucket as u64 - 1) << (HASH_BITS - self.bucket_bits);
+            let below = (1_u64 << (HASH_BITS - self.bucket_bits)) - 1;
+            let low = suffix.iter().fold(0_u64, |all, byte| all << 8 | u64::from(*byte));
+            self.entry = (high | low & below, 0);
+        }
+        let value = take_varint(&mut rest)?;
+        self.entry.1 = u32::try_from(u64::from(self.entry.1).checked_add(value >> 1)?).ok()?;
+        self.more = value & 1 == 1;
+        self.at = self.end - rest.len();
+        Some(Some(self.entry))
+    }
+}
+
+impl Iterator for Entries<'_> {
+    type Item = Entry;
+    fn next(&mut self) -> Option<Entry> {
+        self.step().flatten()
+    }
+}
+
+/// What stands before the CRC-32C that ends `bytes`, if it is right.
+fn checked(bytes: &[u8]) -> Option<&[u8]> {
+    let (data, crc) = bytes.split_last_chunk::<4>()?;
+    (crc32c::crc32c(data) == u32::from_le_bytes(*crc)).then_some(data)
 }
 
 /// Calls `each` with every suffix and leaf of a bucket; `None` if its bytes make no sense.
@@ -277,6 +398,9 @@ mod tests {
             let path = path_of(&(0..1));
             // What `encode` would not write, for it writes an entry once.
             let mut bytes = encode(0..1, [(7, 5), (7, 6)].into_iter());
+            let filter = bytes.split_off(
+                Run::parse_header(&path, &bytes, bytes.len() as u64).expect("a run").filter_at() as usize,
+            );
             let (mut bucket, mut before) = (bytes[HEADER..HEADER + 6].to_vec(), 0);
             for (at, (_, leaf)) in bad.iter().enumerate() {
                 put_varint(&mut bucket, u64::from(leaf - before) << 1 | u64::from(at + 1 < bad.len()));
@@ -290,6 +414,7 @@ mod tests {
             bytes.extend_from_slice(&(directory as u32).to_le_bytes());
             let crc = crc32c::crc32c(&bytes[directory..]);
             bytes.extend_from_slice(&crc.to_le_bytes());
+            bytes.extend_from_slice(&filter);
             bytes[48..56].copy_from_slice(&(directory as u64).to_le_bytes());
             let crc = crc32c::crc32c(&bytes[..60]);
             bytes[60..64].copy_from_slice(&crc.to_le_bytes());
