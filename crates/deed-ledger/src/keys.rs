@@ -13,7 +13,6 @@
 use std::{
     borrow::Borrow,
     cell::{Cell, RefCell},
-    collections::HashMap,
     fs::{self, OpenOptions},
     hash::Hash,
     io::{self, Read, Write},
@@ -40,7 +39,7 @@ use rustix::{
 };
 use zeroize::Zeroizing;
 
-use crate::{append::AppendError, sealer::Name};
+use crate::{Table, append::AppendError, sealer::Name};
 
 const TENANTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("tenants");
 const DATA_KEYS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("data_keys");
@@ -101,8 +100,8 @@ pub(crate) struct Keys {
     database: Database,
     /// Key files that are not there are made.
     making: bool,
-    tenants: RwLock<HashMap<String, Arc<TenantKey>>>,
-    data_keys: RwLock<HashMap<DataKeyId, Arc<LessSafeKey>>>,
+    tenants: RwLock<Table<String, Arc<TenantKey>>>,
+    data_keys: RwLock<Table<DataKeyId, Arc<LessSafeKey>>>,
     /// Data keys that are asked for and not made yet.
     wanted: Mutex<Vec<DataKeyId>>,
     /// Held while data keys are being made.
@@ -117,16 +116,16 @@ pub(crate) struct TenantKey {
     pads: Zeroizing<[[u8; 64]; 2]>,
     /// Derived once for each of those who keep coming.
     accounts: Remembered<Box<str>, Account>,
-    data_keys: RwLock<HashMap<Box<str>, KeysByPerson>>,
+    data_keys: RwLock<Table<Box<str>, KeysByPerson>>,
     /// What accounts are called, sealed. Whoever destroys a data key forgets these too.
-    names: RwLock<HashMap<Account, NameAndBlob>>,
+    names: RwLock<Table<Account, NameAndBlob>>,
 }
 
 type KeysByPerson = Remembered<Vec<u8>, DataKeyId>;
 type NameAndBlob = (Name, Arc<[u8]>);
 
 /// Values by key, all forgotten when there are too many.
-struct Remembered<K, V>(RwLock<HashMap<K, V>>);
+struct Remembered<K, V>(RwLock<Table<K, V>>);
 
 impl<K, V> Default for Remembered<K, V> {
     fn default() -> Self {

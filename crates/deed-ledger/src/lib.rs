@@ -62,3 +62,6 @@ pub use vault::VaultError;
 
 /// Leaves of one pack: a full level-1 tile of tiles.
 pub const PACK_LEAVES: u64 = 65_536;
+
+/// What is looked up while records are sealed: seeded at random, so that nobody can choose keys that fall together.
+type Table<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;

@@ -18,7 +18,7 @@ use std::{cell::RefCell, ops::Range};
 
 use deed_seal::{
     hash::Hash,
-    tile::{TILE_WIDTH, bundle_encode, tile_hashes, tile_root},
+    tile::{TILE_WIDTH, bundle_push, tile_hashes, tile_root},
 };
 use zstd::bulk::Decompressor;
 
@@ -349,7 +349,7 @@ fn unpack(frame: &[u8], to: &mut Vec<u8>) -> std::io::Result<()> {
 }
 
 /// A bundle of leaves in memory, in C2SP form, with where each begins.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Bundle {
     pub(crate) bytes: Vec<u8>,
     starts: Vec<u32>,
@@ -372,9 +372,9 @@ impl Bundle {
     }
 
     pub(crate) fn push(&mut self, leaf: &[u8]) -> Result<(), deed_seal::tile::EntryTooLong> {
-        let encoded = bundle_encode([leaf])?;
-        self.starts.push(self.bytes.len() as u32 + 2);
-        self.bytes.extend_from_slice(&encoded);
+        let start = self.bytes.len() as u32 + 2;
+        bundle_push(&mut self.bytes, leaf)?;
+        self.starts.push(start);
         Ok(())
     }
 

@@ -10,7 +10,7 @@ mod people;
 
 use std::{
     borrow::Cow,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -18,6 +18,8 @@ use deed_record::{
     Basis, Disclosable, PrincipalType, RECORDED_PLACEHOLDER, RecordError, RecordId, SecretSeen, Skeleton,
     Submission, Text, Timestamp, V, WHOLE, parse_one, secret, split_records,
 };
+
+use memchr::memmem::Finder;
 
 pub(crate) use batch::{Batch, Item};
 pub use people::Name;
@@ -158,7 +160,7 @@ impl<'k> Sealer<'k> {
 
     fn read<'p>(&self, prepared: &'p Prepared<'_>) -> Result<Draft<'p>, AppendError> {
         let Prepared { original, clean, seen, tenant } = prepared;
-        let mut submission = parse_one(clean, self.sender.ours)?;
+        let mut submission = Box::new(parse_one(clean, self.sender.ours)?);
         if let Some(named) = &submission.tenant
             && **named != *tenant.name
         {
@@ -196,7 +198,8 @@ impl<'k> Sealer<'k> {
             #[serde(borrow, default)]
             tenant: Option<Text<'a>>,
         }
-        let asked = if memchr::memmem::find(text.as_bytes(), b"\"tenant\"").is_some() {
+        static MEMBER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"tenant\""));
+        let asked = if MEMBER.find(text.as_bytes()).is_some() {
             // Anything wrong with the record is said by the strict reading that follows.
             serde_json::from_str::<Only<'_>>(text).ok().and_then(|only| only.tenant)
         } else {
@@ -357,8 +360,9 @@ impl<'k> Sealer<'k> {
 
 /// Where in `leaf` the time goes.
 fn stamp_of(leaf: &[u8]) -> Option<usize> {
+    static MEMBER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"recorded\":\""));
     // Quotes inside strings are escaped: the first match is the member itself.
-    memchr::memmem::find(leaf, b"\"recorded\":\"").map(|at| at + 12)
+    MEMBER.find(leaf).map(|at| at + 12)
 }
 
 /// What the same record is to be known again by, where it has a name: `text` is the record as it was sent,
@@ -436,7 +440,8 @@ struct Prepared<'t> {
 
 /// A record that was read, before it is sealed.
 struct Draft<'t> {
-    submission: Submission<'t>,
+    /// Boxed: it is large, and drafts are moved.
+    submission: Box<Submission<'t>>,
     tenant: Arc<TenantKey>,
     /// Taken once all records of a batch were read; then `named` is there, and `disclosed`.
     name: Option<Naming<'t>>,

@@ -2,7 +2,7 @@
 //! makes them durable together, and only then says so.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -19,7 +19,7 @@ use futures::channel::oneshot;
 mod crashes;
 
 use crate::{
-    LedgerError, PACK_LEAVES,
+    LedgerError, PACK_LEAVES, Table,
     append::{AppendError, Placed},
     journal::{FrameBuilder, Journal, JournalError, Spare},
     key::Key,
@@ -211,7 +211,7 @@ struct Group {
     /// Job and item.
     leaves: Vec<(usize, usize)>,
     /// Named records of this frame: where they will be, and their content.
-    ids: HashMap<RecordId, (u64, [u8; 32])>,
+    ids: Table<RecordId, (u64, [u8; 32])>,
 }
 
 impl Drop for Sequencer {

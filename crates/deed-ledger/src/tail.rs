@@ -14,6 +14,7 @@ use deed_seal::{
 use crate::{PACK_LEAVES, index, pack::Bundle};
 
 /// Leaves of one pack, from its first on.
+#[derive(Default)]
 pub(crate) struct PackInMemory {
     pub(crate) number: u64,
     /// Full bundles, and the one that is being filled.
@@ -53,19 +54,22 @@ impl Hasher for AsIs {
 
 impl PackInMemory {
     fn new(number: u64) -> Self {
+        PackInMemory { number, ..PackInMemory::default() }
+    }
+
+    /// The one after this, with room for as much: a table that grows is copied while readers wait.
+    fn following(&self) -> Self {
         PackInMemory {
-            number,
-            bundles: Vec::new(),
-            open: Bundle::new(),
-            hashes: Vec::new(),
-            tile_roots: Vec::new(),
-            blobs: Vec::new(),
-            blob_ends: Vec::new(),
-            names: Vec::new(),
-            named: HashSet::new(),
-            entries: Vec::new(),
-            latest: HashMap::default(),
-            before: Vec::new(),
+            number: self.number + 1,
+            bundles: Vec::with_capacity(self.bundles.len()),
+            hashes: Vec::with_capacity(self.hashes.len()),
+            tile_roots: Vec::with_capacity(self.tile_roots.len()),
+            blobs: Vec::with_capacity(self.blobs.len()),
+            blob_ends: Vec::with_capacity(self.blob_ends.len()),
+            entries: Vec::with_capacity(self.entries.len()),
+            latest: HashMap::with_capacity_and_hasher(self.latest.len(), BuildHasherDefault::default()),
+            before: Vec::with_capacity(self.before.len()),
+            ..PackInMemory::default()
         }
     }
 
@@ -173,7 +177,7 @@ impl Tail {
     ) -> Result<(), deed_seal::tile::EntryTooLong> {
         self.open.push(leaf, hash, blob, keys)?;
         if self.open.len() == PACK_LEAVES {
-            let next = PackInMemory::new(self.open.number + 1);
+            let next = self.open.following();
             self.full.push_back(Arc::new(std::mem::replace(&mut self.open, next)));
         }
         Ok(())

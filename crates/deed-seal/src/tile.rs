@@ -109,11 +109,21 @@ pub fn width(level: u8, index: u64, size: u64) -> Option<u16> {
 pub fn bundle_encode<'a>(entries: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<u8>, EntryTooLong> {
     let mut bundle = Vec::new();
     for (place, entry) in entries.into_iter().enumerate() {
-        let length = u16::try_from(entry.len()).map_err(|_| EntryTooLong { place, length: entry.len() })?;
-        bundle.extend_from_slice(&length.to_be_bytes());
-        bundle.extend_from_slice(entry);
+        bundle_push(&mut bundle, entry).map_err(|error| EntryTooLong { place, ..error })?;
     }
     Ok(bundle)
+}
+
+/// Appends one more entry to `bundle`.
+///
+/// # Errors
+/// [`EntryTooLong`] if it exceeds [`MAX_ENTRY`]; its place is then 0.
+pub fn bundle_push(bundle: &mut Vec<u8>, entry: &[u8]) -> Result<(), EntryTooLong> {
+    let length = u16::try_from(entry.len()).map_err(|_| EntryTooLong { place: 0, length: entry.len() })?;
+    bundle.reserve(2 + entry.len());
+    bundle.extend_from_slice(&length.to_be_bytes());
+    bundle.extend_from_slice(entry);
+    Ok(())
 }
 
 /// The entries of a bundle, in order.

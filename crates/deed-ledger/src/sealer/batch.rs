@@ -3,6 +3,7 @@
 use std::{collections::HashSet, ops::Range, sync::Arc};
 
 use deed_record::{Account, RECORDED_PLACEHOLDER, RecordError, RecordId, Skeleton};
+use foldhash::fast::RandomState;
 
 use super::stamp_of;
 use crate::{journal::Frame, key::each_key, sequencer::content_of};
@@ -16,7 +17,7 @@ pub(crate) struct Batch {
     pub(crate) items: Vec<Item>,
     pub(crate) names: Vec<SealedName>,
     /// Whose names those are.
-    pub(super) named: HashSet<Account>,
+    pub(super) named: HashSet<Account, RandomState>,
 }
 
 /// One record of a batch.
