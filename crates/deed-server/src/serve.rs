@@ -20,7 +20,7 @@ use crate::{
     mcp::Gateway,
     otlp,
     routes::{main_router, otlp_router},
-    settings::{FILE, Listen},
+    settings::{FILE, Listen, Listener},
     ssf::Signals,
     webhook::{self, Webhook},
 };
@@ -55,9 +55,9 @@ impl ServeOptions {
     pub fn of_settings(listen: &Listen) -> Self {
         let default = ServeOptions::default();
         ServeOptions {
-            listen: listen.http.or(default.listen),
-            otlp_grpc: listen.otlp_grpc.or(default.otlp_grpc),
-            otlp_http: listen.otlp_http.or(default.otlp_http),
+            listen: Listener::or(listen.http, default.listen),
+            otlp_grpc: Listener::or(listen.otlp_grpc, default.otlp_grpc),
+            otlp_http: Listener::or(listen.otlp_http, default.otlp_http),
             socket: true,
         }
     }

@@ -59,14 +59,34 @@ pub struct Settings {
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Listen {
     /// The API.
-    pub http: Option<SocketAddr>,
+    pub http: Option<Listener>,
     /// OTLP over gRPC.
-    pub otlp_grpc: Option<SocketAddr>,
+    pub otlp_grpc: Option<Listener>,
     /// OTLP over HTTP.
-    pub otlp_http: Option<SocketAddr>,
+    pub otlp_http: Option<Listener>,
     /// Whether the log (`/checkpoint`, `/tile/…`) needs no token. Its entries are sealed records:
     /// nobody's name and no payload, but who keyed as what did which operation, and when.
     pub public_log: bool,
+}
+
+/// Where something listens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Listener {
+    /// Nowhere: `off`.
+    Off,
+    /// On this address.
+    At(SocketAddr),
+}
+
+impl Listener {
+    /// The address that was chosen, where one was, else `default`.
+    pub fn or(chosen: Option<Self>, default: Option<SocketAddr>) -> Option<SocketAddr> {
+        match chosen {
+            None => default,
+            Some(Listener::Off) => None,
+            Some(Listener::At(address)) => Some(address),
+        }
+    }
 }
 
 /// `[limits]`: what a request may cost.
@@ -226,9 +246,9 @@ impl File {
     fn check(self, line_of: &dyn Fn(usize) -> usize) -> Result<Settings, Wrong> {
         let ListenTable { http, otlp_grpc, otlp_http, public_log } = self.listen;
         let listen = Listen {
-            http: address(http)?,
-            otlp_grpc: address(otlp_grpc)?,
-            otlp_http: address(otlp_http)?,
+            http: listener(http)?,
+            otlp_grpc: listener(otlp_grpc)?,
+            otlp_http: listener(otlp_http)?,
             public_log,
         };
         let default = Limits::default();
@@ -306,15 +326,18 @@ impl TokenTable {
     }
 }
 
-fn address(text: Option<Spanned<String>>) -> Result<Option<SocketAddr>, Wrong> {
+fn listener(text: Option<Spanned<String>>) -> Result<Option<Listener>, Wrong> {
     let Some(text) = text else { return Ok(None) };
+    if text.get_ref() == "off" {
+        return Ok(Some(Listener::Off));
+    }
     match text.get_ref().parse() {
-        Ok(address) => Ok(Some(address)),
+        Ok(address) => Ok(Some(Listener::At(address))),
         Err(_) => {
             let found = text.get_ref().escape_debug();
             Err((
                 text.span().start,
-                format!("expected an address and a port such as `127.0.0.1:7400`, found `{found}`"),
+                format!("expected `off`, or an address and a port such as `127.0.0.1:7400`, found `{found}`"),
             ))
         }
     }
@@ -345,11 +368,13 @@ mod tests {
     #[test]
     fn reads_everything() {
         let text = format!(
-            "[listen]\nhttp = \"0.0.0.0:7400\"\npublic_log = true\n[limits]\nbody_mib = 8\nappend_seconds = 3\n\
+            "[listen]\nhttp = \"0.0.0.0:7400\"\notlp_http = \"off\"\npublic_log = true\n[limits]\nbody_mib = 8\nappend_seconds = 3\n\
              [[token]]\nname = \"ci\"\nhash = \"{HASH}\"\ntenant = \"acme\"\nrights = [\"write\", \"otlp\"]\n"
         );
         let settings = Settings::parse(&text).unwrap();
-        assert_eq!(settings.listen.http, "0.0.0.0:7400".parse().ok());
+        let http = settings.listen.http;
+        assert_eq!(http, "0.0.0.0:7400".parse().ok().map(Listener::At));
+        assert_eq!((settings.listen.otlp_grpc, settings.listen.otlp_http), (None, Some(Listener::Off)));
         assert!(settings.listen.public_log);
         assert_eq!(
             settings.limits,
@@ -393,7 +418,7 @@ mod tests {
         };
         let twice = format!("{}{}", token("a", HASH, "[\"read\"]"), token("a", HASH, "[\"read\"]"));
         for (text, line, says) in [
-            ("[listen]\nhttp = \"localhost\"\n", 2, "expected an address"),
+            ("[listen]\nhttp = \"localhost\"\n", 2, "an address and a port"),
             ("\n\n[lisen]\n", 3, "lisen"),
             ("[listen]\nport = 7\n", 2, "port"),
             ("[limits]\nbody_mib = 0\n", 2, "expected 1 to 1024"),

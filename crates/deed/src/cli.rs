@@ -1,13 +1,14 @@
 //! The command line: every command, flag and help page. `docs/cli.md` says the same at length, and a
 //! test holds the two against each other.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
 use clap_complete::Shell;
 use deed_gateway::Who;
 use deed_record::{RecordId, Ruling, SpanId, Status, Timestamp, TraceId};
 use deed_review::{Severity, Threshold};
+use deed_server::settings::Listener;
 
 use crate::values::{self, SourceChoice};
 
@@ -529,15 +530,6 @@ pub(crate) struct Serve {
     /// Where OTLP over HTTP is received [default: 127.0.0.1:4318]
     #[arg(long, value_name = "ADDR", value_parser = values::listener)]
     pub(crate) otlp_http: Option<Listener>,
-}
-
-/// Where something listens.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Listener {
-    /// Nowhere.
-    Off,
-    /// On this address.
-    At(SocketAddr),
 }
 
 /// Options of `deed import`.

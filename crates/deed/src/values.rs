@@ -12,11 +12,9 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use deed_collect::Source;
 use deed_gateway::Who;
 use deed_record::{PrincipalType, RecordId, SpanId, Timestamp, TraceId};
+use deed_server::settings::Listener;
 
-use crate::{
-    cli::Listener,
-    exit::{Failure, Outcome},
-};
+use crate::exit::{Failure, Outcome};
 
 /// Which system wrote the logs, as it was given.
 #[derive(Clone, PartialEq, Eq, Debug)]

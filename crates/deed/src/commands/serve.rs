@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use deed_server::{Addresses, ServeOptions};
+use deed_server::{Addresses, ServeOptions, settings::Listener};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 
 use crate::{
     access::{self, Place},
-    cli::{Global, Listener, Serve},
+    cli::{Global, Serve},
     exit::{Failure, Outcome},
     holder::{Holder, TakeError},
     output::{Output, note},
@@ -77,15 +77,10 @@ pub(crate) fn listening(addresses: &Addresses) -> String {
 
 /// The command line goes before the settings.
 fn listeners(serve: &Serve, settings: ServeOptions) -> ServeOptions {
-    let choose = |given: Option<Listener>, set| match given {
-        None => set,
-        Some(Listener::Off) => None,
-        Some(Listener::At(address)) => Some(address),
-    };
     ServeOptions {
-        listen: choose(serve.listen, settings.listen),
-        otlp_grpc: choose(serve.otlp_grpc, settings.otlp_grpc),
-        otlp_http: choose(serve.otlp_http, settings.otlp_http),
+        listen: Listener::or(serve.listen, settings.listen),
+        otlp_grpc: Listener::or(serve.otlp_grpc, settings.otlp_grpc),
+        otlp_http: Listener::or(serve.otlp_http, settings.otlp_http),
         socket: settings.socket,
     }
 }
