@@ -33,6 +33,8 @@ pub(crate) struct Case<'c> {
     pub(crate) complete: BTreeMap<Coverage, Vec<String>>,
     /// Ids of what other systems logged of the same call.
     pub(crate) told: BTreeSet<RecordId>,
+    /// Those among them that tell of a part of it.
+    pub(crate) parts: BTreeSet<RecordId>,
     /// What may tell of the same call, what does among it, by time.
     pub(crate) counterparts: Vec<Counterpart>,
     /// What the log holds of the action beside what names it.
@@ -102,6 +104,12 @@ impl<'c> Case<'c> {
         told(&rec.is.id) || rec.is.kind.is_action() && rec.is.action.as_ref().is_some_and(told)
     }
 
+    /// Whether `rec` is what another system logged of a part of the call: what became of it became not of the whole.
+    pub(crate) fn is_of_part(&self, rec: &Rec<'_>) -> bool {
+        let part = |id: &RecordId| self.parts.contains(id);
+        part(&rec.is.id) || rec.is.kind.is_action() && rec.is.action.as_ref().is_some_and(part)
+    }
+
     /// What other systems logged of the same call, by time, without readings that were corrected.
     pub(crate) fn told(&self) -> impl Iterator<Item = &Rec<'c>> {
         self.records.iter().filter(|rec| self.is_told(rec) && !self.superseded.contains(&rec.is.id))
@@ -117,6 +125,8 @@ pub(crate) struct Counterpart {
     pub(crate) time: Timestamp,
     /// Whose word it is.
     pub(crate) system: String,
+    pub(crate) operation: Option<String>,
+    pub(crate) resource: Option<String>,
     pub(crate) status: Option<Status>,
     pub(crate) tie: Tie,
     pub(crate) standing: Standing,
@@ -140,10 +150,19 @@ pub(crate) enum Tie {
 pub(crate) enum Standing {
     /// Both are one action.
     Joined,
+    /// It is one of several parts of the call.
+    Part,
     /// Nothing else fits, and what ties them is no proof.
     Likely,
     /// So many fit equally well.
     Ambiguous(usize),
+}
+
+impl Standing {
+    /// Whether it is one action with the other.
+    pub(crate) fn is_joined(self) -> bool {
+        matches!(self, Standing::Joined | Standing::Part)
+    }
 }
 
 /// Records that are found beside an action, by what they have in common with it.

@@ -8,7 +8,7 @@ use deed_record::{Basis, Credential, RecordId};
 use crate::{
     Checkpoint, Evidence, ExplainError, Explanation,
     case::{Case, Rec, Shelf},
-    explanation::{EvidenceList, EvidenceRecord, Finding, Missing},
+    explanation::{EvidenceList, EvidenceRecord, Finding, MOST_COUNTERPARTS, Missing},
     gather::{MOST_RECORDS, gather},
     given,
     names::Names,
@@ -53,7 +53,8 @@ pub fn explain<E: Evidence>(
         credential: view::credential(&links),
         decision: view::decision(&links),
         outcome: view::outcome(&links),
-        counterparts: case.counterparts.iter().map(view::counterpart).collect(),
+        counterparts: case.counterparts.iter().take(MOST_COUNTERPARTS).map(view::counterpart).collect(),
+        more_counterparts: case.counterparts.len().saturating_sub(MOST_COUNTERPARTS),
         verdict,
         findings,
         missing: missing(&links),

@@ -16,6 +16,9 @@ pub use crate::{
     shown::{Approval, Credential, Grant, LifecycleEvent, Parent, Relation, Request},
 };
 
+/// Most records of other systems that are listed; how many more there are is said.
+pub const MOST_COUNTERPARTS: usize = 64;
+
 /// Who asked, who acted, by what right, what was decided, what happened, and how each link is known (G1).
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Explanation {
@@ -41,8 +44,13 @@ pub struct Explanation {
     pub outcome: Outcome,
     /// Records of other systems that tell of the same call, or may: of what Deed let through, what the system behind
     /// logged; of what it logged, what Deed let through. Oldest first.
+    ///
+    /// At most [`MOST_COUNTERPARTS`].
     #[serde(default)]
     pub counterparts: Vec<Counterpart>,
+    /// How many more there are.
+    #[serde(default)]
+    pub more_counterparts: usize,
     /// What all this amounts to.
     pub verdict: Verdict,
     /// What deserves a look.
@@ -311,10 +319,19 @@ pub struct Counterpart {
     pub time: Timestamp,
     /// Whose word it is.
     pub system: String,
+    /// The tool or the operation that it tells of.
+    #[serde(default)]
+    pub operation: Option<String>,
+    /// What it says was acted upon.
+    #[serde(default)]
+    pub resource: Option<String>,
     /// How it says that it ended.
     pub status: Option<Status>,
     /// Whether both are one action, told by both.
     pub joined: bool,
+    /// Whether it tells of one of several things that the call did behind Deed, rather than of the call as a whole.
+    #[serde(default)]
+    pub part: bool,
     /// `corroborated` where both are one action; `inferred` where nothing else fits, and what ties them is no proof;
     /// `missing` where several fit.
     pub edge: Edge,

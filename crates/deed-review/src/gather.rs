@@ -27,7 +27,7 @@ use entitled::Entitled;
 
 use crate::{
     Controlled, Declared, Evidence, ExplainError, Found,
-    case::{Beside, Case, Counterpart, Rec, Shelf, corrects},
+    case::{Beside, Case, Counterpart, Rec, Shelf, Standing, corrects},
     claim::Claim,
 };
 
@@ -122,6 +122,8 @@ struct Family {
     superseded: BTreeSet<RecordId>,
     /// Ids of what other systems logged of the same call.
     told: BTreeSet<RecordId>,
+    /// Those among them that tell of a part of it.
+    parts: BTreeSet<RecordId>,
     counterparts: Vec<Counterpart>,
 }
 
@@ -205,7 +207,8 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
         let head = head.map_or(self.records[action].is.id, |rec| rec.id);
         superseded.extend(own);
         superseded.remove(&head);
-        Ok(Family { head, ids, superseded, told: BTreeSet::new(), counterparts: Vec::new() })
+        let (told, parts) = (BTreeSet::new(), BTreeSet::new());
+        Ok(Family { head, ids, superseded, told, parts, counterparts: Vec::new() })
     }
 
     /// Takes in what other systems logged of the same call. Where `family` is such a record itself, it becomes that of
@@ -229,9 +232,10 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
         let Some(intent) = intent.filter(|intent| intent.basis == Basis::Enforced) else { return Ok(()) };
         let counterparts = search.sightings(&intent)?;
         family.counterparts = counterparts.told;
-        for (_, found) in counterparts.joined {
+        for (standing, found) in counterparts.joined {
             let Some(seen) = self.keep(found)? else { continue };
             let theirs = self.family(seen)?;
+            family.parts.extend(theirs.ids.iter().filter(|_| standing == Standing::Part));
             family.told.extend(theirs.ids);
             family.superseded.extend(theirs.superseded);
         }
@@ -457,6 +461,7 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
             family: family.ids,
             superseded: family.superseded,
             told: family.told,
+            parts: family.parts,
             counterparts: family.counterparts,
             credentials,
             declared,

@@ -8,7 +8,7 @@ use crate::{
     Evidence, ExplainError,
     case::Shelf,
     explanation::{Finding, Verdict},
-    gather::{MOST_RECORDS, gather},
+    gather::{MOST_RECORDS, gather, may_be_seen},
     report::Attributed,
     verdict::Links,
     weigh::weigh,
@@ -41,6 +41,9 @@ pub struct Judged {
     pub span: Option<(TraceId, SpanId)>,
     /// The token that Deed showed the system behind in it.
     pub onward: Option<String>,
+    /// Of what another system logged, its trace and what the credential and the one above it are called: by these a call
+    /// that it tells of is known.
+    pub seen: Option<(Option<TraceId>, Vec<String>)>,
     /// By what right.
     pub verdict: Verdict,
     /// What deserves a look.
@@ -72,6 +75,7 @@ pub fn judge<E: Evidence>(evidence: &E, id: RecordId) -> Result<Option<Judged>, 
         tenant: head.tenant.to_string(),
         initiator: links.people.initiator.account(),
         span: span_of(head),
+        seen: may_be_seen(head).then(|| (head.trace_id, with_parent(head))),
         onward: head.credential.as_ref().and_then(|shown| shown.upstream.as_deref()).map(str::to_owned),
         executor: links.people.executor.account(),
         credentials: credentials_of(head),
@@ -89,6 +93,12 @@ pub fn judge<E: Evidence>(evidence: &E, id: RecordId) -> Result<Option<Judged>, 
 /// What the credential that a record shows is called.
 fn credentials_of(rec: &Skeleton<'_>) -> Vec<String> {
     rec.credential.iter().flat_map(|used| used.names().map(str::to_owned)).collect()
+}
+
+/// The same, and what the one is called that it was derived from.
+fn with_parent(rec: &Skeleton<'_>) -> Vec<String> {
+    let parent = rec.credential.as_ref().and_then(|used| used.parent.as_deref());
+    credentials_of(rec).into_iter().chain(parent.map(str::to_owned)).collect()
 }
 
 /// Whether it is known who it was, and what they are.

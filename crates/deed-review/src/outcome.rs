@@ -48,7 +48,7 @@ impl<'c> Ended<'c> {
         let time = said.iter().find(known).map(|(rec, _)| rec.is.time);
         let undone_by = later(case, |outcome| outcome.compensates);
         let retried_by = later(case, |outcome| outcome.retry_of);
-        let Some((rec, outcome)) = standing(&said) else {
+        let Some((rec, outcome)) = of_call_or_parts(case, &said) else {
             let how = "no record says how it ended".to_owned();
             return Ended { stands: None, said, edge: Edge::Missing, how, time, undone_by, retried_by };
         };
@@ -58,11 +58,17 @@ impl<'c> Ended<'c> {
         // What another system logged of the same call is a second word on it.
         let told = agreeing.iter().any(|rec| case.is_told(rec));
         let edge = if rec.is.basis == Basis::Enforced && !told { Edge::Proven } else { edge };
+        let mut otherwise: Vec<String> = Vec::new();
         for (other, ending) in &said {
             if ending.status != outcome.status && ending.status != Status::Unknown {
-                how.push_str(&format!("; {} says `{}`", other.said_by(), ending.status));
+                let of_part = if case.is_of_part(other) { " of a part" } else { "" };
+                let says = format!("; {} says `{}`{of_part}", other.said_by(), ending.status);
+                if !otherwise.contains(&says) {
+                    otherwise.push(says);
+                }
             }
         }
+        how.extend(otherwise);
         Ended { stands: Some((rec, outcome)), said, edge, how, time, undone_by, retried_by }
     }
 
@@ -94,6 +100,20 @@ fn later<'c>(case: &'c Case<'c>, names: impl Fn(&Outcome<'c>) -> Option<RecordId
         .collect();
     all.sort_by_key(|later| (later.rec.is.time, later.action));
     all
+}
+
+/// Which word on how the action of `case` ended stands. Parts of it tell where nobody knows the end of the whole: then of
+/// those the one that succeeded, for that took effect.
+fn of_call_or_parts<'c>(
+    case: &Case<'c>,
+    said: &[(&'c Rec<'c>, &'c Outcome<'c>)],
+) -> Option<(&'c Rec<'c>, &'c Outcome<'c>)> {
+    let (parts, whole): (Vec<_>, Vec<_>) = said.iter().copied().partition(|(rec, _)| case.is_of_part(rec));
+    let done: Vec<_> =
+        parts.iter().copied().filter(|(_, outcome)| outcome.status == Status::Success).collect();
+    let of_whole = standing(&whole);
+    let known = of_whole.filter(|(_, outcome)| outcome.status != Status::Unknown);
+    known.or_else(|| standing(&done)).or_else(|| standing(said))
 }
 
 /// Which of several words on how an action ended stands: a real outcome before `unknown` (D11), a firm

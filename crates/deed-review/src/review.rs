@@ -167,6 +167,8 @@ pub struct Review {
     looks: BTreeSet<Look>,
     /// Looks that were taken, and of which nothing came yet.
     taken: usize,
+    /// A record was seen while looks were taken: what comes of them may not be of it.
+    crossed: bool,
 }
 
 /// What is said of a credential, as far as screening needs to know.

@@ -11,7 +11,7 @@ use tree::Steps;
 
 use crate::{
     Evidence, ExplainError, Found,
-    case::{Rec, Shelf, corrects},
+    case::{Rec, Shelf, Standing, corrects},
     explanation::{Counterpart, Resource, Tool, Who},
     gather::{Search, may_be_seen},
     judge::span_of,
@@ -228,10 +228,13 @@ fn told<E: Evidence>(
     let (mut search, mut told) = (Search::new(evidence), Told::default());
     for (_, id, call) in calls.into_iter().take(MOST_TOLD) {
         let found = search.sightings(&call)?;
-        if !found.told.is_empty() {
-            told.counterparts.insert(id, found.told.iter().map(view::counterpart).collect());
+        // Parts of a call are steps below it.
+        let whole: Vec<Counterpart> =
+            found.told.iter().map(view::counterpart).filter(|other| !other.part).collect();
+        if !whole.is_empty() {
+            told.counterparts.insert(id, whole);
         }
-        for (_, found) in found.joined {
+        for (_, found) in found.joined.into_iter().filter(|(standing, _)| *standing != Standing::Part) {
             told.calls.insert(Rec::read(&found)?.is.id, id);
             records.keep::<E::Error>(found, |_| true)?;
         }

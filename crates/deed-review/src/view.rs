@@ -305,6 +305,8 @@ pub(crate) fn outcome(links: &Links<'_>) -> Outcome {
     let ended = &links.ended;
     let outcome = ended.stands.map(|(_, outcome)| outcome);
     let agreeing = ended.said.iter().filter(|(_, other)| other.status == ended.status()).map(|(rec, _)| *rec);
+    // What became of parts stands with them, unless nobody knows more.
+    let by_parts = ended.stands.is_some_and(|(rec, _)| links.case.is_of_part(rec));
     Outcome {
         status: outcome.map_or(Status::Unknown, |outcome| outcome.status),
         code: outcome.and_then(|outcome| owned(&outcome.code)),
@@ -317,6 +319,7 @@ pub(crate) fn outcome(links: &Links<'_>) -> Outcome {
         said: ended
             .said
             .iter()
+            .filter(|(rec, _)| by_parts || !links.case.is_of_part(rec))
             .map(|(rec, outcome)| Ending {
                 id: rec.is.id,
                 time: rec.is.time,
@@ -340,7 +343,7 @@ pub(crate) fn counterpart(other: &crate::case::Counterpart) -> Counterpart {
         Tie::Alike => "the same credential, operation and resource, within minutes",
     };
     let (joined, edge, how) = match other.standing {
-        Standing::Joined => (true, Edge::Corroborated, tie.to_owned()),
+        Standing::Joined | Standing::Part => (true, Edge::Corroborated, tie.to_owned()),
         Standing::Likely => (false, Edge::Inferred, tie.to_owned()),
         Standing::Ambiguous(fit) => {
             (false, Edge::Missing, format!("ambiguous: {fit} records fit equally well ({tie})"))
@@ -351,8 +354,11 @@ pub(crate) fn counterpart(other: &crate::case::Counterpart) -> Counterpart {
         kind: other.kind,
         time: other.time,
         system: other.system.clone(),
+        operation: other.operation.clone(),
+        resource: other.resource.clone(),
         status: other.status,
         joined,
+        part: other.standing == Standing::Part,
         edge,
         how,
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     Evidence, ExplainError,
-    case::{Shelf, Standing},
+    case::Shelf,
     explanation::{Finding, Verdict},
     gather::{MOST_RECORDS, gather_alone},
     rules::{findings, is_answered},
@@ -20,7 +20,7 @@ pub(crate) fn weigh<E: Evidence>(
     links: &Links<'_>,
 ) -> Result<(Verdict, Vec<Finding>), ExplainError<E::Error>> {
     let (mut verdict, mut found) = (links.verdict(), findings(links));
-    let joined = links.case.counterparts.iter().filter(|other| other.standing == Standing::Joined);
+    let joined = links.case.counterparts.iter().filter(|other| other.standing.is_joined());
     for other in joined {
         let shelf = Shelf::new(MOST_RECORDS);
         let Some(alone) = gather_alone(evidence, &shelf, other.record)? else { continue };

@@ -171,7 +171,12 @@ fn stated<'c>(
     let (edge, how) = agreed(&records);
     let mut notes = Vec::new();
     let mut disputed = Vec::new();
+    // Of many parts of a call one is enough to say so.
+    let mut noted = BTreeSet::new();
     for (rec, _, other) in naming().filter(|(.., other)| !same(*other)) {
+        if case.is_of_part(rec) && !noted.insert((rec.voice(), other)) {
+            continue;
+        }
         notes.push(format!(
             "record {} ({}) names another account; whether that is the same one under another name is not known",
             rec.is.id,

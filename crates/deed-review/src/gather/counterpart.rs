@@ -1,8 +1,9 @@
 //! One call as two systems tell of it: Deed, which let it through, and the system behind, whose log has it as well.
 //!
 //! What ties them is a pure function of both records and of what was said about the credential; it is the same from
-//! either side, and in any order of arrival (D6). They are one action only where each is the other's only fit: of two
-//! that fit equally well neither is chosen.
+//! either side, and in any order of arrival (D6). What the call's own span is the parent of is a part of that call, however
+//! many there are. By anything weaker they are one action only where each is the other's only fit: of two that fit equally
+//! well neither is chosen.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -31,8 +32,8 @@ const MOST_ENDINGS: usize = 16;
 /// What tells of the same call as a record, and how that is known.
 #[derive(Default)]
 pub(crate) struct Counterparts {
-    /// The records that are one action with it.
-    pub(crate) joined: Vec<(Tie, Found)>,
+    /// The records that are one action with it: the same call, or a part of it.
+    pub(crate) joined: Vec<(Standing, Found)>,
     /// All that may tell of the same call, the joined ones among them.
     pub(crate) told: Vec<Counterpart>,
 }
@@ -52,6 +53,8 @@ struct Fits {
     trace_cut: bool,
     /// Uses of the credential were not read to their end.
     use_cut: bool,
+    /// Another call of the trace has the same span.
+    span_shared: bool,
 }
 
 impl Fits {
@@ -85,33 +88,31 @@ impl<'e, E: Evidence> Search<'e, E> {
     ) -> Result<Counterparts, ExplainError<E::Error>> {
         let fits = self.fitting_sightings(intent)?;
         let mut by_voice: BTreeMap<String, Vec<Fit>> = BTreeMap::new();
-        let (trace_cut, use_cut) = (fits.trace_cut, fits.use_cut);
-        for fit in fits.all {
+        let Fits { all, trace_cut, use_cut, span_shared } = fits;
+        for fit in all {
             let voice = voice_of(&read(&fit.found)?).to_owned();
             by_voice.entry(voice).or_default().push(fit);
         }
         let mut counterparts = Counterparts::default();
         for all in by_voice.into_values() {
-            let fits = Fits { all, trace_cut, use_cut };
+            let fits = Fits { all, trace_cut, use_cut, span_shared };
             let (Some(tie), best) = fits.best() else { continue };
-            let mut only = Vec::new();
-            if let [fit] = &best[..] {
-                let (_, calls) = self.fitting_calls(&read(&fit.found)?)?.best_ids();
-                only = if calls == [intent.id] { vec![*fit] } else { Vec::new() };
-                if only.is_empty() {
-                    counterparts.tell(fit, Standing::Ambiguous(calls.len().max(2)))?;
+            let standing = standing(tie, best.len());
+            if matches!(standing, Standing::Ambiguous(_)) {
+                for fit in best.into_iter().take(MOST_TOLD) {
+                    counterparts.tell(fit, standing)?;
                 }
+                continue;
             }
-            if let [fit] = only[..] {
-                let standing = if tie == Tie::Alike { Standing::Likely } else { Standing::Joined };
+            for fit in best {
+                // Nothing fits better than the one span that is the parent.
+                let calls = match tie {
+                    Tie::Span if !span_shared => vec![intent.id],
+                    _ => self.fitting_calls(&read(&fit.found)?)?.best_ids().1,
+                };
+                let is_of_it = calls == [intent.id];
+                let standing = if is_of_it { standing } else { Standing::Ambiguous(calls.len().max(2)) };
                 counterparts.tell(fit, standing)?;
-                if standing == Standing::Joined {
-                    counterparts.joined.push((tie, fit.found.clone()));
-                }
-            } else if best.len() > 1 {
-                for fit in best.iter().take(MOST_TOLD) {
-                    counterparts.tell(fit, Standing::Ambiguous(best.len()))?;
-                }
             }
         }
         counterparts.told.sort_by_key(|told| (told.time, told.record));
@@ -137,17 +138,13 @@ impl<'e, E: Evidence> Search<'e, E> {
             }
         }
         let (_, others) = theirs.best_ids();
-        let standing = match (&others[..], tie) {
-            ([only], _) if *only != seen.id => Standing::Ambiguous(2),
-            ([_], Tie::Alike) => Standing::Likely,
-            ([_], _) => Standing::Joined,
-            ([], _) => return Ok(counterparts),
-            (several, _) => Standing::Ambiguous(several.len()),
+        let standing = match &others[..] {
+            [] => return Ok(counterparts),
+            // Another reading of its event stands.
+            others if !others.contains(&seen.id) => Standing::Ambiguous(others.len().max(2)),
+            others => standing(tie, others.len()),
         };
         counterparts.tell(fit, standing)?;
-        if standing == Standing::Joined {
-            counterparts.joined.push((tie, fit.found.clone()));
-        }
         Ok(counterparts)
     }
 
@@ -196,6 +193,10 @@ impl<'e, E: Evidence> Search<'e, E> {
         let mut fits = Fits::default();
         let mut found: BTreeMap<RecordId, Found> = BTreeMap::new();
         fits.trace_cut = self.in_trace(intent, &mut found)?;
+        for other in found.values() {
+            let other = read(other)?;
+            fits.span_shared |= other.id != intent.id && is_call(&other) && other.span_id == intent.span_id;
+        }
         let upstream = intent.credential.as_ref().and_then(|shown| shown.upstream.as_deref());
         let mut names: BTreeSet<String> = match (upstream, &intent.credential) {
             (Some(upstream), _) => self.aliases(&intent.tenant, upstream)?.0,
@@ -353,16 +354,33 @@ impl Fits {
 impl Counterparts {
     fn tell<E>(&mut self, fit: &Fit, standing: Standing) -> Result<(), ExplainError<E>> {
         let rec = Rec::read(&fit.found)?;
+        let tool = rec.is.tool.as_ref().map(|tool| tool.name.to_string());
         self.told.push(Counterpart {
             record: fit.id,
             kind: rec.is.kind,
             time: rec.is.time,
             system: rec.said_by(),
+            operation: tool.or_else(|| rec.is.operation.as_deref().map(str::to_owned)),
+            resource: rec.is.resource.as_ref().map(|resource| resource.uri.to_string()),
             status: rec.is.outcome.as_ref().map(|outcome| outcome.status),
             tie: fit.tie,
             standing,
         });
+        if standing.is_joined() {
+            self.joined.push((standing, fit.found.clone()));
+        }
         Ok(())
+    }
+}
+
+/// What so many records of one system come to that fit a call equally well. Nothing but the call itself stands above what
+/// names its span as the parent; a token is shown again and again.
+fn standing(tie: Tie, fitting: usize) -> Standing {
+    match (tie, fitting) {
+        (Tie::Alike, ..=1) => Standing::Likely,
+        (_, ..=1) => Standing::Joined,
+        (Tie::Span, _) => Standing::Part,
+        (_, several) => Standing::Ambiguous(several),
     }
 }
 

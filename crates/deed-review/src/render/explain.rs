@@ -242,19 +242,41 @@ impl Sheet<'_> {
         self.records(&outcome.said.iter().map(|said| said.id).collect::<Vec<_>>());
     }
 
-    /// What other systems logged of the same call; where several records fit, one line for all.
+    /// What other systems logged of the same call, and what it did behind; where several records fit, one line for all.
     fn counterparts(&mut self) {
+        const PARTS: usize = 8;
         let mut ambiguous: Option<&str> = None;
+        let (mut parts, mut more) = (0, self.answer.more_counterparts);
         for other in &self.answer.counterparts {
+            parts += usize::from(other.part);
+            if other.part && parts > PARTS && !self.style.verbose {
+                more += 1;
+                continue;
+            }
             if other.edge == Edge::Missing && ambiguous.replace(&other.how) == Some(&other.how) {
                 continue;
             }
             let status = other.status.map(|status| spoken(status.as_str())).unwrap_or_default();
-            let label = if other.joined { "also told" } else { "perhaps" };
+            let label = match (other.part, other.joined) {
+                (true, _) => "led to",
+                (false, true) => "also told",
+                (false, false) => "perhaps",
+            };
             let when = beside(other.time, self.answer.action.time);
-            let note = format!("{when}; {}", other.how);
+            let what: Vec<&str> =
+                other.operation.iter().chain(&other.resource).map(|text| text.as_str()).collect();
+            let what = what.join("  ");
+            // Of a part it says what it was; of the whole that stands above.
+            let note = match (other.part, what.is_empty()) {
+                (true, false) => format!("{what}; {when}; {}", other.how),
+                _ => format!("{when}; {}", other.how),
+            };
             self.page.link(label, &other.system, &status, other.edge, &note);
             self.records(&[other.record]);
+        }
+        if more > 0 {
+            let trace = self.answer.action.trace_id.map(|_| "; `deed trace` shows all").unwrap_or_default();
+            self.page.free("", &format!("{more} more records of other systems{trace}"));
         }
     }
 

@@ -93,6 +93,7 @@ impl Review {
             referred: dump.referred.into_iter().collect(),
             looks: dump.looks,
             taken: 0,
+            crossed: false,
         })
     }
 

@@ -44,6 +44,7 @@ impl Review {
     /// Sees a record. `state` is of the records up to this one, and may be of more.
     pub fn see(&mut self, rec: &Skeleton<'_>, state: &State, known: &impl Known) {
         let shown = Shown::of(rec);
+        self.crossed |= self.taken > 0;
         self.remember(rec);
         self.authority(rec, state);
         self.refer(rec, &shown);

@@ -130,6 +130,7 @@ impl Review {
     /// The next thing to look at; it is the caller's until [`Review::put`] or [`Review::again`].
     pub fn take(&mut self) -> Option<Look> {
         let look = self.looks.pop_first()?;
+        self.crossed &= self.taken > 0;
         self.taken += 1;
         Some(look)
     }
@@ -149,7 +150,13 @@ impl Review {
                 self.awaited.insert(id);
             }
             Done::Judged(_, Some(judged)) => {
-                judged.also.iter().for_each(|id| drop(self.flagged.remove(id)));
+                for id in &judged.also {
+                    self.flagged.remove(id);
+                    // One judgement is of all parts of a call.
+                    if !self.crossed {
+                        self.looks.remove(&Look::Action(*id));
+                    }
+                }
                 let eludes = judged.findings.iter().any(|finding| finding.rule == DENIED_THEN_DONE.name);
                 let place = (judged.time, judged.action);
                 if eludes {
@@ -163,6 +170,11 @@ impl Review {
                 }
                 let open = judged.span.map(|(trace, span)| span_key(&judged.tenant, trace, span));
                 self.open.extend(open);
+                // A call may come that it tells of.
+                if let Some((trace, names)) = &judged.seen {
+                    let names = names.iter().map(|name| CredentialKey::of(&judged.tenant, name).to_bytes());
+                    self.unmatched.extend(names.chain(trace.map(|trace| trace.0)));
+                }
                 let onward = judged.onward.as_deref();
                 self.open.extend(onward.map(|name| CredentialKey::of(&judged.tenant, name).to_bytes()));
                 let Judged {

@@ -143,6 +143,86 @@ fn of_two_that_fit_neither_is_taken() {
 }
 
 #[test]
+fn all_that_the_calls_own_span_stands_above_is_the_call() {
+    let part = |n: u64, operation: &str, status: &str| {
+        let more = json!({ "trace_id": TRACE, "span_id": format!("00f067aa0ba9{n:04x}"),
+                           "parent_span_id": "53995c3f42cd8ad8", "operation": operation,
+                           "executor": { "key": "aws:role/deploy", "type": "service_account" },
+                           "resource": { "uri": "arn:aws:ecs:web" }, "outcome": { "status": status } });
+        seen(n, "cloudtrail:1", more)
+    };
+    let parts =
+        [part(SEEN, "ecs:RegisterTaskDefinition", "success"), part(6, "ecs:UpdateService", "failure")];
+    let store = told(&parts);
+    let answer = store.explain(CALL);
+    assert_eq!(joined(&answer), [SEEN, 6]);
+    for other in &answer.counterparts {
+        assert!(other.part && other.joined && other.edge == Edge::Corroborated, "{other:?}");
+    }
+    assert_eq!(answer.counterparts[1].operation.as_deref(), Some("ecs:UpdateService"));
+    assert_eq!(answer.counterparts[1].resource.as_deref(), Some("arn:aws:ecs:web"));
+    // Each has the call's requester and decision.
+    for asked in [SEEN, 6] {
+        assert_eq!(store.explain(asked), answer);
+    }
+    assert_eq!(answer.initiator.key.as_deref(), Some("okta:ann"));
+    assert_eq!(answer.decision.as_ref().map(|decision| decision.edge), Some(Edge::Proven));
+    // What became of a part became not of the call.
+    assert_eq!(answer.outcome.status, Status::Success);
+    assert!(answer.outcome.how.contains("cloudtrail:1 says `failure` of a part"), "{}", answer.outcome.how);
+    assert_eq!(answer.outcome.said.iter().map(|said| said.id).collect::<Vec<_>>(), [id(OUTCOME)]);
+    let reasons = answer.verdict.attribution.reasons.join("; ");
+    assert_eq!(reasons.matches("names another account").count(), 1, "{reasons}");
+    let text = deed_review::render::explain(&answer, deed_review::render::Style::default());
+    assert_eq!(text.matches("led to").count(), 2, "{text}");
+    assert!(text.contains("ecs:UpdateService"), "{text}");
+    // They are steps of their own, below it.
+    let trace = store.trace(None);
+    let steps: Vec<_> = trace.steps.iter().map(|step| (step.id, step.parent)).collect();
+    assert_eq!(steps, [(id(CALL), None), (id(SEEN), Some(id(CALL))), (id(6), Some(id(CALL)))]);
+    assert!(trace.steps[0].counterparts.is_empty());
+    // Two calls of one span: which of them it is a part of is not known.
+    let again = with(&call()[1], json!({ "id": id(20) }));
+    let store = told(&[parts.to_vec(), vec![again]].concat());
+    assert!(joined(&store.explain(CALL)).is_empty() && joined(&store.explain(SEEN)).is_empty());
+}
+
+#[test]
+fn where_nobody_knows_the_end_it_took_effect_where_a_part_did() {
+    let part = |n: u64, status: &str| {
+        with(&seen(n, "cloudtrail:1", by_span()), json!({ "outcome": { "status": status } }))
+    };
+    let denied = json!({ "decision": { "effect": "deny", "engine": "cedar", "policies": ["no-wipe"],
+                                       "policy_set": format!("sha256:{:064x}", 7) } });
+    let intent = with(&call()[1], denied);
+    for (statuses, took_effect) in
+        [(["success", "failure"], true), (["failure", "success"], true), (["failure", "failure"], false)]
+    {
+        let store = Store::of(&[intent.clone(), part(SEEN, statuses[0]), part(6, statuses[1])]);
+        let answer = store.explain(6);
+        assert_eq!(answer.action.id, id(CALL));
+        let found = answer.findings.iter().any(|finding| finding.rule == "done-although-denied");
+        assert_eq!(found, took_effect, "{statuses:?}");
+    }
+}
+
+#[test]
+fn of_many_parts_the_first_are_listed_and_the_others_counted() {
+    let parts: Vec<Value> = (100..200)
+        .map(|n| {
+            let span = json!({ "trace_id": TRACE, "span_id": format!("00f067aa0ba9{n:04x}"),
+                               "parent_span_id": "53995c3f42cd8ad8" });
+            seen(n, "cloudtrail:1", span)
+        })
+        .collect();
+    let answer = told(&parts).explain(150);
+    assert_eq!((answer.action.id, answer.counterparts.len(), answer.more_counterparts), (id(CALL), 64, 36));
+    assert!(answer.counterparts.iter().all(|other| other.part));
+    let text = deed_review::render::explain(&answer, deed_review::render::Style::default());
+    assert!(text.contains("92 more records of other systems"), "{text}");
+}
+
+#[test]
 fn two_systems_may_tell_of_one_call() {
     let store = told(&[seen(SEEN, "cloudtrail:1", by_token()), seen(6, "tickets-server", by_span())]);
     assert_eq!(joined(&store.explain(CALL)), [SEEN, 6]);
@@ -286,20 +366,21 @@ proptest! {
     /// INVARIANT D6: what is one action does not depend on the order of arrival, nor on which id is asked for.
     #[test]
     fn joins_do_not_depend_on_order(
-        order in Just((0..8usize).collect::<Vec<_>>()).prop_shuffle(),
-        kept in 1usize..9,
+        order in Just((0..9usize).collect::<Vec<_>>()).prop_shuffle(),
+        kept in 1usize..10,
     ) {
         let again = with(&call()[1], json!({ "id": id(20), "span_id": "53995c3f42cd8ad9", "time": at("10:22") }));
         let records = [
             call(),
             vec![again, seen(SEEN, "cloudtrail:1", by_token()), seen(6, "store-server", by_span()),
-                 seen(7, "github:acme", by_token()), with(&seen(8, "store-server", by_token()), json!({ "time": at("10:23") }))],
+                 seen(7, "github:acme", by_token()), with(&seen(8, "store-server", by_token()), json!({ "time": at("10:23") })),
+                 seen(9, "store-server", by_span())],
         ].concat();
         let arrived: Vec<Value> = order.iter().take(kept).map(|at| records[*at].clone()).collect();
         let mut sorted = arrived.clone();
         sorted.sort_by_key(|record| record["id"].to_string());
         let (store, other) = (Store::of(&arrived), Store::of(&sorted));
-        for asked in [CALL, SEEN, 6, 7, 8, 20] {
+        for asked in [CALL, SEEN, 6, 7, 8, 9, 20] {
             let (Ok(Some(one)), Ok(Some(two))) = (store.try_explain(asked), other.try_explain(asked)) else { continue };
             prop_assert_eq!(&one.counterparts, &two.counterparts);
             prop_assert_eq!((&one.action.id, &one.verdict, &one.findings), (&two.action.id, &two.verdict, &two.findings));
