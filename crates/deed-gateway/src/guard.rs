@@ -331,6 +331,8 @@ impl<R: Road> Guard<R> {
             action: intent.id,
             server: intent.server.clone(),
             method: intent.method.clone(),
+            name: intent.name.clone(),
+            uri: intent.uri.clone(),
             place: intent.place.clone(),
             time: now(),
             status,

@@ -278,6 +278,12 @@ pub struct Conclusion {
     pub server: String,
     /// The method.
     pub method: String,
+    /// The tool or the prompt that it was for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The resource that it was for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
     /// Where it stands.
     pub place: Place,
     /// When it ended.

@@ -39,8 +39,7 @@ pub(crate) fn intent(
     record.step_type = step(intent);
     record.artifact = artifact(intent);
     record.tool = called(intent);
-    record.resource =
-        intent.uri.as_deref().map(|uri| Resource { classification: None, kind: None, uri: uri.into() });
+    record.resource = intent.uri.as_deref().map(resource);
     record.decision = decision(intent.refused.as_ref(), ruled);
     record.credential = credential(intent, record.decision.as_ref());
     record.approvals = approval.map(|approval| vec![approval]);
@@ -142,6 +141,11 @@ pub(crate) fn outcome(conclusion: &Conclusion, id: Option<RecordId>, tenant: &st
     record.id = id;
     record.action = Some(conclusion.action);
     record.operation = Some(Text::from(&*conclusion.method));
+    // What was tried in vain is counted by what it was, without looking for the intent.
+    if matches!(conclusion.status, Status::Failure | Status::TimedOut) {
+        record.tool = called_as(&conclusion.server, &conclusion.method, conclusion.name.as_deref());
+        record.resource = conclusion.uri.as_deref().map(resource);
+    }
     record.outcome = Some(Outcome {
         code: conclusion.code.as_deref().map(Text::from),
         compensates: conclusion.compensates,
@@ -257,13 +261,19 @@ fn artifact(intent: &Intent) -> Option<Artifact<'_>> {
 }
 
 fn called(intent: &Intent) -> Option<Tool<'_>> {
-    let name = intent.name.as_deref().filter(|_| matches!(&*intent.method, TOOL_CALL | PROMPT_GET))?;
-    Some(Tool {
-        digest: intent.definition.as_deref().map(Text::from),
-        name: Text::from(name),
-        server: Some(Text::from(&*intent.server)),
-        version: None,
-    })
+    let digest = intent.definition.as_deref().map(Text::from);
+    let tool = called_as(&intent.server, &intent.method, intent.name.as_deref())?;
+    Some(Tool { digest, ..tool })
+}
+
+/// The tool, or the prompt, of that name where `method` is for one.
+fn called_as<'a>(server: &'a str, method: &str, name: Option<&'a str>) -> Option<Tool<'a>> {
+    let name = name.filter(|_| matches!(method, TOOL_CALL | PROMPT_GET))?;
+    Some(Tool { digest: None, name: Text::from(name), server: Some(Text::from(server)), version: None })
+}
+
+fn resource(uri: &str) -> Resource<'_> {
+    Resource { classification: None, kind: None, uri: Text::from(uri) }
 }
 
 /// A record that says where and who.

@@ -31,6 +31,41 @@ async fn the_record_is_durable_before_the_server_hears() {
 }
 
 #[tokio::test]
+async fn ends_of_what_fails_say_what_was_tried() {
+    let mut between = Between::with_people("", "human:ann", "agent:clerk");
+    for id in 1..=5 {
+        between.client.send(&call(id, "deploy", "{}")).await;
+        between.server.hear().await;
+        let failed = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[],"isError":true}}}}"#);
+        between.server.send(&failed).await;
+        between.client.hear().await;
+    }
+    between.client.send(&call(6, "deploy", "{}")).await;
+    between.server.hear().await;
+    between.server.send(&answer(6, "done")).await;
+    between.client.hear().await;
+    let mut recorded = between.end().await;
+    let tool = serde_json::json!({ "name": "deploy", "server": "files" });
+    let outcomes = of_kind(&recorded, "outcome");
+    assert_eq!(outcomes.iter().filter(|outcome| outcome["tool"] == tool).count(), 5);
+    assert!(outcomes[5]["tool"].is_null(), "that of what went well says no more than it must");
+    // So that what was tried in vain is counted, whichever record comes first.
+    for _ in 0..2 {
+        recorded.reverse();
+        let mut state = deed_identity::State::default();
+        for record in &recorded {
+            let leaf = serde_json::to_vec(record).expect("JSON");
+            state.fold(&deed_record::Skeleton::parse(&leaf).expect("a record"));
+        }
+        let tried: Vec<_> = state.tried("default").collect();
+        let counted: Vec<_> = tried.iter().map(|tried| (&*tried.what, tried.failed, tried.denied)).collect();
+        // Ten minutes of the clock may end in between.
+        assert!(counted.iter().all(|(what, _, denied)| *what == "files/deploy" && *denied == 0));
+        assert_eq!(counted.iter().map(|(_, failed, _)| *failed).sum::<u64>(), 5);
+    }
+}
+
+#[tokio::test]
 async fn a_trace_of_the_client_is_honoured() {
     let mut between = Between::with("");
     let meta = r#""_meta":{"traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}"#;

@@ -87,6 +87,8 @@ impl World {
             action: asked.id,
             server: "files".into(),
             method: "tools/call".into(),
+            name: None,
+            uri: None,
             place: asked.place,
             time: deed_ledger::now(),
             status: Status::Success,

@@ -134,7 +134,7 @@ impl State {
         let denied = status == Some(Status::Denied);
         let failed = matches!(status, Some(Status::Failure | Status::TimedOut));
         // Whether there is room for the account has no say in it: that depends on what else came by now.
-        if said.acts && (refused || denied || failed) {
+        if said.acts && (refused || denied || failed) || failed && said.tells_of_what() {
             self.in_vain(said, account, failed);
         }
         let Some(entry) = self.accounts.entry(account, || AccountEntry::new(said.tenant, said.mark)) else {
@@ -161,7 +161,7 @@ impl State {
         }
     }
 
-    /// What `account` tried in vain. An end that is told of apart does not say what it was the end of.
+    /// What `account` tried in vain.
     fn in_vain(&mut self, said: Said<'_>, account: Account, failed: bool) {
         let record = said.record;
         let Some(what) = said.tool().or_else(|| said.used().map(|(what, _)| what)) else { return };
@@ -330,6 +330,13 @@ impl<'r> Said<'r> {
             Some(server) => Cow::Owned(format!("{server}/{}", tool.name)),
             None => Cow::Borrowed(&*tool.name),
         })
+    }
+
+    /// Whether it tells of an end, and what it was the end of. That something was denied is told where it was tried.
+    fn tells_of_what(&self) -> bool {
+        let record = self.record;
+        let named = record.tool.is_some() || record.resource.is_some() || record.permission.is_some();
+        named && record.kind == Kind::Outcome
     }
 
     /// What was used: the permission, else the tool, else the operation.

@@ -272,6 +272,8 @@ async fn conclude(recorder: &Recorder<Store>, intent: &Intent, ended: &Ended) {
         action: intent.id,
         server: intent.server.clone(),
         method: intent.run.as_ref().map_or(&intent.method, |run| &run.operation).clone(),
+        name: intent.name.clone(),
+        uri: intent.uri.clone(),
         place: intent.place.clone(),
         time: now(),
         status: ended.status,
