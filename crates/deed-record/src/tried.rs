@@ -61,12 +61,25 @@ impl Skeleton<'_> {
         shown.flat_map(|shown| shown.names().chain(shown.upstream.as_deref()))
     }
 
-    /// Whose rights it tells of: to whom a grant is given, of whom one is changed or taken away.
+    /// Whom Deed stops at its own doors by this record (`true`), or lets go on.
+    pub fn stops(&self) -> Option<(Account, bool)> {
+        let terms = self.terms.as_ref().filter(|_| self.kind == Kind::Principal)?;
+        let stops = match terms.change.filter(|_| self.basis == Basis::Enforced)? {
+            Change::Revoked => true,
+            Change::Renewed => false,
+            _ => return None,
+        };
+        Some((terms.subject.as_ref()?.account?, stops))
+    }
+
+    /// Whose rights it tells of: to whom a grant is given, of whom one is changed or taken away; who is stopped by Deed,
+    /// or let go on.
     pub fn entitles(&self) -> impl Iterator<Item = Account> {
         let own = (self.kind, self.terms.as_ref());
         let effects = self.effects.iter().flatten().map(|effect| (effect.kind, effect.terms.as_ref()));
         let grants = std::iter::once(own).chain(effects).filter(|(kind, _)| *kind == Kind::Grant);
-        grants.filter_map(|(_, terms)| terms?.subject.as_ref()?.account)
+        let given = grants.filter_map(|(_, terms)| terms?.subject.as_ref()?.account);
+        given.chain(self.stops().map(|(account, _)| account))
     }
 
     /// To whom it gives a right, or on which resource to whoever comes: grants, approvals and exceptions that another

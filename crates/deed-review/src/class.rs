@@ -23,6 +23,9 @@ impl Links<'_> {
             return match self.took_effect() {
                 Some(false) => (Class::Unverified, "it had no right to happen, and it did not"),
                 None => (Class::Unverified, "it had no right to happen; whether it did is not known"),
+                Some(true) if authority == Authority::Revoked && self.revoked().is_empty() => {
+                    (Class::ControlFailure, "whoever did it was suspended, and it still worked")
+                }
                 Some(true) if authority == Authority::Revoked => {
                     (Class::ControlFailure, "the right had been taken away, and it still worked")
                 }

@@ -98,6 +98,7 @@ fn used<'l, 'c>(links: &'l Links<'c>) -> Vec<&'l Rec<'c>> {
     all.extend(&links.lineage.records);
     all.extend(links.lineage.own().into_iter().flat_map(|level| &level.claims).map(|claim| claim.rec));
     all.extend(links.lineage.levels.iter().filter_map(|level| level.standing.revoked).map(|claim| claim.rec));
+    all.extend(links.suspended());
     all.extend(links.rights.request.iter().map(|request| request.claim.rec));
     all.extend(links.rights.grant.iter().flat_map(given::records));
     all.extend(given::derived_from(links));

@@ -99,6 +99,9 @@ pub trait Known {
     /// What the inventory says of the resource `uri`, where actions are held against that.
     fn controlled(&self, uri: &str) -> Option<Resource>;
 
+    /// Every account of whoever the inventory knows by `account`; that account alone, of who is not declared.
+    fn every_account(&self, tenant: &str, account: Account) -> Vec<Account>;
+
     /// Whether every grant of that system is in its log.
     fn logs_every_grant(&self, system: &str) -> bool;
 }
@@ -151,6 +154,8 @@ pub struct Review {
     open: HashSet<Digest>,
     /// What somebody was denied, by resource and by resource, principal and day.
     denied: HashSet<Digest>,
+    /// Accounts of whoever was ever suspended, and since when at the earliest.
+    stopped: BTreeMap<Account, Timestamp>,
     /// When something was last done, by sixteen bits of what it was done to: not before that to any of these.
     done: BTreeMap<u16, Timestamp>,
     /// Actions of which it was found that they had been denied before, by time.

@@ -51,6 +51,7 @@ pub const RULES: &[Rule] = &[
     credential::USED_AFTER_REVOCATION,
     credential::USED_AFTER_EXPIRY,
     credential::USED_AFTER_ROTATION,
+    credential::ACTED_WHILE_SUSPENDED,
     credential::USED_BEFORE_ISSUE,
     credential::HUMAN_WITH_MACHINE_CREDENTIAL,
     credential::CREDENTIAL_OF_ANOTHER,
@@ -71,6 +72,7 @@ pub const RULES: &[Rule] = &[
 const DECIDED_BY_DEED: &[&str] = &[
     right::BYPASS.name,
     right::DENIED_THEN_DONE.name,
+    credential::ACTED_WHILE_SUSPENDED.name,
     place::TOOL_NOT_APPROVED.name,
     right::ACTION_WITHOUT_GRANT.name,
     right::GRANT_WITHOUT_APPROVAL.name,

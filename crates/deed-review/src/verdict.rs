@@ -2,13 +2,15 @@
 //!
 //! The rules are those of `docs/explain.md`. They read sealed skeletons only (D14) and event time only (D6).
 
+use std::collections::BTreeMap;
+
 use deed_identity::Coverage;
-use deed_record::{Basis, Kind, Party, PrincipalType, Ruling, Status};
+use deed_record::{Account, Basis, Kind, Party, PrincipalType, Ruling, Status};
 
 use crate::{
     approvals::Worth,
     authority::Rights,
-    case::Case,
+    case::{Case, Rec},
     credential::Lineage,
     decided::Decided,
     explanation::{Part, Verdict},
@@ -125,8 +127,10 @@ impl<'c> Links<'c> {
 
     fn authority(&self) -> Part<Authority> {
         let (revoked, expired) = (self.revoked(), self.expired());
-        if !revoked.is_empty() {
-            return Part { value: Authority::Revoked, reasons: [revoked, expired].concat() };
+        let suspended = self.suspended().map(was_suspended);
+        if suspended.is_some() || !revoked.is_empty() {
+            let reasons = suspended.into_iter().chain(revoked).chain(expired).collect();
+            return Part { value: Authority::Revoked, reasons };
         }
         if !expired.is_empty() {
             return Part { value: Authority::Expired, reasons: expired };
@@ -213,6 +217,26 @@ impl<'c> Links<'c> {
             )
         })
         .collect()
+    }
+
+    /// The suspension of whoever acted that was in force: by any of their names, the first of them. What Deed refused was
+    /// stopped by it.
+    pub(crate) fn suspended(&self) -> Option<&'c Rec<'c>> {
+        let case = self.case;
+        let acting = case.head().is.executor.as_ref()?.account?;
+        if case.head().is.basis == Basis::Enforced && self.took_effect() == Some(false) {
+            return None;
+        }
+        let mut newest: BTreeMap<Account, (&'c Rec<'c>, bool)> = BTreeMap::new();
+        for rec in case.records.iter().filter(|rec| rec.is.time < case.time()) {
+            if let Some((account, stops)) =
+                rec.is.stops().filter(|(account, _)| case.is_same(*account, acting))
+            {
+                newest.insert(account, (rec, stops));
+            }
+        }
+        let in_force = newest.into_values().filter(|(_, stops)| *stops).map(|(rec, _)| rec);
+        in_force.min_by_key(|rec| (rec.is.time, rec.is.id))
     }
 
     /// What had ended by itself before the action.
@@ -365,4 +389,9 @@ impl<'c> Links<'c> {
         }
         beyond
     }
+}
+
+/// Since when whoever acted was suspended, in words.
+pub(crate) fn was_suspended(suspension: &Rec<'_>) -> String {
+    format!("whoever acted was suspended at {}, before the action (Deed)", moment(suspension.is.time))
 }

@@ -32,7 +32,10 @@ pub(crate) fn weigh<E: Evidence>(
             }
         }
         let theirs = alone.verdict();
-        let ended = matches!(theirs.authority.value, Authority::Revoked | Authority::Expired);
+        // What was let through before goes on.
+        let ends = alone.revoked().len() + alone.expired().len();
+        let suspended = alone.suspended().is_some() && ends == 0;
+        let ended = matches!(theirs.authority.value, Authority::Revoked | Authority::Expired) && !suspended;
         let overrun = theirs.scope.value == Scope::Out;
         let worse = matches!(theirs.class, Class::ControlFailure | Class::Abuse);
         if worse && (ended || overrun) && !matches!(verdict.class, Class::ControlFailure | Class::Abuse) {

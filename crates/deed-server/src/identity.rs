@@ -9,6 +9,7 @@ mod declared;
 mod names;
 mod principal;
 mod snapshot;
+mod suspended;
 
 use std::{
     collections::HashSet,
@@ -35,9 +36,11 @@ pub(crate) use declared::DeclaredIn;
 pub(crate) use names::credential_names;
 pub(crate) use names::{Names, shown_name};
 pub(crate) use principal::GrantRow;
-pub use principal::PrincipalAnswer;
 pub(crate) use principal::principal;
+pub use principal::{ChangeRow, PrincipalAnswer};
 pub(crate) use snapshot::last_leaf;
+pub(crate) use suspended::suspension_reasons;
+pub use suspended::{LiftedRow, SuspensionRow};
 
 /// Leaves that are folded while answers wait.
 const BATCH: u64 = 1024;

@@ -192,25 +192,36 @@ pub(crate) struct DeclaredNow<'j> {
     tenants: RefCell<HashMap<String, Arc<HashMap<Account, usize>>>>,
 }
 
+impl DeclaredNow<'_> {
+    /// Who has which account of `tenant`.
+    fn accounts(&self, tenant: &str) -> Arc<HashMap<Account, usize>> {
+        let mut tenants = self.tenants.borrow_mut();
+        if let Some(accounts) = tenants.get(tenant) {
+            return accounts.clone();
+        }
+        // A tenant whose key cannot be read has no names to declare.
+        let accounts = self.joins.accounts(self.ledger, tenant, &self.inventory).unwrap_or_default();
+        tenants.insert(tenant.to_owned(), accounts.clone());
+        accounts
+    }
+}
+
 impl Known for DeclaredNow<'_> {
     fn declared(&self, tenant: &str, account: Account) -> Option<Declared> {
         if self.inventory.principals().is_empty() {
             return None;
         }
-        let mut tenants = self.tenants.borrow_mut();
-        let accounts = match tenants.get(tenant) {
-            Some(accounts) => accounts,
-            None => {
-                // A tenant whose key cannot be read has no names to declare.
-                let accounts = self.joins.accounts(self.ledger, tenant, &self.inventory).unwrap_or_default();
-                tenants.entry(tenant.to_owned()).or_insert(accounts)
-            }
-        };
-        declared_as(&self.inventory, accounts, account)
+        declared_as(&self.inventory, &self.accounts(tenant), account)
     }
 
     fn controlled(&self, uri: &str) -> Option<Resource> {
         self.inventory.controlled(uri).cloned()
+    }
+
+    fn every_account(&self, tenant: &str, account: Account) -> Vec<Account> {
+        let accounts = self.accounts(tenant);
+        let Some(principal) = accounts.get(&account) else { return vec![account] };
+        accounts.iter().filter(|(_, at)| *at == principal).map(|(account, _)| *account).collect()
     }
 
     fn logs_every_grant(&self, system: &str) -> bool {

@@ -21,7 +21,7 @@ pub use list::{SuppressionEnd, SuppressionList, SuppressionRow, ThresholdRow, Th
 pub use write::{EndSent, SuppressionSent, ThresholdsSent};
 
 pub(crate) use hiding::Hiding;
-pub(crate) use list::{reasons, suppressions, thresholds};
+pub(crate) use list::{note_reading, reason, reasons, suppressions, thresholds};
 pub(crate) use write::{TuneError, suppress, tune, unsuppress};
 
 /// Tenants whose tuning is kept; with more, all are read again.

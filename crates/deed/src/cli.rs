@@ -638,6 +638,9 @@ pub(crate) struct Principal {
     /// Key, alias or account
     #[arg(value_name = "KEY-OR-ALIAS")]
     pub(crate) key: String,
+    /// With the reasons of suspensions; that they are read is recorded
+    #[arg(long)]
+    pub(crate) reasons: bool,
     /// Of this tenant [default: default]
     #[arg(long, value_name = "TENANT")]
     pub(crate) tenant: Option<String>,

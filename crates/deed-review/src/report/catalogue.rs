@@ -249,7 +249,7 @@ pub const CONTROLS: &[Control] = &[
     control(RMF, "MEASURE 2.4", "the behaviour of AI systems is monitored in production", &[Tasks, Traced, Decided], &["outside-task"]),
     control(RMF, "MEASURE 2.7", "security and resilience are evaluated and documented", &[Stopped, SteppedUp], &["bypass", "outside-scope"]),
     control(RMF, "MEASURE 2.8", "risks to transparency and accountability are examined", &[Requested, Executed], &["delegation-lost-requester"]),
-    control(RMF, "MANAGE 2.4", "AI systems that misbehave can be superseded or deactivated", &[Stopped, Withdrawn], &["used-after-revocation", "delegation-outlived-parent"]),
+    control(RMF, "MANAGE 2.4", "AI systems that misbehave can be superseded or deactivated", &[Stopped, Withdrawn], &["used-after-revocation", "acted-while-suspended", "delegation-outlived-parent"]),
     control(RMF, "MANAGE 4.1", "monitoring after deployment, with override and response", &[SteppedUp, Approvals, Reviews], &[]),
     control(RMF, "MANAGE 4.3", "incidents and errors are tracked and documented", &[Ended, Reviews], &["intent-without-outcome"]),
 

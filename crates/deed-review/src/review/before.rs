@@ -68,6 +68,32 @@ impl Review {
         }
     }
 
+    /// What a suspension, or the end of one, changes for what was done since then; remembers whom it stops.
+    pub(super) fn stops(&mut self, rec: &Skeleton<'_>, state: &State, known: &impl Known) {
+        let Some((account, stops)) = rec.stops() else { return };
+        let accounts = known.every_account(&rec.tenant, account);
+        // Of whom nothing is kept may have done anything.
+        let acted_since = |account: &Account| {
+            let facts = state.account(*account);
+            facts.is_none_or(|facts| facts.last_acted.is_some_and(|(last, _)| last > rec.time))
+        };
+        if accounts.iter().any(acted_since) {
+            self.looks.insert(Look::Right(rec.id));
+        }
+        for account in accounts.into_iter().filter(|_| stops) {
+            let since = self.stopped.entry(account).or_insert(rec.time);
+            *since = (*since).min(rec.time);
+        }
+    }
+
+    /// Whether whoever acted was suspended before: whether that still held is judged.
+    pub(super) fn is_stopped(&self, rec: &Skeleton<'_>) -> bool {
+        let account = rec.executor.as_ref().and_then(|party| party.account);
+        let since =
+            account.filter(|_| !self.stopped.is_empty()).and_then(|account| self.stopped.get(&account));
+        since.is_some_and(|since| *since < rec.time)
+    }
+
     /// Remembers when somebody acted where every right is in the log.
     pub(super) fn acted(&mut self, rec: &Skeleton<'_>, known: &impl Known) {
         let Some(account) = rec.executor.as_ref().and_then(|party| party.account) else { return };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use deed_identity::CredentialKey;
-use deed_record::{RecordId, Timestamp};
+use deed_record::{Account, RecordId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Bounds, Digest, Flagged, Look, Review};
@@ -19,6 +19,7 @@ struct Dump {
     unmatched: BTreeSet<Digest>,
     open: BTreeSet<Digest>,
     denied: BTreeSet<Digest>,
+    stopped: BTreeMap<Account, Timestamp>,
     done: BTreeMap<u16, Timestamp>,
     eluding: BTreeSet<(Timestamp, RecordId)>,
     tools: Vec<(Digest, Definitions)>,
@@ -48,6 +49,7 @@ impl Review {
             unmatched: self.unmatched.iter().copied().collect(),
             open: self.open.iter().copied().collect(),
             denied: self.denied.iter().copied().collect(),
+            stopped: self.stopped.clone(),
             done: self.done.clone(),
             eluding: self.eluding.clone(),
             tools: self
@@ -79,6 +81,7 @@ impl Review {
             unmatched: dump.unmatched.into_iter().collect(),
             open: dump.open.into_iter().collect(),
             denied: dump.denied.into_iter().collect(),
+            stopped: dump.stopped,
             done: dump.done,
             eluding: dump.eluding,
             tools: dump

@@ -64,6 +64,7 @@ impl Review {
             self.looks.insert(Look::Beside(rec.id));
         }
         self.entitles(rec, state, known);
+        self.stops(rec, state, known);
         self.is_seen_before(rec, state);
         let eludes = self.eludes(rec, known);
         let unapproved = self.is_unapproved(rec);
@@ -235,6 +236,7 @@ impl Review {
         let watched = self.is_place_watched(rec, known) || watched;
         watched
             || relies
+            || self.is_stopped(rec)
             || handed_on && (for_nobody || !at_door)
             || self.held.contains(&rec.id)
             || task_key(rec).is_some_and(|(_, key)| self.tasks.contains(&key))

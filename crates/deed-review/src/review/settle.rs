@@ -97,7 +97,8 @@ fn acted_since<E: Affected>(
         }
     }
     let mut since = |done: &Skeleton<'_>| {
-        if done.time >= rec.time && done.basis == Basis::Imported {
+        // That somebody was suspended is held against whatever is told of them, that nothing gave a right against logs.
+        if done.time >= rec.time && (done.basis == Basis::Imported || rec.stops().is_some()) {
             actions.insert(done.action_id());
         }
     };

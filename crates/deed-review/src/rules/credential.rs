@@ -8,7 +8,7 @@ use crate::{
     claim::Claim,
     explanation::Finding,
     gather::SKEW,
-    verdict::Links,
+    verdict::{Links, was_suspended},
     words::{Severity, moment},
 };
 
@@ -29,6 +29,12 @@ pub(super) const USED_AFTER_ROTATION: Rule = Rule {
     means: "the credential had been replaced, and the old one was used",
     remedy: "point the job at the new one, then revoke the old one",
     controls: &["NHI7:2025", "PR.AA-01", "IA-5"],
+};
+pub(super) const ACTED_WHILE_SUSPENDED: Rule = Rule {
+    name: "acted-while-suspended",
+    means: "whoever acted had been suspended here, and it was done all the same",
+    remedy: "stop them where they act, too: take away what they did it with (`deed blast`)",
+    controls: &["NHI1:2025", "PR.AA-05", "AC-2(3)"],
 };
 pub(super) const USED_BEFORE_ISSUE: Rule = Rule {
     name: "used-before-issue",
@@ -51,6 +57,10 @@ pub(super) const CREDENTIAL_OF_ANOTHER: Rule = Rule {
 
 pub(super) fn findings(links: &Links<'_>, found: &mut Vec<Finding>) {
     let (revoked, expired) = (links.revoked(), links.expired());
+    if let Some(suspension) = links.suspended() {
+        let reason = format!("{}; record {}", was_suspended(suspension), suspension.is.id);
+        found.push(ACTED_WHILE_SUSPENDED.finding(grave(links), reason));
+    }
     if !revoked.is_empty() {
         found.push(USED_AFTER_REVOCATION.finding(grave(links), revoked.join("; ")));
     }

@@ -429,6 +429,11 @@ impl Known for Store {
         inventory.controlled(uri).cloned()
     }
 
+    fn every_account(&self, tenant: &str, account: Account) -> Vec<Account> {
+        let Ok(accounts) = Evidence::every_account(self, tenant, account);
+        accounts
+    }
+
     fn logs_every_grant(&self, system: &str) -> bool {
         self.complete.iter().any(|(of, complete)| *of == Coverage::Grants && complete == system)
     }

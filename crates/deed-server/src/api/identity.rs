@@ -6,10 +6,10 @@ use axum::{extract::State, response::Response};
 use serde::Deserialize;
 
 use crate::{
-    api::{Named, Params, actions::tenant_of, json},
+    api::{Named, Params, actions::tenant_of, json, tuning::may_read_reasons},
     app::App,
     auth::Reading,
-    identity::{BlastQuery, IdentityError},
+    identity::{BlastQuery, IdentityError, suspension_reasons},
     problem::{Kind, Problem},
 };
 
@@ -22,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Whose {
     #[serde(default)]
     tenant: Option<String>,
+    /// With the reasons of suspensions: that they are read is recorded.
+    #[serde(default)]
+    reasons: bool,
 }
 
 /// Who somebody is.
@@ -29,12 +32,23 @@ pub(crate) async fn principal(
     State(app): State<Arc<App>>,
     Reading(caller): Reading,
     Named(key): Named<String>,
-    Params(Whose { tenant }): Params<Whose>,
+    Params(Whose { tenant, reasons }): Params<Whose>,
 ) -> Result<Response, Problem> {
     let tenant = tenant_of(&caller, tenant)?.unwrap_or_else(|| "default".to_owned());
+    if reasons {
+        may_read_reasons(&caller)?;
+    }
     let patience = PATIENCE.min(app.limits.read * 2 / 3);
     let missing = format!("nobody is known as `{}` in tenant `{tenant}`", key.escape_debug());
-    let found = app.ask(move |engine| Ok(engine.principal(&tenant, &key, patience)?)).await?;
+    let found = app.ask(move |engine| {
+        let mut found = engine.principal(&tenant, &key, patience)?;
+        if let Some(answer) = found.as_mut().filter(|_| reasons) {
+            let rows = &mut answer.suspensions;
+            suspension_reasons(engine.ledger(), &tenant, rows, &caller.sender.name)?;
+        }
+        Ok(found)
+    });
+    let found = found.await?;
     json(&found.ok_or_else(|| Problem::new(Kind::NotFound, missing))?)
 }
 

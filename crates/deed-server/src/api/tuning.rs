@@ -51,6 +51,16 @@ fn who(caller: &Caller, by: Option<Who>) -> Who {
     by.unwrap_or(Who { kind: PrincipalType::Human, key: Some(key), name: None, instance: None })
 }
 
+/// Whether `caller` may read reasons, which are payloads.
+pub(crate) fn may_read_reasons(caller: &Caller) -> Result<(), Problem> {
+    let detail =
+        "a token allows no reading of payloads, which reasons are: that is done on the store's machine";
+    match caller.token_name() {
+        Some(_) => Err(Problem::new(Kind::Forbidden, detail)),
+        None => Ok(()),
+    }
+}
+
 /// Lists suppressions.
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
@@ -58,10 +68,8 @@ pub(crate) async fn list(
     Params(Asked { tenant: asked, reasons: with_reasons }): Params<Asked>,
 ) -> Result<Response, Problem> {
     let tenant = tenant(&caller, asked)?;
-    if with_reasons && caller.token_name().is_some() {
-        let detail =
-            "a token allows no reading of payloads, which reasons are: that is done on the store's machine";
-        return Err(Problem::new(Kind::Forbidden, detail));
+    if with_reasons {
+        may_read_reasons(&caller)?;
     }
     let patience = PATIENCE.min(app.limits.read * 2 / 3);
     let listed = app.ask(move |engine| {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     DeclaredIn, Followed,
     names::{Names, credential_names, record, shown_name},
+    suspended::{SuspensionRow, suspensions},
 };
 use crate::evidence::{LedgerEvidence, parse};
 
@@ -46,6 +47,9 @@ pub struct PrincipalAnswer {
     pub sponsor: Option<String>,
     /// What became of its accounts: made, altered, suspended or removed (`revoked`), let on again; in the order of time.
     pub changes: Vec<ChangeRow>,
+    /// Since when Deed stopped it at its own doors, and what ended that; in the order of time.
+    #[serde(default)]
+    pub suspensions: Vec<SuspensionRow>,
     /// Every account that is known to be the same.
     pub aliases: Vec<AliasRow>,
     /// Credentials that it was given, used, or had issued; the last used first.
@@ -343,6 +347,7 @@ impl Writer<'_> {
             owner: known.and_then(|known| known.owner.clone()),
             sponsor: known.and_then(|known| known.sponsor.clone()),
             changes: changes(&became),
+            suspensions: suspensions(self.evidence.ledger(), &mut self.names, self.tenant, &self.inside)?,
             aliases,
             credentials,
             credentials_total: total,

@@ -172,10 +172,31 @@ pub(crate) fn reasons(
     rows: &mut [SuppressionRow],
     by: &str,
 ) -> Result<(), TuneError> {
-    let ids: Vec<RecordId> = rows
+    let ids = rows
         .iter()
         .flat_map(|row| std::iter::once(row.id).chain(row.ended.iter().map(|end| end.record)))
         .collect();
+    note_reading(ledger, tenant, ids, "deed:findings", by)?;
+    for row in rows {
+        row.reason = reason(ledger, row.id)?;
+        if let Some(end) = &mut row.ended {
+            end.reason = reason(ledger, end.record)?;
+        }
+    }
+    Ok(())
+}
+
+/// Records that `by` reads the reasons that records `ids` disclose; `sender` is the part of Deed that shows them.
+///
+/// # Errors
+/// That cannot be recorded.
+pub(crate) fn note_reading(
+    ledger: &Ledger,
+    tenant: &str,
+    ids: Vec<RecordId>,
+    sender: &str,
+    by: &str,
+) -> Result<(), TuneError> {
     if ids.is_empty() {
         return Ok(());
     }
@@ -190,23 +211,17 @@ pub(crate) fn reasons(
             })
         })
         .collect();
-    let sender = Sender { tenant: Some(tenant.into()), name: "deed:findings".into(), ours: true };
-    ledger
-        .begin(Value::from(read).to_string().as_bytes(), &sender)?
-        .wait()?
-        .into_iter()
-        .try_for_each(|one| one.map(drop))?;
-    for row in rows {
-        row.reason = reason(ledger, row.id)?;
-        if let Some(end) = &mut row.ended {
-            end.reason = reason(ledger, end.record)?;
-        }
-    }
+    let sender = Sender { tenant: Some(tenant.into()), name: sender.into(), ours: true };
+    let appended = ledger.begin(Value::from(read).to_string().as_bytes(), &sender)?.wait()?;
+    appended.into_iter().try_for_each(|one| one.map(drop))?;
     Ok(())
 }
 
 /// The reason that record `id` discloses; `None` where it was erased.
-fn reason(ledger: &Ledger, id: RecordId) -> Result<Option<String>, LedgerError> {
+///
+/// # Errors
+/// The log cannot be read.
+pub(crate) fn reason(ledger: &Ledger, id: RecordId) -> Result<Option<String>, LedgerError> {
     let Some(leaf) = leaf_of(ledger, id)? else { return Ok(None) };
     let opened = match ledger.disclosures(leaf) {
         Err(LedgerError::Blob(BlobError::NoKey)) => return Ok(None),

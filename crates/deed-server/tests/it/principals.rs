@@ -1,8 +1,9 @@
 //! `GET /v1/principals/{key}`.
 
+use deed_record::Timestamp;
 use serde_json::{Value, json};
 
-use crate::support::{Running, array, call, get};
+use crate::support::{Running, array, call, get, post};
 
 /// Record `n` of GitHub's log about what ann did.
 fn logged(n: u32, more: &Value) -> String {
@@ -53,4 +54,43 @@ async fn a_credential_has_its_names_whichever_was_known_first() {
     let credential = &answer.json()["credentials"][0];
     assert_eq!(credential["credential"], "github:token/555", "{}", answer.text());
     assert_eq!(credential["names"], json!(["github:token/555", fingerprint]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn since_when_somebody_is_suspended_and_what_they_do_elsewhere() {
+    let running = Running::start().await;
+    let suspends = |suspended: bool, reason: &str| {
+        let by = json!({ "type": "human", "key": "human:ann" });
+        let said = json!({ "what": "github:bot", "suspended": suspended, "by": by, "reason": reason });
+        post("/v1/suspensions", "application/json", said.to_string())
+    };
+    let acts = |n: u32, time: Timestamp| {
+        json!({ "kind": "observation", "basis": "imported", "time": time, "operation": "git.push",
+                "executor": { "key": "github:bot", "type": "unknown" }, "outcome": { "status": "success" },
+                "source": { "system": "github:acme", "event_id": n.to_string() } })
+        .to_string()
+    };
+    let found = async || {
+        let found = running.get("/v1/findings?rule=acted-while-suspended").await.json();
+        found["findings"].as_array().unwrap().clone()
+    };
+    // Imported before anybody was suspended, and done afterwards.
+    let later = |seconds: i64| Timestamp(deed_ledger::now().0 + seconds * 1_000_000);
+    running.append(&array(&[acts(1, later(0)), acts(2, later(3600))])).await;
+    assert!(found().await.is_empty());
+    assert_eq!(call(running.http(), suspends(true, "incident 77")).await.status, 200);
+    let held = found().await;
+    assert_eq!(held.len(), 1, "{held:?}");
+    assert_eq!(held[0]["severity"], "high");
+    let answer = call(running.http(), get("/v1/principals/github:bot")).await.json();
+    let [suspension] = &answer["suspensions"].as_array().unwrap()[..] else { panic!("{answer}") };
+    assert_eq!((&suspension["by"], &suspension["lifted"]), (&json!("human:ann"), &Value::Null));
+    assert_eq!(suspension["reason"], Value::Null, "a reason is a payload");
+    assert_eq!(call(running.http(), suspends(false, "cleared")).await.status, 200);
+    assert!(found().await.is_empty(), "it was let go on before it acted");
+    let answer = call(running.http(), get("/v1/principals/github:bot?reasons=true")).await.json();
+    let [suspension] = &answer["suspensions"].as_array().unwrap()[..] else { panic!("{answer}") };
+    let reasons = (&suspension["reason"], &suspension["lifted"]["reason"]);
+    assert_eq!(reasons, (&json!("incident 77"), &json!("cleared")));
+    assert_eq!(suspension["lifted"]["by"], "human:ann");
 }

@@ -1,7 +1,7 @@
 //! `deed principal`: who somebody is.
 
 use deed_record::Timestamp;
-use deed_server::PrincipalAnswer;
+use deed_server::{ChangeRow, PrincipalAnswer};
 use serde_json::Value;
 
 use crate::{
@@ -19,7 +19,8 @@ const MOST_SHOWN: usize = 12;
 pub(crate) async fn run(global: &Global, asked: Principal, output: Output) -> Outcome {
     let access = Access::open(global, Need::Existing)?;
     let hint = Hint::of(global);
-    let answer = access.finish(answer(&access, &hint, asked.tenant.as_deref(), &asked.key).await).await;
+    let answer = answer(&access, &hint, asked.tenant.as_deref(), &asked.key, asked.reasons).await;
+    let answer = access.finish(answer).await;
     let answer = answer.map_err(|failure| failure.doing(format!("tell who `{}` is", clean(&asked.key))))?;
     if output.json {
         return output.document(&answer);
@@ -32,9 +33,15 @@ pub(crate) async fn run(global: &Global, asked: Principal, output: Output) -> Ou
     output.print(&text(&answer, asked.verbose, &hint, output))
 }
 
-async fn answer(access: &Access, hint: &Hint, tenant: Option<&str>, key: &str) -> Result<Value, Failure> {
-    let tenant = tenant.map(|tenant| format!("?tenant={}", query_value(tenant)));
-    let path = format!("/v1/principals/{}{}", query_value(key), tenant.unwrap_or_default());
+async fn answer(
+    access: &Access,
+    hint: &Hint,
+    tenant: Option<&str>,
+    key: &str,
+    reasons: bool,
+) -> Result<Value, Failure> {
+    let tenant = tenant.map(|tenant| format!("&tenant={}", query_value(tenant)));
+    let path = format!("/v1/principals/{}?reasons={reasons}{}", query_value(key), tenant.unwrap_or_default());
     let answer = access.call(&Request::get(path)).await?.json();
     answer.map_err(|failure: Failure| failure.where_unknown(|| who_is_known(hint)))
 }
@@ -45,7 +52,7 @@ fn who_is_known(hint: &Hint) -> String {
 
 /// Fails where nobody goes by `key`: that nothing is found of somebody whose name is misspelt says nothing.
 pub(super) async fn must_be_known(access: &Access, hint: &Hint, tenant: Option<&str>, key: &str) -> Outcome {
-    match answer(access, hint, tenant, key).await {
+    match answer(access, hint, tenant, key, false).await {
         Err(failure) if failure.is(Code::NotFound) => Err(failure),
         _ => Ok(()),
     }
@@ -68,7 +75,25 @@ fn text(answer: &PrincipalAnswer, verbose: bool, hint: &Hint, output: Output) ->
     if let (Some(first), Some(last)) = (answer.first_seen, answer.last_seen) {
         page.field("seen", &format!("{} to {}", moment(first), moment(last)));
     }
-    for (at, change) in answer.changes.iter().enumerate() {
+    for suspension in &answer.suspensions {
+        let by = by_whom(suspension.by.as_deref(), suspension.reason.as_deref());
+        let lifted = suspension.lifted.as_ref().map(|end| {
+            let by = by_whom(end.by.as_deref(), end.reason.as_deref());
+            format!("; let go on {}{by}", moment(end.time))
+        });
+        let title = if lifted.is_none() { output.bad("suspended") } else { "suspended".to_owned() };
+        let line = format!("since {}{by}{}", moment(suspension.since), lifted.unwrap_or_default());
+        page.field(&title, &line);
+        if verbose {
+            let ends = suspension.lifted.iter().map(|end| end.record);
+            page.records(
+                &std::iter::once(suspension.record).chain(ends).map(|id| id.to_string()).collect::<Vec<_>>(),
+            );
+        }
+    }
+    // What Deed itself says became of an account are its suspensions.
+    let told = |change: &&ChangeRow| change.basis != "enforced" || answer.suspensions.is_empty();
+    for (at, change) in answer.changes.iter().filter(told).enumerate() {
         let title = if at == 0 { "became" } else { "" };
         page.field(title, &format!("{} {} ({})", change.change, moment(change.time), change.basis));
     }
@@ -197,6 +222,13 @@ fn text(answer: &PrincipalAnswer, verbose: bool, hint: &Hint, output: Output) ->
         page.next(&[hint.about(&answer.tenant, "find --principal", &asked)]);
     }
     page.out
+}
+
+/// Who did something, and why.
+fn by_whom(by: Option<&str>, reason: Option<&str>) -> String {
+    let by = by.map(|by| format!(", by {}", clean(by))).unwrap_or_default();
+    let reason = reason.map(|reason| format!(": {}", clean(reason))).unwrap_or_default();
+    format!("{by}{reason}")
 }
 
 /// A time for people.
