@@ -9,6 +9,8 @@ pub(crate) mod identity;
 mod resource;
 pub(crate) mod time;
 
+use std::net::IpAddr;
+
 use deed_record::{Basis, Kind, Outcome, PersonalSent, Source, Status, StepType, Submission, WHOLE};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -17,7 +19,7 @@ use crate::json;
 use event::Event;
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
-pub const MAPPING: &str = "cloudtrail/2";
+pub const MAPPING: &str = "cloudtrail/3";
 
 /// The record of one event: a management, data, network activity, sign-in, service or Insights event.
 ///
@@ -109,8 +111,11 @@ fn is_refusal(code: &str) -> bool {
     ["AccessDenied", "Unauthorized", "NotAuthorized", "Forbidden"].iter().any(|word| code.contains(word))
 }
 
+/// From where the caller came. A service that calls on somebody's behalf stands there by its name, and through a VPC endpoint
+/// a machine has another address than elsewhere; both tell of no other place.
 fn personal(event: &Event) -> Option<PersonalSent<'_>> {
-    let address = event.text(&["sourceIPAddress"]).map(json::text);
-    let device = event.text(&["userAgent"]).map(json::text);
-    (address.is_some() || device.is_some()).then_some(PersonalSent { address, device })
+    let through_endpoint = event.text(&["vpcEndpointId"]).is_some();
+    let address = event.text(&["sourceIPAddress"]).filter(|_| !through_endpoint);
+    let address = address.filter(|address| address.parse::<IpAddr>().is_ok())?;
+    Some(PersonalSent { address: Some(json::text(address)), device: None })
 }

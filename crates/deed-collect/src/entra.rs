@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
-pub const MAPPING: &str = "entra/2";
+pub const MAPPING: &str = "entra/3";
 
 /// What Entra's object ids are ids in.
 const SYSTEM: &str = "entra";
@@ -175,7 +175,8 @@ impl<'v> Event<'v> {
             .text(&["ipAddress"])
             .or_else(|| self.is.text(&by))
             .or_else(|| self.outer.text(&["callerIpAddress"]));
-        let device = self.is.text(&["deviceDetail", "deviceId"]).or_else(|| self.is.text(&["userAgent"]));
+        // Of a device that is not registered the id is empty.
+        let device = self.is.text(&["deviceDetail", "deviceId"]).filter(|id| !id.is_empty());
         (address.is_some() || device.is_some())
             .then(|| PersonalSent { address: address.map(text), device: device.map(text) })
     }

@@ -19,7 +19,7 @@ use crate::{
 use call::{Call, Stage};
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
-pub const MAPPING: &str = "kubernetes/2";
+pub const MAPPING: &str = "kubernetes/3";
 
 /// The records of one event, or of each event in one delivery of CloudWatch Logs.
 ///
@@ -177,6 +177,5 @@ fn outcome(call: &Call<'_>) -> Option<Outcome<'static>> {
 }
 
 fn personal(call: &Call<'_>) -> Option<PersonalSent<'static>> {
-    let (address, device) = (call.address.map(own), call.device.map(own));
-    (address.is_some() || device.is_some()).then_some(PersonalSent { address, device })
+    call.address.map(|address| PersonalSent { address: Some(own(address)), device: None })
 }

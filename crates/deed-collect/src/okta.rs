@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
-pub const MAPPING: &str = "okta/2";
+pub const MAPPING: &str = "okta/3";
 
 /// What Okta's ids are ids in. Events do not say which organisation they are of; their ids are unique
 /// among all of them.
@@ -192,10 +192,7 @@ fn is_code(reason: &str) -> bool {
 
 fn personal(event: Event<'_>) -> Option<PersonalSent<'static>> {
     let address = event.text(&["client", "ipAddress"]);
-    let device = event
-        .text(&["device", "id"])
-        .or_else(|| event.debug("dtHash"))
-        .or_else(|| event.text(&["client", "userAgent", "rawUserAgent"]));
+    let device = event.text(&["device", "id"]).or_else(|| event.debug("dtHash"));
     (address.is_some() || device.is_some())
         .then(|| PersonalSent { address: address.map(text), device: device.map(text) })
 }

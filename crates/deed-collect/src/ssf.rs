@@ -30,7 +30,7 @@ pub use stops::Stop;
 use subject::Subject;
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
-pub const MAPPING: &str = "ssf/1";
+pub const MAPPING: &str = "ssf/2";
 
 /// What one SET came to.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -76,7 +76,7 @@ pub fn signal(claims: &str, system: Option<&str>) -> Result<Signal, String> {
     submission.operation = Some(text(event.operation()));
     submission.outcome = (!effects.is_empty()).then(done);
     submission.effects = Some(effects).filter(|effects| !effects.is_empty());
-    submission.personal = personal(event, &subject);
+    submission.personal = personal(&subject);
     submission.session = subject.session.clone();
     submission.step_type = step_type(event);
     submission.trace_id = event.set.text(&["txn"]).and_then(|txn| txn.parse::<TraceId>().ok());
@@ -275,8 +275,8 @@ fn done() -> Outcome<'static> {
     Outcome::of(Status::Success)
 }
 
-fn personal(event: Event<'_>, subject: &Subject) -> Option<PersonalSent<'static>> {
-    let device = subject.device.clone().or_else(|| event.is.text(&["fp_ua"]).map(text));
+fn personal(subject: &Subject) -> Option<PersonalSent<'static>> {
+    let device = subject.device.clone();
     let address = subject.address.clone();
     (address.is_some() || device.is_some()).then_some(PersonalSent { address, device })
 }

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
-pub const MAPPING: &str = "teleport/2";
+pub const MAPPING: &str = "teleport/3";
 
 /// What Teleport's names are names in, together with the cluster.
 const SYSTEM: &str = "teleport";
@@ -122,9 +122,7 @@ fn personal(event: Event<'_>) -> Option<PersonalSent<'static>> {
         .0
         .text(&["trusted_device", "device_id"])
         .or_else(|| event.0.text(&["device", "device_id"]))
-        .or_else(|| event.0.text(&["mfa_device", "mfa_device_uuid"]))
-        .or_else(|| event.0.any(&["user_agent"]))
-        .or_else(|| event.0.text(&["client", "user_agent"]));
+        .or_else(|| event.0.text(&["mfa_device", "mfa_device_uuid"]));
     (address.is_some() || device.is_some()).then(|| PersonalSent {
         // The port is another one each time.
         address: address.map(without_port).map(text),

@@ -16,7 +16,7 @@ use crate::{
 use entry::Entry;
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
-pub const MAPPING: &str = "vault/2";
+pub const MAPPING: &str = "vault/3";
 
 /// The record of one entry.
 ///
@@ -68,7 +68,6 @@ fn outcome(entry: &Entry<'_>) -> Option<Outcome<'static>> {
 }
 
 fn personal(entry: &Entry<'_>) -> Option<PersonalSent<'static>> {
-    let address = entry.request("remote_address").map(own);
-    let device = entry.header("user-agent").map(own);
-    (address.is_some() || device.is_some()).then_some(PersonalSent { address, device })
+    let address = entry.request("remote_address")?;
+    Some(PersonalSent { address: Some(own(address)), device: None })
 }

@@ -25,8 +25,8 @@ pub use inventory::{
 };
 pub use joins::{Basis, Declarations, Joined, MOST_ACCOUNTS, Member, Refused, Why};
 pub use state::{
-    AccountFacts, BadDump, Bounds, ChangeFacts, CredentialFacts, CredentialKey, CredentialView, GrantFacts,
-    GrantKey, HolderFacts, LinkFacts, PlaceFacts, Rank, Role, SeenBy, SeenFacts, Sizes, SourceFacts,
-    Standing, State, TriedFacts, UsedAs, UsedFacts, is_static_type,
+    AccountFacts, Address, BadDump, Bounds, ChangeFacts, CredentialFacts, CredentialKey, CredentialView,
+    GrantFacts, GrantKey, HolderFacts, InTurns, LinkFacts, PlaceFacts, Rank, Role, SeenBy, SeenFacts, Sizes,
+    SourceFacts, Standing, State, TriedFacts, UsedAs, UsedFacts, is_static_type,
 };
 pub use window::ChangeWindow;

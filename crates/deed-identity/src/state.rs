@@ -9,6 +9,7 @@ mod given;
 mod keys;
 mod listed;
 mod merge;
+mod turns;
 mod used;
 mod view;
 
@@ -26,6 +27,7 @@ pub use facts::{
     Sizes, SourceFacts, Standing, TriedFacts, UsedFacts, is_static_type,
 };
 pub use keys::{CredentialKey, GrantKey};
+pub use turns::{Address, InTurns};
 pub use used::{SeenBy, UsedAs};
 pub use view::CredentialView;
 
@@ -245,6 +247,7 @@ impl State {
             holders: entry.holders.iter().map(|holder| self.holder(holder)).collect(),
             more_holders: entry.more_holders,
             seen: seen(entry.seen.as_deref()),
+            in_turns: turns::in_turns(&entry.turns),
         })
     }
 

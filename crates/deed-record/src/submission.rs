@@ -176,7 +176,7 @@ pub struct PersonalSent<'a> {
     /// A network address.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Text<'a>>,
-    /// A device: its id, its user agent.
+    /// A device: its id. A user agent is none: one machine has many programs.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub device: Option<Text<'a>>,
 }

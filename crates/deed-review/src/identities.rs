@@ -94,6 +94,7 @@ pub fn identity_findings(
         thresholds,
         sources: state.sources(tenant).into_iter().map(|source| (source.system, source.last.0)).collect(),
         joined: HashMap::new(),
+        turned: Vec::new(),
         found: Vec::new(),
     };
     look.grants();
@@ -122,6 +123,8 @@ struct Look<'l> {
     sources: HashMap<String, Timestamp>,
     /// The principal of an account that was asked for.
     joined: HashMap<Account, Who>,
+    /// Credentials that were used from two addresses in turns.
+    turned: Vec<sharing::Turned>,
     found: Vec<IdentityFinding>,
 }
 
@@ -155,6 +158,7 @@ impl Look<'_> {
             self.shared(&credential);
             self.session(&credential);
         }
+        self.turned();
     }
 
     fn principals(&mut self) {

@@ -30,7 +30,6 @@ pub(super) struct Call<'v> {
     pub(super) reason: Option<&'v str>,
     pub(super) ended: Option<Ended>,
     pub(super) address: Option<&'v str>,
-    pub(super) device: Option<&'v str>,
     pub(super) annotations: Option<&'v Value>,
     pub(super) request: Option<&'v Value>,
     pub(super) response: Option<&'v Value>,
@@ -102,7 +101,6 @@ impl<'v> Call<'v> {
             ended: ended(value),
             // The API server puts the peer last; what stands before it is what the peer said.
             address: texts(value, &["sourceIPs"]).last(),
-            device: text(value, &["userAgent"]),
             annotations: value.get("annotations"),
             request: value.get("requestObject"),
             response: value.get("responseObject"),

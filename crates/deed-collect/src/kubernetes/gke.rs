@@ -49,7 +49,6 @@ pub(super) fn read(value: &Value) -> Result<Call<'_>, String> {
         ended: ended(value),
         address: payload(&["requestMetadata", "callerIp"])
             .or_else(|| payload(&["requestMetadata", "callerIP"])),
-        device: payload(&["requestMetadata", "callerSuppliedUserAgent"]),
         annotations: value.get("labels"),
         request: shared::at(value, &["protoPayload", "request"]),
         response: shared::at(value, &["protoPayload", "response"]),

@@ -52,7 +52,6 @@ pub(super) enum Slot {
     ToolServer,
     ToolType,
     Traceloop,
-    UserAgent,
     UserId,
     UserName,
 }
@@ -168,7 +167,6 @@ pub(super) const NAMES: &[(&str, Slot, u8)] = &[
     ("user.full_name", Slot::UserName, 1),
     ("user.id", Slot::UserId, 2),
     ("user.name", Slot::UserName, 0),
-    ("user_agent.original", Slot::UserAgent, 0),
 ];
 
 /// The attributes of a span or log record, of its events and of its resource, by what they say.

@@ -180,7 +180,6 @@ fn model<'a>(seen: &Seen<'a>, deed: Deed, schema_url: &str) -> Option<Resource<'
 }
 
 fn personal<'a>(seen: &Seen<'a>) -> Option<PersonalSent<'a>> {
-    let address = seen.text(Slot::ClientAddress).map(json::text);
-    let device = seen.text(Slot::UserAgent).map(json::text);
-    (address.is_some() || device.is_some()).then_some(PersonalSent { address, device })
+    let address = seen.text(Slot::ClientAddress)?;
+    Some(PersonalSent { address: Some(json::text(address)), device: None })
 }

@@ -366,7 +366,6 @@ fn personal<'a>(span: &Span, seen: &Seen<'a>) -> Option<PersonalSent<'a>> {
     if span.kind != SpanKind::Server as i32 {
         return None;
     }
-    let address = seen.text(Slot::ClientAddress).map(json::text);
-    let device = seen.text(Slot::UserAgent).map(json::text);
-    (address.is_some() || device.is_some()).then_some(PersonalSent { address, device })
+    let address = seen.text(Slot::ClientAddress)?;
+    Some(PersonalSent { address: Some(json::text(address)), device: None })
 }

@@ -94,13 +94,6 @@ impl<'v> Entry<'v> {
         text(self.value, &["response", "data", name])
     }
 
-    /// The first value of a header that the device keeps; their names may be of either case.
-    pub(super) fn header(&self, name: &str) -> Option<&'v str> {
-        let headers = at(self.value, &["request", "headers"])?.as_object()?;
-        let (_, values) = headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name))?;
-        values.get(0).and_then(Value::as_str).filter(|value| !value.is_empty())
-    }
-
     /// The path without the slash that some clients put before it.
     pub(super) fn path(&self) -> &'v str {
         self.request("path").unwrap_or_default().trim_start_matches('/')

@@ -47,7 +47,7 @@ fn an_entry_names_who_called_with_what_and_by_which_policy() {
         (&call["permission"], &call["decision"]),
         (&json!("release"), &json!({"effect": "allow", "policies": ["release"]}))
     );
-    assert_eq!(call["personal"], json!({"address": "10.0.3.9", "device": "vault/1.20"}));
+    assert_eq!(call["personal"], json!({"address": "10.0.3.9"}));
 
     for event in ["r-4/request", "r-4"] {
         let refused = of(event);

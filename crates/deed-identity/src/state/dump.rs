@@ -16,11 +16,12 @@ use super::{
     entry::{AccountEntry, ChangeEntry, CredentialEntry, Holder, Place, Rank, Role},
     given::{Gives, GrantEntry, LinkEntry, SourceEntry, TriedEntry},
     keys::{CredentialKey, GrantKey, Mark, SourceKey, TriedKey},
+    turns::{Address, Turn},
     used::{AllSeen, Seen, SeenBy, Used, UsedAs},
 };
 
 /// What a dump begins with; another number is another form, and is derived again.
-const MAGIC: &[u8; 16] = b"deed-identity/5\n";
+const MAGIC: &[u8; 16] = b"deed-identity/6\n";
 
 /// A dump cannot be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -256,9 +257,11 @@ structs! {
         more_used, seen, changes,
     }
     Place { system, environment, initiated, executed }
+    Turn { minute, address }
+    Address { system, digest }
     CredentialEntry {
         tenant, kind, issuer, parent, issued, expires, uses, first_used, last_used, changes, holders, more_holders,
-        also, seen,
+        also, seen, turns,
     }
     ChangeEntry { change, rank, count, first, last }
     Holder { account, role, rank, system, first }

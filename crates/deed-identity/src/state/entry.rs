@@ -9,6 +9,7 @@ use crate::strings::{Strings, Sym};
 
 use super::{
     keys::{CredentialKey, Mark},
+    turns::{self, Turn},
     used::{self, AllSeen, Used},
 };
 
@@ -83,6 +84,8 @@ pub(crate) struct CredentialEntry {
     /// Other names of the same.
     pub(crate) also: Box<[CredentialKey]>,
     pub(crate) seen: Option<Box<AllSeen>>,
+    /// The newest uses that logs tell of, by minute and address.
+    pub(crate) turns: Box<[Turn]>,
 }
 
 /// What became of a credential or a grant, as often as it was said.
@@ -251,6 +254,7 @@ impl CredentialEntry {
             more_holders: false,
             also: Box::default(),
             seen: None,
+            turns: Box::default(),
         }
     }
 
@@ -329,6 +333,7 @@ impl CredentialEntry {
             self.hold(Holder { system: sym(holder.system), ..*holder }, strings);
         }
         self.more_holders |= other.more_holders;
+        other.turns.iter().for_each(|turn| turns::add(&mut self.turns, *turn));
         other.also.iter().for_each(|also| self.known_as(*also));
     }
 }

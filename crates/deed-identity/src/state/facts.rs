@@ -2,7 +2,7 @@
 
 use deed_record::{Account, Change, PrincipalType, RecordId, Timestamp};
 
-use super::{CredentialKey, GrantKey, Rank, Role, SeenBy, UsedAs};
+use super::{CredentialKey, GrantKey, InTurns, Rank, Role, SeenBy, UsedAs};
 
 /// How many entries there are of each sort.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -135,6 +135,8 @@ pub struct CredentialFacts {
     pub more_holders: bool,
     /// The distinct instances, devices and tasks that acted with it.
     pub seen: Vec<SeenFacts>,
+    /// Two addresses from which it was used in turns lately, as logs tell.
+    pub in_turns: Option<InTurns>,
 }
 
 /// Types of credentials that stand until somebody takes them away: long-lived secrets by their nature.

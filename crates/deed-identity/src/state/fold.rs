@@ -11,6 +11,7 @@ use super::{
     entry::{AccountEntry, CredentialEntry, Holder, Place, Rank, Role},
     given::{GrantEntry, LinkEntry, SourceEntry, TriedEntry},
     keys::{CredentialKey, GrantKey, Mark, SourceKey, TriedKey},
+    turns::{self, Turn},
     used::{AllSeen, Seen, SeenBy, Used, UsedAs, has_room},
 };
 
@@ -29,6 +30,8 @@ pub(super) struct Said<'r> {
     pub(super) acts: bool,
     /// By which instance, device and task whoever acted did.
     seen: Shown,
+    /// From where, as a log tells.
+    turn: Option<Turn>,
 }
 
 /// By which instance, device and task somebody acted.
@@ -44,10 +47,14 @@ impl State {
             (_, None) => &record.submitter,
         };
         let mark = Mark::of(record);
+        let acts = record.kind.is_action()
+            && record.kind != Kind::Outcome
+            && record.action.is_none_or(|action| action == record.id);
         let said = Said {
             record,
             mark,
             seen: record.executor.as_ref().map_or([None; _], |party| shown(record, party, mark)),
+            turn: Turn::of(record, system).filter(|_| record.basis != Basis::Reported && acts),
             rank: match record.basis {
                 Basis::Enforced => Rank::Enforced,
                 Basis::Imported => Rank::Logged,
@@ -55,9 +62,7 @@ impl State {
             },
             tenant: self.strings.sym(&record.tenant),
             system: self.strings.sym(system),
-            acts: record.kind.is_action()
-                && record.kind != Kind::Outcome
-                && record.action.is_none_or(|action| action == record.id),
+            acts,
         };
         self.source(said);
         self.people(said);
@@ -263,6 +268,9 @@ impl State {
         if let Some(entry) = self.credentials.entry(key, || CredentialEntry::new(said.tenant)) {
             entry.use_at(said.mark, uses);
             saw(&mut entry.seen, shown);
+            if let Some(turn) = said.turn {
+                turns::add(&mut entry.turns, turn);
+            }
         }
         self.held(said, key, by.and_then(|party| party.account), Role::Used);
     }

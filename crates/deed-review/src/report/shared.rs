@@ -133,7 +133,7 @@ impl Shared {
         let mut unknown = self.left_out.clone();
         unknown.push(
             "sharing that leaves no trace: one account, one credential and no record of devices, instances or tasks looks \
-             like one user"
+             like one user; what addresses tell is a finding, `shared-account`"
                 .to_owned(),
         );
         let missing = self.credentials_total + self.accounts_total - all().count() as u64;
