@@ -16,7 +16,7 @@ use crate::{
 use event::Event;
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
-pub const MAPPING: &str = "github/2";
+pub const MAPPING: &str = "github/3";
 
 /// The record of one event.
 ///
@@ -37,6 +37,7 @@ pub fn map(document: &str) -> Result<String, String> {
     submission.operation = Some(own(event.action));
     submission.outcome = Some(outcome(&event));
     submission.personal = personal(&event);
+    submission.request = effects::request(&event);
     submission.resource = event.resource();
     submission.session = event.word("workflow_run_id").map(|run| json::text(format!("workflow_run/{run}")));
     shared::record(&submission, document)
@@ -67,6 +68,5 @@ fn outcome(event: &Event<'_>) -> Outcome<'static> {
 }
 
 fn personal(event: &Event<'_>) -> Option<PersonalSent<'static>> {
-    let (address, device) = (event.text("actor_ip").map(own), event.text("user_agent").map(own));
-    (address.is_some() || device.is_some()).then_some(PersonalSent { address, device })
+    event.text("actor_ip").map(|address| PersonalSent { address: Some(own(address)), device: None })
 }

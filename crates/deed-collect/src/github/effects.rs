@@ -1,14 +1,16 @@
 //! What an event says was changed in authority: tokens, keys, members, applications, secrets, protections,
 //! approvals.
 
-use deed_record::{Answer, Change, Credential, EffectSent, Kind, Principal, PrincipalType, TermsSent};
+use deed_record::{
+    Answer, Change, Credential, EffectSent, Kind, Principal, PrincipalType, RecordId, TermsSent,
+};
 
 use super::{
     event::Event,
     who::{named_application, token, user},
 };
 use crate::{
-    json,
+    authority, json,
     shared::{self, credential_effect, grant_effect, other_effect, own},
 };
 
@@ -20,6 +22,7 @@ pub(super) fn effects(event: &Event<'_>) -> Option<Vec<EffectSent<'static>>> {
         .or_else(|| member(event, family, what))
         .or_else(|| application(event, family, what))
         .or_else(|| protection(event, family, what))
+        .or_else(|| asked(event))
         .or_else(|| approval(event))?;
     Some(vec![effect])
 }
@@ -178,6 +181,30 @@ fn protection(event: &Event<'_>, family: &str, what: &str) -> Option<EffectSent<
         _ => return None,
     };
     Some(other_effect(Kind::Policy, change, None, event.resource()))
+}
+
+/// The run that an event is about, as a request: whoever starts it asks for what it does, an answer to a deployment names the
+/// run and no job of it, and a run that succeeded did what was let through. What did not succeed need not have come to
+/// where it waits.
+pub(super) fn request(event: &Event<'_>) -> Option<RecordId> {
+    let is_told = match event.action {
+        "workflows.created_workflow_run"
+        | "workflows.approve_workflow_job"
+        | "workflows.reject_workflow_job" => true,
+        "workflows.completed_workflow_run" => event.text("conclusion") == Some("success"),
+        _ => false,
+    };
+    let run = event.word("workflow_run_id").filter(|_| is_told)?;
+    Some(authority::request_id(&event.system(), &format!("workflow_run/{run}")))
+}
+
+/// A run that was started.
+fn asked(event: &Event<'_>) -> Option<EffectSent<'static>> {
+    if event.action != "workflows.created_workflow_run" || event.word("workflow_run_id").is_none() {
+        return None;
+    }
+    let actor = event.text("actor").map(|login| user(login, event.flag("actor_is_bot")));
+    Some(other_effect(Kind::Request, Change::Requested, actor, event.resource()))
 }
 
 /// A deployment that waited for somebody's word.

@@ -30,7 +30,7 @@ fn a_token_has_the_fingerprint_that_deed_gives_it() {
     );
     assert_eq!(push["resource"], json!({"type": "repository", "uri": "github:acme/shop"}));
     assert_eq!(push["source"]["system"], "github:acme");
-    assert_eq!(push["personal"], json!({"address": "203.0.113.5", "device": "git/2.51"}));
+    assert_eq!(push["personal"], json!({"address": "203.0.113.5"}), "a user agent is no device");
 }
 
 #[test]
@@ -131,4 +131,36 @@ fn an_event_without_an_id_is_known_by_its_text() {
     ] {
         assert_eq!(github::map(&event.to_string()), Err(error.to_owned()));
     }
+}
+
+#[test]
+fn a_run_is_joined_to_what_was_approved_of_it() {
+    let run = |action: &str, more: Value| {
+        let mut event = json!({ "action": action, "@timestamp": 1_794_300_000_000_i64, "_document_id": action,
+                                "actor": "ann", "org": "acme", "repo": "acme/web", "workflow_run_id": 77 });
+        event.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        value_of(&github::map(&event.to_string()).expect("maps"))
+    };
+    let created = run("workflows.created_workflow_run", json!({}));
+    let approved =
+        run("workflows.approve_workflow_job", json!({ "actor": "bob", "environment_name": "prod" }));
+    let refused = run("workflows.reject_workflow_job", json!({ "actor": "bob" }));
+    let completed = run("workflows.completed_workflow_run", json!({ "conclusion": "success" }));
+    let request = &created["request"];
+    assert!(request.is_string(), "{created}");
+    assert_eq!(
+        (&approved["request"], &refused["request"], &completed["request"]),
+        (request, request, request)
+    );
+    assert_eq!(created["effects"][0]["kind"], "request");
+    assert_eq!(created["effects"][0]["terms"]["subject"]["key"], "github:ann");
+    assert_eq!(approved["effects"][0]["terms"]["answer"], "approved");
+    assert!(completed["effects"].is_null());
+    // A run that failed may have failed before anybody was asked; and another run is another request.
+    let failed = run("workflows.completed_workflow_run", json!({ "conclusion": "failure" }));
+    assert!(failed["request"].is_null(), "{failed}");
+    let other = run("workflows.created_workflow_run", json!({ "workflow_run_id": 78 }));
+    assert_ne!(&other["request"], request);
+    let elsewhere = run("workflows.created_workflow_run", json!({ "org": "other", "repo": "other/web" }));
+    assert_ne!(&elsewhere["request"], request);
 }
