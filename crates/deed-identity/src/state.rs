@@ -15,7 +15,7 @@ mod view;
 
 use std::collections::HashMap;
 
-use deed_record::{Account, RecordId, Timestamp};
+use deed_record::{Account, Change, RecordId, Timestamp};
 
 use crate::{bounded::Bounded, newest::Newest, strings::Strings};
 
@@ -31,7 +31,7 @@ pub use turns::{Address, InTurns};
 pub use used::{SeenBy, UsedAs};
 pub use view::CredentialView;
 
-use given::{GrantEntry, LinkEntry, SourceEntry, TriedEntry};
+use given::{GrantEntry, LinkEntry, SourceEntry, ThingEntry, TriedEntry};
 use keys::{SourceKey, TriedKey};
 
 /// How much is kept. What is beyond is left out by key, the same keys whatever came first; what was left out is
@@ -78,6 +78,8 @@ pub struct State {
     accounts: Bounded<Account, AccountEntry>,
     credentials: Bounded<CredentialKey, CredentialEntry>,
     grants: Bounded<GrantKey, GrantEntry>,
+    /// Things that give rights, and were removed or told anew.
+    things: Bounded<GrantKey, ThingEntry>,
     links: Bounded<(Account, Account), LinkEntry>,
     sources: Bounded<SourceKey, SourceEntry>,
     tried: Newest<TriedKey, TriedEntry>,
@@ -109,6 +111,7 @@ impl State {
             accounts: Bounded::new(bounds.accounts),
             credentials: Bounded::new(bounds.credentials),
             grants: Bounded::new(bounds.grants),
+            things: Bounded::new(bounds.grants),
             links: Bounded::new(bounds.links),
             sources: Bounded::new(bounds.sources),
             tried: Newest::new(bounds.tried),
@@ -138,6 +141,7 @@ impl State {
             ("accounts", self.accounts.level()),
             ("credentials", self.credentials.level()),
             ("grants", self.grants.level()),
+            ("things that gave rights and were changed", self.things.level()),
             ("pairs of accounts", self.links.level()),
             ("systems", self.sources.level()),
         ];
@@ -318,6 +322,18 @@ impl State {
     fn grant_facts(&self, key: GrantKey, entry: &GrantEntry) -> GrantFacts {
         let word = |sym| Some(self.strings.word(sym)).filter(|word| !word.is_empty()).map(str::to_owned);
         let gives = entry.gives.as_deref();
+        let mut changes = facts(&entry.changes);
+        let thing = entry.thing.and_then(|thing| self.things.get(&thing));
+        let taken = thing.and_then(|thing| thing.after(entry.last_given()?));
+        // Only what logs told is kept of things.
+        changes.extend(taken.map(|mark| ChangeFacts {
+            change: Change::Revoked,
+            rank: Rank::Logged,
+            count: 1,
+            first: mark.0,
+            last: mark.0,
+            record: mark.id(),
+        }));
         let scopes = gives.iter().flat_map(|gives| &gives.scopes);
         GrantFacts {
             key,
@@ -335,7 +351,7 @@ impl State {
             uses: entry.uses,
             first_used: entry.first_used.map(|mark| (mark.0, mark.1)),
             last_used: entry.last_used.map(|mark| (mark.0, mark.1)),
-            changes: facts(&entry.changes),
+            changes,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::iter::once;
 
-use deed_record::{Change, Skeleton, Timestamp};
+use deed_record::{Change, Kind, Skeleton, Timestamp};
 
 use crate::{
     authority::changes,
@@ -28,8 +28,15 @@ impl<'c> Held<'c> {
         if !gives || begins.max(grant.time()) > moment {
             return None;
         }
-        let others = claims.filter(|other| changes(other, &grant) || takes_back(other, &grant));
+        let mut replaced = false;
+        let others = claims.filter(|other| {
+            replaced |= other.time() <= moment && leaves_out(other, &grant);
+            changes(other, &grant) || takes_back(other, &grant)
+        });
         let mut about: Vec<Claim<'c>> = once(grant).chain(others).collect();
+        if replaced {
+            return None;
+        }
         about.sort_by_key(|claim| (claim.time(), claim.rec.is.id));
         let standing = Standing::at(moment, &about);
         (standing.revoked.is_none() && !standing.is_over(moment)).then_some(Held { claim: grant, standing })
@@ -46,6 +53,20 @@ impl<'c> Held<'c> {
 pub(crate) fn given_by<'c>(grant: &Claim<'c>) -> Option<&'c str> {
     let thing = &*grant.rec.is.resource.as_ref()?.uri;
     grant.resource.filter(|bound| *bound.uri != *thing).map(|_| thing)
+}
+
+/// Whether `later` tells anew who has what `grant` was given by, and whoever had it is not among them.
+fn leaves_out(later: &Claim<'_>, grant: &Claim<'_>) -> bool {
+    let thing = later.resource.map(|resource| &*resource.uri);
+    let anew = later.change() == Some(Change::Altered) && subject(later).is_none();
+    if !anew || thing.is_none() || thing != given_by(grant) || later.time() <= grant.time() {
+        return false;
+    }
+    let role =
+        |claim: &Claim<'_>| claim.terms.and_then(|terms| terms.role.as_ref().map(|role| role.to_string()));
+    let listed = || later.rec.claims(Kind::Grant).filter(|claim| subject(claim).is_some());
+    let is_listed = |claim: Claim<'_>| subject(&claim) == subject(grant) && role(&claim) == role(grant);
+    later.rec.voice() == grant.rec.voice() && listed().next().is_some() && !listed().any(is_listed)
 }
 
 /// Whether `later` takes back what `grant` gave, by what it was: logs of other systems know no ids of grants.

@@ -82,7 +82,8 @@ fn secret(call: &Call<'_>, change: Change) -> Vec<EffectSent<'static>> {
     vec![credential_effect(change, secret, None, Some(whole))]
 }
 
-/// One grant for each member of a role binding; one without a member where the event does not list them.
+/// One grant for each member of a role binding; one without a member where the event does not list them. Of a change that lists
+/// all who have it since, one without a member behind those of the members: nobody else has it any more.
 fn binding(call: &Call<'_>, object: &Object<'_>, change: Change) -> Vec<EffectSent<'static>> {
     let bound = [call.response, call.request].into_iter().flatten();
     let bound = bound.into_iter().find(|object| object.get("roleRef").is_some());
@@ -98,11 +99,16 @@ fn binding(call: &Call<'_>, object: &Object<'_>, change: Change) -> Vec<EffectSe
     let reach = || Some(shared::resource(reach.clone(), None));
     let all = bound.and_then(|object| object.get("subjects")).and_then(Value::as_array);
     let subjects: Vec<_> = all.into_iter().flatten().filter_map(|one| who::subject(call, one)).collect();
+    let of_nobody = |change| grant_effect(change, None, role.clone(), Vec::new(), call.whole());
     if subjects.is_empty() {
-        return vec![grant_effect(change, None, role, Vec::new(), call.whole())];
+        // The whole of it, and nobody in it.
+        let emptied = bound.is_some() && all.is_none_or(Vec::is_empty) && change == Change::Altered;
+        return vec![of_nobody(if emptied { Change::Revoked } else { change })];
     }
+    let is_all = all.is_some_and(|all| all.len() == subjects.len()) && subjects.len() < MOST_SUBJECTS;
+    let anew = (change == Change::Altered && is_all).then(|| of_nobody(change));
     let grant = |subject| grant_effect(change, Some(subject), role.clone(), Vec::new(), reach());
-    subjects.into_iter().take(MOST_SUBJECTS).map(grant).collect()
+    subjects.into_iter().take(MOST_SUBJECTS).map(grant).chain(anew).collect()
 }
 
 /// A record's sealed part holds no more; the event lists them all.

@@ -85,6 +85,48 @@ fn a_caller_from_iam_is_a_hop_that_cloudtrail_knows() {
 }
 
 #[test]
+fn a_role_binding_that_is_told_anew_leaves_nobody_else_in_it() {
+    let event = |verb: &str, response: Value| {
+        let event = json!({
+            "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "RequestResponse", "auditID": "u-1",
+            "stage": "ResponseComplete", "requestURI": "/x", "verb": verb, "user": { "username": "carol" },
+            "objectRef": { "resource": "rolebindings", "namespace": "pay", "name": "rb",
+                           "apiGroup": "rbac.authorization.k8s.io", "apiVersion": "v1" },
+            "responseStatus": { "code": 200 }, "requestReceivedTimestamp": "2026-11-10T10:30:00.000000Z",
+            "stageTimestamp": "2026-11-10T10:30:00.000000Z", "responseObject": response,
+        });
+        let record = all(&event.to_string()).remove(0);
+        let terms = |effect: &Value| {
+            (
+                effect["terms"]["change"].clone(),
+                effect["terms"]["subject"]["key"].clone(),
+                effect["resource"]["uri"].clone(),
+            )
+        };
+        let effects: Vec<_> = record["effects"].as_array().expect("effects").iter().map(terms).collect();
+        (record["resource"]["uri"].clone(), effects)
+    };
+    let whole = |subjects: Value| {
+        json!({ "kind": "RoleBinding", "metadata": { "name": "rb", "namespace": "pay" }, "subjects": subjects,
+                "roleRef": { "kind": "Role", "name": "reader" } })
+    };
+    let app = json!([{ "kind": "ServiceAccount", "name": "app", "namespace": "pay" }]);
+    for verb in ["update", "patch"] {
+        let (binding, effects) = event(verb, whole(app.clone()));
+        let key = json!("kubernetes:system:serviceaccount:pay:app");
+        let member = (json!("altered"), key, json!("kubernetes:namespaces/pay/*"));
+        assert_eq!(effects, [member, (json!("altered"), Value::Null, binding)]);
+    }
+    let (binding, effects) = event("update", whole(json!([])));
+    assert_eq!(effects, [(json!("revoked"), Value::Null, binding.clone())]);
+    // Below that level nobody can tell.
+    let (_, effects) = event("patch", json!({ "kind": "RoleBinding" }));
+    assert_eq!(effects, [(json!("altered"), Value::Null, binding)]);
+    let (_, effects) = event("create", whole(app));
+    assert_eq!(effects.len(), 1);
+}
+
+#[test]
 fn changes_of_authority_are_effects() {
     let token = &of("a-5")["effects"][0];
     assert_eq!((&token["kind"], &token["terms"]["change"]), (&json!("credential"), &json!("issued")));
@@ -147,7 +189,7 @@ fn entries_of_cloud_logging() {
     let exec = &entries[0];
     assert_eq!(
         exec["source"],
-        json!({"collector": "kubernetes/2", "event_id": "g-1", "system": "kubernetes:acme/europe-west1/prod"})
+        json!({"collector": "kubernetes/3", "event_id": "g-1", "system": "kubernetes:acme/europe-west1/prod"})
     );
     assert_eq!(exec["operation"], "create pods/exec");
     assert_eq!(exec["resource"]["uri"], "kubernetes:acme/europe-west1/prod/namespaces/shop/pods/web-1/exec");

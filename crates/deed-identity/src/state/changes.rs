@@ -1,6 +1,6 @@
 //! What a record changes in authority: credentials, grants, and who is there.
 
-use deed_record::{Answer, Change, Credential, Kind, Party, Resource, Terms};
+use deed_record::{Answer, Change, Credential, Effect, Kind, Party, Resource, Skeleton, Terms};
 
 use crate::strings::{Strings, Sym};
 
@@ -8,7 +8,7 @@ use super::{
     State,
     entry::{AccountEntry, ChangeEntry, CredentialEntry, Rank, Role, change},
     fold::Said,
-    given::{Gives, GrantEntry, MOST_SCOPES},
+    given::{Gives, GrantEntry, MOST_SCOPES, ThingEntry},
     keys::{CredentialKey, GrantKey},
 };
 
@@ -40,8 +40,11 @@ impl State {
                 }
                 Kind::Grant => {
                     let key = GrantKey::of_effect(&record.tenant, effect);
-                    let resource = effect.resource.as_ref();
-                    self.grant_changed(said, key, effect.terms.as_ref(), resource, Change::Altered);
+                    if !is_told_anew(record, effect) {
+                        let resource = effect.resource.as_ref();
+                        self.grant_changed(said, key, effect.terms.as_ref(), resource, Change::Altered);
+                    }
+                    self.thing_changed(said, key, effect);
                 }
                 Kind::Principal => self.principal_changed(said, effect.terms.as_ref()),
                 _ => {}
@@ -116,6 +119,29 @@ impl State {
         }
     }
 
+    /// A right was given by a thing of its own, or such a thing was removed, or told anew whom it gives rights to.
+    fn thing_changed(&mut self, said: Said<'_>, key: GrantKey, effect: &Effect<'_>) {
+        let Some(resource) = effect.resource.as_ref().filter(|_| said.rank == Rank::Logged) else { return };
+        let record = said.record;
+        let thing = |uri: &str| GrantKey::of_thing(&record.tenant, self.strings.word(said.system), uri);
+        let terms = effect.terms.as_ref();
+        let (subject, change) =
+            (terms.and_then(|terms| terms.subject.as_ref()), terms.and_then(|terms| terms.change));
+        if subject.is_some() {
+            let by = record.resource.as_ref().filter(|by| *by.uri != *resource.uri).map(|by| thing(&by.uri));
+            if let Some(entry) = self.grants.entry(key, || GrantEntry::new(said.tenant)) {
+                entry.by(by);
+            }
+            return;
+        }
+        if change == Some(Change::Revoked) || is_told_anew(record, effect) {
+            let thing = thing(&resource.uri);
+            if let Some(entry) = self.things.entry(thing, ThingEntry::default) {
+                entry.at(said.mark);
+            }
+        }
+    }
+
     /// Somebody was made, altered, suspended or removed.
     fn principal_changed(&mut self, said: Said<'_>, terms: Option<&Terms<'_>>) {
         let Some(account) = terms.and_then(|terms| terms.subject.as_ref()).and_then(|party| party.account)
@@ -127,6 +153,14 @@ impl State {
             change(&mut entry.changes, said.change(happened));
         }
     }
+}
+
+/// Whether `effect` says of a thing that it gives a right to those whom `record` lists, and to nobody else any more.
+fn is_told_anew(record: &Skeleton<'_>, effect: &Effect<'_>) -> bool {
+    let subject = |effect: &Effect<'_>| effect.terms.as_ref().is_some_and(|terms| terms.subject.is_some());
+    let altered = effect.terms.as_ref().is_some_and(|terms| terms.change == Some(Change::Altered));
+    let mut all = record.effects.iter().flatten().filter(|effect| effect.kind == Kind::Grant);
+    altered && !subject(effect) && all.any(subject)
 }
 
 impl Said<'_> {

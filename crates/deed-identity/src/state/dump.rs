@@ -14,14 +14,14 @@ use crate::{
 use super::{
     Bounds, State,
     entry::{AccountEntry, ChangeEntry, CredentialEntry, Holder, Place, Rank, Role},
-    given::{Gives, GrantEntry, LinkEntry, SourceEntry, TriedEntry},
+    given::{Gives, GrantEntry, LinkEntry, SourceEntry, ThingEntry, TriedEntry},
     keys::{CredentialKey, GrantKey, Mark, SourceKey, TriedKey},
     turns::{Address, Turn},
     used::{AllSeen, Seen, SeenBy, Used, UsedAs},
 };
 
 /// What a dump begins with; another number is another form, and is derived again.
-const MAGIC: &[u8; 16] = b"deed-identity/6\n";
+const MAGIC: &[u8; 16] = b"deed-identity/7\n";
 
 /// A dump cannot be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -57,6 +57,7 @@ impl State {
         out.map(&self.accounts);
         out.map(&self.credentials);
         out.map(&self.grants);
+        out.map(&self.things);
         out.map(&self.links);
         out.map(&self.sources);
         out.put(&self.tried.more);
@@ -90,6 +91,7 @@ impl State {
         input.map(&mut state.accounts)?;
         input.map(&mut state.credentials)?;
         input.map(&mut state.grants)?;
+        input.map(&mut state.things)?;
         input.map(&mut state.links)?;
         input.map(&mut state.sources)?;
         state.tried.more = input.take()?;
@@ -257,6 +259,7 @@ structs! {
         more_used, seen, changes,
     }
     Place { system, environment, initiated, executed }
+    ThingEntry { told }
     Turn { minute, address }
     Address { system, digest }
     CredentialEntry {
@@ -266,7 +269,7 @@ structs! {
     ChangeEntry { change, rank, count, first, last }
     Holder { account, role, rank, system, first }
     GrantEntry {
-        tenant, subject, expires, uses, first_used, last_used, changes, gives, names_request, names_approval,
+        tenant, subject, expires, uses, first_used, last_used, changes, gives, names_request, names_approval, thing,
         given,
     }
     Gives { said, by, role, resource, scopes, more_scopes }

@@ -1,12 +1,12 @@
 //! What is known of one grant, hand-over or source, and of what was tried in vain.
 
-use deed_record::{Account, Timestamp};
+use deed_record::{Account, Change, Timestamp};
 
 use crate::strings::{Strings, Sym};
 
 use super::{
     entry::{ChangeEntry, Rank, change},
-    keys::Mark,
+    keys::{GrantKey, Mark},
 };
 
 /// Scopes that are kept of one grant.
@@ -26,6 +26,8 @@ pub(crate) struct GrantEntry {
     pub(crate) gives: Option<Box<Gives>>,
     pub(crate) names_request: bool,
     pub(crate) names_approval: bool,
+    /// The thing by which it was given, the least of several.
+    pub(crate) thing: Option<GrantKey>,
     /// The first record that gave it, and the system whose log that is; the empty word where it is no log's.
     pub(crate) given: Option<(Mark, Sym)>,
 }
@@ -102,8 +104,20 @@ impl GrantEntry {
             gives: None,
             names_request: false,
             names_approval: false,
+            thing: None,
             given: None,
         }
+    }
+
+    pub(crate) fn by(&mut self, thing: Option<GrantKey>) {
+        self.thing = [self.thing, thing].into_iter().flatten().min();
+    }
+
+    /// When it was last given, or told of among those that stand.
+    pub(crate) fn last_given(&self) -> Option<Timestamp> {
+        let gives =
+            |entry: &&ChangeEntry| matches!(entry.change, Change::Issued | Change::Renewed | Change::Altered);
+        self.changes.iter().filter(gives).map(|entry| entry.last).max()
     }
 
     pub(crate) fn to(&mut self, subject: Option<Account>) {
@@ -150,6 +164,7 @@ impl GrantEntry {
         }
         self.names_request |= other.names_request;
         self.names_approval |= other.names_approval;
+        self.by(other.thing);
         if let Some((mark, system)) = other.given {
             self.given(mark, sym(system));
         }
@@ -159,6 +174,31 @@ impl GrantEntry {
             self.gives(gives, strings);
         }
         other.changes.iter().for_each(|entry| change(&mut self.changes, *entry));
+    }
+}
+
+/// Times that are kept of one thing.
+const MOST_TIMES: usize = 8;
+
+/// When a thing that gives rights was removed, or told anew whom it gives them to: the newest times, in their order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ThingEntry {
+    pub(crate) told: Box<[Mark]>,
+}
+
+impl ThingEntry {
+    pub(crate) fn at(&mut self, mark: Mark) {
+        if let Err(at) = self.told.binary_search(&mark) {
+            let mut told = std::mem::take(&mut self.told).into_vec();
+            told.insert(at, mark);
+            let over = told.len().saturating_sub(MOST_TIMES);
+            self.told = told.split_off(over).into_boxed_slice();
+        }
+    }
+
+    /// The first of them after `given`.
+    pub(crate) fn after(&self, given: Timestamp) -> Option<Mark> {
+        self.told.iter().copied().find(|mark| mark.0 > given)
     }
 }
 

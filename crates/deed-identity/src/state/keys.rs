@@ -51,6 +51,11 @@ impl GrantKey {
         GrantKey(id.0)
     }
 
+    /// Of a thing in a log of `system` that gives whoever it lists a right: a role binding, say.
+    pub(crate) fn of_thing(tenant: &str, system: &str, uri: &str) -> Self {
+        GrantKey(digest(&[b"thing", tenant.as_bytes(), system.as_bytes(), uri.as_bytes()]))
+    }
+
     /// Of the grant that `effect` is about: to the same subject, for the same role, scopes and resource.
     pub fn of_effect(tenant: &str, effect: &Effect<'_>) -> Self {
         let none = Terms::default();

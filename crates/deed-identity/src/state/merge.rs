@@ -5,7 +5,7 @@ use crate::strings::Sym;
 use super::{
     State,
     entry::{AccountEntry, CredentialEntry},
-    given::{GrantEntry, LinkEntry, SourceEntry, TriedEntry},
+    given::{GrantEntry, LinkEntry, SourceEntry, ThingEntry, TriedEntry},
 };
 
 impl State {
@@ -18,6 +18,7 @@ impl State {
         self.accounts.raise(other.accounts.level());
         self.credentials.raise(other.credentials.level());
         self.grants.raise(other.grants.level());
+        self.things.raise(other.things.level());
         self.links.raise(other.links.level());
         self.sources.raise(other.sources.level());
         for (account, theirs) in other.accounts.iter() {
@@ -36,6 +37,11 @@ impl State {
             if let Some(entry) = self.grants.entry(*key, || GrantEntry::new(sym(theirs.tenant))) {
                 entry.tenant = self.strings.least(entry.tenant, sym(theirs.tenant));
                 entry.merge(theirs, &self.strings, &sym);
+            }
+        }
+        for (key, theirs) in other.things.iter() {
+            if let Some(entry) = self.things.entry(*key, ThingEntry::default) {
+                theirs.told.iter().for_each(|mark| entry.at(*mark));
             }
         }
         for (pair, theirs) in other.links.iter() {

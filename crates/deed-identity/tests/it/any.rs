@@ -21,7 +21,7 @@ fn any_use() -> impl Strategy<Value = Value> {
             more["instance"] = instance.into();
         }
         if let Some(device) = device {
-            more["personal"] = json!({ "device": device });
+            more["personal"] = json!({ "device": device, "address": device });
         }
         if let Some(task) = task {
             more["task"] = task.into();
@@ -52,7 +52,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Value> {
     let change = prop::sample::select(vec!["issued", "revoked", "rotated", "renewed", "expired", "altered"]);
     let system = prop::sample::select(vec!["aws", "k8s", "okta"]);
     let who = (name.clone(), kind.clone(), name.clone(), kind);
-    (0..6000_u32, who, (key.clone(), key), change, system, 0..12_u8, any_use()).prop_map(
+    (0..6000_u32, who, (key.clone(), key), change, system, 0..14_u8, any_use()).prop_map(
         |(number, (executor, kind, other, other_kind), (key, second), change, system, sort, more)| {
             let (executor, other) = (party(executor, kind), party(other, other_kind));
             match sort {
@@ -83,6 +83,17 @@ pub(crate) fn any_record() -> impl Strategy<Value = Value> {
                     "executor": executor, "effects": [{ "kind": "principal", "terms": { "change": change, "subject": other } }],
                 })),
                 9 => gap(number, system),
+                12 => logged(number, system, json!({
+                    "executor": executor, "resource": { "uri": key },
+                    "effects": [{ "kind": "grant", "resource": { "uri": "*" }, "terms": { "change": change, "role": "r", "subject": other } }],
+                })),
+                13 => logged(number, system, json!({
+                    "executor": executor, "resource": { "uri": key },
+                    "effects": [
+                        { "kind": "grant", "resource": { "uri": "*" }, "terms": { "change": "altered", "role": "r", "subject": other } },
+                        { "kind": "grant", "resource": { "uri": key }, "terms": { "change": change, "role": "r" } },
+                    ],
+                })),
                 10 => enforced(number, json!({
                     "kind": "grant", "grant": "0193a700-0000-8000-8000-000000000001", "approvals": ["0193a700-0000-8000-8000-000000000002"],
                     "terms": { "change": change, "scopes": [key, second], "subject": executor },

@@ -138,6 +138,44 @@ fn grants_come_and_go() {
 }
 
 #[test]
+fn what_a_thing_gave_ends_with_it_and_with_its_being_made_anothers() {
+    let thing = json!({ "uri": "k8s:pay/rolebindings/rb" });
+    let grant = |subject: &str, change: &str| {
+        let terms =
+            json!({ "change": change, "role": "reader", "subject": party(subject, "service_account") });
+        json!({ "kind": "grant", "resource": { "uri": "k8s:pay/*" }, "terms": terms })
+    };
+    let whole = |change: &str| json!({ "kind": "grant", "resource": thing, "terms": { "change": change, "role": "reader" } });
+    let bound = |n: u32, effects: Vec<Value>| {
+        let more = json!({ "executor": party("carol", "human"), "resource": thing, "effects": effects });
+        logged(n, "k8s:1", more)
+    };
+    let standing = |records: &[Value], whose: &str| {
+        let mut told: Vec<Value> = records.to_vec();
+        let of = |records: &[Value]| {
+            let grants = state(records).grants_of(account(whose));
+            assert_eq!(grants.len(), 1, "{grants:?}");
+            Standing::at(at("2026-11-02T00:00:00Z"), &grants[0].changes, None)
+        };
+        let standing = of(&told);
+        told.reverse();
+        assert_eq!(of(&told), standing, "whatever comes first");
+        standing
+    };
+    let given = bound(1, vec![grant("app", "issued")]);
+    let both = bound(2, vec![grant("app", "altered"), grant("other", "altered"), whole("altered")]);
+    let others = bound(3, vec![grant("other", "altered"), whole("altered")]);
+    let gone = bound(4, vec![whole("revoked")]);
+    assert_eq!(standing(&[given.clone(), both.clone()], "app"), Standing::Active);
+    assert_eq!(standing(&[given.clone(), both.clone(), others.clone()], "app"), Standing::Revoked);
+    assert_eq!(standing(&[given.clone(), both.clone(), others.clone()], "other"), Standing::Active);
+    assert_eq!(standing(&[given.clone(), both, gone], "other"), Standing::Revoked);
+    // Given back.
+    let back = bound(5, vec![grant("app", "altered"), whole("altered")]);
+    assert_eq!(standing(&[given, others, back], "app"), Standing::Active);
+}
+
+#[test]
 fn a_grant_is_used_by_whoever_names_it() {
     let id = "0193a700-0000-8000-8000-000000000001";
     let given = json!({ "kind": "grant", "terms": { "role": "db", "subject": party("bot", "agent"), "expires": "2026-11-01T11:00:00.000000Z" } });

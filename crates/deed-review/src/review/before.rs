@@ -56,10 +56,11 @@ impl Review {
         let named = rec.grant.filter(|_| tells).map(|id| state.grant(GrantKey::of_record(id)));
         // Whose it is that is named may not be known here.
         let of_named = named.is_some_and(|grant| grant.and_then(|grant| grant.subject).is_none_or(late));
-        // A thing was removed by which somebody had it.
+        // A thing was removed, or made another's, by which somebody had it.
         let removed = |effect: &Effect<'_>| {
             let taken = effect.terms.as_ref().filter(|terms| terms.subject.is_none());
-            let taken = taken.is_some_and(|terms| terms.change == Some(Change::Revoked));
+            let taken =
+                taken.is_some_and(|terms| matches!(terms.change, Some(Change::Revoked | Change::Altered)));
             effect.kind == Kind::Grant && taken && effect.resource.is_some()
         };
         let removed = !self.done.is_empty() && rec.effects.iter().flatten().any(removed);

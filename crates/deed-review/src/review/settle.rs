@@ -89,7 +89,11 @@ fn acted_since<E: Affected>(
     {
         whose.extend(Rec::read(&found)?.is.entitles());
     }
-    let removed = rec.effects.iter().flatten().filter(|_| whose.is_empty());
+    let of_nobody = |effect: &&deed_record::Effect<'_>| {
+        let subject = effect.terms.as_ref().and_then(|terms| terms.subject.as_ref());
+        effect.kind == Kind::Grant && subject.is_none()
+    };
+    let removed = rec.effects.iter().flatten().filter(of_nobody);
     for thing in removed.filter_map(|effect| effect.resource.as_ref()).collect::<Vec<_>>() {
         let about = evidence.by_resource(&rec.tenant, &thing.uri, MOST_NAMING);
         for found in about.map_err(ExplainError::Evidence)? {
