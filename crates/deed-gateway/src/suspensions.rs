@@ -20,6 +20,8 @@ pub const RESOURCE: &str = "deed:suspension";
 pub(crate) const SUSPEND: &str = "suspend";
 /// The operation of a record that ends a suspension.
 pub(crate) const RESUME: &str = "resume";
+/// What is suspended for this tenant is so for all of them: it is the one of those who are bound to none.
+const EVERYBODY: &str = "default";
 /// Records that are read at a time.
 const PAGE: usize = 1000;
 
@@ -81,30 +83,47 @@ impl Suspensions {
         tenant: &str,
     ) -> Result<Option<String>, LedgerError> {
         self.load(ledger, tenant)?;
+        self.load(ledger, EVERYBODY)?;
         let all = self.stopped.read().unwrap_or_else(PoisonError::into_inner);
         if all.is_empty() {
             return Ok(None);
         }
-        let place = &intent.place;
-        for who in std::iter::once(&place.executor).chain(&place.initiator).chain(&place.chain) {
-            let Some(key) = who.key.as_deref() else { continue };
-            if let Some(account) = ledger.account(tenant, key)?
-                && all.contains(&Stopped::Account(tenant.to_owned(), account))
-            {
-                return Ok(Some(format!("`{key}` is suspended")));
-            }
-        }
-        let credential = intent.credential();
-        let shown =
-            credential.iter().flat_map(|credential| credential.names().chain(credential.parent.as_deref()));
-        let names = shown.chain(intent.lineage.iter().map(String::as_str));
-        for name in names {
-            if all.contains(&Stopped::Credential(tenant.to_owned(), name.to_owned())) {
-                return Ok(Some("the credential, or the one that it was derived from, is suspended".into()));
+        let tenants = [tenant, EVERYBODY].into_iter().take(if tenant == EVERYBODY { 1 } else { 2 });
+        for tenant in tenants {
+            if let Some(why) = stops_of(&all, ledger, intent, tenant)? {
+                return Ok(Some(why));
             }
         }
         Ok(None)
     }
+}
+
+/// Who or what of `intent` is among those of `tenant` in `all`, in words.
+fn stops_of(
+    all: &HashSet<Stopped>,
+    ledger: &Ledger,
+    intent: &Intent,
+    tenant: &str,
+) -> Result<Option<String>, LedgerError> {
+    let place = &intent.place;
+    for who in std::iter::once(&place.executor).chain(&place.initiator).chain(&place.chain) {
+        let Some(key) = who.key.as_deref() else { continue };
+        if let Some(account) = ledger.account(tenant, key)?
+            && all.contains(&Stopped::Account(tenant.to_owned(), account))
+        {
+            return Ok(Some(format!("`{key}` is suspended")));
+        }
+    }
+    let credential = intent.credential();
+    let shown =
+        credential.iter().flat_map(|credential| credential.names().chain(credential.parent.as_deref()));
+    let names = shown.chain(intent.lineage.iter().map(String::as_str));
+    for name in names {
+        if all.contains(&Stopped::Credential(tenant.to_owned(), name.to_owned())) {
+            return Ok(Some("the credential, or the one that it was derived from, is suspended".into()));
+        }
+    }
+    Ok(None)
 }
 
 /// What the log says is suspended for `tenant`.
