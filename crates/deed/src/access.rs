@@ -86,12 +86,15 @@ pub(crate) fn data_home() -> Result<PathBuf, Failure> {
     })
 }
 
-/// The token of `$DEED_TOKEN`.
+/// The token of `$DEED_TOKEN`, for the server at `endpoint`. That others can read it on its way is said.
 ///
 /// # Errors
 /// It holds what no header can.
-pub(crate) fn token() -> Result<Option<HeaderValue>, Failure> {
+pub(crate) fn token(endpoint: &Endpoint) -> Result<Option<HeaderValue>, Failure> {
     let Some(token) = env::var_os("DEED_TOKEN").filter(|token| !token.is_empty()) else { return Ok(None) };
+    if endpoint.is_open_road() {
+        output::note("deed: $DEED_TOKEN is sent without TLS, and can be read on its way; use https://");
+    }
     let value =
         token.to_str().and_then(|token| HeaderValue::try_from(format!("Bearer {}", token.trim())).ok());
     let mut value = value.ok_or_else(|| Failure::usage("$DEED_TOKEN holds characters that no token has"))?;
@@ -125,7 +128,7 @@ impl Access {
     pub(crate) fn open(global: &Global, need: Need) -> Result<Self, Failure> {
         let inner = match place(global)? {
             Place::Server(url, endpoint) => Inner {
-                client: Client::new(endpoint, token()?),
+                client: Client::new(endpoint.clone(), token(&endpoint)?),
                 store: None,
                 name: url,
                 held: Mutex::default(),
@@ -248,6 +251,10 @@ impl Access {
                 None => failure.detail("is `deed serve` running there?"),
             }
         };
+        if let CallError::Untrusted(untrusted) = &error {
+            let failure = Failure::new(format!("failed to reach `{}`", self.0.name)).code(Code::Unavailable);
+            return Err(untrusted.details().into_iter().fold(failure, Failure::detail));
+        }
         if matches!(error, CallError::Slow) || patience.is_over() {
             return Err(given_up(error.to_string()));
         }

@@ -1,10 +1,13 @@
-//! HTTP/1.1 to one server, over TCP or a Unix socket.
+//! HTTP/1.1 to one server, over TLS, TCP or a Unix socket.
 //!
 //! Everything the command line sends may be sent twice: reading changes nothing, and records carry ids.
 //! So a request whose answer did not come is simply sent again, by whoever knows how long to be patient.
 
+mod tls;
+
 use std::{
     io,
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -19,6 +22,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::{
     body::Incoming,
     client::conn::http1::{self, SendRequest},
+    rt::{Read, Write},
 };
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
@@ -39,6 +43,8 @@ const ANSWERING: Duration = Duration::from_secs(180);
 /// Where a server is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Endpoint {
+    /// Host and port, with TLS.
+    Tls(String, u16),
     /// Host and port.
     Tcp(String, u16),
     /// A socket in the file system.
@@ -46,30 +52,37 @@ pub(crate) enum Endpoint {
 }
 
 impl Endpoint {
-    /// Reads `http://HOST[:PORT][/]`.
+    /// Reads `https://HOST[:PORT][/]`, or the same with `http`.
     ///
     /// # Errors
-    /// It is no such URL. What this program does not speak is said as that.
+    /// It is no such URL.
     pub(crate) fn of_url(url: &str) -> Result<Self, Failure> {
+        const EXPECTED: &str = "expected a URL such as https://deed.example or http://127.0.0.1:7400";
         let wrong =
             |why: &str| Failure::usage(format!("cannot use the server `{url}`")).detail(why.to_owned());
-        let parsed: http::Uri =
-            url.parse().map_err(|_| wrong("expected a URL such as http://127.0.0.1:7400"))?;
-        match parsed.scheme_str() {
-            Some("http") => {}
-            Some("https") => {
-                return Err(wrong(
-                    "TLS is not spoken here yet; put a TLS tunnel in front, or use http:// within a trusted network",
-                ));
-            }
-            _ => return Err(wrong("expected a URL such as http://127.0.0.1:7400")),
-        }
+        let parsed: http::Uri = url.parse().map_err(|_| wrong(EXPECTED))?;
+        let (make, port): (fn(String, u16) -> Self, u16) = match parsed.scheme_str() {
+            Some("http") => (Endpoint::Tcp, 80),
+            Some("https") => (Endpoint::Tls, 443),
+            _ => return Err(wrong(EXPECTED)),
+        };
         if !matches!(parsed.path(), "" | "/") || parsed.query().is_some() {
             return Err(wrong("expected only host and port; paths are added here"));
         }
         let host =
             parsed.host().filter(|host| !host.is_empty()).ok_or_else(|| wrong("the host is missing"))?;
-        Ok(Endpoint::Tcp(host.trim_matches(['[', ']']).to_owned(), parsed.port_u16().unwrap_or(80)))
+        Ok(make(host.trim_matches(['[', ']']).to_owned(), parsed.port_u16().unwrap_or(port)))
+    }
+
+    /// Whether whoever stands on the way can read what is sent, and answer in the server's place.
+    pub(crate) fn is_open_road(&self) -> bool {
+        match self {
+            Endpoint::Tcp(host, _) => {
+                let is_loopback = host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+                !is_loopback && !host.eq_ignore_ascii_case("localhost")
+            }
+            Endpoint::Tls(..) | Endpoint::Unix(_) => false,
+        }
     }
 
     /// The socket of the store in `dir`.
@@ -79,8 +92,11 @@ impl Endpoint {
 
     fn host(&self) -> String {
         match self {
-            Endpoint::Tcp(host, port) if host.contains(':') => format!("[{host}]:{port}"),
-            Endpoint::Tcp(host, port) => format!("{host}:{port}"),
+            Endpoint::Tls(host, port) | Endpoint::Tcp(host, port) if host.contains(':') => {
+                format!("[{host}]:{port}")
+            }
+            Endpoint::Tls(host, 443) => host.clone(),
+            Endpoint::Tls(host, port) | Endpoint::Tcp(host, port) => format!("{host}:{port}"),
             Endpoint::Unix(_) => "localhost".to_owned(),
         }
     }
@@ -161,14 +177,23 @@ impl Response {
 
     /// Whether the server asks to come again later.
     pub(crate) fn is_busy(&self) -> bool {
+        self.status == StatusCode::SERVICE_UNAVAILABLE && self.problem().as_deref() == Some("busy")
+    }
+
+    /// What a refusal says.
+    pub(crate) fn said(&self) -> String {
+        said(self.status, &self.body)
+    }
+
+    /// What sort of problem a Deed server says it is (`docs/api.md`), if it is one.
+    pub(crate) fn problem(&self) -> Option<String> {
         #[derive(serde::Deserialize)]
         struct Problem {
             #[serde(rename = "type")]
             kind: String,
         }
-        self.status == StatusCode::SERVICE_UNAVAILABLE
-            && serde_json::from_slice::<Problem>(&self.body)
-                .is_ok_and(|problem| problem.kind.ends_with(":busy"))
+        let problem: Problem = serde_json::from_slice(&self.body).ok()?;
+        problem.kind.strip_prefix("tag:deed,2026:").map(str::to_owned)
     }
 
     /// The body of a good answer, read as JSON.
@@ -186,6 +211,14 @@ impl Response {
 
 /// What the server's problem document (RFC 9457) says, in its own words.
 pub(crate) fn refusal(status: StatusCode, body: &[u8]) -> Failure {
+    let failure = Failure::refused(status, said(status, body));
+    match status {
+        StatusCode::UNAUTHORIZED => failure.detail("give a token of this server in $DEED_TOKEN"),
+        _ => failure,
+    }
+}
+
+fn said(status: StatusCode, body: &[u8]) -> String {
     #[derive(serde::Deserialize)]
     struct Problem {
         title: Option<String>,
@@ -193,12 +226,7 @@ pub(crate) fn refusal(status: StatusCode, body: &[u8]) -> Failure {
     }
     let problem: Option<Problem> = serde_json::from_slice(body).ok();
     let said = problem.and_then(|problem| problem.detail.or(problem.title));
-    let said = said.unwrap_or_else(|| format!("the server answered {status}"));
-    let failure = Failure::refused(status, said);
-    match status {
-        StatusCode::UNAUTHORIZED => failure.detail("give a token of this server in $DEED_TOKEN"),
-        _ => failure,
-    }
+    said.unwrap_or_else(|| format!("the server answered {status}"))
 }
 
 /// Why there is no answer.
@@ -210,6 +238,8 @@ pub(crate) enum CallError {
     Broken(String),
     /// No answer in time.
     Slow,
+    /// It is not known that this is the server: trying again would not help.
+    Untrusted(tls::Untrusted),
 }
 
 impl std::fmt::Display for CallError {
@@ -218,6 +248,7 @@ impl std::fmt::Display for CallError {
             CallError::Unreachable(error) => write!(f, "nobody answers: {error}"),
             CallError::Broken(why) => write!(f, "the connection broke: {why}"),
             CallError::Slow => write!(f, "no answer within {} s", ANSWERING.as_secs()),
+            CallError::Untrusted(untrusted) => untrusted.fmt(f),
         }
     }
 }
@@ -227,13 +258,14 @@ impl std::fmt::Display for CallError {
 pub(crate) struct Client {
     endpoint: Endpoint,
     token: Option<HeaderValue>,
+    tls: tls::Connector,
     idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
 }
 
 impl Client {
     /// A client that has not connected yet.
     pub(crate) fn new(endpoint: Endpoint, token: Option<HeaderValue>) -> Self {
-        Client { endpoint, token, idle: Mutex::default() }
+        Client { endpoint, token, tls: tls::Connector::default(), idle: Mutex::default() }
     }
 
     /// Sends `request` once and reads the whole answer.
@@ -277,7 +309,8 @@ impl Client {
         if let Some(content_type) = request.content_type {
             builder = builder.header(CONTENT_TYPE, content_type);
         }
-        if let Some(token) = &self.token {
+        // A request may show another.
+        if let Some(token) = self.token.as_ref().filter(|_| !request.headers.contains_key(AUTHORIZATION)) {
             builder = builder.header(AUTHORIZATION, token);
         }
         for (name, value) in &request.headers {
@@ -302,6 +335,10 @@ impl Client {
         }
         let slow = |_| CallError::Unreachable(io::ErrorKind::TimedOut.into());
         match &self.endpoint {
+            Endpoint::Tls(..) => {
+                let stream = timeout(CONNECTING, self.tls.connect(&self.endpoint.host())).await;
+                handshake(stream.map_err(slow)??).await
+            }
             Endpoint::Tcp(host, port) => {
                 let stream =
                     timeout(CONNECTING, TcpStream::connect((host.as_str(), *port))).await.map_err(slow)?;
@@ -321,8 +358,14 @@ impl Client {
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
 ) -> Result<SendRequest<Full<Bytes>>, CallError> {
+    handshake(TokioIo::new(stream)).await
+}
+
+async fn handshake(
+    stream: impl Read + Write + Send + Unpin + 'static,
+) -> Result<SendRequest<Full<Bytes>>, CallError> {
     let (sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|error| CallError::Broken(error.to_string()))?;
+        http1::handshake(stream).await.map_err(|error| CallError::Broken(error.to_string()))?;
     // How a connection ends is told to the request that needed it.
     tokio::spawn(async move { drop(connection.await) });
     Ok(sender)
@@ -353,8 +396,26 @@ mod tests {
         assert!(
             matches!(Endpoint::of_url("http://[::1]:7400/"), Ok(Endpoint::Tcp(host, 7400)) if host == "::1")
         );
-        for bad in ["https://deed.example", "127.0.0.1:7400", "http://", "http://h/v1", "ftp://h", ""] {
+        assert!(
+            matches!(Endpoint::of_url("https://deed.example"), Ok(Endpoint::Tls(host, 443)) if host == "deed.example")
+        );
+        for bad in ["127.0.0.1:7400", "http://", "http://h/v1", "ftp://h", ""] {
             assert!(Endpoint::of_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_tls_and_this_machine_are_no_open_road() {
+        for (url, is_open) in [
+            ("https://deed.example", false),
+            ("http://localhost:7400", false),
+            ("http://127.3.4.5", false),
+            ("http://[::1]:7400", false),
+            ("http://deed.example", true),
+            ("http://10.0.0.1:7400", true),
+            ("http://localhost.evil.example", true),
+        ] {
+            assert!(Endpoint::of_url(url).is_ok_and(|endpoint| endpoint.is_open_road() == is_open), "{url}");
         }
     }
 

@@ -32,7 +32,7 @@ pub(crate) async fn run(global: &Global, verify: Verify, output: Output) -> Outc
     let against = Elsewhere { keys: kept::keys(&verify.vkey)?, since: kept::checkpoints(&verify.since)? };
     let answer = match Target::of(global, verify.target.as_deref())? {
         Target::Server(url, endpoint) => {
-            let client = Arc::new(Client::new(endpoint, access::token()?));
+            let client = Arc::new(Client::new(endpoint.clone(), access::token(&endpoint)?));
             let remote = Remote::open(client)
                 .await
                 .map_err(|error| Failure::new("failed to read the log").detail(format!("{url}: {error}")))?;

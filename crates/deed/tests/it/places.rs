@@ -41,7 +41,7 @@ fn a_server_is_asked_over_tcp() {
     elsewhere
         .run(["find", "--server", "http://127.0.0.1:1"])
         .bad(7, &["failed to reach `http://127.0.0.1:1`", "deed serve"]);
-    elsewhere.run(["find", "--server", "https://deed.example"]).bad(2, &["TLS"]);
+    elsewhere.run(["find", "--server", "ftp://deed.example"]).bad(2, &["https://"]);
 }
 
 #[test]
