@@ -53,10 +53,11 @@ pub use intent::Suspension;
 pub use intent::{Answer, Conclusion, Intent, Listed, Listing, Missed, Place, Refused, Shown, Who};
 pub use message::{Id, Malformed, Message};
 pub use onward::{Onward, UpstreamToken};
-pub use point::{DecisionPoint, InForce, Published, is_ours};
+pub use point::{DecisionPoint, EndError, InForce, Published, is_ours};
 pub use recorder::{
     ANSWERED_WITHIN, INTENTS, LISTINGS, Nowhere, OUTCOMES, RecordedIntent, Recorder, Road, Unavailable,
     Verdict, WAITS, Wait,
+    remote::{Asked, Line, Patience, RUNS, Remote, RunAsked, RunEnded, RunTold, RunWait},
 };
 pub use refusal::{DENIED, UNAVAILABLE, UPSTREAM};
 pub use run::{RUN, Released, Run, Signature, fresh_span};

@@ -15,7 +15,7 @@ use std::{
 use deed_identity::Inventory;
 use deed_ledger::{AppendError, Ledger, LedgerError, Pending, Receipt, Sender, now};
 use deed_policy::PolicySet;
-use deed_record::{Kind, RecordId, Ruling, Skeleton, Timestamp};
+use deed_record::{Kind, RecordId, Ruling, Sealed, Skeleton, Timestamp};
 use tokio::{
     sync::{OnceCell, mpsc},
     task::spawn_blocking,
@@ -35,6 +35,9 @@ use crate::{
     sweep::{self, Sweep},
     write,
 };
+
+/// How long a decision is given again to whoever asks from elsewhere, in microseconds.
+const AGAIN: i64 = 60_000_000;
 
 /// How the names of those begin whose word is Deed's own.
 const OURS: &str = "deed:";
@@ -182,14 +185,15 @@ impl DecisionPoint {
             body.push(b'\n');
             body.extend(write::gap(missed, &intent.server, tenant, now));
         }
-        let sender = match &intent.reported_by {
-            Some(by) => format!("deed:authzen/{by}"),
-            None => door(&intent.server),
+        let sender = match (&intent.reported_by, &intent.run) {
+            (Some(by), _) => format!("deed:authzen/{by}"),
+            (None, Some(run)) => commands(run.by.as_deref()),
+            (None, None) => door(&intent.server),
         };
         let durable =
             match self.append_by(Ledger::begin_at_once, body, sender.clone(), tenant, patience).await {
                 Err(AppendError::Conflict { id, first, .. }) if id == intent.id => {
-                    return self.recorded(id, first).await;
+                    return self.recorded(intent, tenant, first).await;
                 }
                 Err(refused) => {
                     let sender = Sender { tenant: Some(tenant.to_owned()), name: sender, ours: true };
@@ -242,7 +246,43 @@ impl DecisionPoint {
         match self.append_by(Ledger::begin_at_leisure, body, door(&first.server), tenant, self.deadline).await
         {
             Ok(_) => self.are_concluded(conclusions),
-            Err(refused) => self.spool_outcomes(conclusions, tenant, refused).await?,
+            Err(refused) => self.spool_outcomes(conclusions, None, tenant, refused).await?,
+        }
+        Ok(())
+    }
+
+    /// Records how a command of another machine ended, as the record `id`: what is told first counts, and it is recorded once.
+    /// `by` is the token that it was asked for with, as in [`Run`](crate::Run).
+    ///
+    /// # Errors
+    /// It could not be recorded in time; or another end is recorded already.
+    pub async fn conclude_once(
+        &self,
+        conclusion: &Conclusion,
+        id: RecordId,
+        by: Option<&str>,
+        tenant: &str,
+    ) -> Result<(), EndError> {
+        let body = write::outcome(conclusion, Some(id), tenant);
+        let told = std::slice::from_ref(conclusion);
+        // Whoever tells of it waits for the answer, so that it is not left for the next sync.
+        match self.append(body, commands(by), tenant).await {
+            Ok(_) => self.are_concluded(told),
+            Err(AppendError::Conflict { first, .. }) => {
+                let is_same = |record: &Skeleton<'_>| {
+                    let end = record.outcome.as_ref();
+                    record.action == Some(conclusion.action)
+                        && end.is_some_and(|end| {
+                            (end.status, end.code.as_deref())
+                                == (conclusion.status, conclusion.code.as_deref())
+                        })
+                };
+                let sealed = self.sealed(first).await?;
+                if !sealed.skeleton().is_ok_and(|record| is_same(&record)) {
+                    return Err(EndError::Another);
+                }
+            }
+            Err(refused) => self.spool_outcomes(told, Some(id), tenant, refused).await?,
         }
         Ok(())
     }
@@ -340,17 +380,20 @@ impl DecisionPoint {
     }
 
     /// The decision in leaf `index`, given before to whoever asks again.
-    async fn recorded(&self, id: RecordId, index: u64) -> Result<Answer, Unavailable> {
-        let ledger = self.ledger.clone();
-        let log = ledger.origin().to_owned();
-        let read = spawn_blocking(move || ledger.leaf(index)).await;
+    async fn recorded(&self, intent: &Intent, tenant: &str, index: u64) -> Result<Answer, Unavailable> {
+        let id = intent.id;
+        let log = self.ledger.origin().to_owned();
         let broken = |why: String| Unavailable::new(format!("leaf {index}: {why}"));
-        let sealed =
-            read.map_err(|e| broken(e.to_string()))?.map_err(|e: LedgerError| broken(e.to_string()))?;
+        let sealed = self.sealed(index).await?;
         let record = sealed.skeleton().map_err(|e| broken(e.to_string()))?;
         // What anybody else appended under that id is no decision of Deed's.
-        if record.kind != Kind::Intent || !is_ours(&record) || record.id != id {
+        let is_it = record.kind == Kind::Intent && is_ours(&record) && *record.tenant == *tenant;
+        if !is_it || record.id != id {
             return Err(broken("the id stands for another record".into()));
+        }
+        // Whoever asks from elsewhere asks again at once, or not at all: an old decision lets nothing new through.
+        if intent.until.is_some() && now().0 - record.recorded.0 > AGAIN {
+            return Err(Unavailable::new("it was decided on before, and for too long; ask anew"));
         }
         let decision = record.decision;
         Ok(Answer {
@@ -373,7 +416,26 @@ impl DecisionPoint {
             restricted: Vec::new(),
         })
     }
+
+    async fn sealed(&self, index: u64) -> Result<Sealed, Unavailable> {
+        let ledger = self.ledger.clone();
+        let broken = |why: String| Unavailable::new(format!("leaf {index}: {why}"));
+        let read = spawn_blocking(move || ledger.leaf(index)).await;
+        read.map_err(|e| broken(e.to_string()))?.map_err(|e: LedgerError| broken(e.to_string()))
+    }
 }
+
+/// Why the end of a command is not recorded.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum EndError {
+    /// What was told first counts.
+    #[error("another end of it is recorded already")]
+    Another,
+    /// It could not be recorded.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
 /// Hands records over to the ledger, in a hurry or not.
 type Begin = fn(&Ledger, &[u8], &Sender) -> Result<Option<Pending>, AppendError>;
 
@@ -385,8 +447,16 @@ fn folder_of(ledger: &Ledger) -> Option<(u64, u64)> {
 /// Whose word the records of a door are: a server's, or that of commands, which have none.
 fn door(server: &str) -> String {
     match server {
-        "" => format!("{OURS}run"),
+        "" => commands(None),
         server => format!("{OURS}mcp/{server}"),
+    }
+}
+
+/// Whose word the records of commands are: with the token that one was asked for with.
+fn commands(by: Option<&str>) -> String {
+    match by {
+        Some(by) => format!("{OURS}run/{by}"),
+        None => format!("{OURS}run"),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The only road to an upstream.
 
+pub(crate) mod remote;
+
 use std::{
     future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -47,8 +49,8 @@ impl From<AppendError> for Unavailable {
 
 /// That an intent is durably recorded and was let through. Forwarding takes one.
 ///
-/// INVARIANT D1: it has no other maker than [`Recorder::intend`], and that makes it from the answer of a
-/// decision point alone, which comes after the record is durable: in the log, or in the spool of a tier that may go
+/// INVARIANT D1: it has no other makers than [`Recorder`] and, for commands, [`Remote`](remote::Remote), and they make it from the
+/// answer of a decision point alone, which comes after the record is durable: in the log, or in the spool of a tier that may go
 /// on against one. The answer says which.
 #[derive(Debug)]
 pub struct RecordedIntent {

@@ -3,7 +3,10 @@
 use deed_ledger::fresh_id;
 use deed_record::{RecordId, Ruling, SpanId};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::{
+    Map, Value, json,
+    value::{RawValue, to_raw_value},
+};
 
 use crate::{
     door::random,
@@ -31,6 +34,57 @@ pub struct Run {
     /// The action that it undoes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compensates: Option<RecordId>,
+    /// The token of the settings by which it was asked for from another machine: part of the record's submitter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+}
+
+impl Run {
+    /// What policy sees of it as `context.arguments`: with the command line, and the claims of whoever proved who it is.
+    ///
+    /// # Errors
+    /// A number in a claim is none that JSON has.
+    pub fn arguments(
+        &self,
+        command: &[String],
+        ci: Option<&Map<String, Value>>,
+    ) -> Result<Box<RawValue>, Unavailable> {
+        let mut arguments = json!({ "action": self.operation, "command": command });
+        let further = [
+            ("artifact", self.artifact.as_ref().and_then(|released| serde_json::to_value(released).ok())),
+            ("ci", ci.map(|claims| Value::from(claims.clone()))),
+            ("compensates", self.compensates.map(|undone| Value::from(undone.to_string()))),
+        ];
+        for (name, value) in further {
+            if let Some(value) = value {
+                arguments[name] = value;
+            }
+        }
+        to_raw_value(&arguments).map_err(|error| Unavailable::new(error.to_string()))
+    }
+
+    /// Whether `text` can name what a command does.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn check_operation(text: &str) -> Result<(), &'static str> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "-_.:/".contains(c);
+        match !text.is_empty() && text.len() <= 128 && text.chars().all(fits) {
+            true => Ok(()),
+            false => Err("expected 1 to 128 letters, digits, `-`, `_`, `.`, `:` or `/`, such as deploy"),
+        }
+    }
+
+    /// Whether `text` can name what a command is done to.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn check_resource(text: &str) -> Result<(), &'static str> {
+        match text.split_once(':') {
+            Some((scheme, rest)) if !scheme.is_empty() && !rest.is_empty() => Ok(()),
+            _ => Err("expected a URI such as deploy:prod/web"),
+        }
+    }
 }
 
 /// An artifact, as it was when the command asked to run.

@@ -436,6 +436,24 @@ impl Ledger {
         Ok(self.shared().keys.known_tenant(tenant)?.map(|tenant| tenant.account(Alias::parse(key))))
     }
 
+    /// HMAC-SHA256 of `message` under the key of `tenant`: what this store alone can make, and knows again also after a
+    /// restart. `purpose` keeps it apart from accounts and from everything else that is made with the key. `None` if the
+    /// tenant has never recorded anything, unless the key is to be made then (`making`; for a thread that may wait).
+    ///
+    /// # Errors
+    /// The tenant's key cannot be read, or not be made.
+    pub fn keyed(
+        &self,
+        tenant: &str,
+        purpose: &'static str,
+        message: &[u8],
+        making: bool,
+    ) -> Result<Option<[u8; 32]>, LedgerError> {
+        let keys = &self.shared().keys;
+        let key = if making { Some(keys.tenant(tenant)?) } else { keys.known_tenant(tenant)? };
+        Ok(key.map(|key| key.keyed(&[b"purpose", purpose.as_bytes(), message])))
+    }
+
     /// The disclosures of leaf `index`, open. Showing a value to anyone is to be recorded first (D10).
     ///
     /// # Errors

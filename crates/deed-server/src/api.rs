@@ -15,6 +15,7 @@ pub(crate) mod patterns;
 pub(crate) mod rebuild;
 pub(crate) mod records;
 pub(crate) mod reports;
+pub(crate) mod runs;
 #[cfg(feature = "sql")]
 pub(crate) mod sql;
 pub(crate) mod ssf;

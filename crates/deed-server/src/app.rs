@@ -20,6 +20,7 @@ use crate::{
     problem::{Kind, Problem},
     settings::Limits,
     ssf::Signals,
+    strangers::Strangers,
     webhook::{Delivery, Webhook},
 };
 
@@ -47,6 +48,8 @@ pub(crate) struct App {
     pub(crate) signals: Signals,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
+    /// Whose commands are refused on record.
+    pub(crate) strangers: Strangers,
     /// Becomes true when the server stops: answers that go on end then.
     pub(crate) stopping: watch::Receiver<bool>,
     /// Requests that are being parsed and sealed: more at a time than cores only costs memory.
@@ -77,6 +80,7 @@ impl App {
             signals,
             limits,
             metrics: Metrics::default(),
+            strangers: Strangers::default(),
             stopping,
             sealing: Arc::new(Semaphore::new(cores * 2)),
             waiting: Arc::new(Semaphore::new(MOST_WAITING)),

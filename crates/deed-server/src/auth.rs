@@ -241,6 +241,9 @@ pub(crate) struct Exporting(pub(crate) Result<Arc<Caller>, Problem>);
 /// A caller that may read the log.
 pub(crate) struct LogReading;
 
+/// Whoever comes, or why the gate knows them not.
+pub(crate) struct Whoever(pub(crate) Result<Arc<Caller>, Problem>);
+
 /// Whoever it is, if anybody.
 pub(crate) struct Anybody(pub(crate) Option<Arc<Caller>>);
 
@@ -302,6 +305,13 @@ impl<S: Sync> FromRequestParts<S> for Exporting {
     type Rejection = std::convert::Infallible;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         Ok(Exporting(with_right(parts, Right::Otlp)))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Whoever {
+    type Rejection = std::convert::Infallible;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Whoever(admission(parts)))
     }
 }
 

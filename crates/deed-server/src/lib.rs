@@ -35,6 +35,7 @@ mod patterns;
 mod problem;
 mod reports;
 mod routes;
+mod runs;
 mod serve;
 pub mod settings;
 mod ssf;

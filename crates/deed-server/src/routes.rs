@@ -14,7 +14,7 @@ use axum::{
 use crate::{
     api::{
         self, actions, authzen, decisions, findings, health, identity, inventory, log, oauth, ocsf, patterns,
-        rebuild, records, reports, sql, ssf, tuning, webhook, workloads,
+        rebuild, records, reports, runs, sql, ssf, tuning, webhook, workloads,
     },
     app::App,
     mcp, otlp,
@@ -69,6 +69,9 @@ pub(crate) fn api() -> Vec<Route> {
         posts("/v1/outcomes", decisions::conclude),
         posts("/v1/waits", decisions::wait),
         posts("/v1/workloads", workloads::know),
+        posts("/v1/runs", runs::ask),
+        posts("/v1/runs/{id}/wait", runs::wait),
+        posts("/v1/runs/{id}/outcome", runs::conclude),
         gets("/v1/approvals", decisions::approvals),
         posts("/v1/approvals/{id}", decisions::reply),
         gets("/approvals/{id}", decisions::approval_page),

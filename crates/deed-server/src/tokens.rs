@@ -37,7 +37,7 @@ use std::{
 use deed_ledger::{AppendError, Ledger, LedgerError, Sender, now};
 use deed_record::{Submission, Timestamp};
 use deed_token::{
-    Expected, Proof, ReplaySet, VerifyError, Workload,
+    Expected, Proof, ReplaySet, Secret, VerifyError, Workload,
     dpop::ProofError,
     metadata::{AuthorizationServer, ProtectedResource},
 };
@@ -80,6 +80,14 @@ pub enum TokensError {
     /// The log cannot be read.
     #[error("failed to read the log: {0}")]
     Ledger(#[from] LedgerError),
+}
+
+/// Why a token is not believed; without a part of it (D9).
+pub(crate) enum Unbelieved {
+    /// It is wrong, or holds no more.
+    Wrong(String),
+    /// It cannot be told now.
+    Unknown(String),
 }
 
 /// The token service of one store.
@@ -138,6 +146,17 @@ impl Tokens {
     pub(crate) async fn workload(&self, token: &str) -> Result<Workload, String> {
         self.trusted.prepare(token).await?;
         self.trusted.now().workload(token, now()).map_err(|error| error.to_string())
+    }
+
+    /// As [`Tokens::workload`], of somebody on another machine.
+    ///
+    /// # Errors
+    /// See [`Unbelieved`].
+    pub(crate) async fn remote_workload(self: &Arc<Self>, token: Secret) -> Result<Workload, Unbelieved> {
+        self.trusted.prepare(token.expose()).await.map_err(Unbelieved::Unknown)?;
+        let verified = self.work(move |tokens| tokens.trusted.now().workload(token.expose(), now())).await;
+        let stopping = || Unbelieved::Unknown("the server is stopping".to_owned());
+        verified.ok_or_else(stopping)?.map_err(|error| Unbelieved::Wrong(error.to_string()))
     }
 
     /// The public keys that sign tokens, as a JWKS: those that verify, and the next.

@@ -54,7 +54,7 @@ pub(crate) struct Global {
     /// Data directory [default: $DEED_DATA, else $XDG_DATA_HOME/deed]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// A running server instead, http://HOST:PORT, with the token in $DEED_TOKEN [default: $DEED_SERVER]
+    /// A running server instead, https://HOST or http://HOST:PORT, with the token in $DEED_TOKEN [default: $DEED_SERVER]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) server: Option<String>,
     /// Answer in JSON: one document, or one a line where a list can be long
@@ -282,13 +282,14 @@ Ends as the server ends."
         before_help = "For deployments and other jobs. Who runs it, the command line, what it releases and whether that is \
             signed are decided on by the policy in force and durably recorded; only then the command starts, with \
             the standard streams of this one. Where policy asks for a human, it waits. Signals are passed on, and \
-            how it ended is recorded.",
+            how it ended is recorded. With --server all that is the server's, and nothing is kept on this machine.",
         after_help = "\
 Examples:
   deed run --action deploy --resource deploy:prod/web -- ./deploy.sh
   deed run --action deploy --resource deploy:prod/web --artifact web.tar \\
     --signature web.tar.sig --signer release.pem -- kubectl apply -f web.yaml
   deed run --action rollback --resource deploy:prod/web --compensates ID -- ./rollback.sh
+  deed run --server https://deed.example --audience deed-prod --action deploy --resource deploy:prod/web -- ./deploy.sh
 
 Exit code: the command's own once it was let run, 128 and the signal's number if that ended it. Not
 started: 6 denied or refused, 7 recorder unavailable. The command finds the action's id in
@@ -959,7 +960,8 @@ pub(crate) struct Run {
     /// Write the action's id there once it may run
     #[arg(long, value_name = "FILE")]
     pub(crate) id_file: Option<PathBuf>,
-    /// Believe this issuer instead of those in deed.toml, such as https://token.actions.githubusercontent.com
+    /// Believe this issuer instead of those in deed.toml, such as https://token.actions.githubusercontent.com; not with
+    /// --server
     #[arg(long, value_name = "URL", requires = "issuer_jwks")]
     pub(crate) issuer: Option<String>,
     /// Its public keys, a JWKS
@@ -1166,7 +1168,7 @@ pub(crate) struct PutInventory {
 /// Options of `deed verify`.
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// A store, a folder of tiles, or http://HOST:PORT [default: the data directory]
+    /// A store, a folder of tiles, or the URL of a server [default: the data directory]
     #[arg(value_name = "DIR|URL")]
     pub(crate) target: Option<String>,
     /// Public keys that you got elsewhere: a vkey a line, or one vkey itself

@@ -10,7 +10,7 @@ use std::{
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use deed_collect::Source;
-use deed_gateway::Who;
+use deed_gateway::{Run, Who};
 use deed_record::{PrincipalType, RecordId, SpanId, Timestamp, TraceId};
 use deed_server::settings::Listener;
 
@@ -119,19 +119,14 @@ pub(crate) fn trace_id(text: &str) -> Result<TraceId, String> {
 
 /// Reads what a command does: a name for records and policies.
 pub(crate) fn operation(text: &str) -> Result<String, String> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.:/".contains(c);
-    match !text.is_empty() && text.len() <= 128 && text.chars().all(fits) {
-        true => Ok(text.to_owned()),
-        false => Err("expected 1 to 128 letters, digits, `-`, `_`, `.`, `:` or `/`, such as deploy".into()),
-    }
+    Run::check_operation(text)?;
+    Ok(text.to_owned())
 }
 
 /// Reads the URI of what is acted upon.
 pub(crate) fn resource(text: &str) -> Result<String, String> {
-    match text.split_once(':') {
-        Some((scheme, rest)) if !scheme.is_empty() && !rest.is_empty() => Ok(text.to_owned()),
-        _ => Err("expected a URI such as deploy:prod/web".into()),
-    }
+    Run::check_resource(text)?;
+    Ok(text.to_owned())
 }
 
 /// Reads a W3C trace id, or a `traceparent` with the span in which something happens.

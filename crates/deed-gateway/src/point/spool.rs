@@ -98,10 +98,11 @@ impl DecisionPoint {
     }
 
     /// The ends of actions whose intents are in the spool go there too, where the log does not take them: all of them
-    /// or none.
+    /// or none. `id` is that of the record of the one end that is told, where that has one already.
     pub(super) async fn spool_outcomes(
         &self,
         conclusions: &[Conclusion],
+        id: Option<RecordId>,
         tenant: &str,
         refused: AppendError,
     ) -> Result<(), Unavailable> {
@@ -115,7 +116,8 @@ impl DecisionPoint {
         }
         let mut records = Vec::with_capacity(conclusions.len());
         for conclusion in conclusions {
-            records.push(write::outcome(conclusion, Some(fresh_id()?), tenant));
+            let id = id.map_or_else(fresh_id, Ok)?;
+            records.push(write::outcome(conclusion, Some(id), tenant));
         }
         let sender = ours(door(&first.server), tenant);
         self.put_aside(aside, records.join(&b'\n'), sender, Part::Outcome, why).await?;

@@ -16,6 +16,7 @@ mod openapi;
 mod otlp;
 mod principals;
 mod records;
+mod runs;
 #[cfg(feature = "sql")]
 mod sql;
 mod ssf;

@@ -1,6 +1,6 @@
 //! Workloads of continuous integration: the token by which a job says what it is (OpenID Connect Core).
 
-use deed_record::{PrincipalType, Timestamp};
+use deed_record::{Credential, PrincipalType, Text, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -27,6 +27,52 @@ pub struct Workload {
     pub expires: Timestamp,
     /// What else the issuer says of it: every claim that RFC 7519 does not register.
     pub claims: Map<String, Value>,
+}
+
+impl Workload {
+    /// Which of its many runs or jobs it is, where its issuer says so.
+    pub fn instance(&self) -> Option<String> {
+        self.first(&["run_id", "job_id", "pipeline_id"])
+    }
+
+    /// On whose behalf it runs, where the CI system says so: what they are, their key, and their login.
+    pub fn asked_by(&self) -> Option<(PrincipalType, String, String)> {
+        let (system, login) = match (self.named("repository"), self.named("project_path")) {
+            (true, false) => ("github", self.first(&["actor"])?),
+            (false, true) => ("gitlab", self.first(&["user_login"])?),
+            _ => return None,
+        };
+        let kind = match login.ends_with("[bot]") {
+            true => PrincipalType::ServiceAccount,
+            false => PrincipalType::Human,
+        };
+        Some((kind, format!("{system}:{login}"), login))
+    }
+
+    /// What was shown, as records have it (INVARIANT D9: its fingerprint).
+    pub fn credential(&self) -> Credential<'_> {
+        Credential {
+            expires: Some(self.expires),
+            fingerprint: Some(Text::from(self.fingerprint.to_string())),
+            issued: self.issued,
+            issuer: Some(Text::from(&*self.issuer)),
+            jti: self.jti.as_deref().map(Text::from),
+            kind: Some(Text::from("id_token")),
+            ..Credential::default()
+        }
+    }
+
+    fn named(&self, claim: &str) -> bool {
+        self.claims.contains_key(claim)
+    }
+
+    fn first(&self, names: &[&str]) -> Option<String> {
+        names.iter().find_map(|name| match self.claims.get(*name)? {
+            Value::String(text) if !text.is_empty() => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        })
+    }
 }
 
 /// The claims that have a place of their own (RFC 7519, section 4.1).

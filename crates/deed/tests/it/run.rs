@@ -48,7 +48,7 @@ pub(crate) fn newest(home: &Home) -> Value {
     home.run(["explain", row["id"].as_str().unwrap(), "--json"]).good().json()
 }
 
-fn until(what: &str, mut done: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
     let until = Instant::now() + Duration::from_secs(60);
     while !done() {
         assert!(Instant::now() < until, "{what}");
@@ -57,7 +57,7 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 /// The step-up that waits.
-fn waiting(home: &Home) -> Value {
+pub(crate) fn waiting(home: &Home) -> Value {
     let mut found = None;
     until("nothing waits", || {
         let listed = home.run(["approvals", "--json"]).good().json();
@@ -479,17 +479,6 @@ fn what_makes_no_sense_is_wrong_usage() {
             "deploy:x",
             "--issuer",
             "https://i.example",
-            "--",
-            "true",
-        ],
-        &[
-            "run",
-            "--action",
-            "deploy",
-            "--resource",
-            "deploy:x",
-            "--server",
-            "http://127.0.0.1:1",
             "--",
             "true",
         ],

@@ -7,8 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use deed_gateway::{Intent, RecordedIntent};
-use deed_record::Status;
+use deed_gateway::RecordedIntent;
+use deed_ledger::now;
+use deed_record::{SpanId, Status, Timestamp, TraceId};
 use futures::future::select_all;
 use rustix::process::{Pid, Signal, getpgrp, kill_process};
 use tokio::{
@@ -99,16 +100,25 @@ pub(super) struct Ended {
     /// The exit code, the signal's name, or in a word why it was not started.
     pub(super) code: String,
     pub(super) took: Option<Duration>,
+    /// When.
+    pub(super) time: Timestamp,
     /// What this process ends with, or why it failed.
     pub(super) exit: Result<u8, Failure>,
 }
 
-/// Runs `command`, which `recorded` lets through, to its end.
+impl Ended {
+    /// How long it took, in milliseconds; `None` where it was not started.
+    pub(super) fn milliseconds(&self) -> Option<i64> {
+        self.took.and_then(|took| i64::try_from(took.as_millis()).ok())
+    }
+}
+
+/// Runs `command`, which `recorded` lets through as that span of a trace, to its end.
 ///
 /// INVARIANT D1: nothing is started without a [`RecordedIntent`].
 pub(super) async fn run(
     recorded: &RecordedIntent,
-    intent: &Intent,
+    (trace, span): (TraceId, SpanId),
     command: &[String],
     signals: &mut Signals,
 ) -> Ended {
@@ -116,18 +126,18 @@ pub(super) async fn run(
         status: Status::Failure,
         code: code.to_owned(),
         took: None,
+        time: now(),
         exit: Err(failure),
     };
     let Some((program, arguments)) = command.split_first() else {
         return not_started("not_started", Failure::usage("which command? deed run … -- COMMAND"));
     };
-    let place = &intent.place;
     let began = Instant::now();
     let started = Command::new(program)
         .args(arguments)
         .env("DEED_ACTION_ID", recorded.id().to_string())
         // OpenTelemetry, environment variables as context carriers.
-        .env("TRACEPARENT", format!("00-{}-{}-01", place.trace_id, place.span_id))
+        .env("TRACEPARENT", format!("00-{trace}-{span}-01"))
         .spawn();
     let mut child = match started {
         Ok(child) => child,
@@ -159,6 +169,7 @@ pub(super) async fn run(
             status: Status::Unknown,
             code: "not_waited_for".to_owned(),
             took,
+            time: now(),
             exit: Err(Failure::new("failed to wait for the command").detail(error.to_string())),
         },
     }
@@ -174,7 +185,7 @@ fn of_status(ended: ExitStatus, asked_to_end: bool) -> Ended {
             (failed, name_of(signal), of_signal(signal))
         }
     };
-    Ended { status, code, took: None, exit: Ok(exit) }
+    Ended { status, code, took: None, time: now(), exit: Ok(exit) }
 }
 
 fn of_signal(signal: i32) -> u8 {

@@ -5,7 +5,6 @@ use std::{env, fs, time::Duration};
 use bytes::Bytes;
 use deed_gateway::{Refused, Who};
 use deed_ledger::now;
-use deed_record::{Credential, PrincipalType, Text};
 use deed_token::{KeySet, OidcIssuer, Trust, Workload, trust::TenantOf};
 use http::{StatusCode, Uri, header};
 use http_body_util::{BodyExt, Empty, Limited};
@@ -51,23 +50,15 @@ impl Identity {
     /// The keys of the issuer cannot be used, or nobody answers.
     pub(super) async fn find(access: &Access, run: &cli::Run, origin: &str) -> Result<Self, Failure> {
         let refused = |code: &str, why: String| Ok(Identity::Refused(Refused { code: code.to_owned(), why }));
-        let named = [&run.issuer, &run.audience, &run.id_token_env].into_iter().any(Option::is_some);
-        let is_named = named || run.id_token.is_some();
-        // What is meant for Deed is never passed over.
-        if !is_named && variable(VARIABLE).is_none() {
+        if !shows_token(run)? {
             return Ok(Identity::Claimed);
-        }
-        if run.executor.is_some() {
-            return Err(Failure::usage(format!(
-                "`--as` names who acts, and so does the token in ${VARIABLE}: unset one of them"
-            )));
         }
         let audience = run.audience.as_deref().unwrap_or(origin);
         let trust = match (&run.issuer, &run.issuer_jwks) {
             (Some(issuer), Some(jwks)) => Some(trust(issuer, jwks, audience, origin)?),
             _ => None,
         };
-        let token = match token(run, audience).await {
+        let token = match token(run, Some(audience)).await {
             Ok(token) => token,
             Err(why) => return refused("no_token", why),
         };
@@ -95,7 +86,7 @@ impl Identity {
                 kind: workload.principal.kind,
                 key: Some(workload.principal.key.clone()),
                 name: None,
-                instance: first(&workload.claims, &["run_id", "job_id", "pipeline_id"]),
+                instance: workload.instance(),
             }),
             Identity::Refused(_) => Some(Who::unknown()),
         }
@@ -104,17 +95,8 @@ impl Identity {
     /// Who asked, where the CI system says on whose behalf it runs.
     pub(super) fn initiator(&self) -> Option<Who> {
         let Identity::Proven(workload) = self else { return None };
-        let claims = &workload.claims;
-        let (system, login) = match (claims.get("repository"), claims.get("project_path")) {
-            (Some(_), None) => ("github", first(claims, &["actor"])?),
-            (None, Some(_)) => ("gitlab", first(claims, &["user_login"])?),
-            _ => return None,
-        };
-        let kind = match login.ends_with("[bot]") {
-            true => PrincipalType::ServiceAccount,
-            false => PrincipalType::Human,
-        };
-        Some(Who { kind, key: Some(format!("{system}:{login}")), name: Some(login), instance: None })
+        let (kind, key, login) = workload.asked_by()?;
+        Some(Who { kind, key: Some(key), name: Some(login), instance: None })
     }
 
     /// What else the token says, for policies.
@@ -128,25 +110,23 @@ impl Identity {
     /// What was shown, as records have it (INVARIANT D9: its fingerprint).
     pub(super) fn credential(&self) -> Option<Box<RawValue>> {
         let Identity::Proven(workload) = self else { return None };
-        let credential = Credential {
-            expires: Some(workload.expires),
-            fingerprint: Some(Text::from(workload.fingerprint.to_string())),
-            issued: workload.issued,
-            issuer: Some(Text::from(&*workload.issuer)),
-            jti: workload.jti.as_deref().map(Text::from),
-            kind: Some(Text::from("id_token")),
-            ..Credential::default()
-        };
-        serde_json::value::to_raw_value(&credential).ok()
+        serde_json::value::to_raw_value(&workload.credential()).ok()
     }
 }
 
-fn first(claims: &Map<String, Value>, names: &[&str]) -> Option<String> {
-    names.iter().find_map(|name| match claims.get(*name)? {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    })
+/// Whether a token is to be shown. What is meant for Deed is never passed over.
+///
+/// # Errors
+/// Somebody else is to act than the token says.
+pub(super) fn shows_token(run: &cli::Run) -> Result<bool, Failure> {
+    let named = [&run.issuer, &run.audience, &run.id_token_env].into_iter().any(Option::is_some);
+    let is_shown = named || run.id_token.is_some() || variable(VARIABLE).is_some();
+    if is_shown && run.executor.is_some() {
+        return Err(Failure::usage(format!(
+            "`--as` names who acts, and so does the token in ${VARIABLE}: unset one of them"
+        )));
+    }
+    Ok(is_shown)
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -192,8 +172,11 @@ fn trust(issuer: &str, jwks: &std::path::Path, audience: &str, origin: &str) -> 
     Ok(trust)
 }
 
-/// The token: of the file or variable that was named, of GitHub's runner, or of [`VARIABLE`].
-async fn token(run: &cli::Run, audience: &str) -> Result<String, String> {
+/// The token: of the file or variable that was named, of GitHub's runner for `audience`, or of [`VARIABLE`].
+///
+/// # Errors
+/// Why there is none.
+pub(super) async fn token(run: &cli::Run, audience: Option<&str>) -> Result<String, String> {
     if let Some(path) = &run.id_token {
         return fs::read_to_string(path)
             .map_err(|error| format!("failed to read the file with the token: {error}"));
@@ -201,8 +184,8 @@ async fn token(run: &cli::Run, audience: &str) -> Result<String, String> {
     if let Some(name) = &run.id_token_env {
         return variable(name).ok_or_else(|| "the variable that was named for the token is not set".into());
     }
-    match (variable(GITHUB.0), variable(GITHUB.1)) {
-        (Some(url), Some(bearer)) => from_github(&url, &bearer, audience).await,
+    match (variable(GITHUB.0), variable(GITHUB.1), audience) {
+        (Some(url), Some(bearer), Some(audience)) => from_github(&url, &bearer, audience).await,
         _ => variable(VARIABLE).ok_or_else(|| {
             format!("there is no token: in GitHub Actions the job needs `permissions: id-token: write`, elsewhere put it into ${VARIABLE}")
         }),
