@@ -68,6 +68,9 @@ pub enum VerifyError {
     /// The issuer may vouch for no tenant, or the token names none.
     #[error("the token names no tenant in claim `{0}`")]
     Tenant(String),
+    /// The token has not a claim that its issuer's tokens must have, or another value of it.
+    #[error("the claim `{0}` is not what is demanded of tokens of this issuer")]
+    Demanded(String),
     /// A token for a client that is not the one showing it.
     #[error("`azp` or `client_id` names a client that is not accepted for this issuer")]
     Client,

@@ -50,6 +50,8 @@ pub struct OidcIssuer {
     pub algorithms: Vec<Algorithm>,
     /// Whose its subjects are.
     pub tenant: TenantOf,
+    /// Claims that a token must have, with these values: where everybody can have tokens of an issuer, whose are meant.
+    pub demands: BTreeMap<String, String>,
     /// Accepted `azp` or `client_id`; `None` is any.
     pub clients: Option<BTreeSet<String>>,
     /// Whether a token for a client can be exchanged only by the agent that is known to the issuer under
@@ -78,6 +80,7 @@ impl OidcIssuer {
             keys,
             algorithms: Algorithm::ALL.to_vec(),
             tenant,
+            demands: BTreeMap::new(),
             clients: None,
             binds_client: false,
             trusts_act: false,

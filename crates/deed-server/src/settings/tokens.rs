@@ -88,6 +88,8 @@ pub(crate) struct IssuerTable {
     jwks_file: Option<PathBuf>,
     tenant: Option<String>,
     tenant_claim: Option<Spanned<String>>,
+    #[serde(default)]
+    claims: BTreeMap<String, String>,
     clients: Option<BTreeSet<String>>,
     #[serde(default)]
     bind_client: bool,
@@ -267,6 +269,7 @@ impl IssuerTable {
         let issuer = OidcIssuer::new(&self.url, "", tenant, keys);
         Ok(OidcIssuer {
             audiences: self.audiences.clone(),
+            demands: self.claims.clone(),
             clients: self.clients.clone(),
             binds_client: self.bind_client,
             trusts_act: self.trust_act,

@@ -39,7 +39,7 @@ fn seconds() -> i64 {
 fn token(seed: u8, more: Value) -> String {
     let mut claims = json!({
         "iss": CI, "aud": "deed-prod", "sub": "repo:acme/web", "jti": "job-1", "iat": seconds() - 5,
-        "exp": seconds() + 300, "repository": "acme/web", "ref": "refs/heads/main", "actor": "ann", "run_id": "4711",
+        "exp": seconds() + 300, "repository": "acme/web", "repository_owner": "acme", "ref": "refs/heads/main", "actor": "ann", "run_id": "4711",
     });
     for (name, value) in more.as_object().unwrap() {
         claims[name] = value.clone();
@@ -54,7 +54,7 @@ fn settings() -> Settings {
     let text = [
         format!(
             "[tokens]\nissuer = \"https://deed.example\"\n[[issuer]]\nurl = \"{CI}\"\naudiences = [\"deed-prod\"]\n\
-             jwks_file = \"ci.json\"\ntenant = \"acme\"\n"
+             claims = {{ repository_owner = \"acme\" }}\njwks_file = \"ci.json\"\ntenant = \"acme\"\n"
         ),
         token("admin", ADMIN, "rights = [\"write\", \"read\"]"),
         token("globex", GLOBEX, "tenant = \"globex\"\nrights = [\"write\", \"read\"]"),
@@ -199,6 +199,9 @@ async fn a_token_that_is_not_believed_is_refused_on_record() {
         (token(2, json!({})), "signature"),
         (token(1, json!({ "aud": "another" })), "aud"),
         (token(1, json!({ "iss": "https://evil.example" })), "issuer"),
+        (token(1, json!({ "repository_owner": "evil" })), "repository_owner"),
+        (token(1, json!({ "repository_owner": null })), "repository_owner"),
+        (token(1, json!({ "repository_owner": ["acme"] })), "repository_owner"),
         (token(1, json!({ "exp": seconds() - 1 })), "expired"),
         (token(1, json!({ "nbf": seconds() + 900 })), "not valid yet"),
         (unsigned, ""),

@@ -44,6 +44,12 @@ pub(super) fn outside(
     if claims.audience()?.is_disjoint(&issuer.audiences) {
         return Err(VerifyError::Audience);
     }
+    let lacks = |(name, value): &(&String, &String)| {
+        claims.0.get(*name).and_then(Value::as_str) != Some(value.as_str())
+    };
+    if let Some((name, _)) = issuer.demands.iter().find(lacks) {
+        return Err(VerifyError::Demanded(name.clone()));
+    }
     let client = client(&claims, issuer)?;
     // OpenID Connect Core, section 2: at most 255 characters.
     let sub = claims.text("sub").map(str::to_owned)?;
