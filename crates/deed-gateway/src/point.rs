@@ -246,7 +246,10 @@ impl DecisionPoint {
         match self.append_by(Ledger::begin_at_leisure, body, door(&first.server), tenant, self.deadline).await
         {
             Ok(_) => self.are_concluded(conclusions),
-            Err(refused) => self.spool_outcomes(conclusions, None, tenant, refused).await?,
+            Err(refused) => {
+                let sender = spool::ours(door(&first.server), tenant);
+                self.spool_outcomes(conclusions, None, sender, refused).await?;
+            }
         }
         Ok(())
     }
@@ -282,7 +285,10 @@ impl DecisionPoint {
                     return Err(EndError::Another);
                 }
             }
-            Err(refused) => self.spool_outcomes(told, Some(id), tenant, refused).await?,
+            Err(refused) => {
+                let sender = spool::ours(commands(by), tenant);
+                self.spool_outcomes(told, Some(id), sender, refused).await?;
+            }
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use deed_policy::Tier;
 use deed_record::{Kind, RecordId, Ruling, Skeleton, Status};
 use tokio::{task::spawn_blocking, time::timeout};
 
-use super::{DecisionPoint, OURS, door, folder_of};
+use super::{DecisionPoint, OURS, folder_of};
 use crate::{
     intent::{Conclusion, Missed},
     recorder::Unavailable,
@@ -98,17 +98,15 @@ impl DecisionPoint {
     }
 
     /// The ends of actions whose intents are in the spool go there too, where the log does not take them: all of them
-    /// or none. `id` is that of the record of the one end that is told, where that has one already.
+    /// or none. `sender` is whose word they are, `id` that of the record of the one end that is told, where that has one already.
     pub(super) async fn spool_outcomes(
         &self,
         conclusions: &[Conclusion],
         id: Option<RecordId>,
-        tenant: &str,
+        sender: Sender,
         refused: AppendError,
     ) -> Result<(), Unavailable> {
-        let (Some(aside), Some(first), AppendError::Unavailable(why)) =
-            (&self.aside, conclusions.first(), &refused)
-        else {
+        let (Some(aside), AppendError::Unavailable(why)) = (&self.aside, &refused) else {
             return Err(refused.into());
         };
         if conclusions.iter().any(|conclusion| aside.spooled(conclusion.action).is_none()) {
@@ -117,9 +115,8 @@ impl DecisionPoint {
         let mut records = Vec::with_capacity(conclusions.len());
         for conclusion in conclusions {
             let id = id.map_or_else(fresh_id, Ok)?;
-            records.push(write::outcome(conclusion, Some(id), tenant));
+            records.push(write::outcome(conclusion, Some(id), sender.tenant.as_deref().unwrap_or_default()));
         }
-        let sender = ours(door(&first.server), tenant);
         self.put_aside(aside, records.join(&b'\n'), sender, Part::Outcome, why).await?;
         self.are_concluded(conclusions);
         Ok(())
@@ -193,6 +190,6 @@ fn gaps(records: &[Skeleton<'_>]) -> Told {
     told.collect()
 }
 
-fn ours(name: String, tenant: &str) -> Sender {
+pub(super) fn ours(name: String, tenant: &str) -> Sender {
     Sender { tenant: Some(tenant.to_owned()), name, ours: true }
 }

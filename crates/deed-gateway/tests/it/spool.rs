@@ -3,7 +3,8 @@
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use deed_gateway::{
-    Conclusion, DecisionPoint, InForce, Intent, Recorder, Suspension, Sweep, Unavailable, Verdict, Who,
+    Conclusion, DecisionPoint, EndError, InForce, Intent, Recorder, Suspension, Sweep, Unavailable, Verdict,
+    Who,
 };
 use deed_ledger::{Ledger, Options, Spool, SpoolOptions};
 use deed_policy::PolicySet;
@@ -82,23 +83,26 @@ impl World {
     }
 
     async fn end(&self, n: u8) -> Result<(), Unavailable> {
-        let asked = intent(n);
-        let conclusion = Conclusion {
-            action: asked.id,
-            server: "files".into(),
-            method: "tools/call".into(),
-            name: None,
-            uri: None,
-            place: asked.place,
-            time: deed_ledger::now(),
-            status: Status::Success,
-            code: None,
-            duration_ms: Some(1),
-            result: None,
-            compensates: None,
-            fields: Vec::new(),
-        };
-        self.point.conclude(&[conclusion], "default").await
+        self.point.conclude(&[ended(n, Status::Success)], "default").await
+    }
+}
+
+fn ended(n: u8, status: Status) -> Conclusion {
+    let asked = intent(n);
+    Conclusion {
+        action: asked.id,
+        server: "files".into(),
+        method: "tools/call".into(),
+        name: None,
+        uri: None,
+        place: asked.place,
+        time: deed_ledger::now(),
+        status,
+        code: None,
+        duration_ms: Some(1),
+        result: None,
+        compensates: None,
+        fields: Vec::new(),
     }
 }
 
@@ -142,6 +146,28 @@ async fn what_is_declared_low_goes_on_and_nothing_else() {
     assert!(spooled["spooled"].as_str() <= spooled["recorded"].as_str(), "{spooled}");
     assert_eq!(spooled["decision"]["obligations"], serde_json::json!(["tier:low"]));
     assert_eq!(of_kind(new, "gap").len(), 1);
+}
+
+/// What a command of another machine tells may not have been heard the first time.
+#[tokio::test]
+async fn an_end_that_is_told_once_more_is_recorded_once() {
+    let world = World::new().await;
+    let before = records(&world.ledger).len();
+    let id = deed_ledger::fresh_id().expect("an id");
+    let told =
+        async |status: Status| world.point.conclude_once(&ended(10, status), id, Some("ci"), "default").await;
+    world.take_away();
+    assert!(matches!(told(Status::Success).await, Err(EndError::Unavailable(_))), "nothing of it waits here");
+    assert!(is_spooled(&world.ask("read", 10).await));
+    told(Status::Success).await.expect("it waits behind its intent");
+    world.put_back();
+    assert_eq!(world.drain().await, Ok(2));
+    told(Status::Success).await.expect("the same");
+    assert_eq!(told(Status::Failure).await, Err(EndError::Another));
+    let recorded = records(&world.ledger);
+    let [outcome] = of_kind(&recorded[before..], "outcome")[..] else { panic!("{recorded:#?}") };
+    assert_eq!((&outcome["id"], &outcome["submitter"]), (&id.to_string().into(), &"deed:run/ci".into()));
+    assert_eq!(outcome["outcome"]["status"], "success");
 }
 
 #[tokio::test]
