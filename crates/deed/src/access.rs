@@ -242,12 +242,16 @@ impl Access {
 
     /// Makes it worth while to try again, or gives up.
     async fn recover(&self, patience: &mut Patience, error: CallError) -> Result<(), Failure> {
+        let is_broken = matches!(error, CallError::Broken(_));
         let given_up = |why: String| {
             let failure = Failure::new(format!("failed to reach `{}`", self.0.name))
                 .code(Code::Unavailable)
                 .detail(why);
             match &self.0.store {
                 Some(_) => failure.detail("if its holder hangs, end that process; its records are safe"),
+                None if is_broken => {
+                    failure.detail("is `deed serve` running there, and is the URL right: http, https, port?")
+                }
                 None => failure.detail("is `deed serve` running there?"),
             }
         };

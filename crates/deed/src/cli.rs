@@ -289,7 +289,8 @@ Examples:
   deed run --action deploy --resource deploy:prod/web --artifact web.tar \\
     --signature web.tar.sig --signer release.pem -- kubectl apply -f web.yaml
   deed run --action rollback --resource deploy:prod/web --compensates ID -- ./rollback.sh
-  deed run --server https://deed.example --audience deed-prod --action deploy --resource deploy:prod/web -- ./deploy.sh
+  deed run --server https://deed.example --audience deed-prod \\
+    --action deploy --resource deploy:prod/web -- ./deploy.sh
 
 Exit code: the command's own once it was let run, 128 and the signal's number if that ended it. Not
 started: 6 denied or refused, 7 recorder unavailable. The command finds the action's id in
