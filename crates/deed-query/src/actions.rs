@@ -7,7 +7,6 @@
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use arrow::datatypes::{Schema, SchemaRef};
-use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
     common::{Result, plan_err, tree_node::Transformed},
@@ -23,7 +22,7 @@ use datafusion::{
 };
 use deed_ledger::Ledger;
 
-use crate::{columns::schema, outcomes::Outcomes, records::Records};
+use crate::{columns::schema, outcomes::Outcomes, records::Records, scan::scan_by};
 
 /// What an action has from the record that says how it ended.
 pub(crate) const OUTCOME: &[&str] =
@@ -56,7 +55,6 @@ impl fmt::Debug for Actions {
     }
 }
 
-#[async_trait]
 impl TableProvider for Actions {
     fn schema(&self) -> SchemaRef {
         schema()
@@ -77,7 +75,11 @@ impl TableProvider for Actions {
         Ok(filters.iter().map(early).collect())
     }
 
-    async fn scan(
+    scan_by!(Actions);
+}
+
+impl Actions {
+    async fn plan(
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,

@@ -6,7 +6,6 @@ use arrow::{
     array::{ArrayRef, AsArray, RecordBatch, StringViewBuilder},
     datatypes::{DataType, Field, Int64Type, Schema, SchemaRef},
 };
-use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
     common::{DataFusionError, Result, plan_err},
@@ -22,7 +21,10 @@ use datafusion::{
 use deed_ledger::{Ledger, LedgerError};
 use futures::{StreamExt, TryStreamExt};
 
-use crate::step::{Step, StepExec};
+use crate::{
+    scan::scan_by,
+    step::{Step, StepExec},
+};
 
 /// `aliases` as one query may see it.
 pub(crate) struct Aliases {
@@ -49,7 +51,6 @@ impl fmt::Debug for Aliases {
     }
 }
 
-#[async_trait]
 impl TableProvider for Aliases {
     fn schema(&self) -> SchemaRef {
         self.schema.clone()
@@ -74,7 +75,11 @@ impl TableProvider for Aliases {
             .collect())
     }
 
-    async fn scan(
+    scan_by!(Aliases);
+}
+
+impl Aliases {
+    async fn plan(
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,

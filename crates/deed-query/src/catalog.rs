@@ -16,6 +16,7 @@ use datafusion::{
     execution::SessionState,
 };
 use deed_ledger::Ledger;
+use futures::future::BoxFuture;
 
 use crate::{
     actions::Actions,
@@ -78,7 +79,6 @@ impl fmt::Debug for Tables {
     }
 }
 
-#[async_trait]
 impl SchemaProvider for Tables {
     fn table_names(&self) -> Vec<String> {
         ["records", "actions", "aliases", "findings"]
@@ -92,7 +92,28 @@ impl SchemaProvider for Tables {
         self.table_names().iter().any(|table| table == name)
     }
 
-    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+    /// Written out for the reason that `scan` gives.
+    fn table<'tables, 'name, 'found>(
+        &'tables self,
+        name: &'name str,
+    ) -> BoxFuture<'found, Result<Option<Arc<dyn TableProvider>>>>
+    where
+        'tables: 'found,
+        'name: 'found,
+        Self: 'found,
+    {
+        fn boxed<'found>(
+            tables: &'found Tables,
+            name: &'found str,
+        ) -> BoxFuture<'found, Result<Option<Arc<dyn TableProvider>>>> {
+            Box::pin(tables.find(name))
+        }
+        boxed(self, name)
+    }
+}
+
+impl Tables {
+    async fn find(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         Ok(match name {
             "records" => Some(self.records.clone()),
             "actions" => Some(Arc::new(Actions::new(self.records.clone(), self.ledger.clone()))),

@@ -23,6 +23,7 @@ mod object;
 mod operated;
 mod outcomes;
 mod records;
+mod scan;
 mod sql;
 mod step;
 mod tables;

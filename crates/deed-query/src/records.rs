@@ -6,7 +6,6 @@ use arrow::{
     array::{RecordBatch, RecordBatchOptions},
     datatypes::SchemaRef,
 };
-use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
     common::{ColumnStatistics, DataFusionError, Result, ScalarValue, Statistics, stats::Precision},
@@ -34,6 +33,7 @@ use crate::{
     chunks::{Chunks, Leaves, rows},
     columns::{CHUNK, schema},
     manifest::{File, Manifest},
+    scan::scan_by,
     step::{Step, StepExec},
 };
 
@@ -83,7 +83,6 @@ pub(crate) struct Records {
     pub(crate) tenant: Option<String>,
 }
 
-#[async_trait]
 impl TableProvider for Records {
     fn schema(&self) -> SchemaRef {
         schema()
@@ -93,7 +92,11 @@ impl TableProvider for Records {
         TableType::Base
     }
 
-    async fn scan(
+    scan_by!(Records);
+}
+
+impl Records {
+    async fn plan(
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
@@ -122,9 +125,7 @@ impl TableProvider for Records {
         let kept = (0..asked.len()).map(named).collect::<Result<Vec<_>>>()?;
         Ok(Arc::new(ProjectionExec::try_new(kept, filtered)?))
     }
-}
 
-impl Records {
     /// The newest rows come first: whoever asks for any few gets those.
     fn scan_all(
         &self,

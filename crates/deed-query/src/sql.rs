@@ -24,7 +24,7 @@ use datafusion::{
     sql::{parser::Statement as AnyStatement, sqlparser::ast::Statement},
 };
 use deed_ledger::{Ledger, store::Store};
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, future::BoxFuture};
 use tokio::{
     runtime::{Builder, Runtime},
     sync::{Semaphore, mpsc, oneshot},
@@ -87,7 +87,6 @@ impl Tables {
         let (schema, answered) = oneshot::channel();
         let (batches, rows) = mpsc::channel(2);
         let run = Run {
-            state: engine.state.clone(),
             view: Arc::new(self.state.view()),
             ledger: self.state.ledger.clone(),
             tenant: options.tenant.clone(),
@@ -97,8 +96,9 @@ impl Tables {
             deadline: deadline.into_std(),
             megabytes: engine.megabytes,
         };
+        let run = engine.session.run(run, schema, batches);
         let task = engine.spawn(async move {
-            run.run(schema, batches).await;
+            run.await;
             drop(permit);
         })?;
         let mut rows = Rows {
@@ -176,7 +176,7 @@ impl Drop for Rows {
 /// What all queries share.
 pub(crate) struct Engine {
     runtime: Mutex<Option<Runtime>>,
-    state: SessionState,
+    session: Box<dyn Session>,
     turns: Arc<Semaphore>,
     concurrent: usize,
     megabytes: usize,
@@ -223,7 +223,7 @@ impl Engine {
         let concurrent = options.concurrent.max(1);
         Ok(Engine {
             runtime: Mutex::new(Some(runtime)),
-            state,
+            session: Box::new(state),
             turns: Arc::new(Semaphore::new(concurrent)),
             concurrent,
             megabytes,
@@ -267,9 +267,31 @@ fn config(partitions: usize) -> SessionConfig {
     config
 }
 
+/// What every query begins with. Whoever holds tables need not be shown to the compiler as holding all of DataFusion: that
+/// they may be sent between threads is then proved here alone (see [`scan`](crate::scan)).
+trait Session: Send + Sync {
+    /// Runs a query to its end: its columns, or why there are none, then its rows.
+    fn run(
+        &self,
+        run: Run,
+        schema: oneshot::Sender<Result<SchemaRef, QueryError>>,
+        batches: mpsc::Sender<Result<RecordBatch, QueryError>>,
+    ) -> BoxFuture<'static, ()>;
+}
+
+impl Session for SessionState {
+    fn run(
+        &self,
+        run: Run,
+        schema: oneshot::Sender<Result<SchemaRef, QueryError>>,
+        batches: mpsc::Sender<Result<RecordBatch, QueryError>>,
+    ) -> BoxFuture<'static, ()> {
+        Box::pin(run.run(self.clone(), schema, batches))
+    }
+}
+
 /// One query on its way.
 struct Run {
-    state: SessionState,
     view: Arc<View>,
     ledger: Ledger,
     tenant: Option<String>,
@@ -283,11 +305,12 @@ struct Run {
 impl Run {
     async fn run(
         self,
+        state: SessionState,
         schema: oneshot::Sender<Result<SchemaRef, QueryError>>,
         batches: mpsc::Sender<Result<RecordBatch, QueryError>>,
     ) {
         let (limit, megabytes) = (self.rows, self.megabytes);
-        let mut stream = match self.begin().await {
+        let mut stream = match self.begin(state).await {
             Ok(stream) => stream,
             Err(error) => {
                 // Nobody may be waiting any more.
@@ -313,14 +336,16 @@ impl Run {
         }
     }
 
-    async fn begin(self) -> Result<datafusion::execution::SendableRecordBatchStream, QueryError> {
+    async fn begin(
+        self,
+        state: SessionState,
+    ) -> Result<datafusion::execution::SendableRecordBatchStream, QueryError> {
         let failed = |error: DataFusionError| QueryError::from_engine(&error, self.megabytes);
-        let statement = self
-            .state
-            .sql_to_statement(&self.query, &self.state.config_options().sql_parser.dialect)
+        let statement = state
+            .sql_to_statement(&self.query, &state.config_options().sql_parser.dialect)
             .map_err(failed)?;
         check(&statement, self.tenant.is_some())?;
-        let mut state = catalog::session(&self.state, self.view, self.ledger, self.tenant, self.findings);
+        let mut state = catalog::session(&state, self.view, self.ledger, self.tenant, self.findings);
         let plan = state.statement_to_plan(statement).await.map_err(failed)?;
         // A second look, at what the statement became.
         let read_only =

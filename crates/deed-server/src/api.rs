@@ -41,7 +41,10 @@ pub(crate) mod sql {
     };
 
     pub(crate) async fn query(_: Reading) -> Problem {
-        Problem::new(Kind::NotBuilt, "SQL was left out of this build (feature `sql`)")
+        Problem::new(
+            Kind::NotBuilt,
+            "this build leaves SQL out; `cargo build --release -p deed` makes one that has it",
+        )
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) async fn rows<T: DeserializeOwned>(
 /// Always that.
 #[cfg(not(feature = "sql"))]
 pub(super) async fn rows<T>(_: &App, _: &ReportQuery, _: &str) -> Result<Vec<T>, Problem> {
-    let why = "this report needs SQL, which was left out of this build (feature `sql`)";
+    let why = "this report needs SQL, which this build leaves out; `cargo build --release -p deed` makes one that has it";
     Err(Problem::new(Kind::NotBuilt, why))
 }
 
