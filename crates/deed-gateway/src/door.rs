@@ -235,6 +235,20 @@ impl Door {
         Ok(intent)
     }
 
+    /// A request of the server that is not passed on: it is the server that asks, and nobody who called it.
+    ///
+    /// # Errors
+    /// The system gives no random bytes.
+    pub(crate) fn server_refusal(
+        &self,
+        method: &str,
+        code: &str,
+        why: &str,
+    ) -> Result<Intent, Unavailable> {
+        let refused = Some(Refused { code: code.to_owned(), why: why.to_owned() });
+        Ok(Intent { refused, ..self.server_intent(method, None)? })
+    }
+
     /// The tasks that calls to the server have become.
     pub(crate) fn tasks(&self) -> &Tasks {
         &self.learned.tasks

@@ -235,6 +235,14 @@ impl<R: Road> Guard<R> {
         self.recorder.intend(&self.door.refusal(method, sort, why)?).await.map(drop)
     }
 
+    /// As [`Guard::note`], of what the server asks.
+    ///
+    /// # Errors
+    /// As [`Guard::note`].
+    pub(crate) async fn note_server(&self, method: &str, sort: &str, why: &str) -> Result<(), Unavailable> {
+        self.recorder.intend(&self.door.server_refusal(method, sort, why)?).await.map(drop)
+    }
+
     /// What the client hears of an answer; all of it, unless policy says otherwise.
     pub(crate) async fn answered(
         &self,
@@ -288,7 +296,8 @@ impl<R: Road> Guard<R> {
         let mut intent = if method::is_server_request(method) {
             self.door.server_intent(method, params)?
         } else {
-            self.door.refusal(method, "unknown_method", "nobody here knows this request of the server")?
+            let why = "nobody here knows this request of the server";
+            self.door.server_refusal(method, "unknown_method", why)?
         };
         intent.arguments = intent.arguments.map(|arguments| self.without_secrets(arguments));
         match self.recorder.intend(&intent).await? {

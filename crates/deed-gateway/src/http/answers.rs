@@ -98,7 +98,11 @@ impl Exchange<'_> {
                 Heard { text: Some(heard), answers: Some(id) }
             }
             Ok(Message::Request { method, .. }) if *is_modern => {
-                tracing::warn!(method = &*method, "since 2026-07-28 servers ask nothing: it was dropped");
+                let why = "since 2026-07-28 servers ask nothing: it was dropped";
+                tracing::warn!(method = &*method, "{why}");
+                if let Err(error) = guard.note_server(&method, "unknown_method", why).await {
+                    tracing::warn!(%error, "nor was it recorded");
+                }
                 Heard::default()
             }
             // What it asked already is told again on a stream that was taken up again.

@@ -11,7 +11,7 @@ use super::{
     Endpoint, Listener,
     headers::{self, MISMATCH},
     json, nothing, params,
-    sessions::{Calls, Session},
+    sessions::{Calls, Session, Taken},
     step_up::{self, Came},
     upstream::{Answer, NoAnswer},
 };
@@ -65,11 +65,13 @@ impl Exchange<'_> {
             let status = StatusCode::BAD_REQUEST;
             return self.refuse(Some(&id), method, "header_mismatch", MISMATCH, &why, status).await;
         }
-        if let Err(why) = self.calls.has_room(&id) {
-            let status = StatusCode::BAD_REQUEST;
-            let code = refusal::INVALID_REQUEST;
-            return self.refuse(Some(&id), method, "no_room", code, why, status).await;
-        }
+        let taken = match self.calls.take_id(&id) {
+            Ok(taken) => taken,
+            Err(why) => {
+                let (status, code) = (StatusCode::BAD_REQUEST, refusal::INVALID_REQUEST);
+                return self.refuse(Some(&id), method, "no_room", code, why, status).await;
+            }
+        };
         if method == INITIALIZE
             && self.session.is_none()
             && let Ok(door) = self.guard.door.lasting()
@@ -102,7 +104,7 @@ impl Exchange<'_> {
                 if !self.is_modern && (self.session.is_none() || headers::claims_modern(&self.headers)) {
                     text.clone_into(&mut allowed.text);
                 }
-                self.go(id, *allowed).await;
+                self.go(taken, id, *allowed).await;
             }
             Asked::Reply(text) => {
                 let status = self.status_of(&text);
@@ -200,7 +202,7 @@ impl Exchange<'_> {
     }
 
     /// Sends what was let through.
-    async fn go(mut self, id: Id, allowed: Allowed) {
+    async fn go(mut self, taken: Taken, id: Id, allowed: Allowed) {
         let Allowed { text, pending, recorded } = allowed;
         if self.is_modern && self.listener.is_gone() {
             return self.guard.end(&pending, Status::Cancelled, Some("client".into()), None).await;
@@ -208,7 +210,7 @@ impl Exchange<'_> {
         let mut headers = self.onward();
         let place = &pending.intent.place;
         headers::trace(&mut headers, place.trace_id, place.span_id);
-        self.calls.begin(id.clone(), pending);
+        self.calls.begin(taken, pending);
         let permit = Permit::Recorded(recorded);
         let onward = self.guard.door.caller().onward.clone();
         let sent = self.endpoint.upstream.send(permit, &onward, Method::POST, headers, text.into());

@@ -1,7 +1,7 @@
 //! Sessions (MCP 2025-11-25), and what in each has no answer yet.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
@@ -28,8 +28,22 @@ pub(super) struct Calls {
     tables: Mutex<Tables>,
 }
 
+/// An id that a request took, which is decided on; free again once this is dropped.
+pub(super) struct Taken {
+    calls: Arc<Calls>,
+    id: Id,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.calls.tables().deciding.remove(&self.id);
+    }
+}
+
 #[derive(Default)]
 struct Tables {
+    /// Ids of what the client asks, and what is decided on.
+    deciding: HashSet<Id>,
     /// What the client asked.
     pending: HashMap<Id, Pending>,
     /// What the server asked.
@@ -43,20 +57,27 @@ impl Calls {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether another request of that id may be asked now.
-    pub(super) fn has_room(&self, id: &Id) -> Result<(), &'static str> {
-        let tables = self.tables();
-        if tables.pending.contains_key(id) {
-            Err("a request of this id has no answer yet")
-        } else if tables.pending.len() >= MOST_PENDING {
-            Err("too many requests have no answer yet")
-        } else {
-            Ok(())
+    /// Takes `id` for a request that is asked now. Two of one id could not be told apart in the answers, nor what
+    /// is kept from the caller of one from that of the other: so it is taken before anything is decided.
+    ///
+    /// # Errors
+    /// It may not be asked now.
+    pub(super) fn take_id(self: &Arc<Self>, id: &Id) -> Result<Taken, &'static str> {
+        let mut tables = self.tables();
+        if tables.pending.contains_key(id) || tables.deciding.contains(id) {
+            return Err("a request of this id has no answer yet");
         }
+        if tables.pending.len() + tables.deciding.len() >= MOST_PENDING {
+            return Err("too many requests have no answer yet");
+        }
+        tables.deciding.insert(id.clone());
+        drop(tables);
+        Ok(Taken { calls: self.clone(), id: id.clone() })
     }
 
-    pub(super) fn begin(&self, id: Id, pending: Pending) {
-        self.tables().pending.insert(id, pending);
+    /// It was decided on, and is sent.
+    pub(super) fn begin(&self, taken: Taken, pending: Pending) {
+        self.tables().pending.insert(taken.id.clone(), pending);
     }
 
     /// The request of that id, which stays without an answer.

@@ -393,6 +393,45 @@ async fn what_the_server_asks_is_answered_by_who_was_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_requests_of_one_id_at_once_one_is_let_through() {
+    let gateway = Gateway::start().await;
+    let address = gateway.running.http();
+    let begun = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {} });
+    call(address, legacy(&begun)).await;
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..12 {
+        asked.spawn(async move { begin(address, in_session(legacy(&tool(1, "stream")))).await });
+    }
+    let answers = asked.join_all().await;
+    let (let_through, refused): (Vec<_>, Vec<_>) =
+        answers.into_iter().partition(|answer| answer.status() == 200);
+    assert_eq!((let_through.len(), refused.len()), (1, 11));
+    assert!(refused.iter().all(|answer| answer.status() == 400));
+    assert_eq!(gateway.upstream.called(), ["stream"]);
+    gateway.upstream.seen.go_on.notify_one();
+    for mut answer in let_through {
+        assert!(next(answer.body_mut()).await.contains("progress"));
+        assert!(next(answer.body_mut()).await.contains("streamed"));
+    }
+    gateway.records(13).await;
+    // Once it has its answer, the id is free.
+    assert_eq!(call(address, in_session(legacy(&tool(1, "write")))).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_of_2026_asks_is_recorded_as_asked_by_it() {
+    let gateway = Gateway::start().await;
+    let mut body = begin(gateway.running.http(), modern(tool(1, "ask"))).await.into_body();
+    gateway.upstream.seen.go_on.notify_one();
+    let heard = next(&mut body).await;
+    assert!(heard.contains("asked") && !heard.contains("elicitation/create"), "{heard}");
+    let records = gateway.records(2).await;
+    let intents = of_kind(&records, "intent");
+    let asked = intents.iter().find(|intent| intent["operation"] == "elicitation/create").unwrap();
+    assert_eq!(asked["executor"]["type"], "workload");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_policy_denies_and_masks() {
     let gateway = Gateway::start().await;
     gateway
