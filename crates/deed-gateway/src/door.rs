@@ -239,12 +239,7 @@ impl Door {
     ///
     /// # Errors
     /// The system gives no random bytes.
-    pub(crate) fn server_refusal(
-        &self,
-        method: &str,
-        code: &str,
-        why: &str,
-    ) -> Result<Intent, Unavailable> {
+    pub(crate) fn server_refusal(&self, method: &str, code: &str, why: &str) -> Result<Intent, Unavailable> {
         let refused = Some(Refused { code: code.to_owned(), why: why.to_owned() });
         Ok(Intent { refused, ..self.server_intent(method, None)? })
     }

@@ -97,7 +97,8 @@ pub enum KeyError {
 /// All keys of one store.
 pub(crate) struct Keys {
     folder: PathBuf,
-    database: Database,
+    /// `None` where it could not be opened again after the disk had failed.
+    database: RwLock<Option<Database>>,
     /// Key files that are not there are made.
     making: bool,
     tenants: RwLock<Table<String, Arc<TenantKey>>>,
@@ -324,7 +325,7 @@ impl Keys {
     fn with(folder: PathBuf, database: Database, making: bool) -> Self {
         Keys {
             folder,
-            database,
+            database: RwLock::new(Some(database)),
             making,
             tenants: RwLock::default(),
             data_keys: RwLock::default(),
@@ -467,24 +468,42 @@ impl Keys {
         table: TableDefinition<'_, K, &'static [u8]>,
         key: K::SelfType<'_>,
     ) -> Result<Option<Zeroizing<Vec<u8>>>, KeyError> {
-        let get = || -> Result<_, redb::Error> {
-            let transaction = self.database.begin_read()?;
-            Ok(transaction.open_table(table)?.get(key)?.map(|value| Zeroizing::new(value.value().to_vec())))
-        };
-        get().map_err(|e| KeyError::Database(e.to_string()))
+        self.with_database(|database| {
+            let transaction = database.begin_read()?;
+            let found = transaction.open_table(table)?.get(&key)?;
+            Ok(found.map(|value| Zeroizing::new(value.value().to_vec())))
+        })
     }
 
     fn write(
         &self,
-        change: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
+        change: impl Fn(&redb::WriteTransaction) -> Result<(), redb::Error>,
     ) -> Result<(), KeyError> {
-        let run = || -> Result<(), redb::Error> {
-            let transaction = self.database.begin_write()?;
+        self.with_database(|database| {
+            let transaction = database.begin_write()?;
             change(&transaction)?;
             transaction.commit()?;
             Ok(())
-        };
-        run().map_err(|e| KeyError::Database(e.to_string()))
+        })
+    }
+
+    /// What `work` gives. Once a disk failed, if only because it was full, the database refuses everything until it is
+    /// opened again: that is tried, so that nobody has to be there when there is room again.
+    fn with_database<T>(&self, work: impl Fn(&Database) -> Result<T, redb::Error>) -> Result<T, KeyError> {
+        let failed = |error: redb::Error| KeyError::Database(error.to_string());
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        match database.as_ref().map(&work) {
+            None | Some(Err(redb::Error::PreviousIo)) => {}
+            Some(worked) => return worked.map_err(failed),
+        }
+        drop(database);
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        // It is locked by whoever has it open.
+        *database = None;
+        let again = Database::open(self.folder.join(DATABASE)).map_err(|error| failed(error.into()))?;
+        let worked = work(&again).map_err(failed);
+        *database = Some(again);
+        worked
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::{
     env,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -107,6 +108,11 @@ pub(crate) fn is_store(dir: &Path) -> bool {
     ["keys", "log", "journal", "packs"].iter().any(|name| dir.join(name).is_dir())
 }
 
+/// What tells one folder from another.
+fn folder(dir: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(dir).ok().map(|folder| (folder.dev(), folder.ino()))
+}
+
 /// The way to one server. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Access(Arc<Inner>);
@@ -118,6 +124,8 @@ struct Inner {
     /// What messages call it.
     name: String,
     held: Mutex<Option<Holder>>,
+    /// Device and number of the data directory that answered first.
+    folder: OnceLock<(u64, u64)>,
 }
 
 impl Access {
@@ -132,6 +140,7 @@ impl Access {
                 store: None,
                 name: url,
                 held: Mutex::default(),
+                folder: OnceLock::new(),
             },
             Place::Store(dir) => {
                 if need == Need::Existing && !is_store(&dir) {
@@ -144,6 +153,7 @@ impl Access {
                     name: dir.display().to_string(),
                     store: Some(dir),
                     held: Mutex::default(),
+                    folder: OnceLock::new(),
                 }
             }
         };
@@ -175,6 +185,7 @@ impl Access {
             name: dir.display().to_string(),
             store: Some(dir.to_owned()),
             held: Mutex::new(Some(holder)),
+            folder: OnceLock::new(),
         };
         Ok((Access(Arc::new(inner)), addresses))
     }
@@ -187,9 +198,13 @@ impl Access {
     pub(crate) async fn call(&self, request: &Request) -> Result<Response, Failure> {
         let mut patience = Patience::new(self.patience());
         loop {
+            self.is_in_place()?;
             match self.0.client.send(request).await {
                 Ok(response) if response.is_busy() && !patience.is_over() => patience.wait().await,
-                Ok(response) => return Ok(response),
+                Ok(response) => {
+                    self.note_place();
+                    return Ok(response);
+                }
                 Err(error) => self.recover(&mut patience, error).await?,
             }
         }
@@ -202,10 +217,34 @@ impl Access {
     pub(crate) async fn stream(&self, request: &Request) -> Result<http::Response<Incoming>, Failure> {
         let mut patience = Patience::new(self.patience());
         loop {
+            self.is_in_place()?;
             match self.0.client.stream(request).await {
-                Ok(response) => return Ok(response),
+                Ok(response) => {
+                    self.note_place();
+                    return Ok(response);
+                }
                 Err(error) => self.recover(&mut patience, error).await?,
             }
+        }
+    }
+
+    /// Whether the store is the one that answered first. Where somebody took it away, what was forbidden and who was
+    /// suspended went with it: a new one in its place would let everything through (D1).
+    fn is_in_place(&self) -> Result<(), Failure> {
+        let Some((dir, first)) = self.0.store.as_ref().zip(self.0.folder.get()) else { return Ok(()) };
+        if folder(dir) == Some(*first) {
+            return Ok(());
+        }
+        Err(Failure::new(format!("`{}` is not the folder that was opened any more", dir.display()))
+            .code(Code::Unavailable)
+            .detail("nothing is begun anew in its place; put it back, or start again"))
+    }
+
+    fn note_place(&self) {
+        if let Some(first) =
+            self.0.store.as_deref().filter(|_| self.0.folder.get().is_none()).and_then(folder)
+        {
+            self.0.folder.get_or_init(|| first);
         }
     }
 

@@ -349,6 +349,28 @@ fn when_the_store_is_gone_nothing_is_done() {
     session.child.wait().unwrap();
 }
 
+#[test]
+fn a_store_that_was_taken_away_is_not_begun_anew() {
+    let home = Home::new();
+    let dir = policies(
+        &home,
+        "@id(\"rest\") permit (principal, action, resource);\n@id(\"no-write\") forbid (principal, action, resource == Deed::Tool::\"files/write\");\n",
+    );
+    home.run(["policy", "publish", &dir]).good();
+    let serving = home.serve(&[]);
+    let mut session = Session::start(&home, &[]);
+    assert!(text_of(&session.call("write", "/a")).contains("no-write"));
+    std::fs::remove_dir_all(home.store()).unwrap();
+    serving.kill();
+    let refusal = session.call("write", "/b");
+    assert!(text_of(&refusal).starts_with("Not done: the recorder cannot write"), "{refusal}");
+    assert!(!home.store().exists(), "a new one, in which everything is allowed");
+    assert!(effects(&home).is_empty());
+    drop(session.to);
+    session.child.kill().unwrap();
+    session.child.wait().unwrap();
+}
+
 /// INVARIANT D1, D11: killed at any moment, no more was done than was recorded, and each intent ends.
 #[test]
 fn killed_under_load_no_effect_is_without_its_record() {
