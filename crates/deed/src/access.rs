@@ -198,7 +198,6 @@ impl Access {
     pub(crate) async fn call(&self, request: &Request) -> Result<Response, Failure> {
         let mut patience = Patience::new(self.patience());
         loop {
-            self.is_in_place()?;
             match self.0.client.send(request).await {
                 Ok(response) if response.is_busy() && !patience.is_over() => patience.wait().await,
                 Ok(response) => {
@@ -217,7 +216,6 @@ impl Access {
     pub(crate) async fn stream(&self, request: &Request) -> Result<http::Response<Incoming>, Failure> {
         let mut patience = Patience::new(self.patience());
         loop {
-            self.is_in_place()?;
             match self.0.client.stream(request).await {
                 Ok(response) => {
                     self.note_place();
@@ -308,6 +306,7 @@ impl Access {
         let mut held = self.0.held.lock().await;
         // It is this process that holds it: whatever broke, the server is still there.
         if held.is_none() {
+            self.is_in_place()?;
             match Holder::take(dir).await {
                 Ok(holder) => {
                     *held = Some(holder);

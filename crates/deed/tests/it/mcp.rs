@@ -364,7 +364,7 @@ fn a_store_that_was_taken_away_is_not_begun_anew() {
     serving.kill();
     let refusal = session.call("write", "/b");
     assert!(text_of(&refusal).starts_with("Not done: the recorder cannot write"), "{refusal}");
-    assert!(!home.store().exists(), "a new one, in which everything is allowed");
+    assert!(!home.store().join("journal").exists(), "a new one, in which everything is allowed");
     assert!(effects(&home).is_empty());
     drop(session.to);
     session.child.kill().unwrap();
