@@ -160,8 +160,7 @@ impl<'j, 'w> Walk<'j, 'w> {
             inner.within = place.within;
             inner.class = place.class.or(before);
             self.value(&inner)?;
-            before = self.json[from..self.at].strip_prefix('"').and_then(|item| {
-                let name = item.strip_suffix('"')?;
+            before = argument(&self.json[from..self.at]).and_then(|name| {
                 let class = class(name).filter(|_| !name.contains(' '))?;
                 (name.starts_with('-') || class == Class::Token || class == Class::Header).then_some(class)
             });
@@ -311,6 +310,19 @@ impl<'j, 'w> Walk<'j, 'w> {
     fn refuse<T>(&self, place: &Place<'_>, message: &str) -> Result<T, RecordError> {
         Err(RecordError::new(place.to_string(), format!("not JSON: {message} at byte {}", self.at)))
     }
+}
+
+/// An item of a command line as it stands in JSON: `"--password"`, and in OpenTelemetry's lists
+/// `{"stringValue":"--password"}`.
+fn argument(item: &str) -> Option<&str> {
+    let text = match item.strip_prefix('{') {
+        Some(object) => {
+            let (name, value) = object.strip_suffix('}')?.split_once(':')?;
+            matches!(name.trim(), r#""stringValue""# | r#""string_value""#).then_some(value.trim())?
+        }
+        None => item,
+    };
+    text.strip_prefix('"')?.strip_suffix('"')
 }
 
 /// The value itself, where it is a secret.

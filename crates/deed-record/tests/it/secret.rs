@@ -105,6 +105,16 @@ fn table() -> Vec<(String, Vec<(String, bool)>)> {
             vec![secret("hunter2")],
         ),
         (r#"["mysql","--password","hunter2","-h","db"]"#.into(), vec![secret("hunter2")]),
+        // A list in an attribute of OpenTelemetry.
+        (
+            r#"{"key":"process.command_args","value":{"arrayValue":{"values":[{"stringValue":"mysql"},{"stringValue":"--password"},{"stringValue":"hunter2"},{"stringValue":"db"}]}}}"#
+                .into(),
+            vec![secret("hunter2")],
+        ),
+        (
+            r#"{"values":[ { "stringValue" : "--token" } , { "stringValue" : "abc12345" } ]}"#.into(),
+            vec![secret("abc12345")],
+        ),
         (r#"[["X-Api-Key","abc12345"],["Accept","text/html"]]"#.into(), vec![secret("abc12345")]),
         (
             r#"{"kind":"Secret","metadata":{"name":"n"},"data":{"tls.crt":"YWJj","a":"Yg=="}}"#.into(),
