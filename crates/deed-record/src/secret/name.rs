@@ -15,6 +15,8 @@ pub(super) enum Class {
     Header,
     /// The words from which a key is made: `mnemonic`, `seed_phrase`.
     Phrase,
+    /// `secret_id`: the half of Vault's AppRole that is secret, always a UUID. Elsewhere it names a secret.
+    AppRole,
 }
 
 /// What stands before `…Token` where it is none that anybody could use: paging, retries, language
@@ -93,16 +95,17 @@ const SECRET_KEY: &[&str] = &[
     "signing",
     "storage",
     "subscription",
+    "unseal",
     "webhook",
 ];
 
 /// What stands before `…Secret` where only its name is meant.
 const NO_SECRET: &[&str] = &["existing", "pull", "tls"];
 
-/// What stands before `…pass` and `…pwd` in one word; `compass` and `OLDPWD` are none.
+/// What stands before `…pass`, `…pwd` and `…pw` in one word; `compass` and `OLDPWD` are none.
 const WHOSE_PASS: &[&str] = &[
-    "admin", "app", "db", "ftp", "key", "ldap", "login", "mail", "master", "my", "mysql", "pg", "proxy",
-    "redis", "require", "root", "smtp", "sql", "ssh", "store", "sudo", "user", "vpn", "wifi",
+    "admin", "app", "bind", "db", "ftp", "key", "ldap", "login", "mail", "master", "my", "mysql", "pg",
+    "proxy", "redis", "require", "root", "smtp", "sql", "ssh", "store", "sudo", "user", "vpn", "wifi",
 ];
 
 /// Two words that make the name of a secret only together.
@@ -116,6 +119,7 @@ const PAIRS: &[(&str, &str, Class)] = &[
     ("key", "material", Class::Token),
     ("mfa", "code", Class::Code),
     ("mnemonic", "phrase", Class::Phrase),
+    ("onetime", "code", Class::Code),
     ("otp", "code", Class::Code),
     ("password", "data", Class::Password),
     ("password", "hash", Class::Password),
@@ -131,6 +135,7 @@ const PAIRS: &[(&str, &str, Class)] = &[
     ("security", "answer", Class::Password),
     ("security", "code", Class::Code),
     ("seed", "phrase", Class::Phrase),
+    ("sms", "code", Class::Code),
     ("token", "code", Class::Code),
     ("token", "value", Class::Token),
     ("verification", "code", Class::Code),
@@ -266,9 +271,11 @@ const DESCRIPTION: &[&str] = &[
 ];
 
 /// How every name of a secret ends, but for digits; [`class`] knows no other.
-pub(super) const ENDINGS: [&str; 36] = [
+pub(super) const ENDINGS: [&str; 43] = [
     "password",
     "passwords",
+    "pass_word",
+    "pass-word",
     "passwd",
     "passphrase",
     "passcode",
@@ -278,10 +285,13 @@ pub(super) const ENDINGS: [&str; 36] = [
     "keys",
     "authorization",
     "cookie",
+    "cookies",
+    "creds",
     "assertion",
     "plaintext",
     "pwd",
     "pass",
+    "pw",
     "pin",
     "otp",
     "cvv",
@@ -290,6 +300,8 @@ pub(super) const ENDINGS: [&str; 36] = [
     "sig",
     "signature",
     "code",
+    "codes",
+    "secret_id",
     "string",
     "material",
     "data",
@@ -314,23 +326,35 @@ pub(super) fn class<'n>(name: &'n str) -> Option<Class> {
         return None;
     }
     let (before, last) = last_word(name);
-    let last = without(last, "s").filter(|one| ends(one, "password") || ends(one, "key")).unwrap_or(last);
+    let is_plural = |one: &&str| ["password", "key", "code", "cookie"].iter().any(|many| ends(one, many));
+    let last = without(last, "s").filter(is_plural).unwrap_or(last);
     // What qualifies an ending: the rest of its word (`accesstoken`), else the word before.
     let qualifier = |rest: &'n str| if rest.is_empty() { last_word(before).1 } else { rest };
     let is_one_of = |word: &str, words: &[&str]| words.iter().any(|known| word.eq_ignore_ascii_case(known));
 
-    if ["password", "passwd", "passphrase", "passcode"].iter().any(|ending| ends(last, ending)) {
+    if ["password", "passwd", "passphrase", "passcode"].iter().any(|ending| ends(last, ending))
+        // However its letters are written: `pAsSwOrD`.
+        || ends(name, "password")
+        || ends(name, "passwords")
+        || (is_one_of(last, &["word", "phrase", "code"]) && is_pass(before))
+    {
         return Some(Class::Password);
     }
-    if let Some(whose) = without(last, "pass").or_else(|| without(last, "pwd"))
+    if without(name, "secret_id").is_some_and(|whose| whose.is_empty() || whose.ends_with(is_separator)) {
+        return Some(Class::AppRole);
+    }
+    if let Some(whose) =
+        without(last, "pass").or_else(|| without(last, "pwd")).or_else(|| without(last, "pw"))
         && (whose.is_empty() || is_one_of(whose, WHOSE_PASS))
     {
         return Some(Class::Short);
     }
-    if is_one_of(last, &["pin", "otp", "totp", "cvv", "cvc"]) {
+    if is_one_of(last, &["pin", "otp", "totp", "cvv", "cvc"])
+        || (is_one_of(last, &["code"]) && is_one_time(before))
+    {
         return Some(Class::Code);
     }
-    if is_one_of(last, &["auth", "plaintext"]) || ends(last, "assertion") {
+    if is_one_of(last, &["auth", "creds", "plaintext"]) || ends(last, "assertion") {
         return Some(Class::Token);
     }
     if is_one_of(last, &["mnemonic"]) {
@@ -365,9 +389,21 @@ pub(super) fn class<'n>(name: &'n str) -> Option<Class> {
     pair.map(|pair| pair.2)
 }
 
+/// Whether what is before the last word is `pass`, in one name with it: `PassWord`, `user_pass-word`.
+fn is_pass(before: &str) -> bool {
+    let pass = before.strip_suffix(['-', '_']).unwrap_or(before);
+    !pass.ends_with(is_separator) && last_word(pass).1.eq_ignore_ascii_case("pass")
+}
+
+/// Whether what is before the last word is `one_time`; a time code is where something is in a film.
+fn is_one_time(before: &str) -> bool {
+    let (before, time) = last_word(before);
+    time.eq_ignore_ascii_case("time") && last_word(before).1.eq_ignore_ascii_case("one")
+}
+
 /// What the name of a secret says of the members of an object under it, whatever they are called.
 pub(super) fn class_within(name: &str, class: Class) -> Option<Class> {
-    let is_cookie = || ends(last_word(name).1, "cookie");
+    let is_cookie = || ["cookie", "cookies"].iter().any(|ending| ends(last_word(name).1, ending));
     (class == Class::Password || (class == Class::Header && is_cookie())).then_some(Class::Password)
 }
 
@@ -428,7 +464,20 @@ mod tests {
             ("passwordHash", Class::Password),
             ("connectionString", Class::Password),
             ("spring.datasource.password", Class::Password),
+            ("PassWord", Class::Password),
+            ("passWord", Class::Password),
+            ("Pass_Word", Class::Password),
+            ("pass-word", Class::Password),
+            ("PASS_WORD", Class::Password),
+            ("pAsSwOrD", Class::Password),
+            ("PassWords", Class::Password),
+            ("userPassWord", Class::Password),
+            ("pass_phrase", Class::Password),
+            ("PassPhrase", Class::Password),
+            ("PassCode", Class::Password),
             ("pwd", Class::Short),
+            ("db_pw", Class::Short),
+            ("bindpw", Class::Short),
             ("smtp_pass", Class::Short),
             ("smtpPass", Class::Short),
             ("dbpass", Class::Short),
@@ -447,6 +496,13 @@ mod tests {
             ("tokenCode", Class::Code),
             ("MFA_CODE", Class::Code),
             ("otp", Class::Code),
+            ("one_time_code", Class::Code),
+            ("oneTimeCode", Class::Code),
+            ("smsCode", Class::Code),
+            ("recoveryCodes", Class::Code),
+            ("backup_codes", Class::Code),
+            ("secret_id", Class::AppRole),
+            ("VAULT_SECRET_ID", Class::AppRole),
             ("token", Class::Token),
             ("sessionToken", Class::Token),
             ("x-amz-security-token", Class::Token),
@@ -464,10 +520,13 @@ mod tests {
             ("AWS_SECRET_ACCESS_KEY", Class::Token),
             ("AccountKey", Class::Token),
             ("privateKey", Class::Token),
+            ("unsealKey", Class::Token),
+            ("creds", Class::Token),
             ("sAMLAssertion", Class::Token),
             ("X-Amz-Signature", Class::Token),
             ("Authorization", Class::Header),
             ("Set-Cookie", Class::Header),
+            ("cookies", Class::Header),
             ("proxyAuthorization", Class::Header),
         ] {
             assert_eq!(class(name), Some(expected), "{name}");
@@ -523,6 +582,15 @@ mod tests {
             "imagePullSecret",
             "passwordLastUsed",
             "passwordPolicy",
+            "password_policy",
+            "passwordCode",
+            "bypassCode",
+            "bypass_code",
+            "time_code",
+            "statusCodes",
+            "keyword",
+            "http.pass.code",
+            "swords",
             "shipping",
             "compass",
             "bypass",
@@ -542,7 +610,6 @@ mod tests {
             "signature",
             "design",
             "author",
-            "cookies",
             "string",
             "contentHash",
             "response",

@@ -169,22 +169,29 @@ pub(super) fn run(text: &str, member: impl Fn(u8) -> bool) -> usize {
 fn scheme(rest: &str) -> Option<Found> {
     let named = |name: &str| rest.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
     let (basic, name) = match () {
-        () if named("bearer ") => (false, 7),
-        () if named("basic ") => (true, 6),
+        () if named("bearer") => (false, 6),
+        () if named("basic") => (true, 5),
         () => return None,
     };
-    let start = name + run(&rest[name..], |b| b == b' ');
-    if fingerprint_length(&rest[start..]) > 0 {
+    let start = name + run(&rest[name..], |b| matches!(b, b' ' | b'\t'));
+    if start == name || fingerprint_length(&rest[start..]) > 0 {
         return None;
     }
     let length = run(&rest[start..], is_base64);
     let token = &rest[start..start + length];
     // Shorter runs are words of a sentence ("basic authentication", "bearer of news").
     let is_token = length >= 20 || (length >= 8 && token.bytes().any(|b| b.is_ascii_digit() || b == b'='));
-    let found = if basic { is_basic(token) } else { is_token };
+    let found = if basic { is_basic(token) || is_padded(token) } else { is_token };
     // Basic credentials are a password that anybody can read.
     let guessable = basic || !(is_unguessable(token) || self::is_token(token));
     found.then(|| Found::at(start..start + length, guessable))
+}
+
+/// Base64 of bytes that may be no text, which no word of a sentence looks like.
+fn is_padded(token: &str) -> bool {
+    let has = |sort: fn(&u8) -> bool| token.as_bytes().iter().any(sort);
+    let is_whole = token.len() >= 12 && token.len().is_multiple_of(4);
+    is_whole && has(u8::is_ascii_digit) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase)
 }
 
 /// PEM (RFC 7468), to its end or that of the text.

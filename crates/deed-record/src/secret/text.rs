@@ -313,7 +313,7 @@ impl End {
 /// The credentials of a header behind the name of their scheme, and where they start.
 pub(super) fn without_scheme(start: usize, value: &str) -> (usize, &str) {
     let scheme = run(value, |b| b.is_ascii_alphabetic());
-    let spaces = run(&value[scheme..], |b| b == b' ');
+    let spaces = run(&value[scheme..], |b| matches!(b, b' ' | b'\t'));
     let skipped = if scheme > 0 && spaces > 0 { scheme + spaces } else { 0 };
     (start + skipped, &value[skipped..])
 }

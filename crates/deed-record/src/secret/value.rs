@@ -13,12 +13,14 @@ pub(super) fn is_secret(value: &str, class: Class) -> bool {
         Class::Password => true,
         Class::Short => !is_path(value),
         Class::Code => {
-            value.len() <= 12 && digits(value) >= 3 && value.bytes().all(|b| b.is_ascii_alphanumeric())
+            let member = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+            value.len() <= 12 && digits(value) >= 3 && value.bytes().all(member)
         }
         Class::Token => looks_made(value) || is_basic(value),
         Class::Header => value.len() >= 8 && (digits(value) > 0 || value.contains('=')),
         // The word `MOV` is a mnemonic too.
         Class::Phrase => value.split_whitespace().count() >= 3,
+        Class::AppRole => is_uuid(value),
     }
 }
 
@@ -168,6 +170,11 @@ fn sextet(digit: u8) -> u32 {
         b'+' => 62,
         _ => 63,
     })
+}
+
+fn is_uuid(value: &str) -> bool {
+    let parts = value.split('-').map(|part| (part.len(), part.bytes().all(|b| b.is_ascii_hexdigit())));
+    parts.eq([8, 4, 4, 4, 12].map(|length| (length, true)))
 }
 
 fn is_path(value: &str) -> bool {

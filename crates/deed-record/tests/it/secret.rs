@@ -87,6 +87,19 @@ fn table() -> Vec<(String, Vec<(String, bool)>)> {
             vec![secret("Summer2024Summer2024Summer2024")],
         ),
         (format!(r#"{{"password":"{github}"}}"#), vec![token(&github)]),
+        (r#"{"PassWord":"hunter2","pass_phrase":"gandalf"}"#.into(), vec![secret("hunter2"), secret("gandalf")]),
+        (
+            r#"{"text":"login --pass-word hunter3x PASS_WORD=hunter4x passWord: hunter5x pAsSwOrD=hunter6x"}"#.into(),
+            vec![secret("hunter3x"), secret("hunter4x"), secret("hunter5x"), secret("hunter6x")],
+        ),
+        (
+            r#"{"secret_id":"3b1e7a52-90cd-4f1b-8c77-0d8f5a1b2c3d"}"#.into(),
+            vec![secret("3b1e7a52-90cd-4f1b-8c77-0d8f5a1b2c3d")],
+        ),
+        (r#"{"recoveryCodes":["a1b2c-3d4e5"],"db_pw":"hunter2"}"#.into(), vec![secret("a1b2c-3d4e5"), secret("hunter2")]),
+        (r#"{"text":"Bearer\tabcdef123456"}"#.into(), vec![secret("abcdef123456")]),
+        (r#"{"text":"Bearer\u0009abcdef123456"}"#.into(), vec![secret("abcdef123456")]),
+        (r#"{"text":"-H Basic gf/+AZmqu8zd7v8R"}"#.into(), vec![secret("gf/+AZmqu8zd7v8R")]),
         // Numbers.
         (r#"{"pin":1234}"#.into(), vec![secret("1234")]),
         (r#"{"password": 12345678 }"#.into(), vec![secret("12345678")]),
@@ -364,6 +377,8 @@ fn what_is_no_secret_stays() {
         r#"{"secret":"arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/db-AbCdEf","secretId":"prod/db"}"#,
         r#"{"privateKey":"/etc/ssl/private/key.pem","encryptionKey":"arn:aws:kms:eu-west-1:1:key/2"}"#,
         r#"{"text":"The token was rejected; ask for a new password: it must have eight letters."}"#,
+        r#"{"secret_id":"prod/db-2024","text":"secret_id: arn:aws:secretsmanager:x and --secret_id prod/db-2024"}"#,
+        r#"{"password_policy":"eight letters at least","time_code":"123456","bypassCode":"12345"}"#,
         r#"{"text":"basic authentication is the bearer of bad news, Basic Information"}"#,
         r#"{"text":"def f(token: str, password: str = None): password = os.environ['PW'] or get_password()"}"#,
         r#"{"text":"connect(password=password, token=config.token, api_key=self.api_key)"}"#,
