@@ -25,7 +25,7 @@ pub(crate) use metrics::is_metrics;
 pub(crate) use payload::push_text_members;
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
-pub const MAPPING: &str = "otlp/3";
+pub const MAPPING: &str = "otlp/4";
 
 /// A request, with what could not be read of it.
 #[derive(Clone, PartialEq, Debug)]

@@ -80,6 +80,8 @@ fn called(span: &Span) -> Option<&str> {
         .or_else(|| text_of(&span.attributes, "tool.name"))
         // `tools/call echo`, `MCP send tools/call echo`.
         .or_else(|| span.name.split_once("tools/call ").map(|(_, target)| target))
+        // `execute_tool search`.
+        .or_else(|| span.name.strip_prefix("execute_tool "))
         .filter(|name| !name.is_empty())
 }
 

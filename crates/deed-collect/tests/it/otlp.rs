@@ -98,7 +98,7 @@ fn the_fixture_gives_the_same_from_both_forms() {
     let source = call.source.as_ref().expect("a source");
     assert_eq!(
         (&*source.system, source.event_id.as_deref(), source.collector.as_deref()),
-        ("otlp:feas-agents-otel", Some("3ec175232ad7a83a93696feb0c337d39/9e182a89b2234f6e"), Some("otlp/3"))
+        ("otlp:feas-agents-otel", Some("3ec175232ad7a83a93696feb0c337d39/9e182a89b2234f6e"), Some("otlp/4"))
     );
     let agent = records[3].executor.as_ref().expect("an action");
     assert_eq!(
@@ -141,6 +141,25 @@ fn a_span_says_where_and_for_whom() {
     assert_eq!(record.parent_span_id.map(|t| t.to_string()).as_deref(), Some("00f067aa0ba902b8"));
     assert_eq!(record.time.to_string(), "2026-11-21T00:12:45.993099Z");
     assert_eq!(record.permission, None);
+}
+
+#[test]
+fn a_tool_without_a_name_of_its_own_is_the_target_in_the_name_of_the_span() {
+    let cases = [
+        ("execute_tool search2", json!({"gen_ai.operation.name": "execute_tool"}), "search2"),
+        (
+            "execute_tool search2",
+            json!({"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "s"}),
+            "s",
+        ),
+        ("tools/call echo", json!({"mcp.method.name": "tools/call"}), "echo"),
+        ("execute_tool ", json!({"gen_ai.operation.name": "execute_tool"}), "execute_tool "),
+        ("search", json!({"gen_ai.operation.name": "execute_tool"}), "search"),
+    ];
+    for (name, attributes, tool) in cases {
+        let text = one(name, attributes, json!({}));
+        assert_eq!(&*parse(&text).tool.expect("it is a call").name, tool, "{name}");
+    }
 }
 
 #[test]
