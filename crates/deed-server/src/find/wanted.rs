@@ -25,9 +25,9 @@ impl<'s> Wanted<'s> {
     /// The store cannot be read.
     pub(crate) fn of(evidence: &'s LedgerEvidence<'s>, filter: &'s Filter) -> Result<Option<Self>, AskError> {
         let accounts = Accounts {
-            initiator: account(evidence, filter, &filter.initiator)?,
-            executor: account(evidence, filter, &filter.executor)?,
-            principal: account(evidence, filter, &filter.principal)?,
+            initiator: accounts(evidence, filter, filter.initiator.as_deref())?,
+            executor: accounts(evidence, filter, filter.executor.as_deref())?,
+            principal: accounts(evidence, filter, filter.principal.as_deref())?,
         };
         let needle = filter.text.as_deref().map(str::to_lowercase);
         Ok((!accounts.is_impossible(filter)).then_some(Wanted { evidence, filter, accounts, needle }))
@@ -43,12 +43,14 @@ impl<'s> Wanted<'s> {
             vec![Key::Credential { tenant, name }]
         } else if let Some(uri) = &filter.resource {
             vec![Key::Resource { tenant, uri }]
-        } else if let Some(account) = self.accounts.initiator {
-            vec![Key::Initiator(account)]
-        } else if let Some(account) = self.accounts.executor {
-            vec![Key::Executor(account)]
-        } else if let Some(account) = self.accounts.principal {
-            vec![Key::Initiator(account), Key::Executor(account), Key::Party(account)]
+        } else if let Some(accounts) = &self.accounts.initiator {
+            accounts.iter().copied().map(Key::Initiator).collect()
+        } else if let Some(accounts) = &self.accounts.executor {
+            accounts.iter().copied().map(Key::Executor).collect()
+        } else if let Some(accounts) = &self.accounts.principal {
+            let keys =
+                |account: &Account| [Key::Initiator(*account), Key::Executor(*account), Key::Party(*account)];
+            accounts.iter().flat_map(keys).collect()
         } else {
             Vec::new()
         }
@@ -58,15 +60,16 @@ impl<'s> Wanted<'s> {
     pub(crate) fn has(&self, record: &Skeleton<'_>) -> bool {
         let filter = self.filter;
         let (initiator, executor) = (record.initiator.as_ref(), record.executor.as_ref());
-        let account_of = |party: Option<&deed_record::Party<'_>>| party.and_then(|party| party.account);
+        let is_one_of = |accounts: &Vec<Account>, party: Option<&deed_record::Party<'_>>| {
+            party.and_then(|party| party.account).is_some_and(|account| accounts.contains(&account))
+        };
         filter.trace.is_none_or(|trace| record.trace_id == Some(trace))
             && filter.tenant().is_none_or(|tenant| *record.tenant == *tenant)
-            && self.accounts.initiator.is_none_or(|account| account_of(initiator) == Some(account))
-            && self.accounts.executor.is_none_or(|account| account_of(executor) == Some(account))
-            && self
-                .accounts
-                .principal
-                .is_none_or(|account| record.parties().any(|party| party.account == Some(account)))
+            && self.accounts.initiator.as_ref().is_none_or(|accounts| is_one_of(accounts, initiator))
+            && self.accounts.executor.as_ref().is_none_or(|accounts| is_one_of(accounts, executor))
+            && self.accounts.principal.as_ref().is_none_or(|accounts| {
+                record.parties().any(|party| party.account.is_some_and(|account| accounts.contains(&account)))
+            })
             && filter.since.is_none_or(|since| record.time >= since)
             && filter.until.is_none_or(|until| record.time < until)
             && filter.effect.is_none_or(|effect| {
@@ -113,20 +116,24 @@ impl<'s> Wanted<'s> {
     }
 }
 
-fn account(
+/// Every account of whoever goes by `key`: a name as it was sent, or one that the inventory has for them.
+fn accounts(
     evidence: &LedgerEvidence<'_>,
     filter: &Filter,
-    key: &Option<String>,
-) -> Result<Option<Account>, AskError> {
+    key: Option<&str>,
+) -> Result<Option<Vec<Account>>, AskError> {
     let Some(key) = key else { return Ok(None) };
-    evidence.ledger().account(filter.tenant().unwrap_or("default"), key).map_err(ExplainError::Evidence)
+    let tenant = filter.tenant().unwrap_or("default");
+    let account = evidence.ledger().account(tenant, key).map_err(ExplainError::Evidence)?;
+    let all = account.map(|account| evidence.every_account(tenant, account)).transpose();
+    all.map_err(ExplainError::Evidence)
 }
 
-/// The people of a filter, as sealed.
+/// The people of a filter, by all their accounts as sealed.
 struct Accounts {
-    initiator: Option<Account>,
-    executor: Option<Account>,
-    principal: Option<Account>,
+    initiator: Option<Vec<Account>>,
+    executor: Option<Vec<Account>>,
+    principal: Option<Vec<Account>>,
 }
 
 impl Accounts {

@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Plain, Running, call, get, post, with};
+use crate::support::{Plain, Running, array, call, get, post, with};
 
 const FILE: &str = "[[principal]]\nkey = \"release-bot\"\ntype = \"agent\"\naliases = [\"agent:release-bot\", \"aws:role/release\"]\n";
 
@@ -142,4 +142,29 @@ async fn what_came_of_a_request_is_told() {
     assert_eq!(led["actions"][0]["who"], "k8s:sa/etl");
     let nobody = "/v1/records/0193a7c2-5e1f-7b43-9c1d-2f6a8e90b1c4/led-to";
     assert_eq!(running.get(nobody).await.status, 404);
+}
+
+#[tokio::test]
+async fn actions_are_found_by_any_name_of_the_inventory() {
+    let running = Running::start().await;
+    let acts = |who: &str| {
+        json!({ "kind": "observation", "time": "2026-11-20T10:00:00Z", "executor": { "key": who, "type": "workload" } })
+            .to_string()
+    };
+    running.append(&array(&["agent:release-bot", "aws:role/release", "aws:role/other"].map(acts))).await;
+    let found = async |query: &str| {
+        let answer = running.get(&format!("/v1/actions?{query}")).await;
+        answer.json()["actions"].as_array().unwrap().len()
+    };
+    assert_eq!(found("executor=release-bot").await, 0);
+    assert_eq!(call(running.http(), put("application/toml", FILE)).await.status, 200);
+    for name in ["release-bot", "agent:release-bot", "aws:role/release"] {
+        for part in ["executor", "principal"] {
+            assert_eq!(found(&format!("{part}={name}")).await, 2, "{part} {name}");
+        }
+        assert_eq!(found(&format!("initiator={name}")).await, 0, "{name}");
+        let lines = running.get(&format!("/v1/export/ocsf?principal={name}")).await.text();
+        assert_eq!(lines.lines().filter(|line| line.starts_with('{')).count(), 2, "{lines}");
+    }
+    assert_eq!(found("executor=aws:role/other").await, 1);
 }
