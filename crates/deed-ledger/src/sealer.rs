@@ -394,14 +394,32 @@ fn name_of<'p>(
             Some(original) => original.disclose.event.get().into(),
             None => event.clone(),
         };
-        return Ok(Some(Naming { what: "event", text, imported: true }));
+        return Ok(Some(Naming { what: "event", text, as_sent: None, imported: true }));
     }
     let from_source = submission.source.as_ref().is_some_and(|source| source.event_id.is_some());
     if submission.id.is_none() && !from_source {
         return Ok(None);
     }
-    let text = serde_json::to_string(submission).map_err(|e| RecordError::new("", e.to_string()))?;
-    Ok(Some(Naming { what: "record", text: text.into(), imported: submission.id.is_none() }))
+    let write = |submission: &Submission<'_>| {
+        serde_json::to_string(submission).map_err(|e| RecordError::new("", e.to_string()))
+    };
+    let (text, as_sent) = match without_defaults(submission) {
+        Some(plain) => (write(&plain)?, Some(write(submission)?)),
+        None => (write(submission)?, None),
+    };
+    let imported = submission.id.is_none();
+    Ok(Some(Naming { what: "record", text: text.into(), as_sent, imported }))
+}
+
+/// `submission` without what would be so if it were not stated, where any is: the same is meant.
+fn without_defaults<'p>(submission: &Submission<'p>) -> Option<Submission<'p>> {
+    let is_default = |said: &Option<Text<'_>>| said.as_deref() == Some("default");
+    let basis = submission.basis.filter(|basis| *basis != Basis::Reported);
+    let tenant = submission.tenant.clone().filter(|_| !is_default(&submission.tenant));
+    let retention = submission.retention.clone().filter(|_| !is_default(&submission.retention));
+    let states_any =
+        basis != submission.basis || tenant != submission.tenant || retention != submission.retention;
+    states_any.then(|| Submission { basis, tenant, retention, ..submission.clone() })
 }
 
 /// What is computed side by side once all records of a batch were read: the digests by which they are known
@@ -425,7 +443,10 @@ fn name_all(drafts: &mut [&mut Draft<'_>]) {
             names.iter().map(|name| [name.what.as_bytes(), name.text.as_bytes()]).collect();
         let Some(tenant) = drafts.first().map(|draft| draft.tenant.clone()) else { continue };
         for ((draft, name), content) in drafts.iter_mut().zip(&names).zip(tenant.keyed_all(&messages)) {
-            draft.named = Some(Named { content, imported: name.imported });
+            let of =
+                |text: &String| tenant.keyed_all(&[[name.what.as_bytes(), text.as_bytes()]]).first().copied();
+            let as_sent = name.as_sent.as_ref().and_then(of);
+            draft.named = Some(Named { content, as_sent, imported: name.imported });
         }
     }
 }
@@ -455,6 +476,8 @@ struct Draft<'t> {
 struct Naming<'t> {
     what: &'static str,
     text: Cow<'t, str>,
+    /// What was sent, where that states what goes without saying.
+    as_sent: Option<String>,
     /// Whether the source named it.
     imported: bool,
 }

@@ -397,7 +397,8 @@ impl Sequencer {
     fn came_before(&self, job: &Job, item: &Item, group: &Group) -> Result<Option<Placed>, LedgerError> {
         let Some(named) = &item.named else { return Ok(None) };
         let judge = |index: u64, content: Option<[u8; 32]>| {
-            if content == Some(named.content) { Placed::Duplicate(index) } else { Placed::Conflict(index) }
+            let is_same = content.is_some() && (content == Some(named.content) || content == named.as_sent);
+            if is_same { Placed::Duplicate(index) } else { Placed::Conflict(index) }
         };
         if let Some((index, content)) = group.ids.get(&item.id) {
             return Ok(Some(judge(*index, Some(*content))));

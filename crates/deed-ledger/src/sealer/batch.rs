@@ -44,6 +44,8 @@ impl Item {
 pub(crate) struct Named {
     /// Keyed digest of what was sent, as sealed in `content`.
     pub(crate) content: [u8; 32],
+    /// That of the same with the defaults that it states: what earlier versions sealed.
+    pub(crate) as_sent: Option<[u8; 32]>,
     /// Whether the source named it: other content is then kept beside, not refused.
     pub(crate) imported: bool,
 }
@@ -89,7 +91,7 @@ impl Batch {
                 blob: blob..self.blobs.len(),
                 hashes: hashes..self.hashes.len(),
                 id: record.id,
-                named: Some(Named { content, imported: false }),
+                named: Some(Named { content, as_sent: None, imported: false }),
             });
         }
         for name in &frame.names {

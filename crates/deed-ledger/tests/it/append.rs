@@ -104,6 +104,30 @@ fn the_same_id_gives_the_same_receipt_and_other_content_a_conflict() {
 }
 
 #[test]
+fn to_state_a_default_is_to_send_the_same() {
+    let dir = tempfile::tempdir().expect("folder");
+    let ledger = open(dir.path());
+    let plain = |id: u32| {
+        format!(
+            r#"{{"id":"0193a7c0-0000-7000-8000-00000000000{id}","kind":"observation","time":"2026-11-20T10:00:00Z","executor":{{"type":"unknown"}}}}"#
+        )
+    };
+    let stated = |id: u32, more: &str| plain(id).replacen('{', &format!("{{{more},"), 1);
+    let all = r#""basis":"reported","tenant":"default","retention":"default""#;
+    append(&ledger, &plain(1));
+    for more in [r#""basis":"reported""#, r#""tenant":"default""#, all] {
+        let again = append(&ledger, &stated(1, more));
+        assert_eq!((again[0].index, again[0].duplicate), (0, true), "{more}");
+    }
+    append(&ledger, &stated(2, all));
+    for again in [append(&ledger, &stated(2, all)), append(&ledger, &plain(2))] {
+        assert_eq!((again[0].index, again[0].duplicate), (1, true));
+    }
+    let other = ledger.append(stated(1, r#""environment":"prod""#).as_bytes(), &sender());
+    assert!(matches!(other, Err(AppendError::Conflict { first: 0, .. })));
+}
+
+#[test]
 fn an_imported_event_is_known_by_its_original_bytes() {
     let dir = tempfile::tempdir().expect("folder");
     let ledger = open(dir.path());
