@@ -9,7 +9,7 @@ use crate::{
     LedgerError, PACK_LEAVES, pack,
     shared::Shared,
     signing::{SignedCheckpoint, kept_path},
-    store::StoreError,
+    store::{Store, StoreError},
     tail::PackInMemory,
     vault,
 };
@@ -119,7 +119,7 @@ pub(crate) fn sign_now(shared: &Shared) {
         return;
     }
     let result = shared.signer.sign(&shared.log, size, before.as_deref()).and_then(|signed| {
-        keep_a_pack(shared, &signed, before.as_deref())?;
+        keep_a_pack(&*shared.log.store, &signed, before.as_deref())?;
         Ok(signed)
     });
     *problem = match result {
@@ -144,14 +144,14 @@ pub(crate) fn sign_now(shared: &Shared) {
 
 /// The first checkpoint over each pack is kept for good, so that a later rewriting of history meets
 /// one it contradicts.
-fn keep_a_pack(
-    shared: &Shared,
+pub(crate) fn keep_a_pack(
+    store: &dyn Store,
     signed: &SignedCheckpoint,
     before: Option<&SignedCheckpoint>,
 ) -> Result<(), LedgerError> {
     let packs_before = before.map_or(0, |before| before.size / PACK_LEAVES);
     if signed.size / PACK_LEAVES > packs_before {
-        match shared.log.store.create(&kept_path(signed.size), &[signed.note.as_bytes()]) {
+        match store.create(&kept_path(signed.size), &[signed.note.as_bytes()]) {
             Ok(()) | Err(StoreError::Exists(_)) => {}
             Err(error) => return Err(error.into()),
         }

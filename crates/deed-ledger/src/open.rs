@@ -17,6 +17,7 @@ use deed_seal::hash::{Hash, leaf_hashes};
 
 use crate::{
     LedgerError, PACK_LEAVES, PackError,
+    background::keep_a_pack,
     index::{self, Index},
     journal::{self, Disk, Frame, Journal, JournalDamage, Recovered, Torn},
     key::each_key,
@@ -217,10 +218,13 @@ pub(crate) fn open_on(
     };
     // INVARIANT D2, D3: what was signed is there, as it was signed.
     still_holds(&log, &signed, torn.as_ref())?;
-    if let Some(kept) = signer.last_kept(&*store)?.filter(|kept| kept.size > signed.size) {
-        still_holds(&log, &kept, torn.as_ref())?;
+    let kept = signer.last_kept(&*store)?;
+    if let Some(kept) = kept.as_ref().filter(|kept| kept.size > signed.size) {
+        still_holds(&log, kept, torn.as_ref())?;
     }
     journal.settle()?;
+    // A stop between signing the first checkpoint over a pack and keeping it.
+    keep_a_pack(&*store, &signed, kept.as_ref())?;
     if let Some(Torn { file, at, .. }) = torn.as_ref().filter(|torn| torn.begun) {
         let leaves = log.size();
         tracing::warn!(

@@ -24,12 +24,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use deed_record::Skeleton;
+use deed_record::{Skeleton, Timestamp};
 use deed_seal::{
+    checkpoint::Checkpoint,
     hash::Hash,
     note::VerifierKey,
-    tile::{TILE_WIDTH, TilePath, bundle_encode, tile_root},
-    verify::{Against, Kept, Problem, ProblemKind, Tiles, verify},
+    tile::{TILE_WIDTH, TilePath, bundle_encode, bundle_entries, tile_root},
+    verify::{Against, Kept, Problem, ProblemKind, Tiles, Unchecked, verify},
 };
 
 use derived::Derived;
@@ -40,9 +41,12 @@ use crate::{
     journal::Frame,
     keys::{self, KeyError, Keys},
     pack::{self, Pack},
-    signing::{CHECKPOINT, CheckpointSigner, KEPT},
+    signing::{CHECKPOINT, CheckpointSigner, KEPT, kept_path},
     store::{LocalStore, Store, StoreError},
 };
+
+/// What lists the rows that queries read.
+const ROWS_MANIFEST: &str = "parquet/records/manifest.json";
 
 /// What a store is held against.
 #[derive(Default)]
@@ -115,10 +119,12 @@ pub fn verify_store(dir: &Path, options: &VerifyOptions<'_>) -> Result<StoreRepo
     let store: Arc<dyn Store> = Arc::new(LocalStore::read_only(dir));
     let keys = Keys::open_existing(dir);
     let mut report = StoreReport::default();
-    if let Err(error) = &keys
-        && dir.join("keys").is_dir()
-    {
-        report.unverified("keys/keys.redb", error.to_string());
+    if let Err(error) = &keys {
+        report.without_keys = true;
+        // The log proves itself in a copy without keys; one that has some of them has lost the others.
+        if dir.join("keys").is_dir() {
+            report.unverified("keys/keys.redb", error.to_string());
+        }
     }
     let started = Instant::now();
 
@@ -136,12 +142,24 @@ pub fn verify_store(dir: &Path, options: &VerifyOptions<'_>) -> Result<StoreRepo
     let leaves = Leaves::open(dir, store.clone(), &mut report.problems).map_err(|e| unreadable(&e))?;
 
     let mut since = options.since.clone();
+    let mut kept = Vec::new();
     for object in store.list(KEPT).map_err(|e| unreadable(&e))? {
         match store.read(&object.path) {
-            Ok(note) => since.push(Kept { name: object.path, note }),
+            Ok(note) => {
+                // What cannot be read as one is found below.
+                if let Ok((checkpoint, _)) = Checkpoint::open_unverified(&note) {
+                    if object.path != kept_path(checkpoint.size) {
+                        let what = format!("is over {} leaves, and not what it is called", checkpoint.size);
+                        report.violated(&object.path, what);
+                    }
+                    kept.push(checkpoint.size);
+                }
+                since.push(Kept { name: object.path, note });
+            }
             Err(error) => report.unverified(&object.path, error.to_string()),
         }
     }
+    all_kept(kept, &leaves, &mut report);
     let opened = started.elapsed();
     let rows = options.rows.map(|rows| rows.begin(&store));
     let begun = started.elapsed() - opened;
@@ -178,11 +196,62 @@ pub fn verify_store(dir: &Path, options: &VerifyOptions<'_>) -> Result<StoreRepo
     let rows = derived.finish(&mut report);
     report.rows += begun;
     report.checked.rows = rows.rows;
+    if options.rows.is_some() {
+        rows_missing(&present, rows.rows, leaves.packs.len() as u64, &mut report);
+    }
     report.problems.extend(rows.problems);
     let settings = fs::read_to_string(dir.join("deed.toml")).unwrap_or_default();
     files::account_for(&present, &leaves, &rows.covered, options.rows.is_some(), &settings, &mut report);
     report.total = started.elapsed();
     Ok(report)
+}
+
+/// Says what there should be of rows and is not: they are derived, so that nothing is lost with them.
+fn rows_missing(present: &[String], rows: u64, packs: u64, report: &mut StoreReport) {
+    let has_manifest = present.iter().any(|path| path == ROWS_MANIFEST);
+    let why = if rows == 0 && packs > 0 {
+        format!("there are no rows of {packs} packs, so none were checked; `deed rebuild` derives them again")
+    } else if rows > 0 && !has_manifest {
+        "is missing, so queries do not find the rows that are there; `deed rebuild` derives them again"
+            .to_owned()
+    } else {
+        return;
+    };
+    let place = if rows == 0 { "parquet" } else { ROWS_MANIFEST };
+    report.unchecked.push(Unchecked { place: place.to_owned(), why });
+}
+
+/// Names what is missing of the checkpoints that are kept, by the sizes of those that are there.
+///
+/// The first checkpoint over each pack is kept when it is signed; a stop just then leaves the newest out until the store
+/// is opened. One may be the first over several packs, where a log grows that fast: when its leaves were recorded tells.
+fn all_kept(mut kept: Vec<u64>, leaves: &Leaves, report: &mut StoreReport) {
+    kept.sort_unstable();
+    let mut found = |from: u64, to: Option<u64>, is_missing: bool| {
+        let place = KEPT.trim_end_matches('/').to_owned();
+        let sizes = to.map_or_else(|| format!("from {from} on"), |to| format!("from {from} to {to}"));
+        let what = format!("no checkpoint of a size {sizes} is kept");
+        if is_missing {
+            let what = format!("{what}, and one was signed; restore it from a backup");
+            report.problems.push(problem(ProblemKind::Unverified, &place, what));
+        } else {
+            let why = format!("{what}: all of that came within moments, or it was taken away");
+            report.unchecked.push(Unchecked { place, why });
+        }
+    };
+    let packs = leaves.packed() / PACK_LEAVES;
+    let mut before = 0;
+    for pack in kept.iter().map(|size| size / PACK_LEAVES) {
+        if pack > before + 1 {
+            let from = (before + 1) * PACK_LEAVES;
+            found(from, Some(pack * PACK_LEAVES - 1), leaves.took_long(from - 1, pack * PACK_LEAVES - 1));
+        }
+        before = before.max(pack);
+    }
+    if before < packs {
+        let from = (before + 1) * PACK_LEAVES;
+        found(from, None, before + 1 < packs || leaves.took_long(from - 1, leaves.size() - 1));
+    }
 }
 
 /// The public keys of the store's own signing keys.
@@ -240,6 +309,25 @@ impl Leaves {
     /// All leaves.
     pub fn size(&self) -> u64 {
         self.packed() + self.tail.len() as u64
+    }
+
+    /// Whether leaf `last` was recorded so long after leaf `first` that something was signed in between.
+    fn took_long(&self, first: u64, last: u64) -> bool {
+        const LONG: i64 = 60_000_000;
+        let times = self.recorded(first).zip(self.recorded(last));
+        times.is_some_and(|(first, last)| last.0.saturating_sub(first.0) > LONG)
+    }
+
+    /// When a leaf was recorded, if it can be read.
+    fn recorded(&self, index: u64) -> Option<Timestamp> {
+        let time = |leaf: &[u8]| Skeleton::parse(leaf).ok().map(|record| record.recorded);
+        let Some(pack) = self.packs.get(&(index / PACK_LEAVES)) else {
+            let at = usize::try_from(index.checked_sub(self.packed())?).ok()?;
+            return time(&self.tail.get(at)?.leaf);
+        };
+        let bundle = pack.bundle(&*self.store, (index / TILE_WIDTH % 256) as usize).ok()?;
+        let entries = bundle_entries(&bundle).ok()?;
+        time(entries.get((index % TILE_WIDTH) as usize)?)
     }
 
     /// The exact bytes of the 65,536 leaves of pack `number`, in order, as 256 entry bundles.

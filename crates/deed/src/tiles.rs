@@ -115,7 +115,7 @@ impl Remote {
     ///
     /// # Errors
     /// The server does not answer, or refuses.
-    pub(crate) async fn open(client: Arc<Client>) -> Result<Self, String> {
+    pub(crate) async fn open(client: Arc<Client>) -> Result<Self, Unread> {
         let checkpoint = fetch(&client, "/checkpoint").await?;
         Ok(Remote { client, runtime: Handle::current(), checkpoint })
     }
@@ -125,7 +125,7 @@ impl Remote {
     /// # Errors
     /// The server does not answer, or refuses.
     pub(crate) async fn fetch(&self, path: &TilePath) -> Result<Option<Vec<u8>>, String> {
-        fetch(&self.client, &format!("/{path}")).await
+        fetch(&self.client, &format!("/{path}")).await.map_err(|unread| unread.why)
     }
 }
 
@@ -142,19 +142,29 @@ impl Tiles for Remote {
     }
 }
 
-async fn fetch(client: &Client, path: &str) -> Result<Option<Vec<u8>>, String> {
+/// What could not be fetched.
+pub(crate) struct Unread {
+    pub(crate) why: String,
+    /// Whether somebody answered.
+    pub(crate) answered: bool,
+}
+
+async fn fetch(client: &Client, path: &str) -> Result<Option<Vec<u8>>, Unread> {
     const TRIES: usize = 3;
     let request = Request::get(path);
-    let mut last = String::new();
+    let mut last = Unread { why: String::new(), answered: false };
     for _ in 0..TRIES {
         match client.send(&request).await {
             Ok(response) if response.status == StatusCode::NOT_FOUND => return Ok(None),
             Ok(response) if response.status.is_success() => return Ok(Some(response.body.to_vec())),
             Ok(response) if response.status.is_client_error() => {
-                return Err(crate::client::refusal(response.status, &response.body).to_string());
+                let why = crate::client::refusal(response.status, &response.body).to_string();
+                return Err(Unread { why, answered: true });
             }
-            Ok(response) => last = format!("the server answered {}", response.status),
-            Err(error) => last = error.to_string(),
+            Ok(response) => {
+                last = Unread { why: format!("the server answered {}", response.status), answered: true };
+            }
+            Err(error) => last = Unread { why: error.to_string(), answered: false },
         }
     }
     Err(last)

@@ -99,6 +99,7 @@ impl<'d> Derived<'d> {
         report.problems.append(&mut found.problems);
         report.checked.disclosures = found.disclosures;
         report.checked.runs = all.runs;
+        report.locked = found.locked;
         if found.locked > 0 {
             report.unchecked.push(Unchecked {
                 place: vault::FOLDER.to_owned(),

@@ -44,6 +44,10 @@ pub struct StoreReport {
     pub kept_elsewhere: bool,
     /// How much was looked at.
     pub checked: Checked,
+    /// Whether there are no keys, so that no payload could be checked.
+    pub without_keys: bool,
+    /// Records whose payloads have no data key here.
+    pub locked: u64,
     /// Files that were not covered, and why.
     pub unchecked: Vec<Unchecked>,
     /// Everything wrong or missing.

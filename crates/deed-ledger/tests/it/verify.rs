@@ -159,6 +159,28 @@ fn what_is_missing_is_unverified_and_never_a_pass() {
 }
 
 #[test]
+fn a_kept_checkpoint_that_is_gone_or_called_otherwise_is_found() {
+    let dir = copy();
+    let folder = dir.path().join("log/checkpoints");
+    let kept = fs::read_dir(&folder).expect("read").next().expect("one is kept").expect("read").path();
+    let other = folder.join(format!("{:020}", TOTAL + 1));
+    fs::rename(&kept, &other).expect("renamed");
+    let report = check(dir.path());
+    assert_eq!(report.verified(), Some(false), "{:#?}", report.problems);
+    assert!(report.problems.iter().any(|problem| problem.place.ends_with(&format!("{:020}", TOTAL + 1))));
+
+    // A stop just then may have left it out, so it is only said; opening the store makes good for it.
+    fs::remove_file(&other).expect("removed");
+    let said = |report: &StoreReport| report.unchecked.iter().any(|u| u.place == "log/checkpoints");
+    let report = check(dir.path());
+    assert!(said(&report), "{:#?}", report.unchecked);
+    open(dir.path()).close().expect("closed");
+    let report = check(dir.path());
+    assert_eq!(report.verified(), Some(true), "{:#?}", report.problems);
+    assert!(!said(&report), "{:#?}", report.unchecked);
+}
+
+#[test]
 fn a_file_that_is_neither_checked_nor_known_is_a_problem() {
     let dir = copy();
     fs::write(dir.path().join("packs/extra.txt"), "hello").expect("written");

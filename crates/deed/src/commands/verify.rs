@@ -33,9 +33,10 @@ pub(crate) async fn run(global: &Global, verify: Verify, output: Output) -> Outc
     let answer = match Target::of(global, verify.target.as_deref())? {
         Target::Server(url, endpoint) => {
             let client = Arc::new(Client::new(endpoint.clone(), access::token(&endpoint)?));
-            let remote = Remote::open(client)
-                .await
-                .map_err(|error| Failure::new("failed to read the log").detail(format!("{url}: {error}")))?;
+            let remote = Remote::open(client).await.map_err(|unread| {
+                let code = if unread.answered { Code::Failed } else { Code::Unavailable };
+                Failure::new("failed to read the log").code(code).detail(format!("{url}: {}", unread.why))
+            })?;
             aside(move || Answer::of_log(What::Server, url, &remote, &against, &[], Vec::new(), Vec::new()))
                 .await?
         }
@@ -121,6 +122,7 @@ fn of_store(dir: &Path, against: Elsewhere) -> Result<Answer, Failure> {
         signed_by: report.signed_by.clone(),
         problems: report.problems,
         unchecked: report.unchecked,
+        without_keys: report.without_keys.then_some(report.locked),
         what: What::Store,
         place,
     })
@@ -158,6 +160,8 @@ struct Answer {
     signed_by: Vec<String>,
     problems: Vec<Problem>,
     unchecked: Vec<Unchecked>,
+    /// Of a store without its keys, the records whose payloads nobody could check.
+    without_keys: Option<u64>,
     what: What,
 }
 
@@ -207,6 +211,7 @@ impl Answer {
             signed_by: report.signed_by,
             problems: report.problems,
             unchecked: report.unchecked,
+            without_keys: None,
             what,
             place,
         }
@@ -223,7 +228,14 @@ impl Answer {
             Some(false) => output.bad("VIOLATED"),
             None => output.doubtful("UNVERIFIED"),
         };
-        let mut text = format!("{verdict}  {}\n", clean(&self.place));
+        // The log of a copy without keys proves itself, and that is less than all of the store.
+        let without = self.without_keys.filter(|locked| *locked > 0).map(|locked| {
+            format!(
+                "   the log alone: without `keys/` the payloads of {} were not checked",
+                count_of(locked, "record", "records")
+            )
+        });
+        let mut text = format!("{verdict}  {}{}\n", clean(&self.place), without.unwrap_or_default());
         let mut problems: Vec<&Problem> = self.problems.iter().collect();
         problems.sort_by_key(|problem| problem.kind == ProblemKind::Unverified);
         lines(&mut text, "", &problems.into_iter().map(Self::problem).collect::<Vec<_>>());

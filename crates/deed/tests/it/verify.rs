@@ -117,7 +117,7 @@ fn servers_and_folders_of_tiles_are_verified_too() {
     );
     home.run(["verify", "--server", &serving.url()]).good();
     assert_eq!(serving.stop(), 0);
-    home.run(["verify", "http://127.0.0.1:1"]).bad(1, &["failed to read the log", "127.0.0.1:1"]);
+    home.run(["verify", "http://127.0.0.1:1"]).bad(7, &["failed to read the log", "127.0.0.1:1"]);
     home.run(["verify", "ftp://deed.example"]).bad(2, &["https://"]);
 
     home.run(["export", "--tiles", "tiles"]).good();
