@@ -16,6 +16,7 @@
 mod decoded;
 mod encoded;
 mod excise;
+mod hidden;
 mod hint;
 mod json;
 mod kept;
@@ -26,3 +27,4 @@ mod text;
 mod value;
 
 pub use excise::{Excised, Fingerprints, excise};
+pub use hidden::hidden;

@@ -1,9 +1,11 @@
 //! Errors as clients see them: problem details (RFC 9457).
 
+use std::borrow::Cow;
+
 use axum::response::{IntoResponse, Response};
 use deed_gateway::Unavailable;
 use deed_ledger::{AppendError, LedgerError};
-use deed_record::RecordId;
+use deed_record::{RecordId, secret::hidden};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
@@ -114,7 +116,12 @@ struct Place {
 impl Problem {
     /// A problem of that sort; `detail` says what happened this time and what to do.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Problem { kind, detail: detail.into(), place: Place::default() }
+        // INVARIANT D9: a detail may repeat a name that was sent, and somebody may send a token as one.
+        let mut detail = detail.into();
+        if let Cow::Owned(shown) = hidden(&detail) {
+            detail = shown;
+        }
+        Problem { kind, detail, place: Place::default() }
     }
 
     /// The same about the record at `index`.

@@ -182,3 +182,17 @@ async fn errors_show_no_secret() {
         assert!(!answer.text().contains(secret), "{}", answer.text());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_error_repeats_a_token_that_was_sent_as_a_name() {
+    let running = Running::start().await;
+    running.record(&observation(1, "agent:a")).await;
+    let token = ["ghp", "_16C7e42F292c6912E7710c838347Ae178B4a"].concat();
+    for path in ["blast/@", "principals/@", "reports/@", "@", "actions?@=1", "actions/@"] {
+        let answer = running.get(&format!("/v1/{}", path.replace('@', &token))).await;
+        assert!(answer.status == 404 || answer.status == 400, "{path}: {}", answer.status);
+        assert!(!answer.text().contains(&token), "{path}: {}", answer.text());
+    }
+    let text = running.get(&format!("/v1/principals/{token}")).await.text();
+    assert!(text.contains("nobody is known as a text of 40 characters"), "{text}");
+}
