@@ -9,7 +9,7 @@ use std::{
 };
 
 use deed_ledger::{Key, Ledger, LedgerError};
-use deed_record::{Account, Credential, Kind};
+use deed_record::{Account, Credential, Kind, Skeleton};
 use tokio::sync::watch;
 
 use crate::{intent::Intent, point::is_ours};
@@ -124,6 +124,11 @@ fn stops_of(
         }
     }
     Ok(None)
+}
+
+/// Whether `record` says that somebody or something is suspended, or no more.
+pub(crate) fn is_suspension(record: &Skeleton<'_>) -> bool {
+    is_ours(record) && record.resource.as_ref().is_some_and(|about| *about.uri == *RESOURCE)
 }
 
 /// What the log says is suspended for `tenant`.

@@ -7,7 +7,7 @@ use super::{DecisionPoint, InForce};
 use crate::{
     intent::{Intent, Refused, Suspension},
     recorder::Unavailable,
-    suspensions::Stopped,
+    suspensions::{Stopped, is_suspension},
     write::human as write,
 };
 
@@ -49,6 +49,39 @@ impl DecisionPoint {
             }
         }
         Ok(names)
+    }
+
+    /// Whether anybody or anything goes by what `said` names, but for being suspended: the inventory or a record says so.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn knows(&self, said: &Suspension, tenant: &str) -> Result<bool, LedgerError> {
+        if !said.credential && self.in_force().inventory.principal(&said.what).is_some() {
+            return Ok(true);
+        }
+        let mut keys = vec![Key::Credential { tenant, name: &said.what }];
+        if !said.credential
+            && let Some(account) = self.ledger.account(tenant, &said.what)?
+        {
+            keys.extend([Key::Initiator(account), Key::Executor(account), Key::Party(account)]);
+        }
+        // Records of earlier suspensions name it too; somebody who was suspended oftener than that is taken for known.
+        const LOOKED_AT: usize = 16;
+        for key in &keys {
+            let leaves = self.ledger.lookup(key, LOOKED_AT, None)?;
+            for leaf in &leaves {
+                let sealed = self.ledger.leaf(*leaf)?;
+                let record = sealed.skeleton();
+                let record = record.map_err(|error| LedgerError::Broken(format!("leaf {leaf}: {error}")))?;
+                if !is_suspension(&record) {
+                    return Ok(true);
+                }
+            }
+            if leaves.len() == LOOKED_AT {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Changes whenever somebody or something is suspended.

@@ -101,7 +101,10 @@ pub(crate) async fn suspend(
     if let Some(tokens) = app.engine.tokens() {
         tokens.look_again();
     }
-    json(&json!({ if said.suspended { "suspended" } else { "resumed" }: names }))
+    let changed = if said.suspended { "suspended" } else { "resumed" };
+    // It holds by now, and nothing that cannot be read makes it fail.
+    let known = app.ask(move |engine| Ok(engine.decisions().knows(&said, TENANT)?)).await.ok();
+    json(&json!({ changed: names, "known": known }))
 }
 
 /// Notes what a server offers, and says what of it the caller may see.

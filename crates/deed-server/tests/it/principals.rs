@@ -94,3 +94,22 @@ async fn since_when_somebody_is_suspended_and_what_they_do_elsewhere() {
     assert_eq!(reasons, (&json!("incident 77"), &json!("cleared")));
     assert_eq!(suspension["lifted"]["by"], "human:ann");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspension_says_whether_anybody_goes_by_that_name() {
+    let running = Running::start().await;
+    running.append(&array(&[logged(1, &json!({}))])).await;
+    let stop = async |what: &str, suspended: bool| {
+        let by = json!({ "type": "human", "key": "human:bob" });
+        let said = json!({ "what": what, "suspended": suspended, "by": by }).to_string();
+        let answer = call(running.http(), post("/v1/suspensions", "application/json", said)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()
+    };
+    assert_eq!(stop("github:ann", true).await, json!({ "suspended": ["github:ann"], "known": true }));
+    // That it was suspended makes nobody known.
+    for _ in 0..2 {
+        assert_eq!(stop("zzz", true).await, json!({ "suspended": ["zzz"], "known": false }));
+    }
+    assert_eq!(stop("zzz", false).await, json!({ "resumed": ["zzz"], "known": false }));
+}

@@ -8,7 +8,7 @@ use crate::{
     cli::{Global, Suspend},
     client::Request,
     exit::{Failure, Outcome},
-    output::{Output, clean},
+    output::{Output, clean, note},
     values,
 };
 
@@ -27,6 +27,9 @@ pub(crate) async fn run(global: &Global, suspended: bool, suspend: Suspend, outp
     let answer = access.finish(answer.and_then(|answer| answer.json::<Value>())).await;
     let (doing, done) = if suspended { ("suspend", "suspended") } else { ("resume", "resumed") };
     let answer = answer.map_err(|failure| failure.doing(doing))?;
+    if answer["known"] == false {
+        note("no record and no inventory knows that name yet; it holds for whoever comes by exactly that");
+    }
     if output.json {
         return output.document(&answer);
     }
