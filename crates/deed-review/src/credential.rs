@@ -77,6 +77,19 @@ impl<'c> Lineage<'c> {
         self.levels.first()
     }
 
+    /// Those of the credentials above that its life depends on, as a record says: an access key that somebody made, the call
+    /// shown with another one, stands by itself.
+    pub(crate) fn parents(&self) -> impl Iterator<Item = &Level<'c>> {
+        let used = self.used.and_then(|(_, credential)| credential.parent.as_deref());
+        let derived = move |(at, pair): &(usize, &[Level<'c>])| {
+            let issued = pair[0].claims.iter().filter(|claim| claim.issues());
+            let said = issued.filter_map(|claim| claim.credential?.parent.as_deref());
+            let mut said = said.chain(used.filter(|_| *at == 0));
+            said.any(|parent| pair[1].names.contains(parent))
+        };
+        self.levels.windows(2).enumerate().take_while(derived).map(|(_, pair)| &pair[1])
+    }
+
     /// Whether Deed's token service issued it.
     pub(crate) fn is_of_ours(&self) -> bool {
         self.own().is_some_and(|level| level.claims.iter().any(Claim::is_token_of_ours))

@@ -342,7 +342,7 @@ impl<'c> Links<'c> {
                 against.push(format!("record {} refuses it", refusal.claim.rec.is.id));
             }
         }
-        for level in self.lineage.levels.iter().skip(1).filter(|_| !self.lineage.is_of_ours()) {
+        for level in self.lineage.parents().filter(|_| !self.lineage.is_of_ours()) {
             if let Some(revoked) = level.standing.revoked {
                 against.push(format!(
                     "a credential that this one was derived from was revoked at {}",

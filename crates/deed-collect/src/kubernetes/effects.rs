@@ -43,7 +43,7 @@ fn change(verb: &str) -> Option<Change> {
 }
 
 /// A token for a service account (TokenRequest). The token itself stands in the answer, if at all, and its
-/// name in an annotation.
+/// name in an annotation. It lives as long as what it is bound to, whatever becomes of what it was asked for with.
 fn token(call: &Call<'_>, object: &Object<'_>) -> EffectSent<'static> {
     let id = call
         .annotations
@@ -53,7 +53,6 @@ fn token(call: &Call<'_>, object: &Object<'_>) -> EffectSent<'static> {
     let token = Credential {
         expires: expires.and_then(|at| shared::time("expirationTimestamp", at).ok()),
         issued: Some(call.time),
-        parent: who::parties(call).credential.and_then(|own| own.jti.or(own.fingerprint).or(own.id)),
         ..id.unwrap_or(Credential { kind: Some("bearer".into()), ..Credential::default() })
     };
     let subject = object.namespace.zip(object.name);

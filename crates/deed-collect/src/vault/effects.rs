@@ -42,14 +42,22 @@ fn token(entry: &Entry<'_>) -> Option<EffectSent<'static>> {
     let token = Credential {
         expires: ttl.and_then(|ttl| after(since, ttl)),
         issued: token.issued.or_else(|| (!renewed).then_some(entry.time)),
-        parent: parent(entry, Some(&token)).filter(|_| !renewed),
+        parent: parent(entry, Some(&token)).filter(|_| !renewed && !is_orphan(entry, auth)),
         ..token
     };
     let change = if renewed { Change::Renewed } else { Change::Issued };
     Some(credential_effect(change, token, who::of(Some(auth)), None))
 }
 
-/// A token that opens an answer once.
+/// Whether it lives on when the token ends that it was made with.
+fn is_orphan(entry: &Entry<'_>, auth: &Value) -> bool {
+    let says = |value: Option<&Value>| value.and_then(Value::as_bool) == Some(true);
+    says(auth.get("orphan"))
+        || says(at(entry.value, &["request", "data", "no_parent"]))
+        || entry.path() == "auth/token/create-orphan"
+}
+
+/// A token that opens an answer once. No other token is its parent.
 fn wrapped(entry: &Entry<'_>) -> Option<EffectSent<'static>> {
     let wrap = at(entry.value, &["response", "wrap_info"])?;
     let token = Credential {
@@ -58,7 +66,6 @@ fn wrapped(entry: &Entry<'_>) -> Option<EffectSent<'static>> {
         id: text(wrap, &["accessor"]).map(who::accessor),
         issued: Some(entry.time),
         kind: Some("wrapping_token".into()),
-        parent: parent(entry, None),
         ..Credential::default()
     };
     token.names().next()?;
@@ -127,10 +134,10 @@ fn kept(entry: &Entry<'_>) -> Option<EffectSent<'static>> {
         (Change::Rotated, secret(path))
     } else if entry.is_write() && path.starts_with("auth/") && last == "secret-id" {
         let id = entry.answered("secret_id_accessor").map(|id| named("secret_id", id));
-        (Change::Issued, Credential { parent: parent(entry, None), ..id? })
+        (Change::Issued, id?)
     } else if entry.is_write() && entry.engine() == Some("pki") && is_issue(path) {
         let certificate = entry.answered("serial_number").map(|serial| named("x509", serial));
-        (Change::Issued, Credential { parent: parent(entry, None), ..certificate? })
+        (Change::Issued, certificate?)
     } else if matches!(entry.engine(), Some("kv" | "generic" | "cubbyhole")) && !path.contains("/metadata/") {
         let change = match entry.request("operation") {
             Some("create") => Change::Issued,

@@ -137,6 +137,24 @@ fn a_token_in_clear_is_known_by_its_digest() {
 }
 
 #[test]
+fn an_orphan_has_no_parent() {
+    let parent = |path: &str, data: Value, orphan: bool| {
+        let token = |letter: &str| json!({"client_token": hmac(letter), "display_name": "approle"});
+        let mut made = token("d");
+        made["orphan"] = json!(orphan);
+        let entry = json!({"time": "2026-11-20T10:00:00Z", "type": "response", "auth": token("b"),
+                           "request": {"id": "1", "operation": "update", "path": path, "data": data},
+                           "response": {"auth": made}});
+        let record = value_of(&vault::map(&entry.to_string()).expect("maps"));
+        record["effects"][0]["credential"]["parent"].clone()
+    };
+    assert_eq!(parent("auth/token/create", json!({}), false), json!(hmac("b")));
+    assert_eq!(parent("auth/token/create", json!({"no_parent": true}), false), Value::Null);
+    assert_eq!(parent("auth/token/create-orphan", json!({}), false), Value::Null);
+    assert_eq!(parent("auth/token/create/ci", json!({}), true), Value::Null);
+}
+
+#[test]
 fn a_person_in_a_path_is_not_sealed() {
     for (path, uri) in [
         ("auth/userpass/login/ann", "vault:auth/userpass/login"),

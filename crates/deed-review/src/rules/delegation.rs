@@ -63,7 +63,7 @@ fn widened_hop(links: &Links<'_>) -> Option<String> {
 
 /// A credential that holds more than the one it was derived from.
 fn widened_credential(links: &Links<'_>) -> Option<String> {
-    let levels = links.lineage.levels.windows(2);
+    let levels = links.lineage.levels.windows(2).take(links.lineage.parents().count());
     levels.filter(|pair| !pair[1].standing.scopes.is_empty()).find_map(|pair| {
         let above: Vec<String> = pair[1].standing.scopes.iter().map(ToString::to_string).collect();
         let scope = beyond(pair[0].standing.scopes, &above)?;
@@ -78,7 +78,7 @@ fn beyond<'s>(held: &'s [Text<'_>], above: &[String]) -> Option<&'s str> {
 /// Why the credential should have ended before the action, with what it came from.
 fn outlived(links: &Links<'_>) -> Option<String> {
     // A token of Deed's ends with any that it was made from, and is called revoked itself.
-    let above = links.lineage.levels.iter().skip(1).filter(|_| !links.lineage.is_of_ours());
+    let above = links.lineage.parents().filter(|_| !links.lineage.is_of_ours());
     above.map(|level| &level.standing).find_map(|standing| {
         if let Some(claim) = standing.revoked {
             return Some(format!(

@@ -163,7 +163,7 @@ fn roles() -> Vec<Value> {
     let release = json!({ "key": "aws:role/release", "type": "service_account" });
     let deploy = json!({ "key": "aws:role/deploy", "type": "service_account" });
     let issue = |n: u64, clock: &str, who: &Value, with: &str, new: &str| {
-        let effect = json!({ "kind": "credential", "credential": { "id": new, "type": "temporary_key" }, "terms": { "change": "issued" } });
+        let effect = json!({ "kind": "credential", "credential": { "id": new, "parent": with, "type": "temporary_key" }, "terms": { "change": "issued" } });
         record(
             n,
             Kind::Observation,
