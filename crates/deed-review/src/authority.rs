@@ -9,7 +9,7 @@ use crate::{
     case::{Case, Rec},
     claim::{Claim, Standing, subject},
     credential::Lineage,
-    held::Held,
+    held::{Held, takes_back},
     outcome::Ended,
     scope::Bearing,
     who::People,
@@ -127,11 +127,15 @@ fn grant<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>, people: &People<'c>) -> 
         }
     };
     let claims = || case.records.iter().flat_map(|rec| rec.claims(Kind::Grant));
+    let asked_for = || case.records.iter().flat_map(|rec| rec.claims(Kind::Request));
     let tokens = case.records.iter().flat_map(|rec| rec.claims(Kind::Credential));
     let tokens = tokens.filter(Claim::is_token_of_ours);
     let given = claims().chain(tokens).filter_map(|claim| {
         let tie = ties(&claim)?;
-        let changes = claims().filter(|other| changes(other, &claim) && !own.contains(&other.rec.is.id));
+        let changes = claims().chain(asked_for()).filter(|other| {
+            let bears = changes(other, &claim) || takes_back(other, &claim) || ends_request(other, &claim);
+            bears && !own.contains(&other.rec.is.id)
+        });
         let mut about: Vec<Claim<'c>> = std::iter::once(claim).chain(changes).collect();
         // A token is taken away by its name. One that was not shown gives nothing here.
         let shown =
@@ -233,6 +237,22 @@ pub(crate) fn changes(later: &Claim<'_>, grant: &Claim<'_>) -> bool {
         None => later.rec.is.kind == Kind::Grant,
     };
     later.rec.is.grant == Some(grant.rec.is.id) && ends_or_extends && same_subject
+}
+
+/// Whether `later` ends, or lets go on, all that was given on the request on which `grant` was given, as a log tells that
+/// names no grant and nobody to whom it was given.
+fn ends_request(later: &Claim<'_>, grant: &Claim<'_>) -> bool {
+    let ends = matches!(later.change(), Some(Change::Revoked | Change::Expired | Change::Renewed));
+    let role = later.terms.and_then(|terms| terms.role.as_ref());
+    let (rec, given) = (&later.rec.is, &grant.rec.is);
+    ends && rec.id != given.id
+        && rec.kind == Kind::Observation
+        && rec.request.is_some()
+        && rec.request == given.request
+        && rec.grant.is_none()
+        && subject(later).is_none()
+        && later.time() > grant.time()
+        && (role.is_none() || role == grant.terms.and_then(|terms| terms.role.as_ref()))
 }
 
 /// Whether two systems tell of the same grant: of the same request or one naming the other, to the same

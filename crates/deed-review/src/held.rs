@@ -70,7 +70,7 @@ fn leaves_out(later: &Claim<'_>, grant: &Claim<'_>) -> bool {
 }
 
 /// Whether `later` takes back what `grant` gave, by what it was: logs of other systems know no ids of grants.
-fn takes_back(later: &Claim<'_>, grant: &Claim<'_>) -> bool {
+pub(crate) fn takes_back(later: &Claim<'_>, grant: &Claim<'_>) -> bool {
     let ends = matches!(later.change(), Some(Change::Revoked | Change::Expired));
     let (Some(theirs), Some(given)) = (later.terms, grant.terms) else { return false };
     let uri = |claim: &Claim<'_>| claim.resource.map(|resource| resource.uri.to_string());
@@ -82,7 +82,10 @@ fn takes_back(later: &Claim<'_>, grant: &Claim<'_>) -> bool {
     if ends && later.rec.voice() == grant.rec.voice() && removed() {
         return true;
     }
-    ends && subject(later).is_some()
+    // What was given on one request is not taken back on another.
+    let request = later.rec.is.request.zip(grant.rec.is.request);
+    ends && request.is_none_or(|(theirs, given)| theirs == given)
+        && subject(later).is_some()
         && subject(later) == subject(grant)
         && (theirs.role.is_none() || theirs.role == given.role)
         && (theirs.scopes.is_empty() || theirs.scopes == given.scopes)
