@@ -16,7 +16,7 @@ use crate::{
 use event::Event;
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
-pub const MAPPING: &str = "github/3";
+pub const MAPPING: &str = "github/4";
 
 /// The record of one event.
 ///
@@ -33,7 +33,7 @@ pub fn map(document: &str) -> Result<String, String> {
     submission.effects = effects::effects(&event);
     submission.environment = event.environment().map(own);
     submission.executor = Some(executor);
-    submission.initiator = initiator;
+    submission.initiator = initiator.or_else(|| effects::asker(&event));
     submission.operation = Some(own(event.action));
     submission.outcome = Some(outcome(&event));
     submission.personal = personal(&event);

@@ -2,7 +2,7 @@
 //! approvals.
 
 use deed_record::{
-    Answer, Change, Credential, EffectSent, Kind, Principal, PrincipalType, RecordId, TermsSent,
+    Answer, Change, Credential, EffectSent, Kind, Principal, PrincipalType, RecordId, TermsSent, Text,
 };
 
 use super::{
@@ -24,7 +24,43 @@ pub(super) fn effects(event: &Event<'_>) -> Option<Vec<EffectSent<'static>>> {
         .or_else(|| protection(event, family, what))
         .or_else(|| asked(event))
         .or_else(|| approval(event))?;
-    Some(vec![effect])
+    let beside = granted(event).or_else(|| asked_for_token(event));
+    Some(replaced(event, &effect).into_iter().chain([effect]).chain(beside).collect())
+}
+
+/// Who has one role in a place has no other there: where one is given anew, all that they had ends.
+fn replaced(event: &Event<'_>, effect: &EffectSent<'static>) -> Option<EffectSent<'static>> {
+    let terms = effect.terms.as_ref().filter(|_| is_update_of_role(event))?;
+    Some(grant_effect(Change::Revoked, terms.subject.clone(), None, Vec::new(), event.resource()))
+}
+
+fn is_update_of_role(event: &Event<'_>) -> bool {
+    let update = event.action.ends_with(".update_member")
+        || event.action.ends_with(".update_member_repository_permission")
+        || event.action.ends_with(".update_repository_permission");
+    update && role(event).is_some()
+}
+
+fn role<'v>(event: &Event<'v>) -> Option<&'v str> {
+    event.text("permission").or_else(|| event.text("role")).or_else(|| event.text("new_role"))
+}
+
+/// The word of somebody else that a token of a member's may be used in the organisation.
+fn granted(event: &Event<'_>) -> Option<EffectSent<'static>> {
+    asker(event)?;
+    Some(answered(event, Answer::Approved, Vec::new()))
+}
+
+/// A token that waits for somebody's word.
+fn asked_for_token(event: &Event<'_>) -> Option<EffectSent<'static>> {
+    let waits = event.action == "personal_access_token.request_created";
+    waits.then(|| other_effect(Kind::Request, Change::Requested, about(event), event.resource()))
+}
+
+/// Whoever made the token that somebody else let be used: they asked for it.
+pub(super) fn asker(event: &Event<'_>) -> Option<Principal<'static>> {
+    let granted = event.action == "personal_access_token.access_granted";
+    about(event).filter(|_| granted && event.text("user") != event.text("actor"))
 }
 
 /// Personal access tokens, OAuth tokens, SSH and deploy keys, and what of them single sign-on lets in.
@@ -138,8 +174,8 @@ fn member(event: &Event<'_>, family: &str, what: &str) -> Option<EffectSent<'sta
         }
         _ => about(event),
     };
-    let role = event.text("permission").or_else(|| event.text("role")).or_else(|| event.text("new_role"));
-    Some(grant_effect(change, subject, role.map(str::to_owned), Vec::new(), event.resource()))
+    let change = if is_update_of_role(event) { Change::Issued } else { change };
+    Some(grant_effect(change, subject, role(event).map(str::to_owned), Vec::new(), event.resource()))
 }
 
 /// Applications of others: what they were let do.
@@ -183,10 +219,17 @@ fn protection(event: &Event<'_>, family: &str, what: &str) -> Option<EffectSent<
     Some(other_effect(Kind::Policy, change, None, event.resource()))
 }
 
-/// The run that an event is about, as a request: whoever starts it asks for what it does, an answer to a deployment names the
+/// The token that is to be let in, as a request of whoever made it; else the run that an event is about: whoever starts it asks for what it does, an answer to a deployment names the
 /// run and no job of it, and a run that succeeded did what was let through. What did not succeed need not have come to
 /// where it waits.
 pub(super) fn request(event: &Event<'_>) -> Option<RecordId> {
+    if matches!(
+        event.action,
+        "personal_access_token.request_created" | "personal_access_token.access_granted"
+    ) {
+        let token = event.word("token_id").or_else(|| event.word("user_programmatic_access_id"))?;
+        return Some(authority::request_id(&event.system(), &format!("personal_access_token/{token}")));
+    }
     let is_told = match event.action {
         "workflows.created_workflow_run"
         | "workflows.approve_workflow_job"
@@ -214,18 +257,18 @@ fn approval(event: &Event<'_>) -> Option<EffectSent<'static>> {
         "workflows.reject_workflow_job" => Answer::Refused,
         _ => return None,
     };
+    let scopes = event.environment().map(|name| own(&format!("deploy:{name}")));
+    Some(answered(event, answer, scopes.into_iter().collect()))
+}
+
+fn answered(event: &Event<'_>, answer: Answer, scopes: Vec<Text<'static>>) -> EffectSent<'static> {
     let by = event.text("actor").map(|login| user(login, event.flag("actor_is_bot")));
-    Some(EffectSent {
+    EffectSent {
         credential: None,
         kind: Kind::Approval,
         resource: event.resource(),
-        terms: Some(TermsSent {
-            answer: Some(answer),
-            by,
-            scopes: event.environment().map(|name| own(&format!("deploy:{name}"))).into_iter().collect(),
-            ..TermsSent::default()
-        }),
-    })
+        terms: Some(TermsSent { answer: Some(answer), by, scopes, ..TermsSent::default() }),
+    }
 }
 
 /// Whom an event is about, where that is not the actor.

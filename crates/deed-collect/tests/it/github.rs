@@ -164,3 +164,35 @@ fn a_run_is_joined_to_what_was_approved_of_it() {
     let elsewhere = run("workflows.created_workflow_run", json!({ "org": "other", "repo": "other/web" }));
     assert_ne!(&elsewhere["request"], request);
 }
+
+#[test]
+fn a_role_given_anew_replaces_the_one_before() {
+    let event = json!({"action": "org.update_member", "@timestamp": 1795168800123_i64, "actor": "carol", "org": "acme",
+                       "user": "dave", "permission": "admin", "old_permission": "read"});
+    let record = value_of(&github::map(&event.to_string()).expect("maps"));
+    let told = |at: usize| {
+        let terms = &record["effects"][at]["terms"];
+        (terms["change"].clone(), terms["role"].clone(), terms["subject"]["key"].clone())
+    };
+    assert_eq!(told(0), (json!("revoked"), Value::Null, json!("github:dave")));
+    assert_eq!(told(1), (json!("issued"), json!("admin"), json!("github:dave")));
+}
+
+#[test]
+fn whoever_lets_a_token_in_approves_what_its_maker_asked_for() {
+    let of = |action: &str, actor: &str| {
+        let event = json!({"action": action, "@timestamp": 1795168800123_i64, "actor": actor, "org": "acme",
+                           "user": "dave", "token_id": 8});
+        value_of(&github::map(&event.to_string()).expect("maps"))
+    };
+    let asked = of("personal_access_token.request_created", "dave");
+    let granted = of("personal_access_token.access_granted", "carol");
+    assert_eq!((&asked["request"], asked["request"].is_string()), (&granted["request"], true));
+    assert_eq!(
+        (&granted["initiator"]["key"], &granted["executor"]["key"]),
+        (&json!("github:dave"), &json!("github:carol"))
+    );
+    let approval = &granted["effects"][1]["terms"];
+    assert_eq!((&approval["answer"], &approval["by"]["key"]), (&json!("approved"), &json!("github:carol")));
+    assert_eq!(of("personal_access_token.access_granted", "dave")["initiator"], Value::Null);
+}

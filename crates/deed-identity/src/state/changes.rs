@@ -127,8 +127,19 @@ impl State {
         let terms = effect.terms.as_ref();
         let (subject, change) =
             (terms.and_then(|terms| terms.subject.as_ref()), terms.and_then(|terms| terms.change));
-        if subject.is_some() {
+        if let Some(subject) = subject {
             let by = record.resource.as_ref().filter(|by| *by.uri != *resource.uri).map(|by| thing(&by.uri));
+            let system = self.strings.word(said.system);
+            let all = subject.account.map(|who| GrantKey::of_all(&record.tenant, system, &resource.uri, who));
+            // What names neither role nor scope takes all that they have there: a membership, say.
+            let any = terms.is_some_and(|terms| terms.role.is_none() && terms.scopes.is_empty());
+            let ends = any && matches!(change, Some(Change::Revoked | Change::Expired));
+            if let Some(entry) =
+                all.filter(|_| ends).and_then(|all| self.things.entry(all, ThingEntry::default))
+            {
+                entry.at(said.mark);
+            }
+            let by = by.or(all);
             if let Some(entry) = self.grants.entry(key, || GrantEntry::new(said.tenant)) {
                 entry.by(by);
             }

@@ -56,6 +56,11 @@ impl GrantKey {
         GrantKey(digest(&[b"thing", tenant.as_bytes(), system.as_bytes(), uri.as_bytes()]))
     }
 
+    /// Of all that a log of `system` says `subject` has on one resource.
+    pub(crate) fn of_all(tenant: &str, system: &str, uri: &str, subject: Account) -> Self {
+        GrantKey(digest(&[b"all", tenant.as_bytes(), system.as_bytes(), uri.as_bytes(), &subject.0]))
+    }
+
     /// Of the grant that `effect` is about: to the same subject, for the same role, scopes and resource.
     pub fn of_effect(tenant: &str, effect: &Effect<'_>) -> Self {
         let none = Terms::default();

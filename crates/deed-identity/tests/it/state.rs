@@ -138,6 +138,43 @@ fn grants_come_and_go() {
 }
 
 #[test]
+fn all_that_somebody_has_on_a_resource_ends_at_once() {
+    let grant = |n: u32, effects: &[(&str, Option<&str>)]| {
+        let effects: Vec<Value> = effects
+            .iter()
+            .map(|(change, role)| {
+                let mut terms = json!({ "change": change, "subject": party("dave", "human") });
+                role.iter().for_each(|role| terms["role"] = json!(role));
+                json!({ "kind": "grant", "resource": { "uri": "github:acme" }, "terms": terms })
+            })
+            .collect();
+        let more = json!({ "executor": party("carol", "human"), "resource": { "uri": "github:acme" }, "effects": effects });
+        logged(n, "github:acme", more)
+    };
+    let active = |records: &[Value]| {
+        let mut told: Vec<Value> = records.to_vec();
+        told.reverse();
+        let of = |records: &[Value]| {
+            let grants = state(records).grants_of(account("dave"));
+            let now = at("2026-11-02T00:00:00Z");
+            let active =
+                grants.iter().filter(|grant| Standing::at(now, &grant.changes, None) == Standing::Active);
+            let mut roles: Vec<String> = active.map(|grant| grant.role.clone().unwrap_or_default()).collect();
+            roles.sort();
+            roles
+        };
+        assert_eq!(of(&told), of(records), "whatever comes first");
+        of(records)
+    };
+    let added = grant(1, &[("issued", Some("read"))]);
+    let updated = grant(2, &[("revoked", None), ("issued", Some("admin"))]);
+    let removed = grant(3, &[("revoked", None)]);
+    assert_eq!(active(&[added.clone(), updated.clone()]), ["admin"]);
+    assert_eq!(active(&[added.clone(), updated.clone(), removed.clone()]), [""; 0]);
+    assert_eq!(active(&[added.clone(), updated, removed, grant(4, &[("issued", Some("read"))])]), ["read"]);
+}
+
+#[test]
 fn what_a_thing_gave_ends_with_it_and_with_its_being_made_anothers() {
     let thing = json!({ "uri": "k8s:pay/rolebindings/rb" });
     let grant = |subject: &str, change: &str| {
