@@ -94,7 +94,9 @@ fn grant<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>, people: &People<'c>) -> 
     let issuing = || {
         lineage.own().into_iter().flat_map(move |level| level.issued_before(moment)).map(|claim| claim.rec)
     };
-    let by_action: BTreeSet<RecordId> = case.of_action().filter_map(|rec| rec.is.grant).collect();
+    let ends = only_ends(case);
+    let by_action: BTreeSet<RecordId> =
+        case.of_action().filter(|_| !ends).filter_map(|rec| rec.is.grant).collect();
     let by_issue: BTreeSet<RecordId> =
         issuing().flat_map(|rec| rec.is.grant.into_iter().chain([rec.is.id])).collect();
     let firmly: BTreeSet<RecordId> = issuing()
@@ -123,7 +125,7 @@ fn grant<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>, people: &People<'c>) -> 
         } else {
             let same = claim.rec.is.request.filter(|request| requests.contains(request));
             let held = case.beside.rights.contains(&id) && subject(claim) == acting(case);
-            same.filter(|_| !gives).map(|_| Tie::Request).or(held.then_some(Tie::Held))
+            same.filter(|_| !gives && !ends).map(|_| Tie::Request).or(held.then_some(Tie::Held))
         }
     };
     let claims = || case.records.iter().flat_map(|rec| rec.claims(Kind::Grant));
@@ -283,7 +285,7 @@ const BY_GRANT: &str = "named by the grant";
 
 fn request<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>, grant: Option<&Given<'c>>) -> Option<Asked<'c>> {
     let moment = case.time();
-    let by_action = case.of_action().filter_map(|rec| rec.is.request);
+    let by_action = case.of_action().filter(|_| !only_ends(case)).filter_map(|rec| rec.is.request);
     let by_grant = grant.and_then(|grant| grant.claim.rec.is.request);
     let issuing = lineage
         .own()
@@ -302,13 +304,25 @@ fn request<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>, grant: Option<&Given<'
         .or_else(|| first_of(case, issuing.map(|id| (id, Tie::Credential.words()))))
 }
 
+/// Whether all that the action does to rights and requests is to end them: those that it names are what it is about, and
+/// nothing that it was done by.
+fn only_ends(case: &Case<'_>) -> bool {
+    let changes = || {
+        let claims = |kind| case.of_action().flat_map(move |rec| rec.claims(kind));
+        claims(Kind::Grant).chain(claims(Kind::Request)).map(|claim| claim.change())
+    };
+    changes().next().is_some()
+        && changes().all(|change| matches!(change, Some(Change::Revoked | Change::Expired)))
+}
+
 /// The request behind the action, whoever the right that was given on it belongs to.
 pub(crate) fn requested<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>) -> Option<Asked<'c>> {
     let of_grant = |rec: &Rec<'c>| case.get(rec.is.grant?)?.is.request;
     let issuing = || lineage.own().into_iter().flat_map(|level| level.issued_before(case.time()));
-    let by_action = case.of_action().filter_map(|rec| rec.is.request).map(|id| (id, "named by the action"));
+    let of_action = || case.of_action().filter(|_| !only_ends(case));
+    let by_action = of_action().filter_map(|rec| rec.is.request).map(|id| (id, "named by the action"));
     let by_told = case.told().filter_map(|rec| rec.is.request).map(|id| (id, Tie::Told.words()));
-    let by_grant = case.of_action().filter_map(of_grant).map(|id| (id, BY_GRANT));
+    let by_grant = of_action().filter_map(of_grant).map(|id| (id, BY_GRANT));
     let by_issue = issuing().filter_map(|claim| claim.rec.is.request.or_else(|| of_grant(claim.rec)));
     let by_issue = by_issue.map(|id| (id, Tie::Credential.words()));
     first_of(case, by_action.chain(by_told).chain(by_grant).chain(by_issue))

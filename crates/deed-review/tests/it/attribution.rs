@@ -2,7 +2,7 @@
 
 use deed_record::{Kind, PrincipalType};
 use deed_review::{Attribution, Edge};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     store::{Store, at, id, record, with},
@@ -264,4 +264,25 @@ fn the_inventory_says_what_somebody_is() {
     // A person who acts directly is both.
     assert_eq!((answer.initiator.kind, answer.initiator.edge), (PrincipalType::Human, Edge::Asserted));
     assert_eq!(answer.verdict.attribution.value, Attribution::Complete);
+}
+
+#[test]
+fn who_asked_for_what_is_taken_back_has_not_asked_for_that() {
+    let somebody = |key: &str| json!({ "key": key, "type": "unknown" });
+    let (ann, bea) = (json!({ "key": "teleport:ann", "type": "human" }), somebody("teleport:bea"));
+    let asked = json!({ "kind": "request", "terms": { "change": "requested", "by": ann, "subject": ann } });
+    let told = |n: u64, clock: &str, who: &Value, effect: Value| {
+        let more = json!({ "executor": who, "request": id(77), "effects": [effect] });
+        record(n, Kind::Observation, clock, "teleport:tp", more)
+    };
+    let answer = |effect: Value| {
+        let records = [told(1, "09:00", &ann, asked.clone()), told(ACTION, "10:20", &bea, effect)];
+        Store::of(&records).explain(ACTION)
+    };
+    let used = answer(json!({ "kind": "policy", "terms": { "change": "altered" } }));
+    assert_eq!(used.initiator.key.as_deref(), Some("teleport:ann"));
+    for kind in ["grant", "request"] {
+        let ended = answer(json!({ "kind": kind, "terms": { "change": "revoked" } }));
+        assert_eq!((ended.initiator.key, ended.request.is_none()), (None, true), "{kind}");
+    }
 }
