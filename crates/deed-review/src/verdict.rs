@@ -12,7 +12,7 @@ use crate::{
     authority::Rights,
     case::{Case, Rec},
     credential::Lineage,
-    decided::Decided,
+    decided::{Decided, asked_by},
     explanation::{Part, Verdict},
     outcome::Ended,
     rules::{ACTION_WITHOUT_GRANT, GRANT_WITHOUT_APPROVAL, Rule},
@@ -224,7 +224,8 @@ impl<'c> Links<'c> {
     pub(crate) fn suspended(&self) -> Option<&'c Rec<'c>> {
         let case = self.case;
         let acting = case.head().is.executor.as_ref()?.account?;
-        if case.head().is.basis == Basis::Enforced && self.took_effect() == Some(false) {
+        if case.head().is.basis == Basis::Enforced && self.took_effect() == Some(false) || self.was_stopped()
+        {
             return None;
         }
         let mut newest: BTreeMap<Account, (&'c Rec<'c>, bool)> = BTreeMap::new();
@@ -237,6 +238,13 @@ impl<'c> Links<'c> {
         }
         let in_force = newest.into_values().filter(|(_, stops)| *stops).map(|(rec, _)| rec);
         in_force.min_by_key(|rec| (rec.is.time, rec.is.id))
+    }
+
+    /// Whether Deed refused it, itself or to an application that asked, and nobody says that it was done all the same.
+    pub(crate) fn was_stopped(&self) -> bool {
+        let head = self.case.head();
+        let ours = head.is.basis == Basis::Enforced || asked_by(head).is_some();
+        ours && self.refused().is_some() && self.took_effect() != Some(true)
     }
 
     /// What had ended by itself before the action.
