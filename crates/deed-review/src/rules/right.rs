@@ -136,7 +136,9 @@ fn approvals(links: &Links<'_>, found: &mut Vec<Finding>) {
     }
     let in_time = answers().any(|answer| answer.worth == Worth::Counts);
     let late = answers().find(|answer| answer.worth == Worth::Late);
-    if let Some(answer) = late.filter(|_| approved && !in_time) {
+    // What was held or refused, and not done, has no time after it.
+    let done = links.ended.status() != Status::Denied && !links.was_stopped();
+    if let Some(answer) = late.filter(|_| approved && !in_time && done) {
         debug_assert_eq!(answer.claim.terms.and_then(|terms| terms.answer), Some(Answer::Approved));
         let reason = "an approval was given only after the action, and none before it counts";
         found.push(APPROVAL_AFTER_ACT.finding(Severity::Medium, reason.to_owned()));
