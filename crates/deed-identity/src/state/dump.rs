@@ -275,7 +275,7 @@ structs! {
     Gives { said, by, role, resource, scopes, more_scopes }
     LinkEntry { rank, count, first, last }
     SourceEntry { tenant, system, rank, records, first, last, gaps, last_gap }
-    TriedEntry { tenant, account, what, resource, denied, failed, first, last }
+    TriedEntry { tenant, account, what, resource, denied, checked, failed, first, last }
     Used { what, named_as, count, first, last }
     AllSeen { kept, more }
     Seen { by, digest, first, last }

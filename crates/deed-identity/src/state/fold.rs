@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use deed_record::{Account, Basis, Credential, Kind, Party, Ruling, Skeleton, Status};
+use deed_record::{Account, Basis, Credential, Kind, Party, Ruling, Skeleton, Status, StepType};
 
 use crate::strings::{Strings, Sym};
 
@@ -172,12 +172,14 @@ impl State {
         let Some(what) = said.tool().or_else(|| said.used().map(|(what, _)| what)) else { return };
         let resource = record.resource.as_ref().map_or("", |resource| &*resource.uri);
         let key = TriedKey::of(account, &what, resource, record.time);
+        let check = record.kind == Kind::Step && record.step_type == Some(StepType::PolicyCheck);
         let entry = TriedEntry {
             tenant: said.tenant,
             account,
             what: Strings::cut(&what).into(),
             resource: Strings::cut(resource).into(),
-            denied: u32::from(!failed),
+            denied: u32::from(!failed && !check),
+            checked: u32::from(!failed && check),
             failed: u32::from(failed),
             first: said.mark,
             last: said.mark,

@@ -77,6 +77,8 @@ pub(crate) struct TriedEntry {
     /// What it was tried on; empty where records do not say.
     pub(crate) resource: Box<str>,
     pub(crate) denied: u32,
+    /// Denials that a check of its own tells of: the act that was denied may be told of, too.
+    pub(crate) checked: u32,
     pub(crate) failed: u32,
     pub(crate) first: Mark,
     pub(crate) last: Mark,
@@ -85,6 +87,7 @@ pub(crate) struct TriedEntry {
 impl TriedEntry {
     pub(crate) fn merge(&mut self, other: TriedEntry) {
         self.denied = self.denied.saturating_add(other.denied);
+        self.checked = self.checked.saturating_add(other.checked);
         self.failed = self.failed.saturating_add(other.failed);
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);

@@ -74,7 +74,8 @@ impl State {
             account: entry.account,
             what: entry.what.to_string(),
             resource: Some(entry.resource.to_string()).filter(|resource| !resource.is_empty()),
-            denied: entry.denied.into(),
+            // Most agents tell of one call twice: that it was not permitted, and that it was not done.
+            denied: entry.denied.max(entry.checked).into(),
             failed: entry.failed.into(),
             first: (entry.first.0, entry.first.1),
             last: (entry.last.0, entry.last.1),

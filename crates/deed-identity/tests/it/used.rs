@@ -204,6 +204,27 @@ fn what_is_tried_in_vain_is_counted_by_ten_minutes() {
 }
 
 #[test]
+fn a_call_that_was_not_permitted_is_one_try() {
+    let told = |number, check: bool| {
+        let more = match check {
+            true => {
+                json!({ "kind": "step", "step_type": "policy_check", "decision": { "effect": "deny" } })
+            }
+            false => json!({ "decision": { "effect": "deny" }, "outcome": { "status": "denied" } }),
+        };
+        let mut record = logged(number, "agent", more);
+        record["executor"] = bot();
+        record["tool"] = json!({ "name": "Bash" });
+        record
+    };
+    let denied = |records: &[Value]| state(records).tried("acme").map(|tried| tried.denied).sum::<u64>();
+    let checks: Vec<Value> = (0..5).map(|n| told(2 * n, true)).collect();
+    let ends = (0..5).map(|n| told(2 * n + 1, false));
+    assert_eq!(denied(&checks), 5, "where the check is all there is");
+    assert_eq!(denied(&checks.into_iter().chain(ends).collect::<Vec<_>>()), 5);
+}
+
+#[test]
 fn who_was_removed_is_known() {
     let removed = json!({
         "executor": party("admin", "human"),
