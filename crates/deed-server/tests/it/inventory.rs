@@ -163,7 +163,7 @@ async fn actions_are_found_by_any_name_of_the_inventory() {
             assert_eq!(found(&format!("{part}={name}")).await, 2, "{part} {name}");
         }
         assert_eq!(found(&format!("initiator={name}")).await, 0, "{name}");
-        let lines = running.get(&format!("/v1/export/ocsf?principal={name}")).await.text();
+        let lines = running.get(&format!("/v1/ocsf?principal={name}")).await.text();
         assert_eq!(lines.lines().filter(|line| line.starts_with('{')).count(), 2, "{lines}");
     }
     assert_eq!(found("executor=aws:role/other").await, 1);

@@ -180,7 +180,7 @@ fn every_command_speaks_tls_to_a_server_that_it_knows() {
         (format!("https://127.0.0.1:{}", server.port()), ca, ["does not speak TLS", "http://"]),
     ] {
         ask(&world, &["find"], &url, ca).bad(7, &says);
-        ask(&world, &["verify"], &url, ca).bad(1, &says[..1]);
+        ask(&world, &["verify"], &url, ca).bad(7, &says[..1]);
         let mut command = world.runner.command(run);
         command.args(["--server", &url, "--id-token", "token", "--", "touch", "done"]);
         command.env_remove("SSL_CERT_FILE");
