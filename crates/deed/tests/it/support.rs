@@ -206,6 +206,14 @@ impl Serving {
     }
 }
 
+/// A test that ends leaves no server behind, however it ends.
+impl Drop for Serving {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
 /// Sends a signal as a shell does: without unsafe code there is no other way.
 pub(crate) fn signal(child: &Child, name: &str) {
     let sent = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap();
