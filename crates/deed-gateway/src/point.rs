@@ -13,16 +13,16 @@ use std::{
 };
 
 use deed_identity::Inventory;
-use deed_ledger::{AppendError, Ledger, LedgerError, Pending, Receipt, Sender, now};
+use deed_ledger::{AppendError, Ledger, LedgerError, Pace, Pending, Receipt, Sender, now};
 use deed_policy::PolicySet;
-use deed_record::{Kind, RecordId, Ruling, Sealed, Skeleton, Timestamp};
+use deed_record::{Kind, RecordId, Ruling, Sealed, Skeleton, Timestamp, Written};
 use tokio::{
     sync::{OnceCell, mpsc},
     task::spawn_blocking,
     time::timeout,
 };
 
-use self::spool::{Aside, Durable};
+use self::spool::{Aside, Durable, joined};
 use crate::{
     approvals::{Approval, Approvals, StepUp, Waiting},
     catalog::Catalog,
@@ -169,41 +169,36 @@ impl DecisionPoint {
             }
             None => None,
         };
-        let mut body = write::intent(intent, ruled.as_ref(), approved, step_up.as_deref(), tenant, now);
-        if effect == Ruling::Deny {
-            body.push(b'\n');
-            body.extend(write::denial(intent, ruled.as_ref(), tenant, now));
-        }
-        if intent.run.as_ref().is_some_and(|run| run.proven)
-            && let Some(credential) = write::shown(intent, tenant, now)
-        {
-            body.push(b'\n');
-            body.extend(credential);
-        }
-        let aside = self.may_spool(ruled.as_ref(), approved.is_some()).then(|| body.clone());
-        if let Some(missed) = &intent.missed {
-            body.push(b'\n');
-            body.extend(write::gap(missed, &intent.server, tenant, now));
-        }
         let sender = match (&intent.reported_by, &intent.run) {
             (Some(by), _) => format!("deed:authzen/{by}"),
             (None, Some(run)) => commands(run.by.as_deref()),
             (None, None) => door(&intent.server),
         };
-        let durable =
-            match self.append_by(Ledger::begin_at_once, body, sender.clone(), tenant, patience).await {
-                Err(AppendError::Conflict { id, first, .. }) if id == intent.id => {
-                    return self.recorded(intent, tenant, first).await;
-                }
-                Err(refused) => {
-                    let sender = Sender { tenant: Some(tenant.to_owned()), name: sender, ours: true };
-                    self.spool_intent(intent.id, aside, sender, refused).await?
-                }
-                Ok(receipts) => {
-                    let receipt = receipts.into_iter().next();
-                    Durable::Sealed(receipt.ok_or_else(|| Unavailable::new("the log gave no receipt"))?)
-                }
-            };
+        let (appended, aside) = {
+            let mut records = vec![write::intent(intent, ruled.as_ref(), approved, step_up.as_deref(), now)];
+            if effect == Ruling::Deny {
+                records.push(write::denial(intent, ruled.as_ref(), now));
+            }
+            if intent.run.as_ref().is_some_and(|run| run.proven) {
+                records.extend(write::shown(intent, tenant, now));
+            }
+            let aside = self.may_spool(ruled.as_ref(), approved.is_some()).then(|| joined(&records));
+            records.extend(intent.missed.as_ref().map(|missed| write::gap(missed, &intent.server, now)));
+            (self.append_by(&records, Pace::Hurried, sender.clone(), tenant, patience), aside)
+        };
+        let durable = match appended.await {
+            Err(AppendError::Conflict { id, first, .. }) if id == intent.id => {
+                return self.recorded(intent, tenant, first).await;
+            }
+            Err(refused) => {
+                let sender = Sender { tenant: Some(tenant.to_owned()), name: sender, ours: true };
+                self.spool_intent(intent.id, aside, sender, refused).await?
+            }
+            Ok(receipts) => {
+                let receipt = receipts.into_iter().next();
+                Durable::Sealed(receipt.ok_or_else(|| Unavailable::new("the log gave no receipt"))?)
+            }
+        };
         if let Some(Ruled { decided, .. }) = ruled.as_ref().filter(|_| effect == Ruling::StepUp) {
             let (approvers, policies) = (decided.approvers.clone(), decided.policies.clone());
             // The first record of a tenant makes its key.
@@ -240,11 +235,13 @@ impl DecisionPoint {
     /// It could not be recorded in time.
     pub async fn conclude(&self, conclusions: &[Conclusion], tenant: &str) -> Result<(), Unavailable> {
         let Some(first) = conclusions.first() else { return Ok(()) };
-        let records = conclusions.iter().map(|conclusion| write::outcome(conclusion, None, tenant));
-        let body = records.collect::<Vec<_>>().join(&b'\n');
-        // Nobody waits for it: the sync of what is asked next makes it durable.
-        match self.append_by(Ledger::begin_at_leisure, body, door(&first.server), tenant, self.deadline).await
-        {
+        let appended = {
+            let records: Vec<_> =
+                conclusions.iter().map(|conclusion| write::outcome(conclusion, None)).collect();
+            // Nobody waits for it: the sync of what is asked next makes it durable.
+            self.append_by(&records, Pace::AtLeisure, door(&first.server), tenant, self.deadline)
+        };
+        match appended.await {
             Ok(_) => self.are_concluded(conclusions),
             Err(refused) => {
                 let sender = spool::ours(door(&first.server), tenant);
@@ -266,10 +263,9 @@ impl DecisionPoint {
         by: Option<&str>,
         tenant: &str,
     ) -> Result<(), EndError> {
-        let body = write::outcome(conclusion, Some(id), tenant);
         let told = std::slice::from_ref(conclusion);
         // Whoever tells of it waits for the answer, so that it is not left for the next sync.
-        match self.append(body, commands(by), tenant).await {
+        match self.append(&[write::outcome(conclusion, Some(id))], commands(by), tenant).await {
             Ok(_) => self.are_concluded(told),
             Err(AppendError::Conflict { first, .. }) => {
                 let is_same = |record: &Skeleton<'_>| {
@@ -304,7 +300,7 @@ impl DecisionPoint {
         for open in sweep::find(&self.ledger, which).map_err(broken)? {
             let sealed = self.ledger.leaf(open.leaf).map_err(broken)?;
             let record = sealed.skeleton().map_err(|error| Unavailable::new(error.to_string()))?;
-            let body = write::ended(&record, open.status, now());
+            let body = joined(&[write::ended(&record, open.status, now())]);
             let tenant = Some(record.tenant.to_string());
             let sender = Sender { tenant, name: "deed:mcp".into(), ours: true };
             for recorded in self.ledger.begin(&body, &sender)?.wait()? {
@@ -334,8 +330,14 @@ impl DecisionPoint {
         Some(request::decide(&policy, &inventory, intent, approval, tenant, now))
     }
 
-    async fn append(&self, body: Vec<u8>, name: String, tenant: &str) -> Result<Vec<Receipt>, AppendError> {
-        self.append_by(Ledger::begin_at_once, body, name, tenant, self.deadline).await
+    /// Appends `records`, all of them or none, as the word of `name`.
+    fn append(
+        &self,
+        records: &[Written<'_>],
+        name: String,
+        tenant: &str,
+    ) -> impl Future<Output = Result<Vec<Receipt>, AppendError>> + Send + use<'_> {
+        self.append_by(records, Pace::Hurried, name, tenant, self.deadline)
     }
 
     /// How long the record of `intent` may take: no longer than whoever asks waits.
@@ -346,15 +348,36 @@ impl DecisionPoint {
         Ok(self.deadline.min(Duration::from_micros(left)))
     }
 
-    async fn append_by(
+    /// As [`DecisionPoint::append`]. They are sealed at once: what is waited for holds none of them.
+    fn append_by(
         &self,
-        begin: Begin,
-        body: Vec<u8>,
+        records: &[Written<'_>],
+        pace: Pace,
         name: String,
         tenant: &str,
         patience: Duration,
-    ) -> Result<Vec<Receipt>, AppendError> {
+    ) -> impl Future<Output = Result<Vec<Receipt>, AppendError>> + Send + use<'_> {
         let sender = Sender { tenant: Some(tenant.to_owned()), name, ours: true };
+        let begun = self.begin(records, &sender, pace);
+        async move {
+            let appended = timeout(patience, async {
+                let pending = match begun? {
+                    Begun::Pending(pending) => pending,
+                    Begun::Waits(body) => self.begin_waiting(body, sender).await?,
+                };
+                pending.await?.into_iter().collect()
+            });
+            match appended.await {
+                Ok(receipts) => receipts,
+                Err(_) => Err(AppendError::Unavailable(format!(
+                    "no answer from the disk within {} ms",
+                    patience.as_millis()
+                ))),
+            }
+        }
+    }
+
+    fn begin(&self, records: &[Written<'_>], sender: &Sender, pace: Pace) -> Result<Begun, AppendError> {
         // A store that was moved or deleted still takes records, where nobody will look for them.
         if folder_of(&self.ledger) != self.folder {
             let dir = self.ledger.dir().display();
@@ -362,20 +385,8 @@ impl DecisionPoint {
                 "`{dir}` is not the folder that was opened any more"
             )));
         }
-        let appended = timeout(patience, async {
-            let pending = match begin(&self.ledger, &body, &sender)? {
-                Some(pending) => pending,
-                None => self.begin_waiting(body, sender).await?,
-            };
-            pending.await?.into_iter().collect()
-        });
-        match appended.await {
-            Ok(receipts) => receipts,
-            Err(_) => Err(AppendError::Unavailable(format!(
-                "no answer from the disk within {} ms",
-                patience.as_millis()
-            ))),
-        }
+        let pending = self.ledger.begin_written(records, sender, pace)?;
+        Ok(pending.map_or_else(|| Begun::Waits(joined(records)), Begun::Pending))
     }
 
     /// For what has to wait: for keys of somebody new, or for room.
@@ -442,8 +453,13 @@ pub enum EndError {
     Unavailable(#[from] Unavailable),
 }
 
-/// Hands records over to the ledger, in a hurry or not.
-type Begin = fn(&Ledger, &[u8], &Sender) -> Result<Option<Pending>, AppendError>;
+/// Records on their way into the log.
+enum Begun {
+    /// They are sealed.
+    Pending(Pending),
+    /// Sealing them has to wait; their text.
+    Waits(Vec<u8>),
+}
 
 /// What the name of the data directory stands for now.
 fn folder_of(ledger: &Ledger) -> Option<(u64, u64)> {

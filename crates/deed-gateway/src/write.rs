@@ -8,7 +8,7 @@ use deed_policy::{Capture, ENGINE, Obligations, Tier};
 use deed_record::{
     Artifact, Basis, ChainHop, Change, Credential, Decision, Disclosable, Kind, Outcome, Principal,
     PrincipalType, RecordId, Resource, Ruling, Skeleton, Source, Status, StepType, Submission, TermsSent,
-    Text, Timestamp, Tool,
+    Text, Timestamp, Tool, Written,
 };
 use deed_seal::hash::Hash;
 use serde_json::value::RawValue;
@@ -21,16 +21,15 @@ use crate::{
     run::Signature,
 };
 
-/// The record of `intent`, in JSON on one line; `step_up` is what an approval of it is bound to.
-pub(crate) fn intent(
-    intent: &Intent,
-    ruled: Option<&Ruled>,
+/// The record of `intent`; `step_up` is what an approval of it is bound to.
+pub(crate) fn intent<'a>(
+    intent: &'a Intent,
+    ruled: Option<&'a Ruled>,
     approval: Option<RecordId>,
-    step_up: Option<&str>,
-    tenant: &str,
+    step_up: Option<&'a str>,
     now: Timestamp,
-) -> Vec<u8> {
-    let mut record = placed(Kind::Intent, &intent.place, tenant, now);
+) -> Written<'a> {
+    let mut record = placed(Kind::Intent, &intent.place, now);
     record.id = Some(intent.id);
     record.basis = Some(basis(intent));
     record.task = intent.task.as_deref().map(Text::from);
@@ -55,14 +54,15 @@ pub(crate) fn intent(
     if let Some(step_up) = step_up {
         record.disclose.0.push((Text::from("step_up"), Disclosable::Whole(Cow::Borrowed(step_up))));
     }
-    line(&record)
+    Written::new(record)
 }
 
 /// The record of a credential whose signature was verified. The same for the same one: it is recorded once.
-pub(crate) fn shown(intent: &Intent, tenant: &str, now: Timestamp) -> Option<Vec<u8>> {
+pub(crate) fn shown<'a>(intent: &'a Intent, tenant: &'a str, now: Timestamp) -> Option<Written<'a>> {
     let credential = intent.credential()?;
     let fingerprint = credential.fingerprint.clone()?;
-    let mut record = record(Kind::Credential, tenant, credential.issued.unwrap_or(now));
+    let mut record = record(Kind::Credential, credential.issued.unwrap_or(now));
+    record.tenant = Some(Text::from(tenant));
     let name = format!("deed credential {tenant} {fingerprint}");
     record.id = credential.issued.map(|_| RecordId::v8(&Hash::of(name.as_bytes()).0));
     record.operation = Some(Text::from("verified"));
@@ -74,35 +74,36 @@ pub(crate) fn shown(intent: &Intent, tenant: &str, now: Timestamp) -> Option<Vec
         ..TermsSent::default()
     });
     record.credential = Some(credential);
-    Some(line(&record))
+    Some(Written::new(record))
 }
 
 /// The record of what was not done while nothing could be recorded.
-pub(crate) fn gap(missed: &Missed, server: &str, tenant: &str, now: Timestamp) -> Vec<u8> {
-    gap_of(missed, None, &format!("mcp:{server}"), tenant, now)
+pub(crate) fn gap(missed: &Missed, server: &str, now: Timestamp) -> Written<'static> {
+    Written::new(gap_of(missed, format!("mcp:{server}"), now))
 }
 
 /// The record of what was done meanwhile, and waited in the spool: `first` is the first of it. The same each time.
-pub(crate) fn spool_gap(missed: &Missed, first: RecordId, tenant: &str) -> Vec<u8> {
-    let id = RecordId::v8(&Hash::of(format!("deed spool {first}").as_bytes()).0);
-    gap_of(missed, Some(id), "deed:spool", tenant, missed.to)
+pub(crate) fn spool_gap<'a>(missed: &Missed, first: RecordId, tenant: &'a str) -> Written<'a> {
+    let mut gap = gap_of(missed, "deed:spool".to_owned(), missed.to);
+    gap.id = Some(RecordId::v8(&Hash::of(format!("deed spool {first}").as_bytes()).0));
+    gap.tenant = Some(Text::from(tenant));
+    Written::new(gap)
 }
 
-fn gap_of(missed: &Missed, id: Option<RecordId>, system: &str, tenant: &str, now: Timestamp) -> Vec<u8> {
+fn gap_of<'a>(missed: &Missed, system: String, now: Timestamp) -> Submission<'a> {
     let detail = serde_json::to_string(missed).unwrap_or_else(|_| "null".into());
-    let mut gap = record(Kind::Gap, tenant, now);
-    gap.id = id;
+    let mut gap = record(Kind::Gap, now);
     gap.operation = Some(Text::from("recorder unavailable"));
     gap.source =
         Some(Source { collector: Some(Text::from("gateway/1")), event_id: None, system: Text::from(system) });
-    gap.disclose.0.push((Text::from("detail"), Disclosable::Whole(Cow::Borrowed(&detail))));
-    line(&gap)
+    gap.disclose.0.push((Text::from("detail"), Disclosable::Whole(Cow::Owned(detail))));
+    gap
 }
 
 /// The end of an intent that nobody else ended, from what its own record says.
-pub(crate) fn ended(open: &Skeleton<'_>, status: Status, now: Timestamp) -> Vec<u8> {
+pub(crate) fn ended<'a>(open: &Skeleton<'a>, status: Status, now: Timestamp) -> Written<'a> {
     let code = if status == Status::Unknown { "no_outcome" } else { "not_approved_in_time" };
-    let mut outcome = record(Kind::Outcome, &open.tenant, now);
+    let mut outcome = record(Kind::Outcome, now);
     outcome.basis = Some(open.basis);
     outcome.action = Some(open.id);
     outcome.operation = open.operation.clone();
@@ -113,31 +114,31 @@ pub(crate) fn ended(open: &Skeleton<'_>, status: Status, now: Timestamp) -> Vec<
     outcome.span_id = open.span_id;
     outcome.parent_span_id = open.parent_span_id;
     outcome.outcome = Some(Outcome { code: Some(Text::from(code)), ..Outcome::of(status) });
-    line(&outcome)
+    Written::new(outcome)
 }
 
 /// The outcome of an intent that was denied.
-pub(crate) fn denial(intent: &Intent, ruled: Option<&Ruled>, tenant: &str, now: Timestamp) -> Vec<u8> {
+pub(crate) fn denial<'a>(intent: &'a Intent, ruled: Option<&Ruled>, now: Timestamp) -> Written<'a> {
     let code = match (&intent.refused, ruled) {
         (Some(refused), _) => Text::from(&*refused.code),
         (None, Some(_)) => Text::from("policy"),
         (None, None) => Text::from("gateway"),
     };
-    denied(intent, code, tenant, now)
+    denied(intent, code, now)
 }
 
-fn denied(intent: &Intent, code: Text<'_>, tenant: &str, now: Timestamp) -> Vec<u8> {
-    let mut record = placed(Kind::Outcome, &intent.place, tenant, now);
+fn denied<'a>(intent: &'a Intent, code: Text<'a>, now: Timestamp) -> Written<'a> {
+    let mut record = placed(Kind::Outcome, &intent.place, now);
     record.basis = Some(basis(intent));
     record.action = Some(intent.id);
     record.operation = Some(Text::from(intent.operation()));
     record.outcome = Some(Outcome { code: Some(code), ..Outcome::of(Status::Denied) });
-    line(&record)
+    Written::new(record)
 }
 
-/// The record of how an action ended, in JSON on one line; it needs an `id` only to be known again.
-pub(crate) fn outcome(conclusion: &Conclusion, id: Option<RecordId>, tenant: &str) -> Vec<u8> {
-    let mut record = placed(Kind::Outcome, &conclusion.place, tenant, conclusion.time);
+/// The record of how an action ended; it needs an `id` only to be known again.
+pub(crate) fn outcome(conclusion: &Conclusion, id: Option<RecordId>) -> Written<'_> {
+    let mut record = placed(Kind::Outcome, &conclusion.place, conclusion.time);
     record.id = id;
     record.action = Some(conclusion.action);
     record.operation = Some(Text::from(&*conclusion.method));
@@ -157,21 +158,20 @@ pub(crate) fn outcome(conclusion: &Conclusion, id: Option<RecordId>, tenant: &st
     if let Some(result) = &conclusion.result {
         record.disclose.0.push((Text::from("result"), whole(result)));
     }
-    line(&record)
+    Written::new(record)
 }
 
 /// The record of a tool whose definition is new.
-pub(crate) fn tool(
-    listing: &Listing,
-    listed: &Listed,
+pub(crate) fn tool<'a>(
+    listing: &'a Listing,
+    listed: &'a Listed,
     new: News,
     id: RecordId,
-    tenant: &str,
     now: Timestamp,
-) -> Vec<u8> {
+) -> Written<'a> {
     let uri = catalog::resource(&listing.server, &listed.name);
     let definition = format!("[{}]", listed.definition.get());
-    let mut record = placed(Kind::Tool, &listing.place, tenant, now);
+    let mut record = placed(Kind::Tool, &listing.place, now);
     record.id = Some(id);
     record.span_id = None;
     record.operation = Some(Text::from(TOOL_LIST));
@@ -182,14 +182,14 @@ pub(crate) fn tool(
         version: None,
     });
     record.resource =
-        Some(Resource { classification: None, kind: Some(Text::from("tool")), uri: Text::from(&*uri) });
+        Some(Resource { classification: None, kind: Some(Text::from("tool")), uri: Text::from(uri) });
     let change = match new {
         News::First => Change::Issued,
         News::Changed => Change::Altered,
     };
     record.terms = Some(TermsSent { change: Some(change), ..TermsSent::default() });
-    record.disclose.0.push((Text::from("definition"), Disclosable::Whole(Cow::Borrowed(&definition))));
-    line(&record)
+    record.disclose.0.push((Text::from("definition"), Disclosable::Whole(Cow::Owned(definition))));
+    Written::new(record)
 }
 
 /// What must be done besides, as records say it: `capture:summary`, `mask:result.tax_id`.
@@ -277,7 +277,7 @@ fn resource(uri: &str) -> Resource<'_> {
 }
 
 /// A record that says where and who.
-fn placed<'a>(kind: Kind, place: &'a Place, tenant: &'a str, time: Timestamp) -> Submission<'a> {
+fn placed(kind: Kind, place: &Place, time: Timestamp) -> Submission<'_> {
     let hop =
         |who| ChainHop { credential: None, delegation: None, principal: principal(who), scope: Vec::new() };
     Submission {
@@ -288,7 +288,7 @@ fn placed<'a>(kind: Kind, place: &'a Place, tenant: &'a str, time: Timestamp) ->
         session: place.session.as_deref().map(Text::from),
         span_id: Some(place.span_id),
         trace_id: Some(place.trace_id),
-        ..record(kind, tenant, time)
+        ..record(kind, time)
     }
 }
 
@@ -297,13 +297,9 @@ fn basis(intent: &Intent) -> Basis {
     if intent.reported_by.is_some() { Basis::Reported } else { Basis::Enforced }
 }
 
-/// A record of what Deed did itself.
-fn record(kind: Kind, tenant: &str, time: Timestamp) -> Submission<'_> {
-    Submission {
-        basis: Some(Basis::Enforced),
-        tenant: Some(Text::from(tenant)),
-        ..Submission::new(kind, time)
-    }
+/// A record of what Deed did itself, for the tenant that it is appended for.
+fn record<'a>(kind: Kind, time: Timestamp) -> Submission<'a> {
+    Submission { basis: Some(Basis::Enforced), ..Submission::new(kind, time) }
 }
 
 fn principal(who: &Who) -> Principal<'_> {
@@ -320,9 +316,4 @@ fn principal(who: &Who) -> Principal<'_> {
 
 fn whole(text: &RawValue) -> Disclosable<'_> {
     Disclosable::Whole(Cow::Borrowed(text.get()))
-}
-
-fn line(record: &Submission<'_>) -> Vec<u8> {
-    // A record of strings and numbers is always JSON; what is none would be refused as a record.
-    serde_json::to_vec(record).unwrap_or_default()
 }

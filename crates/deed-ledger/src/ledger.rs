@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
-use deed_record::{Account, Alias, Pseudonyms, RecordId, Sealed, Skeleton, split_lines, split_records};
+use deed_record::{
+    Account, Alias, Pseudonyms, RecordId, Sealed, Skeleton, Written, split_lines, split_records,
+};
 use deed_seal::{hash::Hash, merkle, tile::TilePath};
 use futures::channel::oneshot;
 
@@ -21,7 +23,7 @@ use crate::{
     background, blob,
     lock::Lock,
     open,
-    sealer::{Batch, Item, Sealer, Wait, derived_id},
+    sealer::{Batch, Item, Sealer, Sent, Wait, derived_id},
     sequencer::{Job, Pace, Placements, Sequencer},
     shared::Shared,
     store::{Store, StoreError},
@@ -124,7 +126,7 @@ impl Ledger {
     /// # Errors
     /// Nothing of `body` was recorded.
     pub fn begin(&self, body: &[u8], sender: &Sender) -> Result<Pending, AppendError> {
-        let begun = self.begin_all(body, sender, Wait::Yes, Pace::Hurried)?;
+        let begun = self.begin_all(body, sender, Wait::Yes)?;
         begun.ok_or_else(|| AppendError::Unavailable("nothing was sealed".into()))
     }
 
@@ -151,28 +153,29 @@ impl Ledger {
         if !self.shared().queue.has_room() {
             return Ok(None);
         }
-        self.begin_all(body, sender, Wait::No, Pace::Hurried)
+        self.begin_all(body, sender, Wait::No)
     }
 
-    /// As [`Ledger::begin_at_once`], for what nobody waits for: it costs no sync of its own where anything else is
-    /// recorded soon, and is durable a moment later where not.
+    /// As [`Ledger::begin_at_once`], for `records` that this process wrote, all of them or none.
     ///
     /// # Errors
-    /// Nothing of `body` was recorded.
-    pub fn begin_at_leisure(&self, body: &[u8], sender: &Sender) -> Result<Option<Pending>, AppendError> {
+    /// None of `records` was recorded.
+    pub fn begin_written(
+        &self,
+        records: &[Written<'_>],
+        sender: &Sender,
+        pace: Pace,
+    ) -> Result<Option<Pending>, AppendError> {
         if !self.shared().queue.has_room() {
             return Ok(None);
         }
-        self.begin_all(body, sender, Wait::No, Pace::AtLeisure)
+        let sent: Vec<Sent<'_>> = records.iter().map(Sent::from).collect();
+        let batch = self.counting(self.sealer(sender)?.seal_all(&sent, Wait::No))?;
+        let Some(batch) = batch else { return Ok(None) };
+        self.hand_over_all(batch, records.iter().map(Written::text), sender, pace).map(Some)
     }
 
-    fn begin_all(
-        &self,
-        body: &[u8],
-        sender: &Sender,
-        wait: Wait,
-        pace: Pace,
-    ) -> Result<Option<Pending>, AppendError> {
+    fn begin_all(&self, body: &[u8], sender: &Sender, wait: Wait) -> Result<Option<Pending>, AppendError> {
         let sealer = self.sealer(sender)?;
         // Nearly everybody sends a record a line. Where that does not go well, the careful reader says why.
         let lines = split_lines(body);
@@ -185,12 +188,24 @@ impl Ledger {
             }
         };
         let Some(batch) = batch else { return Ok(None) };
+        self.hand_over_all(batch, records.into_iter(), sender, Pace::Hurried).map(Some)
+    }
+
+    /// Hands over the records of `texts`, which are `batch`, all of them or none.
+    fn hand_over_all<'t>(
+        &self,
+        batch: Batch,
+        texts: impl Iterator<Item = &'t str>,
+        sender: &Sender,
+        pace: Pace,
+    ) -> Result<Pending, AppendError> {
         let results = batch.items.iter().map(|_| Ok(())).collect();
-        let again = batch.items.iter().any(Item::is_imported).then(|| Again {
-            records: records.into_iter().map(str::to_owned).collect(),
-            sender: sender.clone(),
-        });
-        self.hand_over(batch, results, true, pace, again).map(Some)
+        let again = batch
+            .items
+            .iter()
+            .any(Item::is_imported)
+            .then(|| Again { records: texts.map(str::to_owned).collect(), sender: sender.clone() });
+        self.hand_over(batch, results, true, pace, again)
     }
 
     fn sealer<'s>(&'s self, sender: &'s Sender) -> Result<Sealer<'s>, AppendError> {

@@ -55,6 +55,7 @@ pub use ledger::{Ledger, LedgerError, Pending};
 pub use open::{OpenError, Options};
 pub use pack::PackError;
 pub use sealer::{Name, fresh_id};
+pub use sequencer::Pace;
 pub use signing::{SignedCheckpoint, now};
 pub use snapshot::{Readers, Snapshot};
 pub use spool::{Part, Spool, SpoolError, SpoolOptions, SpoolState, Spooled, Told};

@@ -16,7 +16,7 @@ use std::{
 
 use deed_record::{
     Basis, Disclosable, PrincipalType, RECORDED_PLACEHOLDER, RecordError, RecordId, SecretSeen, Skeleton,
-    Submission, Text, Timestamp, V, WHOLE, parse_one, secret, split_records,
+    Submission, Text, Timestamp, V, WHOLE, Written, parse_one, secret, split_records,
 };
 
 use memchr::memmem::Finder;
@@ -48,6 +48,26 @@ pub(crate) struct Sealer<'k> {
     pub(crate) spooled: Option<Timestamp>,
 }
 
+/// One record as it was sent.
+#[derive(Clone, Copy)]
+pub(crate) struct Sent<'t> {
+    text: &'t str,
+    /// What the text says, where this process wrote it and need not read it.
+    record: Option<&'t Submission<'t>>,
+}
+
+impl<'t> From<&'t str> for Sent<'t> {
+    fn from(text: &'t str) -> Self {
+        Sent { text, record: None }
+    }
+}
+
+impl<'t> From<&'t Written<'t>> for Sent<'t> {
+    fn from(written: &'t Written<'t>) -> Self {
+        Sent { text: written.text(), record: written.record() }
+    }
+}
+
 /// Whether the disk may be waited for while sealing: a new data key is durable before it is used.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wait {
@@ -58,14 +78,19 @@ pub(crate) enum Wait {
 impl<'k> Sealer<'k> {
     /// Seals every one of `records`, or says which cannot be taken; `None` where that needs data keys to
     /// be made and `wait` forbids it.
-    pub(crate) fn seal_all(&self, records: &[&str], wait: Wait) -> Result<Option<Batch>, AppendError> {
+    pub(crate) fn seal_all<'t>(
+        &self,
+        records: &'t [impl Copy + Into<Sent<'t>>],
+        wait: Wait,
+    ) -> Result<Option<Batch>, AppendError> {
         if records.len() > MOST_TOGETHER {
             let what = format!(
                 "more than {MOST_TOGETHER} records that are to be recorded together; send them in parts"
             );
             return Err(RecordError::new("", what).at(MOST_TOGETHER).into());
         }
-        let prepared = self.prepare(records.iter().copied()).into_iter().collect::<Result<Vec<_>, _>>()?;
+        let sent = || records.iter().map(|record| (*record).into());
+        let prepared = self.prepare(sent()).into_iter().collect::<Result<Vec<_>, _>>()?;
         let mut drafts = prepared
             .iter()
             .enumerate()
@@ -78,7 +103,7 @@ impl<'k> Sealer<'k> {
             Wait::No => {}
         }
         let mut payloads = complete(drafts.iter_mut())?;
-        let mut batch = Batch::with_capacity(records.iter().map(|record| record.len()).sum());
+        let mut batch = Batch::with_capacity(sent().map(|sent| sent.text.len()).sum());
         for (index, draft) in drafts.into_iter().enumerate() {
             self.seal(draft, None, &mut batch, &mut payloads).map_err(|e| e.at(index))?;
         }
@@ -105,7 +130,7 @@ impl<'k> Sealer<'k> {
         &self,
         records: &[String],
     ) -> Result<(Batch, Vec<Result<(), AppendError>>), AppendError> {
-        let prepared = self.prepare(records.iter().map(String::as_str));
+        let prepared = self.prepare(records.iter().map(|record| record.as_str().into()));
         let mut drafts: Vec<_> = prepared
             .iter()
             .map(|prepared| {
@@ -130,7 +155,7 @@ impl<'k> Sealer<'k> {
     /// Seals `record` as a further observation of an event whose first one, `first`, had other original
     /// bytes.
     pub(crate) fn seal_conflicting(&self, record: &str, first: RecordId) -> Result<Batch, AppendError> {
-        let prepared = self.prepare_one(record)?;
+        let prepared = self.prepare_one(record.into())?;
         let mut draft = self.read(&prepared)?;
         self.keys.ensure(&data_keys(std::iter::once(&draft)))?;
         let mut payloads = complete(std::iter::once(&mut draft))?;
@@ -142,36 +167,47 @@ impl<'k> Sealer<'k> {
     /// Takes the secrets out of each of `records`.
     fn prepare<'t>(
         &self,
-        records: impl IntoIterator<Item = &'t str>,
+        records: impl IntoIterator<Item = Sent<'t>>,
     ) -> Vec<Result<Prepared<'t>, AppendError>> {
         records
             .into_iter()
             .enumerate()
-            .map(|(index, text)| self.prepare_one(text).map_err(|e| e.at(index)))
+            .map(|(index, sent)| self.prepare_one(sent).map_err(|e| e.at(index)))
             .collect()
     }
 
-    fn prepare_one<'t>(&self, text: &'t str) -> Result<Prepared<'t>, AppendError> {
-        let tenant = self.tenant_of(text)?;
+    fn prepare_one<'t>(&self, sent: Sent<'t>) -> Result<Prepared<'t>, AppendError> {
+        let tenant = self.tenant_of(sent.text)?;
         // INVARIANT D9: nothing but this text goes further, and a keyed digest of the original.
-        let clean = secret::excise(text, &*tenant)?;
-        Ok(Prepared { original: text, clean: clean.text, seen: clean.seen, tenant })
+        let clean = secret::excise(sent.text, &*tenant)?;
+        let record = sent.record.filter(|_| matches!(clean.text, Cow::Borrowed(_)));
+        Ok(Prepared { original: sent.text, clean: clean.text, record, seen: clean.seen, tenant })
     }
 
     fn read<'p>(&self, prepared: &'p Prepared<'_>) -> Result<Draft<'p>, AppendError> {
-        let Prepared { original, clean, seen, tenant } = prepared;
-        let mut submission = Box::new(parse_one(clean, self.sender.ours)?);
+        let Prepared { clean, record, seen, tenant, .. } = prepared;
+        let mut submission = Box::new(match record {
+            Some(record) => {
+                record.check(self.sender.ours)?;
+                debug_assert_eq!(
+                    parse_one(clean, self.sender.ours).as_ref(),
+                    Ok(*record),
+                    "as it was written"
+                );
+                (*record).clone()
+            }
+            None => parse_one(clean, self.sender.ours)?,
+        });
         if let Some(named) = &submission.tenant
             && **named != *tenant.name
         {
-            // The cheap look for the tenant was misled; the parser is right.
             return Err(AppendError::Tenant {
                 index: 0,
                 bound: tenant.name.clone(),
                 asked: named.to_string(),
             });
         }
-        let name = name_of(original, matches!(clean, Cow::Borrowed(_)), &submission)?;
+        let name = name_of(prepared, &submission)?;
         let person = [&submission.initiator, &submission.executor]
             .into_iter()
             .flatten()
@@ -191,7 +227,8 @@ impl<'k> Sealer<'k> {
         })
     }
 
-    /// Whose record it is: the sender's tenant, else the one the record names, else `default`.
+    /// Whose record it is: the sender's tenant, else the one the record names, else `default`. (That a record names the
+    /// sender's, if any, is found when it is read.)
     fn tenant_of(&self, text: &str) -> Result<Arc<TenantKey>, AppendError> {
         #[derive(serde::Deserialize)]
         struct Only<'a> {
@@ -199,26 +236,20 @@ impl<'k> Sealer<'k> {
             tenant: Option<Text<'a>>,
         }
         static MEMBER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"tenant\""));
-        let asked = if MEMBER.find(text.as_bytes()).is_some() {
+        let asked = match &self.sender.tenant {
             // Anything wrong with the record is said by the strict reading that follows.
-            serde_json::from_str::<Only<'_>>(text).ok().and_then(|only| only.tenant)
-        } else {
-            None
-        };
-        let tenant = match (&self.sender.tenant, asked) {
-            (Some(bound), Some(asked)) if **bound != *asked => {
-                return Err(AppendError::Tenant { index: 0, bound: bound.clone(), asked: asked.to_string() });
+            None if MEMBER.find(text.as_bytes()).is_some() => {
+                serde_json::from_str::<Only<'_>>(text).ok().and_then(|only| only.tenant)
             }
-            (Some(bound), _) => bound.clone(),
-            (None, Some(asked)) => asked.to_string(),
-            (None, None) => "default".to_owned(),
+            _ => None,
         };
-        if !deed_record::is_label(&tenant) {
+        let tenant = self.sender.tenant.as_deref().or(asked.as_deref()).unwrap_or("default");
+        if !deed_record::is_label(tenant) {
             return Err(
                 RecordError::new("tenant", "expected 1 to 64 letters, digits, `-`, `_` or `.`").into()
             );
         }
-        Ok(self.keys.tenant(&tenant)?)
+        Ok(self.keys.tenant(tenant)?)
     }
 
     fn seal(
@@ -365,13 +396,12 @@ fn stamp_of(leaf: &[u8]) -> Option<usize> {
     MEMBER.find(leaf).map(|at| at + 12)
 }
 
-/// What the same record is to be known again by, where it has a name: `text` is the record as it was sent,
-/// which `was_clean` where it held no secret.
+/// What the same record is to be known again by, where it has a name.
 fn name_of<'p>(
-    text: &'p str,
-    was_clean: bool,
+    prepared: &'p Prepared<'_>,
     submission: &Submission<'p>,
 ) -> Result<Option<Naming<'p>>, AppendError> {
+    let Prepared { original: text, clean, record, .. } = prepared;
     if let Some(Disclosable::Whole(event)) = submission.disclose.get(WHOLE)
         && submission.id.is_none()
         && submission.source.as_ref().is_some_and(|source| source.event_id.is_some())
@@ -389,6 +419,7 @@ fn name_of<'p>(
             #[serde(borrow)]
             event: &'a serde_json::value::RawValue,
         }
+        let was_clean = matches!(clean, Cow::Borrowed(_));
         let original = if was_clean { None } else { serde_json::from_str::<Original<'_>>(text).ok() };
         let text = match original {
             Some(original) => original.disclose.event.get().into(),
@@ -404,11 +435,12 @@ fn name_of<'p>(
         serde_json::to_string(submission).map_err(|e| RecordError::new("", e.to_string()))
     };
     let (text, as_sent) = match without_defaults(submission) {
-        Some(plain) => (write(&plain)?, Some(write(submission)?)),
-        None => (write(submission)?, None),
+        Some(plain) => (write(&plain)?.into(), Some(write(submission)?)),
+        None if record.is_some() => (Cow::Borrowed(*text), None),
+        None => (write(submission)?.into(), None),
     };
     let imported = submission.id.is_none();
-    Ok(Some(Naming { what: "record", text: text.into(), as_sent, imported }))
+    Ok(Some(Naming { what: "record", text, as_sent, imported }))
 }
 
 /// `submission` without what would be so if it were not stated, where any is: the same is meant.
@@ -455,6 +487,8 @@ fn name_all(drafts: &mut [&mut Draft<'_>]) {
 struct Prepared<'t> {
     original: &'t str,
     clean: Cow<'t, str>,
+    /// What that says, where this process wrote it so.
+    record: Option<&'t Submission<'t>>,
     seen: Vec<(String, String)>,
     tenant: Arc<TenantKey>,
 }

@@ -39,12 +39,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a batch that is in no hurry waits for one that is, to become durable by the same sync.
 const LINGER: Duration = Duration::from_millis(20);
 
-/// Whether somebody waits for a batch to be durable.
+/// Whether somebody waits for records to be durable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Pace {
+pub enum Pace {
     /// Somebody does.
     Hurried,
-    /// Nobody does: it is to cost no sync of its own, if another batch comes soon.
+    /// Nobody does: they are to cost no sync of their own where anything else is recorded soon, and are durable a moment later
+    /// where not.
     AtLeisure,
 }
 

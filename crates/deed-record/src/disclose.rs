@@ -23,6 +23,16 @@ pub enum Disclosable<'a> {
     Whole(Cow<'a, str>),
 }
 
+impl Disclosable<'_> {
+    /// How many commitments are made to it.
+    fn digests(&self) -> usize {
+        match self {
+            Disclosable::Whole(_) => 1,
+            Disclosable::Members(members) => members.len(),
+        }
+    }
+}
+
 /// Everything under `disclose`, in the order it was sent.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Disclose<'a>(pub Vec<(Text<'a>, Disclosable<'a>)>);
@@ -31,6 +41,27 @@ impl<'a> Disclose<'a> {
     /// Whether there is nothing to disclose.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Makes of what was put together here what would be read: objects are cut into their members. Whether that could be done.
+    pub(crate) fn cut(&mut self) -> bool {
+        let mut digests = 0;
+        for (name, value) in &mut self.0 {
+            match value {
+                Disclosable::Whole(Cow::Borrowed(raw)) => match cut(name, raw) {
+                    Ok(cut) => *value = cut,
+                    Err(_) => return false,
+                },
+                Disclosable::Whole(Cow::Owned(raw))
+                    if raw.starts_with('{') || nests_deeper(raw, DEEPEST - 2) =>
+                {
+                    return false;
+                }
+                _ => {}
+            }
+            digests += value.digests();
+        }
+        digests <= MOST_MEMBERS && check_names::<_, serde_json::Error>(&self.0).is_ok()
     }
 
     /// The member `name`.
@@ -61,10 +92,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Disclose<'a> {
                 let mut digests = 0;
                 while let Some(name) = map.next_key::<Text<'de>>()? {
                     let value = map.next_value_seed(Payload(&name))?;
-                    digests += match &value {
-                        Disclosable::Whole(_) => 1,
-                        Disclosable::Members(inner) => inner.len(),
-                    };
+                    digests += value.digests();
                     if digests > MOST_MEMBERS {
                         return Err(A::Error::custom(format!(
                             "more than {MOST_MEMBERS} members in all; send them inside an array to commit to them whole"
@@ -88,21 +116,26 @@ impl<'de> DeserializeSeed<'de> for Payload<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Disclosable<'de>, D::Error> {
         let raw = <&RawValue>::deserialize(deserializer)?.get();
-        // The record and `disclose` are around it.
-        if nests_deeper(raw, DEEPEST - 2) {
-            return Err(D::Error::custom(format!("nested deeper than {DEEPEST}")));
-        }
-        if self.0 == WHOLE || !raw.starts_with('{') {
-            return Ok(Disclosable::Whole(Cow::Borrowed(raw)));
-        }
-        let Members(members) = serde_json::from_str(raw).map_err(|e| D::Error::custom(reason(&e)))?;
-        // An empty object has no member to commit to: it is committed to whole.
-        Ok(if members.is_empty() {
-            Disclosable::Whole(Cow::Borrowed(raw))
-        } else {
-            Disclosable::Members(members)
-        })
+        cut(self.0, raw).map_err(D::Error::custom)
     }
+}
+
+/// What the JSON text `raw` is under the name `name`, or what is wrong with it.
+fn cut<'a>(name: &str, raw: &'a str) -> Result<Disclosable<'a>, String> {
+    // The record and `disclose` are around it.
+    if nests_deeper(raw, DEEPEST - 2) {
+        return Err(format!("nested deeper than {DEEPEST}"));
+    }
+    if name == WHOLE || !raw.starts_with('{') {
+        return Ok(Disclosable::Whole(Cow::Borrowed(raw)));
+    }
+    let Members(members) = serde_json::from_str(raw).map_err(|e| reason(&e))?;
+    // An empty object has no member to commit to: it is committed to whole.
+    Ok(if members.is_empty() {
+        Disclosable::Whole(Cow::Borrowed(raw))
+    } else {
+        Disclosable::Members(members)
+    })
 }
 
 /// The first-level members of an object, each as it was sent.

@@ -26,6 +26,7 @@ mod submission;
 mod text;
 mod time;
 mod tried;
+mod written;
 
 pub use account::{Account, Alias, Pseudonym, oidc_key};
 pub use disclose::{Disclosable, Disclose, WHOLE};
@@ -45,3 +46,4 @@ pub use submission::{ChainHop, EffectSent, PersonalSent, Principal, Submission, 
 pub use text::Text;
 pub use time::Timestamp;
 pub use tried::Tried;
+pub use written::Written;

@@ -61,15 +61,15 @@ impl DecisionPoint {
         if let Some(Intent { refused: Some(Refused { why, .. }), .. }) =
             self.stopped(&step_up.intent, &step_up.tenant)?
         {
-            let body = write::lapsed(step_up, "suspended", now);
-            self.append(body, door(&step_up.intent.server), &step_up.tenant).await?;
+            let lapsed = write::lapsed(step_up, "suspended", now);
+            self.append(&[lapsed], door(&step_up.intent.server), &step_up.tenant).await?;
             return Ok(Answer { effect: Ruling::Deny, reason: why, ..waits.clone() });
         }
         let Some(ruled) = self.decide(&step_up.intent, Some(approval), &step_up.tenant, now) else {
             return Err(Unavailable::new("policy is not asked about it any more"));
         };
-        let body = write::cleared(step_up, approval.record, &ruled, now);
-        self.append(body, door(&step_up.intent.server), &step_up.tenant).await?;
+        let cleared = write::cleared(step_up, approval.record, &ruled, now);
+        self.append(&[cleared], door(&step_up.intent.server), &step_up.tenant).await?;
         let Ruled { decided, policy_set, restricted } = ruled;
         let effect = if decided.effect == Ruling::Allow { Ruling::Allow } else { Ruling::Deny };
         Ok(Answer {
@@ -140,8 +140,8 @@ impl DecisionPoint {
                 continue;
             }
             let Some(step_up) = self.approvals.answerable(one.id, now) else { continue };
-            let body = write::access(&step_up, viewer, now);
-            self.append(body, "deed:approvals".into(), &step_up.tenant).await?;
+            let access = write::access(&step_up, viewer, now);
+            self.append(&[access], "deed:approvals".into(), &step_up.tenant).await?;
             let mut viewed = self.viewed();
             // What is forgotten is recorded again.
             if viewed.len() >= MOST_VIEWED {
@@ -185,12 +185,11 @@ impl DecisionPoint {
         let record = fresh_id()?;
         let now = now();
         let own = step_up.approvers.contains(&Approver::SelfApproval);
-        let mut body = write::approval(&step_up, reply, record, own, now);
+        let mut records = vec![write::approval(&step_up, reply, record, own, now)];
         if !reply.approved {
-            body.push(b'\n');
-            body.extend(write::lapsed(&step_up, "refused", now));
+            records.push(write::lapsed(&step_up, "refused", now));
         }
-        self.append(body, door(&step_up.intent.server), &step_up.tenant).await?;
+        self.append(&records, door(&step_up.intent.server), &step_up.tenant).await?;
         let by = reply.by.key.clone().unwrap_or_default();
         let why = match &reply.reason {
             Some(reason) => format!("`{by}` refused it: {reason}"),
@@ -214,8 +213,8 @@ impl DecisionPoint {
         let held = read.map_err(|error| broken(&error))?.map_err(|error| broken(&error))?;
         let Some(held) = held else { return Err(ReplyError::Unknown(id)) };
         let (approval, issued) = (fresh_id()?, fresh_id()?);
-        let body = write::tool_approval(&held, reply, approval, issued, now());
-        self.append(body, door(&held.server), &held.tenant).await?;
+        let records = write::tool_approval(&held, reply, approval, issued, now());
+        self.append(&records, door(&held.server), &held.tenant).await?;
         if reply.approved {
             let version = Version { record: issued, digest: held.digest };
             self.catalog.note(&held.tenant, &held.server, &held.name, News::First, version);

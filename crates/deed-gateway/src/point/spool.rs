@@ -8,7 +8,7 @@ use std::{
 
 use deed_ledger::{AppendError, Part, Receipt, Sender, Spool, Spooled, Told, fresh_id, now};
 use deed_policy::Tier;
-use deed_record::{Kind, RecordId, Ruling, Skeleton, Status};
+use deed_record::{Kind, RecordId, Ruling, Skeleton, Status, Written};
 use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{DecisionPoint, OURS, folder_of};
@@ -115,9 +115,9 @@ impl DecisionPoint {
         let mut records = Vec::with_capacity(conclusions.len());
         for conclusion in conclusions {
             let id = id.map_or_else(fresh_id, Ok)?;
-            records.push(write::outcome(conclusion, Some(id), sender.tenant.as_deref().unwrap_or_default()));
+            records.push(write::outcome(conclusion, Some(id)));
         }
-        self.put_aside(aside, records.join(&b'\n'), sender, Part::Outcome, why).await?;
+        self.put_aside(aside, joined(&records), sender, Part::Outcome, why).await?;
         self.are_concluded(conclusions);
         Ok(())
     }
@@ -185,9 +185,14 @@ fn gaps(records: &[Skeleton<'_>]) -> Told {
         missed.spooled += 1;
     }
     let told = gaps.into_iter().map(|(tenant, (first, missed))| {
-        (write::spool_gap(&missed, first, tenant), ours(format!("{OURS}spool"), tenant))
+        (joined(&[write::spool_gap(&missed, first, tenant)]), ours(format!("{OURS}spool"), tenant))
     });
     told.collect()
+}
+
+/// The text of `records`, a line each.
+pub(super) fn joined(records: &[Written<'_>]) -> Vec<u8> {
+    records.iter().map(Written::text).collect::<Vec<_>>().join("\n").into_bytes()
 }
 
 pub(super) fn ours(name: String, tenant: &str) -> Sender {

@@ -32,9 +32,8 @@ impl DecisionPoint {
             None => vec![said.what.clone()],
         };
         let now = now();
-        let records = names.iter().map(|name| write::suspension(said, name, tenant, now));
-        let body = records.collect::<Vec<_>>().join(&b'\n');
-        let recorded = self.append(body, "deed:suspension".into(), tenant).await;
+        let records: Vec<_> = names.iter().map(|name| write::suspension(said, name, now)).collect();
+        let recorded = self.append(&records, "deed:suspension".into(), tenant).await;
         recorded.inspect_err(|_| self.halt_spool())?;
         for name in &names {
             let about = match said.credential {

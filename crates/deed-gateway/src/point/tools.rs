@@ -27,10 +27,9 @@ impl DecisionPoint {
             }
         }
         if !news.is_empty() {
-            let records =
-                news.iter().map(|(tool, new, id)| write::tool(listing, tool, *new, *id, tenant, now()));
-            let body = records.collect::<Vec<_>>().join(&b'\n');
-            self.append(body, door(&listing.server), tenant).await?;
+            let records: Vec<_> =
+                news.iter().map(|(tool, new, id)| write::tool(listing, tool, *new, *id, now())).collect();
+            self.append(&records, door(&listing.server), tenant).await?;
             for (tool, new, record) in news {
                 let version = Version { record, digest: tool.digest.clone() };
                 self.catalog.note(tenant, &listing.server, &tool.name, new, version);

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use deed_record::{
     Answer, Change, Credential, Disclosable, Kind, Principal, PrincipalType, RecordId, Resource, StepType,
-    TermsSent, Text, Timestamp, Tool,
+    TermsSent, Text, Timestamp, Tool, Written,
 };
 
-use super::{decision, denied, line, placed, principal, record};
+use super::{decision, denied, placed, principal, record};
 use crate::{
     approvals::{Reply, StepUp},
     catalog::{self, HeldTool},
@@ -18,9 +18,9 @@ use crate::{
 };
 
 /// The record of who sees the arguments of a step-up.
-pub(crate) fn access(step_up: &StepUp, viewer: &str, now: Timestamp) -> Vec<u8> {
+pub(crate) fn access<'a>(step_up: &StepUp, viewer: &'a str, now: Timestamp) -> Written<'a> {
     let uri = format!("deed:disclosure/{}/arguments", step_up.intent.id);
-    let mut access = record(Kind::Access, &step_up.tenant, now);
+    let mut access = record(Kind::Access, now);
     access.action = Some(step_up.intent.id);
     access.operation = Some(Text::from("payload"));
     access.executor = Some(Principal {
@@ -31,13 +31,19 @@ pub(crate) fn access(step_up: &StepUp, viewer: &str, now: Timestamp) -> Vec<u8> 
         vendor: None,
     });
     access.resource =
-        Some(Resource { classification: None, kind: Some(Text::from("disclosure")), uri: Text::from(&*uri) });
-    line(&access)
+        Some(Resource { classification: None, kind: Some(Text::from("disclosure")), uri: Text::from(uri) });
+    Written::new(access)
 }
 
 /// The record of an answer to a step-up.
-pub(crate) fn approval(step_up: &StepUp, reply: &Reply, id: RecordId, own: bool, now: Timestamp) -> Vec<u8> {
-    let mut record = placed(Kind::Approval, &step_up.intent.place, &step_up.tenant, now);
+pub(crate) fn approval<'a>(
+    step_up: &'a StepUp,
+    reply: &'a Reply,
+    id: RecordId,
+    own: bool,
+    now: Timestamp,
+) -> Written<'a> {
+    let mut record = placed(Kind::Approval, &step_up.intent.place, now);
     record.id = Some(id);
     record.action = Some(step_up.intent.id);
     record.executor = None;
@@ -46,21 +52,20 @@ pub(crate) fn approval(step_up: &StepUp, reply: &Reply, id: RecordId, own: bool,
     let answer = if reply.approved { Answer::Approved } else { Answer::Refused };
     record.terms =
         Some(TermsSent { answer: Some(answer), by: Some(principal(&reply.by)), ..TermsSent::default() });
-    let reason = reply.reason.as_ref().map(|reason| quoted(reason));
-    if let Some(reason) = &reason {
-        record.disclose.0.push((Text::from("reason"), Disclosable::Whole(Cow::Borrowed(reason))));
+    if let Some(reason) = &reply.reason {
+        record.disclose.0.push((Text::from("reason"), Disclosable::Whole(Cow::Owned(quoted(reason)))));
     }
-    line(&record)
+    Written::new(record)
 }
 
 /// The record of an answer to what a tool has become; with it, where it is approved, that of what it is now.
-pub(crate) fn tool_approval(
-    held: &HeldTool,
-    reply: &Reply,
+pub(crate) fn tool_approval<'a>(
+    held: &'a HeldTool,
+    reply: &'a Reply,
     id: RecordId,
     issued: RecordId,
     now: Timestamp,
-) -> Vec<u8> {
+) -> Vec<Written<'a>> {
     let answer = if reply.approved { Answer::Approved } else { Answer::Refused };
     let terms = |change| {
         Some(TermsSent {
@@ -70,23 +75,22 @@ pub(crate) fn tool_approval(
             ..TermsSent::default()
         })
     };
-    let mut approval = record(Kind::Approval, &held.tenant, now);
+    let mut approval = record(Kind::Approval, now);
     approval.id = Some(id);
     approval.request = Some(held.id);
     approval.initiator = Some(principal(&reply.by));
     approval.operation = Some(Text::from("tool approval"));
     approval.terms = terms(None);
-    let reason = reply.reason.as_ref().map(|reason| quoted(reason));
-    if let Some(reason) = &reason {
-        approval.disclose.0.push((Text::from("reason"), Disclosable::Whole(Cow::Borrowed(reason))));
+    if let Some(reason) = &reply.reason {
+        approval.disclose.0.push((Text::from("reason"), Disclosable::Whole(Cow::Owned(quoted(reason)))));
     }
-    let mut body = line(&approval);
+    let mut written = vec![Written::new(approval)];
     if !reply.approved {
-        return body;
+        return written;
     }
     let uri = catalog::resource(&held.server, &held.name);
     let definition = held.is.as_ref().map(|definition| format!("[{}]", definition.get()));
-    let mut tool = record(Kind::Tool, &held.tenant, now);
+    let mut tool = record(Kind::Tool, now);
     tool.id = Some(issued);
     tool.approvals = Some(vec![id]);
     tool.tool = Some(Tool {
@@ -96,20 +100,19 @@ pub(crate) fn tool_approval(
         version: None,
     });
     tool.resource =
-        Some(Resource { classification: None, kind: Some(Text::from("tool")), uri: Text::from(&*uri) });
+        Some(Resource { classification: None, kind: Some(Text::from("tool")), uri: Text::from(uri) });
     tool.terms = terms(Some(Change::Issued));
-    if let Some(definition) = &definition {
-        tool.disclose.0.push((Text::from("definition"), Disclosable::Whole(Cow::Borrowed(definition))));
+    if let Some(definition) = definition {
+        tool.disclose.0.push((Text::from("definition"), Disclosable::Whole(Cow::Owned(definition))));
     }
-    body.push(b'\n');
-    body.extend(line(&tool));
-    body
+    written.push(Written::new(tool));
+    written
 }
 
 /// The record of a suspension, or of its end.
-pub(crate) fn suspension(said: &Suspension, name: &str, tenant: &str, now: Timestamp) -> Vec<u8> {
+pub(crate) fn suspension<'a>(said: &'a Suspension, name: &'a str, now: Timestamp) -> Written<'a> {
     let kind = if said.credential { Kind::Credential } else { Kind::Principal };
-    let mut suspension = record(kind, tenant, now);
+    let mut suspension = record(kind, now);
     suspension.operation =
         Some(Text::from(if said.suspended { suspensions::SUSPEND } else { suspensions::RESUME }));
     suspension.initiator = Some(principal(&said.by));
@@ -141,26 +144,30 @@ pub(crate) fn suspension(said: &Suspension, name: &str, tenant: &str, now: Times
             ..Credential::default()
         });
     }
-    let reason = said.reason.as_ref().map(|reason| quoted(reason));
-    if let Some(reason) = &reason {
-        suspension.disclose.0.push((Text::from("reason"), Disclosable::Whole(Cow::Borrowed(reason))));
+    if let Some(reason) = &said.reason {
+        suspension.disclose.0.push((Text::from("reason"), Disclosable::Whole(Cow::Owned(quoted(reason)))));
     }
-    line(&suspension)
+    Written::new(suspension)
 }
 
 /// The outcome of a step-up that was not approved.
-pub(crate) fn lapsed(step_up: &StepUp, code: &str, now: Timestamp) -> Vec<u8> {
-    denied(&step_up.intent, Text::from(code), &step_up.tenant, now)
+pub(crate) fn lapsed<'a>(step_up: &'a StepUp, code: &'a str, now: Timestamp) -> Written<'a> {
+    denied(&step_up.intent, Text::from(code), now)
 }
 
 /// The record of a decision that was made again, with an approval at hand.
-pub(crate) fn cleared(step_up: &StepUp, approval: RecordId, ruled: &Ruled, now: Timestamp) -> Vec<u8> {
-    let mut record = placed(Kind::Step, &step_up.intent.place, &step_up.tenant, now);
+pub(crate) fn cleared<'a>(
+    step_up: &'a StepUp,
+    approval: RecordId,
+    ruled: &'a Ruled,
+    now: Timestamp,
+) -> Written<'a> {
+    let mut record = placed(Kind::Step, &step_up.intent.place, now);
     record.action = Some(step_up.intent.id);
     record.approvals = Some(vec![approval]);
     record.operation = Some(Text::from(step_up.intent.operation()));
     record.step_type = Some(StepType::PolicyCheck);
     record.decision = decision(None, Some(ruled));
     record.disclose.0.push((Text::from("context"), Disclosable::Whole(Cow::Borrowed(&ruled.decided.seen))));
-    line(&record)
+    Written::new(record)
 }

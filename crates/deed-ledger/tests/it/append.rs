@@ -1,7 +1,7 @@
 //! Appending: receipts, names, refusals.
 
-use deed_ledger::{AppendError, Key, Sender};
-use deed_record::{Alias, Kind, Skeleton};
+use deed_ledger::{AppendError, Key, Pace, Sender};
+use deed_record::{Alias, Kind, Skeleton, Written, parse_one};
 use serde_json::{Value, json};
 
 use crate::support::{append, observations, open, sender};
@@ -344,7 +344,9 @@ fn what_nobody_waits_for_is_recorded_all_the_same() {
     // The keys of everybody in them are made.
     append(&ledger, &observations(0, 20));
     let leisurely = |from| {
-        let begun = ledger.begin_at_leisure(observations(from, 1).as_bytes(), &sender()).expect("taken");
+        let text = observations(from, 1);
+        let written = Written::new(parse_one(text.trim_end(), false).expect("a record"));
+        let begun = ledger.begin_written(&[written], &sender(), Pace::AtLeisure).expect("taken");
         begun.expect("its keys are there")
     };
     // Alone it becomes durable by itself.
