@@ -283,7 +283,7 @@ impl Around<'_> {
     fn declares(&self, account: Account) -> Option<usize> {
         let principal = self.declared.of(account)?;
         let kind = self.state.entry(account).map_or(PrincipalType::Unknown, AccountEntry::only_kind);
-        are_one([kind, self.declared.kind(principal)]).then_some(principal)
+        may_be(self.declared.kind(principal), kind).then_some(principal)
     }
 
     fn declare(&mut self, groups: &mut BTreeMap<Account, usize>) {
@@ -364,9 +364,14 @@ impl Around<'_> {
             let several = entry.contradicting();
             if several.is_empty() { vec![entry.only_kind()] } else { several }
         });
-        let kinds: Vec<PrincipalType> =
-            kinds.chain(declared.iter().map(|principal| self.declared.kind(*principal))).collect();
-        if !are_one(kinds) {
+        let kinds: Vec<PrincipalType> = kinds.collect();
+        let is_one = match declared.first().map(|principal| self.declared.kind(*principal)) {
+            Some(PrincipalType::ThirdParty) => {
+                kinds.iter().all(|kind| may_be(PrincipalType::ThirdParty, *kind))
+            }
+            declared => are_one(kinds.into_iter().chain(declared)),
+        };
+        if !is_one {
             return Some(Why::Types);
         }
         self.are_parties(accounts).then_some(Why::Parties)
@@ -418,6 +423,14 @@ fn are_one(kinds: impl IntoIterator<Item = PrincipalType>) -> bool {
     };
     let classes: BTreeSet<i32> = kinds.into_iter().filter_map(class).collect();
     classes.len() <= 1
+}
+
+/// Whether what is `declared` so may be what records call `seen`: whose a machine is, a log cannot know.
+fn may_be(declared: PrincipalType, seen: PrincipalType) -> bool {
+    use PrincipalType::{Human, ThirdParty};
+    let of_others = declared == ThirdParty || seen == ThirdParty;
+    let person = declared == Human || seen == Human;
+    of_others && !person || are_one([declared, seen])
 }
 
 /// What a principal is whose accounts are of these types: an agent's key may look like any service account's.

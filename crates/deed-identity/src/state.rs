@@ -11,6 +11,7 @@ mod listed;
 mod merge;
 mod turns;
 mod used;
+mod users;
 mod view;
 
 use std::collections::HashMap;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use deed_identity::{Basis, Declarations, Why};
+use deed_identity::{Basis, CredentialKey, Declarations, Why};
 use deed_record::{Account, PrincipalType};
 use serde_json::json;
 
@@ -228,4 +228,51 @@ fn not_even_the_inventory_makes_a_person_a_machine() {
     assert_eq!(joined.members.iter().map(|member| member.account).collect::<Vec<_>>(), [account("bot")]);
     assert_eq!(joined.refused.iter().map(|refused| refused.why).collect::<Vec<_>>(), [Why::Types]);
     assert_eq!(state.principal(account("ann"), &inventory).declared, None);
+}
+
+#[test]
+fn whose_a_machine_is_the_inventory_says() {
+    let state = state(&seen_twice());
+    let third = PrincipalType::ThirdParty;
+    // A log calls a vendor's role what it is to that system, and what is learned of it goes with it.
+    let inventory = Inventory::default().with(third, &["aws-role", "vendor"], &[]);
+    let joined = state.principal(account("k8s-user"), &inventory);
+    assert_eq!((joined.kind, joined.declared, joined.members.len()), (third, Some(0), 3), "{joined:?}");
+    assert!(joined.refused.is_empty(), "{joined:?}");
+    // What a log calls another's may be one of ours.
+    let records = [logged(1, "github:acme", uses("k", party("app", "third_party")))];
+    let state = crate::records::state(&records);
+    let inventory = Inventory::default().with(PrincipalType::Agent, &["app"], &[]);
+    let joined = state.principal(account("app"), &inventory);
+    assert_eq!((joined.kind, joined.refused.len()), (PrincipalType::Agent, 0), "{joined:?}");
+    // A person stays a person.
+    let records = [logged(1, "okta", uses("s1", party("ann", "human")))];
+    let state = crate::records::state(&records);
+    let inventory = Inventory::default().with(third, &["ann"], &[]);
+    assert_eq!(state.principal(account("ann"), &inventory).declared, None);
+}
+
+#[test]
+fn who_acts_through_another_shares_no_credential_with_them() {
+    let role = || party("aws-role", "service_account");
+    let mut pod = uses("ASIA1", party("pod", "service_account"));
+    pod["chain"] = json!([{ "principal": role() }]);
+    let records = [logged(1, "cloudtrail:1", uses("ASIA1", role())), logged(2, "kubernetes:eks", pod)];
+    let key = CredentialKey::of("acme", "ASIA1");
+    let is_shared = |records: &[serde_json::Value], name: &str| {
+        let state = state(records);
+        let facts = state.credential(key).expect("a credential");
+        state.is_shared(&facts, &[account(name)].into())
+    };
+    assert!(!is_shared(&records, "aws-role") && !is_shared(&records, "pod"));
+    // Whoever else a log tells of shares it with both, and whoever only a sender names with nobody.
+    let other = uses("ASIA1", party("other", "agent"));
+    let more = [&records[..], &[told(3, "somebody", other.clone())]].concat();
+    assert!(!is_shared(&more, "aws-role"));
+    let more = [&records[..], &[logged(3, "proxy", other)]].concat();
+    assert!(["aws-role", "pod", "other"].iter().all(|name| is_shared(&more, name)));
+    // Where no log tells of anybody, senders do.
+    let told =
+        ["a", "b"].iter().zip(1..).map(|(name, at)| told(at, "x", uses("ASIA1", party(name, "agent"))));
+    assert!(is_shared(&told.collect::<Vec<_>>(), "a"));
 }

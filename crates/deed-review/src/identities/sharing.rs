@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use deed_identity::{Address, CredentialFacts, InTurns, Rank, Role, SeenBy, SeenFacts};
+use deed_identity::{Address, CredentialFacts, InTurns, Rank, SeenBy, SeenFacts};
 use deed_record::{Account, PrincipalType, RecordId, Timestamp};
 
 use super::{IdentityFinding, Look, Subject, count};
@@ -34,19 +34,9 @@ pub(super) struct Turned {
 impl Look<'_> {
     pub(super) fn shared(&mut self, credential: &CredentialFacts) {
         // Only a log tells who used it; a sender may name anybody.
-        let used = credential.holders.iter().filter(|held| held.role == Role::Used && held.rank > Rank::Told);
         let mut by: BTreeMap<Account, RecordId> = BTreeMap::new();
-        let used: Vec<(Account, RecordId)> = used.map(|held| (held.account, held.record)).collect();
-        // Who acted through another, as one chain of one act says, shared nothing with them.
-        let apart = used.iter().enumerate().filter(|(at, (account, record))| {
-            let links = self.state.links_of(*account);
-            !used[..*at].iter().any(|(other, theirs)| {
-                theirs == record || links.iter().any(|link| link.from == *other || link.to == *other)
-            })
-        });
-        let apart: Vec<(Account, RecordId)> = apart.map(|(_, used)| *used).collect();
-        for (account, record) in apart {
-            by.entry(self.who(account).head).or_insert(record);
+        for held in self.state.users(credential).into_iter().filter(|held| held.rank > Rank::Told) {
+            by.entry(self.who(held.account).head).or_insert(held.record);
         }
         let Some(last) = credential.last_used else { return };
         if let Some(turns) = &credential.in_turns {

@@ -461,12 +461,6 @@ impl Writer<'_> {
         };
         let role = [(Role::Used, "used"), (Role::Given, "given"), (Role::Asked, "asked")];
         let names = credential_names(self.evidence, self.tenant, facts)?;
-        let users: BTreeSet<Account> = facts
-            .holders
-            .iter()
-            .filter(|holder| holder.role == Role::Used)
-            .map(|holder| holder.account)
-            .collect();
         Ok(CredentialRow {
             credential: shown_name(&names).cloned(),
             names,
@@ -482,7 +476,7 @@ impl Writer<'_> {
             last_record: facts.last_used.map(|(_, record)| record),
             uses: facts.uses,
             changes: changes(&facts.changes),
-            shared: users.len() > 1 || facts.more_holders,
+            shared: self.state.is_shared(facts, &self.inside),
         })
     }
 

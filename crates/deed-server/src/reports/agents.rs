@@ -251,17 +251,11 @@ fn credentials(who: &Somebody, state: &State) -> CredentialCounts {
         if !(holds(Role::Used) || holds(Role::Given)) || !keys.insert(facts.key) {
             continue;
         }
-        let users: BTreeSet<Account> = facts
-            .holders
-            .iter()
-            .filter(|holder| holder.role == Role::Used)
-            .map(|holder| holder.account)
-            .collect();
         let active = Standing::at(now(), &facts.changes, facts.expires) == Standing::Active;
         counts.total += 1;
         counts.active += u64::from(active);
         counts.without_end += u64::from(active && facts.expires.is_none());
-        counts.shared += u64::from(facts.more_holders || users.len() > 1);
+        counts.shared += u64::from(state.is_shared(&facts, &own));
     }
     counts
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use deed_identity::{Joined, Principal, Role, State};
+use deed_identity::{HolderFacts, Joined, Principal, Role, State};
 use deed_ledger::LedgerError;
 use deed_record::{Account, PrincipalType};
 use deed_review::report::Identity;
@@ -99,14 +99,8 @@ impl Somebody {
         let own: BTreeSet<Account> = self.accounts().collect();
         let used_by_others = |account: Account| {
             state.credentials_of(account).into_iter().filter_map(|key| state.credential(key)).any(|facts| {
-                let users: BTreeSet<Account> = facts
-                    .holders
-                    .iter()
-                    .filter(|holder| holder.role == Role::Used)
-                    .map(|holder| holder.account)
-                    .collect();
-                let mine = users.iter().any(|user| own.contains(user));
-                mine && (facts.more_holders || !users.is_subset(&own))
+                let used = |held: &HolderFacts| held.role == Role::Used && own.contains(&held.account);
+                facts.holders.iter().any(used) && state.is_shared(&facts, &own)
             })
         };
         own.iter().any(|account| used_by_others(*account))

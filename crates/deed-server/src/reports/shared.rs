@@ -87,17 +87,6 @@ fn principals(
     one.into_values().collect()
 }
 
-/// Who used a credential. What two systems call whoever uses it tells of one user, and within one system of as many as
-/// it names.
-fn users(facts: &CredentialFacts, whose: &HashMap<Account, usize>) -> BTreeSet<Account> {
-    let mut views: BTreeMap<&str, BTreeSet<Account>> = BTreeMap::new();
-    for holder in facts.holders.iter().filter(|holder| holder.role == Role::Used) {
-        views.entry(&holder.system).or_default().insert(holder.account);
-    }
-    let views = views.into_values().map(|accounts| principals(accounts, whose));
-    views.max_by_key(BTreeSet::len).unwrap_or_default()
-}
-
 /// Credentials that several used, how many were used at all, and who had any issued to whom.
 fn credentials(
     state: &State,
@@ -122,7 +111,8 @@ fn credentials(
                 continue;
             }
             used += 1;
-            let users = users(&facts, whose);
+            let used_by = state.users(&facts).into_iter().map(|held| held.account);
+            let users = principals(used_by, whose);
             let [instances, devices, tasks] = seen(&facts.seen);
             if users.len() < 2
                 && !facts.more_holders
