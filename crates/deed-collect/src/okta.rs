@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
-pub const MAPPING: &str = "okta/3";
+pub const MAPPING: &str = "okta/4";
 
 /// What Okta's ids are ids in. Events do not say which organisation they are of; their ids are unique
 /// among all of them.

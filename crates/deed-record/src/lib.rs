@@ -26,6 +26,7 @@ mod submission;
 mod text;
 mod time;
 mod tried;
+mod withdrawn;
 mod written;
 
 pub use account::{Account, Alias, Pseudonym, oidc_key};
@@ -46,4 +47,5 @@ pub use submission::{ChainHop, EffectSent, PersonalSent, Principal, Submission, 
 pub use text::Text;
 pub use time::Timestamp;
 pub use tried::Tried;
+pub use withdrawn::{Withdrawal, Withdrawn};
 pub use written::Written;

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::{Account, Answer, Basis, Change, Kind, Ruling, Skeleton, Status, Terms};
+use crate::{Account, Answer, Basis, Change, Kind, Ruling, Skeleton, Status, Terms, Withdrawn};
 
 /// What became of something that was tried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,13 +73,15 @@ impl Skeleton<'_> {
     }
 
     /// Whose rights it tells of: to whom a grant is given, of whom one is changed or taken away; who is stopped by Deed,
-    /// or let go on.
+    /// or let go on; from whom another system took something as a whole, or gave it back.
     pub fn entitles(&self) -> impl Iterator<Item = Account> {
         let own = (self.kind, self.terms.as_ref());
         let effects = self.effects.iter().flatten().map(|effect| (effect.kind, effect.terms.as_ref()));
         let grants = std::iter::once(own).chain(effects).filter(|(kind, _)| *kind == Kind::Grant);
         let given = grants.filter_map(|(_, terms)| terms?.subject.as_ref()?.account);
-        given.chain(self.stops().map(|(account, _)| account))
+        let withdrawn = self.withdrawals().filter(|withdrawal| withdrawal.of != Withdrawn::Rights);
+        let withdrawn = withdrawn.map(|withdrawal| withdrawal.account);
+        given.chain(self.stops().map(|(account, _)| account)).chain(withdrawn)
     }
 
     /// To whom it gives a right, or on which resource to whoever comes: grants, approvals and exceptions that another

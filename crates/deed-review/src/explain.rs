@@ -16,6 +16,7 @@ use crate::{
     verdict::Links,
     view,
     weigh::weigh,
+    withdrawn,
     words::Edge,
 };
 
@@ -99,6 +100,7 @@ fn used<'l, 'c>(links: &'l Links<'c>) -> Vec<&'l Rec<'c>> {
     all.extend(links.lineage.own().into_iter().flat_map(|level| &level.claims).map(|claim| claim.rec));
     all.extend(links.lineage.levels.iter().filter_map(|level| level.standing.revoked).map(|claim| claim.rec));
     all.extend(links.suspended());
+    all.extend(withdrawn::of(links).map(|taken| taken.rec));
     all.extend(links.rights.request.iter().map(|request| request.claim.rec));
     all.extend(links.rights.grant.iter().flat_map(given::records));
     all.extend(given::derived_from(links));

@@ -44,6 +44,7 @@ mod view;
 mod warrant;
 mod weigh;
 mod who;
+mod withdrawn;
 mod words;
 
 pub use case::corrects;

@@ -154,7 +154,7 @@ pub struct Review {
     open: HashSet<Digest>,
     /// What somebody was denied, by resource and by resource, principal and day.
     denied: HashSet<Digest>,
-    /// Accounts of whoever was ever suspended, and since when at the earliest.
+    /// Accounts of whoever was ever suspended or removed, and since when at the earliest.
     stopped: BTreeMap<Account, Timestamp>,
     /// When something was last done, by sixteen bits of what it was done to: not before that to any of these.
     done: BTreeMap<u16, Timestamp>,

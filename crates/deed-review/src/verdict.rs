@@ -19,6 +19,7 @@ use crate::{
     scope::{Reach, matches},
     warrant::Warrant,
     who::People,
+    withdrawn,
     words::{Attribution, Authority, Edge, moment},
 };
 
@@ -208,15 +209,15 @@ impl<'c> Links<'c> {
             .chain(grant)
             .chain(above)
             .filter_map(|(what, standing)| Some((what, standing.revoked?)));
-        ends.map(|(what, claim)| {
+        let ends = ends.map(|(what, claim)| {
             format!(
                 "the {what} was {} at {}, before the action ({})",
                 claim.taken_away(),
                 moment(claim.time()),
                 claim.rec.said_by()
             )
-        })
-        .collect()
+        });
+        ends.chain(withdrawn::of(self).map(withdrawn::Taken::words)).collect()
     }
 
     /// The suspension of whoever acted that was in force: by any of their names, the first of them. What Deed refused was

@@ -6,6 +6,7 @@
 use deed_record::{
     Change, Credential, EffectSent, Kind, Principal, PrincipalType, Resource, TermsSent, Text,
 };
+use serde_json::Value;
 
 use super::{
     event::Event,
@@ -30,7 +31,42 @@ pub(super) fn effects(event: &Event) -> Option<Vec<EffectSent<'static>>> {
         "lambda" | "s3" => resource_policy(event),
         _ => None,
     }?;
-    Some(vec![effect])
+    Some(std::iter::once(effect).chain(older_sessions(event)).collect())
+}
+
+/// The name that IAM's console gives to the inline policy by which it revokes the open sessions of a role.
+const REVOKES_SESSIONS: &str = "AWSRevokeOlderSessions";
+
+/// Sessions of a role that were opened before the policy which denies them everything, or let go on without it.
+fn older_sessions(event: &Event) -> Option<EffectSent<'static>> {
+    let change = match (event.service(), event.action()) {
+        ("iam", "PutRolePolicy") => Change::Revoked,
+        ("iam", "DeleteRolePolicy") => Change::Renewed,
+        _ => return None,
+    };
+    event.asked("policyName").filter(|name| *name == REVOKES_SESSIONS)?;
+    let document = event.asked("policyDocument").and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let statements = document.as_ref().and_then(|document| document.get("Statement"));
+    let statements =
+        statements.into_iter().flat_map(|all| all.as_array().map_or(std::slice::from_ref(all), |all| all));
+    let cut = statements.filter_map(|one| one.pointer("/Condition/DateLessThan/aws:TokenIssueTime"));
+    let cut = cut.filter_map(|cut| cut.as_str().or_else(|| cut.get(0)?.as_str()));
+    let not_before = cut.filter_map(time::inside_event).max();
+    Some(EffectSent {
+        credential: Some(Credential {
+            issuer: Some("sts.amazonaws.com".into()),
+            kind: Some("temporary_key".into()),
+            ..Credential::default()
+        }),
+        kind: Kind::Credential,
+        resource: None,
+        terms: Some(TermsSent {
+            change: Some(change),
+            not_before,
+            subject: role(event),
+            ..TermsSent::default()
+        }),
+    })
 }
 
 /// AssumeRole, AssumeRoleWithSAML, AssumeRoleWithWebIdentity, AssumeRoot, GetSessionToken,

@@ -175,7 +175,10 @@ fn member(event: &Event<'_>, family: &str, what: &str) -> Option<EffectSent<'sta
         _ => about(event),
     };
     let change = if is_update_of_role(event) { Change::Issued } else { change };
-    Some(grant_effect(change, subject, role(event).map(str::to_owned), Vec::new(), event.resource()))
+    // Who is one may be a member besides.
+    let billing = what.ends_with("_billing_manager").then_some("billing_manager");
+    let role = role(event).or(billing).map(str::to_owned);
+    Some(grant_effect(change, subject, role, Vec::new(), event.resource()))
 }
 
 /// Applications of others: what they were let do.

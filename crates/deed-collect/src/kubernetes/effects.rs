@@ -17,7 +17,12 @@ pub(super) fn effects(call: &Call<'_>) -> Option<Vec<EffectSent<'static>>> {
     let verb = call.verb?;
     let effects = match (object.group, object.resource, object.subresource) {
         (None, "serviceaccounts", Some("token")) if verb == "create" => vec![token(call, object)],
-        (None, "serviceaccounts", None) => account(call, object, change(verb)?)?,
+        (None, "serviceaccounts", None) => {
+            // What is applied may be made by that: the answer is then 201.
+            let code = call.ended.as_ref().and_then(|ended| ended.code.as_deref());
+            let made = code == Some(CREATED);
+            account(call, object, if made { Change::Issued } else { change(verb)? })?
+        }
         (None, "secrets", None) => secret(call, change(verb)?),
         (Some(RBAC), "rolebindings" | "clusterrolebindings", None) => binding(call, object, change(verb)?),
         (Some(RBAC), "roles" | "clusterroles", None) => role(call, object, change(verb)?)?,
@@ -31,6 +36,8 @@ pub(super) fn effects(call: &Call<'_>) -> Option<Vec<EffectSent<'static>>> {
     (!effects.is_empty()).then_some(effects)
 }
 
+/// The status of an answer by which something was made (RFC 9110).
+const CREATED: &str = "201";
 const RBAC: &str = "rbac.authorization.k8s.io";
 
 fn change(verb: &str) -> Option<Change> {

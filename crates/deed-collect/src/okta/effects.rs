@@ -210,8 +210,10 @@ fn grant(
 fn account(event: Event<'_>) -> Option<EffectSent<'static>> {
     let kind = event.kind();
     let (types, change) = match kind {
-        "user.account.lock" => (PEOPLE, Change::Revoked),
-        "user.account.unlock" | "user.account.unlock_by_admin" => (PEOPLE, Change::Renewed),
+        // It keeps them from signing in for a while; what they are signed in to goes on.
+        "user.account.lock" | "user.account.unlock" | "user.account.unlock_by_admin" => {
+            (PEOPLE, Change::Altered)
+        }
         _ => {
             let (types, rest) = [
                 ("user.lifecycle.", PEOPLE),

@@ -45,7 +45,7 @@ fn an_assumed_role_is_issued_a_key() {
     let source = record.source.expect("imported");
     assert_eq!(
         (&*source.system, source.collector.as_deref()),
-        ("cloudtrail:457448411975", Some("cloudtrail/3"))
+        ("cloudtrail:457448411975", Some("cloudtrail/4"))
     );
     let executor = record.executor.expect("an action");
     assert_eq!(executor.key.as_deref(), Some("aws:arn:aws:iam::457448411975:user/christophe"));
@@ -178,6 +178,40 @@ fn what_was_to_be_deleted_may_be_taken_back() {
         let effects = parse(&text).effects.expect("a credential");
         assert_eq!(effects[0].terms.as_ref().and_then(|terms| terms.change), Some(Change::Renewed), "{name}");
     }
+}
+
+#[test]
+fn open_sessions_of_a_role_are_revoked_by_a_policy_of_that_name() {
+    let of = |name: &str, policy: &str, document: &str| {
+        let text = map(json!({
+            "eventID": "1", "eventTime": "2026-11-22T21:00:00Z", "eventSource": "iam.amazonaws.com", "eventName": name,
+            "eventType": "AwsApiCall", "recipientAccountId": "111122223333",
+            "requestParameters": {"roleName": "rr", "policyName": policy, "policyDocument": document},
+        }));
+        let effects = parse(&text).effects.expect("a grant");
+        let kinds: Vec<Kind> = effects.iter().map(|effect| effect.kind).collect();
+        let credential = effects.into_iter().find(|effect| effect.kind == Kind::Credential);
+        (kinds, credential.map(|effect| (effect.credential.expect("a type"), effect.terms.expect("terms"))))
+    };
+    let document = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":["*"],"Resource":["*"],
+        "Condition":{"DateLessThan":{"aws:TokenIssueTime":"2026-11-22T20:59:58.123Z"}}}]}"#;
+    let (kinds, revoked) = of("PutRolePolicy", "AWSRevokeOlderSessions", document);
+    let (credential, terms) = revoked.expect("sessions");
+    assert_eq!(kinds, [Kind::Grant, Kind::Credential]);
+    assert_eq!((credential.kind.as_deref(), credential.names().next()), (Some("temporary_key"), None));
+    assert_eq!(terms.change, Some(Change::Revoked));
+    assert_eq!(terms.not_before.map(|time| time.to_string()).as_deref(), Some("2026-11-22T20:59:58.123000Z"));
+    let role = terms.subject.and_then(|subject| subject.key).expect("a role");
+    assert_eq!(&*role, "aws:arn:aws:iam::111122223333:role/rr");
+    // A document that cannot be read leaves the time of the call.
+    let (_, revoked) = of("PutRolePolicy", "AWSRevokeOlderSessions", "{");
+    assert_eq!(
+        revoked.map(|(_, terms)| (terms.change, terms.not_before)),
+        Some((Some(Change::Revoked), None))
+    );
+    let (_, lifted) = of("DeleteRolePolicy", "AWSRevokeOlderSessions", "");
+    assert_eq!(lifted.map(|(_, terms)| terms.change), Some(Some(Change::Renewed)));
+    assert_eq!(of("PutRolePolicy", "other", document).1, None);
 }
 
 #[test]

@@ -196,3 +196,15 @@ fn whoever_lets_a_token_in_approves_what_its_maker_asked_for() {
     assert_eq!((&approval["answer"], &approval["by"]["key"]), (&json!("approved"), &json!("github:carol")));
     assert_eq!(of("personal_access_token.access_granted", "dave")["initiator"], Value::Null);
 }
+
+#[test]
+fn who_pays_no_more_may_be_a_member_still() {
+    let role = |action: &str| {
+        let event = json!({"action": action, "@timestamp": 1795168800123_i64, "actor": "boss", "user": "ann", "org": "acme"});
+        let record = value_of(&github::map(&event.to_string()).expect("maps"));
+        assert_eq!(record["effects"][0]["resource"]["uri"], record["source"]["system"], "{action}");
+        record["effects"][0]["terms"]["role"].clone()
+    };
+    assert_eq!(role("org.remove_billing_manager"), "billing_manager");
+    assert_eq!(role("org.remove_member"), Value::Null);
+}

@@ -189,7 +189,7 @@ fn entries_of_cloud_logging() {
     let exec = &entries[0];
     assert_eq!(
         exec["source"],
-        json!({"collector": "kubernetes/4", "event_id": "g-1", "system": "kubernetes:acme/europe-west1/prod"})
+        json!({"collector": "kubernetes/5", "event_id": "g-1", "system": "kubernetes:acme/europe-west1/prod"})
     );
     assert_eq!(exec["operation"], "create pods/exec");
     assert_eq!(exec["resource"]["uri"], "kubernetes:acme/europe-west1/prod/namespaces/shop/pods/web-1/exec");
@@ -260,4 +260,21 @@ fn a_dry_run_is_told_as_one() {
         "policy_check"
     );
     assert_eq!(step("/apis/apps/v1/namespaces/shop/deployments?fieldManager=x", json!({})), Value::Null);
+}
+
+#[test]
+fn an_account_that_is_applied_is_made_by_that() {
+    let effects = |verb: &str, code: u16| {
+        let event = json!({
+            "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "Metadata", "auditID": "u-1",
+            "stage": "ResponseComplete", "requestURI": "/x", "verb": verb, "user": { "username": "carol" },
+            "objectRef": { "resource": "serviceaccounts", "namespace": "pay", "name": "web", "apiVersion": "v1" },
+            "responseStatus": { "code": code }, "requestReceivedTimestamp": "2026-11-10T10:30:00.000000Z",
+            "stageTimestamp": "2026-11-10T10:30:00.000000Z",
+        });
+        all(&event.to_string()).remove(0)["effects"][0]["terms"]["change"].clone()
+    };
+    assert_eq!(effects("patch", 201), "issued");
+    assert_eq!(effects("patch", 200), Value::Null);
+    assert_eq!(effects("delete", 200), "revoked");
 }

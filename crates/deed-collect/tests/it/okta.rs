@@ -183,3 +183,21 @@ fn what_is_no_event_is_refused() {
     let text = text.expect("maps");
     assert_eq!(parse(&text).executor.map(|e| e.kind), Some(PrincipalType::Unknown));
 }
+
+#[test]
+fn what_is_locked_for_a_while_is_not_taken_away() {
+    let changed = |kind: &str| {
+        let text = json!({
+            "uuid": "1", "published": "2026-11-20T08:00:00Z", "eventType": kind, "outcome": { "result": "SUCCESS" },
+            "actor": { "id": "00u1", "type": "User" }, "target": [{ "id": "00u5", "type": "User" }],
+        });
+        let text = okta::map(&text.to_string()).expect("maps");
+        let record = parse(&text);
+        let effect = one(&record);
+        (effect.kind, effect.terms.as_ref().and_then(|terms| terms.change).expect("a change"))
+    };
+    assert_eq!(changed("user.account.lock"), (Kind::Principal, Change::Altered));
+    assert_eq!(changed("user.account.unlock"), (Kind::Principal, Change::Altered));
+    assert_eq!(changed("user.lifecycle.suspend"), (Kind::Principal, Change::Revoked));
+    assert_eq!(changed("user.lifecycle.unsuspend"), (Kind::Principal, Change::Renewed));
+}

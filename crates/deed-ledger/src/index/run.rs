@@ -1,7 +1,7 @@
 //! One sorted run.
 //!
 //! ```text
-//! header 64, little-endian: "deedrun5", first pack u64, one past the last pack u64, keys u64,
+//! header 64, little-endian: "deedrun6", first pack u64, one past the last pack u64, keys u64,
 //!        entries u64, bucket bits u32, ids u32, directory offset u64, 0 u32, CRC-32C of bytes 0..60
 //! buckets: keys in order; for each the hash bits below the bucket's, big-endian, then its leaves
 //!        (offsets from the run's first leaf) as varints of (difference << 1 | more follow)
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Its number grows when records are looked up by more: runs of an earlier one are built again.
-pub(crate) const MAGIC: &[u8; 8] = b"deedrun5";
+pub(crate) const MAGIC: &[u8; 8] = b"deedrun6";
 const HEADER: usize = 64;
 /// Keys a bucket holds on average, as a power of two.
 const BUCKET_KEYS: u32 = 5;

@@ -127,7 +127,8 @@ impl<E: Evidence> Walk<'_, E> {
     /// Where `rec` itself leads.
     fn onward(&mut self, rec: &Rec<'_>) {
         self.right(rec.is.id);
-        let receivers: BTreeSet<Account> = rec.is.entitles().collect();
+        let receivers: BTreeSet<Account> =
+            rec.claims(Kind::Grant).filter_map(|claim| subject(&claim)).collect();
         self.todo.extend(receivers.into_iter().map(|account| Next::Within(rec.is.id, account)));
         let issued = rec.claims(Kind::Credential).filter(Claim::issues).filter_map(|claim| claim.credential);
         let names: Vec<String> = issued.flat_map(Credential::names).map(str::to_owned).collect();

@@ -69,25 +69,31 @@ impl Review {
         }
     }
 
-    /// What a suspension, or the end of one, changes for what was done since then; remembers whom it stops.
+    /// What a suspension or a removal, or the end of one, changes for what was done since then; remembers whom it stops.
     pub(super) fn stops(&mut self, rec: &Skeleton<'_>, state: &State, known: &impl Known) {
-        let Some((account, stops)) = rec.stops() else { return };
-        let accounts = known.every_account(&rec.tenant, account);
         // Of whom nothing is kept may have done anything.
         let acted_since = |account: &Account| {
             let facts = state.account(*account);
             facts.is_none_or(|facts| facts.last_acted.is_some_and(|(last, _)| last > rec.time))
         };
-        if accounts.iter().any(acted_since) {
-            self.looks.insert(Look::Right(rec.id));
-        }
-        for account in accounts.into_iter().filter(|_| stops) {
-            let since = self.stopped.entry(account).or_insert(rec.time);
-            *since = (*since).min(rec.time);
+        let ours = rec.stops().into_iter().flat_map(|(account, stops)| {
+            known.every_account(&rec.tenant, account).into_iter().map(move |account| (account, stops, true))
+        });
+        // What another system takes is of its own account, and what it gives back matters where something was taken.
+        let theirs =
+            rec.withdrawals().map(|withdrawal| (withdrawal.account, withdrawal.taken, withdrawal.taken));
+        for (account, stops, matters) in ours.chain(theirs) {
+            if (matters || self.stopped.contains_key(&account)) && acted_since(&account) {
+                self.looks.insert(Look::Right(rec.id));
+            }
+            if stops {
+                let since = self.stopped.entry(account).or_insert(rec.time);
+                *since = (*since).min(rec.time);
+            }
         }
     }
 
-    /// Whether whoever acted was suspended before: whether that still held is judged.
+    /// Whether whoever acted was suspended or removed before: whether that still held is judged.
     pub(super) fn is_stopped(&self, rec: &Skeleton<'_>) -> bool {
         let account = rec.executor.as_ref().and_then(|party| party.account);
         let since =

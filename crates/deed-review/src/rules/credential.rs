@@ -14,7 +14,7 @@ use crate::{
 
 pub(super) const USED_AFTER_REVOCATION: Rule = Rule {
     name: "used-after-revocation",
-    means: "the credential, or the grant, had been revoked before it was used",
+    means: "the credential, the grant, or the account of whoever acted, had been taken away before it was used",
     remedy: "find where revocation is not enforced; look at everything it did since (`deed blast`)",
     controls: &["NHI1:2025", "PR.AA-01", "IA-5"],
 };

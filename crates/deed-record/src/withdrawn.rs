@@ -1,0 +1,77 @@
+//! What was taken from somebody as a whole, or given back, as the log of another system tells: by this records are looked
+//! up, as by what [`Skeleton::tried`] tells.
+
+use crate::{Account, Basis, Change, Credential, Kind, Resource, Skeleton, Terms, Timestamp};
+
+/// Something was taken from somebody as a whole, or given back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Withdrawal<'r> {
+    /// From whom.
+    pub account: Account,
+    /// What.
+    pub of: Withdrawn<'r>,
+    /// Whether it was taken, rather than given back.
+    pub taken: bool,
+    /// When that ends by itself, as a lock may.
+    pub until: Option<Timestamp>,
+}
+
+/// What can be taken as a whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Withdrawn<'r> {
+    /// The account itself: it was removed, suspended or locked.
+    Account,
+    /// All rights in the system whose log tells, such as a membership of an organisation.
+    Rights,
+    /// Credentials of one type that were made before a time.
+    Credentials {
+        /// The type.
+        kind: &'r str,
+        /// The first time of making that it does not touch.
+        before: Timestamp,
+    },
+}
+
+/// What a record says of authority.
+type Said<'r, 'a> = (Kind, Option<&'r Terms<'a>>, Option<&'r Credential<'a>>, Option<&'r Resource<'a>>);
+
+impl Skeleton<'_> {
+    /// What the log of another system says was taken from somebody as a whole, or given back. Nobody's own word takes
+    /// anything, and what Deed stops at its own doors it stops itself ([`Skeleton::stops`]).
+    pub fn withdrawals(&self) -> impl Iterator<Item = Withdrawal<'_>> {
+        let own = (self.kind, self.terms.as_ref(), self.credential.as_ref(), self.resource.as_ref());
+        let effects = self.effects.iter().flatten().map(|effect| {
+            (effect.kind, effect.terms.as_ref(), effect.credential.as_ref(), effect.resource.as_ref())
+        });
+        let logged = std::iter::once(own).chain(effects).filter(|_| self.basis == Basis::Imported);
+        logged.filter_map(|said| self.withdrawal(said))
+    }
+
+    fn withdrawal<'r>(&'r self, (kind, terms, credential, resource): Said<'r, '_>) -> Option<Withdrawal<'r>> {
+        let terms = terms?;
+        let account = terms.subject.as_ref()?.account?;
+        let (taken, given) = match terms.change? {
+            Change::Revoked => (true, false),
+            Change::Issued | Change::Renewed => (false, true),
+            _ => return None,
+        };
+        let of = match kind {
+            Kind::Principal => Withdrawn::Account,
+            // Without role and scope it is all that they had there, and there is everywhere.
+            Kind::Grant => {
+                let system = self.source.as_ref().map(|source| &*source.system);
+                let everywhere = system.is_some() && resource.map(|resource| &*resource.uri) == system;
+                let all = everywhere && terms.role.is_none() && terms.scopes.is_empty();
+                (given || all).then_some(Withdrawn::Rights)?
+            }
+            Kind::Credential => {
+                let credential = credential.filter(|credential| credential.names().next().is_none())?;
+                let renewed = terms.change == Some(Change::Renewed);
+                let kind = credential.kind.as_deref().filter(|_| taken || renewed)?;
+                Withdrawn::Credentials { kind, before: terms.not_before.unwrap_or(self.time) }
+            }
+            _ => return None,
+        };
+        Some(Withdrawal { account, of, taken, until: terms.expires.filter(|_| taken) })
+    }
+}
