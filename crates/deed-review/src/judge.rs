@@ -81,8 +81,8 @@ pub fn judge<E: Evidence>(evidence: &E, id: RecordId) -> Result<Option<Judged>, 
         credentials: credentials_of(head),
         resource: head.resource.as_ref().map(|resource| resource.uri.to_string()),
         attributed: Attributed {
-            requester: is_known(&links.people.initiator),
-            actor: is_known(&links.people.executor),
+            requester: is_known(&links, &links.people.initiator),
+            actor: is_known(&links, &links.people.executor),
             credential: links.lineage.edge != Edge::Missing,
         },
         verdict,
@@ -101,9 +101,9 @@ fn with_parent(rec: &Skeleton<'_>) -> Vec<String> {
     credentials_of(rec).into_iter().chain(parent.map(str::to_owned)).collect()
 }
 
-/// Whether it is known who it was, and what they are.
-fn is_known(somebody: &Somebody<'_>) -> bool {
-    let typed = somebody.party.is_some_and(|party| party.kind != PrincipalType::Unknown);
+/// Whether it is known who it was, and what they are: as the inventory says, else as records do.
+fn is_known(links: &Links<'_>, somebody: &Somebody<'_>) -> bool {
+    let typed = somebody.party.is_some_and(|party| links.case.kind(party) != PrincipalType::Unknown);
     somebody.edge != Edge::Missing && typed
 }
 

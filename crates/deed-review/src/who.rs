@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use deed_record::{Account, Basis, Party, PrincipalType, RecordId};
+use deed_record::{Account, Basis, Kind, Party, PrincipalType, RecordId};
 
 use crate::{
     authority::requested,
     case::{Case, Rec},
     claim::{Claim, subject},
     credential::{Lineage, agreed},
+    gather::SKEW,
     words::{Edge, beside},
 };
 
@@ -340,10 +341,17 @@ fn inferred_initiator<'c>(
     let mut records: Vec<&Rec<'c>> = Vec::new();
     let mut hops: Vec<Between<'c>> = Vec::new();
     let mut asker: Option<Asker<'c>> = None;
-    for level in &lineage.levels {
+    let mut kept = false;
+    for (at, level) in lineage.levels.iter().enumerate() {
+        // Whoever had a key made that stands until it is taken away asked for nothing that is done with it.
+        kept = lineage.is_static(at);
+        if kept {
+            break;
+        }
         let issued: Vec<&Claim<'c>> = level.issued_before(moment).collect();
         let firm = issued.iter().any(|claim| claim.rec.firm());
         let weighty = || issued.iter().map(|claim| claim.rec).filter(|rec| rec.firm() == firm);
+        let weighty = || weighty().filter(|rec| !weighty().any(|other| knows_better(other, rec)));
         let mut named = weighty().filter_map(|rec| had_it_done(case, rec).map(|party| (rec, party)));
         let Some((rec, party)) = named.next() else {
             // Who asked the service for it stands further up.
@@ -376,6 +384,9 @@ fn inferred_initiator<'c>(
     let Some(Asker { party, rec, .. }) = asker else {
         let how = match lineage.own() {
             None => format!("{UNSAID}, nor what it was done with"),
+            Some(_) if kept => {
+                format!("{UNSAID}, and whoever had a standing credential made asked for no use of it")
+            }
             Some(_) if records.is_empty() => {
                 format!("{UNSAID}, and no record tells who had its credential issued")
             }
@@ -388,6 +399,20 @@ fn inferred_initiator<'c>(
         vec![format!("who asked is inferred from record {}, by which the credential was issued", rec.is.id)];
     let disputed = Vec::new();
     (Somebody { party: Some(party), edge: Edge::Inferred, how, notes, records, disputed }, hops)
+}
+
+/// Whether `other` tells of the same issue from where it was asked: what a session was asked with is known only to the
+/// log of whoever asked, and both the account that asks and the one that answers have a log.
+fn knows_better(other: &Rec<'_>, rec: &Rec<'_>) -> bool {
+    let asked_with =
+        |rec: &Rec<'_>| rec.is.credential.as_ref().is_some_and(|with| with.names().next().is_some());
+    let observed = |rec: &Rec<'_>| rec.is.kind == Kind::Observation && rec.is.basis == Basis::Imported;
+    observed(other)
+        && observed(rec)
+        && other.voice() != rec.voice()
+        && (other.is.time.0 - rec.is.time.0).abs() <= SKEW
+        && asked_with(other)
+        && !asked_with(rec)
 }
 
 /// Whoever had a credential issued.

@@ -286,3 +286,71 @@ fn who_asked_for_what_is_taken_back_has_not_asked_for_that() {
         assert_eq!((ended.initiator.key, ended.request.is_none()), (None, true), "{kind}");
     }
 }
+
+/// The action of a service with the credential `with`, and nothing else.
+fn acts(with: &Value) -> Value {
+    let service = json!({ "key": "aws:svc", "type": "service_account" });
+    record(
+        ACTION,
+        Kind::Observation,
+        "10:20",
+        "cloudtrail:2",
+        json!({ "executor": service, "credential": with }),
+    )
+}
+
+/// Somebody has the credential `made` issued, as a log tells.
+fn issued(n: u64, by: &str, who: &Value, with: Option<&str>, made: &Value) -> Value {
+    let shown = with.map(|name| json!({ "id": name }));
+    let effect = json!({ "kind": "credential", "credential": made, "terms": { "change": "issued" } });
+    let more = json!({ "executor": who, "credential": shown, "effects": [effect] });
+    let more: Value = more
+        .as_object()
+        .expect("an object")
+        .iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    record(n, Kind::Observation, "10:10", by, more)
+}
+
+#[test]
+fn who_had_a_standing_key_made_asked_for_no_use_of_it() {
+    let of = |kind: &str| {
+        let key = json!({ "id": "k1", "type": kind });
+        Store::of(&[issued(20, "cloudtrail:2", &ann(), None, &key), acts(&key)]).explain(ACTION).initiator
+    };
+    let session = of("temporary_key");
+    assert_eq!((session.key.as_deref(), session.edge), (Some("okta:ann"), Edge::Inferred));
+    let key = of("access_key");
+    assert_eq!((key.key, key.edge), (None, Edge::Missing));
+    assert!(key.how.contains("standing"), "{}", key.how);
+}
+
+#[test]
+fn of_two_accounts_that_log_one_issue_the_one_that_asked_knows_who() {
+    let session = json!({ "id": "ASIA1", "type": "temporary_key" });
+    let stranger = json!({ "key": "aws:AIDA1", "type": "unknown" });
+    let asking = issued(20, "cloudtrail:1", &ann(), Some("ASIA0"), &session);
+    let asked = |by| issued(21, by, &stranger, None, &session);
+    let who = |records: &[Value]| Store::of(records).explain(ACTION).initiator.key;
+    let both = [asking.clone(), asked("cloudtrail:2"), acts(&session)];
+    let reversed: Vec<Value> = both.iter().rev().cloned().collect();
+    assert_eq!((who(&both).as_deref(), who(&reversed).as_deref()), (Some("okta:ann"), Some("okta:ann")));
+    // One log that says two things of it says nothing.
+    assert_eq!(who(&[asking, asked("cloudtrail:1"), acts(&session)]), None);
+}
+
+#[test]
+fn what_somebody_is_the_inventory_tells_a_judge_as_it_tells_a_reader() {
+    let unknown = json!({ "key": "aws:user/bot", "type": "unknown" });
+    let mut store = Store::of(&changed(ACTION, json!({ "executor": unknown })));
+    let judged = |store: &Store| {
+        let known = deed_review::judge(store, id(ACTION)).expect("readable").expect("an action");
+        (known.attributed.actor, known.verdict.attribution.value)
+    };
+    assert_eq!(judged(&store), (false, Attribution::Partial));
+    store.inventory("[[principal]]\ntype = \"agent\"\naliases = [\"aws:user/bot\"]\n");
+    assert_eq!(judged(&store), (true, Attribution::Complete));
+}
