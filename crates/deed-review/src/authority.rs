@@ -72,12 +72,15 @@ impl<'c> Rights<'c> {
     ) -> Self {
         let grant = grant(case, lineage, people);
         let request = request(case, lineage, grant.as_ref());
-        let answers = answers(case, people, ended, request.as_ref(), grant.as_ref());
+        // An answer needs no other answer.
+        let carries = request.as_ref().filter(|_| !is_about_rights(case));
+        let answers = answers(case, people, ended, carries, grant.as_ref());
         let of_action = || case.of_action().map(|rec| &rec.is);
         let grants = of_action().filter_map(|rec| rec.grant).map(|id| ("grant", id));
         let of_grant = grant.as_ref().and_then(|grant| grant.claim.rec.is.request);
         let requests = of_action().filter_map(|rec| rec.request).chain(of_grant);
-        let requests = requests.filter(|id| asked(case, *id).is_none()).map(|id| ("request", id));
+        let is_here = |id: &RecordId| asked(case, *id).is_some() || is_request(case, *id);
+        let requests = requests.filter(|id| !is_here(id)).map(|id| ("request", id));
         let approvals =
             of_action().flat_map(|rec| rec.approvals.iter().flatten()).map(|id| ("approvals", *id));
         let absent: BTreeSet<_> =
@@ -94,9 +97,9 @@ fn grant<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>, people: &People<'c>) -> 
     let issuing = || {
         lineage.own().into_iter().flat_map(move |level| level.issued_before(moment)).map(|claim| claim.rec)
     };
-    let ends = only_ends(case);
+    let about = is_about_rights(case);
     let by_action: BTreeSet<RecordId> =
-        case.of_action().filter(|_| !ends).filter_map(|rec| rec.is.grant).collect();
+        case.of_action().filter(|_| !about).filter_map(|rec| rec.is.grant).collect();
     let by_issue: BTreeSet<RecordId> =
         issuing().flat_map(|rec| rec.is.grant.into_iter().chain([rec.is.id])).collect();
     let firmly: BTreeSet<RecordId> = issuing()
@@ -125,7 +128,7 @@ fn grant<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>, people: &People<'c>) -> 
         } else {
             let same = claim.rec.is.request.filter(|request| requests.contains(request));
             let held = case.beside.rights.contains(&id) && subject(claim) == acting(case);
-            same.filter(|_| !gives && !ends).map(|_| Tie::Request).or(held.then_some(Tie::Held))
+            same.filter(|_| !gives && !about).map(|_| Tie::Request).or(held.then_some(Tie::Held))
         }
     };
     let claims = || case.records.iter().flat_map(|rec| rec.claims(Kind::Grant));
@@ -304,22 +307,42 @@ fn request<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>, grant: Option<&Given<'
         .or_else(|| first_of(case, issuing.map(|id| (id, Tie::Credential.words()))))
 }
 
-/// Whether all that the action does to rights and requests is to end them: those that it names are what it is about, and
-/// nothing that it was done by.
-fn only_ends(case: &Case<'_>) -> bool {
-    let changes = || {
-        let claims = |kind| case.of_action().flat_map(move |rec| rec.claims(kind));
-        claims(Kind::Grant).chain(claims(Kind::Request)).map(|claim| claim.change())
-    };
-    changes().next().is_some()
-        && changes().all(|change| matches!(change, Some(Change::Revoked | Change::Expired)))
+/// Whether a right is what the action is about, and nothing else: it asks for one, answers whoever asked, or ends one. What
+/// was given on the requests that it names, before or later, is then nothing that it was done by.
+fn is_about_rights<'c>(case: &'c Case<'c>) -> bool {
+    // What is issued on an answer is done by it.
+    let says = changed(case, Kind::Request).chain(changed(case, Kind::Approval)).next().is_some()
+        && changed(case, Kind::Credential).next().is_none();
+    let asks = changed(case, Kind::Request).all(|change| ends(change) || change == Some(Change::Requested));
+    only_ends(case) || says && asks && changed(case, Kind::Grant).all(ends)
+}
+
+/// Whether all that the action does to rights and requests is to end them.
+fn only_ends<'c>(case: &'c Case<'c>) -> bool {
+    let rights = || changed(case, Kind::Request).chain(changed(case, Kind::Grant));
+    rights().next().is_some() && rights().all(ends)
+}
+
+/// What the action changes of that kind.
+fn changed<'c>(case: &'c Case<'c>, kind: Kind) -> impl Iterator<Item = Option<Change>> + 'c {
+    case.of_action().flat_map(move |rec| rec.claims(kind)).map(|claim| claim.change())
+}
+
+fn ends(change: Option<Change>) -> bool {
+    matches!(change, Some(Change::Revoked | Change::Expired))
+}
+
+/// Whether the action is by which `id` was asked for.
+pub(crate) fn is_request(case: &Case<'_>, id: RecordId) -> bool {
+    let named = case.of_action().filter(|rec| rec.is.request == Some(id));
+    named.flat_map(|rec| rec.claims(Kind::Request)).any(|claim| claim.change() == Some(Change::Requested))
 }
 
 /// The request behind the action, whoever the right that was given on it belongs to.
 pub(crate) fn requested<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>) -> Option<Asked<'c>> {
     let of_grant = |rec: &Rec<'c>| case.get(rec.is.grant?)?.is.request;
     let issuing = || lineage.own().into_iter().flat_map(|level| level.issued_before(case.time()));
-    let of_action = || case.of_action().filter(|_| !only_ends(case));
+    let of_action = || case.of_action().filter(|_| !is_about_rights(case));
     let by_action = of_action().filter_map(|rec| rec.is.request).map(|id| (id, "named by the action"));
     let by_told = case.told().filter_map(|rec| rec.is.request).map(|id| (id, Tie::Told.words()));
     let by_grant = of_action().filter_map(of_grant).map(|id| (id, BY_GRANT));

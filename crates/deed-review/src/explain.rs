@@ -7,6 +7,7 @@ use deed_record::{Basis, Credential, RecordId};
 
 use crate::{
     Checkpoint, Evidence, ExplainError, Explanation,
+    authority::is_request,
     case::{Case, Rec, Shelf},
     explanation::{EvidenceList, EvidenceRecord, Finding, MOST_COUNTERPARTS, Missing},
     gather::{MOST_RECORDS, gather},
@@ -127,7 +128,8 @@ fn missing(links: &Links<'_>) -> Vec<Missing> {
             add(link, somebody.how.clone());
         }
     }
-    if links.rights.request.is_none() {
+    let own = links.case.of_action().filter_map(|rec| rec.is.request).any(|id| is_request(links.case, id));
+    if links.rights.request.is_none() && !own {
         add("request", named("request").unwrap_or_else(|| "no record names a request".to_owned()));
     }
     // Where policy asked for nobody, nobody is missing.

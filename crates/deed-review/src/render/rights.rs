@@ -6,7 +6,10 @@ use super::{
     explain::Sheet,
     phrases::{asked_for, spoken, who},
 };
-use crate::explanation::{Approval, Grant, Parent, Relation};
+use crate::{
+    explanation::{Approval, Grant, Parent, Relation},
+    words::Edge,
+};
 
 /// Most approvals that are written out.
 const MOST_APPROVALS: usize = 5;
@@ -47,7 +50,12 @@ impl Sheet<'_> {
                 );
                 self.records(&request.records);
             }
-            None => self.missing("request", "request"),
+            None if self.answer.missing.iter().any(|missing| missing.link == "request") => {
+                self.missing("request", "request");
+            }
+            None => {
+                self.page.link("request", "-", "-", Edge::Asserted, "the action is by which it was asked for")
+            }
         }
         for approval in answer.approvals.iter().take(MOST_APPROVALS) {
             self.approval(approval);

@@ -313,3 +313,43 @@ fn requests_are_found_by_the_id_that_events_share() {
     assert!(answer.request.is_some() && answer.approvals.is_empty(), "{answer:?}");
     assert!(rules(&answer).is_empty(), "{:?}", rules(&answer));
 }
+
+#[test]
+fn asking_and_answering_is_done_by_nothing_that_came_of_it() {
+    const ASKED: u64 = 40;
+    const ANSWERED: u64 = 41;
+    let effect = |kind: &str, terms: Value| json!([{ "kind": kind, "terms": terms }]);
+    let observed = |n: u64, clock: &str, who: Value, effects: Value| {
+        let more = json!({ "executor": who, "request": id(7), "effects": effects });
+        record(n, Kind::Observation, clock, "teleport:tp", more)
+    };
+    let granted = json!({ "change": "issued", "subject": ann(), "role": "dba" });
+    let records = [
+        observed(ASKED, "09:00", ann(), effect("request", json!({ "change": "requested", "by": ann() }))),
+        observed(ANSWERED, "09:05", bob(), effect("approval", json!({ "answer": "approved", "by": bob() }))),
+        observed(42, "09:06", bob(), effect("grant", granted)),
+        record(
+            ACTION,
+            Kind::Observation,
+            "10:20",
+            "teleport:tp",
+            json!({ "executor": ann(), "request": id(7) }),
+        ),
+    ];
+    let store = Store::of(&records);
+    for n in [ASKED, ANSWERED] {
+        let answer = store.explain(n);
+        assert!(answer.grant.is_none() && answer.approvals.is_empty(), "{answer:?}");
+        assert_eq!(answer.request.is_some(), n == ANSWERED, "what is answered");
+    }
+    // Of the request itself no request is missing.
+    assert!(store.explain(ASKED).missing.iter().all(|missing| missing.link != "request"));
+    assert_eq!(
+        store.explain(ANSWERED).initiator.key.as_deref(),
+        Some("jira:bob"),
+        "nobody else asked for the answer"
+    );
+    // What is done on it is done by it.
+    let done = store.explain(ACTION);
+    assert!(done.grant.is_some() && done.request.is_some() && done.approvals[0].counts, "{done:?}");
+}
