@@ -35,6 +35,18 @@ pub const IDENTITY_RULES: &[Rule] = &[
     sessions::SESSION_START_END_ONLY,
 ];
 
+/// Whether findings of that rule tell of what stands at a moment, rather than of what happened: they are counted at a
+/// moment, and come at no rate.
+pub fn is_standing(rule: &str) -> bool {
+    let standing = [
+        lasting::STANDING_PRIVILEGE,
+        lasting::LONG_LIVED_STATIC_KEY,
+        people::DORMANT_IDENTITY,
+        people::ORPHAN,
+    ];
+    standing.iter().any(|standing| standing.name == rule)
+}
+
 /// What the inventory declares, for one tenant.
 pub trait Directory: Declarations {
     /// What is declared of a principal.

@@ -54,6 +54,7 @@ pub use explanation::Explanation;
 pub use gather::{MOST_NAMING, MOST_RECORDS};
 pub use identities::{
     Directory, IDENTITY_RULES, IdentityFinding, Subject, Threshold, Thresholds, identity_findings,
+    is_standing,
 };
 pub use judge::{Judged, judge};
 pub use led_to::{Beginning, Came, LedTo, led_to};

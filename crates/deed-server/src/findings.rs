@@ -193,7 +193,20 @@ impl Findings {
         Ok(self.standing(followed)?.findings.clone())
     }
 
-    /// The same, and since when.
+    /// The same at an earlier moment, as far as what is kept tells.
+    ///
+    /// # Errors
+    /// A tenant's key cannot be read.
+    pub(crate) fn about_identities_at(
+        &self,
+        followed: &Followed,
+        at: Timestamp,
+    ) -> Result<Vec<(String, IdentityFinding)>, LedgerError> {
+        let kept = &self.kept;
+        identities::found_at(&kept.ledger, &kept.joins, &kept.tunings, followed, at)
+    }
+
+    /// The same as now, and since when.
     ///
     /// # Errors
     /// A tenant's key cannot be read.
@@ -286,8 +299,15 @@ impl Findings {
         }
         let reviewed = self.kept.read();
         let (at, of) = (reviewed.leaves, self.kept.ledger.size());
-        let detail =
-            format!("{at} of {of} records reviewed; actions with findings: {}", reviewed.review.len());
+        let detail = match at < of {
+            // A short process has hardly begun when it is asked.
+            true => {
+                format!("{at} of {of} records reviewed by now; whoever asks for findings waits for the rest")
+            }
+            false => {
+                format!("{at} of {of} records reviewed; actions with findings: {}", reviewed.review.len())
+            }
+        };
         Check { name: "findings", ok: true, detail }
     }
 

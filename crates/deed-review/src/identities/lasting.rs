@@ -64,7 +64,8 @@ impl Look<'_> {
         }
         let used = match grant.last_used {
             Some((used, _)) => format!("an action named it last {} ago", days(self.now.0 - used.0)),
-            None => "no action names it".to_owned(),
+            // Most logs of actions name no grant: that none does tells nothing of use.
+            None => "whether it was used is not known, for no action names this grant".to_owned(),
         };
         let reason = format!("`{privilege}` stands for {} and has no end; {used}", days(stands));
         let severity = if who.kind == PrincipalType::Human { Severity::Medium } else { Severity::High };
@@ -82,8 +83,10 @@ impl Look<'_> {
             return;
         }
         let Some(made) = made(key) else { return };
-        let age = used.0.0 - made.0;
-        if age < i64::from(self.thresholds.static_key_days) * DAY {
+        // Asked of an earlier moment, later uses tell only that it lasted until then.
+        let began = key.first_used.is_some_and(|(first, _)| first <= self.now);
+        let age = used.0.min(self.now).0 - made.0;
+        if !began || age < i64::from(self.thresholds.static_key_days) * DAY {
             return;
         }
         let reason =

@@ -91,7 +91,8 @@ impl Look<'_> {
             PrincipalType::Agent | PrincipalType::Workload | PrincipalType::ServiceAccount
         );
         let facts = joined.members.iter().filter_map(|member| self.state.account(member.account));
-        let facts: Vec<AccountFacts> = facts.filter(|facts| facts.executed > 0).collect();
+        let acts = |facts: &AccountFacts| facts.executed > 0 && facts.first_seen <= self.now;
+        let facts: Vec<AccountFacts> = facts.filter(acts).collect();
         let Some(acted) = facts.iter().filter_map(|facts| facts.last_acted).max().filter(|_| machine) else {
             return;
         };

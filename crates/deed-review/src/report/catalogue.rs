@@ -124,8 +124,8 @@ impl Measure {
     pub const fn counts(self) -> &'static str {
         match self {
             Measure::Actions => "actions on record",
-            Measure::Requested => "actions that say who asked",
-            Measure::Executed => "actions that say who acted",
+            Measure::Requested => "actions whose own record says who asked",
+            Measure::Executed => "actions whose own record says who acted, by whatever name",
             Measure::Credentialed => "actions that say with which credential",
             Measure::ShortLived => "actions with a credential that has an end",
             Measure::Ended => "actions that say how they ended",
@@ -135,7 +135,7 @@ impl Measure {
             Measure::SteppedUp => "actions for which a human was asked",
             Measure::Observed => "actions told by the systems that they happened in",
             Measure::Delegated => "actions on somebody's behalf with the hops between",
-            Measure::Outside => "actions by somebody marked as from outside",
+            Measure::Outside => "actions by somebody from outside, as the inventory or their records say",
             Measure::Pinned => "calls that name their tool's digest",
             Measure::Approvals => "answers of approvers",
             Measure::Requests => "rights asked for",

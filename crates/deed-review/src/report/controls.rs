@@ -10,7 +10,7 @@ use super::{
     page::{Bar, Cell, Chart, Column, Figure, Page, Row, Section, Table, Tone},
     second, share,
 };
-use crate::every_rule;
+use crate::{every_rule, is_standing};
 
 /// What was counted in one stretch of time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -285,18 +285,25 @@ impl Controls {
             let (was, is) = (number.before.unwrap_or_default(), number.after.unwrap_or_default());
             // Shares, compared without rounding.
             let (then, now) = (u128::from(was) * u128::from(after), u128::from(is) * u128::from(before));
+            let standing = is_standing(rule);
             let (word, tone) = match () {
+                () if standing && is < was => ("fewer", Tone::Good),
+                () if standing && is > was => ("more", Tone::Bad),
+                () if standing => ("as many", Tone::Plain),
                 () if before == 0 || after == 0 => ("cannot be compared", Tone::Doubtful),
                 () if now < then => ("less often", Tone::Good),
                 () if now > then => ("more often", Tone::Bad),
                 () => ("as before", Tone::Plain),
             };
+            let of = |number, actions| {
+                if standing { Cell::plain("stand") } else { Cell::plain(share(number, actions)) }
+            };
             let cells = vec![
                 Cell::plain(*rule),
                 Cell::figure(was, Tone::Plain),
-                Cell::plain(share(was, before)),
+                of(was, before),
                 Cell::figure(is, Tone::Plain),
-                Cell::plain(share(is, after)),
+                of(is, after),
                 Cell::toned(word, tone),
             ];
             Row { cells, notes: Vec::new() }
@@ -312,8 +319,8 @@ impl Controls {
         Section {
             title: format!("Before and after {}", second(change)),
             note: format!(
-                "Findings by the time of the action they are about: {} actions before, {} from then on. A difference is \
-                 no proof that the change made it.",
+                "Findings by the time of the action they are about: {} actions before, {} from then on. What \
+                 stands is counted at the change, and at the end. A difference is no proof that the change made it.",
                 grouped(before),
                 grouped(after)
             ),

@@ -329,7 +329,11 @@ impl Visibility {
             let known = self.judged - self.missing.get(&link).copied().unwrap_or_default();
             figures.push(Figure::new(
                 share(known, self.judged),
-                if link == Link::Requester { "say who asked" } else { "say by what right it was done" },
+                if link == Link::Requester {
+                    "tell who asked, and what that is"
+                } else {
+                    "tell by what right it was done"
+                },
                 tone(known, self.judged),
             ));
         }
@@ -367,8 +371,9 @@ impl Visibility {
         };
         Section {
             title: "What is known of actions".to_owned(),
-            note: "Of the actions that were judged, how many have each link. An action is fully attributable where all \
-                   are known; authority and scope are known where they are judged either way, and not unverified."
+            note: "Of the actions that were judged, how many have each link. Who asked and who acted are known where it \
+                   is known, too, whether that is a person or a machine; whether a record says it or it follows from others, as of \
+                   whoever asked for the right. An action is fully attributable where all are known; authority and scope are known where they are judged either way, and not unverified."
                 .to_owned(),
             chart: Some(Chart {
                 legend: vec![("known".into(), Tone::Good), ("missing".into(), Tone::Bad)],

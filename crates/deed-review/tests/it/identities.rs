@@ -60,7 +60,10 @@ fn a_finding_names_whom_and_what_it_is_about() {
         ],
         "{standing:#?}"
     );
-    assert_eq!(standing[0].finding.reason, "`admin` stands for 60 days and has no end; no action names it");
+    assert_eq!(
+        standing[0].finding.reason,
+        "`admin` stands for 60 days and has no end; whether it was used is not known, for no action names this grant"
+    );
 }
 
 #[test]

@@ -127,6 +127,27 @@ fn a_control_works_fails_or_is_unverified_and_a_change_divides_its_figures() {
     assert!(page.contains("less often"), "{page}");
 }
 
+#[test]
+fn what_stands_is_counted_at_the_change_and_at_the_end_and_comes_at_no_rate() {
+    let figures = |actions: u64, privileges: u64| Figures {
+        measures: BTreeMap::from([(Measure::Actions, actions)]),
+        findings: BTreeMap::from([("standing-privilege".to_owned(), privileges)]),
+        suppressed: BTreeMap::new(),
+    };
+    // More actions before than after: as a rate it would have risen.
+    let (before, after) = (figures(1000, 5), figures(10, 3));
+    let change = Timestamp(1_000_000);
+    let report = controls(Covered::default(), &figures(1010, 3), Some((change, &before, &after)), Vec::new());
+    let failing = report.controls.iter().flat_map(|control| &control.fails).next().expect("a rule");
+    assert_eq!((failing.number.before, failing.number.after, failing.number.total), (Some(5), Some(3), 3));
+    let page = text(&report.page(), Style::default());
+    let row = page
+        .lines()
+        .find(|line| line.contains("standing-privilege") && line.contains("stand "))
+        .expect(&page);
+    assert!(row.contains("fewer") && !row.contains('%'), "{page}");
+}
+
 fn grant(scopes: &[&str], uses: u64) -> GrantFacts {
     GrantFacts {
         key: GrantKey::of_record(RecordId([1; 16])),

@@ -51,16 +51,9 @@ impl Standing {
         before: Option<&Standing>,
     ) -> Result<Self, LedgerError> {
         let begun = Instant::now();
-        let (at, state) = (now(), &followed.state);
+        let at = now();
         let inventory = joins.inventory_digest();
-        let mut findings = Vec::new();
-        for tenant in state.tenants() {
-            let declared = joins.declared_in(ledger, &tenant)?;
-            let directory = InLedger { ledger, joins, declared: &declared, tenant: &tenant };
-            let thresholds = tunings.of(ledger, &tenant)?.thresholds();
-            let found = identity_findings(state, &directory, &tenant, at, &thresholds);
-            findings.extend(found.into_iter().map(|found| (tenant.clone(), found)));
-        }
+        let findings = found_at(ledger, joins, tunings, followed, at)?;
         let known = |key: &String| before.and_then(|before| before.arose.get(key)).copied().unwrap_or(at);
         let keys = findings.iter().map(|(tenant, found)| found.key(tenant));
         let arose = keys.map(|key| (known(&key), key)).map(|(since, key)| (key, since)).collect();
@@ -89,6 +82,29 @@ impl Standing {
             && (0..GOOD_FOR).contains(&age)
             && self.inventory == joins.inventory_digest()
     }
+}
+
+/// What deserves a look at that moment about the identities of every tenant, each with its tenant.
+///
+/// # Errors
+/// A tenant's key cannot be read.
+pub(super) fn found_at(
+    ledger: &Ledger,
+    joins: &Joins,
+    tunings: &Tunings,
+    followed: &Followed,
+    at: Timestamp,
+) -> Result<Vec<(String, IdentityFinding)>, LedgerError> {
+    let state = &followed.state;
+    let mut findings = Vec::new();
+    for tenant in state.tenants() {
+        let declared = joins.declared_in(ledger, &tenant)?;
+        let directory = InLedger { ledger, joins, declared: &declared, tenant: &tenant };
+        let thresholds = tunings.of(ledger, &tenant)?.thresholds();
+        let found = identity_findings(state, &directory, &tenant, at, &thresholds);
+        findings.extend(found.into_iter().map(|found| (tenant.clone(), found)));
+    }
+    Ok(findings)
 }
 
 /// What the inventory declares, by the accounts of one tenant.

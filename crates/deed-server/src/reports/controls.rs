@@ -2,12 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use deed_review::report::{Controls, Figures, Measure, controls};
+use deed_ledger::{LedgerError, now};
+use deed_record::Account;
+use deed_review::{
+    is_standing,
+    report::{Controls, Figures, Measure, controls},
+    tuning::Matter,
+};
 use serde::Deserialize;
 
 use super::{
     ReportQuery, covered, each_finding, patience,
     rows::{moment, rows, when},
+    third_party,
 };
 use crate::{app::App, problem::Problem};
 
@@ -59,7 +66,8 @@ struct Source {
 pub(super) async fn make(app: &App, query: ReportQuery) -> Result<Controls, Problem> {
     let after = query.change.map_or("false".to_owned(), |change| format!("time >= {}", moment(change)));
     let condition = when(&query);
-    let counted = Counted::gather(app, &query, &after, &condition).await?;
+    let outsiders = third_party::outsiders(app, &query).await?;
+    let counted = Counted::gather(app, &query, &outsiders, &after, &condition).await?;
     let patience = patience(app);
     app.ask(move |engine| {
         let reviewed = engine.reviewed().now(patience)?;
@@ -68,13 +76,30 @@ pub(super) async fn make(app: &App, query: ReportQuery) -> Result<Controls, Prob
         let mut found: [BTreeMap<String, u64>; 2] = [BTreeMap::new(), BTreeMap::new()];
         let mut hidden: [BTreeMap<String, u64>; 2] = Default::default();
         let hiding = engine.reviewed().hiding(Some(&followed));
-        each_finding(&reviewed.review, &about, &query, &mut |tenant, _, time, matter| {
-            let part = usize::from(query.change.is_some_and(|change| time >= change));
+        let mut count = |part: usize, tenant: &str, matter: &Matter<'_>| -> Result<(), LedgerError> {
             let is_hidden = hiding.of(tenant, matter)?.is_some();
             let counts = if is_hidden { &mut hidden[part] } else { &mut found[part] };
             *counts.entry(matter.rule.to_owned()).or_default() += 1;
             Ok(())
+        };
+        each_finding(&reviewed.review, &about, &query, &mut |tenant, _, time, matter| {
+            match query.change {
+                // What stands is counted at a moment, below.
+                Some(_) if is_standing(matter.rule) => Ok(()),
+                change => count(usize::from(change.is_some_and(|change| time >= change)), tenant, matter),
+            }
         })?;
+        if let Some(change) = query.change {
+            let end = query.until.map_or_else(now, |until| until.min(now()));
+            for (part, moment) in [change, end].into_iter().enumerate() {
+                let stood = engine.reviewed().about_identities_at(&followed, moment)?;
+                let theirs = |of: &String| query.tenant.as_ref().is_none_or(|tenant| tenant == of);
+                let stood = stood.iter().filter(|(of, found)| theirs(of) && is_standing(&found.finding.rule));
+                for (of, found) in stood {
+                    count(part, of, &found.matter())?;
+                }
+            }
+        }
         let ([before, after], [hid_before, hid_after]) = (found, hidden);
         let (before, after) = ((before, hid_before), (after, hid_after));
         let covered = covered(engine, &query, reviewed.leaves);
@@ -84,7 +109,17 @@ pub(super) async fn make(app: &App, query: ReportQuery) -> Result<Controls, Prob
             suppressed,
         });
         let [before, after] = parts;
-        let all = both(&before, &after, counted.systems(), covered.checkpoint_size);
+        let mut all = both(&before, &after, counted.systems(), covered.checkpoint_size);
+        if query.change.is_some() {
+            // What stood at the change and stands at the end is one.
+            for (all, after) in
+                [(&mut all.findings, &after.findings), (&mut all.suppressed, &after.suppressed)]
+            {
+                all.retain(|rule, _| !is_standing(rule));
+                let standing = after.iter().filter(|(rule, _)| is_standing(rule));
+                all.extend(standing.map(|(rule, number)| (rule.clone(), *number)));
+            }
+        }
         let around = query.change.map(|change| (change, &before, &after));
         Ok(controls(covered, &all, around, Vec::new()))
     })
@@ -100,22 +135,29 @@ struct Counted {
 }
 
 impl Counted {
-    async fn gather(app: &App, query: &ReportQuery, after: &str, condition: &str) -> Result<Self, Problem> {
+    async fn gather(
+        app: &App,
+        query: &ReportQuery,
+        outsiders: &[Account],
+        after: &str,
+        condition: &str,
+    ) -> Result<Self, Problem> {
         let did = format!(
             "SELECT {after} AS after, count(*) AS actions, count(initiator) AS requested, count(executor) AS executed,
                     count(credential) AS credentialed, count(credential_expires) AS short_lived,
                     count(*) FILTER (WHERE outcome_status <> 'unknown') AS ended,
                     count(*) FILTER (WHERE trace_id IS NOT NULL OR session IS NOT NULL) AS traced,
-                    count(*) FILTER (WHERE kind = 'intent' AND decision_effect IS NOT NULL) AS decided,
+                    count(decision_effect) AS decided,
                     count(*) FILTER (WHERE decision_effect = 'deny'
                         AND (outcome_status IN ('denied', 'failure', 'cancelled')
                              OR basis = 'enforced' AND coalesce(outcome_status, 'unknown') = 'unknown')) AS stopped,
                     count(*) FILTER (WHERE decision_effect = 'step_up') AS stepped_up,
                     count(*) FILTER (WHERE basis = 'imported') AS observed,
                     count(*) FILTER (WHERE chain_depth > 0) AS delegated,
-                    count(*) FILTER (WHERE vendor IS NOT NULL OR executor_type = 'third_party') AS outside,
+                    count(*) FILTER (WHERE {}) AS outside,
                     count(tool_digest) AS pinned
-             FROM actions WHERE {condition} GROUP BY 1"
+             FROM actions WHERE {condition} GROUP BY 1",
+            third_party::by_outsiders(outsiders)
         );
         let said = format!(
             "SELECT {after} AS after, kind, change, expires IS NOT NULL AS ends, count(*) AS number

@@ -48,15 +48,7 @@ struct Did {
 /// The store cannot be read, or it takes too long.
 pub(super) async fn make(app: &App, query: ReportQuery) -> Result<ThirdParty, Problem> {
     let patience = patience(app);
-    let asked = query.clone();
-    let known: Vec<Account> = app
-        .ask(move |engine| {
-            let followed = engine.followed(patience)?;
-            let people = People::of(engine, &followed.state, asked.tenant.as_deref())?;
-            let outside = people.each().filter(|who| is_outside(&people, who));
-            Ok(outside.flat_map(Somebody::accounts).collect())
-        })
-        .await?;
+    let known = outsiders(app, &query).await?;
     let condition = when(&query);
     let all = format!(
         "SELECT count(*) AS actions, count(*) FILTER (WHERE executor IS NULL) AS unknown FROM actions WHERE {condition}"
@@ -69,10 +61,10 @@ pub(super) async fn make(app: &App, query: ReportQuery) -> Result<ThirdParty, Pr
                       count(*) AS calls, min(time) AS first, max(time) AS last
                FROM actions
                WHERE executor IS NOT NULL AND {condition}
-                 AND (vendor IS NOT NULL OR executor_type = 'third_party' OR executor IN {})
+                 AND ({})
                GROUP BY 1, 2, 3, 4)
          GROUP BY 1, 2, 3",
-        list(&known)
+        by_outsiders(&known)
     );
     let did: Vec<Did> = rows(app, &query, &did).await?;
     app.ask(move |engine| {
@@ -113,6 +105,26 @@ pub(super) async fn make(app: &App, query: ReportQuery) -> Result<ThirdParty, Pr
         Ok(ThirdParty::new(covered(engine, &query, followed.leaves), activity, parties, left_out))
     })
     .await
+}
+
+/// Every account of whoever the inventory or records have as somebody from outside.
+///
+/// # Errors
+/// Identities are not folded in time.
+pub(super) async fn outsiders(app: &App, query: &ReportQuery) -> Result<Vec<Account>, Problem> {
+    let (patience, tenant) = (patience(app), query.tenant.clone());
+    app.ask(move |engine| {
+        let followed = engine.followed(patience)?;
+        let people = People::of(engine, &followed.state, tenant.as_deref())?;
+        let outside = people.each().filter(|who| is_outside(&people, who));
+        Ok(outside.flat_map(Somebody::accounts).collect())
+    })
+    .await
+}
+
+/// As a condition: somebody from outside acted.
+pub(super) fn by_outsiders(known: &[Account]) -> String {
+    format!("vendor IS NOT NULL OR executor_type = 'third_party' OR executor IN {}", list(known))
 }
 
 /// Whether the inventory or records have it as somebody from outside.
