@@ -436,7 +436,9 @@ impl Engine {
             Some(key) => Some(self.accounts_of(tenant, key)?),
         };
         // Reviewing goes on meanwhile.
-        let flagged = patterns::flagged(&*self.inner.findings.now(patience)?);
+        let reviewed = self.inner.findings.now(patience)?;
+        let flagged = patterns::flagged(&reviewed, &self.inner.findings.hiding(None))?;
+        drop(reviewed);
         let end = Instant::now() + patience;
         Ok(patterns::patterns(&self.evidence(query.tenant.as_deref()), &flagged, query, accounts, end)?)
     }

@@ -10,11 +10,10 @@ use deed_record::{Account, RecordId, Timestamp};
 use deed_review::{
     Evidence,
     patterns::{Naming, PatternList, Patterns, Wanted},
-    review,
 };
 use serde::Deserialize;
 
-use crate::{evidence::LedgerEvidence, findings::Reviewed, identity::Names};
+use crate::{evidence::LedgerEvidence, findings::Reviewed, identity::Names, tuning::Hiding};
 
 /// Patterns of an answer, unless asked for otherwise.
 pub(crate) const DEFAULT_LIMIT: usize = 50;
@@ -45,10 +44,20 @@ pub(crate) struct PatternQuery {
 /// The rules by which actions were found worth a look.
 pub(crate) type Flagged = BTreeMap<RecordId, Vec<String>>;
 
-/// Those of all that was reviewed.
-pub(crate) fn flagged(reviewed: &Reviewed) -> Flagged {
-    let rules = |found: &review::Flagged| found.findings.iter().map(|finding| finding.rule.clone()).collect();
-    reviewed.review.flagged().map(|(id, found)| (id, rules(found))).collect()
+/// Those of all that was reviewed, without what is suppressed.
+///
+/// # Errors
+/// The log cannot be read.
+pub(crate) fn flagged(reviewed: &Reviewed, hiding: &Hiding<'_>) -> Result<Flagged, LedgerError> {
+    let mut rules = Flagged::new();
+    for (id, found) in reviewed.review.flagged() {
+        for finding in &found.findings {
+            if hiding.of(&found.tenant, &found.matter(id, finding))?.is_none() {
+                rules.entry(id).or_default().push(finding.rule.clone());
+            }
+        }
+    }
+    Ok(rules)
 }
 
 /// The patterns that `query` wants, of as many records as can be read until `end`, the newest; `accounts` is every account of

@@ -53,7 +53,7 @@ impl Shape {
                 Some(server) => format!("{server}/{}", tool.name),
                 None => tool.name.to_string(),
             },
-            (None, Some(operation)) => operation.to_string(),
+            (None, Some(operation)) => unversioned(operation, rec.permission.as_deref()).to_owned(),
             (None, None) => rec.kind.to_string(),
         };
         let to = rec.resource.as_ref().map(|resource| match &resource.kind {
@@ -69,6 +69,17 @@ impl Shape {
             to: to.map(|to| same(&to)),
         }
     }
+}
+
+/// An operation without the version of its API, where its permission, which has none, tells that it ends in one:
+/// `lambda:UpdateFunctionCode20150331v2` is `lambda:UpdateFunctionCode`.
+fn unversioned<'t>(operation: &'t str, permission: Option<&'t str>) -> &'t str {
+    let version = permission.and_then(|permission| operation.strip_prefix(permission));
+    let is_version = |rest: &str| {
+        rest.starts_with(|first: char| first.is_ascii_digit())
+            && rest.chars().all(|c| c.is_ascii_digit() || matches!(c, '_' | '-' | '.' | 'v'))
+    };
+    permission.filter(|_| version.is_some_and(is_version)).unwrap_or(operation)
 }
 
 /// How a URI begins: up to the first `/` behind its authority.
@@ -133,7 +144,7 @@ fn is_random(word: &str, behind: bool) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::same;
+    use super::{same, unversioned};
 
     #[test]
     fn what_was_drawn_is_a_mark_and_a_name_is_kept() {
@@ -150,6 +161,27 @@ mod tests {
             ("feedface-decade", "feedface-decade"),
         ] {
             assert_eq!(same(text), shape, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_version_of_an_api_is_no_part_of_what_is_called() {
+        for (operation, permission, expected) in [
+            (
+                "lambda:UpdateFunctionCode20150331v2",
+                Some("lambda:UpdateFunctionCode"),
+                "lambda:UpdateFunctionCode",
+            ),
+            (
+                "cloudfront:CreateDistribution2020_05_31",
+                Some("cloudfront:CreateDistribution"),
+                "cloudfront:CreateDistribution",
+            ),
+            ("lambda:UpdateFunctionCode20150331v2", None, "lambda:UpdateFunctionCode20150331v2"),
+            ("s3:GetObjectVersion", Some("s3:GetObject"), "s3:GetObjectVersion"),
+            ("s3:HeadObject", Some("s3:GetObject"), "s3:HeadObject"),
+        ] {
+            assert_eq!(unversioned(operation, permission), expected);
         }
     }
 }

@@ -66,14 +66,22 @@ fn controls(home: &Home) -> (Value, Value) {
     (control["findings"]["total"].clone(), control["suppressed"]["total"].clone())
 }
 
+/// Tasks that stand out among those like them.
+fn odd(home: &Home) -> u64 {
+    let patterns = home.run(["patterns", "--json"]).good().json_lines();
+    patterns.iter().filter_map(|pattern| pattern["odd_total"].as_u64()).sum()
+}
+
 #[test]
 fn what_is_suppressed_leaves_lists_and_counts_and_nothing_else() {
     let home = home();
     assert_eq!(count(&home, &[]), 4);
     let before = controls(&home);
+    assert_eq!(odd(&home), 4);
     let id = suppress(&home, &["--principal", "aws:user/etl", "--as", "human:ann"]);
     assert_eq!(count(&home, &[]), 2, "another tenant keeps its own");
     assert_eq!(count(&home, &["--tenant", "acme"]), 1);
+    assert_eq!(odd(&home), 2);
     let shown = home
         .run(["findings", "--suppressed", "--rule", "used-after-revocation", "--json"])
         .good()
