@@ -196,14 +196,15 @@ impl Identities {
         }
         let followed = self.kept.read();
         let sizes = followed.state.sizes();
-        let mut detail = format!(
-            "{} of {} records folded: {} accounts, {} credentials, {} grants",
-            followed.leaves,
-            self.kept.ledger.size(),
-            sizes.accounts,
-            sizes.credentials,
-            sizes.grants
-        );
+        let (at, of) = (followed.leaves, self.kept.ledger.size());
+        let mut detail = match at < of {
+            // A short process has hardly begun when it is asked.
+            true => format!("{at} of {of} records folded by now; whoever asks waits for the rest"),
+            false => format!(
+                "{at} of {of} records folded: {} accounts, {} credentials, {} grants",
+                sizes.accounts, sizes.credentials, sizes.grants
+            ),
+        };
         let left_out = followed.state.left_out();
         left_out.iter().for_each(|what| detail.push_str(&format!("; {what}")));
         Check { name: "identities", ok: true, detail }

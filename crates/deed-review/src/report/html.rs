@@ -29,7 +29,7 @@ border-left:3px solid var(--line);font-size:.87rem}dt{color:var(--faint)}dd{marg
 .note{margin:.1rem 0 .8rem;color:var(--faint);font-size:.9rem;max-width:52rem}\
 .chart{margin:.6rem 0 1.2rem}.bar{display:grid;grid-template-columns:minmax(6rem,15rem) 1fr 8.5rem;\
 gap:0 .8rem;align-items:center;padding:.14rem 0;font-size:.87rem}\
-.bar .of{white-space:nowrap;overflow:hidden;text-overflow:ellipsis}\
+.bar .of{overflow-wrap:anywhere}\
 .bar svg{display:block;width:100%;height:1.05rem;border-radius:.2rem}.bar .at{font-variant-numeric:tabular-nums}\
 rect.ground{fill:var(--card)}rect.plain{fill:var(--plain)}rect.good{fill:var(--good)}rect.doubtful{fill:var(--doubtful)}\
 rect.bad{fill:var(--bad)}\

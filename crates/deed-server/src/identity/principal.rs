@@ -7,7 +7,7 @@ use deed_identity::{
     State,
 };
 use deed_ledger::{Key, LedgerError, now};
-use deed_record::{Account, Kind, PrincipalType, RecordId, Skeleton, Timestamp};
+use deed_record::{Account, Kind, PrincipalType, RecordId, Skeleton, Terms, Timestamp};
 use deed_review::report::{InUse, Usage};
 use serde::{Deserialize, Serialize};
 
@@ -607,12 +607,14 @@ impl Writer<'_> {
             None => None,
         };
         let in_use = usage.in_use(facts);
+        let (mut role, mut scopes) = gives(terms);
+        if role.is_none() && scopes.is_empty() && resource.is_none() {
+            (role, scopes) = self.asked_for(&skeleton)?;
+        }
         Ok(Some(GrantRow {
             record: first,
-            role: terms.and_then(|terms| terms.role.as_ref()).map(|role| role.to_string()),
-            scopes: terms
-                .map(|terms| terms.scopes.iter().map(|scope| scope.to_string()).collect())
-                .unwrap_or_default(),
+            role,
+            scopes,
             resource: resource.map(|resource| resource.uri.to_string()),
             state: Standing::at(self.now, &facts.changes, facts.expires).as_str().to_owned(),
             by,
@@ -625,6 +627,27 @@ impl Writer<'_> {
             use_unknown: in_use == InUse::Unknown,
             changes: changes(&facts.changes),
         }))
+    }
+
+    /// What its request asked for: some logs say only of the request what was given on it.
+    fn asked_for(&self, grant: &Skeleton<'_>) -> Result<(Option<String>, Vec<String>), LedgerError> {
+        let ledger = self.evidence.ledger();
+        let Some(request) = grant.request else { return Ok((None, Vec::new())) };
+        for key in [Key::Id(request), Key::Ref(request)] {
+            for index in ledger.lookup(&key, MOST_APPROVALS, None)? {
+                let sealed = ledger.leaf(index)?;
+                let skeleton = parse(&sealed)?;
+                let own = (skeleton.kind, skeleton.terms.as_ref());
+                let effects =
+                    skeleton.effects.iter().flatten().map(|effect| (effect.kind, effect.terms.as_ref()));
+                let mut asked =
+                    std::iter::once(own).chain(effects).filter(|(kind, _)| *kind == Kind::Request);
+                if let Some((_, terms)) = asked.next().filter(|_| *skeleton.tenant == *grant.tenant) {
+                    return Ok(gives(terms));
+                }
+            }
+        }
+        Ok((None, Vec::new()))
     }
 
     /// Answers that the grant names, or that its request got.
@@ -719,4 +742,11 @@ fn changes(changes: &[ChangeFacts]) -> Vec<ChangeRow> {
     let mut rows: Vec<ChangeRow> = changes.iter().map(row).collect();
     rows.sort_by_key(|row| (row.time, row.record));
     rows
+}
+
+/// The role and the scopes that `terms` name.
+fn gives(terms: Option<&Terms<'_>>) -> (Option<String>, Vec<String>) {
+    let role = terms.and_then(|terms| terms.role.as_ref()).map(|role| role.to_string());
+    let scopes = terms.iter().flat_map(|terms| &terms.scopes).map(|scope| scope.to_string());
+    (role, scopes.collect())
 }
