@@ -15,8 +15,8 @@ use std::{
 };
 
 use deed_record::{
-    Basis, Disclosable, PrincipalType, RECORDED_PLACEHOLDER, RecordError, RecordId, SecretSeen, Skeleton,
-    Submission, Text, Timestamp, V, WHOLE, Written, parse_one, secret, split_records,
+    Basis, Disclosable, Effect, PrincipalType, RECORDED_PLACEHOLDER, RecordError, RecordId, SecretSeen,
+    Skeleton, Submission, Text, Timestamp, V, WHOLE, Written, parse_one, secret, split_records,
 };
 
 use memchr::memmem::Finder;
@@ -282,14 +282,16 @@ impl<'k> Sealer<'k> {
         let executor = submission.executor.map(|p| people.party(p));
         let chain = submission.chain.map(|chain| chain.into_iter().map(|hop| people.hop(hop)).collect());
         let terms = submission.terms.map(|terms| people.terms(terms));
-        let effects =
+        let mut effects: Option<Vec<Effect<'_>>> =
             submission.effects.map(|effects| effects.into_iter().map(|e| people.effect(e)).collect());
-        let resource = submission.resource.map(|mut resource| {
+        let mut resource = submission.resource;
+        // Only now everybody whom the record names is known.
+        let of_effects = effects.iter_mut().flatten().filter_map(|effect| effect.resource.as_mut());
+        for resource in resource.iter_mut().chain(of_effects) {
             if let Some(uri) = people.without_people(&resource.uri) {
                 resource.uri = uri.into();
             }
-            resource
-        });
+        }
         let secrets = (!seen.is_empty()).then(|| {
             seen.iter()
                 .take(MOST_SECRETS)

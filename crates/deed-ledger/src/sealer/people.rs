@@ -86,21 +86,97 @@ impl People<'_> {
         }
     }
 
-    /// `uri` with every person this record names replaced by their account; `None` where it names none.
+    /// `uri` with every person this record names replaced by their account, in whatever letter case and however
+    /// escaped they stand in it; `None` where it names none.
     pub(super) fn without_people(&self, uri: &str) -> Option<String> {
-        let mut out: Option<String> = None;
-        for (account, person, name) in &self.named {
-            let native = Alias::parse(&name.key).native;
-            if !person || native.len() < 3 {
-                continue;
-            }
-            let text = out.as_deref().unwrap_or(uri);
-            if text.contains(native) {
-                out = Some(text.replace(native, &account.to_string()));
-            }
+        let mut people: Vec<(Vec<char>, &Account)> = self
+            .named
+            .iter()
+            .filter(|(_, person, _)| *person)
+            .map(|(account, _, name)| (Alias::parse(&name.key).native, account))
+            .filter(|(native, _)| native.len() >= SHORTEST_NAME)
+            .map(|(native, account)| {
+                (unescaped(native).iter().map(|letter| letter.folded).collect(), account)
+            })
+            .collect();
+        if people.is_empty() {
+            return None;
         }
-        out
+        // Of a name and its beginning the whole name is meant.
+        people.sort_by_key(|(native, _)| std::cmp::Reverse(native.len()));
+        let letters = unescaped(uri);
+        let is_at = |native: &[char], at: usize| {
+            letters
+                .get(at..at + native.len())
+                .is_some_and(|found| found.iter().zip(native).all(|(letter, char)| letter.folded == *char))
+        };
+        let (mut out, mut kept, mut at) = (String::new(), 0, 0);
+        while at < letters.len() {
+            let Some((native, account)) = people.iter().find(|(native, _)| is_at(native, at)) else {
+                at += 1;
+                continue;
+            };
+            let after = at + native.len();
+            out.push_str(&uri[kept..letters[at].from]);
+            out.push_str(&account.to_string());
+            (kept, at) = (letters[after - 1].to, after);
+        }
+        (kept > 0).then(|| out + &uri[kept..])
     }
+}
+
+/// Shorter names, in bytes, stand in too many words.
+const SHORTEST_NAME: usize = 3;
+
+/// A letter of a text, and which of its bytes spell it.
+struct Letter {
+    /// In lower case.
+    folded: char,
+    from: usize,
+    to: usize,
+}
+
+/// The letters that `text` spells, escapes of URLs undone, also such as were escaped again. Bytes that are not UTF-8
+/// are those of Latin-1.
+fn unescaped(text: &str) -> Vec<Letter> {
+    let (mut bytes, mut ends) = (Vec::with_capacity(text.len()), Vec::with_capacity(text.len()));
+    let mut at = 0;
+    while at < text.len() {
+        let (byte, length) = byte_at(&text.as_bytes()[at..]);
+        at += length;
+        bytes.push(byte);
+        ends.push(at);
+    }
+    let mut letters = Vec::with_capacity(bytes.len());
+    let mut push = |char: char, from: usize, to: usize| {
+        let (from, to) = (from.checked_sub(1).map_or(0, |before| ends[before]), ends[to - 1]);
+        // Letter by letter, so that each has bytes of its own: what else a few become in lower case is left out.
+        letters.push(Letter { folded: char.to_lowercase().next().unwrap_or(char), from, to });
+    };
+    let mut from = 0;
+    for chunk in bytes.utf8_chunks() {
+        for char in chunk.valid().chars() {
+            push(char, from, from + char.len_utf8());
+            from += char.len_utf8();
+        }
+        for byte in chunk.invalid() {
+            push(char::from(*byte), from, from + 1);
+            from += 1;
+        }
+    }
+    letters
+}
+
+/// The byte that `text` begins with, and how many bytes of it spell it: `%40` is one, and so is `%2540`.
+fn byte_at(text: &[u8]) -> (u8, usize) {
+    let digit = |at: usize| text.get(at).and_then(|digit| char::from(*digit).to_digit(16));
+    let (mut byte, mut length) = (text[0], 1);
+    while byte == b'%'
+        && let (Some(high), Some(low)) = (digit(length), digit(length + 1))
+    {
+        (byte, length) = ((high * 16 + low) as u8, length + 2);
+    }
+    (byte, length)
 }
 
 /// Personal values as pseudonyms.

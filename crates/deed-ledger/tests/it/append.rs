@@ -52,6 +52,40 @@ fn people_are_sealed_as_accounts_and_named_beside() {
 }
 
 #[test]
+fn people_in_uris_are_sealed_as_accounts_however_they_are_spelled() {
+    let people = r#""initiator":{"key":"okta:ann.meyer@example.com","type":"human"},"executor":{"key":"corp:Jörg","type":"human"},"chain":[{"principal":{"key":"corp:ann","type":"human"}}]"#;
+    for (uri, ann, sealed) in [
+        ("mail:/ann.meyer%40example.com/in", true, "mail:/ACCOUNT/in"),
+        ("mail:/Ann.Meyer@Example.COM", true, "mail:/ACCOUNT"),
+        ("web:/?to=ANN%2emeyer%2540example.com&x=%2F", true, "web:/?to=ACCOUNT&x=%2F"),
+        ("mail:/%61nn.meyer@example.com/ann.meyer@example.com", true, "mail:/ACCOUNT/ACCOUNT"),
+        ("home:/J%C3%B6rg/%", false, "home:/ACCOUNT/%"),
+        ("home:/J%F6RG/%zz", false, "home:/ACCOUNT/%zz"),
+        ("home:/JÖRG%", false, "home:/ACCOUNT%"),
+        ("db:/invoices%20of%20may", true, "db:/invoices%20of%20may"),
+    ] {
+        let dir = tempfile::tempdir().expect("folder");
+        let ledger = open(dir.path());
+        let effect =
+            format!(r#"{{"kind":"grant","resource":{{"uri":"{uri}"}},"terms":{{"change":"issued"}}}}"#);
+        append(
+            &ledger,
+            &format!(
+                r#"{{"kind":"observation","time":"2026-11-20T10:00:00Z",{people},"resource":{{"uri":"{uri}"}},"effects":[{effect}]}}"#
+            ),
+        );
+        let leaf = ledger.leaf(0).expect("there");
+        let record = deed_record::Skeleton::parse(&leaf.leaf).expect("a record");
+        let key = if ann { "okta:ann.meyer@example.com" } else { "corp:Jörg" };
+        let account = ledger.account("default", key).expect("a key").expect("a tenant").to_string();
+        let sealed = sealed.replace("ACCOUNT", &account);
+        assert_eq!(record.resource.as_ref().expect("one").uri.to_string(), sealed, "{uri}");
+        let effects = record.effects.as_deref().expect("one");
+        assert_eq!(effects[0].resource.as_ref().expect("one").uri.to_string(), sealed, "{uri}, in an effect");
+    }
+}
+
+#[test]
 fn disclosures_keep_the_exact_bytes_and_match_their_digests() {
     let dir = tempfile::tempdir().expect("folder");
     let ledger = open(dir.path());
