@@ -2,8 +2,10 @@
 
 use std::hash::Hasher;
 
-use deed_record::{Account, Credential, Kind, RecordId, Skeleton, Terms, Timestamp, TraceId, Tried};
+use deed_record::{Account, Basis, Credential, Kind, RecordId, Skeleton, Terms, Timestamp, TraceId, Tried};
 use siphasher::sip::SipHasher13;
+
+use crate::sealer::derived_id;
 
 /// Something to look records up by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,6 +177,9 @@ impl Key<'_> {
 pub(crate) fn each_key(record: &Skeleton<'_>, each: &mut dyn FnMut(Key<'_>)) {
     let tenant: &str = &record.tenant;
     each(Key::Id(record.id));
+    if let Some(event) = event_of(record) {
+        each(Key::Id(event));
+    }
     if let Some(trace) = record.trace_id {
         each(Key::Trace(trace));
     }
@@ -253,6 +258,17 @@ pub(crate) fn each_key(record: &Skeleton<'_>, each: &mut dyn FnMut(Key<'_>)) {
         .flatten()
         .chain(record.approvals.iter().flatten().copied())
         .for_each(|id| each(if merely_acts { Key::Reliance(id) } else { Key::Ref(id) }));
+}
+
+/// The id that the event which `record` imports would have been given, where its sender gave it another: both lead to
+/// it, so that the event comes once. Ids of version 8 are those that are given to events.
+pub(crate) fn event_of(record: &Skeleton<'_>) -> Option<RecordId> {
+    let is_first = record.supersedes.or(record.conflicts_with).is_none();
+    if record.basis != Basis::Imported || record.id.version() == 8 || !is_first {
+        return None;
+    }
+    let source = record.source.as_ref()?;
+    Some(derived_id(&record.tenant, &source.system, source.event_id.as_deref()?, None))
 }
 
 fn credential_keys(tenant: &str, credential: &Credential<'_>, each: &mut dyn FnMut(Key<'_>)) {

@@ -230,7 +230,7 @@ impl Ledger {
         pace: Pace,
         again: Option<Again>,
     ) -> Result<Pending, AppendError> {
-        let ids = batch.items.iter().map(|item| (item.id, item.is_imported())).collect();
+        let ids = batch.items.iter().map(Asked::of).collect();
         let placing = place(self.shared(), batch, whole, pace)?;
         Ok(Pending(Box::pin(self.clone().finish(placing, ids, results, again))))
     }
@@ -239,7 +239,7 @@ impl Ledger {
     async fn finish(
         self,
         placing: Placing,
-        ids: Vec<(RecordId, bool)>,
+        ids: Vec<Asked>,
         results: Vec<Result<(), AppendError>>,
         again: Option<Again>,
     ) -> Appended {
@@ -253,17 +253,38 @@ impl Ledger {
         for (position, result) in results.into_iter().enumerate() {
             let answer = match result {
                 Err(error) => Err(error),
-                Ok(()) => match (placed.next(), &again) {
-                    (Some((Placed::Conflict(_), (first, true))), Some(Again { records, sender })) => {
-                        self.append_conflicting(&records[position], sender, position, first).await
+                Ok(()) => match placed.next() {
+                    Some((placed, asked)) => {
+                        let found = self.found(&asked, placed).map_err(unavailable)?;
+                        match (placed, &again) {
+                            // Another id stands for the event, or the event's own: what was sent is kept beside it.
+                            (Placed::Conflict(_), Some(Again { records, sender }))
+                                if asked.is_imported && (asked.event.is_none() || found != asked.id) =>
+                            {
+                                self.append_conflicting(&records[position], sender, position, found).await
+                            }
+                            _ => shared.receipt(position, found, placed),
+                        }
                     }
-                    (Some((placed, (id, _))), _) => shared.receipt(position, id, placed),
-                    (None, _) => Err(then.clone().unwrap_or_else(no_answer)),
+                    None => Err(then.clone().unwrap_or_else(no_answer)),
                 },
             };
             answers.push(answer);
         }
         Ok(answers)
+    }
+
+    /// The id of the record that is `placed`: for an event that its sender gave an id of its own, or may have given one
+    /// before, that which the event has in the log.
+    fn found(&self, asked: &Asked, placed: Placed) -> Result<RecordId, LedgerError> {
+        let (Placed::Duplicate(index) | Placed::Conflict(index)) = placed else { return Ok(asked.id) };
+        if !asked.is_imported {
+            return Ok(asked.id);
+        }
+        let leaf = self.shared().log.leaf(index)?;
+        let record = Skeleton::parse(&leaf)
+            .map_err(|e| LedgerError::Broken(format!("leaf {index} is no record: {e}")))?;
+        Ok(record.id)
     }
 
     /// Records the event in `record`, at `position` of what was sent, again, beside the first record of it,
@@ -590,10 +611,27 @@ impl Inner {
     }
 }
 
+/// A record that was handed over.
+struct Asked {
+    id: RecordId,
+    event: Option<RecordId>,
+    is_imported: bool,
+}
+
+impl Asked {
+    fn of(item: &Item) -> Self {
+        Asked { id: item.id, event: item.event, is_imported: item.is_imported() }
+    }
+}
+
 /// What was sent, for an event that has to be sealed again as a conflicting observation.
 struct Again {
     records: Vec<String>,
     sender: Sender,
+}
+
+fn unavailable(error: LedgerError) -> AppendError {
+    AppendError::Unavailable(error.to_string())
 }
 
 fn no_answer() -> AppendError {
@@ -603,12 +641,12 @@ fn no_answer() -> AppendError {
 /// Looks for named records among what is in packs, then hands the batch over.
 fn place(shared: &Shared, batch: Batch, whole: bool, pace: Pace) -> Result<Placing, AppendError> {
     let searched = shared.log.with_tail(|tail| tail.first());
-    let unavailable = |error: LedgerError| AppendError::Unavailable(error.to_string());
     // A record found in a pack is known for good; the sequencer then looks only at what came since. A
     // batch in which one is found is searched again there as a whole: that is the rare road.
     let mut found = false;
-    for item in batch.items.iter().filter(|item| item.named.is_some()) {
-        if shared.find_packed(item.id, searched).map_err(unavailable)? {
+    let named = batch.items.iter().filter(|item| item.named.is_some());
+    for id in named.flat_map(|item| [Some(item.id), item.event]).flatten() {
+        if shared.find_packed(id, searched).map_err(unavailable)? {
             found = true;
             break;
         }

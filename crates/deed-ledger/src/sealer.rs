@@ -27,7 +27,7 @@ pub use people::Name;
 use crate::{
     append::{AppendError, Sender},
     blob,
-    key::each_key,
+    key::{each_key, event_of},
     keys::{DataKeyId, Keys, NO_RETENTION, TenantKey, random_from_pool},
 };
 use batch::{Named, SealedName};
@@ -385,6 +385,7 @@ impl<'k> Sealer<'k> {
             blob: blob_from..batch.blobs.len(),
             hashes: hashes_from..batch.hashes.len(),
             id,
+            event: event_of(&skeleton),
             named,
         });
         Ok(())
@@ -404,9 +405,17 @@ fn name_of<'p>(
     submission: &Submission<'p>,
 ) -> Result<Option<Naming<'p>>, AppendError> {
     let Prepared { original: text, clean, record, .. } = prepared;
+    let from_source = submission.source.as_ref().is_some_and(|source| source.event_id.is_some());
+    // An event is known again by what names it in its source, also where its sender names the record besides.
+    let imported = from_source
+        && submission.id.is_none_or(|id| {
+            submission.basis == Some(Basis::Imported) && submission.supersedes.is_none() && id.version() != 8
+        });
+    let write = |submission: &Submission<'_>| {
+        serde_json::to_string(submission).map_err(|e| RecordError::new("", e.to_string()))
+    };
     if let Some(Disclosable::Whole(event)) = submission.disclose.get(WHOLE)
-        && submission.id.is_none()
-        && submission.source.as_ref().is_some_and(|source| source.event_id.is_some())
+        && imported
     {
         // The original bytes decide, not what a collector makes of them (D12); and the bytes that
         // came, not what is left without secrets, lest a better search for secrets looks like a
@@ -427,21 +436,23 @@ fn name_of<'p>(
             Some(original) => original.disclose.event.get().into(),
             None => event.clone(),
         };
-        return Ok(Some(Naming { what: "event", text, as_sent: None, imported: true }));
+        // Earlier versions held a record that its sender named against all that was sent.
+        let as_sent =
+            submission.id.map(|_| write(without_defaults(submission).as_ref().unwrap_or(submission)));
+        return Ok(Some(Naming { what: "event", text, as_sent: as_sent.transpose()?, imported }));
     }
-    let from_source = submission.source.as_ref().is_some_and(|source| source.event_id.is_some());
     if submission.id.is_none() && !from_source {
         return Ok(None);
     }
-    let write = |submission: &Submission<'_>| {
-        serde_json::to_string(submission).map_err(|e| RecordError::new("", e.to_string()))
+    let (text, as_sent) = match (imported.then_some(submission.id).flatten(), without_defaults(submission)) {
+        (Some(_), plain) => {
+            let plain = plain.unwrap_or_else(|| submission.clone());
+            (write(&Submission { id: None, ..plain.clone() })?.into(), Some(write(&plain)?))
+        }
+        (None, Some(plain)) => (write(&plain)?.into(), Some(write(submission)?)),
+        (None, None) if record.is_some() => (Cow::Borrowed(*text), None),
+        (None, None) => (write(submission)?.into(), None),
     };
-    let (text, as_sent) = match without_defaults(submission) {
-        Some(plain) => (write(&plain)?.into(), Some(write(submission)?)),
-        None if record.is_some() => (Cow::Borrowed(*text), None),
-        None => (write(submission)?.into(), None),
-    };
-    let imported = submission.id.is_none();
     Ok(Some(Naming { what: "record", text, as_sent, imported }))
 }
 
@@ -477,8 +488,7 @@ fn name_all(drafts: &mut [&mut Draft<'_>]) {
             names.iter().map(|name| [name.what.as_bytes(), name.text.as_bytes()]).collect();
         let Some(tenant) = drafts.first().map(|draft| draft.tenant.clone()) else { continue };
         for ((draft, name), content) in drafts.iter_mut().zip(&names).zip(tenant.keyed_all(&messages)) {
-            let of =
-                |text: &String| tenant.keyed_all(&[[name.what.as_bytes(), text.as_bytes()]]).first().copied();
+            let of = |text: &String| tenant.keyed_all(&[[b"record", text.as_bytes()]]).first().copied();
             let as_sent = name.as_sent.as_ref().and_then(of);
             draft.named = Some(Named { content, as_sent, imported: name.imported });
         }
@@ -512,7 +522,7 @@ struct Draft<'t> {
 struct Naming<'t> {
     what: &'static str,
     text: Cow<'t, str>,
-    /// What was sent, where that states what goes without saying.
+    /// All that was sent, where earlier versions held it against that.
     as_sent: Option<String>,
     /// Whether the source named it.
     imported: bool,

@@ -22,7 +22,7 @@ use crate::{
     LedgerError, PACK_LEAVES, Table,
     append::{AppendError, Placed},
     journal::{FrameBuilder, Journal, JournalError, Spare},
-    key::Key,
+    key::{Key, event_of},
     sealer::{Batch, Item},
     shared::Shared,
     signing::now,
@@ -323,8 +323,11 @@ impl Sequencer {
                         self.frame.leaf(leaf, batch.blob(&batch.items[item]));
                         let index = first + group.leaves.len() as u64;
                         group.leaves.push((job, item));
-                        if let Some(named) = &batch.items[item].named {
-                            group.ids.insert(batch.items[item].id, (index, named.content));
+                        let Item { id, event, named, .. } = &batch.items[item];
+                        if let Some(named) = named {
+                            for id in [Some(*id), *event].into_iter().flatten() {
+                                group.ids.insert(id, (index, named.content));
+                            }
                         }
                         Placed::New(index)
                     }
@@ -401,12 +404,16 @@ impl Sequencer {
             let is_same = content.is_some() && (content == Some(named.content) || content == named.as_sent);
             if is_same { Placed::Duplicate(index) } else { Placed::Conflict(index) }
         };
-        if let Some((index, content)) = group.ids.get(&item.id) {
-            return Ok(Some(judge(*index, Some(*content))));
+        for id in [Some(item.id), item.event].into_iter().flatten() {
+            if let Some((index, content)) = group.ids.get(&id) {
+                return Ok(Some(judge(*index, Some(*content))));
+            }
+            // Leaves that went into packs since the sender searched them are few, and rare.
+            if let Some(earlier) = self.shared.find_id(id, job.searched)? {
+                return Ok(Some(judge(earlier.index, earlier.content)));
+            }
         }
-        // Leaves that went into packs since the sender searched them are few, and rare.
-        let found = self.shared.find_id(item.id, job.searched)?;
-        Ok(found.map(|earlier| judge(earlier.index, earlier.content)))
+        Ok(None)
     }
 
     /// Nothing is taken once writing has stopped; while too many packs wait for the store, this waits.
@@ -460,7 +467,7 @@ impl Shared {
             // A stranger with the same 48 bits has another id.
             let skeleton = deed_record::Skeleton::parse(&leaf)
                 .map_err(|e| LedgerError::Broken(format!("leaf {index} is no record: {e}")))?;
-            if skeleton.id == id {
+            if skeleton.id == id || event_of(&skeleton) == Some(id) {
                 return Ok(Some(Earlier { index, content: content_of(&leaf) }));
             }
         }

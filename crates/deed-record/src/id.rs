@@ -18,6 +18,11 @@ impl RecordId {
         RecordId(*uuid::Builder::from_unix_timestamp_millis(unix_millis, &random).into_uuid().as_bytes())
     }
 
+    /// The version that its bytes say it is of; anything where its sender made it otherwise.
+    pub fn version(self) -> u8 {
+        self.0[6] >> 4
+    }
+
     /// A version 8 id from a digest (its first 16 bytes, less the version bits).
     pub fn v8(digest: &[u8; 32]) -> Self {
         let mut bytes = [0; 16];

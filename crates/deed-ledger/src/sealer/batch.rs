@@ -6,7 +6,11 @@ use deed_record::{Account, RECORDED_PLACEHOLDER, RecordError, RecordId, Skeleton
 use foldhash::fast::RandomState;
 
 use super::stamp_of;
-use crate::{journal::Frame, key::each_key, sequencer::content_of};
+use crate::{
+    journal::Frame,
+    key::{each_key, event_of},
+    sequencer::content_of,
+};
 
 /// Records sealed but for their time, in one arena.
 #[derive(Default)]
@@ -28,6 +32,8 @@ pub(crate) struct Item {
     pub(super) blob: Range<usize>,
     pub(super) hashes: Range<usize>,
     pub(crate) id: RecordId,
+    /// See [`event_of`](crate::key::event_of).
+    pub(crate) event: Option<RecordId>,
     /// Set where the sender or the source named the record, so that it may have come before.
     pub(crate) named: Option<Named>,
 }
@@ -91,6 +97,7 @@ impl Batch {
                 blob: blob..self.blobs.len(),
                 hashes: hashes..self.hashes.len(),
                 id: record.id,
+                event: event_of(&record),
                 named: Some(Named { content, as_sent: None, imported: false }),
             });
         }

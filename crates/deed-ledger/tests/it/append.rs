@@ -190,6 +190,49 @@ fn an_imported_event_is_known_by_its_original_bytes() {
 }
 
 #[test]
+fn an_imported_event_is_one_whoever_gives_it_an_id() {
+    let record = |id: &str, event: &str| {
+        let id = if id.is_empty() { String::new() } else { format!(r#""id":"{id}","#) };
+        format!(
+            r#"{{{id}"kind":"observation","basis":"imported","time":"2026-11-20T10:00:00Z","executor":{{"type":"unknown"}},"source":{{"system":"jira:acme","event_id":"e-1"}},"disclose":{event}}}"#
+        )
+    };
+    let (a, b) = ("0193a7c0-0000-7000-8000-00000000000a", "0193a7c0-0000-7000-8000-00000000000b");
+    let (one, other) = (r#"{"event":{"x":1}}"#, r#"{"event":{"x":2}}"#);
+    // With the original event and without, in every order, in one body or after another.
+    for event in [one, r#"{"arguments":{"x":1}}"#] {
+        for ids in [[a, b, ""], ["", a, b], [a, "", a], [b, b, ""]] {
+            let dir = tempfile::tempdir().expect("folder");
+            let ledger = open(dir.path());
+            let first = append(&ledger, &record(ids[0], event))[0].clone();
+            for id in ids {
+                let again = append(&ledger, &record(id, event))[0].clone();
+                assert_eq!((again.id, again.index, again.duplicate), (first.id, 0, true), "{ids:?}");
+            }
+            ledger.close().expect("closed");
+            let together = tempfile::tempdir().expect("folder");
+            let ledger = open(together.path());
+            let receipts = append(&ledger, &ids.map(|id| record(id, event)).join("\n"));
+            assert!(receipts.iter().all(|receipt| receipt.id == first.id), "{receipts:?}");
+            assert_eq!(ledger.size(), 1, "{ids:?}");
+        }
+    }
+    // Other original bytes are kept beside, under the id that was asked for; the same id stands for no two.
+    let dir = tempfile::tempdir().expect("folder");
+    let ledger = open(dir.path());
+    let first = append(&ledger, &record("", one))[0].clone();
+    for duplicate in [false, true] {
+        let beside = append(&ledger, &record(b, other))[0].clone();
+        assert_eq!((beside.id.to_string().as_str(), beside.index, beside.duplicate), (b, 1, duplicate));
+    }
+    let conflicts_with = ledger.leaf(1).expect("there").skeleton().expect("a record").conflicts_with;
+    assert_eq!(conflicts_with, Some(first.id));
+    let refused = ledger.append(record(b, one.replace('1', "3").as_str()).as_bytes(), &sender());
+    assert!(matches!(refused, Err(AppendError::Conflict { first: 1, .. })), "{refused:?}");
+    assert_eq!(ledger.size(), 2);
+}
+
+#[test]
 fn events_of_one_action_name_it_before_it_is_there() {
     let dir = tempfile::tempdir().expect("folder");
     let ledger = open(dir.path());
