@@ -83,6 +83,7 @@ pub fn json_events_up_to<R: BufRead>(reader: R, largest: usize) -> JsonEvents<R>
         wrappers: WRAPPERS,
         own: Vec::new(),
         largest,
+        is_any_depth: false,
         over: false,
     }
 }
@@ -103,6 +104,7 @@ pub struct JsonEvents<R> {
     /// Members by which an event is known, whatever lists it has.
     own: Vec<String>,
     largest: usize,
+    is_any_depth: bool,
     over: bool,
 }
 
@@ -137,6 +139,11 @@ impl<R: BufRead> Iterator for JsonEvents<R> {
 }
 
 impl<R: BufRead> JsonEvents<R> {
+    /// The same, where whoever takes an event says itself what of it nests too deep.
+    pub(crate) fn of_any_depth(self) -> Self {
+        JsonEvents { is_any_depth: true, ..self }
+    }
+
     /// The same, where only the list of a member that is called one of `names` is a list of events: any other is an
     /// event's own.
     #[must_use]
@@ -269,7 +276,7 @@ impl<R: BufRead> JsonEvents<R> {
                 Fed::End(_) if too_large => {
                     return Err(rejected(line, format!("the event is larger than {largest} bytes")));
                 }
-                Fed::End(_) if scan.too_deep => {
+                Fed::End(_) if scan.too_deep && !self.is_any_depth => {
                     return Err(rejected(line, format!("the event nests deeper than {}", scan::DEEPEST)));
                 }
                 Fed::End(_) => {

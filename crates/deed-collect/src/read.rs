@@ -56,10 +56,13 @@ pub fn records<'a>(
                 Box::new(Framed { reader, number: 0, over: false }.flatten())
             }
             // An error of the reader comes again from where it is read.
-            _ => Box::new(json_events_up_to(reader, LARGEST_EXPORT).flat_map(|document| match document {
-                Ok((line, text)) => json(line, &text),
-                Err(rejected) => vec![Err(rejected)],
-            })),
+            _ => {
+                let exports = json_events_up_to(reader, LARGEST_EXPORT).of_any_depth();
+                Box::new(exports.flat_map(|document| match document {
+                    Ok((line, text)) => json(line, &text),
+                    Err(rejected) => vec![Err(rejected)],
+                }))
+            }
         },
     }
 }

@@ -7,14 +7,64 @@ use super::{Export, Request, sealed::Sealed};
 
 /// The request with what is known to be written differently put right; `None` where it is no JSON.
 pub(super) fn repair(body: &[u8]) -> Option<Value> {
-    let mut value = serde_json::from_slice(body).ok()?;
+    let mut value = match serde_json::from_slice(body) {
+        Ok(value) => value,
+        // No JSON, or too deep for its reader.
+        Err(_) => serde_json::from_slice(&cut_deep(body)?).ok()?,
+    };
     walk(&mut value);
     Some(value)
 }
 
+/// Levels that the reader of JSON takes.
+const DEEPEST: usize = 127;
+/// Stands where something was cut out that nests deeper.
+const CUT: &str = "deed: nests too deep";
+
+/// `body` with [`CUT`] in the place of everything that nests deeper than [`DEEPEST`]; `None` where nothing does.
+fn cut_deep(body: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(body.len());
+    let (mut depth, mut in_string, mut is_escaped, mut is_cut) = (0_usize, false, false, false);
+    for &byte in body {
+        let was_deep = depth > DEEPEST;
+        if in_string {
+            in_string = is_escaped || byte != b'"';
+            is_escaped = byte == b'\\' && !is_escaped;
+        } else {
+            match byte {
+                b'"' => in_string = true,
+                b'[' | b'{' => depth += 1,
+                b']' | b'}' => depth = depth.checked_sub(1)?,
+                _ => {}
+            }
+        }
+        match (was_deep, depth > DEEPEST) {
+            (false, false) => out.push(byte),
+            (false, true) => {
+                is_cut = true;
+                out.extend_from_slice(format!("\"{CUT}\"").as_bytes());
+            }
+            (true, _) => {}
+        }
+    }
+    is_cut.then_some(out)
+}
+
+/// Whether something was cut out of `value`.
+fn is_cut(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text == CUT,
+        Value::Array(items) => items.iter().any(is_cut),
+        Value::Object(members) => members.values().any(is_cut),
+        _ => false,
+    }
+}
+
 /// The request in `value`, without the items that cannot be read; `None` where that is none.
 pub(super) fn read<R: Export>(mut value: Value) -> Option<Request<R>> {
-    if let Ok(message) = R::deserialize(&value) {
+    if !is_cut(&value)
+        && let Ok(message) = R::deserialize(&value)
+    {
         return Some(Request::from(message));
     }
     let refused = take_out::<R>(&mut value);
@@ -65,6 +115,9 @@ fn fault_around<T: DeserializeOwned>(value: &mut Value, name: &str) -> Option<St
 
 /// Why `value` is no `T`: the field and what belongs there, and nothing of what stands there (D9).
 fn fault<T: DeserializeOwned>(value: &Value) -> Option<String> {
+    if is_cut(value) {
+        return Some(format!("it nests deeper than the {DEEPEST} levels that an export may have in JSON"));
+    }
     let error = serde_path_to_error::deserialize::<_, T>(value).err()?;
     let path = error.path().to_string();
     let message = error.inner().to_string();

@@ -442,8 +442,6 @@ fn an_unnamed_service_is_nobody() {
 #[test]
 fn a_span_that_cannot_be_one_is_refused_alone() {
     let good = || span("00f067aa0ba902b7", "", "x", json!({}), json!({}));
-    let deep =
-        (0..40).fold(json!({"stringValue": "x"}), |inner, _| json!({"arrayValue": {"values": [inner]}}));
     let found = export(
         json!({"service.name": "s"}),
         "",
@@ -487,11 +485,40 @@ fn a_span_that_cannot_be_one_is_refused_alone() {
         json!({}),
     );
     parse(&text);
-    let request = json!({"resourceSpans": [{"scopeSpans": [{"spans": [span("00f067aa0ba902b7", "", "x", json!({"a": deep}), json!({}))]}]}]});
-    let error =
-        otlp::decode_json::<ExportTraceServiceRequest>(request.to_string().as_bytes()).map(|r| r.records());
-    assert!(
-        error.is_err()
-            || error.is_ok_and(|spans| spans[0].as_ref().is_err_and(|e| e.contains("nested deeper")))
-    );
+}
+
+#[test]
+fn a_span_that_nests_too_deep_costs_itself_only() {
+    let nested = |levels: usize| {
+        format!(
+            "{}{}{}",
+            r#"{"arrayValue":{"values":["#.repeat(levels),
+            r#"{"stringValue":"\"]}"}"#,
+            "]}}".repeat(levels)
+        )
+    };
+    let span = |id: &str, value: &str| {
+        format!(
+            r#"{{"traceId":"4bf92f3577b34da6a3ce929d0e0e4736","spanId":"{id}","name":"x","startTimeUnixNano":"1","endTimeUnixNano":"2","attributes":[{{"key":"a","value":{value}}}]}}"#
+        )
+    };
+    for levels in [40, 43, 2_000] {
+        let (good, deep) = (nested(2), nested(levels));
+        let spans = [("00f067aa0ba902b1", &good), ("00f067aa0ba902b2", &deep), ("00f067aa0ba902b3", &good)]
+            .map(|(id, value)| span(id, value));
+        let request =
+            format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{}]}}]}}]}}"#, spans.join(","));
+        let sent = otlp::decode_json::<ExportTraceServiceRequest>(request.as_bytes()).expect("an export");
+        let errors: Vec<_> = sent.records().into_iter().map(Result::err).collect();
+        let Some([None, Some(error), None]) = errors.first_chunk() else { panic!("{levels}: {errors:?}") };
+        assert!(error.starts_with("span 1, ") && error.contains("deeper than"), "{error}");
+        // The same from a file.
+        let read: Vec<_> = deed_collect::records(deed_collect::Source::Otlp, request.as_bytes())
+            .map(|record| record.err().map(|rejected| rejected.error))
+            .collect();
+        assert_eq!(read, errors, "{levels}");
+    }
+    // What is only broken is no export, however deep.
+    let broken = format!(r#"{{"resourceSpans":{}"#, "[".repeat(300));
+    assert!(otlp::decode_json::<ExportTraceServiceRequest>(broken.as_bytes()).is_err());
 }
