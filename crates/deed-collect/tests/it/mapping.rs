@@ -7,7 +7,7 @@ use crate::{otlp::payload, parse};
 
 const DOCUMENTATION: &str = include_str!("../../../../docs/collectors.md");
 
-/// The fenced examples of the section on mapping files, in order: TOML, CSV, TOML, JSON.
+/// The fenced examples of the section on mapping files, in order: TOML, CSV, TOML, JSON, TOML, CSV.
 fn examples() -> Vec<&'static str> {
     let section = DOCUMENTATION.split("\n## ").find(|section| section.starts_with("Mapping files"));
     let mut parts = section.expect("a section").split("```");
@@ -15,7 +15,7 @@ fn examples() -> Vec<&'static str> {
     while let (Some(_), Some(block)) = (parts.next(), parts.next()) {
         found.push(block.split_once('\n').expect("a language").1);
     }
-    assert_eq!(found.len(), 4);
+    assert_eq!(found.len(), 6);
     found
 }
 
@@ -26,6 +26,20 @@ fn read(mapping: &str, text: &str) -> Vec<Result<Mapped, Rejected>> {
 
 fn good(mapping: &str, text: &str) -> Vec<String> {
     read(mapping, text).into_iter().map(|mapped| mapped.expect("maps").record).collect()
+}
+
+#[test]
+fn rights_from_before_the_log() {
+    let examples = examples();
+    let [right] = &good(examples[4], examples[5])[..] else { panic!("one right") };
+    let record = parse(right);
+    let Some([grant]) = record.effects.as_deref() else { panic!("one effect: {right}") };
+    let terms = grant.terms.as_ref().expect("terms");
+    assert_eq!(terms.subject.as_ref().and_then(|who| who.key.as_deref()), Some("postgres:etl"));
+    assert_eq!(terms.scopes.iter().map(|scope| &**scope).collect::<Vec<_>>(), ["data:read", "data:write"]);
+    assert_eq!((terms.change, terms.expires), (Some(deed_record::Change::Issued), None));
+    assert_eq!(grant.resource.as_ref().map(|on| &*on.uri), Some("db:orders/*"));
+    assert_eq!(record.time.to_string(), "2026-03-02T08:00:00.000000Z");
 }
 
 #[test]
