@@ -27,7 +27,8 @@ pub const LARGEST_EVENT: usize = 16 * 1024 * 1024;
 /// Graph answers with `value`, Azure delivers `records`.
 const WRAPPERS: &[&str] = &["Records", "Events", "items", "value", "records"];
 
-const NOT_UTF_8: &str = "expected JSON in UTF-8, found UTF-16 or binary data";
+const NOT_UTF_8: &str =
+    "expected JSON in UTF-8, found UTF-16 (`iconv -f UTF-16 -t UTF-8` makes UTF-8 of it) or binary data";
 
 /// `reader`, decompressed where it begins like gzip (RFC 1952), several members in a row included.
 ///
@@ -267,11 +268,14 @@ impl<R: BufRead> JsonEvents<R> {
                     }
                 }
                 Fed::Broken(_, why) => {
+                    // UTF-16 without a mark at its beginning.
+                    let is_wide = text.starts_with(b"{\0");
                     if too_large || scan.too_deep || !self.find_again(&mut text, line, margin.as_deref()) {
                         self.skip_to_margin(margin.as_deref())?;
                     }
                     let rest = if self.over { "; nothing behind it can be told apart" } else { "" };
-                    return Err(rejected(line, format!("not JSON: {why}{rest}")));
+                    let why = if is_wide { NOT_UTF_8.to_owned() } else { format!("not JSON: {why}") };
+                    return Err(rejected(line, why + rest));
                 }
                 Fed::End(_) if too_large => {
                     return Err(rejected(line, format!("the event is larger than {largest} bytes")));
@@ -282,7 +286,8 @@ impl<R: BufRead> JsonEvents<R> {
                 Fed::End(_) => {
                     return String::from_utf8(text).map(Taken::Event).map_err(|error| {
                         let at = error.utf8_error().valid_up_to();
-                        rejected(line, format!("byte {at} of the event is not UTF-8"))
+                        let mend = "where it is Latin-1, `iconv -f ISO-8859-1 -t UTF-8` makes UTF-8 of it";
+                        rejected(line, format!("byte {at} of the event is not UTF-8; {mend}"))
                     });
                 }
             }

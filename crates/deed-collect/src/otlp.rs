@@ -160,7 +160,12 @@ pub fn logs(request: &ExportLogsServiceRequest) -> Vec<Result<String, String>> {
 /// # Errors
 /// Not a request of this sort. The error names no content.
 pub fn decode_protobuf<R: Export>(body: &[u8]) -> Result<R, String> {
-    R::decode(body).map_err(|error| format!("not an OTLP export of {}s in protobuf: {error}", R::ITEM))
+    R::decode(body).map_err(|error| {
+        let why = error.to_string();
+        // What its reader says of an end that comes too early.
+        let cut = if why.ends_with("buffer underflow") { "; it may have been cut off" } else { "" };
+        format!("not an OTLP export of {}s in protobuf: {why}{cut}", R::ITEM)
+    })
 }
 
 /// Reads a request in OTLP/JSON (`application/json`).

@@ -132,7 +132,7 @@ fn a_broken_event_of_a_list_costs_itself_only() {
 fn bytes_that_are_no_utf_8_cost_their_event_only() {
     let found = read(b"{\"n\":1}\n{\"n\":\"\xff\"}\n{\"n\":3}\n");
     assert_eq!(found[0], Ok(at(1, "{\"n\":1}")));
-    assert_eq!(found[1], Err((2, "byte 6 of the event is not UTF-8".to_owned())));
+    assert_eq!(found[1], Err((2, "byte 6 of the event is not UTF-8; where it is Latin-1, `iconv -f ISO-8859-1 -t UTF-8` makes UTF-8 of it".to_owned())));
     assert_eq!(found[2], Ok(at(3, "{\"n\":3}")));
     for wide in [&b"\xff\xfe{\0}\0"[..], b"\xfe\xff\0{\0}", b"\0\0\0\0"] {
         let found = read(wide);

@@ -96,6 +96,25 @@ fn bad_events_keep_no_other_out() {
 }
 
 #[test]
+fn a_file_of_another_system_or_of_none_is_named_as_such() {
+    let home = Home::new();
+    let told = |file: &std::path::Path, words: &[&str]| {
+        let ran = home.run(["import", "okta", file.to_str().unwrap()]);
+        assert!(ran.code == 1 && words.iter().all(|word| ran.out.contains(word)), "{words:?}: {ran:#?}");
+    };
+    let file = examples().join("cloudtrail/leave-organization.json");
+    told(
+        &file,
+        &["leave-organization.json, line 2", "looks like one of `cloudtrail`", "no event could be read"],
+    );
+    let empty = home.write("empty.json", "\n");
+    told(&empty, &["there is no event in it"]);
+    let wide: Vec<u8> = "{\"a\":1}\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let wide = home.write("wide.jsonl", wide);
+    told(&wide, &["wide.jsonl, line 1", "iconv -f UTF-16"]);
+}
+
+#[test]
 fn what_is_told_of_one_action_is_one_in_any_order() {
     let entry = |kind: &str, id: u32| {
         format!(

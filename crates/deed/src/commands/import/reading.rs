@@ -158,8 +158,11 @@ impl Reader<'_> {
             return false;
         }
         match &reads {
-            Some(Reads::As(source)) => self.events(Some(*source), &name, records(*source, whole)),
-            Some(Reads::By(mapping)) => self.events(None, &name, mapping.records(whole)),
+            Some(Reads::As(source)) => {
+                let looks = source::guess(&head, &path.to_string_lossy()).filter(|other| other != source);
+                self.events(Some(*source), looks, &name, records(*source, whole))
+            }
+            Some(Reads::By(mapping)) => self.events(None, None, &name, mapping.records(whole)),
             // An empty file holds no event that could be missed.
             Some(Reads::Auto) | None => {
                 head.is_empty()
@@ -172,14 +175,18 @@ impl Reader<'_> {
         }
     }
 
-    /// Takes the events of one file; whether to go on.
+    /// Takes the events of one file, which looks like one of another system, `looks`, if any; whether to go on.
     fn events(
         &mut self,
         source: Option<Source>,
+        looks: Option<Source>,
         name: &Arc<str>,
         events: impl Iterator<Item = Result<Mapped, Rejected>>,
     ) -> bool {
+        // That is said once, and of a file that begins with what is no event.
+        let mut looks = looks;
         for event in events {
+            let looks = looks.take();
             let going = match event {
                 Ok(mapped) => {
                     let text = match source {
@@ -188,7 +195,10 @@ impl Reader<'_> {
                     };
                     self.record(Spot { file: name.clone(), line: mapped.line }, text)
                 }
-                Err(rejected) => self.reject(name, rejected.line, rejected.error),
+                Err(Rejected { line, error }) => {
+                    let other = looks.map(|other| format!("; the file looks like one of `{other}`"));
+                    self.reject(name, line, error + &other.unwrap_or_default())
+                }
             };
             if !going || self.stop.is_asked() {
                 return false;

@@ -184,8 +184,10 @@ impl Summary {
         } else if self.accepted() > 0 {
             text.push_str(&format!("  {:<10}{}    {}\n", "next", hint.deed("find"), hint.deed("verify")));
         }
-        if self.accepted() == 0 {
-            text.push_str("nothing was recorded: no event was found that could be\n");
+        match (self.accepted(), self.rejected) {
+            (0, 0) => text.push_str("nothing was recorded: there is no event in it\n"),
+            (0, _) => text.push_str("nothing was recorded: no event could be read\n"),
+            _ => {}
         }
         self.output.print(&text)
     }
