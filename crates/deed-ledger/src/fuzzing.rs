@@ -33,7 +33,7 @@ pub struct Frame {
 /// # Errors
 /// Damage that a crash cannot explain.
 pub fn frames(dir: &Path, packed: u64) -> Result<Vec<Frame>, JournalDamage> {
-    let (frames, _) = journal::read_only(dir, packed)?;
+    let frames = journal::read_only(dir, packed)?.frames;
     Ok(frames.into_iter().map(plain).collect())
 }
 

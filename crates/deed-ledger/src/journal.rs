@@ -287,14 +287,25 @@ impl Journal {
     }
 }
 
-/// The frames with leaves at or above `packed` of the journal in `dir`, and where they end, touching nothing.
-pub(crate) fn read_only(dir: &Path, packed: u64) -> Result<(Vec<Frame>, Option<Torn>), JournalDamage> {
+/// What stands in a journal that somebody else may hold.
+#[derive(Default)]
+pub(crate) struct ReadOnly {
+    pub(crate) frames: Vec<Frame>,
+    /// Where they end.
+    pub(crate) torn: Option<Torn>,
+    /// Files that were used, and of which nothing is needed.
+    pub(crate) spent: Vec<String>,
+}
+
+/// The frames with leaves at or above `packed` of the journal in `dir`, touching nothing.
+pub(crate) fn read_only(dir: &Path, packed: u64) -> Result<ReadOnly, JournalDamage> {
     let path = dir.join(FOLDER);
     if !path.is_dir() {
-        return Ok((Vec::new(), None));
+        return Ok(ReadOnly::default());
     }
     let found = recover::read(&Folder(path), packed, false)?;
-    Ok((found.frames, found.torn))
+    let spent = found.files.into_iter().filter(|file| file.is_spent).map(|file| file.name).collect();
+    Ok(ReadOnly { frames: found.frames, torn: found.torn, spent })
 }
 
 fn header(generation: u64, first: u64) -> [u8; 28] {

@@ -94,6 +94,13 @@ pub enum KeyError {
     Random,
 }
 
+impl KeyError {
+    /// Whether a key is there and is not what was written.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, KeyError::Damaged(_) | KeyError::Malformed { .. })
+    }
+}
+
 /// All keys of one store.
 pub(crate) struct Keys {
     folder: PathBuf,
@@ -573,8 +580,13 @@ fn wait_for(path: &Path) -> Result<(), KeyError> {
 /// reads a page later takes it for good, and a database in use can be read in no other way.
 fn copy_of(path: &Path) -> Result<Database, KeyError> {
     let mut file = fs::File::open(path).map_err(failed(path))?;
+    let length = file.metadata().map_err(failed(path))?.len();
+    if length == 0 {
+        // The library would begin a new database in it.
+        return Err(KeyError::Damaged("the file is empty".to_owned()));
+    }
     let copy = InMemoryBackend::new();
-    copy.set_len(file.metadata().map_err(failed(path))?.len()).map_err(failed(path))?;
+    copy.set_len(length).map_err(failed(path))?;
     let mut piece = Zeroizing::new(vec![0; 1 << 20]);
     let mut at = 0;
     loop {

@@ -26,7 +26,7 @@ use crate::{
     pack::{self, Pack},
     shared::Shared,
     signing::{CHECKPOINT, CheckpointSigner, KEPT, SignedCheckpoint},
-    store::{LocalStore, Store, make_folder},
+    store::{LocalStore, Store, StoreError, make_folder},
     tail::Tail,
     tree::Log,
     vault,
@@ -98,8 +98,8 @@ pub enum OpenError {
         /// Size of the checkpoint.
         size: u64,
     },
-    /// A pack in the middle is missing.
-    #[error("`{0}` is missing while later packs are there; restore it from a backup")]
+    /// A pack is missing.
+    #[error("`{0}` is missing, and what came after it is there; restore it from a backup")]
     MissingPack(String),
     /// Anything else.
     #[error(transparent)]
@@ -112,9 +112,7 @@ impl OpenError {
         match self {
             OpenError::Journal(error) => !matches!(error, JournalDamage::Io { .. }),
             OpenError::RolledBack { .. } | OpenError::Changed { .. } => true,
-            OpenError::Keys(error) | OpenError::Ledger(LedgerError::Key(error)) => {
-                matches!(error, KeyError::Damaged(_) | KeyError::Malformed { .. })
-            }
+            OpenError::Keys(error) | OpenError::Ledger(LedgerError::Key(error)) => error.is_damage(),
             OpenError::Ledger(error) => {
                 matches!(error, LedgerError::Broken(_) | LedgerError::Pack(PackError::Damaged { .. }))
             }
@@ -204,8 +202,14 @@ pub(crate) fn open_on(
 
     let roots = pack_roots(&*store, &origin)?;
     let packs = roots.len() as u64;
-    let Recovered { mut journal, frames, torn } =
-        Journal::open(disk, options.journal_file_bytes, packs * PACK_LEAVES)?;
+    let opened = Journal::open(disk, options.journal_file_bytes, packs * PACK_LEAVES);
+    if let Err(JournalDamage::Hole { expected, found, .. }) = &opened
+        && *expected == packs * PACK_LEAVES
+        && once_packed(&*store, *expected, *found).map_err(LedgerError::from)? > *expected
+    {
+        return Err(OpenError::MissingPack(pack::path_of(packs)));
+    }
+    let Recovered { mut journal, frames, torn } = opened?;
     let log = Log::new(store.clone(), origin, Tail::new(packs, 0), roots);
     let last_recorded = last_recorded(&log, packs)?;
     fill_tail(&log, frames, last_recorded)?;
@@ -217,7 +221,15 @@ pub(crate) fn open_on(
         None => signer.sign(&log, 0, None)?,
     };
     // INVARIANT D2, D3: what was signed is there, as it was signed.
-    still_holds(&log, &signed, torn.as_ref())?;
+    still_holds(&log, &signed, torn.as_ref()).map_err(|error| match &error {
+        OpenError::RolledBack { signed, .. } if log.size() == packs * PACK_LEAVES => {
+            match once_packed(&*store, packs * PACK_LEAVES, *signed) {
+                Ok(packed) if packed > packs * PACK_LEAVES => OpenError::MissingPack(pack::path_of(packs)),
+                _ => error,
+            }
+        }
+        _ => error,
+    })?;
     let kept = signer.last_kept(&*store)?;
     if let Some(kept) = kept.as_ref().filter(|kept| kept.size > signed.size) {
         still_holds(&log, kept, torn.as_ref())?;
@@ -273,6 +285,21 @@ fn pack_roots(store: &dyn Store, origin: &str) -> Result<Vec<Hash>, OpenError> {
         roots.push(Pack::open(store, number, origin).map_err(LedgerError::from)?.root());
     }
     Ok(roots)
+}
+
+/// Where the packs ended, of which those from leaf `packed` on are gone, where the journal goes on at leaf `found` only:
+/// the disclosures of a pack are written before it, and the journal lets go of its leaves after it.
+pub(crate) fn once_packed(store: &dyn Store, packed: u64, found: u64) -> Result<u64, StoreError> {
+    let there: Vec<u64> = store
+        .list(&format!("{}/", vault::FOLDER))?
+        .iter()
+        .filter_map(|object| vault::number_of(&object.path))
+        .collect();
+    let mut number = packed / PACK_LEAVES;
+    while number * PACK_LEAVES < found && there.contains(&number) {
+        number += 1;
+    }
+    Ok(number * PACK_LEAVES)
 }
 
 /// `recorded` of the last leaf in packs, so that it never decreases across a restart.

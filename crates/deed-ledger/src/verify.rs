@@ -37,9 +37,10 @@ use derived::Derived;
 pub use report::{Checked, StoreReport};
 
 use crate::{
-    LedgerError, PACK_LEAVES, PackError, journal,
+    JournalDamage, LedgerError, PACK_LEAVES, PackError, journal,
     journal::Frame,
     keys::{self, KeyError, Keys},
+    open,
     pack::{self, Pack},
     signing::{CHECKPOINT, CheckpointSigner, KEPT, kept_path},
     store::{LocalStore, Store, StoreError},
@@ -117,12 +118,14 @@ pub fn verify_store(dir: &Path, options: &VerifyOptions<'_>) -> Result<StoreRepo
         return Err(VerifyError::NoStore(dir.display().to_string()));
     }
     let store: Arc<dyn Store> = Arc::new(LocalStore::read_only(dir));
-    let keys = Keys::open_existing(dir);
+    let keys = read_keys(dir);
     let mut report = StoreReport::default();
     if let Err(error) = &keys {
         report.without_keys = true;
         // The log proves itself in a copy without keys; one that has some of them has lost the others.
-        if dir.join("keys").is_dir() {
+        if error.is_damage() {
+            report.violated("keys/keys.redb", error.to_string());
+        } else if dir.join("keys").is_dir() {
             report.unverified("keys/keys.redb", error.to_string());
         }
     }
@@ -131,7 +134,9 @@ pub fn verify_store(dir: &Path, options: &VerifyOptions<'_>) -> Result<StoreRepo
     let own_keys = match keys.as_ref().map(own_verifier_keys) {
         Ok(Ok(own)) => own,
         Ok(Err(error)) => {
-            report.unverified("keys", error.to_string());
+            let is_damage = matches!(&error, LedgerError::Key(error) if error.is_damage());
+            let kind = if is_damage { ProblemKind::Violated } else { ProblemKind::Unverified };
+            report.problems.push(problem(kind, "keys", error.to_string()));
             Vec::new()
         }
         Err(_) => Vec::new(),
@@ -264,7 +269,11 @@ fn own_verifier_keys(keys: &Keys) -> Result<Vec<VerifierKey>, LedgerError> {
 pub struct Leaves {
     store: Arc<dyn Store>,
     packs: BTreeMap<u64, Pack>,
-    /// Leaves from `packs.len() * PACK_LEAVES` on, with their sealed disclosures.
+    /// Leaves below this are in packs, or were in such as are missing.
+    packed: u64,
+    /// Files of the journal of which nothing is needed any more.
+    spent: Vec<String>,
+    /// Leaves from `packed` on, with their sealed disclosures.
     tail: Vec<journal::Entry>,
     /// Where the journal stops making sense.
     torn: Option<journal::Torn>,
@@ -289,21 +298,44 @@ impl Leaves {
                 Err(error) => problems.push(problem(ProblemKind::Violated, &object.path, error.to_string())),
             }
         }
-        let packed = packs.keys().next_back().map_or(0, |last| last + 1) * PACK_LEAVES;
-        let (tail, torn) = match read_tail(dir, packed) {
-            Ok((frames, torn)) => (collect_tail(frames, packed), torn),
-            Err(error) => {
-                problems.push(problem(ProblemKind::Violated, "journal", error.to_string()));
-                (Vec::new(), None)
-            }
+        let mut packed = packs.keys().next_back().map_or(0, |last| last + 1) * PACK_LEAVES;
+        let mut tail = read_tail(dir, packed);
+        let goes_on = match &tail {
+            Err(JournalDamage::Hole { expected, found, .. }) if *expected == packed => *found,
+            Ok(read) if read.frames.is_empty() => signed_size(&*store),
+            _ => packed,
         };
+        let once_packed = open::once_packed(&*store, packed, goes_on)?;
+        if once_packed > packed {
+            packed = once_packed;
+            tail = read_tail(dir, packed);
+        }
+        let journal::ReadOnly { frames, torn, spent } = tail.unwrap_or_else(|error| {
+            let what = error.to_string();
+            let about = format!("journal `{}` ", error.file());
+            let what = what.strip_prefix(&about).unwrap_or(&what).to_owned();
+            problems.push(problem(ProblemKind::Violated, &format!("journal/{}", error.file()), what));
+            journal::ReadOnly::default()
+        });
+        let tail = collect_tail(frames, packed);
+        for number in (0..packed / PACK_LEAVES).filter(|number| !packs.contains_key(number)) {
+            let path = pack::path_of(number);
+            if !problems.iter().any(|problem| problem.place == path) {
+                problems.push(problem(ProblemKind::Unverified, &path, "is missing".to_owned()));
+            }
+        }
         let hashes = deed_seal::hash::leaf_hashes(&tail.iter().map(|entry| &entry.leaf).collect::<Vec<_>>());
-        Ok(Leaves { store, packs, tail, torn, hashes, damaged: Mutex::default() })
+        Ok(Leaves { store, packs, packed, spent, tail, torn, hashes, damaged: Mutex::default() })
     }
 
     /// Leaves in packs: below this.
     pub fn packed(&self) -> u64 {
-        self.packs.keys().next_back().map_or(0, |last| last + 1) * PACK_LEAVES
+        self.packed
+    }
+
+    /// Whether nothing that is in the file `name` of the journal is needed any more.
+    fn is_spent(&self, name: &str) -> bool {
+        self.spent.iter().any(|spent| spent == name)
     }
 
     /// All leaves.
@@ -452,9 +484,29 @@ impl Tiles for Leaves {
     }
 }
 
+/// Leaves that the checkpoint says there are; 0 where it cannot be read, which is said elsewhere.
+fn signed_size(store: &dyn Store) -> u64 {
+    let checkpoint = store.read(CHECKPOINT).ok().and_then(|note| Checkpoint::open_unverified(&note).ok());
+    checkpoint.map_or(0, |(checkpoint, _)| checkpoint.size)
+}
+
+/// The keys. What a holder just writes may look damaged: then a second look finds it whole.
+fn read_keys(dir: &Path) -> Result<Keys, KeyError> {
+    let mut tries = 0;
+    loop {
+        match Keys::open_existing(dir) {
+            Err(error) if error.is_damage() && tries < 3 => {
+                tries += 1;
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            result => return result,
+        }
+    }
+}
+
 /// Frames with leaves from `packed` on. A store in use moves leaves into packs while we look: then a
 /// second look finds them there.
-fn read_tail(dir: &Path, packed: u64) -> Result<(Vec<Frame>, Option<journal::Torn>), crate::JournalDamage> {
+fn read_tail(dir: &Path, packed: u64) -> Result<journal::ReadOnly, JournalDamage> {
     let mut tries = 0;
     loop {
         match journal::read_only(dir, packed) {

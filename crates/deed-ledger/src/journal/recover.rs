@@ -43,6 +43,15 @@ pub enum JournalDamage {
 }
 
 impl JournalDamage {
+    /// The file that it is found in.
+    pub(crate) fn file(&self) -> &str {
+        match self {
+            JournalDamage::Frame { file, .. }
+            | JournalDamage::Hole { file, .. }
+            | JournalDamage::Io { file, .. } => file,
+        }
+    }
+
     pub(crate) fn io(file: &str) -> impl FnOnce(io::Error) -> Self {
         let file = file.to_owned();
         move |source| JournalDamage::Io { file, source }
@@ -73,6 +82,8 @@ pub(super) struct FoundFile {
     pub(super) generation: u64,
     /// The first leaf this use of it was begun for.
     first: u64,
+    /// All that this use of it holds is in packs.
+    pub(super) is_spent: bool,
     pub(super) end: u64,
     /// Where its last whole frame ends.
     pub(super) at: u64,
@@ -85,14 +96,24 @@ pub(super) struct FoundFile {
 /// Reads every file of the journal: frames with leaves from `packed` on, in order.
 pub(super) fn read(disk: &dyn Disk, packed: u64, write: bool) -> Result<Found, JournalDamage> {
     let mut files = list(disk, packed, write)?;
-    files.sort_by_key(|file| file.generation);
+    files.sort_by_key(|file| (file.generation, file.slot));
     let mut found = Found { files: Vec::new(), frames: Vec::new(), torn: None };
     let newest = files.iter().rposition(|file| file.generation > 0);
     // Where the file after goes on, each leaf of this one is durable: one that went on within the packs
     // has no file before it that is needed.
     let needed = files.iter().rposition(|file| file.generation > 0 && file.first <= packed).unwrap_or(0);
+    let used = files.get(needed.saturating_sub(1)..).unwrap_or_default();
+    if let Some((file, copy)) = used
+        .iter()
+        .zip(used.iter().skip(1))
+        .find(|(file, next)| file.generation > 0 && file.generation == next.generation)
+    {
+        let what = format!("it is a copy of `{}`, or that one of it: move one out of the journal", file.name);
+        return Err(JournalDamage::Frame { file: copy.name.clone(), at: 0, what });
+    }
     let mut next = packed;
     for (at, mut file) in files.into_iter().enumerate() {
+        file.is_spent = file.generation > 0 && at < needed;
         if file.generation > 0 && at >= needed {
             // A file is begun only when every leaf before is durable.
             if file.first > next {
@@ -135,6 +156,7 @@ fn list(disk: &dyn Disk, packed: u64, write: bool) -> Result<Vec<FoundFile>, Jou
             size,
             generation,
             first,
+            is_spent: false,
             end: 0,
             at: HEADER,
             torn_to: 0,

@@ -89,6 +89,9 @@ fn role(path: &str, leaves: &Leaves, covered: &[String], rows_checked: bool) -> 
         "trust" => Role::Unchecked("public keys that the settings name; they are no evidence"),
         "follow" => Role::Unchecked("how far files are followed; it is no evidence"),
         "policies" => Role::Unchecked("policies in writing; those that were in force are sealed in the log"),
+        "journal" if leaves.is_spent(name) => Role::Unchecked(
+            "all that stands in it is in packs; it is used again, or removed, when there is need",
+        ),
         "journal" if name.ends_with(".journal") => Role::Unchecked(
             "its frames are checked; what stands behind the last one waits to be written over and says nothing",
         ),

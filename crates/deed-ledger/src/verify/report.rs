@@ -93,11 +93,18 @@ impl StoreReport {
         self.origin = log.checkpoint.as_ref().map(|head| head.origin.clone());
         self.size = log.checkpoint.as_ref().map(|head| head.size);
         self.root = log.checkpoint.as_ref().map(|head| head.root.to_string());
-        self.problems.extend(
-            log.problems
-                .into_iter()
-                .map(|found| Problem { place: store_place(&found.place, leaves.packed()), ..found }),
-        );
+        // Of a pack that is missing each tile is missing, too.
+        let is_said = |place: &str| {
+            let pack = place.split_once(" (").map(|(path, _)| path);
+            pack.is_some_and(|pack| self.problems.iter().any(|problem| problem.place == pack))
+        };
+        let found: Vec<Problem> = log
+            .problems
+            .into_iter()
+            .map(|found| Problem { place: store_place(&found.place, leaves.packed()), ..found })
+            .filter(|found| found.kind == ProblemKind::Violated || !is_said(&found.place))
+            .collect();
+        self.problems.extend(found);
         self.problems.extend(leaves.take_damaged());
         self.unchecked.extend(log.unchecked);
         if let Some(signed) = self.size.filter(|signed| *signed < leaves.size()) {

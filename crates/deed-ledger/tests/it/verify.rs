@@ -159,6 +159,58 @@ fn what_is_missing_is_unverified_and_never_a_pass() {
 }
 
 #[test]
+fn an_only_pack_that_is_missing_is_named_and_is_no_violation() {
+    let dir = copy();
+    fs::remove_file(dir.path().join("packs/000000.pack")).expect("removed");
+    // As when it was used again for later leaves.
+    fs::remove_file(dir.path().join("journal/0000.journal")).expect("removed");
+    let report = check(dir.path());
+    assert_eq!(report.verified(), None, "{:#?}", report.problems);
+    let places: Vec<&str> = report.problems.iter().map(|problem| problem.place.as_str()).collect();
+    assert!(places.contains(&"packs/000000.pack"), "{places:?}");
+    assert!(!places.iter().any(|place| place.starts_with("journal")), "{places:?}");
+    assert!(!places.iter().any(|place| place.contains("tile/0")), "each of its tiles: {places:?}");
+    // Opening it says the same.
+    let refused = Ledger::open(dir.path(), Options::default()).err().expect("refused");
+    assert!(refused.is_missing() && !refused.is_violation(), "{refused}");
+    assert!(refused.to_string().contains("packs/000000.pack"), "{refused}");
+}
+
+#[test]
+fn a_copy_of_a_journal_file_is_named() {
+    let dir = tempfile::tempdir().expect("folder");
+    let ledger = open(dir.path());
+    append(&ledger, &observations(0, 20));
+    ledger.close().expect("closed");
+    let journal = dir.path().join("journal");
+    fs::copy(journal.join("0000.journal"), journal.join("0099.journal")).expect("copied");
+    let report = check(dir.path());
+    let [problem, ..] = &report.problems[..] else { panic!("none") };
+    assert_eq!((problem.kind, problem.place.as_str()), (ProblemKind::Violated, "journal/0099.journal"));
+    assert!(problem.what.contains("a copy of `0000.journal`"), "{}", problem.what);
+}
+
+#[test]
+fn damaged_keys_are_the_same_to_verify_and_to_open() {
+    let whole = tempfile::tempdir().expect("folder");
+    let ledger = open(whole.path());
+    append(&ledger, &observations(0, 20));
+    ledger.close().expect("closed");
+    for length in [0, 5000] {
+        let dir = tempfile::tempdir().expect("folder");
+        crash_image(whole.path(), dir.path());
+        let keys = fs::OpenOptions::new().write(true).open(dir.path().join("keys/keys.redb")).expect("there");
+        keys.set_len(length).expect("cut");
+        let report = check(dir.path());
+        assert_eq!(report.verified(), Some(false), "{length}: {:#?}", report.problems);
+        let places: Vec<&str> = report.problems.iter().map(|problem| problem.place.as_str()).collect();
+        assert_eq!(places, ["keys/keys.redb"], "{length}");
+        let refused = Ledger::open(dir.path(), Options::default()).err().expect("refused");
+        assert!(refused.is_violation(), "{length}: {refused}");
+    }
+}
+
+#[test]
 fn a_kept_checkpoint_that_is_gone_or_called_otherwise_is_found() {
     let dir = copy();
     let folder = dir.path().join("log/checkpoints");

@@ -113,11 +113,11 @@ fn of_store(dir: &Path, against: Elsewhere) -> Result<Answer, Failure> {
             .zip(report.size)
             .map(|(origin, size)| (origin, size, report.root.clone().unwrap_or_default())),
         checked: vec![
-            count_of(checked.leaves, "leaf", "leaves"),
+            format!("{} (a sealed record each)", count_of(checked.leaves, "leaf", "leaves")),
             count_of(checked.packs, "pack", "packs"),
-            count_of(checked.disclosures, "disclosure", "disclosures"),
+            count_of(checked.disclosures, "field of payloads", "fields of payloads"),
             count_of(checked.checkpoints, "checkpoint", "checkpoints"),
-            count_of(checked.rows, "row", "rows"),
+            count_of(checked.rows, "row of SQL", "rows of SQL"),
         ],
         signed_by: report.signed_by.clone(),
         problems: report.problems,
