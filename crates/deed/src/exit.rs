@@ -64,6 +64,11 @@ impl Failure {
         self
     }
 
+    /// The same, once it was said.
+    pub(crate) fn said(self) -> Self {
+        Failure::of_command(self.code)
+    }
+
     /// Whether it exits with that code.
     pub(crate) fn is(&self, code: Code) -> bool {
         self.code == code as u8

@@ -1,6 +1,9 @@
 //! Holding a store: the engine in this process, and its server, which this process uses too.
 
-use std::path::Path;
+use std::{
+    io::{self, ErrorKind},
+    path::Path,
+};
 
 use deed_ledger::OpenError;
 use deed_server::{
@@ -77,6 +80,9 @@ impl Holder {
                     Failure::new("the settings cannot be used").detail(error.to_string()),
                 ));
             }
+            Ok(Err(EngineError::Ledger(OpenError::Folder { source, .. }))) if is_read_only(&source) => {
+                return Err(TakeError::Failed(read_only(dir, &source)));
+            }
             Ok(Err(EngineError::Ledger(error))) => {
                 let code = code_of(&error);
                 return Err(match failed(error.to_string()) {
@@ -112,6 +118,23 @@ impl Holder {
     }
 }
 
+fn is_read_only(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
+}
+
+/// What to do with a store that may only be read.
+fn read_only(dir: &Path, error: &io::Error) -> Failure {
+    let dir_word = shell_word(&dir.display().to_string());
+    let hint = Hint::of_store(dir);
+    let verify = hint.anywhere(&format!("verify {dir_word}"));
+    let copy = format!("cp -a {dir_word} COPY && {}", hint.anywhere("--data COPY find"));
+    Failure::new(format!("failed to open the store in `{}`", dir.display()))
+        .detail(format!("it cannot be written here: {error}"))
+        .detail("opening a store takes its lock, ends what a crash left and derives what is missing")
+        .detail(format!("what reads only: {verify}"))
+        .detail(format!("to ask anything else, ask a copy, and record nothing into it: {copy}"))
+}
+
 /// What is wrong with a store that was refused.
 fn code_of(error: &OpenError) -> Code {
     if error.is_violation() {
@@ -120,5 +143,22 @@ fn code_of(error: &OpenError) -> Code {
         Code::Unverified
     } else {
         Code::Failed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_may_only_be_read_says_what_to_do() {
+        for kind in [ErrorKind::ReadOnlyFilesystem, ErrorKind::PermissionDenied] {
+            let error = io::Error::from(kind);
+            assert!(is_read_only(&error));
+            let text = read_only(Path::new("a copy"), &error).to_string();
+            for part in ["cannot be written", "verify 'a copy'", "cp -a 'a copy' COPY"] {
+                assert!(text.contains(part), "{part}: {text}");
+            }
+        }
     }
 }

@@ -34,13 +34,19 @@ pub(crate) async fn run(global: &Global, output: Output) -> Outcome {
     let access = Access::open(global, Need::Existing)?;
     let answer =
         access.call(&Request::get("/v1/health")).await.and_then(|response| response.json::<Health>());
-    let mut checks = access
-        .finish(answer)
-        .await
-        .map_err(|failure| failure.doing("ask for the health of the store"))?
-        .checks;
-    if let Place::Store(dir) = access::place(global)? {
-        checks.push(keys(&dir));
+    let answer = access.finish(answer).await;
+    let place = access::place(global)?;
+    let (mut checks, refused) = match (answer, &place) {
+        (Ok(health), _) => (health.checks, None),
+        // A store that does not even open is what needs attention.
+        (Err(failure), Place::Store(_)) if !failure.is(Code::Usage) => {
+            let what = failure.to_string();
+            (vec![Check { name: "store".to_owned(), ok: false, detail: what }], Some(failure.said()))
+        }
+        (Err(failure), _) => return Err(failure.doing("ask for the health of the store")),
+    };
+    if let Place::Store(dir) = &place {
+        checks.push(keys(dir));
     }
     checks.push(clock());
     let ok = checks.iter().all(|check| check.ok);
@@ -49,13 +55,19 @@ pub(crate) async fn run(global: &Global, output: Output) -> Outcome {
     } else {
         output.print(&text(&checks, output))?;
     }
-    ended((!ok).then_some(Code::Failed))
+    refused.map_or_else(|| ended((!ok).then_some(Code::Failed)), Err)
 }
 
 fn text(checks: &[Check], output: Output) -> String {
     let line = |check: &Check| {
         let mark = if check.ok { output.good("ok  ") } else { output.bad("look") };
-        format!("{mark}  {:<11}{}\n", clean(&check.name), clean(&check.detail))
+        let detail = check
+            .detail
+            .lines()
+            .map(|line| clean(line.trim()))
+            .collect::<Vec<_>>()
+            .join("\n                 ");
+        format!("{mark}  {:<11}{detail}\n", clean(&check.name))
     };
     let mut text: String = checks.iter().map(line).collect();
     let bad = checks.iter().filter(|check| !check.ok).count();
