@@ -30,6 +30,15 @@ fn plays_to_the_end_and_leaves_a_good_store() {
     ] {
         assert!(ran.out.contains(word), "`{word}` is not told: {}", ran.out);
     }
+    // The first screen of the README is of it, line by line.
+    let readme = include_str!("../../../../README.md");
+    let screen = readme.lines().skip_while(|line| !line.starts_with("    COPY TO"));
+    let screen: Vec<&str> =
+        screen.map_while(|line| line.strip_prefix("    ").or(line.is_empty().then_some(""))).collect();
+    assert!(screen.len() > 10, "{screen:?}");
+    for line in screen {
+        assert!(ran.out.lines().any(|told| told == line), "the README says `{line}`:\n{}", ran.out);
+    }
     let narrow = crate::support::finish(home.command(["demo"]).env("COLUMNS", "60").output().unwrap()).good();
     let usual = crate::support::finish(home.command(["demo"]).env("COLUMNS", "80").output().unwrap()).good();
     // Of act 4 nothing is folded there: what was tried, and what came of it.
