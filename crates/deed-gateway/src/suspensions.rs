@@ -70,6 +70,11 @@ impl Suspensions {
         }
     }
 
+    /// Whether `about` is stopped, of a tenant that was loaded.
+    pub(crate) fn holds(&self, about: &Stopped) -> bool {
+        self.stopped.read().unwrap_or_else(PoisonError::into_inner).contains(about)
+    }
+
     /// Changes whenever somebody or something is suspended.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()

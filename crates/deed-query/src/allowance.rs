@@ -15,6 +15,9 @@ use datafusion::{
     execution::SessionState,
 };
 
+/// What an expression says that went on past the end of its query.
+pub(crate) const TIME_UP: &str = "the time is up";
+
 /// Rows of a batch.
 pub(crate) const BATCH: usize = 8192;
 
@@ -54,7 +57,7 @@ impl Allowance {
     /// Ends what nobody waits for any more.
     pub(crate) fn check_time(&self) -> Result<()> {
         match self.deadline {
-            Some(deadline) if deadline <= Instant::now() => exec_err!("the time is up"),
+            Some(deadline) if deadline <= Instant::now() => exec_err!("{TIME_UP}"),
             _ => Ok(()),
         }
     }

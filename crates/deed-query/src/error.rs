@@ -2,7 +2,7 @@
 
 use datafusion::{arrow::error::ArrowError, common::DataFusionError, parquet::errors::ParquetError};
 
-use crate::chunks::RowsError;
+use crate::{allowance::TIME_UP, chunks::RowsError};
 
 /// Why a query was not answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +20,9 @@ pub enum QueryError {
         limit: usize,
     },
     /// It took too long.
-    #[error("not answered within {seconds} s; narrow it down, by `time` or `leaf_index` for instance")]
+    #[error(
+        "the query was stopped after {seconds} s, the most that one may take (`limits.read_seconds` in `deed.toml`); narrow it down, by `time` or `leaf_index` for instance"
+    )]
     Timeout {
         /// How long it had.
         seconds: u64,
@@ -50,6 +52,14 @@ impl QueryError {
         !matches!(self, QueryError::Busy { .. } | QueryError::Failed(_))
     }
 
+    /// The same, of a query that had `seconds`.
+    pub(crate) fn of_seconds(self, seconds: u64) -> Self {
+        match self {
+            QueryError::Timeout { .. } => QueryError::Timeout { seconds },
+            error => error,
+        }
+    }
+
     /// What DataFusion says, without its inner life.
     pub(crate) fn from_engine(error: &DataFusionError, megabytes: usize) -> Self {
         match error.find_root() {
@@ -66,6 +76,8 @@ impl QueryError {
                 QueryError::Invalid(first_line(&error.to_string(), &[]))
             }
             DataFusionError::NotImplemented(message) => QueryError::Refused(first_line(message, &[])),
+            // Whoever asked knows how long it had.
+            DataFusionError::Execution(message) if message == TIME_UP => QueryError::Timeout { seconds: 0 },
             DataFusionError::Execution(message) => QueryError::Invalid(first_line(message, &[])),
             DataFusionError::ArrowError(error, _) => match &**error {
                 ArrowError::ExternalError(error) => from_storage(&**error, megabytes),

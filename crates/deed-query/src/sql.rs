@@ -113,7 +113,7 @@ impl Tables {
             // The task ended without a word: it panicked, or the engine was closed.
             Ok(Err(_)) => Err(QueryError::Failed("the query engine stopped".into())),
             Ok(Ok(answer)) => {
-                rows.schema = answer?;
+                rows.schema = answer.map_err(|error| error.of_seconds(rows.seconds))?;
                 Ok(rows)
             }
         }
@@ -154,7 +154,7 @@ impl Stream for Rows {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if let Poll::Ready(batch) = self.batches.poll_recv(context) {
-            return Poll::Ready(batch);
+            return Poll::Ready(batch.map(|batch| batch.map_err(|error| error.of_seconds(self.seconds))));
         }
         // Watched here and not on the query's threads, which may be busy.
         if self.deadline.as_mut().poll(context).is_pending() {

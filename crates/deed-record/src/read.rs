@@ -8,7 +8,7 @@ use serde_json::{error::Category, value::RawValue};
 use serde_path_to_error::Segment;
 
 use crate::{
-    RecordError, Submission,
+    Kind, RecordError, Submission,
     error::{is_plain_name, shown_name},
 };
 
@@ -76,7 +76,7 @@ impl<'t> Visitor<'t> for Items<'_, 't> {
 /// Names the member and what was expected there.
 pub fn parse_one(text: &str, ours: bool) -> Result<Submission<'_>, RecordError> {
     let submission: Submission<'_> =
-        serde_json::from_str(text).map_err(|error| explain_record(text, &error))?;
+        serde_json::from_str(text).map_err(|error| said_to(ours, explain_record(text, &error)))?;
     submission.check(ours)?;
     Ok(submission)
 }
@@ -91,6 +91,16 @@ pub fn parse_records(body: &[u8], ours: bool) -> Result<Vec<Submission<'_>>, Rec
         .enumerate()
         .map(|(index, text)| parse_one(text, ours).map_err(|e| e.at(index)))
         .collect()
+}
+
+/// The same error, which names no kind to somebody else that only Deed itself may write.
+fn said_to(ours: bool, error: RecordError) -> RecordError {
+    if ours || error.field != "kind" {
+        return error;
+    }
+    let not_theirs = Kind::ALL.iter().filter(|kind| kind.is_ours());
+    let message = not_theirs.fold(error.message, |text, kind| text.replace(&format!(", `{kind}`"), ""));
+    RecordError { message, ..error }
 }
 
 /// The fast path does not track where it is; only a record that failed is read again with care.

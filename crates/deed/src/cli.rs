@@ -569,22 +569,22 @@ pub(crate) struct Find {
     #[arg(long, value_name = "TRACE_ID", value_parser = values::trace_id)]
     pub(crate) trace: Option<TraceId>,
     /// Asked for by them
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = values::text)]
     pub(crate) initiator: Option<String>,
     /// Done by them
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = values::text)]
     pub(crate) executor: Option<String>,
     /// They had a part in it, whichever
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = values::text)]
     pub(crate) principal: Option<String>,
     /// Done with this credential: its fingerprint or its issuer's own id
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = values::text)]
     pub(crate) credential: Option<String>,
     /// By calling this tool
-    #[arg(long, value_name = "SERVER/NAME")]
+    #[arg(long, value_name = "SERVER/NAME", value_parser = values::text)]
     pub(crate) tool: Option<String>,
     /// Done to this resource
-    #[arg(long, value_name = "URI")]
+    #[arg(long, value_name = "URI", value_parser = values::text)]
     pub(crate) resource: Option<String>,
     /// Decided like this
     #[arg(long, value_name = "EFFECT", value_parser = values::word(Ruling::ALL, Ruling::as_str))]
@@ -599,10 +599,10 @@ pub(crate) struct Find {
     #[arg(long, value_name = "TIME", value_parser = values::moment)]
     pub(crate) until: Option<Timestamp>,
     /// With this text in what was done, to what, in which session, task or environment
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = values::text)]
     pub(crate) text: Option<String>,
     /// Of this tenant; names are those of `default` unless another is named
-    #[arg(long, value_name = "TENANT")]
+    #[arg(long, value_name = "TENANT", value_parser = values::text)]
     pub(crate) tenant: Option<String>,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
@@ -638,13 +638,13 @@ pub(crate) struct Trace {
 #[derive(Debug, Args)]
 pub(crate) struct Principal {
     /// Key, alias or account
-    #[arg(value_name = "KEY-OR-ALIAS")]
+    #[arg(value_name = "KEY-OR-ALIAS", value_parser = values::text)]
     pub(crate) key: String,
     /// With the reasons of suspensions; that they are read is recorded
     #[arg(long)]
     pub(crate) reasons: bool,
     /// Of this tenant [default: default]
-    #[arg(long, value_name = "TENANT")]
+    #[arg(long, value_name = "TENANT", value_parser = values::text)]
     pub(crate) tenant: Option<String>,
     /// Show the records behind each line
     #[arg(short, long)]
@@ -655,10 +655,10 @@ pub(crate) struct Principal {
 #[derive(Debug, Args)]
 pub(crate) struct Blast {
     /// Fingerprint, the source's own id such as an access key id, jti, or id of a record
-    #[arg(value_name = "CREDENTIAL")]
+    #[arg(value_name = "CREDENTIAL", value_parser = values::text)]
     pub(crate) credential: String,
     /// Of this tenant [default: default]
-    #[arg(long, value_name = "TENANT")]
+    #[arg(long, value_name = "TENANT", value_parser = values::text)]
     pub(crate) tenant: Option<String>,
     /// List at most so many actions of each sort [default: 20; with --json 10000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -713,22 +713,22 @@ Examples:
 #[derive(Debug, Args)]
 pub(crate) struct Suppress {
     /// The rule; `deed findings --rules` lists them
-    #[arg(value_name = "RULE")]
+    #[arg(value_name = "RULE", value_parser = values::text)]
     pub(crate) rule: String,
     /// About them: a key or alias
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = values::text)]
     pub(crate) principal: Option<String>,
     /// About a credential: its fingerprint, or the issuer's id or jti
-    #[arg(long, value_name = "CREDENTIAL")]
+    #[arg(long, value_name = "CREDENTIAL", value_parser = values::text)]
     pub(crate) credential: Option<String>,
     /// About what was done to it; a URI that ends in `*` covers whatever begins as it does
-    #[arg(long, value_name = "URI")]
+    #[arg(long, value_name = "URI", value_parser = values::text)]
     pub(crate) resource: Option<String>,
     /// About this action; of a finding about an identity, the record that it shows
     #[arg(long, value_name = "ID", value_parser = values::record_id)]
     pub(crate) action: Option<RecordId>,
     /// Why
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = values::text)]
     pub(crate) reason: String,
     /// Until when, a year at most: RFC 3339, a date, or `12h`, `30d`, `8w` from now
     #[arg(long, value_name = "TIME|DURATION", value_parser = values::coming)]
@@ -737,7 +737,7 @@ pub(crate) struct Suppress {
     #[arg(long = "as", value_name = "TYPE:NAME", value_parser = values::who)]
     pub(crate) by: Option<Who>,
     /// Of this tenant
-    #[arg(long, value_name = "TENANT")]
+    #[arg(long, value_name = "TENANT", value_parser = values::text)]
     pub(crate) tenant: Option<String>,
 }
 
@@ -748,13 +748,13 @@ pub(crate) struct Unsuppress {
     #[arg(value_name = "ID", value_parser = values::record_id)]
     pub(crate) id: RecordId,
     /// Why
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = values::text)]
     pub(crate) reason: Option<String>,
     /// Who ends it, as human:NAME [default: the system's user]
     #[arg(long = "as", value_name = "TYPE:NAME", value_parser = values::who)]
     pub(crate) by: Option<Who>,
     /// Of this tenant
-    #[arg(long, value_name = "TENANT")]
+    #[arg(long, value_name = "TENANT", value_parser = values::text)]
     pub(crate) tenant: Option<String>,
 }
 
@@ -768,7 +768,7 @@ pub(crate) struct Suppressed {
     #[arg(long)]
     pub(crate) reasons: bool,
     /// Of this tenant
-    #[arg(long, value_name = "TENANT")]
+    #[arg(long, value_name = "TENANT", value_parser = values::text)]
     pub(crate) tenant: Option<String>,
 }
 
@@ -794,13 +794,13 @@ pub(crate) struct Tune {
     #[arg(long, value_name = "NAME", requires = "reason", value_parser = values::word(Threshold::ALL, Threshold::as_str))]
     pub(crate) reset: Vec<String>,
     /// Why
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = values::text)]
     pub(crate) reason: Option<String>,
     /// Who sets them, as human:NAME [default: the system's user]
     #[arg(long = "as", value_name = "TYPE:NAME", value_parser = values::who)]
     pub(crate) by: Option<Who>,
     /// Of this tenant
-    #[arg(long, value_name = "TENANT")]
+    #[arg(long, value_name = "TENANT", value_parser = values::text)]
     pub(crate) tenant: Option<String>,
 }
 
@@ -820,10 +820,10 @@ pub(crate) struct ListFindings {
     #[arg(long, value_name = "TIME", value_parser = values::moment)]
     pub(crate) until: Option<Timestamp>,
     /// About them, or actions that they asked for or did
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = values::text)]
     pub(crate) principal: Option<String>,
     /// Of this tenant; names are those of `default` unless another is named
-    #[arg(long, value_name = "TENANT")]
+    #[arg(long, value_name = "TENANT", value_parser = values::text)]
     pub(crate) tenant: Option<String>,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
@@ -855,7 +855,7 @@ pub(crate) struct Report {
     #[arg(long, value_name = "TIME", value_parser = values::moment)]
     pub(crate) until: Option<Timestamp>,
     /// Of this tenant; of all, unless one is named
-    #[arg(long, value_name = "TENANT")]
+    #[arg(long, value_name = "TENANT", value_parser = values::text)]
     pub(crate) tenant: Option<String>,
     /// Compare controls before and after this time
     #[arg(long, value_name = "TIME", value_parser = values::moment)]
@@ -878,10 +878,10 @@ pub(crate) struct Patterns {
     #[arg(long, value_name = "TIME", value_parser = values::moment)]
     pub(crate) until: Option<Timestamp>,
     /// Of tasks in which they acted or asked
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = values::text)]
     pub(crate) principal: Option<String>,
     /// Of this tenant; names are those of `default` unless another is named
-    #[arg(long, value_name = "TENANT")]
+    #[arg(long, value_name = "TENANT", value_parser = values::text)]
     pub(crate) tenant: Option<String>,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -895,13 +895,13 @@ pub(crate) const FORMATS: [&str; 4] = ["table", "json", "csv", "parquet"];
 #[derive(Debug, Args)]
 pub(crate) struct Sql {
     /// The query; `-` reads it from standard input
-    #[arg(value_name = "QUERY")]
+    #[arg(value_name = "QUERY", value_parser = values::text)]
     pub(crate) query: String,
     /// How to print the rows
     #[arg(long, value_name = "FORMAT", value_parser = FORMATS, default_value = "table", conflicts_with = "json")]
     pub(crate) format: String,
     /// Only rows of this tenant
-    #[arg(long, value_name = "TENANT")]
+    #[arg(long, value_name = "TENANT", value_parser = values::text)]
     pub(crate) tenant: Option<String>,
 }
 
@@ -989,7 +989,7 @@ pub(crate) struct Reply {
     #[arg(value_name = "ID", value_parser = values::record_id)]
     pub(crate) id: RecordId,
     /// Why; kept as a disclosure
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = values::text)]
     pub(crate) reason: Option<String>,
     /// Who says so, as TYPE:NAME [default: the system's user]
     #[arg(long = "as", value_name = "human:NAME", value_parser = values::who)]
@@ -1000,13 +1000,13 @@ pub(crate) struct Reply {
 #[derive(Debug, Args)]
 pub(crate) struct Suspend {
     /// A principal's key or alias; with --credential a credential's fingerprint, id or jti
-    #[arg(value_name = "KEY-ALIAS-OR-CREDENTIAL")]
+    #[arg(value_name = "KEY-ALIAS-OR-CREDENTIAL", value_parser = values::text)]
     pub(crate) what: String,
     /// It is a credential
     #[arg(long)]
     pub(crate) credential: bool,
     /// Why; kept as a disclosure
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = values::text)]
     pub(crate) reason: Option<String>,
     /// Who says so, as TYPE:NAME [default: the system's user]
     #[arg(long = "as", value_name = "TYPE:NAME", value_parser = values::who)]
@@ -1202,7 +1202,7 @@ pub(crate) struct Export {
     #[arg(long, value_name = "TRACE_ID", value_parser = values::trace_id)]
     pub(crate) trace: Option<TraceId>,
     /// They had a part in it, whichever
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = values::text)]
     pub(crate) principal: Option<String>,
     /// At or after this time: RFC 3339, a date, or `90m`, `24h`, `7d` ago
     #[arg(long, value_name = "TIME", value_parser = values::moment)]
@@ -1211,7 +1211,7 @@ pub(crate) struct Export {
     #[arg(long, value_name = "TIME", value_parser = values::moment)]
     pub(crate) until: Option<Timestamp>,
     /// Of this tenant; names are those of `default` unless another is named
-    #[arg(long, value_name = "TENANT")]
+    #[arg(long, value_name = "TENANT", value_parser = values::text)]
     pub(crate) tenant: Option<String>,
     /// Findings alone
     #[arg(long)]

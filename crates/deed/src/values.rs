@@ -107,6 +107,14 @@ pub(crate) fn system_user() -> String {
     system_who().key.unwrap_or_default()
 }
 
+/// Reads what is called something: an empty text, as a variable that is not set gives one, names nobody and nothing.
+pub(crate) fn text(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// Reads a record id.
 pub(crate) fn record_id(text: &str) -> Result<RecordId, String> {
     text.trim().parse()

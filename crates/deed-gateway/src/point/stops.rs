@@ -20,34 +20,59 @@ impl DecisionPoint {
     pub async fn suspend(&self, said: &Suspension, tenant: &str) -> Result<Vec<String>, Unavailable> {
         let broken = |error: LedgerError| Unavailable::new(error.to_string());
         self.suspensions.load(&self.ledger, tenant).map_err(broken)?;
-        let InForce { inventory, .. } = self.in_force();
-        let known = inventory.principal(&said.what).filter(|_| !said.credential);
-        // What records know as a credential is one.
-        let key = Key::Credential { tenant, name: &said.what };
-        let credential = said.credential
-            || (known.is_none() && !self.ledger.lookup(&key, 1, None).map_err(broken)?.is_empty());
+        let (credential, names) = self.concerned(said, tenant).map_err(broken)?;
         let said = &Suspension { credential, ..said.clone() };
-        let names: Vec<String> = match known {
-            Some(known) => std::iter::once(&known.key).chain(&known.aliases).cloned().collect(),
-            None => vec![said.what.clone()],
-        };
         let now = now();
         let records: Vec<_> = names.iter().map(|name| write::suspension(said, name, now)).collect();
         let recorded = self.append(&records, "deed:suspension".into(), tenant).await;
         recorded.inspect_err(|_| self.halt_spool())?;
         for name in &names {
-            let about = match said.credential {
-                true => Some(Stopped::Credential(tenant.to_owned(), name.clone())),
-                false => {
-                    let account = self.ledger.account(tenant, name).map_err(broken)?;
-                    account.map(|account| Stopped::Account(tenant.to_owned(), account))
-                }
-            };
-            if let Some(about) = about {
+            if let Some(about) = self.stopped_by(credential, name, tenant).map_err(broken)? {
                 self.suspensions.note(about, said.suspended);
             }
         }
         Ok(names)
+    }
+
+    /// Whether what `said` names is suspended now, by any of its names.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn is_suspended(&self, said: &Suspension, tenant: &str) -> Result<bool, LedgerError> {
+        self.suspensions.load(&self.ledger, tenant)?;
+        let (credential, names) = self.concerned(said, tenant)?;
+        for name in &names {
+            if let Some(about) = self.stopped_by(credential, name, tenant)?
+                && self.suspensions.holds(&about)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether `said` names a credential, and all names of what it names.
+    fn concerned(&self, said: &Suspension, tenant: &str) -> Result<(bool, Vec<String>), LedgerError> {
+        let InForce { inventory, .. } = self.in_force();
+        let known = inventory.principal(&said.what).filter(|_| !said.credential);
+        // What records know as a credential is one.
+        let key = Key::Credential { tenant, name: &said.what };
+        let credential =
+            said.credential || (known.is_none() && !self.ledger.lookup(&key, 1, None)?.is_empty());
+        let names = match known {
+            Some(known) => std::iter::once(&known.key).chain(&known.aliases).cloned().collect(),
+            None => vec![said.what.clone()],
+        };
+        Ok((credential, names))
+    }
+
+    /// What a suspension under `name` stops; `None` of somebody in a tenant that never recorded anything.
+    fn stopped_by(&self, credential: bool, name: &str, tenant: &str) -> Result<Option<Stopped>, LedgerError> {
+        if credential {
+            return Ok(Some(Stopped::Credential(tenant.to_owned(), name.to_owned())));
+        }
+        let account = self.ledger.account(tenant, name)?;
+        Ok(account.map(|account| Stopped::Account(tenant.to_owned(), account)))
     }
 
     /// Whether anybody or anything goes by what `said` names, but for being suspended: the inventory or a record says so.

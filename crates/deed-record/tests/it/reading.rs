@@ -37,7 +37,7 @@ fn errors_read_well_and_name_the_place() {
         ),
         (
             format!("{GOOD}\n{GOOD}\n{{\"kind\":1}}"),
-            "record 2, field `kind`: expected one of `task`, `step`, `intent`, `outcome`, `observation`, `principal`, `request`, `approval`, `grant`, `credential`, `policy`, `tool`, `review`, `exception`, `redaction`, `access`, `gap`, found a number",
+            "record 2, field `kind`: expected one of `task`, `step`, `intent`, `outcome`, `observation`, `principal`, `request`, `approval`, `grant`, `credential`, `tool`, `review`, `exception`, found a number",
         ),
         (format!("[{GOOD}, {GOOD}, 7]"), "record 2, expected an object, found a number"),
         (format!("[{GOOD}, {GOOD}, {{]"), "record 2, not JSON: key must be a string at line 1 column 171"),

@@ -97,6 +97,8 @@ pub(crate) async fn suspend(
     body: Body,
 ) -> Result<Response, Problem> {
     let said: Suspension = Received::read(&app, &headers, body).await?.json()?;
+    let asked = said.clone();
+    let before = app.ask(move |engine| Ok(engine.decisions().is_suspended(&asked, TENANT)?)).await.ok();
     let names = app.engine.decisions().suspend(&said, TENANT).await?;
     if let Some(tokens) = app.engine.tokens() {
         tokens.look_again();
@@ -104,7 +106,7 @@ pub(crate) async fn suspend(
     let changed = if said.suspended { "suspended" } else { "resumed" };
     // It holds by now, and nothing that cannot be read makes it fail.
     let known = app.ask(move |engine| Ok(engine.decisions().knows(&said, TENANT)?)).await.ok();
-    json(&json!({ changed: names, "known": known }))
+    json(&json!({ changed: names, "known": known, "before": before }))
 }
 
 /// Notes what a server offers, and says what of it the caller may see.

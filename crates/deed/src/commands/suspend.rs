@@ -27,6 +27,12 @@ pub(crate) async fn run(global: &Global, suspended: bool, suspend: Suspend, outp
     let answer = access.finish(answer.and_then(|answer| answer.json::<Value>())).await;
     let (doing, done) = if suspended { ("suspend", "suspended") } else { ("resume", "resumed") };
     let answer = answer.map_err(|failure| failure.doing(doing))?;
+    if answer["before"] == suspended {
+        note(match suspended {
+            true => "it was suspended already; what was said now is recorded beside that",
+            false => "nothing was suspended by that name; that it may go on is recorded all the same",
+        });
+    }
     if answer["known"] == false {
         note("no record and no inventory knows that name yet; it holds for whoever comes by exactly that");
     }

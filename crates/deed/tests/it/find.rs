@@ -40,6 +40,21 @@ fn finds_by_every_filter() {
 }
 
 #[test]
+fn an_empty_name_is_wrong_usage() {
+    let home = Home::with_migration();
+    for arguments in [
+        &["principal", ""][..],
+        &["blast", " "],
+        &["suspend", ""],
+        &["find", "--executor", ""],
+        &["find", "--resource", ""],
+        &["findings", "--principal", ""],
+    ] {
+        home.run(arguments).bad(2, &["invalid value", "it is empty"]);
+    }
+}
+
+#[test]
 fn goes_through_all_pages() {
     let home = Home::new();
     let all: String = (0..1500).map(|number| record(number) + "\n").collect();

@@ -280,6 +280,22 @@ fn a_key_leads_to_everything_that_came_from_it() {
 
 /// A key that is stopped at Deed's doors goes on working everywhere else.
 #[test]
+fn whether_somebody_was_suspended_is_said() {
+    let home = Home::with_migration();
+    let who = "k8s:prod/orders/orders-migrator";
+    let said = |command: &str, before: bool, words: &str| {
+        let ran = home.run([command, who]).good();
+        assert!(ran.err.contains(words), "{ran:?}");
+        let again = home.run([command, who, "--json"]).good().json();
+        assert_eq!(again["before"], before, "{again}");
+    };
+    said("resume", false, "nothing was suspended by that name");
+    said("suspend", true, "");
+    assert!(home.run(["suspend", who]).good().err.contains("suspended already"));
+    said("resume", false, "");
+}
+
+#[test]
 fn what_is_suspended_here_is_not_revoked_by_that() {
     let home = Home::new();
     let used = json!({
