@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
+use deed_policy::folded;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 /// Passes over one message in which no object has two members of one name.
@@ -9,7 +10,8 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, Se
 /// INVARIANT D13: of two such members one parser takes the first and another the last, so that a gateway
 /// could decide on one and the server act on the other. There are parsers, Go's among them, that take a member for another
 /// whose name differs in case alone: neither may a message, its `params` or their `arguments` have two such names, nor the
-/// protocol's own names in another case. Deeper down, and in results, are data. Depth is bounded by `serde_json` (128), which
+/// protocol's own names in another case. Deeper down, and in results, are data; the arguments that a policy looks at are held
+/// against their names wherever they stand ([`deed_policy`]). Depth is bounded by `serde_json` (128), which
 /// refuses lone surrogates too.
 ///
 /// # Errors
@@ -65,15 +67,6 @@ impl Strict {
         is_two.then_some(
             "an object has members whose names differ from each other, or from the protocol's, in case alone",
         )
-    }
-}
-
-/// A name as those read it to whom case is nothing.
-fn folded(name: &str) -> String {
-    match name.is_ascii() {
-        true => name.to_ascii_lowercase(),
-        // By way of upper case, as the long s and the Kelvin sign are letters too.
-        false => name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect(),
     }
 }
 

@@ -1,9 +1,15 @@
 //! The arguments of a request, mapped to what policies take them for.
 //!
 //! Only what a policy mentions is looked at, and it is taken exactly or not at all: no rounding, no text for a
-//! number, no choice between two members of one name.
+//! number, no choice between two members of one name, and no other letter case of it: many a server takes `Amount` for
+//! `amount`.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt, net::IpAddr};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, btree_map::Entry},
+    fmt,
+    net::IpAddr,
+};
 
 use cedar_policy::RestrictedExpression as Value;
 use deed_record::Timestamp;
@@ -68,6 +74,13 @@ impl Mapping {
                 Found::Twice => {
                     // INVARIANT D13: two readers could choose differently.
                     self.errors.push(format!("`{}` is there twice", self.path));
+                }
+                Found::Alike => {
+                    // INVARIANT D13: a server that does not regard case reads what no policy has seen.
+                    self.errors.push(format!(
+                        "`{}` is there in another letter case than a policy has it",
+                        self.path
+                    ));
                 }
                 Found::Once(json) if json.get() == "null" => {}
                 Found::Once(json) => {
@@ -230,6 +243,8 @@ fn read<'j, V: Visitor<'j>>(json: &'j str, visitor: V) -> Result<V::Value, serde
 enum Found<'j> {
     Once(&'j RawValue),
     Twice,
+    /// Its name in another letter case is, whether or not it is there itself.
+    Alike,
 }
 
 /// Reads the wanted members of an object.
@@ -248,16 +263,42 @@ impl<'j, 'w> Visitor<'j> for Members<'w> {
             match self.0.get_key_value(&*name) {
                 Some((name, _)) => {
                     let found = Found::Once(map.next_value()?);
-                    if members.insert(name.as_str(), found).is_some() {
-                        members.insert(name, Found::Twice);
+                    match members.entry(name.as_str()) {
+                        Entry::Vacant(entry) => {
+                            entry.insert(found);
+                        }
+                        Entry::Occupied(mut entry) if matches!(entry.get(), Found::Once(_)) => {
+                            entry.insert(Found::Twice);
+                        }
+                        Entry::Occupied(_) => {}
                     }
                 }
                 None => {
                     map.next_value::<IgnoredAny>()?;
+                    if let Some(wanted) = self.0.keys().find(|wanted| is_alike(wanted, &name)) {
+                        members.insert(wanted, Found::Alike);
+                    }
                 }
             }
         }
         Ok(members)
+    }
+}
+
+/// Whether two names are one to those to whom case is nothing.
+fn is_alike(one: &str, other: &str) -> bool {
+    match one.is_ascii() && other.is_ascii() {
+        true => one.eq_ignore_ascii_case(other),
+        false => folded(one) == folded(other),
+    }
+}
+
+/// A name as those read it to whom case is nothing, Go's `encoding/json` among them.
+pub fn folded(name: &str) -> String {
+    match name.is_ascii() {
+        true => name.to_ascii_lowercase(),
+        // By way of upper case, as the long s and the Kelvin sign are letters too.
+        false => name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect(),
     }
 }
 

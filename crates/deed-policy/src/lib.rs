@@ -6,7 +6,7 @@
 //! besides, and all that it depended on, so that it can be derived again.
 //!
 //! What Cedar would let pass is closed here (D13): a policy that cannot be evaluated denies, and so does an
-//! argument that cannot be taken for what a policy takes it for.
+//! argument that cannot be taken for what a policy takes it for, or has its name in another letter case.
 //!
 //! No I/O but reading a folder, no clock, no randomness. What users write is described in `docs/policy.md`.
 
@@ -29,6 +29,7 @@ mod set;
 mod types;
 mod vocabulary;
 
+pub use arguments::folded;
 pub use cases::{Case, CaseResult, cases};
 pub use decided::{Approver, Capture, Decided, Obligations, ReplayError, Tier};
 pub use problem::{LoadError, Problem};

@@ -171,6 +171,49 @@ fn hostile_arguments_are_denied_where_a_policy_looks() {
 }
 
 #[test]
+fn another_letter_case_is_denied_where_a_policy_looks() {
+    let set = set(&format!(
+        "{ALL}@id(\"x\") forbid (principal, action, resource) when {{ \
+         (context.arguments has amount && context.arguments.amount > 100) || \
+         (context.arguments has to.kind && context.arguments.to.kind == \"gift\") || \
+         context.arguments has \"Straße\" }};"
+    ));
+    let amount = "`arguments.amount` is there in another letter case than a policy has it";
+    for arguments in [
+        "{\"Amount\":500}",
+        "{\"AMOUNT\":5}",
+        "{\"amount\":5,\"Amount\":500}",
+        "{\"Amount\":500,\"amount\":5}",
+        "{\"amount\":5,\"Amount\":500,\"amount\":5}",
+        "{\"\\u0041mount\":500}",
+        "{\"Amount\":null}",
+    ] {
+        refused(&set, arguments, amount);
+    }
+    let kind = "`arguments.to.kind` is there in another letter case than a policy has it";
+    // The Kelvin sign is a K.
+    for arguments in ["{\"to\":{\"Kind\":1}}", "{\"to\":{\"\u{212a}ind\":\"gift\"}}"] {
+        refused(&set, arguments, kind);
+    }
+    let street = "`arguments.Straße` is there in another letter case than a policy has it";
+    refused(&set, "{\"STRASSE\":1}", street);
+    refused(
+        &set,
+        "{\"TO\":{\"kind\":\"gift\"}}",
+        "`arguments.to` is there in another letter case than a policy has it",
+    );
+    // Where none looks, it is data.
+    for arguments in ["{\"to\":{\"Amount\":500,\"amount\":1}}", "{\"Kind\":1,\"amounts\":2}"] {
+        assert_eq!(with_arguments(&set, arguments).effect, Ruling::Allow, "{arguments}");
+    }
+    // A policy that has both sees both.
+    let both = when("context.arguments has a && context.arguments.a == 1 || context.arguments has A");
+    assert_eq!(with_arguments(&both, "{\"A\":1}").effect, Ruling::Allow);
+    let decided = with_arguments(&set, "{\"Amount\":500}");
+    assert_eq!(set.replay(&decided.seen).unwrap(), decided);
+}
+
+#[test]
 fn only_policies_that_may_apply_look() {
     // One tool's `path` is a text, another's a number, and a third has none.
     let set = set(&format!(
