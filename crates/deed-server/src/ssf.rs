@@ -82,7 +82,7 @@ impl From<VerifyError> for Refused {
     fn from(error: VerifyError) -> Self {
         let code = match error {
             VerifyError::Issuer => "invalid_issuer",
-            VerifyError::Audience => "invalid_audience",
+            VerifyError::Audience { .. } => "invalid_audience",
             VerifyError::Algorithm | VerifyError::Signature => "invalid_key",
             _ => "invalid_request",
         };

@@ -40,7 +40,7 @@ pub enum DetailsError {
     #[error("`{0}` of a detail is of the wrong type (RFC 9396, section 2.2)")]
     Member(&'static str),
     /// A number that not every parser reads alike.
-    #[error("a detail holds a number that is no whole number within ±2^53; send it as text")]
+    #[error("a detail holds a number that is no whole number from -2^53 to 2^53; send it as text")]
     Number,
 }
 

@@ -48,8 +48,11 @@ pub enum VerifyError {
     #[error("claim `authorization_details`: {0}")]
     Details(#[from] DetailsError),
     /// `aud` does not name whom it is shown to.
-    #[error("`aud` does not name this service; the token was issued for another")]
-    Audience,
+    #[error("`aud` of the token names somebody else; expected {expected}")]
+    Audience {
+        /// Whom it must name here.
+        expected: &'static str,
+    },
     /// `exp` has passed.
     #[error("the token has expired")]
     Expired,

@@ -235,7 +235,11 @@ impl Issuer {
     /// As [`Issuer::verify`]; or it was issued for other resources.
     pub fn verify_for(&self, token: &str, resource: &str, now: Timestamp) -> Result<OwnToken, VerifyError> {
         let own = self.verify(token, now)?;
-        own.terms.audience.contains(resource).then_some(own).ok_or(VerifyError::Audience)
+        own.terms
+            .audience
+            .contains(resource)
+            .then_some(own)
+            .ok_or(VerifyError::Audience { expected: "the resource that it is shown to" })
     }
 
     pub(crate) fn verify_parsed(

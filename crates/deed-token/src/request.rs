@@ -110,8 +110,8 @@ impl Request {
             scope: scope.transpose()?,
             details: details.transpose()?,
             may_act: form.name("deed_may_act")?,
-            hops: form.number("deed_hops")?,
-            lifetime: form.number("deed_expires_in")?,
+            hops: form.number("deed_hops", ExchangeError::HOPS)?,
+            lifetime: form.number("deed_expires_in", ExchangeError::LIFETIME)?,
             task: form.name("deed_task")?,
             context: form.object("request_context")?,
             transaction: form.object("request_details")?,
@@ -160,13 +160,15 @@ impl Parameters {
         self.take(name).map(fits).transpose()
     }
 
-    fn number<N: std::str::FromStr>(&mut self, name: &'static str) -> Result<Option<N>, ExchangeError> {
+    fn number<N: std::str::FromStr>(
+        &mut self,
+        name: &str,
+        wrong: ExchangeError,
+    ) -> Result<Option<N>, ExchangeError> {
+        let Some(text) = self.take(name) else { return Ok(None) };
         let digits = |text: &String| text.bytes().all(|b| b.is_ascii_digit());
-        let read = |text: String| {
-            let number = Some(text).filter(digits).and_then(|text| text.parse().ok());
-            number.ok_or(ExchangeError::Parameter(name))
-        };
-        self.take(name).map(read).transpose()
+        let number = Some(text).filter(digits).and_then(|text| text.parse().ok());
+        number.map(Some).ok_or(wrong)
     }
 
     /// An object as JSON or, as earlier drafts of transaction tokens have it, in base64url.

@@ -43,7 +43,7 @@ impl<'a> Claimed<'a> {
             return Err(VerifyError::Issuer);
         }
         if !Claims(token.claims.clone()).audience()?.contains(audience) {
-            return Err(VerifyError::Audience);
+            return Err(VerifyError::Audience { expected: "the audience that was agreed upon" });
         }
         let kid = token.kid()?.map(str::to_owned);
         Ok(Claimed { token, text, kid })

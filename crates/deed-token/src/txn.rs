@@ -110,7 +110,7 @@ pub fn transaction(
     let life = settings.longest.min(request.lifetime.unwrap_or(i64::MAX));
     let expires = terms.expires.min(issued.saturating_add(life));
     if expires <= issued {
-        return Err(ExchangeError::Parameter("deed_expires_in"));
+        return Err(ExchangeError::LIFETIME);
     }
     let mut claims = json!({
         "aud": settings.trust_domain,
@@ -167,7 +167,7 @@ impl Issuer {
         let claims = self.verify_claims(token, unix(now))?;
         let audience = claims.audience()?;
         if audience.len() != 1 || !audience.contains(trust_domain) {
-            return Err(VerifyError::Audience);
+            return Err(VerifyError::Audience { expected: "the trust domain of this server" });
         }
         Ok(Value::Object(claims.0))
     }

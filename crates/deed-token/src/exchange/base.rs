@@ -188,7 +188,7 @@ impl Base {
         let life = policy.longest.min(request.lifetime.unwrap_or(i64::MAX));
         let expires = self.end.min(now.saturating_add(life));
         if expires <= now {
-            return Err(ExchangeError::Parameter("deed_expires_in"));
+            return Err(ExchangeError::LIFETIME);
         }
         Ok(Terms {
             jti: jti.to_owned(),

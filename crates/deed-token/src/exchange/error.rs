@@ -20,6 +20,14 @@ pub enum ExchangeError {
     /// A parameter is missing or malformed.
     #[error("parameter `{0}` is missing or malformed")]
     Parameter(&'static str),
+    /// A parameter is no such number.
+    #[error("parameter `{name}`: expected {expected}")]
+    Number {
+        /// Which.
+        name: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
     /// A parameter that may be there once.
     #[error("a parameter other than `resource` and `audience` is there twice, or one of those is repeated")]
     Twice,
@@ -106,6 +114,11 @@ pub enum ExchangeError {
 }
 
 impl ExchangeError {
+    pub(crate) const LIFETIME: Self =
+        ExchangeError::Number { name: "deed_expires_in", expected: "a whole number of seconds, 1 or more" };
+    pub(crate) const HOPS: Self =
+        ExchangeError::Number { name: "deed_hops", expected: "a whole number from 0 to 255" };
+
     /// `error`.
     pub fn code(&self) -> ErrorCode {
         use ExchangeError as E;
@@ -125,6 +138,7 @@ impl ExchangeError {
             E::TooLarge
             | E::Form
             | E::Parameter(_)
+            | E::Number { .. }
             | E::Twice
             | E::Subject(_)
             | E::Inactive(_)

@@ -45,7 +45,9 @@ impl Trust {
         let (claims, _) = token.verify(&domain.bundle.jwt, &ALLOWED)?;
         let expires = claims.check_times(now, 0)?;
         if claims.audience()?.is_disjoint(&self.audiences) {
-            return Err(VerifyError::Audience);
+            return Err(VerifyError::Audience {
+                expected: "the issuer URL of this server, or its token endpoint",
+            });
         }
         let agent = self.by_spiffe.get(id).cloned();
         let (key, kind, tenant) = match &agent {
@@ -88,7 +90,9 @@ impl Trust {
         // Exactly one: an assertion that is also meant for others can be used here by them.
         let audience = claims.audience()?;
         if audience.len() != 1 || audience.is_disjoint(&self.audiences) {
-            return Err(VerifyError::Audience);
+            return Err(VerifyError::Audience {
+                expected: "the issuer URL of this server or its token endpoint, and nothing besides",
+            });
         }
         once.once(&format!("assertion {sub}"), claims.text("jti")?, exp, now)?;
         Ok(Actor {

@@ -42,7 +42,9 @@ pub(super) fn outside(
         return Err(VerifyError::TooLong(issuer.longest));
     }
     if claims.audience()?.is_disjoint(&issuer.audiences) {
-        return Err(VerifyError::Audience);
+        return Err(VerifyError::Audience {
+            expected: "one of the `audiences` that this server has for its issuer (`[[issuer]]`)",
+        });
     }
     let lacks = |(name, value): &(&String, &String)| {
         claims.0.get(*name).and_then(Value::as_str) != Some(value.as_str())

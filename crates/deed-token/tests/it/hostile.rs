@@ -127,7 +127,12 @@ fn claims_are_required_and_read_strictly() {
         (json!({ "sub": "a\nb" }), VerifyError::Claim("sub")),
         (json!({ "aud": null }), VerifyError::Missing("aud")),
         (json!({ "aud": [] }), VerifyError::Claim("aud")),
-        (json!({ "aud": "other" }), VerifyError::Audience),
+        (
+            json!({ "aud": "other" }),
+            VerifyError::Audience {
+                expected: "one of the `audiences` that this server has for its issuer (`[[issuer]]`)",
+            },
+        ),
         (json!({ "aud": ["deed", 7] }), VerifyError::Claim("aud")),
         (json!({ "exp": null }), VerifyError::Missing("exp")),
         (json!({ "exp": "soon" }), VerifyError::Claim("exp")),
@@ -221,8 +226,18 @@ fn forms_are_read_in_one_way_only() {
         (format!("{good}&actor_token=z"), E::Parameter("actor_token_type")),
         (format!("{good}&actor_token_type={}", TokenType::Jwt.uri()), E::Parameter("actor_token_type")),
         (format!("{good}&requested_token_type=x"), E::Parameter("requested_token_type")),
-        (format!("{good}&deed_hops=256"), E::Parameter("deed_hops")),
-        (format!("{good}&deed_hops=%2B1"), E::Parameter("deed_hops")),
+        (
+            format!("{good}&deed_hops=256"),
+            E::Number { name: "deed_hops", expected: "a whole number from 0 to 255" },
+        ),
+        (
+            format!("{good}&deed_hops=%2B1"),
+            E::Number { name: "deed_hops", expected: "a whole number from 0 to 255" },
+        ),
+        (
+            format!("{good}&deed_expires_in=5m"),
+            E::Number { name: "deed_expires_in", expected: "a whole number of seconds, 1 or more" },
+        ),
         (format!("{good}&x=%ff"), E::Form),
         (good.replace("token-exchange", "refresh"), E::GrantType),
         (good.replace("jwt-bearer", "other"), E::Parameter("client_assertion_type")),
@@ -232,6 +247,10 @@ fn forms_are_read_in_one_way_only() {
     ] {
         assert_eq!(Request::parse(&form), Err(why), "{form:.300}");
     }
+    // What OAuth lets a description hold: nothing of it is lost.
+    let details = format!("{good}&authorization_details=%5B%7B%22type%22%3A%22t%22%2C%22n%22%3A1.5%7D%5D");
+    let said = Request::parse(&details).unwrap_err().body()["error_description"].to_string();
+    assert!(said.contains("from -2^53 to 2^53") && !said.contains('?'), "{said}");
     // Unknown and empty ones do not count.
     assert!(Request::parse(&format!("{good}&new=1&scope=&resource=")).is_ok());
 }

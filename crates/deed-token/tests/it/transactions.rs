@@ -60,7 +60,10 @@ fn they_are_off_until_there_are_settings() {
     // It is no access token, nor is an access token one, nor is it exchanged for anything.
     assert!(matches!(world.issuer.verify(text.expose(), at(NOW)), Err(VerifyError::Type { .. })));
     assert!(world.issuer.verify_transaction(token.text(), "acme.internal", at(NOW)).is_err());
-    assert_eq!(world.issuer.verify_transaction(text.expose(), "other", at(NOW)), Err(VerifyError::Audience));
+    assert_eq!(
+        world.issuer.verify_transaction(text.expose(), "other", at(NOW)),
+        Err(VerifyError::Audience { expected: "the trust domain of this server" })
+    );
     for kind in [TokenType::AccessToken, TokenType::Jwt, TokenType::TxnToken] {
         assert!(world.trust.subject(text.expose(), kind, &world.issuer, at(NOW)).is_err());
     }
