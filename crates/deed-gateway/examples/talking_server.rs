@@ -116,6 +116,7 @@ fn answer(message: &Value, id: &Value, said: &str) {
                 Some(id),
             );
         }
+        "tools/call" if params["name"] == "garble" => return garble(id, params),
         "tools/call" => call(params, said),
         _ => {
             let error = json!({ "code": -32601, "message": "Method not found" });
@@ -123,6 +124,19 @@ fn answer(message: &Value, id: &Value, said: &str) {
         }
     };
     say(&json!({ "jsonrpc": "2.0", "id": id, "result": result }));
+}
+
+/// An answer that is no JSON: half of a character; after some progress, where that is wanted.
+fn garble(id: &Value, params: &Value) {
+    if let Some(token) = params["_meta"].get("progressToken") {
+        notify("notifications/progress", json!({ "progressToken": token, "progress": 1 }), None);
+    }
+    let mut stdout = std::io::stdout().lock();
+    let answer =
+        format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"content\":[],\"name\":\"\\udce9\"}}}}");
+    if writeln!(stdout, "{answer}").and_then(|()| stdout.flush()).is_err() {
+        end(1);
+    }
 }
 
 fn notify(method: &str, mut params: Value, subscription: Option<&Value>) {

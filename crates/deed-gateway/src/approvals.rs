@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -14,12 +15,15 @@ use deed_ledger::{AppendError, Ledger, LedgerError, now};
 use deed_policy::Approver;
 use deed_record::{RecordId, Timestamp, secret};
 use deed_seal::hash::Hash;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use serde_json::{Value, json, value::RawValue};
 use tokio::sync::Notify;
 
 use crate::{
-    intent::{Intent, Who},
+    intent::{Answer, Intent, Who},
     listing::sorted,
     secrets::Hidden,
 };
@@ -28,6 +32,8 @@ use crate::{
 pub(crate) const ANSWERABLE: Duration = Duration::from_secs(60 * 60);
 /// How long an approval may be used, once given.
 pub(crate) const USABLE: Duration = Duration::from_secs(15 * 60);
+/// How long those may take who wait in several questions, between two of them.
+const ASKS_AGAIN: Duration = Duration::from_secs(3);
 /// Step-ups that are kept at a time; more are refused, for nobody could look at them.
 const MOST: usize = 1000;
 
@@ -66,11 +72,47 @@ pub struct Waiting {
 pub struct Reply {
     /// Whether it may be done.
     pub approved: bool,
-    /// Who says so.
+    /// Who says so: somebody with a `key`, or with a `name`, whose key is then `TYPE:NAME`; or that as a text.
+    #[serde(deserialize_with = "said_by")]
     pub by: Who,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// Reads who answers. Whoever has no key is known as `TYPE:NAME`.
+fn said_by<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Who, D::Error> {
+    struct By;
+    impl<'de> Visitor<'de> for By {
+        type Value = Who;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("who answers, as `{\"type\": \"human\", \"name\": \"ann\"}` or `\"human:ann\"`")
+        }
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Who, E> {
+            text.parse().map_err(|why| E::custom(format!("`by`: {why}")))
+        }
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Who, A::Error> {
+            Who::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+    let who = deserializer.deserialize_any(By)?;
+    let is_there = |text: &&str| !text.is_empty();
+    let named = who.name.as_deref().filter(is_there).map(|name| format!("{}:{name}", who.kind));
+    let key = who.key.filter(|key| !key.is_empty()).or(named);
+    match key {
+        Some(key) => Ok(Who { key: Some(key), ..who }),
+        None => Err(de::Error::custom("`by`: expected a `key` or a `name`; nobody says who answers")),
+    }
+}
+
+/// An answer that is recorded, and counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Replied {
+    /// The record of the approval.
+    pub record: RecordId,
+    /// Whether somebody waits for it just now, and goes on. Else the same call, made again in time, is let through. `None` for a
+    /// tool, for which nobody waits.
+    pub waits: Option<bool>,
 }
 
 /// Why an answer to a step-up does not count.
@@ -78,7 +120,7 @@ pub struct Reply {
 pub enum ReplyError {
     /// There is nothing to answer.
     #[error(
-        "nothing of the id `{0}` waits for an approval; it was answered, has expired, or never waited: deed approvals"
+        "nothing of the id `{0}` waits for an approval; it was answered or called off, has expired, or never waited: deed approvals"
     )]
     Unknown(RecordId),
     /// Whoever answers must not.
@@ -106,15 +148,19 @@ pub(crate) struct StepUp {
     binding: String,
     pub(crate) time: Timestamp,
     state: State,
-    /// Whether it is from a process before this one. What waited for it is gone, and its arguments are known without their
-    /// secrets alone: an approval is good for the same call when that is made again.
-    is_restored: bool,
+    /// Until when somebody is known to wait for it.
+    waited_for: Timestamp,
+    /// Whether nobody can go on with it: it is from a process before this one, and what waited for it is gone, or its arguments
+    /// are known without their secrets alone. An approval is good for the same call when that is made again.
+    is_past: bool,
 }
 
 #[derive(Clone, Debug)]
 enum State {
     Waiting,
     Approved(Approval),
+    /// Whoever waited for it has it, and nobody else gets it; with the decision that followed, once that is recorded.
+    Taken(Approval, Option<Box<Answer>>),
     Refused(String),
 }
 
@@ -131,6 +177,8 @@ pub(crate) struct Approval {
 pub(crate) enum Became {
     /// It was approved; this use of it is the only one.
     Approved(Box<StepUp>, Approval),
+    /// It was approved and decided on: whoever waits did not hear that, and asks again.
+    Decided(Box<Answer>),
     /// It was refused, and why.
     Refused(String),
     /// Nobody has answered.
@@ -161,18 +209,30 @@ impl StepUp {
             policies,
             time,
             state: State::Waiting,
-            is_restored: false,
+            waited_for: Timestamp(0),
+            is_past: false,
         }
     }
 
-    /// The same, of a process before this one; with the approval that it was given.
-    pub(crate) fn restored(self, approval: Option<Approval>) -> Self {
-        StepUp { state: approval.map_or(State::Waiting, State::Approved), is_restored: true, ..self }
+    /// The same, of a process before this one; with the approval that it was given. `goes_on` says that whoever waits for it
+    /// asks for it again, and that all of it is known.
+    pub(crate) fn restored(self, approval: Option<Approval>, goes_on: bool) -> Self {
+        StepUp { state: approval.map_or(State::Waiting, State::Approved), is_past: !goes_on, ..self }
+    }
+
+    /// Whether an approval is bound to `binding`.
+    pub(crate) fn is_bound_to(&self, binding: &str) -> bool {
+        self.binding == binding
+    }
+
+    /// Whether somebody waits for it at `now`.
+    pub(crate) fn is_waited_for(&self, now: Timestamp) -> bool {
+        self.waited_for > now && !self.is_past
     }
 
     pub(crate) fn ends(&self) -> Timestamp {
         match &self.state {
-            State::Approved(approval) => later(approval.time, USABLE),
+            State::Approved(approval) | State::Taken(approval, _) => later(approval.time, USABLE),
             State::Waiting | State::Refused(_) => later(self.time, ANSWERABLE),
         }
     }
@@ -210,19 +270,22 @@ impl Approvals {
         let mut all = self.lock();
         let now = now();
         all.retain(|_, step_up| step_up.ends() > now);
-        if all.len() >= MOST {
+        let is_open = |step_up: &&StepUp| !matches!(step_up.state, State::Taken(..));
+        if all.values().filter(is_open).count() >= MOST {
             return false;
         }
         all.insert(step_up.intent.id, step_up);
         true
     }
 
-    /// Those that wait, oldest first.
-    pub(crate) fn list(&self, now: Timestamp) -> Vec<Waiting> {
+    /// Those of `tenant`, or of all, that wait, oldest first.
+    pub(crate) fn list(&self, tenant: Option<&str>, now: Timestamp) -> Vec<Waiting> {
         let all = self.lock();
-        let waiting =
-            all.values().filter(|step_up| matches!(step_up.state, State::Waiting) && step_up.ends() > now);
-        waiting.map(StepUp::shown).collect()
+        let is_shown = |step_up: &&StepUp| {
+            let is_theirs = tenant.is_none_or(|tenant| step_up.tenant == tenant);
+            is_theirs && matches!(step_up.state, State::Waiting) && step_up.ends() > now
+        };
+        all.values().filter(is_shown).map(StepUp::shown).collect()
     }
 
     /// The step-up `id`, if it can be answered.
@@ -246,6 +309,13 @@ impl Approvals {
         is_noted
     }
 
+    /// Somebody waits for `id`, for as long as `patience`.
+    pub(crate) fn wait(&self, id: RecordId, patience: Duration) {
+        if let Some(step_up) = self.lock().get_mut(&id) {
+            step_up.waited_for = later(now(), patience + ASKS_AGAIN);
+        }
+    }
+
     /// Nobody wants `id` any more: it can no longer be answered.
     pub(crate) fn withdraw(&self, id: RecordId) {
         let mut all = self.lock();
@@ -254,10 +324,11 @@ impl Approvals {
         }
     }
 
-    /// What became of step-up `id`. One that was approved is used up by this.
+    /// What became of step-up `id`. One that was approved is used up by this, for everybody but whoever waits for `id`: until
+    /// they have heard the decision, they may ask again.
     pub(crate) fn take(&self, id: RecordId, now: Timestamp) -> Became {
         let mut all = self.lock();
-        let Some(step_up) = all.get(&id) else {
+        let Some(step_up) = all.get_mut(&id) else {
             return Became::Refused("it can no longer be approved".into());
         };
         if step_up.ends() <= now {
@@ -267,11 +338,19 @@ impl Approvals {
         match step_up.state.clone() {
             State::Waiting => Became::Waiting,
             State::Refused(why) => Became::Refused(why),
-            State::Approved(_) if step_up.is_restored => Became::Waiting,
-            State::Approved(approval) => match all.remove(&id) {
-                Some(step_up) => Became::Approved(Box::new(step_up), approval),
-                None => Became::Waiting,
-            },
+            State::Approved(_) if step_up.is_past => Became::Waiting,
+            State::Taken(_, Some(answer)) => Became::Decided(answer),
+            State::Approved(approval) | State::Taken(approval, None) => {
+                step_up.state = State::Taken(approval.clone(), None);
+                Became::Approved(Box::new(step_up.clone()), approval)
+            }
+        }
+    }
+
+    /// Notes the decision that followed the approval of step-up `id`, to be told again.
+    pub(crate) fn decided(&self, id: RecordId, answer: &Answer) {
+        if let Some(StepUp { state: State::Taken(_, decided), .. }) = self.lock().get_mut(&id) {
+            *decided = Some(Box::new(answer.clone()));
         }
     }
 
@@ -291,13 +370,13 @@ impl Approvals {
                     && step_up.ends() > now
                     && may_answer(step_up, &approval.by, inventory).is_ok()
             }
-            State::Waiting | State::Refused(_) => false,
+            State::Waiting | State::Taken(..) | State::Refused(_) => false,
         };
         let mut all = self.lock();
         let id = all.iter().find(|(_, step_up)| is_good(step_up)).map(|(id, _)| *id)?;
         match all.remove(&id)?.state {
             State::Approved(approval) => Some(approval),
-            State::Waiting | State::Refused(_) => None,
+            State::Waiting | State::Taken(..) | State::Refused(_) => None,
         }
     }
 }
@@ -309,21 +388,20 @@ impl Approvals {
 pub(crate) fn may_answer(step_up: &StepUp, by: &Who, inventory: &Inventory) -> Result<(), ReplyError> {
     let refuse = |why: String| Err(ReplyError::NotTheirs(why));
     let Some(key) = by.key.as_deref().filter(|key| !key.is_empty()) else {
-        return refuse("nobody says who approves; say it with --as human:NAME".into());
+        return refuse(
+            "nobody says who answers; say it with `by`, or on the command line with --as human:NAME".into(),
+        );
     };
     if by.kind != deed_record::PrincipalType::Human {
         return refuse(format!("a human must answer, and `{key}` is none"));
     }
-    let same = |who: &Who| who.key.as_deref().is_some_and(|other| is_same(inventory, key, other));
-    let place = &step_up.intent.place;
-    let has_part = same(&place.executor) || place.initiator.as_ref().is_some_and(same);
+    let has_part = has_part(step_up, key, inventory);
     for approver in &step_up.approvers {
         match approver {
             Approver::SelfApproval => {}
             Approver::Anybody | Approver::Group(_) if has_part => {
                 return refuse(format!(
-                    "`{key}` asked for it or would execute it; somebody else must answer: deed approve {} --as human:NAME",
-                    step_up.intent.id
+                    "`{key}` asked for it or would execute it; somebody else must answer (`by`; on the command line --as human:NAME)"
                 ));
             }
             Approver::Group(group) => {
@@ -339,6 +417,13 @@ pub(crate) fn may_answer(step_up: &StepUp, by: &Who, inventory: &Inventory) -> R
         }
     }
     Ok(())
+}
+
+/// Whether `key` is whoever asked for `step_up` or would execute it.
+pub(crate) fn has_part(step_up: &StepUp, key: &str, inventory: &Inventory) -> bool {
+    let same = |who: &Who| who.key.as_deref().is_some_and(|other| is_same(inventory, key, other));
+    let place = &step_up.intent.place;
+    same(&place.executor) || place.initiator.as_ref().is_some_and(same)
 }
 
 /// Whether two keys are of one principal, as far as the inventory says.

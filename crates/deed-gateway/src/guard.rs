@@ -251,6 +251,11 @@ impl<R: Road> Guard<R> {
         pending: Pending,
         outcome: Result<&RawValue, &RawValue>,
     ) -> String {
+        let cut = self.own_tasks(text, &pending, outcome);
+        let (text, outcome) = match cut.as_deref().map(|cut| (cut, message::outcome_of(cut))) {
+            Some((cut, Some(outcome))) => (cut, outcome),
+            _ => (text, outcome),
+        };
         if let Ok(result) = outcome
             && pending.intent.method == method::TOOL_CALL
         {
@@ -265,6 +270,17 @@ impl<R: Road> Guard<R> {
         };
         self.conclude(&pending, outcome).await;
         heard
+    }
+
+    /// An answer to `tasks/list` without the tasks of others, where there is any of them.
+    fn own_tasks(
+        &self,
+        text: &str,
+        pending: &Pending,
+        outcome: Result<&RawValue, &RawValue>,
+    ) -> Option<String> {
+        let result = outcome.ok().filter(|_| pending.intent.method == method::TASK_LIST)?;
+        self.door.tasks().without_others(text, result, self.door.caller())
     }
 
     /// An answer to `tools/list`: what is new in it is pinned or held, and nobody sees what they may not use.
@@ -292,17 +308,18 @@ impl<R: Road> Guard<R> {
         &self,
         method: &str,
         params: Option<&RawValue>,
-    ) -> Result<Pending, Unavailable> {
-        let mut intent = if method::is_server_request(method) {
-            self.door.server_intent(method, params)?
+    ) -> Result<Pending, Stopped> {
+        let intent = if method::is_server_request(method) {
+            self.door.server_intent(method, params)
         } else {
             let why = "nobody here knows this request of the server";
-            self.door.server_refusal(method, "unknown_method", why)?
+            self.door.server_refusal(method, "unknown_method", why)
         };
+        let mut intent = intent.map_err(Stopped::Unrecorded)?;
         intent.arguments = intent.arguments.map(|arguments| self.without_secrets(arguments));
-        match self.recorder.intend(&intent).await? {
+        match self.recorder.intend(&intent).await.map_err(Stopped::Unrecorded)? {
             Verdict::Go(_) => Ok(Pending::new(intent)),
-            Verdict::Stop(answer) => Err(Unavailable::new(answer.reason)),
+            Verdict::Stop(answer) => Err(Stopped::Refused(answer)),
         }
     }
 

@@ -196,14 +196,14 @@ impl Endpoint {
         let ambient = parts.headers.get(headers::TRACE).and_then(|trace| trace.to_str().ok());
         guard.door = guard.door.within(ambient);
         let calls = session.as_ref().map(|session| session.calls.clone()).unwrap_or_default();
-        let mut exchange =
+        let exchange =
             Exchange { endpoint: self, guard, session, calls, headers: parts.headers, is_modern, listener };
         match message {
             Some(message) => exchange.post(&body, message).await,
             None => match parts.method {
                 Method::GET => exchange.open_stream().await,
                 Method::DELETE => exchange.end_session().await,
-                _ => exchange.listener.say(nothing(StatusCode::METHOD_NOT_ALLOWED)),
+                _ => exchange.other_method().await,
             },
         }
     }

@@ -46,7 +46,7 @@ mod trace;
 mod write;
 
 pub use allowance::Allowance;
-pub use approvals::{Reply, ReplyError, Waiting};
+pub use approvals::{Replied, Reply, ReplyError, Waiting};
 pub use catalog::HeldTool;
 pub use door::{Caller, Door};
 pub use intent::Suspension;

@@ -180,6 +180,14 @@ pub(crate) fn params_of(text: &str) -> Option<&RawValue> {
     }
 }
 
+/// The result of the answer that `text` is, or its error.
+pub(crate) fn outcome_of(text: &str) -> Option<Result<&RawValue, &RawValue>> {
+    match Message::read(text.as_bytes()) {
+        Ok(Message::Response { outcome, .. }) => Some(outcome),
+        _ => None,
+    }
+}
+
 /// The message `text` under another id; `None` where it has none.
 pub(crate) fn with_id(text: &str, id: &Id) -> Option<String> {
     let envelope: Envelope<'_> = serde_json::from_str(text).ok()?;

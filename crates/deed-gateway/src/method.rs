@@ -23,6 +23,8 @@ pub(crate) const RESOURCE_READ: &str = "resources/read";
 pub(crate) const PROMPT_GET: &str = "prompts/get";
 /// The list that is filtered to what the caller may use, and whose definitions are pinned.
 pub(crate) const TOOL_LIST: &str = "tools/list";
+/// The list of tasks, in which nobody is shown others'.
+pub(crate) const TASK_LIST: &str = "tasks/list";
 /// Waits for whatever changes at the server, for as long as the client likes.
 pub(crate) const LISTEN: &str = "subscriptions/listen";
 /// The client no longer wants an answer.
@@ -47,7 +49,7 @@ const REQUESTS: &[(&str, Class)] = &[
     (LISTEN, Class::Recorded),
     ("tasks/get", Class::Recorded),
     ("tasks/result", Class::Recorded),
-    ("tasks/list", Class::Recorded),
+    (TASK_LIST, Class::Recorded),
     ("tasks/update", Class::Recorded),
     ("tasks/cancel", Class::Recorded),
 ];

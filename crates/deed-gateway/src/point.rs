@@ -54,6 +54,8 @@ pub struct DecisionPoint {
     catalog: Arc<Catalog>,
     suspensions: Suspensions,
     approvals: Approvals,
+    /// Held while an approval is used.
+    clearing: tokio::sync::Mutex<()>,
     /// Whether those of the process before this one are among them.
     restored: OnceCell<()>,
     /// How many leaves there were when this process began.
@@ -107,6 +109,7 @@ impl DecisionPoint {
             force: RwLock::new(force),
             catalog: Arc::default(),
             approvals: Approvals::default(),
+            clearing: tokio::sync::Mutex::default(),
             viewed: Mutex::default(),
             suspensions: Suspensions::default(),
             told: OnceLock::new(),
@@ -479,6 +482,14 @@ fn commands(by: Option<&str>) -> String {
     match by {
         Some(by) => format!("{OURS}run/{by}"),
         None => format!("{OURS}run"),
+    }
+}
+
+/// The token that a command was asked for with, if the records of `submitter` are those of commands.
+pub(crate) fn of_run(submitter: &str) -> Option<Option<&str>> {
+    match submitter.strip_prefix(OURS)?.strip_prefix("run")? {
+        "" => Some(None),
+        rest => rest.strip_prefix('/').map(Some),
     }
 }
 

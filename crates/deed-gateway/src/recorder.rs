@@ -266,7 +266,7 @@ impl<R: Road> Recorder<R> {
             let answer: Answer = match &self.way {
                 Way::Here(point, _) => point.wait(waits, left).await?,
                 Way::There(road) => {
-                    let seconds = left.min(ONE_WAIT).as_secs();
+                    let seconds = whole_seconds(left, ONE_WAIT).await;
                     ask(&**road, WAITS, &Wait { answer: waits.clone(), seconds }).await?
                 }
             };
@@ -275,7 +275,7 @@ impl<R: Road> Recorder<R> {
             }
             match answer.effect {
                 Ruling::Allow => return Ok(Verdict::Go(RecordedIntent { answer: Box::new(answer) })),
-                Ruling::StepUp if left > Duration::from_secs(1) => {}
+                Ruling::StepUp if Instant::now() < until => {}
                 Ruling::Deny | Ruling::StepUp => return Ok(Verdict::Stop(answer)),
             }
         }
@@ -316,6 +316,16 @@ impl<R: Road> Recorder<R> {
             }
         }
     }
+}
+
+/// How many seconds to wait in one question, of those that are `left` and no more than `most`. What is less than a second is
+/// waited for here, for a question has whole ones: so nothing of it is lost.
+async fn whole_seconds(left: Duration, most: Duration) -> u64 {
+    const ONE: Duration = Duration::from_secs(1);
+    if left < ONE {
+        tokio::time::sleep(left).await;
+    }
+    left.min(most).as_secs()
 }
 
 async fn ask<T: DeserializeOwned>(

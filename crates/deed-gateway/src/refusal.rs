@@ -4,10 +4,12 @@ use deed_record::Ruling;
 use serde_json::value::RawValue;
 
 use crate::{
+    guard::Stopped,
     intent::{Answer, Intent},
     message::{self, Id},
     method::{self, TOOL_CALL},
     recorder::Unavailable,
+    relay::LONGEST,
 };
 
 /// JSON-RPC error code: policy refused. Outside of what JSON-RPC and MCP reserve (MCP, error codes).
@@ -68,14 +70,28 @@ pub(crate) fn withheld(id: &Id, intent: &Intent) -> String {
     said(id, &intent.method, intent.arguments.as_deref(), DENIED, &text, None)
 }
 
-/// What a server wrote in place of an answer.
-pub(crate) const NO_MESSAGE: &str = "the server's answer is no MCP message";
+/// What an answer is that is no message, in a word.
+pub(crate) const MALFORMED: &str = "malformed";
+/// What an answer is that is longer than [`LONGEST`], in a word.
+pub(crate) const TOO_LONG: &str = "too_long";
+
+/// What a client hears of an answer that nobody can read, by such a word: the server may have done what was asked.
+pub(crate) fn unread(why: &str) -> String {
+    match why {
+        TOO_LONG => format!("the server's answer is longer than {LONGEST} bytes; what it did is not known"),
+        _ => "the server's answer is no MCP message; what it did is not known".into(),
+    }
+}
 
 /// What a server hears of its own request `id`, which was not passed on.
-pub(crate) fn server_asked(id: &Id, method: &str, why: &Unavailable) -> String {
-    tracing::warn!(%why, method, "a request of the server was not passed on");
+pub(crate) fn server_asked(id: &Id, method: &str, why: &Stopped) -> String {
+    let (code, why) = match why {
+        Stopped::Refused(answer) => (DENIED, answer.reason.clone()),
+        Stopped::Unrecorded(why) => (UNAVAILABLE, why.to_string()),
+    };
+    tracing::warn!(why, method, "a request of the server was not passed on");
     match method::is_server_request(method) {
-        true => message::error(Some(id), UNAVAILABLE, &why.to_string(), None),
+        true => message::error(Some(id), code, &why, None),
         false => message::error(Some(id), METHOD_NOT_FOUND, "nobody here knows this method", None),
     }
 }

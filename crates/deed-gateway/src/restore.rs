@@ -10,14 +10,18 @@ use std::{
 
 use deed_ledger::{BlobError, Ledger, LedgerError, Opened};
 use deed_policy::Approver;
-use deed_record::{Answer, Kind, Party, RecordId, Ruling, Skeleton, Timestamp};
+use deed_record::{Answer, Kind, Party, RecordId, Ruling, Skeleton, Status, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, value::RawValue};
+use serde_json::{
+    Value,
+    value::{RawValue, to_raw_value},
+};
 
 use crate::{
-    approvals::{ANSWERABLE, Approval, StepUp, USABLE, in_words, later, of_words},
+    approvals::{ANSWERABLE, Approval, StepUp, USABLE, binding, in_words, later, of_words},
     intent::{Intent, Place, Who},
-    point::is_ours,
+    point::{is_ours, of_run},
+    run::{RUN, Run},
 };
 
 /// Leaves that are looked at together.
@@ -52,6 +56,8 @@ struct Found {
     answers: HashMap<RecordId, (u64, RecordId, Answer)>,
     /// Approvals that were used, and intents that ended for good.
     over: HashSet<RecordId>,
+    /// Intents that were called off: what nobody had approved by then, nobody can approve any more.
+    off: HashSet<RecordId>,
 }
 
 /// The step-ups that may still be answered or used at `now`, of the log's first `size` leaves.
@@ -89,6 +95,7 @@ pub(crate) fn find(ledger: &Ledger, size: u64, now: Timestamp) -> Result<Vec<Ste
             continue;
         }
         let approval = match found.answers.get(&id) {
+            None if found.off.contains(&id) => continue,
             None => None,
             Some((_, record, Answer::Approved)) if found.over.contains(record) => continue,
             Some((leaf, _, Answer::Approved)) => match approval(ledger, *leaf)? {
@@ -97,7 +104,13 @@ pub(crate) fn find(ledger: &Ledger, size: u64, now: Timestamp) -> Result<Vec<Ste
             },
             Some(_) => continue,
         };
-        let restored = step_up(ledger, leaf)?.map(|step_up| step_up.restored(approval));
+        let restored = match step_up(ledger, leaf)? {
+            Some(step_up) => {
+                let goes_on = goes_on(ledger, &step_up)?;
+                Some(step_up.restored(approval, goes_on))
+            }
+            None => None,
+        };
         step_ups.extend(
             restored.filter(|step_up| step_up.ends() > now && later(step_up.time, ANSWERABLE + USABLE) > now),
         );
@@ -107,8 +120,13 @@ pub(crate) fn find(ledger: &Ledger, size: u64, now: Timestamp) -> Result<Vec<Ste
 
 /// The record, if it may be about a step-up.
 fn of_interest(bytes: &[u8]) -> Option<Skeleton<'_>> {
-    const SIGNS: [&[u8]; 4] =
-        [b"\"effect\":\"step_up\"", b"\"kind\":\"approval\"", b"\"approvals\":[", b"\"code\":\"suspended\""];
+    const SIGNS: [&[u8]; 5] = [
+        b"\"effect\":\"step_up\"",
+        b"\"kind\":\"approval\"",
+        b"\"approvals\":[",
+        b"\"code\":\"suspended\"",
+        b"\"status\":\"cancelled\"",
+    ];
     let has = |sign: &[u8]| memchr::memmem::find(bytes, sign).is_some();
     let is_ours_likely = has(b"\"submitter\":\"deed:");
     if !is_ours_likely || !SIGNS.iter().any(|sign| has(sign)) {
@@ -131,10 +149,15 @@ impl Found {
                     *first = (leaf, record.id, answer);
                 }
             }
-            // Somebody was suspended when it was to be used.
-            (Kind::Outcome, Some(action)) => {
-                self.over.insert(action);
-            }
+            (Kind::Outcome, Some(action)) => match record.outcome.as_ref().map(|outcome| outcome.status) {
+                Some(Status::Cancelled) => {
+                    self.off.insert(action);
+                }
+                // Somebody was suspended when it was to be used.
+                _ => {
+                    self.over.insert(action);
+                }
+            },
             _ => {}
         }
     }
@@ -176,7 +199,15 @@ fn step_up(ledger: &Ledger, leaf: u64) -> Result<Option<StepUp>, LedgerError> {
         chain: Vec::new(),
     };
     let server = record.submitter.strip_prefix("deed:mcp/").unwrap_or_default();
-    let method = record.operation.as_deref().unwrap_or_default();
+    let operation = record.operation.as_deref().unwrap_or_default();
+    let run = of_run(&record.submitter).map(|by| Run {
+        operation: operation.to_owned(),
+        artifact: None,
+        proven: false,
+        compensates: None,
+        by: by.map(str::to_owned),
+    });
+    let method = if run.is_some() { RUN } else { operation };
     let intent = Intent {
         name: record.tool.as_ref().map(|tool| tool.name.to_string()),
         uri: record
@@ -186,11 +217,24 @@ fn step_up(ledger: &Ledger, leaf: u64) -> Result<Option<StepUp>, LedgerError> {
             .map(|resource| resource.uri.to_string()),
         arguments: arguments(&disclosures),
         reported_by: record.submitter.strip_prefix("deed:authzen/").map(str::to_owned),
+        credential: record.credential.as_ref().and_then(|credential| to_raw_value(credential).ok()),
+        run,
         ..Intent::bare(record.id, server, method, place)
     };
     let policies = record.decision.iter().flat_map(|decision| &decision.policies);
     let policies = policies.map(ToString::to_string).collect();
     Ok(Some(StepUp::new(&intent, &record.tenant, approvers, policies, kept.binding, record.time)))
+}
+
+/// Whether whoever waits for it asks again, and all of it is known: a command of another machine, which has a ticket for that,
+/// with the very arguments that an approval is bound to. What was kept of them is without their secrets.
+fn goes_on(ledger: &Ledger, step_up: &StepUp) -> Result<bool, LedgerError> {
+    let StepUp { intent, tenant, .. } = step_up;
+    if intent.run.is_none() {
+        return Ok(false);
+    }
+    let binding = binding(ledger, intent, None, tenant)?;
+    Ok(binding.is_some_and(|binding| step_up.is_bound_to(&binding)))
 }
 
 /// The approval that leaf `leaf` is; `None` where it is not known any more whose.
@@ -246,6 +290,7 @@ mod tests {
     use super::*;
     use crate::{
         approvals::Reply,
+        intent::Conclusion,
         point::{DecisionPoint, InForce},
     };
 
@@ -282,6 +327,28 @@ mod tests {
             let found = find(&ledger, size, at).expect("the log can be read");
             found.iter().map(|step_up| step_up.intent.id.0[0]).collect::<Vec<u8>>()
         };
+        // What was called off is not offered again, unless somebody had approved it before.
+        let arguments = RawValue::from_string(r#"{"path":"/b"}"#.into()).expect("JSON");
+        let other = Intent { arguments: Some(arguments), ..asks(5, "wipe") };
+        point.intend(&other, "default").await.expect("recorded");
+        for n in [2, 5] {
+            let conclusion = Conclusion {
+                action: RecordId([n; 16]),
+                server: "files".into(),
+                method: "tools/call".into(),
+                name: None,
+                uri: None,
+                place: asks(n, "wipe").place,
+                time: now(),
+                status: Status::Cancelled,
+                code: Some("client".into()),
+                duration_ms: None,
+                result: None,
+                compensates: None,
+                fields: Vec::new(),
+            };
+            point.conclude(&[conclusion], "default").await.expect("recorded");
+        }
         let size = ledger.size();
         assert_eq!(restored(0, size), [3, 2]);
         assert_eq!(restored(16, size), [3], "an approval is good for 15 minutes");

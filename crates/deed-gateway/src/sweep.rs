@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use deed_ledger::{Ledger, LedgerError, now};
 use deed_record::{Kind, RecordId, Ruling, Skeleton, Status};
 
-use crate::point::is_ours;
+use crate::point::{is_ours, of_run};
 
 /// How long an action may take before its end is recorded as unknown. An end that comes later supersedes that.
 pub(crate) const LONGEST_ACTION: i64 = 60 * 60 * 1_000_000;
@@ -19,6 +19,14 @@ pub(crate) struct Open {
     pub(crate) leaf: u64,
     /// `unknown` where it was let through, `denied` where it still waited for a human.
     pub(crate) status: Status,
+}
+
+/// An intent.
+struct Begun {
+    leaf: u64,
+    recorded: i64,
+    effect: Ruling,
+    is_run: bool,
 }
 
 /// Which intents are looked at.
@@ -63,9 +71,13 @@ pub(crate) fn find(ledger: &Ledger, which: Sweep) -> Result<Vec<Open>, LedgerErr
         }
         end = start;
     }
-    let open = begun.into_iter().filter(|(id, _)| !ended.contains(id)).map(|(id, (leaf, effect))| {
-        let waited = effect == Ruling::StepUp && !cleared.contains(&id);
-        Open { leaf, status: if waited { Status::Denied } else { Status::Unknown } }
+    let still = now().0 - LONGEST_ACTION;
+    let open = begun.into_iter().filter(|(id, _)| !ended.contains(id)).filter_map(|(id, begun)| {
+        let waited = begun.effect == Ruling::StepUp && !cleared.contains(&id);
+        // A command of another machine waits on, though this process began after it.
+        let waits_on = waited && begun.is_run && begun.recorded > still && matches!(which, Sweep::Below(_));
+        let status = if waited { Status::Denied } else { Status::Unknown };
+        (!waits_on).then_some(Open { leaf: begun.leaf, status })
     });
     let mut open: Vec<Open> = open.collect();
     open.sort_unstable_by_key(|open| open.leaf);
@@ -82,7 +94,7 @@ fn ours(bytes: &[u8]) -> Option<Skeleton<'_>> {
 fn look(
     leaf: u64,
     record: &Skeleton<'_>,
-    begun: &mut HashMap<RecordId, (u64, Ruling)>,
+    begun: &mut HashMap<RecordId, Begun>,
     ended: &mut HashSet<RecordId>,
     cleared: &mut HashSet<RecordId>,
 ) {
@@ -90,7 +102,8 @@ fn look(
         // An application's own intents are for itself to end.
         (Kind::Intent, _) if is_ours(record) => {
             let effect = record.decision.as_ref().map_or(Ruling::Allow, |decision| decision.effect);
-            begun.insert(record.id, (leaf, effect));
+            let is_run = of_run(&record.submitter).is_some();
+            begun.insert(record.id, Begun { leaf, recorded: record.recorded.0, effect, is_run });
         }
         (Kind::Outcome, Some(action)) => {
             ended.insert(action);

@@ -9,7 +9,10 @@ use std::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::door::{Caller, Party};
+use crate::{
+    door::{Caller, Party},
+    message,
+};
 
 /// Tasks that are remembered; of older ones, everything that any policy masks is kept back.
 const MOST: usize = 4096;
@@ -69,6 +72,26 @@ impl Tasks {
         self.known().tasks.get(&id).is_some_and(|(whose, _)| *whose != caller.party())
     }
 
+    /// `text`, a message with `result`, the answer to a list, without the tasks of others; `None` where there is none of them.
+    /// Where `caller` shows who they are, tasks of which nobody remembers whose they are count as others'.
+    pub(crate) fn without_others(&self, text: &str, result: &RawValue, caller: &Caller) -> Option<String> {
+        #[derive(Deserialize)]
+        struct List<'a> {
+            #[serde(borrow)]
+            tasks: &'a RawValue,
+        }
+        let List { tasks: list } = serde_json::from_str(result.get()).ok()?;
+        let all: Vec<&RawValue> = serde_json::from_str(list.get()).ok()?;
+        let (known, party) = (self.known(), caller.party());
+        let is_theirs = |task: &&&RawValue| match id_in(task).and_then(|id| known.tasks.get(&id)) {
+            Some((whose, _)) => *whose == party,
+            None => caller.credential.is_none(),
+        };
+        let own: Vec<&str> = all.iter().filter(is_theirs).map(|task| task.get()).collect();
+        let has_others = own.len() < all.len();
+        has_others.then(|| message::edited(text, vec![(list.get(), format!("[{}]", own.join(",")))]))
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -95,6 +118,20 @@ mod tests {
         let asked = raw(r#"{"taskId":"a"}"#);
         assert!(!tasks.is_of_another(Some(&asked), &coder));
         assert!(tasks.is_of_another(Some(&asked), &of_bot("agent:planner")));
+        // Nobody is shown others' in a list; of those that nobody remembers it depends on whether callers are told apart.
+        let listed = r#"{"id":1,"result":{"tasks":[{"taskId":"a"}, {"taskId":"old"},{"taskId":"b"}]}}"#;
+        let result = raw(r#"{"tasks":[{"taskId":"a"}, {"taskId":"old"},{"taskId":"b"}]}"#);
+        let shown = |caller: &Caller| {
+            let start = listed.find(r#"{"tasks""#).expect("it is there");
+            let result: &RawValue =
+                serde_json::from_str(&listed[start..start + result.get().len()]).expect("JSON");
+            tasks.without_others(listed, result, caller)
+        };
+        assert_eq!(shown(&coder), None);
+        let old = r#"{"id":1,"result":{"tasks":[{"taskId":"old"}]}}"#;
+        assert_eq!(shown(&of_bot("agent:planner")).as_deref(), Some(old));
+        let with_token = Caller { credential: Some(raw("{}")), ..of_bot("agent:planner") };
+        assert_eq!(shown(&with_token).as_deref(), Some(r#"{"id":1,"result":{"tasks":[]}}"#));
         let of = |text: &str| tasks.mask_of(Some(&raw(text)));
         assert_eq!(of(r#"{"taskId":"a"}"#).as_deref(), Some(&mask[..]));
         assert_eq!(of(r#"{"taskId":"b"}"#), Some(Vec::new()));

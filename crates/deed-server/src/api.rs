@@ -24,7 +24,7 @@ pub(crate) mod webhook;
 pub(crate) mod workloads;
 
 use axum::{
-    extract::{FromRequestParts, Path, Query},
+    extract::{FromRequestParts, Path, Query, rejection::QueryRejection},
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, header, request::Parts};
@@ -69,9 +69,27 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Query::from_request_parts(parts, state).await {
             Ok(Query(params)) => Ok(Params(params)),
-            Err(error) => Err(Problem::new(Kind::BadRequest, format!("query string: {}", reason(&error)))),
+            Err(error) => {
+                Err(Problem::new(Kind::BadRequest, format!("query string: {}", wrong_param(&error))))
+            }
         }
     }
+}
+
+/// Which parameter of a query string is wrong, and what was expected. No value is in it (D9).
+fn wrong_param(error: &QueryRejection) -> String {
+    let why = reason(error);
+    let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let Some((name, why)) = why.split_once(": ").filter(|(name, _)| is_name(name)) else { return why };
+    let why = match why {
+        "invalid digit found in string"
+        | "cannot parse integer from empty string"
+        | "number too large to fit in target type"
+        | "number too small to fit in target type" => "expected a whole number, such as 100",
+        "provided string was not `true` or `false`" => "expected `true` or `false`",
+        why => why,
+    };
+    format!("`{name}`: {why}")
 }
 
 /// A segment of the path that names something.

@@ -229,6 +229,9 @@ pub(crate) struct Writing(pub(crate) Arc<Caller>);
 /// Somebody on this machine: no token gives that right.
 pub(crate) struct Operating;
 
+/// Somebody on this machine who answers for people: no token gives that right.
+pub(crate) struct Answering;
+
 /// A door of Deed on this machine, whose word on what was enforced is Deed's own.
 pub(crate) struct Enforcing;
 
@@ -276,6 +279,22 @@ impl<S: Sync> FromRequestParts<S> for Operating {
             Some(token) => Err(Problem::new(
                 Kind::Forbidden,
                 format!("token `{}` allows no upkeep of the store: that is done on its machine", token.name),
+            )),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Answering {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        match &admission(parts)?.token {
+            None => Ok(Answering),
+            Some(token) => Err(Problem::new(
+                Kind::Forbidden,
+                format!(
+                    "token `{}` answers for nobody: approve or refuse on this server's machine (deed approve), or by a signed message, see `[approvals]` in `deed.toml`",
+                    token.name
+                ),
             )),
         }
     }

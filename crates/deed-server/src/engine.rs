@@ -129,6 +129,8 @@ struct Inner {
     tables: deed_query::Tables,
     /// Device and number of the data directory: another one may be put in its place.
     folder: (u64, u64),
+    /// Held while a policy set is recorded and put into force.
+    publishing: Mutex<()>,
     /// Why the inventory in force is not the one that is there.
     unread: Mutex<Option<String>>,
 }
@@ -177,6 +179,7 @@ impl Engine {
             decisions,
             tokens: tokens.map(Arc::new),
             folder: (folder.dev(), folder.ino()),
+            publishing: Mutex::default(),
             unread: Mutex::default(),
         };
         let engine = Engine { inner: Arc::new(inner) };
@@ -281,7 +284,9 @@ impl Engine {
         self.inner.tokens.as_ref()
     }
 
-    /// Records the policy set of `files` (name and text), published by `by`, and puts it into force.
+    /// Records the policy set of `files` (name and text), published by `by`, and puts it into force: the set, its record, and the
+    /// digest of the set that it replaces. Of two at the same moment the second waits for the first, so that what is in force
+    /// is what was recorded last.
     ///
     /// # Errors
     /// See [`PublishError`]; what was in force still is.
@@ -289,11 +294,14 @@ impl Engine {
         &self,
         files: BTreeMap<String, String>,
         by: &str,
-    ) -> Result<(PolicySet, Receipt), PublishError> {
+    ) -> Result<(PolicySet, Receipt, String), PublishError> {
+        let publishing = self.inner.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        let replaced = self.decisions().in_force().policy.digest().to_owned();
         let (set, receipt) = force::publish(self.ledger(), files, by)?;
         let published = set.clone();
         self.decisions().change(|force| force.policy = InForce::of(|| published).policy);
-        Ok((set, receipt))
+        drop(publishing);
+        Ok((set, receipt, replaced))
     }
 
     /// Derives the decision of record `id` again; `None` where no such record holds one.

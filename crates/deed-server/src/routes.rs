@@ -92,7 +92,8 @@ pub(crate) fn api() -> Vec<Route> {
         gets("/checkpoint", log::checkpoint),
         gets("/tile/{*path}", log::tile),
         gets("/openapi.json", health::openapi),
-        posts("/mcp/{server}", mcp::take),
+        // Other methods too: that they are refused is recorded.
+        Route { path: "/mcp/{server}", method: "post", does: post(mcp::take).fallback(mcp::take) },
         Route { path: "/mcp/{server}", method: "get", does: get(mcp::take) },
         Route { path: "/mcp/{server}", method: "delete", does: delete(mcp::take) },
         gets("/healthz", health::live),

@@ -124,6 +124,8 @@ struct Inner {
     /// What messages call it.
     name: String,
     held: Mutex<Option<Holder>>,
+    /// Whether there was no store there, so that one is made.
+    is_new: bool,
     /// Device and number of the data directory that answered first.
     folder: OnceLock<(u64, u64)>,
 }
@@ -140,6 +142,7 @@ impl Access {
                 store: None,
                 name: url,
                 held: Mutex::default(),
+                is_new: false,
                 folder: OnceLock::new(),
             },
             Place::Store(dir) => {
@@ -150,6 +153,7 @@ impl Access {
                 }
                 Inner {
                     client: Client::new(Endpoint::of_store(&dir), None),
+                    is_new: !is_store(&dir),
                     name: dir.display().to_string(),
                     store: Some(dir),
                     held: Mutex::default(),
@@ -169,6 +173,16 @@ impl Access {
         Access::open(&Global { data: Some(store_dir(global)?), server: None, ..global.clone() }, Need::Make)
     }
 
+    /// Says so where this process has made the store: one that was there before, with its policies and suspensions, is not.
+    pub(crate) fn note_new(&self) {
+        if let Some(dir) = self.0.store.as_deref().filter(|_| self.0.is_new) {
+            output::note(&format!(
+                "deed: a new store was made in `{}`: no policy and no suspension is in force there. Was there one before, it is gone from this place",
+                dir.display()
+            ));
+        }
+    }
+
     /// Opens and serves the store in `dir` at once, and is the way to it.
     ///
     /// # Errors
@@ -185,6 +199,7 @@ impl Access {
             name: dir.display().to_string(),
             store: Some(dir.to_owned()),
             held: Mutex::new(Some(holder)),
+            is_new: false,
             folder: OnceLock::new(),
         };
         Ok((Access(Arc::new(inner)), addresses))

@@ -58,6 +58,11 @@ impl<R: Road> Guard<R> {
         pending: &Pending,
         outcome: Result<&RawValue, &RawValue>,
     ) -> String {
+        let cut = self.own_tasks(text, pending, outcome);
+        let (text, outcome) = match cut.as_deref().map(|cut| (cut, message::outcome_of(cut))) {
+            Some((cut, Some(outcome))) => (cut, outcome),
+            _ => (text, outcome),
+        };
         if pending.mask.is_empty() {
             return text.to_owned();
         }

@@ -51,9 +51,9 @@ impl Exchange<'_> {
                 None => self.no_message(&id, status, headers).await,
             },
             Err("client") => self.end(&id, Status::Cancelled, "client").await,
-            Err("too_long") => {
-                self.end(&id, Status::Failure, "too_long").await;
-                self.say_upstream(&id, &format!("the server's answer is longer than {LONGEST} bytes"));
+            Err(refusal::TOO_LONG) => {
+                self.end(&id, Status::Unknown, refusal::TOO_LONG).await;
+                self.say_upstream(&id, &refusal::unread(refusal::TOO_LONG));
             }
             Err(code) => {
                 self.end(&id, Status::Unknown, code).await;
@@ -167,13 +167,14 @@ impl Exchange<'_> {
     }
 
     async fn no_message(&mut self, id: &Id, status: StatusCode, headers: HeaderMap) {
-        let code = if status.is_success() { "malformed".into() } else { format!("http_{}", status.as_u16()) };
-        self.end(id, Status::Failure, &code).await;
+        // The server, or whoever stands before it, has said something that nobody here can read: the call may be done.
+        let (ended, code) = ended_by(status).unwrap_or((Status::Unknown, refusal::MALFORMED.into()));
+        self.end(id, ended, &code).await;
         let why = match status {
             StatusCode::UNAUTHORIZED => {
                 "the server does not accept the credentials that Deed has for it".into()
             }
-            _ if status.is_success() => refusal::NO_MESSAGE.into(),
+            _ if status.is_success() => refusal::unread(refusal::MALFORMED),
             _ => format!("the server answered with HTTP status {}", status.as_u16()),
         };
         let text = message::error(Some(id), refusal::UPSTREAM, &why, None);
@@ -217,9 +218,9 @@ impl Exchange<'_> {
         let (parts, body) = answer.into_parts();
         let body = whole(body, LONGEST_PLAIN, self.endpoint.upstream.patience).await.unwrap_or_default();
         if let Some(pending) = pending {
-            let (status, code) = match parts.status.is_success() {
-                true => (Status::Success, None),
-                false => (Status::Failure, Some(format!("http_{}", parts.status.as_u16()))),
+            let (status, code) = match ended_by(parts.status) {
+                None => (Status::Success, None),
+                Some((status, code)) => (status, Some(code)),
             };
             self.guard.end(&pending, status, code, None).await;
         }
@@ -281,7 +282,7 @@ impl Exchange<'_> {
             End::Left | End::Over if can_resume => {}
             End::Left => self.end(&id, Status::Cancelled, "client").await,
             End::Stopped(why) => self.end(&id, Status::Denied, why).await,
-            End::TooLong => self.end(&id, Status::Failure, "too_long").await,
+            End::Unread(why) => self.end(&id, Status::Unknown, why).await,
             End::Over => self.end(&id, Status::Unknown, "connection_ended").await,
         }
     }
@@ -305,8 +306,8 @@ enum End {
     Left,
     /// The server ended it, or was silent for too long.
     Over,
-    /// An event was too long.
-    TooLong,
+    /// An event was too long, or no message: in a word.
+    Unread(&'static str),
     /// Somebody who has a part in it was suspended, or the credential holds no longer: in a word.
     Stopped(&'static str),
 }
@@ -338,10 +339,9 @@ impl Stream<'_, '_> {
             };
             let event = match next {
                 Some(Ok(event)) => event,
-                Some(Err(Broken::TooLong)) => {
-                    let why = format!("the server's answer is longer than {LONGEST} bytes");
-                    self.give_up(events, id, &why).await;
-                    return End::TooLong;
+                Some(Err(Broken::Unread(why))) => {
+                    self.give_up(events, id, &refusal::unread(why)).await;
+                    return End::Unread(why);
                 }
                 Some(Err(Broken::Server)) => {
                     self.give_up(events, id, "the server ended before it answered").await;
@@ -387,6 +387,19 @@ impl Stream<'_, '_> {
     }
 }
 
+/// How what was asked ended, and its code, by an HTTP status alone; `None` where that says that all is well.
+///
+/// INVARIANT D11: 5xx is `unknown`. A server that failed, or a proxy that lost it, may have done all of it or a part before;
+/// other statuses say that it was not taken on.
+fn ended_by(status: StatusCode) -> Option<(Status, String)> {
+    let ended = match status {
+        status if status.is_success() => return None,
+        status if status.is_server_error() => Status::Unknown,
+        _ => Status::Failure,
+    };
+    Some((ended, format!("http_{}", status.as_u16())))
+}
+
 /// A body, within a length and from a server that is not silent for longer than `patience`.
 async fn whole(mut body: Body, longest: usize, patience: Duration) -> Result<Bytes, &'static str> {
     let mut whole = BytesMut::new();
@@ -396,7 +409,7 @@ async fn whole(mut body: Body, longest: usize, patience: Duration) -> Result<Byt
             Ok(Some(Ok(frame))) => {
                 let Ok(data) = frame.into_data() else { continue };
                 if whole.len() + data.len() > longest {
-                    return Err("too_long");
+                    return Err(refusal::TOO_LONG);
                 }
                 whole.extend_from_slice(&data);
             }

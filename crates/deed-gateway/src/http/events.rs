@@ -5,6 +5,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 
 use super::upstream::Lost;
+use crate::refusal;
 
 /// An event, or a comment.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,8 +21,8 @@ pub(super) struct Event {
 /// Why there are no more events.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Broken {
-    /// An event is longer than any message may be.
-    TooLong,
+    /// An event is longer than any message may be, or nobody can read it: in a word why.
+    Unread(&'static str),
     /// The connection broke.
     Connection,
     /// The server ended.
@@ -69,7 +70,7 @@ impl<B: Body<Data = Bytes, Error = Lost> + Unpin> Events<B> {
                 return Some(Ok(event));
             }
             if self.cut.is_too_long() {
-                return Some(Err(Broken::TooLong));
+                return Some(Err(Broken::Unread(refusal::TOO_LONG)));
             }
             let Some(frame) = self.body.frame().await else { return self.cut.rest().map(Ok) };
             match frame {
@@ -80,6 +81,7 @@ impl<B: Body<Data = Bytes, Error = Lost> + Unpin> Events<B> {
                 }
                 Err(Lost::Connection) => return Some(Err(Broken::Connection)),
                 Err(Lost::Server) => return Some(Err(Broken::Server)),
+                Err(Lost::Unread(why)) => return Some(Err(Broken::Unread(why))),
             }
         }
     }

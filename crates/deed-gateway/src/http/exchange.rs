@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use deed_record::Status;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::value::RawValue;
 
 use super::{
@@ -92,7 +92,7 @@ impl Exchange<'_> {
             },
         };
         if let Asked::Held(held) = asked {
-            match self.wait(*held).await {
+            match self.wait(*held, &taken).await {
                 Some(answered) => asked = answered,
                 None => return,
             }
@@ -190,15 +190,22 @@ impl Exchange<'_> {
         asked
     }
 
-    /// Waits for a human. Whoever leaves meanwhile wants it no longer.
-    async fn wait(&mut self, held: Held) -> Option<Asked> {
+    /// Waits for a human. Whoever leaves meanwhile, or calls it off, wants it no longer.
+    async fn wait(&mut self, held: Held, taken: &Taken) -> Option<Asked> {
         let pending = Pending::new(held.intent.clone());
         tokio::select! {
             asked = self.guard.wait(held) => return Some(asked),
             () = self.listener.gone() => {}
+            () = taken.is_called_off() => {}
         }
-        self.guard.end(&pending, Status::Cancelled, Some("client".into()), None).await;
+        self.called_off(&pending).await;
         None
+    }
+
+    /// The client wants it no longer, and the server has not heard of it.
+    async fn called_off(&mut self, pending: &Pending) {
+        self.guard.end(pending, Status::Cancelled, Some("client".into()), None).await;
+        self.listener.say(nothing(StatusCode::ACCEPTED));
     }
 
     /// Sends what was let through.
@@ -210,7 +217,9 @@ impl Exchange<'_> {
         let mut headers = self.onward();
         let place = &pending.intent.place;
         headers::trace(&mut headers, place.trace_id, place.span_id);
-        self.calls.begin(taken, pending);
+        if let Err(pending) = self.calls.begin(taken, pending) {
+            return self.called_off(&pending).await;
+        }
         let permit = Permit::Recorded(recorded);
         let onward = self.guard.door.caller().onward.clone();
         let sent = self.endpoint.upstream.send(permit, &onward, Method::POST, headers, text.into());
@@ -252,6 +261,7 @@ impl Exchange<'_> {
             NoAnswer::Unreachable => "the server cannot be reached".into(),
             NoAnswer::NotStarted(why) => format!("the server cannot be started: {why}"),
             NoAnswer::Broken("server_ended") => "the server ended before it answered".into(),
+            NoAnswer::Broken(why @ (refusal::MALFORMED | refusal::TOO_LONG)) => refusal::unread(why),
             NoAnswer::Broken(_) => "the server gave no answer".into(),
             NoAnswer::Withheld => "the token for the server holds no more".into(),
         };
@@ -274,6 +284,11 @@ impl Exchange<'_> {
             self.guard.end(&pending, Status::Cancelled, Some("client".into()), None).await;
             // The server may answer all the same.
             self.calls.tell(id, pending);
+        } else if method == method::CANCELLED
+            && let Some(id) = params.and_then(method::cancelled_id)
+            && self.calls.call_off(&id)
+        {
+            return self.listener.say(nothing(StatusCode::ACCEPTED));
         }
         self.pass(Permit::Notice, Method::POST, text).await;
     }
@@ -336,6 +351,15 @@ impl Exchange<'_> {
             }
             Err(why) => self.not_plainly(pending, why).await,
         }
+    }
+
+    /// Whatever else HTTP can ask: a server of MCP knows nothing of it, and hears nothing.
+    pub(super) async fn other_method(mut self) {
+        let why = "expected POST, GET or DELETE";
+        let text = self.guard.refuse(None, "unread", "method", refusal::INVALID_REQUEST, why).await;
+        let mut reply = json(StatusCode::METHOD_NOT_ALLOWED, text);
+        reply.headers_mut().insert(header::ALLOW, HeaderValue::from_static("DELETE, GET, POST"));
+        self.listener.say(reply);
     }
 
     async fn plainly(&mut self, method: Method) -> Option<(Pending, crate::recorder::RecordedIntent)> {

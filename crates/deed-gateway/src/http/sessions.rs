@@ -1,12 +1,16 @@
 //! Sessions (MCP 2025-11-25), and what in each has no answer yet.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
 use http::HeaderValue;
+use tokio::sync::Notify;
 
 use crate::{
     door::{Caller, Door},
@@ -32,6 +36,21 @@ pub(super) struct Calls {
 pub(super) struct Taken {
     calls: Arc<Calls>,
     id: Id,
+    off: Arc<Off>,
+}
+
+impl Taken {
+    /// Returns once the client has called it off.
+    pub(super) async fn is_called_off(&self) {
+        self.off.told.notified().await;
+    }
+}
+
+/// Whether the client has called a request off while it was decided on, or a human was waited for.
+#[derive(Default)]
+struct Off {
+    is_off: AtomicBool,
+    told: Notify,
 }
 
 impl Drop for Taken {
@@ -43,7 +62,7 @@ impl Drop for Taken {
 #[derive(Default)]
 struct Tables {
     /// Ids of what the client asks, and what is decided on.
-    deciding: HashSet<Id>,
+    deciding: HashMap<Id, Arc<Off>>,
     /// What the client asked.
     pending: HashMap<Id, Pending>,
     /// What the server asked.
@@ -64,20 +83,41 @@ impl Calls {
     /// It may not be asked now.
     pub(super) fn take_id(self: &Arc<Self>, id: &Id) -> Result<Taken, &'static str> {
         let mut tables = self.tables();
-        if tables.pending.contains_key(id) || tables.deciding.contains(id) {
+        if tables.pending.contains_key(id) || tables.deciding.contains_key(id) {
             return Err("a request of this id has no answer yet");
         }
         if tables.pending.len() + tables.deciding.len() >= MOST_PENDING {
             return Err("too many requests have no answer yet");
         }
-        tables.deciding.insert(id.clone());
+        let off = Arc::<Off>::default();
+        tables.deciding.insert(id.clone(), off.clone());
         drop(tables);
-        Ok(Taken { calls: self.clone(), id: id.clone() })
+        Ok(Taken { calls: self.clone(), id: id.clone(), off })
     }
 
     /// It was decided on, and is sent.
-    pub(super) fn begin(&self, taken: Taken, pending: Pending) {
-        self.tables().pending.insert(taken.id.clone(), pending);
+    ///
+    /// # Errors
+    /// It was called off meanwhile, and is not to be sent.
+    pub(super) fn begin(&self, taken: Taken, pending: Pending) -> Result<(), Box<Pending>> {
+        let mut tables = self.tables();
+        let is_off = taken.off.is_off.load(Ordering::Relaxed);
+        if !is_off {
+            tables.pending.insert(taken.id.clone(), pending);
+            drop(tables);
+            return Ok(());
+        }
+        drop(tables);
+        Err(Box::new(pending))
+    }
+
+    /// The client calls the request of that id off; whether it is still decided on, so that the server has not heard of it.
+    pub(super) fn call_off(&self, id: &Id) -> bool {
+        let tables = self.tables();
+        let Some(off) = tables.deciding.get(id) else { return false };
+        off.is_off.store(true, Ordering::Relaxed);
+        off.told.notify_one();
+        true
     }
 
     /// The request of that id, which stays without an answer.

@@ -38,6 +38,8 @@ pub(crate) enum Lost {
     Connection,
     /// The server itself ended.
     Server,
+    /// It answered, and nobody can read what: in a word why.
+    Unread(&'static str),
 }
 
 /// A server that speaks MCP.

@@ -7,13 +7,14 @@ use std::{
 };
 
 use deed_ledger::{fresh_id, now};
-use deed_policy::Approver;
 use deed_record::{PrincipalType, RecordId, Ruling, Timestamp};
 use tokio::{sync::mpsc, task::spawn_blocking};
 
 use super::{DecisionPoint, door};
 use crate::{
-    approvals::{Approval, Became, Reply, ReplyError, StepUp, Waiting, binding, may_answer},
+    approvals::{
+        Approval, Became, Replied, Reply, ReplyError, StepUp, Waiting, binding, has_part, may_answer,
+    },
     catalog::{News, Version},
     intent::{Answer, Intent, Refused},
     recorder::Unavailable,
@@ -27,23 +28,32 @@ const MOST_VIEWED: usize = 10_000;
 
 impl DecisionPoint {
     /// Waits for a human to answer the step-up `id`, but no longer than `patience`. An approval is used up by
-    /// the one who hears of it first.
+    /// the one who hears of it first; asked again, because the answer was lost, it gives the same answer.
     ///
     /// # Errors
     /// What follows from the answer could not be recorded: nothing may be done.
     pub async fn wait(&self, waits: &Answer, patience: Duration) -> Result<Answer, Unavailable> {
         let until = tokio::time::Instant::now() + patience;
         self.restore().await?;
+        self.approvals.wait(waits.id, patience);
         loop {
             // Asked for before the look, so that no answer falls between.
             let answered = self.approvals.answered.notified();
+            // One at a time: asked twice at once, it is decided on once.
+            let clearing = self.clearing.lock().await;
             match self.approvals.take(waits.id, now()) {
-                Became::Approved(step_up, approval) => return self.clear(waits, &step_up, &approval).await,
+                Became::Approved(step_up, approval) => {
+                    let answer = self.clear(waits, &step_up, &approval).await?;
+                    self.approvals.decided(waits.id, &answer);
+                    return Ok(answer);
+                }
+                Became::Decided(answer) => return Ok(*answer),
                 Became::Refused(reason) => {
                     return Ok(Answer { effect: Ruling::Deny, reason, ..waits.clone() });
                 }
                 Became::Waiting => {}
             }
+            drop(clearing);
             if tokio::time::timeout_at(until, answered).await.is_err() {
                 return Ok(waits.clone());
             }
@@ -125,16 +135,16 @@ impl DecisionPoint {
         binding(&self.ledger, intent, definition, tenant).map_err(|error| Unavailable::new(error.to_string()))
     }
 
-    /// The step-ups that wait for a human, for `viewer` to see.
+    /// The step-ups that wait for a human, for `viewer` to see; those of `tenant` alone, if it is one.
     ///
     /// INVARIANT D10: they show arguments, so that it is recorded first who sees them; once for each viewer.
     ///
     /// # Errors
     /// That could not be recorded: nothing is shown.
-    pub async fn waiting(&self, viewer: &str) -> Result<Vec<Waiting>, Unavailable> {
+    pub async fn waiting(&self, viewer: &str, tenant: Option<&str>) -> Result<Vec<Waiting>, Unavailable> {
         self.restore().await?;
         let now = now();
-        let waiting = self.approvals.list(now);
+        let waiting = self.approvals.list(tenant, now);
         for one in &waiting {
             if self.viewed().contains(&(one.id, viewer.to_owned())) {
                 continue;
@@ -176,15 +186,17 @@ impl DecisionPoint {
     ///
     /// # Errors
     /// See [`ReplyError`].
-    pub async fn reply(&self, id: RecordId, reply: &Reply) -> Result<RecordId, ReplyError> {
+    pub async fn reply(&self, id: RecordId, reply: &Reply) -> Result<Replied, ReplyError> {
         self.restore().await?;
         let Some(step_up) = self.approvals.answerable(id, now()) else {
-            return self.reply_tool(id, reply).await;
+            let record = self.reply_tool(id, reply).await?;
+            return Ok(Replied { record, waits: None });
         };
-        may_answer(&step_up, &reply.by, &self.in_force().inventory)?;
+        let inventory = self.in_force().inventory;
+        may_answer(&step_up, &reply.by, &inventory)?;
         let record = fresh_id()?;
         let now = now();
-        let own = step_up.approvers.contains(&Approver::SelfApproval);
+        let own = reply.by.key.as_deref().is_some_and(|key| has_part(&step_up, key, &inventory));
         let mut records = vec![write::approval(&step_up, reply, record, own, now)];
         if !reply.approved {
             records.push(write::lapsed(&step_up, "refused", now));
@@ -197,7 +209,7 @@ impl DecisionPoint {
         };
         let approval = Approval { record, by: reply.by.clone(), time: now };
         match self.approvals.answer(id, reply.approved, approval, why) {
-            true => Ok(record),
+            true => Ok(Replied { record, waits: Some(step_up.is_waited_for(now)) }),
             false => Err(ReplyError::Unknown(id)),
         }
     }
@@ -205,7 +217,9 @@ impl DecisionPoint {
     /// A human approves, or refuses, what a tool has become.
     async fn reply_tool(&self, id: RecordId, reply: &Reply) -> Result<RecordId, ReplyError> {
         if reply.by.kind != PrincipalType::Human || reply.by.key.as_deref().is_none_or(str::is_empty) {
-            return Err(ReplyError::NotTheirs("a human must answer: --as human:NAME".into()));
+            return Err(ReplyError::NotTheirs(
+                "a human must answer: `by`, on the command line --as human:NAME".into(),
+            ));
         }
         let (ledger, catalog) = (self.ledger.clone(), self.catalog.clone());
         let read = spawn_blocking(move || catalog.held_by(&ledger, id)).await;

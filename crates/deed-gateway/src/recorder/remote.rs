@@ -11,7 +11,7 @@ use std::{
 use deed_record::{RecordId, Ruling, SpanId, Status, Timestamp, TraceId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{RecordedIntent, Unavailable, Verdict};
+use super::{RecordedIntent, Unavailable, Verdict, whole_seconds};
 use crate::{intent::Answer, run::Released};
 
 /// Where commands of other machines are decided on.
@@ -169,7 +169,7 @@ impl<L: Line> Remote<L> {
         let path = format!("{RUNS}/{}/wait", asked.id);
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            let wait = RunWait { seconds: left.min(ONE_WAIT).as_secs() };
+            let wait = RunWait { seconds: whole_seconds(left, ONE_WAIT).await };
             let told: RunTold = self.post(&path, asked.ticket.as_deref(), &wait, each).await?;
             if told.answer.id != asked.id || told.nonce != asked.nonce {
                 return Err(Unavailable::new("the answer is about another command").into());
@@ -178,7 +178,7 @@ impl<L: Line> Remote<L> {
             if !goes_on {
                 asked.ticket = told.ticket;
             }
-            if !goes_on || left <= Duration::from_secs(1) {
+            if !goes_on || Instant::now() >= until {
                 return Ok(asked.verdict(told.answer)?);
             }
         }

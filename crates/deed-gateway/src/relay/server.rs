@@ -27,7 +27,7 @@ impl<R: Road> Relay<R> {
                 Line::Whole(line) => line,
                 Line::TooLong { bytes, edges } => {
                     tracing::warn!(bytes, "a message of the server is too long and was dropped");
-                    if let Some(refusal) = self.too_long(bytes, &edges).await
+                    if let Some(refusal) = self.too_long(&edges).await
                         && to_client.send(refusal).await.is_err()
                     {
                         return Ok(());
@@ -124,17 +124,17 @@ impl<R: Road> Relay<R> {
     async fn unread(&self, line: &[u8]) -> Option<String> {
         let id = unread_answer(line)?;
         let pending = take(&self.pending, &id)?;
-        self.guard.end(&pending, Status::Failure, Some("malformed".into()), None).await;
-        Some(message::error(Some(&id), refusal::UPSTREAM, refusal::NO_MESSAGE, None))
+        // INVARIANT D11: it answered, and nobody knows what.
+        self.guard.end(&pending, Status::Unknown, Some(refusal::MALFORMED.into()), None).await;
+        Some(message::error(Some(&id), refusal::UPSTREAM, &refusal::unread(refusal::MALFORMED), None))
     }
 
     /// What the client hears in place of an answer that is too long; `None` where nothing tells whose it is.
-    async fn too_long(&self, bytes: u64, edges: &[Vec<u8>; 2]) -> Option<String> {
+    async fn too_long(&self, edges: &[Vec<u8>; 2]) -> Option<String> {
         let id = edges.iter().find_map(|edge| answered_id(edge))?;
         let pending = take(&self.pending, &id)?;
-        self.guard.end(&pending, Status::Failure, Some("too_long".into()), None).await;
-        let why = format!("the server answered with {bytes} bytes; a message has at most {LONGEST}");
-        Some(message::error(Some(&id), refusal::UPSTREAM, &why, None))
+        self.guard.end(&pending, Status::Unknown, Some(refusal::TOO_LONG.into()), None).await;
+        Some(message::error(Some(&id), refusal::UPSTREAM, &refusal::unread(refusal::TOO_LONG), None))
     }
 }
 

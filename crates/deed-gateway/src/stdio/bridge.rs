@@ -138,7 +138,11 @@ async fn post_in(process: &Arc<Process>, permit: Permit, body: &[u8]) -> Result<
 
 /// The first that the server says, by which it is known how it answers.
 async fn first(pieces: &mut Pieces) -> Result<Piece, NoAnswer> {
-    pieces.next().await.ok_or(NoAnswer::Broken("server_ended"))
+    match pieces.next().await {
+        Some(Piece::Unread(why)) => Err(NoAnswer::Broken(why)),
+        Some(piece) => Ok(piece),
+        None => Err(NoAnswer::Broken("server_ended")),
+    }
 }
 
 /// Whole, where the first that was said is the answer; else as it comes.
@@ -159,14 +163,15 @@ fn answered(first: Piece, pieces: Pieces, is_modern: bool) -> Answer {
                 match pieces.next().await {
                     Some(Piece::Message(text)) => Some((Ok(frame(&text)), Some(pieces))),
                     Some(Piece::Answer(text)) => Some((Ok(frame(&text)), None)),
+                    Some(Piece::Unread(why)) => Some((Err(Lost::Unread(why)), None)),
                     Some(Piece::End) => None,
                     None => Some((Err(Lost::Server), None)),
                 }
             });
             streamed(BodyExt::boxed_unsync(StreamBody::new(futures::StreamExt::chain(begun, rest))))
         }
-        // Called off, and nobody waits for more.
-        Piece::End => status(StatusCode::ACCEPTED),
+        // Called off, and nobody waits for more; what cannot be read is no first piece.
+        Piece::End | Piece::Unread(_) => status(StatusCode::ACCEPTED),
     }
 }
 
@@ -175,7 +180,7 @@ fn stream_of(pieces: mpsc::Receiver<Piece>) -> Body {
     let frames = stream::unfold(pieces, |mut pieces| async {
         match pieces.recv().await {
             Some(Piece::Message(text) | Piece::Answer(text)) => Some((Ok(frame(&text)), pieces)),
-            Some(Piece::End) | None => None,
+            Some(Piece::End | Piece::Unread(_)) | None => None,
         }
     });
     StreamBody::new(frames).boxed_unsync()

@@ -50,6 +50,8 @@ pub(super) enum Piece {
     Message(String),
     /// The answer.
     Answer(String),
+    /// It has answered, and nobody can read what: in a word why.
+    Unread(&'static str),
     /// No more, and that is no failure.
     End,
 }
@@ -251,7 +253,7 @@ impl Process {
         match Message::read(line) {
             Err(malformed) => {
                 tracing::warn!(why = malformed.why, "what a server wrote is no message and was dropped");
-                self.fail(unread_answer(line), refusal::NO_MESSAGE).await;
+                self.fail(unread_answer(line), refusal::MALFORMED).await;
             }
             Ok(Message::Response { id, .. }) => self.answer(text, id).await,
             Ok(Message::Notification { method, .. }) => self.notify(text, &method).await,
@@ -337,16 +339,14 @@ impl Process {
 
     async fn too_long(&self, bytes: u64, edges: &[Vec<u8>; 2]) {
         tracing::warn!(bytes, "a message of a server is too long and was dropped");
-        let why = format!("the server answered with {bytes} bytes; a message has at most {LONGEST}");
-        self.fail(edges.iter().find_map(|edge| answered_id(edge)), &why).await;
+        self.fail(edges.iter().find_map(|edge| answered_id(edge)), refusal::TOO_LONG).await;
     }
 
     /// What request `id` came to cannot be told its client.
-    async fn fail(&self, id: Option<Id>, why: &str) {
+    async fn fail(&self, id: Option<Id>, why: &'static str) {
         let Some(Id::Number(wire)) = id else { return };
         let Some(route) = self.table().answered(wire) else { return };
-        let error = message::error(Some(&route.id), refusal::UPSTREAM, why, None);
-        self.deliver(&route.out, Piece::Answer(error)).await;
+        self.deliver(&route.out, Piece::Unread(why)).await;
     }
 
     /// Answers a request of the server that nobody is asked.

@@ -20,7 +20,7 @@ fn yes(name: &str) -> Reply {
 /// The ids of those that wait, oldest first, once there are so many.
 async fn waiting(between: &Between, count: usize) -> Vec<deed_record::RecordId> {
     loop {
-        let waiting = between.point.waiting("test").await.expect("recorded");
+        let waiting = between.point.waiting("test", None).await.expect("recorded");
         if waiting.len() == count {
             return waiting.into_iter().map(|one| one.id).collect();
         }
@@ -129,10 +129,10 @@ async fn who_sees_the_arguments_is_recorded_first_and_secrets_are_not_shown() {
     let secret = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
     between.client.send(&call(1, "wipe", &format!(r#"{{"path":"/a","token":"{secret}"}}"#))).await;
     waiting(&between, 1).await;
-    let shown = between.point.waiting("bob").await.expect("recorded");
+    let shown = between.point.waiting("bob", None).await.expect("recorded");
     let arguments = shown[0].arguments.as_ref().expect("arguments").get();
     assert!(arguments.contains("/a") && !arguments.contains(secret), "{arguments}");
-    between.point.waiting("bob").await.expect("recorded");
+    between.point.waiting("bob", None).await.expect("recorded");
     let recorded = between.end().await;
     let seen = of_kind(&recorded, "access");
     assert_eq!(seen.len(), 2, "once for each of two viewers");
@@ -158,4 +158,19 @@ async fn whoever_asked_or_executes_cannot_approve() {
     }
     between.point.reply(ids[0], &yes("bob")).await.expect("approved");
     assert_eq!(between.server.hear().await["id"], 1);
+}
+
+#[tokio::test]
+async fn a_self_approval_is_marked_and_somebody_elses_is_not() {
+    let policies = STEP_UP.replace("@effect(\"step_up\")", "@effect(\"step_up\") @approver(\"self\")");
+    let mut between = Between::with_people(&policies, "human:ann", "agent:bot");
+    for (id, by) in [(1, "ann"), (2, "bob")] {
+        between.client.send(&call(id, "wipe", &format!("{{\"n\":{id}}}"))).await;
+        let ids = waiting(&between, 1).await;
+        between.point.reply(ids[0], &yes(by)).await.expect("approved");
+        assert_eq!(between.server.hear().await["id"], id);
+    }
+    let recorded = between.end().await;
+    let marks = of_kind(&recorded, "approval").iter().map(|one| one["operation"].clone()).collect::<Vec<_>>();
+    assert_eq!(marks, ["self-approval", "approval"]);
 }

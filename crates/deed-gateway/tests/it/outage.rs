@@ -69,7 +69,7 @@ async fn what_a_killed_door_left_open_is_ended() {
     between.client.send(&call(1, "read", "{}")).await;
     between.server.hear().await;
     between.client.send(&call(2, "wipe", "{}")).await;
-    while between.point.waiting("test").await.expect("recorded").is_empty() {
+    while between.point.waiting("test", None).await.expect("recorded").is_empty() {
         tokio::task::yield_now().await;
     }
     between.kill().await;

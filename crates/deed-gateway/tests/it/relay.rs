@@ -203,6 +203,8 @@ async fn an_answer_that_is_too_long_is_refused_and_nobody_waits_for_it() {
     let recorded = between.end().await;
     let ended: Vec<_> = of_kind(&recorded, "outcome").iter().map(|one| one["outcome"].clone()).collect();
     assert!(ended.len() == 2 && ended.iter().all(|one| one["code"] == "too_long"), "{ended:?}");
+    // What it did nobody knows (D11).
+    assert!(ended.iter().all(|one| one["status"] == "unknown"), "{ended:?}");
 }
 
 #[tokio::test]

@@ -198,4 +198,9 @@ async fn nobody_waits_for_what_was_refused() {
     assert_eq!((&unread["id"], &unread["error"]["code"]), (&json!(2), &json!(-31502)));
     client.send(&call(2, "read", "{}")).await;
     assert_eq!(server.hear().await["id"], 2, "the id is free again");
+    let records = between.end().await;
+    let ended = of_kind(&records, "outcome").iter().any(|one| {
+        (&one["outcome"]["status"], &one["outcome"]["code"]) == (&json!("unknown"), &json!("malformed"))
+    });
+    assert!(ended, "what it did nobody knows (D11): {records:#?}");
 }

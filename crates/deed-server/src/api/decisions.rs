@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::{
     api::{Named, json, with_type},
     app::App,
-    auth::{Enforcing, Operating, Reading},
+    auth::{Answering, Enforcing, Operating, Reading},
     body::Received,
     force::{PublishError, TENANT},
     problem::{Kind, Problem},
@@ -45,21 +45,21 @@ pub(crate) async fn wait(
     json(&app.engine.decisions().wait(&answer, patience).await?)
 }
 
-/// Lists what waits for a human: step-ups, and tools whose definition changed.
+/// Lists what waits for a human: step-ups, and tools whose definition changed; of the caller's tenant, where it has one.
 pub(crate) async fn approvals(
     State(app): State<Arc<App>>,
-    _: Operating,
     Reading(caller): Reading,
 ) -> Result<Response, Problem> {
-    let waiting = app.engine.decisions().waiting(&caller.sender.name).await?;
-    let tools = app.ask(|engine| Ok(engine.decisions().held_tools()?)).await?;
+    let waiting = app.engine.decisions().waiting(&caller.sender.name, caller.tenant()).await?;
+    let mut tools = app.ask(|engine| Ok(engine.decisions().held_tools()?)).await?;
+    tools.retain(|tool| caller.tenant().is_none_or(|tenant| tool.tenant == tenant));
     json(&json!({ "approvals": waiting, "tools": tools }))
 }
 
-/// Answers a step-up.
+/// Answers a step-up. A token says nothing of who holds it, and answers for nobody.
 pub(crate) async fn reply(
     State(app): State<Arc<App>>,
-    _: Operating,
+    _: Answering,
     Named(id): Named<RecordId>,
     headers: HeaderMap,
     body: Body,
@@ -70,12 +70,16 @@ pub(crate) async fn reply(
 
 /// Has an answer recorded, whichever way it came, and lets it count.
 pub(super) async fn answer(app: &App, id: RecordId, reply: &Reply) -> Result<Response, Problem> {
-    let record = app.engine.decisions().reply(id, reply).await.map_err(|error| match error {
+    let replied = app.engine.decisions().reply(id, reply).await.map_err(|error| match error {
         ReplyError::Unknown(_) => Problem::new(Kind::NotFound, error.to_string()),
         ReplyError::NotTheirs(why) => Problem::new(Kind::NotTheirs, why),
         ReplyError::Unavailable(error) => error.into(),
     })?;
-    json(&json!({ "approval_id": record, "action_id": id, "approved": reply.approved }))
+    let mut answer = json!({ "approval_id": replied.record, "action_id": id, "approved": reply.approved });
+    if let Some(waits) = replied.waits {
+        answer["waits"] = waits.into();
+    }
+    json(&answer)
 }
 
 /// Says how a step-up is answered, to whoever a client shows it to. It tells nothing of the action, and looking at
@@ -148,12 +152,13 @@ pub(crate) async fn publish(
 ) -> Result<Response, Problem> {
     let Publication { files, by } = Received::read(&app, &headers, body).await?.json()?;
     let answer = app.ask(move |engine| {
-        let (set, receipt) = engine.publish(files, &by).map_err(|error| match error {
+        let (set, receipt, replaced) = engine.publish(files, &by).map_err(|error| match error {
             PublishError::Wrong(error) => Problem::new(Kind::Policy, error.to_string()),
             PublishError::Unrecorded(error) => error.into(),
             PublishError::Secret(why) => Problem::new(Kind::Policy, why),
         })?;
-        Ok(json!({ "policy_set": set.digest(), "policies": set.policies().len(), "receipt": receipt }))
+        let policies = set.policies().len();
+        Ok(json!({ "policy_set": set.digest(), "policies": policies, "receipt": receipt, "replaced": replaced }))
     });
     json(&answer.await?)
 }

@@ -47,8 +47,7 @@ pub(crate) async fn reply(
     answer(&app, id, &Reply { by, ..reply }).await
 }
 
-/// Who answers, by `TYPE:NAME` where no key is given; through which message is their instance.
+/// Who answers; through which message is their instance.
 fn known(by: Who, message: &str) -> Who {
-    let named = by.name.as_deref().filter(|name| !name.is_empty()).map(|name| format!("{}:{name}", by.kind));
-    Who { key: by.key.or(named), instance: Some(format!("webhook/{message}")), ..by }
+    Who { instance: Some(format!("webhook/{message}")), ..by }
 }

@@ -186,6 +186,31 @@ async fn a_policy_set_that_cannot_be_used_denies_and_can_be_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_policy_sets_that_are_published_at_once_the_last_one_recorded_is_in_force() {
+    let running = Running::start().await;
+    let texts: Vec<String> =
+        (0..8).map(|n| format!("@id(\"rest{n}\") permit (principal, action, resource);")).collect();
+    let answers = futures::future::join_all(texts.iter().map(|text| publish(&running, text))).await;
+    let (mut sets, mut replaced) = (Vec::new(), Vec::new());
+    for answer in answers {
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let told = answer.json();
+        sets.push((
+            told["receipt"]["index"].as_u64().unwrap(),
+            told["policy_set"].as_str().unwrap().to_owned(),
+        ));
+        replaced.push(told["replaced"].as_str().unwrap().to_owned());
+    }
+    sets.sort();
+    let (_, last) = sets.pop().unwrap();
+    assert!(!replaced.contains(&last) && sets.iter().all(|(_, set)| replaced.contains(set)));
+    let asked = ask(&running, &question("orders", &json!({}))).await.json();
+    let id = asked["context"]["deed"]["action_id"].as_str().unwrap();
+    let explained = running.get(&format!("/v1/actions/{id}/explain")).await.json();
+    assert_eq!(explained["decision"]["policy_set"], json!(last));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_others_write_about_policies_and_suspensions_changes_nothing() {
     let running = Running::start().await;
     publish(&running, POLICIES).await;

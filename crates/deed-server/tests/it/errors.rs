@@ -133,6 +133,12 @@ async fn paths_methods_and_parameters_that_do_not_exist() {
         let answer = running.get(path).await;
         assert_eq!((answer.status, answer.problem().as_str()), (400, "bad-request"), "{path}");
     }
+    for path in ["/v1/actions", "/v1/findings", "/v1/ocsf", "/v1/blast/x", "/v1/reports/standing"] {
+        let answer = running.get(&format!("{path}?limit=x")).await;
+        assert_eq!(answer.status, 400, "{path}");
+        assert!(answer.text().contains("`limit`: expected a whole number"), "{path}: {}", answer.text());
+    }
+    assert!(running.get("/v1/actions?colour=red").await.text().contains("colour"));
     let answer = call(running.http(), post("/v1/records?all=true", "application/json", "[]")).await;
     assert_eq!(answer.problem(), "bad-request");
     for path in [

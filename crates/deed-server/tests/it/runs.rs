@@ -413,15 +413,102 @@ async fn a_human_lets_it_run() {
     let explained = world.explain(id).await;
     assert_eq!(explained["approvals"].as_array().map(Vec::len), Some(1));
     assert_eq!(explained["outcome"]["status"], "success");
-    // Once.
-    let heard = world.step("wait", id, ticket, &soon).await.json();
-    assert_eq!((&heard["answer"]["effect"], heard.get("ticket")), (&json!("deny"), None));
+    // An answer that was lost is given again, and nothing is decided twice.
+    let size = world.size();
+    let again = world.step("wait", id, ticket, &soon).await.json();
+    assert_eq!((&again["answer"], &again["ticket"]), (&heard["answer"], &heard["ticket"]));
+    assert_eq!(world.size(), size);
+    // It is used up: the same command, asked again, waits for another one.
+    let other = world.told(&shown, &run("deploy:prod/web")).await;
+    assert_eq!(other["answer"]["effect"], "step_up");
 
     let told = world.told(&shown, &run("deploy:prod/other")).await;
     let (id, ticket) = (text(&told, "/answer/id"), text(&told, "/ticket"));
     assert_eq!(reply(id, "human:bob", false).await, 200);
     let heard = world.step("wait", id, ticket, &soon).await.json();
     assert_eq!((&heard["answer"]["effect"], heard.get("ticket")), (&json!("deny"), None));
+}
+
+/// INVARIANT D8: all of what was approved is known, or the approval is not for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_goes_on_after_a_restart() {
+    let world = World::start().await;
+    let shown = token(1, json!({}));
+    let now = json!({ "seconds": 0 });
+    world.told(&shown, &run("deploy:test/web")).await;
+    let before = world.told(&shown, &run("deploy:prod/before")).await;
+    let after = world.told(&shown, &run("deploy:prod/after")).await;
+    let secret = json!(["deploy", "--token", "ghp_16C7e42F292c6912E7710c838347Ae178B4a"]);
+    let secret = world.told(&shown, &with_member(run("deploy:prod/secret"), "command", secret)).await;
+    let approve = async |world: &World, told: &Value| {
+        let path = format!("/v1/approvals/{}", text(told, "/answer/id"));
+        let reply = json!({ "approved": true, "by": "human:bob" }).to_string();
+        let answer = world.at_home(post(&path, "application/json", reply)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    };
+    approve(&world, &before).await;
+    let world = world.again().await;
+    approve(&world, &after).await;
+    approve(&world, &secret).await;
+    let wait = async |world: &World, told: &Value| {
+        world.step("wait", text(told, "/answer/id"), text(told, "/ticket"), &now).await.json()
+    };
+    for told in [&before, &after] {
+        let heard = wait(&world, told).await;
+        assert_eq!(heard["answer"]["effect"], "allow", "{heard}");
+        let id = text(told, "/answer/id");
+        let ended = world.step("outcome", id, text(&heard, "/ticket"), &ended("success")).await;
+        assert_eq!(ended.status, 200, "{}", ended.text());
+        let explained = world.explain(id).await;
+        assert_eq!(
+            (&explained["outcome"]["status"], &explained["executor"]["key"]),
+            (&json!("success"), &json!(KEY))
+        );
+    }
+    assert_eq!(wait(&world, &secret).await["answer"]["effect"], "step_up");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_reads_sees_what_waits_and_answers_nothing() {
+    let world = World::start().await;
+    world.told(GLOBEX, &run("deploy:test/web")).await;
+    let waits = world.told(GLOBEX, &run("deploy:prod/web")).await;
+    let job = world.told(&token(1, json!({})), &run("deploy:prod/other")).await;
+    let list = async |token: &str| {
+        let answer = call(world.address(), by(token, get("/v1/approvals"))).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let listed = answer.json();
+        let ids = listed["approvals"].as_array().unwrap().iter().map(|one| text(one, "/id").to_owned());
+        ids.collect::<Vec<_>>()
+    };
+    let (of_globex, of_acme) = (text(&waits, "/answer/id"), text(&job, "/answer/id"));
+    let mut all = list(READER).await;
+    all.sort();
+    let mut both = vec![of_globex.to_owned(), of_acme.to_owned()];
+    both.sort();
+    assert_eq!(all, both);
+    assert_eq!(list(GLOBEX).await, [of_globex]);
+    let reply = json!({ "approved": true, "by": "human:bob" }).to_string();
+    let path = format!("/v1/approvals/{of_globex}");
+    let refused = call(world.address(), by(ADMIN, post(&path, "application/json", reply.clone()))).await;
+    assert_eq!(
+        (refused.status, refused.text().contains("answers for nobody")),
+        (403, true),
+        "{}",
+        refused.text()
+    );
+    // Who says yes is said in one of three ways, and by a name at all.
+    for wrong in [json!("bob"), json!({ "type": "human" }), json!({ "type": "human", "name": "" }), json!(7)]
+    {
+        let reply = json!({ "approved": true, "by": wrong }).to_string();
+        let refused = world.at_home(post(&path, "application/json", reply)).await;
+        assert!(refused.status == 400 && refused.text().contains("the body: "), "{}", refused.text());
+    }
+    for (id, who) in [(of_globex, json!({ "type": "human", "name": "bob" })), (of_acme, json!("human:bob"))] {
+        let reply = json!({ "approved": true, "by": who }).to_string();
+        let answer = world.at_home(post(&format!("/v1/approvals/{id}"), "application/json", reply)).await;
+        assert_eq!((answer.status, &answer.json()["waits"]), (200, &json!(false)), "{}", answer.text());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -95,7 +95,7 @@ async fn a_signed_message_approves_by_the_same_rules() {
     let robot = json!({ "approved": true, "by": { "type": "agent", "name": "bob" } });
     assert_eq!(send(&running, message(&action, "no-2", &robot)).await.status, 403);
     let nobody = json!({ "approved": true, "by": { "type": "human" } });
-    assert_eq!(send(&running, message(&action, "no-3", &nobody)).await.status, 403);
+    assert_eq!(send(&running, message(&action, "no-3", &nobody)).await.status, 400);
     assert!(!ask(&running).await.1);
 
     let answer = send(&running, message(&action, "yes", &yes("bob"))).await;

@@ -121,6 +121,9 @@ struct Answered {
     approval_id: String,
     action_id: String,
     approved: bool,
+    /// Whether somebody waits for it just now; nobody does for a tool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    waits: Option<bool>,
 }
 
 pub(crate) async fn reply(global: &Global, approved: bool, reply: Reply, output: Output) -> Outcome {
@@ -140,8 +143,14 @@ pub(crate) async fn reply(global: &Global, approved: bool, reply: Reply, output:
         return output.document(&answered);
     }
     let said = if answered.approved { "approved" } else { "refused" };
+    let nobody_waits = answered.approved && answered.waits == Some(false);
+    let again = if nobody_waits {
+        "nobody waits for it just now: the same call, made again within 15 minutes, goes on\n"
+    } else {
+        ""
+    };
     output.print(&format!(
-        "{said} {}, recorded as {}\n\n  next  {}\n",
+        "{said} {}, recorded as {}\n{again}\n  next  {}\n",
         answered.action_id,
         answered.approval_id,
         Hint::of(global).deed(&format!("explain {}", answered.action_id))

@@ -40,6 +40,8 @@ pub(crate) async fn run(global: &Global, mcp: Mcp, stop: &Stop) -> Outcome {
     if let Err(failure) = reached(&access, &Request::get("/v1/health")).await {
         note("nothing will be let through: the store cannot be used");
         crate::output::report(&failure);
+    } else {
+        access.note_new();
     }
     let relay =
         Relay::new(door, Recorder::there(Store(access.clone())), Duration::from_secs(mcp.wait.into()));

@@ -71,12 +71,18 @@ async fn publish(global: &Global, dir: &Path, output: Output) -> Outcome {
     }
     let access = Access::open(global, Need::Make)?;
     let published = put_in_force(&access, &set).await;
-    let Published { policy_set, receipt } =
+    let Published { policy_set, receipt, replaced } =
         access.finish(published).await.map_err(|error| error.doing("publish"))?;
     if output.json {
-        return output.document(&json!({ "policy_set": policy_set, "receipt": receipt }));
+        return output
+            .document(&json!({ "policy_set": policy_set, "receipt": receipt, "replaced": replaced }));
     }
-    output.print(&format!("in force: set {policy_set}\nrecorded as {}, leaf {}\n", receipt.id, receipt.index))
+    // Somebody else may have published one a moment before.
+    let replaced = replaced.map(|replaced| format!("in place of {replaced}\n")).unwrap_or_default();
+    output.print(&format!(
+        "in force: set {policy_set}\n{replaced}recorded as {}, leaf {}\n",
+        receipt.id, receipt.index
+    ))
 }
 
 /// Puts a set that was checked into force.
@@ -94,6 +100,9 @@ pub(crate) async fn put_in_force(access: &Access, set: &PolicySet) -> Result<Pub
 pub(crate) struct Published {
     policy_set: String,
     receipt: Receipt,
+    /// The set that it replaced.
+    #[serde(default)]
+    replaced: Option<String>,
 }
 
 #[derive(Deserialize, serde::Serialize)]

@@ -162,6 +162,46 @@ fn the_store_is_named_beside_the_server() {
 }
 
 #[test]
+fn that_a_store_is_made_is_said_once() {
+    let home = Home::new();
+    let begin = || {
+        let mut command = home.command(["mcp", "--server", "files", "--", server().to_str().unwrap()]);
+        let ended = command.stdin(Stdio::null()).output().unwrap();
+        String::from_utf8(ended.stderr).unwrap()
+    };
+    let said = begin();
+    assert!(said.contains("a new store was made in") && said.contains("no policy"), "{said}");
+    assert!(!begin().contains("new store"));
+    std::fs::remove_dir_all(home.store()).unwrap();
+    assert!(begin().contains("new store"), "it may be taken for the one that was there before");
+}
+
+#[test]
+fn a_human_is_waited_for_as_long_as_is_said() {
+    let home = Home::new();
+    let dir = policies(
+        &home,
+        "@id(\"rest\") permit (principal, action, resource);\n\
+         @id(\"ask\") @effect(\"step_up\") forbid (principal, action, resource == Deed::Tool::\"files/wipe\");",
+    );
+    home.run(["policy", "publish", &dir]).good();
+    let mut session = Session::start(&home, &["--wait", "1"]);
+    let since = Instant::now();
+    let refused = session.call("wipe", "/a");
+    assert!(text_of(&refused).contains("a human must approve"), "{refused}");
+    assert!(since.elapsed() >= Duration::from_secs(1), "{:?}", since.elapsed());
+    // Nobody waits for it any more: that is said, and the same call goes on.
+    let id =
+        home.run(["approvals", "--json"]).good().json()["approvals"][0]["id"].as_str().unwrap().to_owned();
+    std::thread::sleep(Duration::from_secs(4));
+    let approved = home.run(["approve", &id, "--as", "human:bob"]).good().out;
+    assert!(approved.contains("nobody waits for it just now"), "{approved}");
+    session.call("wipe", "/a");
+    assert_eq!(effects(&home), ["wipe /a"]);
+    session.end();
+}
+
+#[test]
 fn one_edit_of_a_policy_file_and_the_call_is_denied() {
     let home = Home::new();
     let mut session = Session::start(&home, &[]);

@@ -106,12 +106,6 @@ fn text(answer: &Value) -> String {
     answer["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
 }
 
-fn statuses(records: &[Value]) -> Vec<(String, String)> {
-    let of =
-        |outcome: &Value, member: &str| outcome["outcome"][member].as_str().unwrap_or_default().to_owned();
-    of_kind(records, "outcome").iter().map(|outcome| (of(outcome, "status"), of(outcome, "code"))).collect()
-}
-
 fn is_alive(pid: &str) -> bool {
     Path::new("/proc").join(pid).join("stat").exists()
         && !std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default().contains(") Z ")
@@ -294,6 +288,19 @@ async fn what_a_client_calls_off_the_server_hears_by_its_own_name() {
     held.await.unwrap();
     let records = programs.records(2).await;
     assert!(statuses(&records).contains(&("cancelled".into(), "client".into())), "{records:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_answer_did_that_nobody_can_read_is_not_known() {
+    let programs = Programs::start().await;
+    let garbled = programs.call(modern(asks(1, "garble", json!({})))).await;
+    assert_eq!(garbled.json()["error"]["code"], -31502, "{}", garbled.text());
+    let mut told = asks(2, "garble", json!({}));
+    told["params"]["_meta"]["progressToken"] = json!(1);
+    let told = programs.call(modern(told)).await;
+    assert!(told.text().contains("progress") && told.text().contains("-31502"), "{}", told.text());
+    let unknown = || ("unknown".to_owned(), "malformed".to_owned());
+    assert_eq!(statuses(&programs.records(2).await), [unknown(), unknown()]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

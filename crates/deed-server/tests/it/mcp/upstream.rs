@@ -121,6 +121,9 @@ async fn message(State(seen): State<Arc<Seen>>, headers: HeaderMap, body: Bytes)
             ([(header::CONTENT_TYPE, "application/json")], body).into_response()
         }
         (Some("tools/call"), Some("forbid")) => StatusCode::UNAUTHORIZED.into_response(),
+        (Some("tools/call"), Some("fail")) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "<h1>come back later</h1>").into_response()
+        }
         (Some("tools/call"), Some("other")) => {
             json_of(&json!({ "jsonrpc": "2.0", "id": "another", "result": {} }))
         }

@@ -43,6 +43,7 @@ impl Local {
     /// It cannot be used, or holds no action that could be undone.
     pub(super) async fn prepare(&mut self, run: &cli::Run) -> Result<(), Failure> {
         self.origin = origin(&self.access).await?;
+        self.access.note_new();
         if let Some(id) = run.compensates {
             self.undone = Some(Undone::find(&self.access, id).await?);
         }
