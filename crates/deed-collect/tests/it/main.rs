@@ -1,6 +1,7 @@
 //! Everything that needs more than one module, or input from outside.
 
 mod cloudtrail;
+mod documented;
 mod entra;
 mod exports;
 mod github;

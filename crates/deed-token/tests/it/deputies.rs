@@ -107,9 +107,12 @@ fn assertions_are_for_this_service_once_and_short() {
     let good = assertion("planner", NOW, json!({}));
     assert_eq!(actor(&good).as_deref(), Ok("agent:planner"));
     assert_eq!(actor(&good), Err(VerifyError::Replayed));
+    let audience = VerifyError::Audience {
+        expected: "the issuer URL of this server or its token endpoint, and nothing besides",
+    };
     for (more, why) in [
-        (json!({ "aud": [SERVICE, "https://other.example"] }), VerifyError::Audience),
-        (json!({ "aud": "https://other.example" }), VerifyError::Audience),
+        (json!({ "aud": [SERVICE, "https://other.example"] }), audience.clone()),
+        (json!({ "aud": "https://other.example" }), audience),
         (json!({ "iss": "agent:coder" }), VerifyError::Issuer),
         (json!({ "sub": "agent:nobody" }), VerifyError::Issuer),
         (json!({ "sub": "agent:coder", "iss": "agent:coder" }), VerifyError::Signature),

@@ -159,10 +159,11 @@ fn a_workload_acts_for_itself() {
         ("agent:ci", Some("spiffe://acme.example/ci"))
     );
 
+    let audience = VerifyError::Audience { expected: "the issuer URL of this server, or its token endpoint" };
     for (more, why) in [
         (json!({ "sub": "spiffe://other.example/ci" }), VerifyError::Issuer),
         (json!({ "sub": "spiffe://acme.example/" }), VerifyError::SpiffeId),
-        (json!({ "aud": "https://other.example" }), VerifyError::Audience),
+        (json!({ "aud": "https://other.example" }), audience),
         (json!({ "aud": null }), VerifyError::Missing("aud")),
         (json!({ "exp": NOW }), VerifyError::Expired),
         (json!({ "exp": null }), VerifyError::Missing("exp")),

@@ -197,7 +197,8 @@ fn bad_suppressions_are_refused_and_nobody_else_writes_one() {
         &["used-after-revokation", "--reason", "x", "--until", "1d"],
         &["did you mean `used-after-revocation`?"],
     );
-    refused(&["bypass", "--reason", " ", "--until", "1d"], &["field `reason`"]);
+    home.run(["findings", "suppress", "bypass", "--reason", " ", "--until", "1d"])
+        .bad(2, &["--reason", "empty"]);
     refused(&["bypass", "--reason", "x", "--until", "2020-01-01"], &["field `until`", "a time to come"]);
     refused(&["bypass", "--reason", "x", "--until", "2099-01-01"], &["field `until`", "a year at most"]);
     refused(&["bypass", "--reason", "x", "--until", "1d", "--resource", ""], &["field `resource`"]);
