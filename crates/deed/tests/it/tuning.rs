@@ -201,7 +201,8 @@ fn bad_suppressions_are_refused_and_nobody_else_writes_one() {
         .bad(2, &["--reason", "empty"]);
     refused(&["bypass", "--reason", "x", "--until", "2020-01-01"], &["field `until`", "a time to come"]);
     refused(&["bypass", "--reason", "x", "--until", "2099-01-01"], &["field `until`", "a year at most"]);
-    refused(&["bypass", "--reason", "x", "--until", "1d", "--resource", ""], &["field `resource`"]);
+    home.run(["findings", "suppress", "bypass", "--reason", "x", "--until", "1d", "--resource", ""])
+        .bad(2, &["--resource", "empty"]);
     home.run(["findings", "suppress", "bypass", "--until", "1d"]).bad(2, &["--reason"]);
     home.run(["findings", "suppress", "bypass", "--reason", "x"]).bad(2, &["--until"]);
     home.run(["findings", "unsuppress", "0193a7c2-5e1f-7b43-9c1d-2f6a8e90b1c4"]).bad(3, &["no suppression"]);
