@@ -132,7 +132,7 @@ async function anMcpClientSignsInByItself() {
   await known.close();
   // What is for the MCP server is for nobody else, and nobody passed it on.
   const elsewhere = await exchange(tokens.access_token, 'coder', '--resource', tickets);
-  assert.match(elsewhere.out, /issued for another/);
+  assert.match(elsewhere.out, /names somebody else/);
   assert.ok(reached.length > 0 && reached.every((headers) => !JSON.stringify(headers).includes(tokens.access_token)));
 }
 
@@ -149,7 +149,7 @@ async function anAgentCallsWithATokenThatWasHandedToIt() {
   };
   assert.equal(await call(handed.access_token), '7');
   // A token for Deed itself opens no MCP server; one that was revoked opens nothing, and neither does what came of it.
-  await assert.rejects(call(ann.access_token), /issued for another|401/);
+  await assert.rejects(call(ann.access_token), /names somebody else|401/);
   writeFileSync(path('first.jwt'), first.access_token);
   assert.equal((await deed('revoke', path('first.jwt'))).code, 0);
   await assert.rejects(call(handed.access_token), /revoked|401/);

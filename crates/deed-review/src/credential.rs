@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use deed_identity::is_static_type;
 use deed_record::{Basis, Credential, Kind, Timestamp};
 
 use crate::{
@@ -89,14 +88,6 @@ impl<'c> Lineage<'c> {
             said.any(|parent| pair[1].names.contains(parent))
         };
         self.levels.windows(2).enumerate().take_while(derived).map(|(_, pair)| &pair[1])
-    }
-
-    /// Whether the credential at that level is of a type that stands until somebody takes it away.
-    pub(crate) fn is_static(&self, at: usize) -> bool {
-        let used = self.used.filter(|_| at == 0).map(|(_, credential)| credential);
-        let said = self.levels.get(at).into_iter().flat_map(|level| &level.claims);
-        let said = used.into_iter().chain(said.filter_map(|claim| claim.credential));
-        said.filter_map(|credential| credential.kind.as_deref()).any(is_static_type)
     }
 
     /// Whether Deed's token service issued it.

@@ -341,13 +341,7 @@ fn inferred_initiator<'c>(
     let mut records: Vec<&Rec<'c>> = Vec::new();
     let mut hops: Vec<Between<'c>> = Vec::new();
     let mut asker: Option<Asker<'c>> = None;
-    let mut kept = false;
-    for (at, level) in lineage.levels.iter().enumerate() {
-        // Whoever had a key made that stands until it is taken away asked for nothing that is done with it.
-        kept = lineage.is_static(at);
-        if kept {
-            break;
-        }
+    for level in &lineage.levels {
         let issued: Vec<&Claim<'c>> = level.issued_before(moment).collect();
         let firm = issued.iter().any(|claim| claim.rec.firm());
         let weighty = || issued.iter().map(|claim| claim.rec).filter(|rec| rec.firm() == firm);
@@ -384,9 +378,6 @@ fn inferred_initiator<'c>(
     let Some(Asker { party, rec, .. }) = asker else {
         let how = match lineage.own() {
             None => format!("{UNSAID}, nor what it was done with"),
-            Some(_) if kept => {
-                format!("{UNSAID}, and whoever had a standing credential made asked for no use of it")
-            }
             Some(_) if records.is_empty() => {
                 format!("{UNSAID}, and no record tells who had its credential issued")
             }

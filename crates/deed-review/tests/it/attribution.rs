@@ -316,19 +316,6 @@ fn issued(n: u64, by: &str, who: &Value, with: Option<&str>, made: &Value) -> Va
 }
 
 #[test]
-fn who_had_a_standing_key_made_asked_for_no_use_of_it() {
-    let of = |kind: &str| {
-        let key = json!({ "id": "k1", "type": kind });
-        Store::of(&[issued(20, "cloudtrail:2", &ann(), None, &key), acts(&key)]).explain(ACTION).initiator
-    };
-    let session = of("temporary_key");
-    assert_eq!((session.key.as_deref(), session.edge), (Some("okta:ann"), Edge::Inferred));
-    let key = of("access_key");
-    assert_eq!((key.key, key.edge), (None, Edge::Missing));
-    assert!(key.how.contains("standing"), "{}", key.how);
-}
-
-#[test]
 fn of_two_accounts_that_log_one_issue_the_one_that_asked_knows_who() {
     let session = json!({ "id": "ASIA1", "type": "temporary_key" });
     let stranger = json!({ "key": "aws:AIDA1", "type": "unknown" });

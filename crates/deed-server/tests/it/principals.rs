@@ -106,10 +106,18 @@ async fn a_suspension_says_whether_anybody_goes_by_that_name() {
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()
     };
-    assert_eq!(stop("github:ann", true).await, json!({ "suspended": ["github:ann"], "known": true }));
+    assert_eq!(
+        stop("github:ann", true).await,
+        json!({ "suspended": ["github:ann"], "known": true, "before": false })
+    );
     // That it was suspended makes nobody known.
-    for _ in 0..2 {
-        assert_eq!(stop("zzz", true).await, json!({ "suspended": ["zzz"], "known": false }));
+    for before in [false, true] {
+        assert_eq!(
+            stop("zzz", true).await,
+            json!({ "suspended": ["zzz"], "known": false, "before": before })
+        );
     }
-    assert_eq!(stop("zzz", false).await, json!({ "resumed": ["zzz"], "known": false }));
+    for before in [true, false] {
+        assert_eq!(stop("zzz", false).await, json!({ "resumed": ["zzz"], "known": false, "before": before }));
+    }
 }
