@@ -252,10 +252,7 @@ impl<R: Road> Guard<R> {
         outcome: Result<&RawValue, &RawValue>,
     ) -> String {
         let cut = self.own_tasks(text, &pending, outcome);
-        let (text, outcome) = match cut.as_deref().map(|cut| (cut, message::outcome_of(cut))) {
-            Some((cut, Some(outcome))) => (cut, outcome),
-            _ => (text, outcome),
-        };
+        let (text, outcome) = message::or_cut(text, outcome, cut.as_deref());
         if let Ok(result) = outcome
             && pending.intent.method == method::TOOL_CALL
         {

@@ -180,11 +180,15 @@ pub(crate) fn params_of(text: &str) -> Option<&RawValue> {
     }
 }
 
-/// The result of the answer that `text` is, or its error.
-pub(crate) fn outcome_of(text: &str) -> Option<Result<&RawValue, &RawValue>> {
-    match Message::read(text.as_bytes()) {
-        Ok(Message::Response { outcome, .. }) => Some(outcome),
-        _ => None,
+/// The answer `cut`, where anything was cut out of `text`, with its result or error; else `text` with `outcome`.
+pub(crate) fn or_cut<'t>(
+    text: &'t str,
+    outcome: Result<&'t RawValue, &'t RawValue>,
+    cut: Option<&'t str>,
+) -> (&'t str, Result<&'t RawValue, &'t RawValue>) {
+    match cut.map(|cut| (cut, Message::read(cut.as_bytes()))) {
+        Some((cut, Ok(Message::Response { outcome, .. }))) => (cut, outcome),
+        _ => (text, outcome),
     }
 }
 

@@ -10,7 +10,7 @@ use deed_record::{RecordError, RecordId};
 use futures::channel::oneshot;
 use serde::Serialize;
 
-use crate::{keys::KeyError, sequencer::Placements};
+use crate::{LedgerError, keys::KeyError, sequencer::Placements};
 
 /// Who sends: authenticated before anything is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +88,12 @@ impl AppendError {
     }
 }
 
+impl From<LedgerError> for AppendError {
+    fn from(error: LedgerError) -> Self {
+        AppendError::Unavailable(error.to_string())
+    }
+}
+
 impl From<KeyError> for AppendError {
     fn from(error: KeyError) -> Self {
         AppendError::Unavailable(error.to_string())
@@ -99,10 +105,20 @@ impl From<KeyError> for AppendError {
 pub(crate) enum Placed {
     /// A new leaf.
     New(u64),
-    /// It was there.
-    Duplicate(u64),
+    /// It was there, as the record of that id: another than its own where senders name one event differently.
+    Duplicate(u64, RecordId),
     /// The id was there with other content.
-    Conflict(u64),
+    Conflict(u64, RecordId),
+}
+
+impl Placed {
+    /// The id of the record that was there.
+    pub(crate) fn earlier(self) -> Option<RecordId> {
+        match self {
+            Placed::New(_) => None,
+            Placed::Duplicate(_, id) | Placed::Conflict(_, id) => Some(id),
+        }
+    }
 }
 
 /// An append under way: resolves when it is durable.

@@ -255,10 +255,11 @@ impl Ledger {
                 Err(error) => Err(error),
                 Ok(()) => match placed.next() {
                     Some((placed, asked)) => {
-                        let found = self.found(&asked, placed).map_err(unavailable)?;
+                        // For an event that is the id which it has in the log, whatever its senders call it.
+                        let found = placed.earlier().filter(|_| asked.is_imported).unwrap_or(asked.id);
                         match (placed, &again) {
                             // Another id stands for the event, or the event's own: what was sent is kept beside it.
-                            (Placed::Conflict(_), Some(Again { records, sender }))
+                            (Placed::Conflict(..), Some(Again { records, sender }))
                                 if asked.is_imported && (asked.event.is_none() || found != asked.id) =>
                             {
                                 self.append_conflicting(&records[position], sender, position, found).await
@@ -272,19 +273,6 @@ impl Ledger {
             answers.push(answer);
         }
         Ok(answers)
-    }
-
-    /// The id of the record that is `placed`: for an event that its sender gave an id of its own, or may have given one
-    /// before, that which the event has in the log.
-    fn found(&self, asked: &Asked, placed: Placed) -> Result<RecordId, LedgerError> {
-        let (Placed::Duplicate(index) | Placed::Conflict(index)) = placed else { return Ok(asked.id) };
-        if !asked.is_imported {
-            return Ok(asked.id);
-        }
-        let leaf = self.shared().log.leaf(index)?;
-        let record = Skeleton::parse(&leaf)
-            .map_err(|e| LedgerError::Broken(format!("leaf {index} is no record: {e}")))?;
-        Ok(record.id)
     }
 
     /// Records the event in `record`, at `position` of what was sent, again, beside the first record of it,
@@ -630,10 +618,6 @@ struct Again {
     sender: Sender,
 }
 
-fn unavailable(error: LedgerError) -> AppendError {
-    AppendError::Unavailable(error.to_string())
-}
-
 fn no_answer() -> AppendError {
     AppendError::Unavailable("the sequencer gave no answer".into())
 }
@@ -646,7 +630,7 @@ fn place(shared: &Shared, batch: Batch, whole: bool, pace: Pace) -> Result<Placi
     let mut found = false;
     let named = batch.items.iter().filter(|item| item.named.is_some());
     for id in named.flat_map(|item| [Some(item.id), item.event]).flatten() {
-        if shared.find_packed(id, searched).map_err(unavailable)? {
+        if shared.find_packed(id, searched)? {
             found = true;
             break;
         }
@@ -661,8 +645,8 @@ impl Shared {
     fn receipt(&self, position: usize, id: RecordId, placed: Placed) -> Result<Receipt, AppendError> {
         let (index, duplicate) = match placed {
             Placed::New(index) => (index, false),
-            Placed::Duplicate(index) => (index, true),
-            Placed::Conflict(first) => return Err(AppendError::Conflict { index: position, id, first }),
+            Placed::Duplicate(index, _) => (index, true),
+            Placed::Conflict(first, _) => return Err(AppendError::Conflict { index: position, id, first }),
         };
         self.counters.duplicates.fetch_add(u64::from(duplicate), Ordering::Relaxed);
         Ok(Receipt { id, log: self.log.origin.clone(), index, duplicate })

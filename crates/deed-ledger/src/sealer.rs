@@ -444,14 +444,16 @@ fn name_of<'p>(
     if submission.id.is_none() && !from_source {
         return Ok(None);
     }
-    let (text, as_sent) = match (imported.then_some(submission.id).flatten(), without_defaults(submission)) {
-        (Some(_), plain) => {
-            let plain = plain.unwrap_or_else(|| submission.clone());
-            (write(&Submission { id: None, ..plain.clone() })?.into(), Some(write(&plain)?))
+    let (text, as_sent) = match without_defaults(submission) {
+        plain if imported && submission.id.is_some() => {
+            let mut plain = plain.unwrap_or_else(|| submission.clone());
+            let as_sent = write(&plain)?;
+            plain.id = None;
+            (write(&plain)?.into(), Some(as_sent))
         }
-        (None, Some(plain)) => (write(&plain)?.into(), Some(write(submission)?)),
-        (None, None) if record.is_some() => (Cow::Borrowed(*text), None),
-        (None, None) => (write(submission)?.into(), None),
+        Some(plain) => (write(&plain)?.into(), Some(write(submission)?)),
+        None if record.is_some() => (Cow::Borrowed(*text), None),
+        None => (write(submission)?.into(), None),
     };
     Ok(Some(Naming { what: "record", text, as_sent, imported }))
 }

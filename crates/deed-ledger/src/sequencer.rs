@@ -212,7 +212,7 @@ struct Group {
     /// Job and item.
     leaves: Vec<(usize, usize)>,
     /// Named records of this frame: where they will be, and their content.
-    ids: Table<RecordId, (u64, [u8; 32])>,
+    ids: Table<RecordId, Earlier>,
 }
 
 impl Drop for Sequencer {
@@ -311,10 +311,7 @@ impl Sequencer {
                     break 'frame;
                 }
                 let (job, item) = *at;
-                let placed = match self
-                    .came_before(&jobs[job], &jobs[job].batch.items[item], &group)
-                    .map_err(unavailable)?
-                {
+                let placed = match self.came_before(&jobs[job], &jobs[job].batch.items[item], &group)? {
                     Some(placed) => placed,
                     None => {
                         jobs[job].batch.stamp(item, &stamp);
@@ -325,8 +322,9 @@ impl Sequencer {
                         group.leaves.push((job, item));
                         let Item { id, event, named, .. } = &batch.items[item];
                         if let Some(named) = named {
+                            let earlier = Earlier { id: *id, index, content: Some(named.content) };
                             for id in [Some(*id), *event].into_iter().flatten() {
-                                group.ids.insert(id, (index, named.content));
+                                group.ids.insert(id, earlier);
                             }
                         }
                         Placed::New(index)
@@ -400,17 +398,17 @@ impl Sequencer {
     /// Whether a named record is in the log, or in this very frame, already.
     fn came_before(&self, job: &Job, item: &Item, group: &Group) -> Result<Option<Placed>, LedgerError> {
         let Some(named) = &item.named else { return Ok(None) };
-        let judge = |index: u64, content: Option<[u8; 32]>| {
+        let judge = |Earlier { id, index, content }: Earlier| {
             let is_same = content.is_some() && (content == Some(named.content) || content == named.as_sent);
-            if is_same { Placed::Duplicate(index) } else { Placed::Conflict(index) }
+            if is_same { Placed::Duplicate(index, id) } else { Placed::Conflict(index, id) }
         };
         for id in [Some(item.id), item.event].into_iter().flatten() {
-            if let Some((index, content)) = group.ids.get(&id) {
-                return Ok(Some(judge(*index, Some(*content))));
+            if let Some(earlier) = group.ids.get(&id) {
+                return Ok(Some(judge(*earlier)));
             }
             // Leaves that went into packs since the sender searched them are few, and rare.
             if let Some(earlier) = self.shared.find_id(id, job.searched)? {
-                return Ok(Some(judge(earlier.index, earlier.content)));
+                return Ok(Some(judge(earlier)));
             }
         }
         Ok(None)
@@ -432,12 +430,10 @@ impl Sequencer {
     }
 }
 
-fn unavailable(error: LedgerError) -> AppendError {
-    AppendError::Unavailable(error.to_string())
-}
-
-/// A record of the same id that is in the log.
+/// A record of the same name that is in the log.
+#[derive(Clone, Copy)]
 pub(crate) struct Earlier {
+    id: RecordId,
     index: u64,
     content: Option<[u8; 32]>,
 }
@@ -468,7 +464,7 @@ impl Shared {
             let skeleton = deed_record::Skeleton::parse(&leaf)
                 .map_err(|e| LedgerError::Broken(format!("leaf {index} is no record: {e}")))?;
             if skeleton.id == id || event_of(&skeleton) == Some(id) {
-                return Ok(Some(Earlier { index, content: content_of(&leaf) }));
+                return Ok(Some(Earlier { id: skeleton.id, index, content: content_of(&leaf) }));
             }
         }
         Ok(None)

@@ -59,10 +59,7 @@ impl<R: Road> Guard<R> {
         outcome: Result<&RawValue, &RawValue>,
     ) -> String {
         let cut = self.own_tasks(text, pending, outcome);
-        let (text, outcome) = match cut.as_deref().map(|cut| (cut, message::outcome_of(cut))) {
-            Some((cut, Some(outcome))) => (cut, outcome),
-            _ => (text, outcome),
-        };
+        let (text, outcome) = message::or_cut(text, outcome, cut.as_deref());
         if pending.mask.is_empty() {
             return text.to_owned();
         }

@@ -97,7 +97,9 @@ impl World {
             for (record, placed) in records.iter().zip(placed) {
                 match (placed, &mut self.places[*record]) {
                     (Placed::New(index), place @ None) => *place = Some(index),
-                    (Placed::Duplicate(index), place) => assert_eq!(*place, Some(index), "record {record}"),
+                    (Placed::Duplicate(index, _), place) => {
+                        assert_eq!(*place, Some(index), "record {record}")
+                    }
                     (placed, place) => panic!("record {record} at {place:?} was placed as {placed:?}"),
                 }
             }

@@ -120,8 +120,8 @@ impl Spool {
         let placed = self.ledger.append_sealed(batch)?;
         for ((at, leaf), placed) in leaves.into_iter().zip(placed) {
             match placed {
-                Placed::New(_) | Placed::Duplicate(_) => appended.push(leaf),
-                Placed::Conflict(index) => {
+                Placed::New(_) | Placed::Duplicate(..) => appended.push(leaf),
+                Placed::Conflict(index, _) => {
                     problems.push((at, format!("leaf {index} is another record of the same id")));
                 }
             }
