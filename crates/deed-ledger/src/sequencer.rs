@@ -86,10 +86,19 @@ struct QueueState {
     hurried: usize,
     /// Until when the others wait.
     due: Option<Instant>,
-    /// The sequencer waits for jobs.
-    idle: bool,
+    /// How the sequencer waits for jobs, while it does.
+    idle: Option<Idle>,
     /// Senders that wait for room.
     waiting: usize,
+}
+
+/// How the sequencer waits for jobs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Idle {
+    /// It looks again within [`LINGER`] by itself.
+    Napping,
+    /// Until it is woken.
+    Asleep,
 }
 
 impl Queue {
@@ -113,17 +122,22 @@ impl Queue {
             }
             if state.bytes < QUEUE_BYTES {
                 state.bytes += job.batch.weight();
-                // The first that lingers wakes the sequencer too: from now on it waits no longer than for that.
-                let matters = job.pace == Pace::Hurried || state.jobs.is_empty();
-                match job.pace {
-                    Pace::Hurried => state.hurried += 1,
+                // What lingers wakes the sequencer only where it would not look in time.
+                let wakes = match job.pace {
+                    Pace::Hurried => {
+                        state.hurried += 1;
+                        state.idle.take().is_some()
+                    }
                     Pace::AtLeisure => {
                         state.due.get_or_insert_with(|| Instant::now() + LINGER);
+                        state.idle.take_if(|idle| *idle == Idle::Asleep).is_some()
                     }
-                }
+                };
                 state.jobs.push_back(job);
                 self.depth.store(state.jobs.len() as u64, Ordering::Relaxed);
-                if matters && std::mem::take(&mut state.idle) {
+                // Whoever is woken needs the lock at once.
+                drop(state);
+                if wakes {
                     self.filled.notify_one();
                 }
                 return Ok(());
@@ -159,6 +173,8 @@ impl Queue {
     /// The next batches, up to a frame's worth; `None` when closed and empty.
     fn take(&self) -> Option<Vec<Job>> {
         let mut state = self.lock();
+        // Where something was recorded just now, something else soon is.
+        let mut nap = Some(LINGER);
         while state.hurried == 0 {
             let left = state.due.map(|due| due.saturating_duration_since(Instant::now()));
             match left {
@@ -166,12 +182,13 @@ impl Queue {
                 Some(left) if left.is_zero() || state.closed.is_some() => break,
                 _ => {}
             }
-            state.idle = true;
-            state = match left {
-                Some(left) => self.filled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+            let most = left.or_else(|| nap.take());
+            state.idle = Some(if most.is_some() { Idle::Napping } else { Idle::Asleep });
+            state = match most {
+                Some(most) => self.filled.wait_timeout(state, most).unwrap_or_else(PoisonError::into_inner).0,
                 None => self.filled.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
-            state.idle = false;
+            state.idle = None;
         }
         let mut jobs = Vec::new();
         let mut bytes = 0;

@@ -24,6 +24,7 @@ mod problem;
 mod read;
 mod request;
 mod schema;
+mod secrets;
 mod seen;
 mod set;
 mod types;

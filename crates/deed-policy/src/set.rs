@@ -23,7 +23,7 @@ use crate::{
     problem::{LoadError, Place, Problem},
     read::{self, EXTENSION},
     request::Request,
-    schema,
+    schema, secrets,
     seen::Seen,
     types::{Fields, Ty},
     vocabulary::Mentions,
@@ -95,10 +95,28 @@ impl PolicySet {
                 Err(message) => problems.push(Place { file: &name, text: "" }.problem(0, None, message)),
             }
         }
-        match problems.is_empty() {
-            true => PolicySet::of_files(files),
-            false => Err(LoadError { problems }),
+        if !problems.is_empty() {
+            return Err(LoadError { problems });
         }
+        let set = PolicySet::of_files(files)?;
+        set.without_secrets()?;
+        Ok(set)
+    }
+
+    /// Whether it can be recorded as it is: no record keeps a secret (INVARIANT D9), and a set without a piece of it
+    /// is another set. What is in the log already is not asked again, so that nothing stops it from deciding.
+    ///
+    /// # Errors
+    /// The first place in each file where something looks like a secret.
+    pub fn without_secrets(&self) -> Result<(), LoadError> {
+        let found = |(file, text): (&String, &String)| {
+            let at = secrets::first(file, text)?;
+            let problem =
+                Place { file, text }.problem(at, None, "looks like a secret, which no record may keep");
+            Some(problem.with_help("a policy can do without it: compare with an id, an issuer or a digest"))
+        };
+        let problems: Vec<Problem> = self.files().iter().filter_map(found).collect();
+        if problems.is_empty() { Ok(()) } else { Err(LoadError { problems }) }
     }
 
     /// The same from texts by the names of their files.

@@ -52,9 +52,6 @@ pub enum PublishError {
     /// It could not be recorded.
     #[error(transparent)]
     Unrecorded(#[from] AppendError),
-    /// What was recorded is not what was sent: the log keeps no secret.
-    #[error("a policy file holds what looks like a secret, which no record may: {0}")]
-    Secret(String),
 }
 
 /// Reads what is in force.
@@ -204,6 +201,7 @@ pub(crate) fn publish(
     by: &str,
 ) -> Result<(PolicySet, Receipt), PublishError> {
     let set = PolicySet::of_files(files)?;
+    set.without_secrets()?;
     let record = json!({
         "kind": "policy",
         "time": now(),
@@ -221,6 +219,6 @@ pub(crate) fn publish(
     match published(ledger) {
         Ok(kept) if kept.digest() == set.digest() => Ok((set, receipt)),
         Ok(_) => Err(AppendError::Unavailable("another set was published at the same moment".into()).into()),
-        Err(error) => Err(PublishError::Secret(error.to_string())),
+        Err(error) => Err(AppendError::Unavailable(error.to_string()).into()),
     }
 }

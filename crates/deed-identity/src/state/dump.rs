@@ -21,7 +21,7 @@ use super::{
 };
 
 /// What a dump begins with; another number is another form, and is derived again.
-const MAGIC: &[u8; 16] = b"deed-identity/8\n";
+const MAGIC: &[u8; 16] = b"deed-identity/9\n";
 
 /// A dump cannot be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]

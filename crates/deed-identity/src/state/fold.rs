@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use deed_record::{Account, Basis, Credential, Kind, Party, Ruling, Skeleton, Status, StepType};
+use deed_record::{Account, Basis, Credential, Kind, Outcome, Party, Ruling, Skeleton, Status, StepType};
 
 use crate::strings::{Strings, Sym};
 
@@ -139,8 +139,9 @@ impl State {
         let denied = status == Some(Status::Denied);
         let failed = matches!(status, Some(Status::Failure | Status::TimedOut));
         // Whether there is room for the account has no say in it: that depends on what else came by now.
-        if said.acts && (refused || denied || failed) || failed && said.tells_of_what() {
-            self.in_vain(said, account, failed);
+        let in_vain = failed || record.outcome.as_ref().is_some_and(says_error);
+        if said.acts && (refused || denied || in_vain) || in_vain && said.tells_of_what() {
+            self.in_vain(said, account, in_vain);
         }
         let Some(entry) = self.accounts.entry(account, || AccountEntry::new(said.tenant, said.mark)) else {
             return;
@@ -356,6 +357,12 @@ impl<'r> Said<'r> {
         let operation = self.record.operation.as_deref().map(|used| (Cow::Borrowed(used), UsedAs::Operation));
         permission.or_else(|| Some((self.tool()?, UsedAs::Tool))).or(operation)
     }
+}
+
+/// Whether nobody knows what came of it, and the server said so by an error of its own: to whoever tries, it was in vain.
+fn says_error(outcome: &Outcome<'_>) -> bool {
+    outcome.status == Status::Unknown
+        && outcome.code.as_deref().is_some_and(|code| code.starts_with("http_5"))
 }
 
 /// By which instance, device and task `party` acted in `record`.

@@ -155,7 +155,6 @@ pub(crate) async fn publish(
         let (set, receipt, replaced) = engine.publish(files, &by).map_err(|error| match error {
             PublishError::Wrong(error) => Problem::new(Kind::Policy, error.to_string()),
             PublishError::Unrecorded(error) => error.into(),
-            PublishError::Secret(why) => Problem::new(Kind::Policy, why),
         })?;
         let policies = set.policies().len();
         Ok(json!({ "policy_set": set.digest(), "policies": policies, "receipt": receipt, "replaced": replaced }))

@@ -186,6 +186,27 @@ async fn a_policy_set_that_cannot_be_used_denies_and_can_be_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_policy_set_with_a_secret_is_refused_with_the_place_and_never_recorded() {
+    let running = Running::start().await;
+    assert_eq!(publish(&running, POLICIES).await.status, 200);
+    let size = running.size();
+    let token = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
+    let with = format!(
+        "@id(\"rest\") permit (principal, action, resource)\n  when {{ context has arguments && context.arguments has key && context.arguments.key == \"{token}\" }};"
+    );
+    let refused = publish(&running, &with).await;
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    assert!(refused.text().contains("a.cedar:2:"), "{}", refused.text());
+    assert!(!refused.text().contains(token), "{}", refused.text());
+    assert_eq!(running.size(), size);
+    // What was in force is so still, after a restart too.
+    let Running { server, dir } = running;
+    server.shutdown().await.unwrap();
+    let running = Running { server: open(dir.path(), Settings::default(), options()).await, dir };
+    assert_eq!(ask(&running, &question("orders", &json!({}))).await.json()["decision"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_policy_sets_that_are_published_at_once_the_last_one_recorded_is_in_force() {
     let running = Running::start().await;
     let texts: Vec<String> =
