@@ -1,6 +1,7 @@
 //! The decision point: it decides, and has said so durably before it answers.
 
 mod human;
+mod soon;
 mod spool;
 mod stops;
 mod tools;
@@ -22,7 +23,10 @@ use tokio::{
     time::timeout,
 };
 
-use self::spool::{Aside, Durable, joined};
+use self::{
+    soon::Waiters,
+    spool::{Aside, Durable, joined},
+};
 use crate::{
     approvals::{Approval, Approvals, StepUp, Waiting},
     catalog::Catalog,
@@ -64,6 +68,8 @@ pub struct DecisionPoint {
     viewed: Mutex<HashSet<(RecordId, String)>>,
     /// How long a record may take to become durable.
     deadline: Duration,
+    /// Who waits for a record now.
+    waiters: Waiters,
     /// Who is told that a step-up waits.
     told: OnceLock<mpsc::Sender<Waiting>>,
     /// Device and number of the data directory.
@@ -112,6 +118,7 @@ impl DecisionPoint {
             clearing: tokio::sync::Mutex::default(),
             viewed: Mutex::default(),
             suspensions: Suspensions::default(),
+            waiters: Waiters::default(),
             told: OnceLock::new(),
             aside: None,
             deadline,
@@ -368,7 +375,12 @@ impl DecisionPoint {
                     Begun::Pending(pending) => pending,
                     Begun::Waits(body) => self.begin_waiting(body, sender).await?,
                 };
-                pending.await?.into_iter().collect()
+                match pace {
+                    Pace::Hurried => self.waiters.wait(pending).await,
+                    Pace::AtLeisure => pending.await,
+                }?
+                .into_iter()
+                .collect()
             });
             match appended.await {
                 Ok(receipts) => receipts,
