@@ -43,6 +43,8 @@ struct Place<'p> {
     within: Option<Class>,
     /// Whether everything under a `data` there is a secret: a part of a store's log of what it keeps.
     kept: bool,
+    /// Whether it is what `curl` takes for `user:password`.
+    pair: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -152,6 +154,7 @@ impl<'j, 'w> Walk<'j, 'w> {
             return Ok(());
         }
         let mut before: Option<Class> = None;
+        let (mut curl, mut user) = (false, false);
         for index in 0.. {
             self.spaces();
             let from = self.at;
@@ -159,8 +162,12 @@ impl<'j, 'w> Walk<'j, 'w> {
             inner.all = place.all;
             inner.within = place.within;
             inner.class = place.class.or(before);
+            inner.pair = curl && user;
             self.value(&inner)?;
-            before = argument(&self.json[from..self.at]).and_then(|name| {
+            let item = argument(&self.json[from..self.at]);
+            curl |= item.is_some_and(|item| item == "curl" || item.ends_with("/curl"));
+            user = matches!(item, Some("-u" | "--user"));
+            before = item.and_then(|name| {
                 let class = class(name).filter(|_| !name.contains(' '))?;
                 (name.starts_with('-') || class == Class::Token || class == Class::Header).then_some(class)
             });
@@ -186,6 +193,8 @@ impl<'j, 'w> Walk<'j, 'w> {
             return Ok(());
         }
         let found = if found.is_empty() { text::find(&value.text) } else { found };
+        let pair = || text::password_of(&value.text, 0).into_iter().collect();
+        let found = if place.pair && found.is_empty() { pair() } else { found };
         // `Authorization: Bearer …` is a token, and keeps its scheme: what is left besides decides
         // whether all of it is the secret.
         let found = match place.class {
@@ -368,12 +377,12 @@ fn escaped(text: &str) -> String {
 
 impl<'p> Place<'p> {
     const ROOT: Place<'static> =
-        Place { parent: None, depth: 0, class: None, all: false, within: None, kept: false };
+        Place { parent: None, depth: 0, class: None, all: false, within: None, kept: false, pair: false };
 
     fn inside(&'p self, step: Step<'p>) -> Place<'p> {
         let class = if self.all { self.class } else { None };
         let (depth, all, kept) = (self.depth + 1, self.all, self.kept);
-        Place { parent: Some((self, step)), depth, class, all, within: None, kept }
+        Place { parent: Some((self, step)), depth, class, all, within: None, kept, pair: false }
     }
 }
 

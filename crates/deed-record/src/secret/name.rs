@@ -121,8 +121,12 @@ const PAIRS: &[(&str, &str, Class)] = &[
     ("mnemonic", "phrase", Class::Phrase),
     ("onetime", "code", Class::Code),
     ("otp", "code", Class::Code),
+    ("password", "again", Class::Password),
+    ("password", "confirm", Class::Password),
+    ("password", "confirmation", Class::Password),
     ("password", "data", Class::Password),
     ("password", "hash", Class::Password),
+    ("password", "repeat", Class::Password),
     ("recovery", "code", Class::Code),
     ("recovery", "phrase", Class::Phrase),
     ("saml", "response", Class::Token),
@@ -271,7 +275,7 @@ const DESCRIPTION: &[&str] = &[
 ];
 
 /// How every name of a secret ends, but for digits; [`class`] knows no other.
-pub(super) const ENDINGS: [&str; 43] = [
+pub(super) const ENDINGS: [&str; 47] = [
     "password",
     "passwords",
     "pass_word",
@@ -315,6 +319,10 @@ pub(super) const ENDINGS: [&str; 43] = [
     "phrase",
     "mnemonic",
     "pem",
+    "again",
+    "confirm",
+    "confirmation",
+    "repeat",
 ];
 
 /// What `name` says of the value under it; `None` where it says nothing.
@@ -462,6 +470,10 @@ mod tests {
             ("SecretString", Class::Password),
             ("secret", Class::Password),
             ("passwordHash", Class::Password),
+            ("password_confirmation", Class::Password),
+            ("passwordConfirm", Class::Password),
+            ("repeat_password", Class::Password),
+            ("passwordRepeat", Class::Password),
             ("connectionString", Class::Password),
             ("spring.datasource.password", Class::Password),
             ("PassWord", Class::Password),

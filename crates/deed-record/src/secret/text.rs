@@ -85,7 +85,7 @@ fn assigned(text: &str, at: usize) -> Option<Found> {
     {
         return None;
     }
-    let quoted = matches!(end, End::Quote(_) | End::Sql(_) | End::Tag);
+    let quoted = matches!(end, End::Quote(_) | End::Literal(_) | End::Sql(_) | End::Tag | End::Block(_));
     let believed = quoted
         || match class {
             Class::Short | Class::Code if colon => false,
@@ -127,7 +127,11 @@ fn assignment(text: &str, at: usize, name: &str, class: Class) -> Option<Assignm
     let skip = |from: usize, members: &[u8]| from + run(&text[from..], |b| members.contains(&b));
     let before = at.checked_sub(1).map(|before| bytes[before]);
     let closed = skip(at + name.len(), b"\"'\\]");
-    let mark = skip(closed, b" ");
+    let mark = match skip(closed, b" ") {
+        // A command goes on in the next line.
+        mark if mark > closed && text[mark..].starts_with("\\\n") => skip(mark + 2, b" \t"),
+        mark => mark,
+    };
     let behind = match bytes.get(mark)? {
         b'>' if matches!(before, Some(b'<' | b':')) => {
             return Some(Assignment { start: mark + 1, end: End::Tag, colon: false });
@@ -163,14 +167,47 @@ fn assignment(text: &str, at: usize, name: &str, class: Class) -> Option<Assignm
         },
         _ => return None,
     };
-    let opening = skip(behind, b" ");
+    let colon = bytes[mark] == b':';
+    let opening = undecorated(text, skip(behind, b" "), colon);
+    if let Some((start, indent)) = block(&text[opening..]).filter(|_| colon) {
+        return Some(Assignment { start: opening + start, end: End::Block(indent), colon: false });
+    }
     let start = skip(opening, b"\"'`\\");
-    let end = match bytes[opening..start].last() {
+    let opened = &bytes[opening..start];
+    let end = match opened.last() {
         Some(b'\\') | None if matches!(class, Class::Header | Class::Phrase) => End::Line,
         Some(b'\\') | None => End::Bare,
-        Some(quote) => End::Quote(*quote),
+        Some(quote) if opened.contains(&b'\\') => End::Quote(*quote),
+        Some(quote) => End::Literal(*quote),
     };
-    Some(Assignment { start, end, colon: bytes[mark] == b':' })
+    Some(Assignment { start, end, colon })
+}
+
+/// Where the value itself begins, behind what says how it is written: `N'…'`, `$'…'`, `f"…"`, `!!str …`, `&anchor …`.
+fn undecorated(text: &str, at: usize, colon: bool) -> usize {
+    let bytes = text.as_bytes();
+    match (bytes.get(at), bytes.get(at + 1)) {
+        (Some(b'!' | b'&'), Some(next)) if colon && !next.is_ascii_whitespace() => {
+            let word = run(&text[at..], |b| !b.is_ascii_whitespace());
+            at + word + run(&text[at + word..], |b| b == b' ')
+        }
+        (Some(prefix), Some(b'\'' | b'"'))
+            if prefix.is_ascii_alphabetic() || matches!(prefix, b'$' | b'@') =>
+        {
+            at + 1
+        }
+        _ => at,
+    }
+}
+
+/// Where the first line of a block of YAML begins whose indicator (`|`, `>-`) `text` begins with, and how far it is indented.
+fn block(text: &str) -> Option<(usize, usize)> {
+    let indicator = run(text, |b| matches!(b, b'|' | b'>' | b'+' | b'-') || b.is_ascii_digit());
+    let line = indicator + run(&text[indicator..], |b| matches!(b, b' ' | b'\r'));
+    let starts = text.starts_with(['|', '>']) && text[line..].starts_with('\n');
+    let begin = line + run(&text[line..], |b| matches!(b, b'\n' | b'\r' | b' '));
+    let indent = text[..begin].bytes().rev().take_while(|b| *b == b' ').count();
+    (starts && indent > 0).then_some((begin, indent))
 }
 
 /// So much of what stands before a name says whether a value follows it. [`hint`] looks as far.
@@ -268,7 +305,12 @@ fn identified(text: &str, at: usize) -> Option<Found> {
 /// What ends a value.
 #[derive(Clone, Copy)]
 enum End {
+    /// A quote that is escaped itself, in a text within a text.
     Quote(u8),
+    /// A quote that nothing escapes, in a later line too.
+    Literal(u8),
+    /// A line that is indented less than by so many spaces.
+    Block(usize),
     /// A quote that is no two: `'it''s'`.
     Sql(u8),
     Line,
@@ -282,6 +324,8 @@ impl End {
         let until = |ends: &[u8]| &rest[..run(rest, |b| !ends.contains(&b))];
         match self {
             End::Quote(quote) => until(&[quote, b'\n']).trim_end_matches('\\'),
+            End::Literal(quote) => literal(rest, quote),
+            End::Block(indent) => indented(rest, indent),
             End::Sql(quote) => {
                 let bytes = rest.as_bytes();
                 let mut end = 0;
@@ -298,6 +342,10 @@ impl End {
             End::Tag => until(b"<"),
             End::Bare => {
                 let value = until(b" \t\n\r&;\"'`<>");
+                let more = pasted(&rest[value.len()..]);
+                if more > 0 && !value.is_empty() {
+                    return &rest[..value.len() + more];
+                }
                 // `user=ann,password=hunter2,host=db`: the next name ends it.
                 let next = value.match_indices(',').map(|(at, _)| at).find(|comma| {
                     let name = run(&value[comma + 1..], is_word);
@@ -308,6 +356,62 @@ impl End {
             }
         }
     }
+}
+
+/// What `rest` begins with, to the `quote` that closes it; to the end of the line, where none closes it soon.
+fn literal(rest: &str, quote: u8) -> &str {
+    let bytes = rest.as_bytes();
+    let (mut end, mut line) = (0, None);
+    while let Some(byte) = bytes.get(end) {
+        match byte {
+            b if *b == quote && line.is_none() => return &rest[..end],
+            b if *b == quote => {
+                // A quote in a text that begins there, rather than one that ends here.
+                let behind = bytes.get(end + 1);
+                let closes = behind.is_none_or(|b| b.is_ascii_whitespace() || b";,)}]&|\\".contains(b));
+                return &rest[..line.filter(|_| !closes).unwrap_or(end)];
+            }
+            b'\n' if end == 0 => return "",
+            b'\n' => {
+                line.get_or_insert(end);
+                end += 1;
+            }
+            b'\\' => end += 2,
+            _ => end += 1,
+        }
+        if line.is_some() && end > EXAMINED {
+            break;
+        }
+    }
+    let end = line.unwrap_or(end.min(rest.len()));
+    rest[..rest.floor_char_boundary(end)].trim_end_matches('\\')
+}
+
+/// The lines that `rest` begins with, behind the `indent` of the first, that are indented like it.
+fn indented(rest: &str, indent: usize) -> &str {
+    let mut end = 0;
+    for line in rest.split_inclusive('\n') {
+        if end > 0 && run(line, |b| b == b' ') < indent && !line.trim_ascii().is_empty() {
+            break;
+        }
+        end += line.len();
+    }
+    rest[..end].trim_ascii_end()
+}
+
+/// How much of `rest`, which follows a word of a command, belongs to it: `'b'c` of `a'b'c`.
+fn pasted(rest: &str) -> usize {
+    let Some(quote) = rest.bytes().next().filter(|b| matches!(b, b'"' | b'\'')) else { return 0 };
+    let inner = run(&rest[1..], |b| b.is_ascii_alphanumeric() || b"_-!@#$%^*~?./".contains(&b));
+    let closed = 1 + inner;
+    if rest.as_bytes().get(closed) != Some(&quote)
+        || !rest[1..closed].bytes().any(|b| b.is_ascii_alphanumeric())
+    {
+        return 0;
+    }
+    let word = run(&rest[closed + 1..], |b| b.is_ascii_alphanumeric() || b"_-!@#$%^*~?./".contains(&b));
+    let end = closed + 1 + word;
+    end + pasted(&rest[end..])
 }
 
 /// The credentials of a header behind the name of their scheme, and where they start.
@@ -343,10 +447,15 @@ fn curl_user(text: &str, at: usize) -> Option<Found> {
     let rest = text[at..].strip_prefix(" -u ").or_else(|| text[at..].strip_prefix(" --user "))?;
     let rest = rest.trim_start_matches(['"', '\'', ' ']);
     let pair = &rest[..run(rest, |b| !matches!(b, b' ' | b'"' | b'\'' | b'\n'))];
+    password_of(pair, text.len() - rest.len())
+}
+
+/// The password of `pair`, `user:password`, which begins at byte `at`.
+pub(super) fn password_of(pair: &str, at: usize) -> Option<Found> {
     let (user, password) = pair.split_once(':')?;
     if fingerprint_length(password) > 0 || !is_secret(password, Class::Password) {
         return None;
     }
-    let start = text.len() - rest.len() + user.len() + 1;
+    let start = at + user.len() + 1;
     Some(Found::at(start..start + password.len(), is_guessable(password, Class::Password)))
 }

@@ -73,6 +73,16 @@ fn table() -> Vec<(String, Vec<(String, bool)>)> {
             r#"{"client_token":"s.iyNUhq8Ov4hIAx6snw5mB2nL"}"#.into(),
             vec![secret("s.iyNUhq8Ov4hIAx6snw5mB2nL")],
         ),
+        // Said twice, and how shells, SQL and YAML write a value.
+        (r#"{"password_confirmation":"hunter2"}"#.into(), vec![secret("hunter2")]),
+        (r#"["curl","--user","bob:hunter2","https://x"]"#.into(), vec![secret("hunter2")]),
+        (json("PASSWORD=$'a b hunter2'"), vec![secret("a b hunter2")]),
+        (json("PASSWORD=abc'def'hunter2 go"), vec![secret("abc'def'hunter2")]),
+        (json("CREATE LOGIN x WITH PASSWORD = N'hunter2'"), vec![secret("hunter2")]),
+        (json("db:\n  password: >-\n    hunter2\n  user: bob\n"), vec![secret("hunter2")]),
+        (json("password: !!str hunter2\n"), vec![secret("hunter2")]),
+        (json("client_secret: >-\n  hunter2\n"), vec![secret("hunter2")]),
+        (json("x --password \\\n  hunter2 --go"), vec![secret("hunter2")]),
         // A password is never taken for unguessable, however it looks; a vendor's token is, wherever it stands.
         (
             r#"{"password":"5f4dcc3b5aa765d61d8327deb882cf99"}"#.into(),
@@ -360,6 +370,23 @@ fn the_fingerprint_of_an_encoded_secret_is_that_of_the_secret() {
 }
 
 #[test]
+fn a_value_of_several_lines_or_with_escapes_is_one_secret() {
+    for (text, secret) in [
+        ("PASSWORD=\"a\\\"b7\" next", "a\\\"b7"),
+        ("PASSWORD=\"first\nsecond\"; go", "first\nsecond"),
+        ("PASSWORD=\"first\nsay \"yes\"", "first"),
+        ("password: |\n  hunter2\n\n  more\nuser: bob\n", "hunter2\n\n  more"),
+        ("db:\n  password: |-\n    hunter2\n    more\n  user: bob\n", "hunter2\n    more"),
+    ] {
+        let json = serde_json::Value::from(text).to_string();
+        let Excised { text: clean, seen } = cleaned(&json);
+        assert_eq!(seen, [(String::new(), Marks.of_password(secret.as_bytes()))], "{text}");
+        let clean: String = serde_json::from_str(&clean).unwrap();
+        assert_eq!(clean, text.replacen(secret, &Marks.of_password(secret.as_bytes()), 1));
+    }
+}
+
+#[test]
 fn what_is_no_secret_stays() {
     for json in [
         r#"{"accessKeyId":"AKIAIOSFODNN7EXAMPLE","accessKey":"ASIAIOSFODNN7EXAMPLE"}"#,
@@ -411,6 +438,8 @@ fn what_is_no_secret_stays() {
         r#"{"mount_type":"system","data":{"user":"ann"}}"#,
         r#"{"objectRef":{"resource":"secrets"},"requestObject":[{"op":"add","path":"/metadata/labels/a","value":"b"}]}"#,
         r#"{"executor":{"key":"aws:arn:aws:iam::111122223333:role/release","type":"workload"},"credential":{"id":"ASIAIOSFODNN7EXAMPLE","jti":"550e8400"}}"#,
+        r#"{"command":["curl","--user","ann","https://x:8080/y"],"other":["ps","-u","a:b"]}"#,
+        r#"{"text":"enter the password again to confirm: repeat it","confirm":"yes","repeat":"3","again":"no"}"#,
         "[]",
         "0",
         "\"\"",
