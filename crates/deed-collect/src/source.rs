@@ -91,17 +91,16 @@ pub const HEAD: usize = 64 * 1024;
 pub fn guess(head: &[u8], file_name: &str) -> Option<Source> {
     let head = &head[..head.len().min(HEAD)];
     let has = |name: &str| find(head, format!("\"{name}\"").as_bytes()).is_some();
-    if has("resourceSpans") || has("resourceLogs") {
-        return Some(Source::Otlp);
-    }
-    if is_kubernetes(head) {
-        return Some(Source::Kubernetes);
-    }
-    if has("CloudTrailEvent")
-        || (has("eventSource") && has("eventName"))
-        || (has("eventID") && has("eventTime"))
-    {
-        return Some(Source::CloudTrail);
+    // What a caller chose stands deeper in an event than what its system wrote of it.
+    let members = members(head);
+    let nearest = [
+        (Source::Otlp, otlp_depth(&members)),
+        (Source::Kubernetes, kubernetes_depth(&members)),
+        (Source::CloudTrail, cloudtrail_depth(&members)),
+    ];
+    let nearest = nearest.into_iter().filter_map(|(source, depth)| Some((depth?, source)));
+    if let Some((_, source)) = nearest.min_by_key(|(depth, _)| *depth) {
+        return Some(source);
     }
     if has("time") && holds_kind_of_record(head) {
         return Some(Source::Deed);
@@ -194,13 +193,85 @@ fn find(text: &[u8], word: &[u8]) -> Option<usize> {
     text.windows(word.len()).position(|window| window == word)
 }
 
+/// A member of an object somewhere in JSON text.
+struct Member<'h> {
+    /// In how many objects it is.
+    depth: usize,
+    name: &'h [u8],
+    /// As it stands there, where it is a string.
+    text: Option<&'h [u8]>,
+}
+
+/// The members of all objects in `head`, as far as it is JSON.
+fn members(head: &[u8]) -> Vec<Member<'_>> {
+    let (mut members, mut depth, mut at) = (Vec::new(), 0_usize, 0);
+    let spaces = |at: usize| at + head[at..].iter().take_while(|b| b.is_ascii_whitespace()).count();
+    while let Some(byte) = head.get(at) {
+        at += 1;
+        match byte {
+            b'{' => depth += 1,
+            b'}' => depth = depth.saturating_sub(1),
+            b'"' => {
+                let name = string(&head[at..]);
+                at += name.len() + 1;
+                let colon = spaces(at.min(head.len()));
+                if head.get(colon) == Some(&b':') {
+                    at = spaces(colon + 1);
+                    let text = (head.get(at) == Some(&b'"')).then(|| string(&head[at + 1..]));
+                    at += text.map_or(0, |text| text.len() + 2);
+                    members.push(Member { depth, name, text });
+                }
+            }
+            _ => {}
+        }
+    }
+    members
+}
+
+/// What stands before the quote that ends a string.
+fn string(rest: &[u8]) -> &[u8] {
+    let mut end = 0;
+    while let Some(byte) = rest.get(end).filter(|b| **b != b'"') {
+        end += if *byte == b'\\' { 2 } else { 1 };
+    }
+    &rest[..end.min(rest.len())]
+}
+
+/// How deep the member `name` is, where it is nearest.
+fn depth_of(members: &[Member<'_>], name: &str) -> Option<usize> {
+    members.iter().filter(|member| member.name == name.as_bytes()).map(|member| member.depth).min()
+}
+
+/// How deep both are.
+fn depth_of_both(members: &[Member<'_>], one: &str, other: &str) -> Option<usize> {
+    Some(depth_of(members, one)?.max(depth_of(members, other)?))
+}
+
+fn otlp_depth(members: &[Member<'_>]) -> Option<usize> {
+    ["resourceSpans", "resourceLogs"].iter().filter_map(|name| depth_of(members, name)).min()
+}
+
+fn cloudtrail_depth(members: &[Member<'_>]) -> Option<usize> {
+    let events =
+        [depth_of_both(members, "eventSource", "eventName"), depth_of_both(members, "eventID", "eventTime")];
+    events.into_iter().chain([depth_of(members, "CloudTrailEvent")]).flatten().min()
+}
+
 /// Audit events, plain or as a string in what a cloud puts around them.
-fn is_kubernetes(head: &[u8]) -> bool {
-    let has = |text: &str| find(head, text.as_bytes()).is_some();
-    has("audit.k8s.io/")
-        || has("\"auditID\"") && has("\"stage\"")
-        || has("\"protoPayload\"") && (has("\"k8s.io\"") || has("\"k8s_cluster\""))
-        || has("\"kube-audit")
+fn kubernetes_depth(members: &[Member<'_>]) -> Option<usize> {
+    let said = members.iter().filter_map(|Member { depth, name, text }| {
+        let has = |word: &str| text.is_some_and(|text| find(text, word.as_bytes()).is_some());
+        match *name {
+            b"apiVersion" if has("audit.k8s.io/") => Some(*depth),
+            b"category" if has("kube-audit") => Some(*depth),
+            // An event within a text is deeper than the text.
+            _ if has("audit.k8s.io/") => Some(depth + 1),
+            _ => None,
+        }
+    });
+    let google = members.iter().any(|member| matches!(member.text, Some(b"k8s.io" | b"k8s_cluster")));
+    let google = depth_of(members, "protoPayload").filter(|_| google);
+    said.chain(depth_of_both(members, "auditID", "stage")).chain(google).min()
 }
 
 /// `"kind": "observation"` or another of Deed's own kinds, with any spacing.
@@ -260,6 +331,19 @@ mod tests {
             (r#"{"iss":"https://idp.example","jti":"1","iat":1,"events":{"x":{}}}"#, Some(Source::Ssf)),
             ("eyJhbGciOiJFUzI1NiJ9.e30.AA", Some(Source::Ssf)),
             (r#"{"action":"x","actor":"y"}"#, None),
+            // What a caller chose decides nothing.
+            (
+                r#"{"Records":[{"eventSource":"s3","eventName":"x","userAgent":"audit.k8s.io/v1 \"resourceSpans\":","requestParameters":{"resourceSpans":[],"apiVersion":"audit.k8s.io/v1"}}]}"#,
+                Some(Source::CloudTrail),
+            ),
+            (
+                r#"{"auditID":"1","stage":"Panic","requestObject":{"eventSource":"s3","eventName":"x","resourceLogs":[]}}"#,
+                Some(Source::Kubernetes),
+            ),
+            (
+                r#"{"message":"{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\"}","eventID":"1"}"#,
+                Some(Source::Kubernetes),
+            ),
         ] {
             assert_eq!(guess(head.as_bytes(), "x.json"), source, "{head}");
         }
