@@ -8,7 +8,6 @@ mod tools;
 
 use std::{
     collections::HashSet,
-    os::unix::fs::MetadataExt,
     sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, RwLock},
     time::Duration,
 };
@@ -72,8 +71,6 @@ pub struct DecisionPoint {
     waiters: Waiters,
     /// Who is told that a step-up waits.
     told: OnceLock<mpsc::Sender<Waiting>>,
-    /// Device and number of the data directory.
-    folder: Option<(u64, u64)>,
     /// Where the tier `low` waits while nothing can be recorded.
     aside: Option<Aside>,
 }
@@ -108,7 +105,6 @@ impl DecisionPoint {
     /// A decision point over `ledger`.
     pub fn new(ledger: Ledger, force: InForce, deadline: Duration) -> Self {
         DecisionPoint {
-            folder: folder_of(&ledger),
             began: ledger.size(),
             restored: OnceCell::new(),
             ledger,
@@ -393,13 +389,6 @@ impl DecisionPoint {
     }
 
     fn begin(&self, records: &[Written<'_>], sender: &Sender, pace: Pace) -> Result<Begun, AppendError> {
-        // A store that was moved or deleted still takes records, where nobody will look for them.
-        if folder_of(&self.ledger) != self.folder {
-            let dir = self.ledger.dir().display();
-            return Err(AppendError::Unavailable(format!(
-                "`{dir}` is not the folder that was opened any more"
-            )));
-        }
         let pending = self.ledger.begin_written(records, sender, pace)?;
         Ok(pending.map_or_else(|| Begun::Waits(joined(records)), Begun::Pending))
     }
@@ -474,11 +463,6 @@ enum Begun {
     Pending(Pending),
     /// Sealing them has to wait; their text.
     Waits(Vec<u8>),
-}
-
-/// What the name of the data directory stands for now.
-fn folder_of(ledger: &Ledger) -> Option<(u64, u64)> {
-    std::fs::metadata(ledger.dir()).ok().map(|folder| (folder.dev(), folder.ino()))
 }
 
 /// Whose word the records of a door are: a server's, or that of commands, which have none.

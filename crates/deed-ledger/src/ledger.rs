@@ -2,6 +2,7 @@
 
 use std::{
     ops::ControlFlow,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
@@ -67,6 +68,8 @@ pub struct Ledger {
 struct Inner {
     shared: Arc<Shared>,
     dir: PathBuf,
+    /// What its name stood for when it was opened: device and number.
+    folder: Option<(u64, u64)>,
     threads: Mutex<Option<Threads>>,
 }
 
@@ -107,7 +110,12 @@ impl Ledger {
             _lock: lock,
         };
         Ok(Ledger {
-            inner: Arc::new(Inner { shared, dir: dir.to_owned(), threads: Mutex::new(Some(threads)) }),
+            inner: Arc::new(Inner {
+                shared,
+                dir: dir.to_owned(),
+                folder: folder_of(dir),
+                threads: Mutex::new(Some(threads)),
+            }),
         })
     }
 
@@ -118,6 +126,12 @@ impl Ledger {
     /// The data directory.
     pub fn dir(&self) -> &Path {
         &self.inner.dir
+    }
+
+    /// Whether the name of the data directory still stands for the folder that was opened. One that was moved or deleted would
+    /// still take records, where nobody will look for them: so nothing is recorded until it is back.
+    pub fn is_in_place(&self) -> bool {
+        folder_of(self.dir()) == self.inner.folder
     }
 
     /// Seals the records of `body` (a JSON array, or one after another) on this thread and hands them
@@ -210,10 +224,16 @@ impl Ledger {
 
     fn sealer<'s>(&'s self, sender: &'s Sender) -> Result<Sealer<'s>, AppendError> {
         let shared = self.shared();
-        match shared.failure() {
-            Some(why) => Err(AppendError::Unavailable(why.to_owned())),
-            None => Ok(Sealer { keys: &shared.keys, sender, spooled: None }),
+        if let Some(why) = shared.failure() {
+            return Err(AppendError::Unavailable(why.to_owned()));
         }
+        if !self.is_in_place() {
+            let dir = self.dir().display();
+            return Err(AppendError::Unavailable(format!(
+                "`{dir}` is not the folder that was opened any more"
+            )));
+        }
+        Ok(Sealer { keys: &shared.keys, sender, spooled: None })
     }
 
     fn counting<T>(&self, sealed: Result<T, AppendError>) -> Result<T, AppendError> {
@@ -616,6 +636,11 @@ impl Asked {
 struct Again {
     records: Vec<String>,
     sender: Sender,
+}
+
+/// What `dir` stands for now: device and number.
+fn folder_of(dir: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(dir).ok().map(|folder| (folder.dev(), folder.ino()))
 }
 
 fn no_answer() -> AppendError {

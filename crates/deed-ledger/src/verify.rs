@@ -142,7 +142,7 @@ pub fn verify_store(dir: &Path, options: &VerifyOptions<'_>) -> Result<StoreRepo
         Err(_) => Vec::new(),
     };
     report.kept_elsewhere = !options.keys.is_empty() || !options.since.is_empty();
-    let verifier_keys = if options.keys.is_empty() { own_keys } else { options.keys.clone() };
+    let verifier_keys = if options.keys.is_empty() { &own_keys } else { &options.keys };
     let present = files::list(dir).map_err(|e| unreadable(&e))?;
     let leaves = Leaves::open(dir, store.clone(), &mut report.problems).map_err(|e| unreadable(&e))?;
 
@@ -171,7 +171,7 @@ pub fn verify_store(dir: &Path, options: &VerifyOptions<'_>) -> Result<StoreRepo
     let derived = Derived::new(&leaves, keys.as_ref().ok(), rows);
     let look = |number| derived.pack(number);
     let against = Against {
-        keys: &verifier_keys,
+        keys: verifier_keys,
         since: &since,
         progress: options.progress,
         look: Some(&look),
@@ -182,7 +182,8 @@ pub fn verify_store(dir: &Path, options: &VerifyOptions<'_>) -> Result<StoreRepo
     let hashing = log.busy.saturating_sub(took.disclosures + took.rows);
     report.merkle = opened + hashing / u32::try_from(cores()).unwrap_or(1);
     report.take_log(log, &leaves);
-    if options.keys.is_empty() && report.size.is_some() && report.signed_by.len() < verifier_keys.len() {
+    // Whoever gives keys of their own is told too that the store's are damaged: nobody can go on with it.
+    if report.size.is_some() && !all_signed(&*store, &own_keys) {
         let what = "not every one of these keys signed `log/checkpoint`: a seed is not what it was, or somebody else signed; restore it from your backup of `keys/`";
         report.violated("keys", what.to_owned());
     }
@@ -209,6 +210,12 @@ pub fn verify_store(dir: &Path, options: &VerifyOptions<'_>) -> Result<StoreRepo
     files::account_for(&present, &leaves, &rows.covered, options.rows.is_some(), &settings, &mut report);
     report.total = started.elapsed();
     Ok(report)
+}
+
+/// Whether each of `keys` signed the newest checkpoint; of one that cannot be read the log tells.
+fn all_signed(store: &dyn Store, keys: &[VerifierKey]) -> bool {
+    let note = store.read(CHECKPOINT).ok().and_then(|note| Some(Checkpoint::open_unverified(&note).ok()?.1));
+    note.is_none_or(|note| keys.iter().all(|key| note.verify(std::slice::from_ref(key)).is_ok()))
 }
 
 /// Says what there should be of rows and is not: they are derived, so that nothing is lost with them.

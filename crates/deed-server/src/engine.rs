@@ -127,8 +127,6 @@ struct Inner {
     programs: BTreeMap<String, Arc<Program>>,
     #[cfg(feature = "sql")]
     tables: deed_query::Tables,
-    /// Device and number of the data directory: another one may be put in its place.
-    folder: (u64, u64),
     /// Held while a policy set is recorded and put into force.
     publishing: Mutex<()>,
     /// Why the inventory in force is not the one that is there.
@@ -146,7 +144,6 @@ impl Engine {
             None => Settings::load(dir)?,
         };
         let ledger = Ledger::open(dir, options.ledger)?;
-        let folder = std::fs::metadata(dir)?;
         let deadline = settings.limits.append.min(MOST_PATIENT);
         // Looked at before it is read, so that no edit falls between.
         let inventory = stamp(dir);
@@ -178,7 +175,6 @@ impl Engine {
             findings,
             decisions,
             tokens: tokens.map(Arc::new),
-            folder: (folder.dev(), folder.ino()),
             publishing: Mutex::default(),
             unread: Mutex::default(),
         };
@@ -223,7 +219,7 @@ impl Engine {
                 let Some(inner) = waiting.upgrade() else { return };
                 let dir = inner.ledger.dir();
                 // What was declared last goes on while the folder is away.
-                if !inner.is_in_place() {
+                if !inner.ledger.is_in_place() {
                     continue;
                 }
                 let now = stamp(dir);
@@ -560,19 +556,11 @@ impl Engine {
 
     /// Descriptors stay good when the folder below them is taken away: the name is what counts.
     fn folder_check(&self) -> Check {
-        let dir = self.ledger().dir();
-        let (ok, detail) = match std::fs::metadata(dir) {
-            Ok(now) if (now.dev(), now.ino()) == self.inner.folder => (true, dir.display().to_string()),
-            Ok(_) => (
-                false,
-                format!("`{}` is not the folder that was opened; stop, and put it back", dir.display()),
-            ),
-            Err(error) => (
-                false,
-                format!(
-                    "`{}`: {error}; what is recorded now may be lost: stop, and put it back",
-                    dir.display()
-                ),
+        let (ok, dir) = (self.ledger().is_in_place(), self.ledger().dir().display());
+        let detail = match ok {
+            true => dir.to_string(),
+            false => format!(
+                "`{dir}` is not the folder that was opened, and nothing is recorded; stop, and put it back"
             ),
         };
         Check { name: "folder", ok, detail }
@@ -600,12 +588,5 @@ impl Engine {
         #[cfg(feature = "sql")]
         self.inner.tables.clone().close();
         self.ledger().clone().close()
-    }
-}
-
-impl Inner {
-    /// Whether the data directory is where it was opened.
-    fn is_in_place(&self) -> bool {
-        std::fs::metadata(self.ledger.dir()).is_ok_and(|now| (now.dev(), now.ino()) == self.folder)
     }
 }

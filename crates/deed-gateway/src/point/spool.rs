@@ -11,7 +11,7 @@ use deed_policy::Tier;
 use deed_record::{Kind, RecordId, Ruling, Skeleton, Status, Written};
 use tokio::{task::spawn_blocking, time::timeout};
 
-use super::{DecisionPoint, OURS, folder_of};
+use super::{DecisionPoint, OURS};
 use crate::{
     intent::{Conclusion, Missed},
     recorder::Unavailable,
@@ -161,7 +161,7 @@ impl DecisionPoint {
     /// The log takes nothing, or the spool cannot be read: what was not appended still waits.
     pub fn drain(&self) -> Result<u64, Unavailable> {
         let Some(aside) = self.aside.as_ref().filter(|aside| !aside.spool.is_idle()) else { return Ok(0) };
-        if folder_of(&self.ledger) != self.folder {
+        if !self.ledger.is_in_place() {
             return Err(Unavailable::new("the data directory is not in its place"));
         }
         Ok(aside.spool.drain(&gaps)?)

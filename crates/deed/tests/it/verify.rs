@@ -43,6 +43,13 @@ fn what_was_kept_elsewhere_is_held_against_it() {
     assert_eq!(other.run(["verify", "--since", kept]).code, 4);
     home.run(["verify", "--vkey", "nowhere"]).bad(1, &["failed to read the keys in `nowhere`"]);
     home.run(["verify", "--since", keys]).bad(1, &["failed to read the checkpoint"]);
+    // With the right keys at hand the store's own damaged ones are told as well: nothing can go on with them.
+    let seed = home.store().join("keys/ed25519.seed");
+    let mut damaged = fs::read(&seed).unwrap();
+    damaged[10] = if damaged[10] == b'1' { b'2' } else { b'1' };
+    fs::write(&seed, damaged).unwrap();
+    let told = home.run(["verify", "--vkey", keys]);
+    assert!(told.code == 4 && told.out.contains("a seed is not what it was"), "{told:#?}");
 }
 
 impl crate::support::Ran {
