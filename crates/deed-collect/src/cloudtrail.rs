@@ -3,6 +3,7 @@
 //! Field names are those of the CloudTrail record contents and `userIdentity` reference, versions 1.00
 //! to 1.11. The table of what becomes what stands in `docs/collectors.md`.
 
+mod document;
 mod effects;
 mod event;
 pub(crate) mod identity;
@@ -19,7 +20,7 @@ use crate::json;
 use event::Event;
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
-pub const MAPPING: &str = "cloudtrail/4";
+pub const MAPPING: &str = "cloudtrail/5";
 
 /// The record of one event: a management, data, network activity, sign-in, service or Insights event.
 ///

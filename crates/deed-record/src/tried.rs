@@ -16,6 +16,17 @@ pub enum Tried {
     Done,
 }
 
+/// Whose right a record gives or changes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Right<'r> {
+    /// Somebody's.
+    To(Account),
+    /// Whoever comes to this resource.
+    On(&'r str),
+    /// Of everybody in this system who has what was changed: a policy, a role, the membership of a group.
+    In(&'r str),
+}
+
 impl Skeleton<'_> {
     /// What became of what this record tells of, who tried it and on what; `None` where it does not tell all of that.
     pub fn tried(&self) -> Option<(Tried, Account, Cow<'_, str>)> {
@@ -84,19 +95,32 @@ impl Skeleton<'_> {
         given.chain(self.stops().map(|(account, _)| account)).chain(withdrawn)
     }
 
-    /// To whom it gives a right, or on which resource to whoever comes: grants, approvals and exceptions that another
-    /// system logged or Deed enforced, for nobody's own word gives one.
-    pub fn gives(&self) -> impl Iterator<Item = (Option<Account>, Option<&str>)> {
+    /// Rights that it gives or changes: grants, approvals and exceptions that another system logged or Deed enforced, for
+    /// nobody's own word gives one. What is taken away counts, too: it may have been what forbade something.
+    pub fn gives(&self) -> impl Iterator<Item = Right<'_>> {
         let own = (self.kind, self.terms.as_ref(), self.resource.as_ref());
         let effects = self.effects.iter().flatten();
         let effects = effects.map(|effect| (effect.kind, effect.terms.as_ref(), effect.resource.as_ref()));
         std::iter::once(own)
             .chain(effects)
             .filter(|(kind, terms, _)| self.basis != Basis::Reported && is_given(*kind, *terms))
-            .map(|(_, terms, resource)| {
+            .flat_map(|(kind, terms, resource)| {
                 let subject = terms.and_then(|terms| terms.subject.as_ref());
-                (subject.and_then(|party| party.account), resource.map(|resource| &*resource.uri))
+                let account = subject.and_then(|party| party.account);
+                let open = kind == Kind::Grant && account.is_none();
+                let shared = terms.filter(|terms| open && (terms.role.is_some() || !terms.scopes.is_empty()));
+                let system = self.source.as_ref().map(|source| Right::In(&source.system));
+                let on = resource.filter(|_| account.is_none()).map(|resource| Right::On(&resource.uri));
+                [account.map(Right::To), on, system.filter(|_| shared.is_some())].into_iter().flatten()
             })
+    }
+
+    /// Resources on which it gives or changes a right, and does not say to whom: whoever acts there may have it.
+    pub fn opens(&self) -> impl Iterator<Item = &str> {
+        self.gives().filter_map(|right| match right {
+            Right::On(uri) => Some(uri),
+            Right::To(_) | Right::In(_) => None,
+        })
     }
 }
 
@@ -104,7 +128,8 @@ fn is_given(kind: Kind, terms: Option<&Terms<'_>>) -> bool {
     let (change, answer) = (terms.and_then(|terms| terms.change), terms.and_then(|terms| terms.answer));
     let gives = matches!(change, None | Some(Change::Issued | Change::Renewed | Change::Altered));
     match kind {
-        Kind::Grant | Kind::Exception => gives,
+        Kind::Grant => gives || change == Some(Change::Revoked),
+        Kind::Exception => gives,
         Kind::Approval => gives && answer == Some(Answer::Approved),
         _ => false,
     }
