@@ -94,7 +94,7 @@ pub enum Key<'a> {
         /// The later of the two days; see [`day`].
         day: i64,
     },
-    /// Records that give or change a right on a resource, and do not say to whom ([`Skeleton::opens`]).
+    /// Records that give a right on a resource, and do not say to whom ([`Skeleton::opens`]).
     Opened {
         /// Whose it is.
         tenant: &'a str,

@@ -146,7 +146,7 @@ pub trait Evidence {
         limit: usize,
     ) -> Result<Vec<Found>, Self::Error>;
 
-    /// Records that give or change a right on the resource `uri`, and do not say to whom ([`Skeleton::opens`]).
+    /// Records that give a right on the resource `uri`, and do not say to whom ([`Skeleton::opens`]).
     ///
     /// [`Skeleton::opens`]: deed_record::Skeleton::opens
     ///

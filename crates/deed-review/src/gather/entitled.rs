@@ -2,6 +2,7 @@
 
 use std::{cmp::Reverse, collections::BTreeSet};
 
+use deed_identity::Coverage;
 use deed_record::{Account, Kind, RecordId, Skeleton};
 
 use super::{Family, MOST_ALIKE, MOST_NAMING, Reader};
@@ -56,13 +57,18 @@ pub(super) fn look<E: Evidence>(
     Ok(entitled)
 }
 
-/// Whether a right had been given on what `head` acted upon, or on a thing that it is in, without a word on to whom.
+/// Whether a right had been given on what `head` acted upon, or on a thing that it is in, without a word on to whom; asked
+/// only where silence on rights would prove something.
 fn is_open<E: Evidence>(
     reader: &Reader<'_, '_, E>,
     family: &Family,
     head: &Skeleton<'_>,
 ) -> Result<bool, ExplainError<E::Error>> {
-    let Some(resource) = &head.resource else { return Ok(false) };
+    let Some((resource, source)) = head.resource.as_ref().zip(head.source.as_ref()) else { return Ok(false) };
+    let complete = reader.evidence.complete_for(Coverage::Grants).map_err(ExplainError::Evidence)?;
+    if !complete.iter().any(|system| *system == *source.system) {
+        return Ok(false);
+    }
     for uri in above(&resource.uri).take(MOST_ALIKE) {
         let found = reader.evidence.opened(&head.tenant, uri, MOST_NAMING).map_err(ExplainError::Evidence)?;
         let given = |rec: &Skeleton<'_>| rec.time <= head.time && !family.ids.contains(&rec.id);
