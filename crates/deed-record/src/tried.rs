@@ -21,9 +21,9 @@ pub enum Tried {
 pub enum Right<'r> {
     /// Somebody's.
     To(Account),
-    /// Whoever comes to this resource.
+    /// That of whoever comes to this resource.
     On(&'r str),
-    /// Of everybody in this system who has what was changed: a policy, a role, the membership of a group.
+    /// That of everybody in this system who has what was changed: a policy, a role, the membership of a group.
     In(&'r str),
 }
 

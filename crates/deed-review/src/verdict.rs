@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use deed_identity::Coverage;
-use deed_record::{Account, Basis, Kind, Party, PrincipalType, Ruling, Skeleton, Status};
+use deed_record::{Account, Basis, Change, Kind, Party, PrincipalType, Ruling, Skeleton, Status};
 
 use crate::{
     approvals::Worth,
@@ -198,8 +198,26 @@ impl<'c> Links<'c> {
         Some((GRANT_WITHOUT_APPROVAL, why))
     }
 
+    /// Whether all it does is to end what it was done with: a session that is signed out of, or that ends by itself.
+    fn ends_what_it_shows(&self) -> bool {
+        let head = &self.case.head().is;
+        let used: Vec<&str> = head.credential.iter().flat_map(|used| used.names()).collect();
+        let mut effects = head.effects.iter().flatten().peekable();
+        effects.peek().is_some()
+            && effects.all(|effect| {
+                let change = effect.terms.as_ref().and_then(|terms| terms.change);
+                let mut names = effect.credential.iter().flat_map(|ended| ended.names());
+                effect.kind == Kind::Credential
+                    && matches!(change, Some(Change::Revoked | Change::Expired))
+                    && names.any(|name| used.contains(&name))
+            })
+    }
+
     /// What had been taken away before the action.
     pub(crate) fn revoked(&self) -> Vec<String> {
+        if self.ends_what_it_shows() {
+            return Vec::new();
+        }
         let grant = self.rights.grant.as_ref().filter(|grant| !grant.is_token());
         let grant = grant.map(|grant| ("grant", &grant.standing));
         let credential = self.lineage.own().map(|level| ("credential", &level.standing));
@@ -252,6 +270,9 @@ impl<'c> Links<'c> {
 
     /// What had ended by itself before the action.
     pub(crate) fn expired(&self) -> Vec<String> {
+        if self.ends_what_it_shows() {
+            return Vec::new();
+        }
         let time = self.case.time();
         let mut reasons = Vec::new();
         if self.lineage.is_over(time) {

@@ -210,6 +210,19 @@ fn open_sessions_of_a_role_are_revoked_by_a_policy_of_that_name() {
     assert_eq!(of("PutRolePolicy", "other", document), Value::Null);
 }
 
+#[test]
+fn what_was_only_tried_out_is_cancelled() {
+    let text = map(json!({
+        "eventID": "1", "eventTime": "2026-11-22T21:00:00Z", "eventSource": "ec2.amazonaws.com",
+        "eventName": "RunInstances", "eventType": "AwsApiCall", "errorCode": "Client.DryRunOperation",
+    }));
+    let outcome = parse(&text).outcome.expect("an end");
+    assert_eq!(
+        (outcome.status, outcome.code.as_deref()),
+        (Status::Cancelled, Some("Client.DryRunOperation"))
+    );
+}
+
 /// The effects of a call of IAM or another service.
 fn effects_of(service: &str, name: &str, parameters: Value) -> Value {
     let text = map(json!({

@@ -135,7 +135,7 @@ pub struct CredentialRow {
     pub last_record: Option<RecordId>,
     /// Actions that were done with it.
     pub uses: u64,
-    /// What became of it, in the order of time.
+    /// What became of it, by when that happened last.
     pub changes: Vec<ChangeRow>,
     /// More than one account used it.
     pub shared: bool,
