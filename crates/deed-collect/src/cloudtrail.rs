@@ -3,6 +3,7 @@
 //! Field names are those of the CloudTrail record contents and `userIdentity` reference, versions 1.00
 //! to 1.11. The table of what becomes what stands in `docs/collectors.md`.
 
+mod document;
 mod effects;
 mod event;
 pub(crate) mod identity;
@@ -19,7 +20,7 @@ use crate::json;
 use event::Event;
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
-pub const MAPPING: &str = "cloudtrail/4";
+pub const MAPPING: &str = "cloudtrail/5";
 
 /// The record of one event: a management, data, network activity, sign-in, service or Insights event.
 ///
@@ -95,6 +96,8 @@ fn outcome(event: &Event) -> Option<Outcome<'_>> {
     let answer = event.name().and_then(|name| event.text(&["responseElements", name]));
     let (code, status) = match (code, answer) {
         (Some(code), _) if is_refusal(code) => (Some(code), Status::Denied),
+        // It would have been done.
+        (Some(code), _) if code.ends_with(REHEARSED) => (Some(code), Status::Cancelled),
         (Some(code), _) => (Some(code), Status::Failure),
         (None, Some("Failure")) => (None, Status::Denied),
         (None, _) if event.text(&["errorMessage"]).is_some() => (None, Status::Failure),
@@ -103,6 +106,9 @@ fn outcome(event: &Event) -> Option<Outcome<'_>> {
     };
     Some(Outcome { code: code.map(json::text), ..Outcome::of(status) })
 }
+
+/// How a call ends that was to be tried and not done, and that nothing stood against.
+const REHEARSED: &str = "DryRunOperation";
 
 /// Whether an error code says that the caller was not let through, as opposed to not served. Services
 /// spell it in many ways: `AccessDenied`, `AccessDeniedException`, `Client.UnauthorizedOperation`,

@@ -2,7 +2,9 @@
 
 use std::hash::Hasher;
 
-use deed_record::{Account, Basis, Credential, Kind, RecordId, Skeleton, Terms, Timestamp, TraceId, Tried};
+use deed_record::{
+    Account, Basis, Credential, Kind, RecordId, Right, Skeleton, Terms, Timestamp, TraceId, Tried,
+};
 use siphasher::sip::SipHasher13;
 
 use crate::sealer::derived_id;
@@ -83,21 +85,21 @@ pub enum Key<'a> {
         /// Its name there.
         name: &'a str,
     },
-    /// Records of that day or the day before that give somebody a right.
-    GivenTo {
-        /// To whom.
-        account: Account,
+    /// Records of that day or the day before that give or change a right ([`Skeleton::gives`]).
+    Given {
+        /// Whose log it is.
+        tenant: &'a str,
+        /// Whose right.
+        right: Right<'a>,
         /// The later of the two days; see [`day`].
         day: i64,
     },
-    /// Records of that day or the day before that give a right on a resource, and do not say to whom.
-    GivenOn {
+    /// Records that give a right on a resource, and do not say to whom ([`Skeleton::opens`]).
+    Opened {
         /// Whose it is.
         tenant: &'a str,
         /// The resource.
         uri: &'a str,
-        /// The later of the two days; see [`day`].
-        day: i64,
     },
 }
 
@@ -147,14 +149,16 @@ impl Key<'_> {
                 parts = [&(server.len() as u64).to_be_bytes(), server.as_bytes(), name.as_bytes()].concat();
                 (16, tenant, &parts)
             }
-            Key::GivenTo { account, day } => {
-                parts = dated(account, *day);
-                (14, "", &parts)
+            Key::Given { tenant, right, day } => {
+                let (sort, name) = match right {
+                    Right::To(account) => (14, &account.0[..]),
+                    Right::On(uri) => (15, uri.as_bytes()),
+                    Right::In(system) => (19, system.as_bytes()),
+                };
+                parts = [&day.to_be_bytes(), name].concat();
+                (sort, tenant, &parts)
             }
-            Key::GivenOn { tenant, uri, day } => {
-                parts = [&day.to_be_bytes(), uri.as_bytes()].concat();
-                (15, tenant, &parts)
-            }
+            Key::Opened { tenant, uri } => (20, tenant, uri.as_bytes()),
         };
         let mut hasher =
             SipHasher13::new_with_keys(0x6465_6564_2d69_6e64, 0x6578_2f31_0000_0000 | u64::from(sort));
@@ -213,15 +217,10 @@ pub(crate) fn each_key(record: &Skeleton<'_>, each: &mut dyn FnMut(Key<'_>)) {
         each(Key::Called { tenant, server, name });
     }
     record.entitles().for_each(|account| each(Key::Entitled(account)));
-    for given in record.gives() {
-        for day in [today, today + 1] {
-            match given {
-                (Some(account), _) => each(Key::GivenTo { account, day }),
-                (None, Some(uri)) => each(Key::GivenOn { tenant, uri, day }),
-                (None, None) => {}
-            }
-        }
+    for right in record.gives() {
+        [today, today + 1].into_iter().for_each(|day| each(Key::Given { tenant, right, day }));
     }
+    record.opens().for_each(|uri| each(Key::Opened { tenant, uri }));
     for hop in record.chain.iter().flatten() {
         hop.principal.account.into_iter().for_each(|account| each(Key::Party(account)));
         hop.credential.iter().for_each(|name| each(Key::Credential { tenant, name }));

@@ -46,6 +46,6 @@ pub use skeleton::{
 pub use submission::{ChainHop, EffectSent, PersonalSent, Principal, Submission, TermsSent, is_label};
 pub use text::Text;
 pub use time::Timestamp;
-pub use tried::Tried;
+pub use tried::{Right, Tried};
 pub use withdrawn::{Withdrawal, Withdrawn};
 pub use written::Written;

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::{Account, Answer, Basis, Change, Kind, Ruling, Skeleton, Status, Terms, Withdrawn};
+use crate::{Account, Answer, Basis, Change, Kind, Resource, Ruling, Skeleton, Status, Terms, Withdrawn};
 
 /// What became of something that was tried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,6 +14,17 @@ pub enum Tried {
     Allowed,
     /// It was seen to succeed.
     Done,
+}
+
+/// Whose right a record gives or changes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Right<'r> {
+    /// Somebody's.
+    To(Account),
+    /// That of whoever comes to this resource.
+    On(&'r str),
+    /// That of everybody in this system who has what was changed: a policy, a role, the membership of a group.
+    In(&'r str),
 }
 
 impl Skeleton<'_> {
@@ -84,27 +95,48 @@ impl Skeleton<'_> {
         given.chain(self.stops().map(|(account, _)| account)).chain(withdrawn)
     }
 
-    /// To whom it gives a right, or on which resource to whoever comes: grants, approvals and exceptions that another
-    /// system logged or Deed enforced, for nobody's own word gives one.
-    pub fn gives(&self) -> impl Iterator<Item = (Option<Account>, Option<&str>)> {
+    /// Rights that it gives or changes: grants, approvals and exceptions that another system logged or Deed enforced, for
+    /// nobody's own word gives one. What is taken away counts, too: it may have been what forbade something.
+    pub fn gives(&self) -> impl Iterator<Item = Right<'_>> {
+        self.given().flat_map(|(kind, terms, resource)| {
+            let account = subject(terms);
+            let open = kind == Kind::Grant && account.is_none();
+            let shared = terms.filter(|terms| open && (terms.role.is_some() || !terms.scopes.is_empty()));
+            let system = self.source.as_ref().map(|source| Right::In(&source.system));
+            let on = resource.filter(|_| account.is_none()).map(|resource| Right::On(&resource.uri));
+            [account.map(Right::To), on, system.filter(|_| shared.is_some())].into_iter().flatten()
+        })
+    }
+
+    /// Resources on which it gives a right, and does not say to whom: whoever acts there may have it.
+    pub fn opens(&self) -> impl Iterator<Item = &str> {
+        let given = self.given().filter(|(kind, terms, _)| {
+            let revoked = terms.is_some_and(|terms| terms.change == Some(Change::Revoked));
+            *kind == Kind::Grant && !revoked && subject(*terms).is_none()
+        });
+        given.filter_map(|(_, _, resource)| resource.map(|resource| &*resource.uri))
+    }
+
+    fn given(&self) -> impl Iterator<Item = (Kind, Option<&Terms<'_>>, Option<&Resource<'_>>)> {
         let own = (self.kind, self.terms.as_ref(), self.resource.as_ref());
         let effects = self.effects.iter().flatten();
         let effects = effects.map(|effect| (effect.kind, effect.terms.as_ref(), effect.resource.as_ref()));
-        std::iter::once(own)
-            .chain(effects)
-            .filter(|(kind, terms, _)| self.basis != Basis::Reported && is_given(*kind, *terms))
-            .map(|(_, terms, resource)| {
-                let subject = terms.and_then(|terms| terms.subject.as_ref());
-                (subject.and_then(|party| party.account), resource.map(|resource| &*resource.uri))
-            })
+        let all = std::iter::once(own).chain(effects);
+        all.filter(|(kind, terms, _)| self.basis != Basis::Reported && is_given(*kind, *terms))
     }
+}
+
+/// Whose right it is, where that is said.
+fn subject(terms: Option<&Terms<'_>>) -> Option<Account> {
+    terms?.subject.as_ref()?.account
 }
 
 fn is_given(kind: Kind, terms: Option<&Terms<'_>>) -> bool {
     let (change, answer) = (terms.and_then(|terms| terms.change), terms.and_then(|terms| terms.answer));
     let gives = matches!(change, None | Some(Change::Issued | Change::Renewed | Change::Altered));
     match kind {
-        Kind::Grant | Kind::Exception => gives,
+        Kind::Grant => gives || change == Some(Change::Revoked),
+        Kind::Exception => gives,
         Kind::Approval => gives && answer == Some(Answer::Approved),
         _ => false,
     }

@@ -11,6 +11,9 @@ use deed_record::{Account, Basis, Kind, Party, PrincipalType, RecordId, Skeleton
 
 use crate::{Controlled, Declared, ExplainError, Found};
 
+/// The classification of what everybody may see.
+pub(crate) const PUBLIC: &str = "public";
+
 /// Everything that was gathered about one action, in the order of event time.
 ///
 /// Only records of the action's tenant are in it.
@@ -178,6 +181,8 @@ pub(crate) struct Beside {
     pub(crate) rights: BTreeSet<RecordId>,
     /// Rights of whoever acted were too many to read all.
     pub(crate) rights_cut: bool,
+    /// A right was given on what was acted upon, and no record says to whom.
+    pub(crate) rights_open: bool,
     /// The definition of the tool that was called, where it waited to be approved.
     pub(crate) held_tool: Option<RecordId>,
     /// Of a credential that was rotated: the first record of the secret that was used.

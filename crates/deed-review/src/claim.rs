@@ -4,6 +4,9 @@ use deed_record::{Account, Basis, Change, Credential, Kind, Resource, Skeleton, 
 
 use crate::case::Rec;
 
+/// Where Vault takes back a token, and leaves what was made with it.
+const ALONE: &str = "auth/token/revoke-orphan";
+
 /// The sender of the token service's own records.
 const TOKEN_SERVICE: &str = "deed:token";
 
@@ -67,6 +70,11 @@ impl<'c> Claim<'c> {
     /// How an end of a right is called: a suspension can be lifted again.
     pub(crate) fn taken_away(&self) -> &'static str {
         if self.rec.is.operation.as_deref() == Some("suspend") { "suspended" } else { "revoked" }
+    }
+
+    /// Whether it ends a credential and nothing that was derived from it.
+    pub(crate) fn is_of_it_alone(&self) -> bool {
+        self.rec.is.resource.as_ref().is_some_and(|resource| resource.uri.ends_with(ALONE))
     }
 
     pub(crate) fn time(&self) -> Timestamp {

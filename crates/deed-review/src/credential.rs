@@ -107,12 +107,17 @@ impl<'c> Lineage<'c> {
             || self.expires().is_some_and(|end| moment >= end)
     }
 
-    /// The scopes it held, and the record that says so: its issuer, else its user.
+    /// The scopes it held, and the record that says so: its issuer, else its user. Where the issuer's own log tells of the
+    /// use and of what it held by then, that is its last word.
     pub(crate) fn scopes(&self) -> Option<(&'c Rec<'c>, &'c [deed_record::Text<'c>])> {
         let issuer =
             self.own().and_then(|level| level.standing.scopes_by.map(|rec| (rec, level.standing.scopes)));
         let user = self.used.filter(|(_, credential)| !credential.scopes.is_empty());
-        issuer.or(user.map(|(rec, credential)| (rec, &credential.scopes[..])))
+        let user = user.map(|(rec, credential)| (rec, &credential.scopes[..]));
+        let anew = user.zip(issuer).is_some_and(|((rec, _), (by, _))| {
+            rec.is.basis == Basis::Imported && by.is.basis == Basis::Imported && rec.voice() == by.voice()
+        });
+        if anew { user } else { issuer.or(user) }
     }
 }
 

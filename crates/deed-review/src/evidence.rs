@@ -3,7 +3,9 @@
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use deed_identity::{ChangeWindow, Contract, Coverage};
-use deed_record::{Account, Kind, PrincipalType, RecordError, RecordId, Sealed, Timestamp, TraceId, Tried};
+use deed_record::{
+    Account, Kind, PrincipalType, RecordError, RecordId, Right, Sealed, Timestamp, TraceId, Tried,
+};
 
 use crate::{explanation::Suppressed, tuning::Matter};
 
@@ -130,8 +132,7 @@ pub trait Evidence {
         limit: usize,
     ) -> Result<Vec<Found>, Self::Error>;
 
-    /// Records of the same days that give `account` a right, or, where there is none, give one on the resource `uri` and
-    /// do not say to whom ([`Skeleton::gives`]).
+    /// Records of the same days that give or change `right` ([`Skeleton::gives`]).
     ///
     /// [`Skeleton::gives`]: deed_record::Skeleton::gives
     ///
@@ -140,11 +141,18 @@ pub trait Evidence {
     fn given(
         &self,
         tenant: &str,
-        account: Option<Account>,
-        uri: &str,
+        right: Right<'_>,
         time: Timestamp,
         limit: usize,
     ) -> Result<Vec<Found>, Self::Error>;
+
+    /// Records that give a right on the resource `uri`, and do not say to whom ([`Skeleton::opens`]).
+    ///
+    /// [`Skeleton::opens`]: deed_record::Skeleton::opens
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    fn opened(&self, tenant: &str, uri: &str, limit: usize) -> Result<Vec<Found>, Self::Error>;
 
     /// Systems whose log is declared complete for `coverage`: what it does not say did not happen there.
     ///

@@ -21,6 +21,7 @@ mod tool;
 pub(crate) use beside::SKEW;
 pub(crate) use counterpart::{Search, may_be_seen};
 pub(crate) use denied::WITHIN;
+pub(crate) use entitled::above;
 pub(crate) use tool::is_definition;
 
 use entitled::Entitled;
@@ -91,7 +92,8 @@ fn gather_with<'c, E: Evidence>(
     let complete = reader.complete()?;
     let mut beside = beside::look(&mut reader, &family, &declared)?;
     (beside.rights, beside.rights_cut) = (entitled.covering, entitled.cut);
-    beside.denied = denied::look(&mut reader, &family)?;
+    beside.rights_open = entitled.open;
+    beside.denied = denied::look(&mut reader, &family, &credentials)?;
     beside.held_tool = tool::look(&mut reader, &family)?;
     beside.first_seen = before::look(&mut reader, &family)?;
     Ok(Some(reader.into_case(family, credentials, declared, controlled, complete, beside)))

@@ -162,9 +162,15 @@ pub(crate) fn bearing<S: Deref<Target = str>>(
     }
 }
 
+/// What stands before the name of a policy that is its holder's own: `inline:backup`.
+const INLINE: &str = "inline:";
+
 /// Whether both are written alike, with the same signs between words, so that one may be held against the other: the
 /// name of a policy or a role says nothing of the permissions in it.
 fn is_alike(scope: &str, used: &str) -> bool {
+    if scope.starts_with(INLINE) {
+        return false;
+    }
     let signs =
         |text: &str| text.chars().filter(|c| !c.is_alphanumeric() && !"-_".contains(*c)).collect::<String>();
     let (beginning, used) = (scope.strip_suffix('*').unwrap_or(scope), signs(used));

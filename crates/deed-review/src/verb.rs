@@ -17,6 +17,7 @@ const VERBS: [(Verb, &[&str]); 4] = [
         Verb::Read,
         &[
             "check",
+            "clone",
             "describe",
             "download",
             "export",

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use deed_identity::Coverage;
-use deed_record::{Account, Basis, Kind, Party, PrincipalType, Ruling, Status};
+use deed_record::{Account, Basis, Change, Kind, Party, PrincipalType, Ruling, Skeleton, Status};
 
 use crate::{
     approvals::Worth,
@@ -174,7 +174,9 @@ impl<'c> Links<'c> {
             let complete = case.complete(Coverage::Grants).iter().any(|complete| complete == system);
             // What whoever acted held is known where it is known who that was, and all of it was read.
             let known = head.executor.as_ref().is_some_and(|party| party.account.is_some());
-            let complete = complete && known && !case.beside.rights_cut && self.rights.held == 0;
+            let unread = case.beside.rights_cut || case.beside.rights_open;
+            let complete = complete && known && !unread && self.rights.held == 0;
+            let complete = complete && !is_let_by_name(head) && !is_free(head);
             let why = format!("no right to it is known, and `{system}` logs every one that is given there");
             return complete.then_some((ACTION_WITHOUT_GRANT, why));
         };
@@ -196,8 +198,26 @@ impl<'c> Links<'c> {
         Some((GRANT_WITHOUT_APPROVAL, why))
     }
 
+    /// Whether all it does is to end what it was done with: a session that is signed out of, or that ends by itself.
+    fn ends_what_it_shows(&self) -> bool {
+        let head = &self.case.head().is;
+        let used: Vec<&str> = head.credential.iter().flat_map(|used| used.names()).collect();
+        let mut effects = head.effects.iter().flatten().peekable();
+        effects.peek().is_some()
+            && effects.all(|effect| {
+                let change = effect.terms.as_ref().and_then(|terms| terms.change);
+                let mut names = effect.credential.iter().flat_map(|ended| ended.names());
+                effect.kind == Kind::Credential
+                    && matches!(change, Some(Change::Revoked | Change::Expired))
+                    && names.any(|name| used.contains(&name))
+            })
+    }
+
     /// What had been taken away before the action.
     pub(crate) fn revoked(&self) -> Vec<String> {
+        if self.ends_what_it_shows() {
+            return Vec::new();
+        }
         let grant = self.rights.grant.as_ref().filter(|grant| !grant.is_token());
         let grant = grant.map(|grant| ("grant", &grant.standing));
         let credential = self.lineage.own().map(|level| ("credential", &level.standing));
@@ -250,6 +270,9 @@ impl<'c> Links<'c> {
 
     /// What had ended by itself before the action.
     pub(crate) fn expired(&self) -> Vec<String> {
+        if self.ends_what_it_shows() {
+            return Vec::new();
+        }
         let time = self.case.time();
         let mut reasons = Vec::new();
         if self.lineage.is_over(time) {
@@ -352,7 +375,7 @@ impl<'c> Links<'c> {
             }
         }
         for level in self.lineage.parents().filter(|_| !self.lineage.is_of_ours()) {
-            if let Some(revoked) = level.standing.revoked {
+            if let Some(revoked) = level.standing.revoked.filter(|claim| !claim.is_of_it_alone()) {
                 against.push(format!(
                     "a credential that this one was derived from was revoked at {}",
                     moment(revoked.time())
@@ -398,6 +421,22 @@ impl<'c> Links<'c> {
         }
         beyond
     }
+}
+
+/// Calls that need no right, by their permission, or else their operation: who somebody is, and that they sign in.
+const FREE: &[&str] = &["sts:GetCallerIdentity", "sts:GetSessionToken"];
+/// The service of a cloud's own sign-in, where whoever comes is let try.
+const SIGN_IN: &str = "signin:";
+
+/// Whether it needs no right.
+fn is_free(rec: &Skeleton<'_>) -> bool {
+    let used = rec.permission.as_deref().or(rec.operation.as_deref());
+    used.is_some_and(|used| FREE.contains(&used) || used.starts_with(SIGN_IN))
+}
+
+/// Whether the log itself names by what right it was let: a role that was bound, a policy of a token.
+fn is_let_by_name(rec: &Skeleton<'_>) -> bool {
+    rec.decision.as_ref().is_some_and(|made| made.effect == Ruling::Allow && !made.policies.is_empty())
 }
 
 /// Since when whoever acted was suspended, in words.

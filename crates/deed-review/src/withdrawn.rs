@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use deed_record::{Basis, RecordId, Timestamp, Withdrawal, Withdrawn};
+use deed_record::{Basis, RecordId, Skeleton, Timestamp, Withdrawal, Withdrawn};
 
-use crate::{case::Rec, verdict::Links, words::moment};
+use crate::{
+    case::{PUBLIC, Rec},
+    verb::Verb,
+    verdict::Links,
+    words::moment,
+};
 
 /// Something was taken, and not given back before the action.
 #[derive(Clone, Copy)]
@@ -52,6 +57,7 @@ fn bears(links: &Links<'_>, of: Withdrawn<'_>) -> Option<Sort> {
     match of {
         Withdrawn::Account => Some(Sort::Account),
         // What is open to everybody needs no right: a credential was shown to use one.
+        Withdrawn::Rights if is_public(&links.case.head().is) => None,
         Withdrawn::Rights => used?.names().next().map(|_| Sort::Rights),
         Withdrawn::Credentials { kind, before } => {
             let used = used.filter(|used| used.kind.as_deref() == Some(kind))?;
@@ -60,6 +66,14 @@ fn bears(links: &Links<'_>, of: Withdrawn<'_>) -> Option<Sort> {
             used.issued.or(issued).filter(|issued| *issued < before).map(|_| Sort::Credentials)
         }
     }
+}
+
+/// Whether it is what anybody may do in a public place: read there, or hand in something that is its own.
+fn is_public(rec: &Skeleton<'_>) -> bool {
+    let public = rec.resource.as_ref().and_then(|resource| resource.classification.as_deref());
+    public == Some(PUBLIC)
+        && rec.effects.iter().flatten().next().is_none()
+        && matches!(Verb::of(rec), Some(Verb::Read | Verb::Create))
 }
 
 impl Taken<'_> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use deed_identity::Coverage;
 use deed_ledger::{BlobError, Key, Ledger, LedgerError, day};
-use deed_record::{Account, RecordId, Sealed, Skeleton, Timestamp, TraceId, Tried};
+use deed_record::{Account, RecordId, Right, Sealed, Skeleton, Timestamp, TraceId, Tried};
 use deed_review::{Controlled, Declared, Evidence, Found, Name, explanation::Suppressed, tuning::Matter};
 use deed_seal::hash::leaf_hash;
 
@@ -134,16 +134,15 @@ impl Evidence for LedgerEvidence<'_> {
     fn given(
         &self,
         tenant: &str,
-        account: Option<Account>,
-        uri: &str,
+        right: Right<'_>,
         time: Timestamp,
         limit: usize,
     ) -> Result<Vec<Found>, LedgerError> {
-        let day = day(time);
-        match account {
-            Some(account) => self.shown(&Key::GivenTo { account, day }, limit),
-            None => self.shown(&Key::GivenOn { tenant, uri, day }, limit),
-        }
+        self.shown(&Key::Given { tenant, right, day: day(time) }, limit)
+    }
+
+    fn opened(&self, tenant: &str, uri: &str, limit: usize) -> Result<Vec<Found>, LedgerError> {
+        self.shown(&Key::Opened { tenant, uri }, limit)
     }
 
     fn by_resource(&self, tenant: &str, uri: &str, limit: usize) -> Result<Vec<Found>, LedgerError> {

@@ -6,9 +6,9 @@
 use deed_record::{
     Change, Credential, EffectSent, Kind, Principal, PrincipalType, Resource, TermsSent, Text,
 };
-use serde_json::Value;
 
 use super::{
+    document,
     event::Event,
     identity::{self, access_key, of_arn, type_of_arn},
     resource, time,
@@ -29,9 +29,10 @@ pub(super) fn effects(event: &Event) -> Option<Vec<EffectSent<'static>>> {
         "secretsmanager" => secret(event),
         "kms" => key(event),
         "lambda" | "s3" => resource_policy(event),
+        "organizations" => organization_policy(event),
         _ => None,
     }?;
-    Some(std::iter::once(effect).chain(older_sessions(event)).collect())
+    Some(std::iter::once(effect).chain(older_sessions(event)).chain(of_members(event)).collect())
 }
 
 /// The name that IAM's console gives to the inline policy by which it revokes the open sessions of a role.
@@ -39,19 +40,17 @@ const REVOKES_SESSIONS: &str = "AWSRevokeOlderSessions";
 
 /// Sessions of a role that were opened before the policy which denies them everything, or let go on without it.
 fn older_sessions(event: &Event) -> Option<EffectSent<'static>> {
-    let change = match (event.service(), event.action()) {
-        ("iam", "PutRolePolicy") => Change::Revoked,
-        ("iam", "DeleteRolePolicy") => Change::Renewed,
+    event.asked("policyName").filter(|name| *name == REVOKES_SESSIONS)?;
+    let (change, not_before) = match (event.service(), event.action(), document::asked(event)) {
+        ("iam", "DeleteRolePolicy", _) => (Change::Renewed, None),
+        ("iam", "PutRolePolicy", None) => (Change::Revoked, None),
+        // What stood under this name stands no more.
+        ("iam", "PutRolePolicy", Some(document)) => match document::denied_before(&document) {
+            Some(before) => (Change::Revoked, Some(before)),
+            None => (Change::Renewed, None),
+        },
         _ => return None,
     };
-    event.asked("policyName").filter(|name| *name == REVOKES_SESSIONS)?;
-    let document = event.asked("policyDocument").and_then(|text| serde_json::from_str::<Value>(text).ok());
-    let statements = document.as_ref().and_then(|document| document.get("Statement"));
-    let statements =
-        statements.into_iter().flat_map(|all| all.as_array().map_or(std::slice::from_ref(all), |all| all));
-    let cut = statements.filter_map(|one| one.pointer("/Condition/DateLessThan/aws:TokenIssueTime"));
-    let cut = cut.filter_map(|cut| cut.as_str().or_else(|| cut.get(0)?.as_str()));
-    let not_before = cut.filter_map(time::inside_event).max();
     Some(EffectSent {
         credential: Some(Credential {
             issuer: Some("sts.amazonaws.com".into()),
@@ -67,6 +66,15 @@ fn older_sessions(event: &Event) -> Option<EffectSent<'static>> {
             ..TermsSent::default()
         }),
     })
+}
+
+/// What a group has was changed, for all its members.
+fn of_members(event: &Event) -> Option<EffectSent<'static>> {
+    if event.service() != "iam" || !event.action().ends_with("GroupPolicy") {
+        return None;
+    }
+    let group = event.iam_arn("group", event.asked("groupName")?);
+    grant(Change::Altered, None, Some(group), Vec::new(), None)
 }
 
 /// AssumeRole, AssumeRoleWithSAML, AssumeRoleWithWebIdentity, AssumeRoot, GetSessionToken,
@@ -171,11 +179,23 @@ fn iam_grant(event: &Event) -> Option<EffectSent<'static>> {
     let policy = |name: &str| event.asked(name).map(|arn| json::text(arn.to_owned()));
     let inline = || event.asked("policyName").map(|name| json::text(format!("inline:{name}")));
     let (change, scope) = match event.action() {
+        // What only denies gives no right.
+        "AttachUserPolicy" | "AttachRolePolicy" | "AttachGroupPolicy"
+            if event.asked("policyArn").is_some_and(document::only_denies) =>
+        {
+            return None;
+        }
         "AttachUserPolicy" | "AttachRolePolicy" | "AttachGroupPolicy" => {
             (Change::Issued, policy("policyArn"))
         }
         "DetachUserPolicy" | "DetachRolePolicy" | "DetachGroupPolicy" => {
             (Change::Revoked, policy("policyArn"))
+        }
+        // It takes the place of what the policy of this name gave before.
+        "PutUserPolicy" | "PutRolePolicy" | "PutGroupPolicy"
+            if document::asked(event).is_some_and(|document| document::denies(&document)) =>
+        {
+            (Change::Revoked, inline())
         }
         // A Put may make the policy or replace it, and the event does not say which.
         "PutUserPolicy" | "PutRolePolicy" | "PutGroupPolicy" => (Change::Altered, inline()),
@@ -297,6 +317,19 @@ fn resource_policy(event: &Event) -> Option<EffectSent<'static>> {
         }
         _ => None,
     }
+}
+
+/// What a whole organisation, or a part of it, lets its accounts do at most.
+fn organization_policy(event: &Event) -> Option<EffectSent<'static>> {
+    let change = match event.action() {
+        "AttachPolicy" | "DetachPolicy" | "UpdatePolicy" | "EnablePolicyType" | "DisablePolicyType" => {
+            Change::Altered
+        }
+        "DeletePolicy" => Change::Revoked,
+        _ => return None,
+    };
+    let policy = event.asked("policyId").or_else(|| event.asked("policyType"))?;
+    grant(change, None, None, vec![json::text(policy.to_owned())], resource::resource(event))
 }
 
 fn grant(

@@ -149,6 +149,7 @@ fn member(event: &Event<'_>, family: &str, what: &str) -> Option<EffectSent<'sta
         | "add_billing_manager"
         | "add_repository"
         | "assign" => Change::Issued,
+        "restore_member" => Change::Renewed,
         "invite_member" | "invite_admin" | "invite_user" | "request_access" => Change::Requested,
         "update_member"
         | "update_member_repository_permission"

@@ -75,6 +75,11 @@ impl<'v> Event<'v> {
         self.text("repo").or_else(|| self.text("repository"))
     }
 
+    /// Whether everybody may read the repository.
+    fn is_public(&self) -> bool {
+        self.flag("repository_public").or_else(|| self.flag("public_repo")) == Some(true)
+    }
+
     /// The organisation, also where only a repository of it is named.
     pub(super) fn organisation(&self) -> Option<&'v str> {
         self.text("org").or_else(|| self.repository()?.split_once('/').map(|(owner, _)| owner))
@@ -107,7 +112,10 @@ impl<'v> Event<'v> {
             if let Some(environment) = self.environment() {
                 return below("environments", environment.to_owned(), "environment");
             }
-            return of(repository.to_owned(), "repository");
+            return of(repository.to_owned(), "repository").map(|resource| Resource {
+                classification: self.is_public().then(|| "public".into()),
+                ..resource
+            });
         }
         if let Some(team) = self.text("team") {
             let team = match (team.contains('/'), self.text("org")) {

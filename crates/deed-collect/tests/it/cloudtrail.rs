@@ -45,7 +45,7 @@ fn an_assumed_role_is_issued_a_key() {
     let source = record.source.expect("imported");
     assert_eq!(
         (&*source.system, source.collector.as_deref()),
-        ("cloudtrail:457448411975", Some("cloudtrail/4"))
+        ("cloudtrail:457448411975", Some("cloudtrail/5"))
     );
     let executor = record.executor.expect("an action");
     assert_eq!(executor.key.as_deref(), Some("aws:arn:aws:iam::457448411975:user/christophe"));
@@ -208,6 +208,81 @@ fn open_sessions_of_a_role_are_revoked_by_a_policy_of_that_name() {
     assert_eq!((&terms["change"], &terms["not_before"]), (&json!("revoked"), &Value::Null));
     assert_eq!(of("DeleteRolePolicy", "AWSRevokeOlderSessions", "")["terms"]["change"], "renewed");
     assert_eq!(of("PutRolePolicy", "other", document), Value::Null);
+}
+
+#[test]
+fn what_was_only_tried_out_is_cancelled() {
+    let text = map(json!({
+        "eventID": "1", "eventTime": "2026-11-22T21:00:00Z", "eventSource": "ec2.amazonaws.com",
+        "eventName": "RunInstances", "eventType": "AwsApiCall", "errorCode": "Client.DryRunOperation",
+    }));
+    let outcome = parse(&text).outcome.expect("an end");
+    assert_eq!(
+        (outcome.status, outcome.code.as_deref()),
+        (Status::Cancelled, Some("Client.DryRunOperation"))
+    );
+}
+
+/// The effects of a call of IAM or another service.
+fn effects_of(service: &str, name: &str, parameters: Value) -> Value {
+    let text = map(json!({
+        "eventID": "1", "eventTime": "2026-11-22T21:00:00Z", "eventSource": format!("{service}.amazonaws.com"),
+        "eventName": name, "eventType": "AwsApiCall", "recipientAccountId": "111122223333",
+        "requestParameters": parameters,
+    }));
+    serde_json::from_str::<Value>(&text).expect("JSON")["effects"].take()
+}
+
+#[test]
+fn only_a_policy_that_denies_all_to_older_sessions_revokes_them() {
+    let put = |statement: Value| {
+        let document = json!({"Version": "2012-10-17", "Statement": [statement]}).to_string();
+        let policy =
+            json!({"roleName": "rr", "policyName": "AWSRevokeOlderSessions", "policyDocument": document});
+        effects_of("iam", "PutRolePolicy", policy)[1]["terms"]["change"].take()
+    };
+    let older = json!({"aws:TokenIssueTime": "2026-11-22T20:59:58Z"});
+    let statement = |effect: &str, action: &str, condition: Value| json!({"Effect": effect, "Action": action, "Resource": "*", "Condition": condition});
+    assert_eq!(put(statement("Deny", "*", json!({"DateLessThan": older}))), "revoked");
+    for other in [
+        statement("Allow", "*", json!({"DateLessThan": older})),
+        statement("Deny", "iam:*", json!({"DateLessThan": older})),
+        statement("Deny", "*", json!({"DateLessThan": older, "StringEquals": {"aws:userid": "AROA1:ann"}})),
+        statement("Deny", "*", json!({"StringEquals": {"aws:userid": "AROA1:ann"}})),
+    ] {
+        // What stood under this name before is gone, too.
+        assert_eq!(put(other.clone()), "renewed", "{other}");
+    }
+}
+
+#[test]
+fn what_only_denies_gives_no_right() {
+    let attach =
+        |arn: &str| effects_of("iam", "AttachUserPolicy", json!({"userName": "ann", "policyArn": arn}));
+    assert_eq!(attach("arn:aws:iam::aws:policy/AWSDenyAll"), Value::Null);
+    assert_eq!(attach("arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3"), Value::Null);
+    assert_eq!(attach("arn:aws:iam::111122223333:policy/AWSDenyAll")[0]["terms"]["change"], "issued");
+    let put = |effects: &[&str]| {
+        let all: Vec<Value> =
+            effects.iter().map(|effect| json!({"Effect": effect, "Action": "s3:*"})).collect();
+        let document = json!({"Statement": all}).to_string();
+        let policy = json!({"userName": "ann", "policyName": "x", "policyDocument": document});
+        effects_of("iam", "PutUserPolicy", policy)[0]["terms"]["change"].take()
+    };
+    assert_eq!((put(&["Deny"]), put(&["Deny", "Allow"])), (json!("revoked"), json!("altered")));
+}
+
+#[test]
+fn what_a_group_or_an_organisation_may_do_is_altered_for_whoever_is_in_it() {
+    let effects = effects_of("iam", "PutGroupPolicy", json!({"groupName": "devs", "policyName": "x"}));
+    assert_eq!(effects[0]["terms"]["subject"]["key"], "aws:arn:aws:iam::111122223333:group/devs");
+    assert_eq!(
+        effects[1]["terms"],
+        json!({"change": "altered", "role": "arn:aws:iam::111122223333:group/devs"})
+    );
+    let policy = json!({"policyId": "p-1", "targetId": "111122223333"});
+    let effects = effects_of("organizations", "DetachPolicy", policy);
+    assert_eq!(effects[0]["terms"], json!({"change": "altered", "scopes": ["p-1"]}));
 }
 
 #[test]

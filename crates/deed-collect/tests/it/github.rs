@@ -198,6 +198,20 @@ fn whoever_lets_a_token_in_approves_what_its_maker_asked_for() {
 }
 
 #[test]
+fn what_everybody_may_read_is_public_and_who_comes_back_is_a_member_again() {
+    let map = |event: Value| value_of(&deed_collect::github::map(&event.to_string()).expect("maps"));
+    let event = |action: &str| json!({"@timestamp": 1795176000000_i64, "_document_id": "1", "action": action, "actor": "bob", "org": "acme"});
+    let mut clone = event("git.clone");
+    clone["repo"] = json!("acme/oss");
+    assert_eq!(map(clone.clone())["resource"]["classification"], Value::Null);
+    clone["repository_public"] = json!(true);
+    assert_eq!(map(clone)["resource"]["classification"], "public");
+    let mut restored = event("org.restore_member");
+    restored["user"] = json!("ann");
+    assert_eq!(map(restored)["effects"][0]["terms"]["change"], "renewed");
+}
+
+#[test]
 fn who_pays_no_more_may_be_a_member_still() {
     let role = |action: &str| {
         let event = json!({"action": action, "@timestamp": 1795168800123_i64, "actor": "boss", "user": "ann", "org": "acme"});

@@ -1,7 +1,7 @@
 //! One sorted run.
 //!
 //! ```text
-//! header 64, little-endian: "deedrun6", first pack u64, one past the last pack u64, keys u64,
+//! header 64, little-endian: "deedrun7", first pack u64, one past the last pack u64, keys u64,
 //!        entries u64, bucket bits u32, ids u32, directory offset u64, 0 u32, CRC-32C of bytes 0..60
 //! buckets: keys in order; for each the hash bits below the bucket's, big-endian, then its leaves
 //!        (offsets from the run's first leaf) as varints of (difference << 1 | more follow)

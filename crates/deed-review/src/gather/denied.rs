@@ -1,8 +1,10 @@
 //! What whoever acted had been denied before, and then did on another way.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeSet};
 
-use deed_record::{Account, Answer, Basis, Credential, Kind, RecordId, Ruling, Skeleton, Timestamp, Tried};
+use deed_record::{
+    Account, Answer, Basis, Credential, Kind, RecordId, Right, Ruling, Skeleton, Timestamp, Tried,
+};
 
 use super::{Family, MOST_NAMING, Reader, beside::AT_WORK};
 use crate::{
@@ -24,6 +26,7 @@ const PROTOCOL: &[&str] = &["tools/call", "resources/read", "prompts/get", "run"
 pub(super) fn look<E: Evidence>(
     reader: &mut Reader<'_, '_, E>,
     family: &Family,
+    credentials: &[BTreeSet<String>],
 ) -> Result<Option<RecordId>, ExplainError<E::Error>> {
     let Some(head) = reader.head(family).cloned() else {
         return Ok(None);
@@ -48,7 +51,8 @@ pub(super) fn look<E: Evidence>(
         .filter_map(|found| {
             let rec = found.sealed.skeleton().ok()?;
             let own = family.ids.contains(&rec.id) || family.superseded.contains(&rec.id);
-            let one = !own && is_before(&rec, head.time) && is_same(&rec, &head) && is_elsewhere(&rec, &head);
+            let one = !own && is_before(&rec, head.time) && is_same(&rec, &head);
+            let one = one && is_elsewhere(&rec, &head, credentials);
             let (time, id) = (rec.time, rec.id);
             one.then_some((time, id, found))
         })
@@ -56,7 +60,8 @@ pub(super) fn look<E: Evidence>(
     if denied.is_empty() {
         return Ok(None);
     }
-    let Some(given) = last_given(evidence, &accounts, &uri, &head)? else { return Ok(None) };
+    let systems: BTreeSet<String> = denied.iter().flat_map(|(.., found)| systems_of(found, &head)).collect();
+    let Some(given) = last_given(evidence, &accounts, &systems, &uri, &head)? else { return Ok(None) };
     // Of a tool nothing tells one call from another: this may be one that was let through, still at work.
     if head.resource.is_none() && given.0 >= head.time.0.saturating_sub(AT_WORK) {
         return Ok(None);
@@ -101,16 +106,31 @@ fn is_same(denied: &Skeleton<'_>, done: &Skeleton<'_>) -> bool {
         && agree(operation(denied), operation(done))
 }
 
-/// Whether it was done on another way: in another system, by another name, or with another credential.
-fn is_elsewhere(denied: &Skeleton<'_>, done: &Skeleton<'_>) -> bool {
+/// The systems whose policies decide on what was denied, and on what was done.
+fn systems_of(denied: &Found, done: &Skeleton<'_>) -> Vec<String> {
+    let denied = denied.sealed.skeleton().ok();
+    let sources = [denied.as_ref(), Some(done)].into_iter().flatten().filter_map(|rec| rec.source.as_ref());
+    sources.map(|source| source.system.to_string()).collect()
+}
+
+/// Whether it was done on another way: in another system, by another name, or with another credential. `credentials` are
+/// those that it was done with, and that these were derived from.
+fn is_elsewhere(denied: &Skeleton<'_>, done: &Skeleton<'_>, credentials: &[BTreeSet<String>]) -> bool {
     let account = |rec: &Skeleton<'_>| rec.executor.as_ref().and_then(|party| party.account);
     system(denied) != system(done)
         || account(denied) != account(done)
         || denied.credential.as_ref().zip(done.credential.as_ref()).is_some_and(|(one, other)| {
             let named = one.names().next().is_some() && other.names().next().is_some();
             let shared = one.names().any(|name| other.names().any(|theirs| theirs == name));
-            named && !shared && !is_anew(one, other)
+            named && !shared && !is_anew(one, other) && !is_made_with(other, one, credentials)
         })
+}
+
+/// Whether `made` was made with `own`, and lives no longer than a session: the same way, with a second factor shown.
+fn is_made_with(made: &Credential<'_>, own: &Credential<'_>, credentials: &[BTreeSet<String>]) -> bool {
+    let is_session = made.kind.as_deref().map(deed_identity::is_static_type) == Some(false);
+    let above = || credentials.iter().skip(1);
+    is_session && own.names().any(|name| above().any(|names| names.contains(name)))
 }
 
 /// Whether one is like the other, and such as are made anew all the time.
@@ -130,22 +150,28 @@ fn system<'r>(rec: &'r Skeleton<'_>) -> &'r str {
     if rec.basis == Basis::Enforced || voice.starts_with("deed:") { "deed" } else { voice }
 }
 
-/// When one of these was last let, or given a right, or one was given on the resource, before the action; `None` where
-/// that is not known.
+/// When one of these was last let, or a right was given or changed, before the action: of theirs, on the resource, or of
+/// whoever has what was changed in these systems; `None` where that is not known.
 fn last_given<E: Evidence>(
     evidence: &E,
     accounts: &[Account],
+    systems: &BTreeSet<String>,
     uri: &str,
     head: &Skeleton<'_>,
 ) -> Result<Option<Timestamp>, ExplainError<E::Error>> {
     let mut last = Timestamp(i64::MIN);
-    for whose in accounts.iter().copied().map(Some).chain([None]) {
-        let given = evidence.given(&head.tenant, whose, uri, head.time, MOST_NAMING);
+    let theirs = accounts.iter().copied().map(Right::To);
+    let rights = theirs.chain([Right::On(uri)]).chain(systems.iter().map(|system| Right::In(system)));
+    for right in rights {
+        let given = evidence.given(&head.tenant, right, head.time, MOST_NAMING);
         let given = given.map_err(ExplainError::Evidence)?;
-        let let_through = whose.map_or(Ok(Vec::new()), |account| {
-            evidence.tried(Tried::Allowed, account, uri, head.time, MOST_NAMING)
-        });
-        let let_through = let_through.map_err(ExplainError::Evidence)?;
+        let let_through = match right {
+            Right::To(account) => {
+                let tried = evidence.tried(Tried::Allowed, account, uri, head.time, MOST_NAMING);
+                tried.map_err(ExplainError::Evidence)?
+            }
+            Right::On(_) | Right::In(_) => Vec::new(),
+        };
         if given.len() >= MOST_NAMING || let_through.len() >= MOST_NAMING {
             return Ok(None);
         }

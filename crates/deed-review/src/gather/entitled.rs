@@ -2,6 +2,7 @@
 
 use std::{cmp::Reverse, collections::BTreeSet};
 
+use deed_identity::Coverage;
 use deed_record::{Account, Kind, RecordId, Skeleton};
 
 use super::{Family, MOST_ALIKE, MOST_NAMING, Reader};
@@ -19,6 +20,8 @@ pub(super) struct Entitled {
     pub(super) covering: BTreeSet<RecordId>,
     /// There were too many to read all.
     pub(super) cut: bool,
+    /// Whoever comes may have a right on what was acted upon: something was given there, and no record says to whom.
+    pub(super) open: bool,
 }
 
 /// Keeps what tells of rights of whoever acted in the action of `family`, under any of their names.
@@ -42,6 +45,7 @@ pub(super) fn look<E: Evidence>(
     }
     entitled.cut = left == 0;
     entitled.cut |= removals(reader, &head, acting)?;
+    entitled.open = is_open(reader, family, &head)?;
     // An inventory makes nobody the one to whom a right was given.
     let claims = || reader.records.iter().flat_map(|rec| rec.claims(Kind::Grant));
     let theirs = claims().filter(|claim| subject(claim) == Some(acting));
@@ -51,6 +55,35 @@ pub(super) fn look<E: Evidence>(
     covering.sort_unstable();
     entitled.covering = covering.into_iter().map(|(.., id)| id).take(MOST_ALIKE).collect();
     Ok(entitled)
+}
+
+/// Whether a right had been given on what `head` acted upon, or on a thing that it is in, without a word on to whom; asked
+/// only where silence on rights would prove something.
+fn is_open<E: Evidence>(
+    reader: &Reader<'_, '_, E>,
+    family: &Family,
+    head: &Skeleton<'_>,
+) -> Result<bool, ExplainError<E::Error>> {
+    let Some((resource, source)) = head.resource.as_ref().zip(head.source.as_ref()) else { return Ok(false) };
+    let complete = reader.evidence.complete_for(Coverage::Grants).map_err(ExplainError::Evidence)?;
+    if !complete.iter().any(|system| *system == *source.system) {
+        return Ok(false);
+    }
+    for uri in above(&resource.uri).take(MOST_ALIKE) {
+        let found = reader.evidence.opened(&head.tenant, uri, MOST_NAMING).map_err(ExplainError::Evidence)?;
+        let given = |rec: &Skeleton<'_>| rec.time <= head.time && !family.ids.contains(&rec.id);
+        if found.len() >= MOST_NAMING
+            || found.iter().any(|found| found.sealed.skeleton().is_ok_and(|rec| given(&rec)))
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// `uri`, and what it is in: the bucket of an object, say.
+pub(crate) fn above(uri: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(uri), |uri| Some(uri.rsplit_once('/')?.0))
 }
 
 /// Keeps what tells that something was removed by which `acting` had a right; whether that may not be all.

@@ -69,7 +69,11 @@ impl Look<'_> {
                 None => return,
             }
         }
-        let silent = until.0 - last.0.0;
+        // Who acted under this name before it was made anew, or let on again, may have been another.
+        let begun = accounts.iter().flat_map(|(_, facts)| &facts.changes);
+        let begun = begun.filter(|became| matches!(became.change, Change::Issued | Change::Renewed));
+        let since = begun.map(|became| became.last).chain([last.0]).max().unwrap_or(last.0);
+        let silent = until.0 - since.0;
         if silent < i64::from(self.thresholds.dormant_days) * DAY {
             return;
         }

@@ -3,8 +3,11 @@
 use deed_identity::{CredentialKey, GrantKey, State};
 use deed_record::{Account, Change, Effect, Kind, RecordId, Skeleton, Timestamp, Tried};
 
-use super::{Digest, Known, Look, Review};
-use crate::gather::{WITHIN, is_definition};
+use super::{Digest, Flagged, Known, Look, Review};
+use crate::{
+    gather::{WITHIN, above, is_definition},
+    rules::ACTION_WITHOUT_GRANT,
+};
 
 impl Review {
     /// Whether it was denied to the same principal within two days; what a denial, or what takes it back, changes for
@@ -14,6 +17,19 @@ impl Review {
         self.looks.extend(denied.map(Look::Denied));
         let tried = rec.tried();
         let is_let = matches!(tried, Some((Tried::Allowed, ..)));
+        // What was given on a thing may be the right to what was done there, or to anything in it.
+        let opened: Vec<&str> = rec.opens().collect();
+        let without =
+            |flagged: &Flagged| flagged.findings.iter().any(|f| f.rule == ACTION_WITHOUT_GRANT.name);
+        let on = |flagged: &Flagged| {
+            let acted_upon = flagged.resource.as_deref();
+            acted_upon.is_some_and(|uri| above(uri).any(|uri| opened.contains(&uri)))
+        };
+        if !opened.is_empty() {
+            let flagged = self.flagged.iter().filter(|(_, flagged)| flagged.time >= rec.time);
+            let flagged = flagged.filter(|(_, flagged)| on(flagged) && without(flagged));
+            self.looks.extend(flagged.map(|(id, _)| Look::Action(*id)));
+        }
         if is_let || rec.gives().next().is_some() {
             let until = Timestamp(rec.time.0.saturating_add(WITHIN));
             let later = self.eluding.range((rec.time, RecordId([0; 16]))..=(until, RecordId([u8::MAX; 16])));

@@ -19,7 +19,7 @@ pub(super) const DELEGATION_WIDENED: Rule = Rule {
 };
 pub(super) const DELEGATION_OUTLIVED_PARENT: Rule = Rule {
     name: "delegation-outlived-parent",
-    means: "a credential was used after the one that it was derived from had ended or been revoked",
+    means: "a credential was used after the one that it was derived from had been revoked, or had ended",
     remedy: "revoke what was derived together with what it came from",
     controls: &["NHI1:2025", "PR.AA-01", "IA-5"],
 };
@@ -36,7 +36,9 @@ pub(super) fn findings(links: &Links<'_>, found: &mut Vec<Finding>) {
             .or_else(|| widened_credential(links))
             .map(|reason| DELEGATION_WIDENED.finding(grave(links), reason)),
     );
-    found.extend(outlived(links).map(|reason| DELEGATION_OUTLIVED_PARENT.finding(grave(links), reason)));
+    found.extend(
+        outlived(links).map(|(severity, reason)| DELEGATION_OUTLIVED_PARENT.finding(severity, reason)),
+    );
     let handed_on = links.case.of_action().any(is_handed_on);
     let initiator = &links.people.initiator;
     if handed_on && initiator.edge == Edge::Missing && initiator.disputed.is_empty() {
@@ -83,21 +85,29 @@ fn beyond<'s>(held: &'s [Text<'_>], above: &[String]) -> Option<&'s str> {
     held.iter().map(|scope| &**scope).find(|scope| !above.iter().any(|wider| matches(wider, scope)))
 }
 
-/// Why the credential should have ended before the action, with what it came from.
-fn outlived(links: &Links<'_>) -> Option<String> {
+/// Why the credential should have ended before the action, with what it came from. What was taken away was to end with all
+/// that came from it; what merely ended by itself ends no session that was opened for longer, in most systems.
+fn outlived(links: &Links<'_>) -> Option<(Severity, String)> {
     // A token of Deed's ends with any that it was made from, and is called revoked itself.
-    let above = links.lineage.parents().filter(|_| !links.lineage.is_of_ours());
-    above.map(|level| &level.standing).find_map(|standing| {
-        if let Some(claim) = standing.revoked {
-            return Some(format!(
-                "a credential that it was derived from was {} at {}, before the action ({})",
-                claim.taken_away(),
-                moment(claim.time()),
-                claim.rec.said_by()
-            ));
-        }
-        let over = standing.is_over(links.case.time());
+    let above = || links.lineage.parents().filter(|_| !links.lineage.is_of_ours());
+    let revoked = above().find_map(|level| level.standing.revoked.filter(|claim| !claim.is_of_it_alone()));
+    if let Some(claim) = revoked {
+        let reason = format!(
+            "a credential that it was derived from was {} at {}, before the action ({})",
+            claim.taken_away(),
+            moment(claim.time()),
+            claim.rec.said_by()
+        );
+        return Some((grave(links), reason));
+    }
+    above().find_map(|level| {
+        let standing = &level.standing;
+        let over = standing.revoked.is_none() && standing.is_over(links.case.time());
         let end = standing.ended.map(|claim| claim.time()).or(standing.expires).filter(|_| over)?;
-        Some(format!("a credential that it was derived from had ended at {}, before the action", moment(end)))
+        let reason = format!(
+            "a credential that it was derived from had ended by itself at {}, before the action",
+            moment(end)
+        );
+        Some((Severity::Low, reason))
     })
 }

@@ -7,6 +7,7 @@ use deed_record::{Basis, Party};
 use super::{Rule, grave};
 use crate::{
     Declared,
+    case::PUBLIC,
     claim::Claim,
     explanation::Finding,
     scope::matches,
@@ -178,7 +179,7 @@ fn beyond_clearance(links: &Links<'_>) -> Option<String> {
     let sealed = case.head().is.resource.as_ref().filter(|_| case.head().firm());
     let sealed = sealed.and_then(|resource| resource.classification.as_deref());
     let declared = case.controlled.as_ref().and_then(|controlled| controlled.classification.as_deref());
-    let classified = declared.or(sealed)?;
+    let classified = declared.or(sealed).filter(|classified| *classified != PUBLIC)?;
     let parties = [asking(links), links.people.executor.party];
     let uncleared = |who: &&Declared| {
         !who.clearance.is_empty() && !who.clearance.iter().any(|cleared| cleared == classified)

@@ -8,7 +8,9 @@ use std::{
 };
 
 use deed_identity::{Coverage, Declarations, Inventory, Principal, Resource, State, UNCLASSIFIED};
-use deed_record::{Account, Kind, PrincipalType, RecordId, Sealed, Skeleton, Timestamp, TraceId, Tried};
+use deed_record::{
+    Account, Kind, PrincipalType, RecordId, Right, Sealed, Skeleton, Timestamp, TraceId, Tried,
+};
 use deed_review::{
     Checkpoint, Controlled, Declared, Directory, Evidence, ExplainError, Explanation, Found, IdentityFinding,
     Name, Thresholds, Trace, explain, identity_findings,
@@ -297,16 +299,20 @@ impl Evidence for Store {
     fn given(
         &self,
         tenant: &str,
-        account: Option<Account>,
-        uri: &str,
+        right: Right<'_>,
         time: Timestamp,
         limit: usize,
     ) -> Result<Vec<Found>, Infallible> {
-        let gives = |(to, on): (Option<Account>, Option<&str>)| match account {
-            Some(account) => to == Some(account),
-            None => to.is_none() && on == Some(uri),
+        let gives = |rec: &Skeleton<'_>| rec.gives().any(|given| given == right);
+        Ok(self.of_days(time, limit, |rec| *rec.tenant == *tenant && gives(rec)))
+    }
+
+    fn opened(&self, tenant: &str, uri: &str, limit: usize) -> Result<Vec<Found>, Infallible> {
+        let opens = |found: &&Found| {
+            let rec = found.sealed.skeleton().expect("readable");
+            *rec.tenant == *tenant && rec.opens().any(|on| on == uri)
         };
-        Ok(self.of_days(time, limit, |rec| *rec.tenant == *tenant && rec.gives().any(gives)))
+        Ok(self.leaves.iter().rev().filter(opens).take(limit).cloned().collect())
     }
 
     fn by_credential(&self, tenant: &str, name: &str, limit: usize) -> Result<Vec<Found>, Infallible> {

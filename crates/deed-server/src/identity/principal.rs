@@ -45,7 +45,7 @@ pub struct PrincipalAnswer {
     pub owner: Option<String>,
     /// On whose behalf it exists, as the inventory says.
     pub sponsor: Option<String>,
-    /// What became of its accounts: made, altered, suspended or removed (`revoked`), let on again; in the order of time.
+    /// What became of its accounts: made, altered, suspended or removed (`revoked`), let on again; by when that happened last.
     pub changes: Vec<ChangeRow>,
     /// Since when Deed stopped it at its own doors, and what ended that; in the order of time.
     #[serde(default)]
@@ -135,7 +135,7 @@ pub struct CredentialRow {
     pub last_record: Option<RecordId>,
     /// Actions that were done with it.
     pub uses: u64,
-    /// What became of it, in the order of time.
+    /// What became of it, by when that happened last.
     pub changes: Vec<ChangeRow>,
     /// More than one account used it.
     pub shared: bool,
@@ -148,6 +148,8 @@ pub struct ChangeRow {
     pub change: String,
     /// When it happened first.
     pub time: Timestamp,
+    /// When it happened last: of what can happen again, the latest of all tells what holds.
+    pub last: Timestamp,
     /// How often it was said.
     pub count: u32,
     /// `enforced`, `imported` or `reported`.
@@ -735,12 +737,13 @@ fn changes(changes: &[ChangeFacts]) -> Vec<ChangeRow> {
     let row = |change: &ChangeFacts| ChangeRow {
         change: change.change.as_str().to_owned(),
         time: change.first,
+        last: change.last,
         count: change.count,
         basis: said(change.rank).to_owned(),
         record: change.record,
     };
     let mut rows: Vec<ChangeRow> = changes.iter().map(row).collect();
-    rows.sort_by_key(|row| (row.time, row.record));
+    rows.sort_by_key(|row| (row.last, row.time, row.record));
     rows
 }
 

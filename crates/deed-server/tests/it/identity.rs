@@ -123,6 +123,65 @@ async fn what_is_past_deed_has_its_human_and_counts_as_never_approved() {
     assert_eq!(answer["actions"][0]["authority"], "bypassed");
 }
 
+/// `by`, with the key `id`, has `change` said of the account `of`.
+fn account(number: u64, by: &str, id: &str, change: &str, of: &str) -> Value {
+    let terms = json!({ "change": change, "subject": party(of, "unknown") });
+    let effects = json!([{ "kind": "principal", "terms": terms }]);
+    let credential = json!({ "id": id, "type": "access_key" });
+    let by = party(by, "unknown");
+    logged(number, json!({ "executor": by, "credential": credential, "effects": effects }))
+}
+
+fn operations(answer: &Value) -> Vec<&str> {
+    answer["downstream"].as_array().unwrap().iter().map(|row| row["operation"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn who_was_made_anew_under_the_same_name_is_another() {
+    let tmp = || party("aws:tmp", "unknown");
+    let server = with(&[
+        account(0, "aws:ci", "EVIL", "issued", "aws:tmp"),
+        used(1, "TMP1", tmp(), "s3:DeleteBucket"),
+        account(2, "aws:admin", "ADMIN", "revoked", "aws:tmp"),
+        account(3, "aws:admin", "ADMIN", "issued", "aws:tmp"),
+        used(4, "TMP2", tmp(), "s3:GetObject"),
+    ])
+    .await;
+    let answer = blast(&server, "EVIL").await;
+    assert_eq!(operations(&answer), ["s3:DeleteBucket"], "{answer:#}");
+}
+
+#[tokio::test]
+async fn what_is_done_with_a_password_that_was_set_with_it_came_from_it() {
+    let bob = || party("aws:bob", "unknown");
+    let password = |number: u64, by: &str, id: &str| {
+        let terms = json!({ "change": "rotated", "subject": bob() });
+        let effects = json!([{ "kind": "credential", "credential": { "type": "password" }, "terms": terms }]);
+        let credential = json!({ "id": id, "type": "access_key" });
+        let by = party(by, "unknown");
+        logged(number, json!({ "executor": by, "credential": credential, "effects": effects }))
+    };
+    let session = |number: u64, id: &str, begun: u64| {
+        let mut record = used(number, id, bob(), &format!("s3:Act{number}"));
+        let issued = format!("2026-11-20T10:{begun:02}:00Z");
+        record["credential"] = json!({ "id": id, "type": "temporary_key", "issued": issued });
+        record
+    };
+    let server = with(&[
+        session(1, "BEFORE", 0),
+        password(2, "aws:ci", "EVIL"),
+        logged(3, json!({ "executor": bob(), "operation": "signin:ConsoleLogin" })),
+        session(4, "CONSOLE", 3),
+        session(5, "BEFORE", 0),
+        used(6, "OWN", bob(), "s3:Own"),
+        password(7, "aws:admin", "ADMIN"),
+        session(9, "LATER", 8),
+    ])
+    .await;
+    let answer = blast(&server, "EVIL").await;
+    assert_eq!(operations(&answer), ["signin:ConsoleLogin", "s3:Act4"], "{answer:#}");
+}
+
 #[tokio::test]
 async fn a_key_that_works_after_its_end_is_to_be_revoked() {
     let ci = || party("aws:ci", "service_account");

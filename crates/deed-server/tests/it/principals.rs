@@ -34,6 +34,48 @@ async fn somebody_who_was_suspended_is_told_to_be() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_became_of_somebody_last_stands_last() {
+    let running = Running::start().await;
+    let effect = |change: &str| {
+        let terms = json!({ "change": change, "subject": ann() });
+        json!({ "effects": [{ "kind": "principal", "terms": terms }] })
+    };
+    let told = ["revoked", "renewed", "revoked"];
+    let told = told.iter().zip(1..).map(|(change, n)| logged(n, &effect(change)));
+    running.append(&array(&told.collect::<Vec<_>>())).await;
+    let answer = call(running.http(), get("/v1/principals/github:ann")).await.json();
+    let row = |at: usize| {
+        let row = &answer["changes"][at];
+        (row["change"].clone(), row["time"].clone(), row["last"].clone(), row["count"].clone())
+    };
+    let time = |n: u32| json!(format!("2026-11-20T10:00:0{n}.000000Z"));
+    assert_eq!(row(0), (json!("renewed"), time(2), time(2), json!(1)));
+    assert_eq!(row(1), (json!("revoked"), time(1), time(3), json!(2)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_action_calls_who_acted_as_its_own_record_does() {
+    let named = |n: u32, name: &str| {
+        logged(n, &json!({ "executor": { "key": "github:ann", "type": "unknown", "name": name } }))
+    };
+    for order in [[1, 2], [2, 1]] {
+        let running = Running::start().await;
+        let mut ids = std::collections::BTreeMap::new();
+        for n in order {
+            ids.extend(
+                running.record(&array(&[named(n, &format!("name {n}"))])).await.pop().map(|id| (n, id)),
+            );
+        }
+        for (n, id) in ids {
+            let explained = call(running.http(), get(&format!("/v1/actions/{id}/explain"))).await.json();
+            assert_eq!(explained["executor"]["name"], json!(format!("name {n}")), "{order:?}");
+        }
+        let answer = call(running.http(), get("/v1/principals/github:ann")).await.json();
+        assert_eq!(answer["name"], "name 1", "{order:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_credential_has_its_names_whichever_was_known_first() {
     let running = Running::start().await;
     let changed = |change: &str| {

@@ -95,7 +95,12 @@ fn text(answer: &PrincipalAnswer, verbose: bool, hint: &Hint, output: Output) ->
     let told = |change: &&ChangeRow| change.basis != "enforced" || answer.suspensions.is_empty();
     for (at, change) in answer.changes.iter().filter(told).enumerate() {
         let title = if at == 0 { "became" } else { "" };
-        page.field(title, &format!("{} {} ({})", change.change, moment(change.time), change.basis));
+        let last = if change.count > 1 && change.last != change.time {
+            format!("last {}, first {}", moment(change.last), moment(change.time))
+        } else {
+            moment(change.time)
+        };
+        page.field(title, &format!("{} {last} ({})", change.change, change.basis));
     }
     page.field(
         "actions",

@@ -50,11 +50,14 @@ pub(super) struct Known {
     pub(super) users: BTreeMap<Account, u64>,
 }
 
-/// A principal that was made with one of the credentials.
+/// A principal that was made with one of the credentials, or whose password was set with one.
+#[derive(Clone, Copy)]
 pub(super) struct Made {
     pub(super) account: Account,
     pub(super) depth: u32,
     pub(super) since: Timestamp,
+    /// Only its password was set: what is done with that came from here.
+    pub(super) by_password: bool,
 }
 
 /// One action.
@@ -128,7 +131,7 @@ struct Gatherer<'g> {
     tenant: &'g str,
     found: Gathered,
     by_name: HashMap<String, usize>,
-    made: HashSet<Account>,
+    made: HashSet<(Account, Timestamp, bool)>,
     /// Leaves that were looked at already.
     seen: HashSet<u64>,
     todo: VecDeque<Todo>,
@@ -206,10 +209,17 @@ impl Gatherer<'_> {
     }
 
     fn follow_made(&mut self, at: usize) -> Result<(), LedgerError> {
-        let Made { account, depth, since } = self.found.made[at];
+        let Made { account, depth, since, by_password } = self.found.made[at];
+        let (until, issued) = if by_password {
+            self.set_again(account, since)?
+        } else {
+            (self.made_again(account, since)?, BTreeSet::new())
+        };
         let ledger = self.evidence.ledger();
         ledger.lookup_each(&Key::Executor(account), None, &mut |leaf, record| {
-            if record.time >= since && is_head(record) && self.seen.insert(leaf) {
+            let is_it = record.time >= since && until.is_none_or(|until| record.time < until);
+            let is_it = is_it && (!by_password || is_opened(record, since, &issued));
+            if is_it && is_head(record) && self.seen.insert(leaf) {
                 // What it acts with is followed too: whatever was issued by that came from here.
                 let with = record.credential.as_ref();
                 let at = with.and_then(|with| self.known(with.names(), None, depth));
@@ -222,6 +232,51 @@ impl Gatherer<'_> {
             }
             self.go_on()
         })
+    }
+
+    /// When somebody else was made under the name of whoever was made at `since`, after that one was removed.
+    fn made_again(&self, account: Account, since: Timestamp) -> Result<Option<Timestamp>, LedgerError> {
+        let (mut made, mut removed) = (BTreeSet::new(), None);
+        self.evidence.ledger().lookup_each(&Key::Entitled(account), None, &mut |_, record| {
+            let changes = record.effects.iter().flatten().filter(|effect| effect.kind == Kind::Principal);
+            for terms in changes.filter_map(|effect| effect.terms.as_ref()) {
+                let theirs = terms.subject.as_ref().and_then(|party| party.account) == Some(account);
+                match terms.change.filter(|_| theirs && record.time > since) {
+                    Some(Change::Issued) => {
+                        made.insert(record.time);
+                    }
+                    Some(Change::Revoked) => {
+                        removed = Some(removed.map_or(record.time, |at: Timestamp| at.min(record.time)));
+                    }
+                    _ => {}
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(removed.and_then(|removed| made.range(removed..).next().copied()))
+    }
+
+    /// When the password of `account`, set at `since`, was set again or taken away, and what was issued to it by name: a
+    /// password opened none of that.
+    fn set_again(
+        &self,
+        account: Account,
+        since: Timestamp,
+    ) -> Result<(Option<Timestamp>, BTreeSet<String>), LedgerError> {
+        let (mut again, mut issued) = (BTreeSet::new(), BTreeSet::new());
+        self.evidence.ledger().lookup_each(&Key::Party(account), None, &mut |_, record| {
+            for effect in record.effects.iter().flatten().filter(|effect| effect.kind == Kind::Credential) {
+                let subject = effect.terms.as_ref().and_then(|terms| terms.subject.as_ref());
+                let theirs = subject.and_then(|party| party.account) == Some(account);
+                let Some(credential) = effect.credential.as_ref().filter(|_| theirs) else { continue };
+                if is_password(credential) && record.time > since {
+                    again.insert(record.time);
+                }
+                issued.extend(credential.names().map(str::to_owned));
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok((again.first().copied(), issued))
     }
 
     fn go_on(&mut self) -> ControlFlow<()> {
@@ -311,29 +366,38 @@ impl Gatherer<'_> {
         for effect in record.effects.iter().flatten() {
             changed = true;
             let terms = effect.terms.as_ref();
-            let begins = terms.and_then(|terms| terms.change) == Some(Change::Issued);
+            let change = terms.and_then(|terms| terms.change);
+            let begins = change == Some(Change::Issued);
+            let subject = terms.and_then(|terms| terms.subject.as_ref()).and_then(|party| party.account);
             match effect.kind {
+                Kind::Credential
+                    if effect.credential.as_ref().is_some_and(is_password)
+                        && matches!(change, Some(Change::Issued | Change::Rotated)) =>
+                {
+                    self.comes(subject, depth + 1, record.time, true);
+                }
                 Kind::Credential if begins => {
                     if let Some(credential) = &effect.credential {
                         self.known(credential.names(), Some(at), depth + 1);
                     }
                 }
-                Kind::Principal if begins => {
-                    let subject =
-                        terms.and_then(|terms| terms.subject.as_ref()).and_then(|party| party.account);
-                    if let Some(account) = subject
-                        && self.found.credentials.len() + self.made.len() < MOST_FOLLOWED
-                        && self.made.insert(account)
-                    {
-                        self.found.made.push(Made { account, depth: depth + 1, since: record.time });
-                        self.todo.push_back(Todo::Account(self.found.made.len() - 1));
-                    }
-                }
+                Kind::Principal if begins => self.comes(subject, depth + 1, record.time, false),
                 _ => {}
             }
         }
         if changed {
             self.found.changes.push(ChangedAt { time: record.time, id: record.id, leaf });
+        }
+    }
+
+    /// Somebody is followed from then on.
+    fn comes(&mut self, account: Option<Account>, depth: u32, since: Timestamp, by_password: bool) {
+        if let Some(account) = account
+            && self.found.credentials.len() + self.made.len() < MOST_FOLLOWED
+            && self.made.insert((account, since, by_password))
+        {
+            self.found.made.push(Made { account, depth, since, by_password });
+            self.todo.push_back(Todo::Account(self.found.made.len() - 1));
         }
     }
 
@@ -453,6 +517,23 @@ impl Gatherer<'_> {
                 .count();
         (told, self.found)
     }
+}
+
+/// Whether it is the password of an account, which has no name of its own.
+fn is_password(credential: &Credential<'_>) -> bool {
+    credential.kind.as_deref() == Some("password") && credential.names().next().is_none()
+}
+
+/// Whether it was done with a password that was set at `since`: a sign-in that shows nothing else, or a session that was
+/// opened since then, where no record of its issue is among `issued`.
+fn is_opened(record: &Skeleton<'_>, since: Timestamp, issued: &BTreeSet<String>) -> bool {
+    let Some(with) = record.credential.as_ref().filter(|with| with.names().next().is_some()) else {
+        return record.kind == Kind::Observation;
+    };
+    let is_session = with.kind.as_deref().is_some_and(|kind| !deed_identity::is_static_type(kind));
+    is_session
+        && with.issued.is_some_and(|begun| begun >= since)
+        && !with.names().any(|name| issued.contains(name))
 }
 
 /// Whether it is an action of its own: an end of one is none.

@@ -115,7 +115,13 @@ impl Teller<'_> {
             failed: found.hits.iter().filter(|hit| is_failed(hit)).count() as u64,
             credentials: found.credentials.len() as u64 - 1,
             active: revoke.len() as u64,
-            principals: found.made.len() as u64,
+            principals: found
+                .made
+                .iter()
+                .filter(|made| !made.by_password)
+                .map(|made| made.account)
+                .collect::<BTreeSet<_>>()
+                .len() as u64,
             changed: found.changes.len() as u64,
             ..Counts::default()
         };
