@@ -149,10 +149,9 @@ pub fn authenticate(
 
 /// Why a request says not, or not truly, on whose behalf and who asks.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error(transparent)]
+#[error("{error}")]
 pub struct Unproven {
     /// What is wrong.
-    #[source]
     pub error: ExchangeError,
     /// Who asks, where that is known all the same.
     pub actor: Option<Actor>,

@@ -269,3 +269,22 @@ async fn a_token_of_another_issuer_is_suspended_by_its_id_with_all_that_came_of_
     // Another one of the same issuer's goes on.
     assert!(world.bearer(&ann(json!({ "jti": "idp-8", "aud": TICKETS })), TICKETS).await.is_ok());
 }
+
+#[tokio::test]
+async fn an_agent_that_is_known_is_no_stranger_though_its_subject_token_is_wrong() {
+    let world = World::new();
+    while world.tokens.strangers.admit() {}
+    let mut sent = ann(json!({}));
+    sent.truncate(sent.len() - 4);
+    let form = |assertion: &str| {
+        format!(
+            "grant_type=urn:ietf:params:oauth:grant-type:token-exchange&subject_token={sent}AAAA&resource={TICKETS}\
+             &subject_token_type={ACCESS}&client_assertion={assertion}\
+             &client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+        )
+    };
+    let known = world.tokens.exchange(form(&assertion("agent:coder", 2)), Ok(None)).await;
+    assert_eq!((known.status.as_u16(), &known.body["error"]), (400, &json!("invalid_request")));
+    let stranger = world.tokens.exchange(form(&assertion("agent:coder", 9)), Ok(None)).await;
+    assert_eq!(stranger.status, 503, "{}", stranger.body);
+}
