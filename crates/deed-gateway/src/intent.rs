@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use crate::{door::random, ending, recorder::Unavailable, run::Run};
 
 /// Why something is refused that no record can hold, in a word.
-pub const UNRECORDABLE: &str = "unrecordable";
+const UNRECORDABLE: &str = "unrecordable";
 /// Names are not kept longer where they are cut, in characters.
 const LONGEST_CUT: usize = 256;
 
@@ -290,9 +290,9 @@ pub struct Answer {
     pub effect: Ruling,
     /// In a sentence, for whoever asked.
     pub reason: String,
-    /// Why it was refused before any policy was asked, in a word.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refused: Option<String>,
+    /// Whether it was refused because no record can hold it; what does fit is recorded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unrecordable: bool,
     /// Ids of the policies that determined it.
     #[serde(default)]
     pub policies: Vec<String>,

@@ -50,9 +50,7 @@ pub use approvals::{Replied, Reply, ReplyError, Waiting};
 pub use catalog::HeldTool;
 pub use door::{Caller, Door};
 pub use intent::Suspension;
-pub use intent::{
-    Answer, Conclusion, Intent, Listed, Listing, Missed, Place, Refused, Shown, UNRECORDABLE, Who,
-};
+pub use intent::{Answer, Conclusion, Intent, Listed, Listing, Missed, Place, Refused, Shown, Who};
 pub use message::{Id, Malformed, Message};
 pub use onward::{Onward, UpstreamToken};
 pub use point::{DecisionPoint, EndError, InForce, Published, is_ours};

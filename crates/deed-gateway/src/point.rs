@@ -427,7 +427,7 @@ impl DecisionPoint {
             spooled: record.spooled,
             effect: decision.as_ref().map_or(Ruling::Allow, |decision| decision.effect),
             reason: "decided before".into(),
-            refused: None,
+            unrecordable: false,
             policies: decision
                 .iter()
                 .flat_map(|decision| &decision.policies)
@@ -510,7 +510,7 @@ fn answer(intent: &Intent, log: &str, durable: Durable, effect: Ruling, decided:
         spooled,
         effect,
         reason: intent.refused.as_ref().map(|refused| refused.why.clone()).unwrap_or_default(),
-        refused: intent.refused.as_ref().map(|refused| refused.code.clone()),
+        unrecordable: intent.is_unrecordable(),
         policies: Vec::new(),
         policy_set: None,
         obligations: Default::default(),

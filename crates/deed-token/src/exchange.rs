@@ -137,7 +137,7 @@ pub fn authenticate(
         match subject {
             Ok(subject) => (subject, actor),
             Err(error) => {
-                return Err(Unproven { error: ExchangeError::Subject(error), actor: Some(actor) });
+                return Err(Unproven { error: ExchangeError::Subject(error), actor: Some(Box::new(actor)) });
             }
         }
     };
@@ -154,7 +154,7 @@ pub struct Unproven {
     /// What is wrong.
     pub error: ExchangeError,
     /// Who asks, where that is known all the same.
-    pub actor: Option<Actor>,
+    pub actor: Option<Box<Actor>>,
 }
 
 impl From<ExchangeError> for Unproven {

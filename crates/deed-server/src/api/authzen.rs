@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::{body::Body, extract::State, response::Response};
-use deed_gateway::{Answer, Intent, Place, UNRECORDABLE, Who};
+use deed_gateway::{Answer, Intent, Place, Who};
 use deed_identity::principal_name;
 use deed_record::{PrincipalType, Ruling, TraceId};
 use http::{HeaderMap, HeaderName};
@@ -192,7 +192,7 @@ async fn decide(app: &App, caller: &Caller, asked: &Evaluation) -> Result<Decisi
         return Ok(told(effect, &reason, None));
     }
     let answer = decisions.intend(&intent, tenant).await?;
-    if answer.refused.as_deref() == Some(UNRECORDABLE) {
+    if answer.unrecordable {
         let why = format!("{}; that it was asked is recorded as `{}`", answer.reason, answer.id);
         return Err(Problem::new(Kind::Record, why));
     }

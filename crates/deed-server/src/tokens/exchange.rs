@@ -59,7 +59,7 @@ pub(super) struct Refused {
 
 impl From<Unproven> for Failed {
     fn from(Unproven { error, actor }: Unproven) -> Self {
-        Failed::Refused(Box::new(Refused { error, subject: None, actor }))
+        Failed::Refused(Box::new(Refused { error, subject: None, actor: actor.map(|actor| *actor) }))
     }
 }
 
