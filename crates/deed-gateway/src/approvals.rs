@@ -10,10 +10,10 @@ use std::{
     time::Duration,
 };
 
-use deed_identity::Inventory;
+use deed_identity::{Inventory, principal_name};
 use deed_ledger::{AppendError, Ledger, LedgerError, now};
 use deed_policy::Approver;
-use deed_record::{RecordId, Timestamp, secret};
+use deed_record::{RecordId, Ruling, Timestamp, secret};
 use deed_seal::hash::Hash;
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -25,6 +25,7 @@ use tokio::sync::Notify;
 use crate::{
     intent::{Answer, Intent, Who},
     listing::sorted,
+    request::Ruled,
     secrets::Hidden,
 };
 
@@ -70,6 +71,9 @@ pub struct Waiting {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reply {
+    /// The step-up or the tool that it answers. A message that is signed apart from its address must say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<RecordId>,
     /// Whether it may be done.
     pub approved: bool,
     /// Who says so: somebody with a `key`, or with a `name`, whose key is then `TYPE:NAME`; or that as a text.
@@ -100,7 +104,7 @@ fn said_by<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Who, D::Error> 
     let named = who.name.as_deref().filter(is_there).map(|name| format!("{}:{name}", who.kind));
     let key = who.key.filter(|key| !key.is_empty()).or(named);
     match key {
-        Some(key) => Ok(Who { key: Some(key), ..who }),
+        Some(key) => Ok(Who { key: Some(principal_name(&key).into_owned()), ..who }),
         None => Err(de::Error::custom("`by`: expected a `key` or a `name`; nobody says who answers")),
     }
 }
@@ -218,6 +222,16 @@ impl StepUp {
     /// asks for it again, and that all of it is known.
     pub(crate) fn restored(self, approval: Option<Approval>, goes_on: bool) -> Self {
         StepUp { state: approval.map_or(State::Waiting, State::Approved), is_past: !goes_on, ..self }
+    }
+
+    /// The same, where `asks` is what the policy set in force says of it without an approval: whoever that asks must answer.
+    pub(crate) fn asked_by(self, asks: Option<Ruled>) -> Self {
+        match asks {
+            Some(Ruled { decided, .. }) if decided.effect == Ruling::StepUp => {
+                StepUp { approvers: decided.approvers, policies: decided.policies, ..self }
+            }
+            _ => self,
+        }
     }
 
     /// Whether an approval is bound to `binding`.
@@ -355,12 +369,13 @@ impl Approvals {
     }
 
     /// An approval that nobody has used, for the same call by the same ones: used up by this. The policies that ask must
-    /// still be those that asked, for the same approvers, and whoever approved must still be one.
+    /// still be those that asked, for the same approvers, and whoever approved must still be one and have a say (`has_say`).
     pub(crate) fn take_like(
         &self,
         binding: &str,
         asks: (&[String], &[Approver]),
         inventory: &Inventory,
+        has_say: &dyn Fn(&Who) -> bool,
         now: Timestamp,
     ) -> Option<Approval> {
         let is_good = |step_up: &StepUp| match &step_up.state {
@@ -369,6 +384,7 @@ impl Approvals {
                     && (&*step_up.policies, &*step_up.approvers) == asks
                     && step_up.ends() > now
                     && may_answer(step_up, &approval.by, inventory).is_ok()
+                    && has_say(&approval.by)
             }
             State::Waiting | State::Taken(..) | State::Refused(_) => false,
         };
@@ -426,9 +442,16 @@ pub(crate) fn has_part(step_up: &StepUp, key: &str, inventory: &Inventory) -> bo
     same(&place.executor) || place.initiator.as_ref().is_some_and(same)
 }
 
-/// Whether two keys are of one principal, as far as the inventory says.
+/// Whether two keys are of one principal, as far as the inventory says. Names that differ in case or in blanks around them
+/// alone are no two people's.
 fn is_same(inventory: &Inventory, a: &str, b: &str) -> bool {
-    a == b || inventory.principal(a).is_some_and(|a| inventory.principal(b).is_some_and(|b| a.key == b.key))
+    let known = |key: &str| inventory.principal(key).or_else(|| inventory.principal(&plain(key)));
+    plain(a) == plain(b) || known(a).is_some_and(|a| known(b).is_some_and(|b| a.key == b.key))
+}
+
+/// `key` without what makes no other person of it: blanks around it, capitals, AuthZEN's word for a human.
+pub(crate) fn plain(key: &str) -> String {
+    principal_name(key.trim()).to_lowercase()
 }
 
 /// What an approval is bound to: who, what, with which arguments, of a tool of which `definition`. A digest under the key of

@@ -1,7 +1,7 @@
 //! Who stands at a door, and what of a message matters to the record.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -249,11 +249,21 @@ impl Door {
         &self.learned.tasks
     }
 
-    /// Notes what a tool's definition is.
-    pub(crate) fn learn_definition(&self, tool: &Listed) {
-        let known =
-            Definition { digest: Some(tool.digest.clone()), mirrored: mirrored(&tool.definition).into() };
-        self.definitions().insert(tool.name.clone(), known);
+    /// Notes what the definitions of tools in one list are. Of one that stands there in two ways, nobody can say which it is.
+    pub(crate) fn learn_definitions(&self, tools: &[Listed]) {
+        let mut first = HashMap::<&str, &str>::new();
+        let mut unclear = HashSet::new();
+        for tool in tools {
+            if *first.entry(&*tool.name).or_insert(&*tool.digest) != tool.digest {
+                unclear.insert(&*tool.name);
+            }
+        }
+        let mut definitions = self.definitions();
+        for tool in tools {
+            let digest = (!unclear.contains(&*tool.name)).then(|| tool.digest.clone());
+            let known = Definition { digest, mirrored: mirrored(&tool.definition).into() };
+            definitions.insert(tool.name.clone(), known);
+        }
     }
 
     /// Notes which arguments of a tool headers repeat, where nobody has listed it yet.

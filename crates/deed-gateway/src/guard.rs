@@ -283,9 +283,7 @@ impl<R: Road> Guard<R> {
     /// An answer to `tools/list`: what is new in it is pinned or held, and nobody sees what they may not use.
     async fn listed(&self, text: &str, id: &Id, pending: &Pending, result: &RawValue) -> String {
         let tools = listing::tools(result);
-        for tool in &tools {
-            self.door.learn_definition(tool);
-        }
+        self.door.learn_definitions(&tools);
         let Intent { place, credential, .. } = pending.intent.clone();
         let listing = Listing { server: self.door.server().to_owned(), place, credential, tools };
         let shown = self.recorder.catalog(&listing).await;

@@ -4,11 +4,18 @@ use std::str::FromStr;
 
 use deed_ledger::fresh_id;
 use deed_policy::{Capture, Obligations};
-use deed_record::{Credential, PrincipalType, RecordId, Ruling, SpanId, Status, Timestamp, TraceId};
+use deed_record::{
+    Credential, PrincipalType, RecordError, RecordId, Ruling, SpanId, Status, Timestamp, TraceId,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{door::random, recorder::Unavailable, run::Run};
+use crate::{door::random, ending, recorder::Unavailable, run::Run};
+
+/// Why something is refused that no record can hold, in a word.
+const UNRECORDABLE: &str = "unrecordable";
+/// Names are not kept longer where they are cut, in characters.
+const LONGEST_CUT: usize = 256;
 
 /// Something that a client wants to be done.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -120,6 +127,35 @@ impl Intent {
             missed: None,
             until: None,
         }
+    }
+
+    /// The same, refused because no record can hold it, for the reason `why`: with its arguments as length and digest, and no
+    /// more of its names than fits.
+    pub(crate) fn unrecordable(&self, why: &RecordError) -> Self {
+        let cut = |text: &str| match text.char_indices().nth(LONGEST_CUT) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text.to_owned(),
+        };
+        let arguments =
+            self.arguments.as_deref().map(|arguments| ending::kept(arguments, false).into_owned());
+        let field = if why.field.is_empty() { String::new() } else { format!("`{}`: ", why.field) };
+        let why = format!("it cannot be recorded as it was sent: {field}{}", why.message);
+        Intent {
+            server: cut(&self.server),
+            method: cut(&self.method),
+            name: self.name.as_deref().map(cut),
+            uri: self.uri.as_deref().map(cut),
+            arguments,
+            task: self.task.as_deref().map(cut),
+            upstream: None,
+            refused: Some(Refused { code: UNRECORDABLE.into(), why }),
+            ..self.clone()
+        }
+    }
+
+    /// Whether it is refused as [`Intent::unrecordable`] says.
+    pub(crate) fn is_unrecordable(&self) -> bool {
+        self.refused.as_ref().is_some_and(|refused| refused.code == UNRECORDABLE)
     }
 
     /// The credential that was shown, if it is one.
@@ -254,6 +290,9 @@ pub struct Answer {
     pub effect: Ruling,
     /// In a sentence, for whoever asked.
     pub reason: String,
+    /// Whether it was refused because no record can hold it; what does fit is recorded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unrecordable: bool,
     /// Ids of the policies that determined it.
     #[serde(default)]
     pub policies: Vec<String>,

@@ -4,6 +4,7 @@
 //! text that is JSON alike. `result.tax_id` is any member of that name. `*` is every member or item; items of lists are passed
 //! through. Case makes no difference.
 
+mod coded;
 mod path;
 mod texts;
 
@@ -30,11 +31,15 @@ const TELLING: usize = 3;
 /// JSON within texts is cut so many texts deep; deeper it is not looked into, and withheld.
 const DEEPEST: usize = 8;
 
+/// Other codings are looked into for so many times the bytes of a result, and at least [`LEAST_READ`].
+const READINGS: usize = 8;
+const LEAST_READ: usize = 1 << 16;
+
 /// Takes the fields that `paths` name out of `json`, in structured content and in the text that repeats it.
 ///
-/// A text that is itself JSON is cut in the same way, and so is one in base64. Another one that names a field or still holds a
-/// value that was taken out makes the whole unfit to be passed on, and so do bytes that are no text: nobody can tell what a
-/// picture shows.
+/// A text that is itself JSON is cut in the same way, and so is one in base64 or a `data:` URI. Another one that names a field or
+/// still holds a value that was taken out, be it in base64, as `%XX` or in escapes, makes the whole unfit to be passed on, and so
+/// do bytes that are no text: nobody can tell what a picture shows.
 pub(crate) fn mask(json: &str, paths: &[String]) -> Masked {
     let Ok(mut value) = serde_json::from_str::<Value>(json) else { return Masked::Withheld };
     let Some(paths) = paths.iter().map(|path| Path::read(path)).collect::<Option<Vec<Path>>>() else {
@@ -47,7 +52,8 @@ pub(crate) fn mask(json: &str, paths: &[String]) -> Masked {
         let text = text.to_lowercase();
         told.iter().any(|value| text.contains(value.as_str()))
     };
-    let is_unfit = texts::any(&value, DEEPEST, &mut |piece| match piece {
+    let most = json.len().saturating_mul(READINGS).max(LEAST_READ);
+    let is_unfit = texts::any(&value, DEEPEST, most, &mut |piece| match piece {
         Piece::Text(BLOCKED) => false,
         Piece::Text(text) => paths.iter().any(|path| holds_word(text, path.last())) || tells(text),
         Piece::Name(name) => tells(name),
@@ -121,6 +127,9 @@ fn holds_word(text: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    use serde_json::json;
+
     use super::*;
 
     fn masked(result: &str, paths: &[&str]) -> Masked {
@@ -159,7 +168,7 @@ mod tests {
     fn json_is_cut_wherever_it_stands() {
         let inner = r#"{"pin":"98765432"}"#;
         let within = serde_json::json!({"data": inner}).to_string();
-        let blob = texts::encoded(inner);
+        let blob = BASE64_STANDARD.encode(inner);
         for result in [
             serde_json::json!({"content": [{"type": "text", "text": within}]}),
             serde_json::json!({"content": [{"type": "resource", "resource": {"uri": "crm:1", "blob": blob}}]}),
@@ -170,6 +179,88 @@ mod tests {
             };
             assert!(!text.contains("98765432") && !text.contains(&blob), "{text}");
         }
+    }
+
+    #[test]
+    fn json_in_base64_is_cut_wherever_it_stands() {
+        let inner =
+            json!({"customer": {"name": "Ann Meyer", "phone": "5550199837", "notes": "x".repeat(300)}});
+        let coded = BASE64_STANDARD.encode(inner.to_string());
+        let broken: Vec<&str> =
+            coded.as_bytes().chunks(60).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+        let within = json!({"encoding": "base64", "content": broken.join("\n")}).to_string();
+        for result in [
+            json!({"content": [{"type": "text", "text": coded}]}),
+            json!({"structuredContent": {"file": coded.trim_end_matches('=')}}),
+            json!({"content": [{"type": "text", "text": format!("data:application/json;base64,{coded}")}]}),
+            json!({"content": [{"type": "text", "text": within}]}),
+            json!({"contents": [{"uri": "x", "blob": BASE64_STANDARD.encode(&within)}]}),
+        ] {
+            let Masked::Without(text, 1) = masked(&result.to_string(), &["result.phone"]) else {
+                panic!("{result}")
+            };
+            let mut seen = Vec::new();
+            let cut: Value = serde_json::from_str(&text).expect("JSON");
+            texts::any(&cut, DEEPEST, 1 << 20, &mut |piece| {
+                if let Piece::Text(text) = piece {
+                    seen.push(text.to_owned());
+                }
+                false
+            });
+            assert!(seen.iter().any(|text| text == "Ann Meyer"), "{text}");
+            assert!(!seen.iter().any(|text| text.contains("5550199837")), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_names_a_field_in_another_coding_is_withheld() {
+        let coded = BASE64_STANDARD.encode(r#"{"phone":"5550199837","city":"Berlin"}"#);
+        let png = BASE64_STANDARD.encode(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x08");
+        let text = |text: &str| json!({"content": [{"type": "text", "text": text}]});
+        let email = |text: &str| json!({"text": text, "structuredContent": {"email": "jürgen@example.com"}});
+        for result in [
+            text(&format!("the file: {coded}")),
+            text(&format!("at /files/{coded} it is")),
+            text(r#"Result: {"t\u00e9l\u00e9phone":"5550199837"}"#),
+            text("data:application/json,%7B%22phone%22%3A%225550199837%22%7D"),
+            text(&format!("![screenshot](data:image/png;base64,{png})")),
+            text("data:image/svg+xml;base64,PHN2Zz48cGF0aCBkPSJNMCAwTDEwIDEwIi8+PC9zdmc+"),
+            json!({"structuredContent": {"screenshot": png}}),
+            json!({"content": [{"type": "image", "data": "PHN2Zz48L3N2Zz4=", "mimeType": "image/svg+xml"}]}),
+            email("https://crm/u?id=j%C3%BCrgen%40example.com"),
+            email(r#"log: {"who":"j\u00fcrgen@example.com"}"#),
+        ] {
+            let paths = ["result.phone", "result.téléphone", "result.email"];
+            assert_eq!(masked(&result.to_string(), &paths), Masked::Withheld, "{result}");
+        }
+        for harmless in [
+            "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            "next page: CAESFkNnb0lBUkFBR2dBPTo6MTIzNDU2Nzg5MA",
+            "src/components/customers/list/CustomerListItemWithAddress.tsx",
+            "100% of C:\\new\\table",
+        ] {
+            assert_eq!(
+                masked(&text(harmless).to_string(), &["result.phone"]),
+                Masked::Untouched,
+                "{harmless}"
+            );
+        }
+    }
+
+    #[test]
+    fn looking_into_codings_is_bounded() {
+        let mut nested = "x".repeat(200_000);
+        for _ in 0..=DEEPEST {
+            nested = BASE64_STANDARD.encode(&nested);
+        }
+        let result = json!({"text": nested, "more": "%25".repeat(200_000)});
+        assert_eq!(masked(&result.to_string(), &["result.phone"]), Masked::Withheld, "too deep");
+        let (mut read, wide) = (0, json!({"text": "%2541".repeat(100)}));
+        let is_beyond = texts::any(&wide, DEEPEST, 200, &mut |piece| {
+            read += 1;
+            matches!(piece, Piece::Opaque)
+        });
+        assert!(is_beyond && read < 5, "too much");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One JSON-RPC message (MCP, base protocol), cut open without being changed: what is forwarded is the very
 //! text that was decided on.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use deed_record::Text;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -213,6 +213,17 @@ pub(crate) fn edited(text: &str, mut edits: Vec<(&str, String)>) -> String {
     }
     edited.push_str(&text[copied..]);
     edited
+}
+
+/// The message `text` without members that JSON-RPC does not know: nobody looks into those.
+pub(crate) fn alone(text: String) -> String {
+    const KNOWN: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
+    let Ok(members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(&text) else { return text };
+    if members.keys().all(|name| KNOWN.contains(&name.as_str())) {
+        return text;
+    }
+    let known = KNOWN.iter().filter_map(|name| Some(format!("\"{name}\":{}", members.get(*name)?)));
+    format!("{{{}}}", known.collect::<Vec<_>>().join(","))
 }
 
 /// The code of the error that `text` is, if it is one.

@@ -196,6 +196,10 @@ impl DecisionPoint {
             Err(AppendError::Conflict { id, first, .. }) if id == intent.id => {
                 return self.recorded(intent, tenant, first).await;
             }
+            // What it holds fits into no record: that it was asked and refused does.
+            Err(AppendError::Refused(why)) if !intent.is_unrecordable() => {
+                return Box::pin(self.intend(&intent.unrecordable(&why), tenant)).await;
+            }
             Err(refused) => {
                 let sender = Sender { tenant: Some(tenant.to_owned()), name: sender, ours: true };
                 self.spool_intent(intent.id, aside, sender, refused).await?
@@ -424,6 +428,7 @@ impl DecisionPoint {
             spooled: record.spooled,
             effect: decision.as_ref().map_or(Ruling::Allow, |decision| decision.effect),
             reason: "decided before".into(),
+            unrecordable: false,
             policies: decision
                 .iter()
                 .flat_map(|decision| &decision.policies)
@@ -501,6 +506,7 @@ fn answer(intent: &Intent, log: &str, durable: Durable, effect: Ruling, decided:
         spooled,
         effect,
         reason: intent.refused.as_ref().map(|refused| refused.why.clone()).unwrap_or_default(),
+        unrecordable: intent.is_unrecordable(),
         policies: Vec::new(),
         policy_set: None,
         obligations: Default::default(),

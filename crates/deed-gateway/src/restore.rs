@@ -320,7 +320,7 @@ mod tests {
             point.intend(&asks(n, "wipe"), "default").await.expect("recorded");
         }
         let by = Who { kind: PrincipalType::Human, key: Some("human:bob".into()), ..Who::unknown() };
-        let yes = Reply { approved: true, by, reason: None };
+        let yes = Reply { id: None, approved: true, by, reason: None };
         point.reply(RecordId([2; 16]), &yes).await.expect("approved");
         let restored = |minutes: i64, size: u64| {
             let at = Timestamp(now().0 + minutes * 60_000_000);

@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashSet,
+    iter::once,
     sync::{PoisonError, RwLock},
 };
 
@@ -87,6 +88,26 @@ impl Suspensions {
         intent: &Intent,
         tenant: &str,
     ) -> Result<Option<String>, LedgerError> {
+        self.look(ledger, tenant, |all, tenant| stops_of(all, ledger, intent, tenant))
+    }
+
+    /// Whether somebody who goes by `key` is stopped, in words.
+    pub(crate) fn stops_one(
+        &self,
+        ledger: &Ledger,
+        key: &str,
+        tenant: &str,
+    ) -> Result<Option<String>, LedgerError> {
+        self.look(ledger, tenant, |all, tenant| stops_key(all, ledger, key, tenant))
+    }
+
+    /// What `find` finds among what is stopped for `tenant`, or for everybody.
+    fn look(
+        &self,
+        ledger: &Ledger,
+        tenant: &str,
+        find: impl Fn(&HashSet<Stopped>, &str) -> Result<Option<String>, LedgerError>,
+    ) -> Result<Option<String>, LedgerError> {
         self.load(ledger, tenant)?;
         self.load(ledger, EVERYBODY)?;
         let all = self.stopped.read().unwrap_or_else(PoisonError::into_inner);
@@ -95,7 +116,7 @@ impl Suspensions {
         }
         let tenants = [tenant, EVERYBODY].into_iter().take(if tenant == EVERYBODY { 1 } else { 2 });
         for tenant in tenants {
-            if let Some(why) = stops_of(&all, ledger, intent, tenant)? {
+            if let Some(why) = find(&all, tenant)? {
                 return Ok(Some(why));
             }
         }
@@ -111,12 +132,10 @@ fn stops_of(
     tenant: &str,
 ) -> Result<Option<String>, LedgerError> {
     let place = &intent.place;
-    for who in std::iter::once(&place.executor).chain(&place.initiator).chain(&place.chain) {
+    for who in once(&place.executor).chain(&place.initiator).chain(&place.chain) {
         let Some(key) = who.key.as_deref() else { continue };
-        if let Some(account) = ledger.account(tenant, key)?
-            && all.contains(&Stopped::Account(tenant.to_owned(), account))
-        {
-            return Ok(Some(format!("`{key}` is suspended")));
+        if let Some(why) = stops_key(all, ledger, key, tenant)? {
+            return Ok(Some(why));
         }
     }
     let credential = intent.credential();
@@ -129,6 +148,27 @@ fn stops_of(
         }
     }
     Ok(None)
+}
+
+fn stops_key(
+    all: &HashSet<Stopped>,
+    ledger: &Ledger,
+    key: &str,
+    tenant: &str,
+) -> Result<Option<String>, LedgerError> {
+    for name in once(key).chain(as_user(key).as_deref()) {
+        if let Some(account) = ledger.account(tenant, name)?
+            && all.contains(&Stopped::Account(tenant.to_owned(), account))
+        {
+            return Ok(Some(format!("`{key}` is suspended")));
+        }
+    }
+    Ok(None)
+}
+
+/// What records may call the human `name` by AuthZEN's word: what was said of that name holds for them.
+pub(crate) fn as_user(name: &str) -> Option<String> {
+    name.strip_prefix("human:").map(|human| format!("user:{human}"))
 }
 
 /// Whether `record` says that somebody or something is suspended, or no more.

@@ -1,6 +1,7 @@
 //! The inventory, checked and ready to be asked.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     fs, io,
     path::{Path, PathBuf},
@@ -17,6 +18,14 @@ pub const FILE: &str = "inventory.toml";
 
 /// The classification of what nobody listed.
 pub const UNCLASSIFIED: &str = "unclassified";
+
+/// `name` with our own word for what AuthZEN calls a user: `user:ann` is `human:ann`.
+pub fn principal_name(name: &str) -> Cow<'_, str> {
+    match name.strip_prefix("user:") {
+        Some(user) => Cow::Owned(format!("human:{user}")),
+        None => Cow::Borrowed(name),
+    }
+}
 
 /// What `inventory.toml` says. Without the file, the default: nothing.
 #[derive(Clone, Debug)]
@@ -174,9 +183,10 @@ impl Inventory {
         digest(text)
     }
 
-    /// Who goes by that key or alias.
+    /// Who goes by that key or alias, whichever word it has for a human (see [`principal_name`]).
     pub fn principal(&self, alias: &str) -> Option<&Principal> {
-        self.by_name.get(alias).map(|at| &self.principals[*at])
+        let at = self.by_name.get(alias).or_else(|| self.by_name.get(&*principal_name(alias)));
+        at.map(|at| &self.principals[*at])
     }
 
     /// What is said about a resource: by its very URI, else by the pattern that covers it with the longest
@@ -229,6 +239,12 @@ impl Inventory {
         for (at, principal) in principals.iter().enumerate() {
             by_name.insert(principal.key.clone(), at);
             by_name.extend(principal.aliases.iter().map(|alias| (alias.clone(), at)));
+        }
+        // What somebody is called in so many words goes before what they are called in others.
+        for (at, principal) in principals.iter().enumerate() {
+            for name in std::iter::once(&principal.key).chain(&principal.aliases) {
+                by_name.entry(principal_name(name).into_owned()).or_insert(at);
+            }
         }
         // Stable: of two that say as much, the first in the file.
         resources.sort_by(|a, b| b.pattern.compare(&a.pattern));

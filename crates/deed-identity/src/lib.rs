@@ -22,6 +22,7 @@ mod window;
 
 pub use inventory::{
     Contract, Coverage, FILE, Inventory, InventoryError, Principal, Resource, Source, UNCLASSIFIED,
+    principal_name,
 };
 pub use joins::{Basis, Declarations, Joined, MOST_ACCOUNTS, Member, Refused, Why};
 pub use state::{

@@ -270,6 +270,14 @@ impl Engine {
         &self.inner.decisions
     }
 
+    /// Every tenant that anything was recorded for; as far as records are folded, where that takes longer than `patience`.
+    pub(crate) fn tenants(&self, patience: Duration) -> Vec<String> {
+        match self.inner.identities.now(patience) {
+            Ok(followed) => followed.state.tenants(),
+            Err(_) => self.inner.identities.as_it_is().state.tenants(),
+        }
+    }
+
     /// As [`Engine::decisions`], for doors that outlast a borrow.
     pub(crate) fn decision_point(&self) -> Arc<DecisionPoint> {
         self.inner.decisions.clone()

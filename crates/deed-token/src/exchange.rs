@@ -38,11 +38,13 @@ use crate::{
 pub struct Grant {
     terms: Terms,
     credentials: Vec<Fingerprint>,
+    /// `jti` of the subject's token, where that is somebody else's and has one.
+    shown: Option<String>,
 }
 
 impl Grant {
-    pub(crate) fn new(terms: Terms, credentials: Vec<Fingerprint>) -> Self {
-        Grant { terms, credentials }
+    pub(crate) fn new(terms: Terms, credentials: Vec<Fingerprint>, shown: Option<String>) -> Self {
+        Grant { terms, credentials, shown }
     }
 
     /// What the token will say.
@@ -53,6 +55,11 @@ impl Grant {
     /// What was shown for it: the subject's token, and the actor's credential.
     pub fn credentials(&self) -> &[Fingerprint] {
         &self.credentials
+    }
+
+    /// `jti` of the subject's token, where that is somebody else's and has one.
+    pub fn shown(&self) -> Option<&str> {
+        self.shown.as_deref()
     }
 
     /// What [`State`] must be told, after it is durable and before the token leaves.
@@ -66,6 +73,7 @@ impl Grant {
             subject: terms.subject.clone(),
             actors: terms.chain.iter().map(|hop| hop.key.clone()).collect(),
             credentials: self.credentials.clone(),
+            shown: self.shown.clone(),
             issued: terms.issued,
             expires: terms.expires,
             not_after: terms.not_after,
@@ -106,7 +114,7 @@ pub fn authenticate(
     issuer: &Issuer,
     now: Timestamp,
     once: &dyn Once,
-) -> Result<(Subject, Actor), ExchangeError> {
+) -> Result<(Subject, Actor), Unproven> {
     let verified = |token: &Option<Secret>| {
         let actor = token.as_ref().map(|token| trust.actor(token.expose(), now, once));
         actor.transpose().map_err(ExchangeError::Actor)
@@ -120,17 +128,44 @@ pub fn authenticate(
         // INVARIANT D7: whoever is put into the chain is who authenticated itself.
         let actor = match (verified(&request.client_assertion)?, verified(&request.actor_token)?) {
             (Some(client), Some(actor)) if client.principal != actor.principal => {
-                return Err(ExchangeError::OtherActor);
+                return Err(ExchangeError::OtherActor.into());
             }
             (client, actor) => client.or(actor).ok_or(ExchangeError::NoActor)?,
         };
         let token = request.subject_token.expose();
         let subject = trust.subject(token, request.subject_token_type, issuer, now);
-        (subject.map_err(ExchangeError::Subject)?, actor)
+        match subject {
+            Ok(subject) => (subject, actor),
+            Err(error) => {
+                return Err(Unproven { error: ExchangeError::Subject(error), actor: Some(Box::new(actor)) });
+            }
+        }
     };
     match &request.client_id {
-        Some(id) if *id != actor.principal.key => Err(ExchangeError::OtherActor),
+        Some(id) if *id != actor.principal.key => Err(ExchangeError::OtherActor.into()),
         _ => Ok((subject, actor)),
+    }
+}
+
+/// Why a request says not, or not truly, on whose behalf and who asks.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Unproven {
+    /// What is wrong.
+    pub error: ExchangeError,
+    /// Who asks, where that is known all the same.
+    pub actor: Option<Box<Actor>>,
+}
+
+impl From<ExchangeError> for Unproven {
+    fn from(error: ExchangeError) -> Self {
+        Unproven { error, actor: None }
+    }
+}
+
+impl From<Unproven> for ExchangeError {
+    fn from(unproven: Unproven) -> Self {
+        unproven.error
     }
 }
 
@@ -175,7 +210,8 @@ pub fn exchange(
     if subject.own().is_some_and(|own| !terms.is_within(own.terms())) {
         return Err(ExchangeError::Wider);
     }
-    Ok(Grant::new(terms, vec![subject.fingerprint(), actor.credential]))
+    let shown = subject.jti().filter(|_| subject.own().is_none()).map(str::to_owned);
+    Ok(Grant::new(terms, vec![subject.fingerprint(), actor.credential], shown))
 }
 
 /// Whether subject and actor may be seen together at all.

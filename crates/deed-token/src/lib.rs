@@ -97,7 +97,7 @@ pub use details::Details;
 pub use dpop::{Expected, Proof};
 pub use error::VerifyError;
 pub use error_code::ErrorCode;
-pub use exchange::{Evidence, ExchangeError, Grant, authenticate, exchange};
+pub use exchange::{Evidence, ExchangeError, Grant, Unproven, authenticate, exchange};
 pub use introspect::introspection;
 pub use issue::{Issuer, OwnToken, SigningKey};
 pub use jwk::{Algorithm, PublicKey, Thumbprint};

@@ -34,6 +34,9 @@ pub struct Issued {
     pub actors: Vec<String>,
     /// What was shown for it: the subject's token, and the actor's credential.
     pub credentials: Vec<Fingerprint>,
+    /// `jti` of the subject's token, where that is somebody else's and has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<String>,
     /// `iat`, in seconds.
     pub issued: i64,
     /// `exp`, in seconds.

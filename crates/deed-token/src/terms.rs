@@ -10,6 +10,7 @@ use crate::{
     claims::{Claims, MayAct},
     details::Details,
     error::VerifyError,
+    exchange::ExchangeError,
     json,
     jwk::Thumbprint,
     jwt::LARGEST_TOKEN,
@@ -76,6 +77,16 @@ pub struct Terms {
 }
 
 impl Terms {
+    /// Whether it may be handed to `agent`, who does not have it: where it says whom, to nobody else.
+    pub(crate) fn names(&self, agent: &str) -> Result<(), ExchangeError> {
+        match &self.may_act {
+            Some(named) if named == agent => Ok(()),
+            Some(_) => Err(ExchangeError::MayAct),
+            None if self.audience.contains(agent) => Ok(()),
+            None => Err(ExchangeError::NotHanded),
+        }
+    }
+
     /// Who acts: the outermost actor, or the subject itself.
     pub fn actor(&self) -> &str {
         self.chain.first().map_or(&self.subject, |hop| &hop.key)

@@ -78,7 +78,7 @@ impl Transaction {
 }
 
 /// Decides on a transaction token for a request whose subject is a token of this service, and whose actor
-/// is that token's current actor, or one that `aud` or `may_act` names. `txn` is its id, random.
+/// is that token's current actor, or one that `may_act` names or, where it names nobody, `aud`. `txn` is its id, random.
 ///
 /// # Errors
 /// Transaction tokens are off, or it would be wider than the access token.
@@ -137,8 +137,7 @@ fn may_use(terms: &Terms, actor: &str, proof: Option<&Proof>) -> Result<(), Exch
     if terms.actor() == actor {
         return Ok(check_binding(terms.bound_to, proof)?);
     }
-    let named = terms.may_act.as_deref() == Some(actor) || terms.audience.contains(actor);
-    named.then_some(()).ok_or(ExchangeError::NotHanded)
+    terms.names(actor)
 }
 
 impl Issuer {

@@ -38,12 +38,15 @@ pub struct Comer {
     /// Whether `most` says what the scope is; nobody has shown a token where it does not.
     has_scope: bool,
     credentials: Vec<Fingerprint>,
+    /// `jti` of what was shown, where that is somebody else's and has one.
+    shown: Option<String>,
 }
 
 impl Comer {
     /// Whoever shows a token of Deed.
     pub fn own(token: &OwnToken) -> Self {
-        Comer { most: token.terms().clone(), has_scope: true, credentials: vec![token.fingerprint()] }
+        let credentials = vec![token.fingerprint()];
+        Comer { most: token.terms().clone(), has_scope: true, credentials, shown: None }
     }
 
     /// Whoever shows no token of Deed: `subject`, for whom `actors` act, the current one first. Where nothing was
@@ -71,7 +74,7 @@ impl Comer {
             task: None,
             claimed_act: None,
         };
-        Comer { most, has_scope: false, credentials: Vec::new() }
+        Comer { most, has_scope: false, credentials: Vec::new(), shown: None }
     }
 
     /// The same, who showed a token of somebody else that allows `scope` and `details` until `expires`, in seconds.
@@ -80,6 +83,12 @@ impl Comer {
         (self.most.scope, self.most.details) = (scope, details);
         (self.most.expires, self.most.not_after) = (expires, expires);
         Comer { has_scope: true, credentials: vec![token], ..self }
+    }
+
+    /// The same, of whose token that is the `jti`.
+    #[must_use]
+    pub fn known_as(self, jti: Option<&str>) -> Self {
+        Comer { shown: jti.map(str::to_owned), ..self }
     }
 
     /// Whose.
@@ -159,5 +168,5 @@ pub fn upstream(
     if !terms.is_within(&most) {
         return Err(ExchangeError::Wider);
     }
-    Ok(Grant::new(terms, comer.credentials.clone()))
+    Ok(Grant::new(terms, comer.credentials.clone(), comer.shown.clone()))
 }

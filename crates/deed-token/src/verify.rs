@@ -79,6 +79,7 @@ pub(crate) struct Outside {
     pub(crate) principal: Principal,
     pub(crate) issuer: Arc<OidcIssuer>,
     pub(crate) fingerprint: Fingerprint,
+    pub(crate) jti: Option<String>,
     pub(crate) expires: i64,
     pub(crate) scope: Option<Scope>,
     pub(crate) details: Option<Details>,
@@ -151,6 +152,15 @@ impl Subject {
             Source::Outside(outside) => outside.fingerprint,
             Source::Own(own) => own.fingerprint(),
             Source::Itself(actor) => actor.credential,
+        }
+    }
+
+    /// `jti`, where there is one: what else it can be suspended by.
+    pub fn jti(&self) -> Option<&str> {
+        match &self.0 {
+            Source::Outside(outside) => outside.jti.as_deref(),
+            Source::Own(own) => Some(&own.terms().jti),
+            Source::Itself(_) => None,
         }
     }
 

@@ -27,14 +27,14 @@ impl<R: Road> Guard<R> {
         let (heard, status, code, kept) = match mask::mask(said.get(), &pending.mask) {
             Masked::Untouched => {
                 self.conclude(&pending, outcome).await;
-                return text.to_owned();
+                return message::alone(text.to_owned());
             }
             Masked::Without(without, fields) => {
                 let (status, code) = match outcome {
                     Ok(_) => ending::of_text(&without),
                     Err(error) => ending::of(Err(error)),
                 };
-                let heard = message::edited(text, vec![(said.get(), without.clone())]);
+                let heard = message::alone(message::edited(text, vec![(said.get(), without.clone())]));
                 (heard, status, code.or(Some(format!("masked_{fields}"))), without)
             }
             Masked::Withheld => {
@@ -65,8 +65,8 @@ impl<R: Road> Guard<R> {
         }
         let said = outcome.unwrap_or_else(|error| error);
         match mask::mask(said.get(), &pending.mask) {
-            Masked::Untouched => text.to_owned(),
-            Masked::Without(without, _) => message::edited(text, vec![(said.get(), without)]),
+            Masked::Untouched => message::alone(text.to_owned()),
+            Masked::Without(without, _) => message::alone(message::edited(text, vec![(said.get(), without)])),
             Masked::Withheld => refusal::withheld(id, &pending.intent),
         }
     }
@@ -83,9 +83,9 @@ impl<R: Road> Guard<R> {
         paths.extend(self.door.tasks().mask_of(said).into_iter().flatten());
         let (Some(said), false) = (said, paths.is_empty()) else { return Some(Cow::Borrowed(text)) };
         match mask::mask(said.get(), &Vec::from_iter(paths)) {
-            Masked::Untouched => Some(Cow::Borrowed(text)),
+            Masked::Untouched => Some(Cow::Owned(message::alone(text.to_owned()))),
             Masked::Without(without, _) => {
-                Some(Cow::Owned(message::edited(text, vec![(said.get(), without)])))
+                Some(Cow::Owned(message::alone(message::edited(text, vec![(said.get(), without)]))))
             }
             Masked::Withheld => {
                 tracing::warn!(

@@ -7,7 +7,7 @@ use std::{
 };
 
 use deed_ledger::{fresh_id, now};
-use deed_record::{PrincipalType, RecordId, Ruling, Timestamp};
+use deed_record::{PrincipalType, RecordId, Ruling, SpanId, Timestamp, TraceId};
 use tokio::{sync::mpsc, task::spawn_blocking};
 
 use super::{DecisionPoint, door};
@@ -16,11 +16,12 @@ use crate::{
         Approval, Became, Replied, Reply, ReplyError, StepUp, Waiting, binding, has_part, may_answer,
     },
     catalog::{News, Version},
-    intent::{Answer, Intent, Refused},
+    door::random,
+    intent::{Answer, Intent, Place, Refused, Who},
     recorder::Unavailable,
     request::Ruled,
     restore,
-    write::human as write,
+    write::{denial, human as write, intent},
 };
 
 /// Viewers of step-ups that are remembered.
@@ -75,6 +76,11 @@ impl DecisionPoint {
             self.append(&[lapsed], door(&step_up.intent.server), &step_up.tenant).await?;
             return Ok(Answer { effect: Ruling::Deny, reason: why, ..waits.clone() });
         }
+        if let Err(why) = self.still_counts(step_up, approval)? {
+            let lapsed = write::lapsed(step_up, "approver", now);
+            self.append(&[lapsed], door(&step_up.intent.server), &step_up.tenant).await?;
+            return Ok(Answer { effect: Ruling::Deny, reason: why, ..waits.clone() });
+        }
         let Some(ruled) = self.decide(&step_up.intent, Some(approval), &step_up.tenant, now) else {
             return Err(Unavailable::new("policy is not asked about it any more"));
         };
@@ -91,6 +97,22 @@ impl DecisionPoint {
             restricted,
             ..waits.clone()
         })
+    }
+
+    /// Whether whoever gave `approval` is one whom the policy set in force asks, and has a say; else why not.
+    fn still_counts(&self, step_up: &StepUp, approval: &Approval) -> Result<Result<(), String>, Unavailable> {
+        let by = approval.by.key.as_deref().unwrap_or_default();
+        if let Some(why) = self.silenced(by, &step_up.tenant)? {
+            return Ok(Err(format!("{why}, who approved it")));
+        }
+        let asked = self.asked_now(step_up.clone());
+        Ok(may_answer(&asked, &approval.by, &self.in_force().inventory).map_err(|error| error.to_string()))
+    }
+
+    /// `step_up`, for those to answer whom the policy set in force asks.
+    fn asked_now(&self, step_up: StepUp) -> StepUp {
+        let asks = self.decide(&step_up.intent, None, &step_up.tenant, now());
+        step_up.asked_by(asks)
     }
 
     /// Lets wait again what waited when the process before this one ended; once.
@@ -123,7 +145,11 @@ impl DecisionPoint {
         self.restore().await?;
         let Some(binding) = self.bound(intent, tenant)? else { return Ok(None) };
         let asks = (&*asks.decided.policies, &*asks.decided.approvers);
-        Ok(self.approvals.take_like(&binding, asks, &self.in_force().inventory, now))
+        let has_say = |by: &Who| {
+            let key = by.key.as_deref().unwrap_or_default();
+            matches!(self.silenced(key, tenant), Ok(None))
+        };
+        Ok(self.approvals.take_like(&binding, asks, &self.in_force().inventory, &has_say, now))
     }
 
     /// What an approval of `intent` is bound to. A tool is what its approved definition says, whether the door has seen that
@@ -144,12 +170,15 @@ impl DecisionPoint {
     pub async fn waiting(&self, viewer: &str, tenant: Option<&str>) -> Result<Vec<Waiting>, Unavailable> {
         self.restore().await?;
         let now = now();
-        let waiting = self.approvals.list(tenant, now);
-        for one in &waiting {
+        let mut waiting = self.approvals.list(tenant, now);
+        for one in &mut waiting {
+            let Some(step_up) = self.approvals.answerable(one.id, now) else { continue };
+            let step_up = self.asked_now(step_up);
+            let asked = step_up.shown();
+            (one.approvers, one.policies) = (asked.approvers, asked.policies);
             if self.viewed().contains(&(one.id, viewer.to_owned())) {
                 continue;
             }
-            let Some(step_up) = self.approvals.answerable(one.id, now) else { continue };
             let access = write::access(&step_up, viewer, now);
             self.append(&[access], "deed:approvals".into(), &step_up.tenant).await?;
             let mut viewed = self.viewed();
@@ -192,8 +221,11 @@ impl DecisionPoint {
             let record = self.reply_tool(id, reply).await?;
             return Ok(Replied { record, waits: None });
         };
+        let step_up = self.asked_now(step_up);
         let inventory = self.in_force().inventory;
         may_answer(&step_up, &reply.by, &inventory)?;
+        let Intent { server, place, .. } = &step_up.intent;
+        self.refuse_silenced(reply, id, Some(place), (server, &step_up.tenant)).await?;
         let record = fresh_id()?;
         let now = now();
         let own = reply.by.key.as_deref().is_some_and(|key| has_part(&step_up, key, &inventory));
@@ -214,6 +246,34 @@ impl DecisionPoint {
         }
     }
 
+    /// Refuses the answer of somebody who is suspended, and records that; `server` and `tenant` are those of what was asked.
+    async fn refuse_silenced(
+        &self,
+        reply: &Reply,
+        id: RecordId,
+        asked: Option<&Place>,
+        (server, tenant): (&str, &str),
+    ) -> Result<(), ReplyError> {
+        let key = reply.by.key.as_deref().unwrap_or_default();
+        let Some(why) = self.silenced(key, tenant)? else { return Ok(()) };
+        let record = fresh_id()?;
+        let trace = asked.map_or(TraceId(record.0), |place| place.trace_id);
+        let place = Place {
+            executor: reply.by.clone(),
+            parent_span_id: asked.map(|place| place.span_id),
+            ..Place::of_nobody(trace, SpanId(random()?))
+        };
+        let refused = Intent {
+            uri: Some(format!("deed:approval/{id}")),
+            refused: Some(Refused { code: "suspended".into(), why: why.clone() }),
+            ..Intent::bare(record, server, "approval", place)
+        };
+        let now = now();
+        let records = [intent(&refused, None, None, None, now), denial(&refused, None, now)];
+        self.append(&records, door(server), tenant).await?;
+        Err(ReplyError::NotTheirs(why))
+    }
+
     /// A human approves, or refuses, what a tool has become.
     async fn reply_tool(&self, id: RecordId, reply: &Reply) -> Result<RecordId, ReplyError> {
         if reply.by.kind != PrincipalType::Human || reply.by.key.as_deref().is_none_or(str::is_empty) {
@@ -226,6 +286,7 @@ impl DecisionPoint {
         let broken = |error: &dyn std::fmt::Display| Unavailable::new(error.to_string());
         let held = read.map_err(|error| broken(&error))?.map_err(|error| broken(&error))?;
         let Some(held) = held else { return Err(ReplyError::Unknown(id)) };
+        self.refuse_silenced(reply, id, None, (&held.server, &held.tenant)).await?;
         let (approval, issued) = (fresh_id()?, fresh_id()?);
         let records = write::tool_approval(&held, reply, approval, issued, now());
         self.append(&records, door(&held.server), &held.tenant).await?;

@@ -1,13 +1,15 @@
 //! Who is stopped, at every door (T12).
 
+use deed_identity::principal_name;
 use deed_ledger::{Key, LedgerError, now};
 use tokio::sync::watch;
 
 use super::{DecisionPoint, InForce};
 use crate::{
+    approvals::plain,
     intent::{Intent, Refused, Suspension},
     recorder::Unavailable,
-    suspensions::{Stopped, is_suspension},
+    suspensions::{Stopped, as_user, is_suspension},
     write::human as write,
 };
 
@@ -63,7 +65,24 @@ impl DecisionPoint {
             Some(known) => std::iter::once(&known.key).chain(&known.aliases).cloned().collect(),
             None => vec![said.what.clone()],
         };
+        let names = if credential { names } else { self.in_our_words(names, tenant)? };
         Ok((credential, names))
+    }
+
+    /// `names` as principals are known by them here; a suspension under another word for a human goes with theirs.
+    fn in_our_words(&self, names: Vec<String>, tenant: &str) -> Result<Vec<String>, LedgerError> {
+        let mut all = Vec::with_capacity(names.len());
+        for name in names {
+            let name = principal_name(&name).into_owned();
+            let other = match as_user(&name) {
+                Some(user) => self.stopped_by(false, &user, tenant)?.map(|about| (user, about)),
+                None => None,
+            };
+            let other = other.filter(|(_, about)| self.suspensions.holds(about)).map(|(user, _)| user);
+            all.extend(std::iter::once(name).chain(other));
+        }
+        all.dedup();
+        Ok(all)
     }
 
     /// What a suspension under `name` stops; `None` of somebody in a tenant that never recorded anything.
@@ -75,19 +94,49 @@ impl DecisionPoint {
         Ok(account.map(|account| Stopped::Account(tenant.to_owned(), account)))
     }
 
-    /// Whether anybody or anything goes by what `said` names, but for being suspended: the inventory or a record says so.
+    /// Whether `said` names a credential: it says so, or the records of one of `tenants` know a credential of that name, and the
+    /// inventory no principal.
     ///
     /// # Errors
     /// The log cannot be read.
-    pub fn knows(&self, said: &Suspension, tenant: &str) -> Result<bool, LedgerError> {
+    pub fn names_credential(&self, said: &Suspension, tenants: &[String]) -> Result<bool, LedgerError> {
+        if said.credential || self.in_force().inventory.principal(&said.what).is_some() {
+            return Ok(said.credential);
+        }
+        for tenant in tenants {
+            let key = Key::Credential { tenant, name: &said.what };
+            if !self.ledger.lookup(&key, 1, None)?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether anybody or anything goes by what `said` names, but for being suspended: the inventory says so, or a record of one
+    /// of `tenants`.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn knows(&self, said: &Suspension, tenants: &[String]) -> Result<bool, LedgerError> {
         if !said.credential && self.in_force().inventory.principal(&said.what).is_some() {
             return Ok(true);
         }
+        for tenant in tenants {
+            if self.is_recorded(said, tenant)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a record of `tenant` is about what `said` names.
+    fn is_recorded(&self, said: &Suspension, tenant: &str) -> Result<bool, LedgerError> {
         let mut keys = vec![Key::Credential { tenant, name: &said.what }];
-        if !said.credential
-            && let Some(account) = self.ledger.account(tenant, &said.what)?
-        {
-            keys.extend([Key::Initiator(account), Key::Executor(account), Key::Party(account)]);
+        let name = principal_name(&said.what);
+        for name in std::iter::once(&*name).chain(as_user(&name).as_deref()).filter(|_| !said.credential) {
+            if let Some(account) = self.ledger.account(tenant, name)? {
+                keys.extend([Key::Initiator(account), Key::Executor(account), Key::Party(account)]);
+            }
         }
         // Records of earlier suspensions name it too; somebody who was suspended oftener than that is taken for known.
         const LOOKED_AT: usize = 16;
@@ -116,6 +165,16 @@ impl DecisionPoint {
     /// Whether somebody who has a part in `intent` is suspended, or nobody can tell.
     pub(crate) fn is_stopped(&self, intent: &Intent, tenant: &str) -> bool {
         !matches!(self.stopped(intent, tenant), Ok(None))
+    }
+
+    /// Why whoever goes by `key` has no say now: they are suspended, also by what their name comes to without blanks and capitals.
+    pub(super) fn silenced(&self, key: &str, tenant: &str) -> Result<Option<String>, Unavailable> {
+        let broken = |error: LedgerError| Unavailable::new(error.to_string());
+        let why = self.suspensions.stops_one(&self.ledger, key, tenant).map_err(broken)?;
+        match why {
+            Some(why) => Ok(Some(why)),
+            None => self.suspensions.stops_one(&self.ledger, &plain(key), tenant).map_err(broken),
+        }
     }
 
     /// `intent` as one that is refused, where somebody who has a part in it is suspended.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use deed_identity::principal_name;
 use deed_record::{
     Answer, Change, Credential, Disclosable, Kind, Principal, PrincipalType, RecordId, Resource, StepType,
     TermsSent, Text, Timestamp, Tool, Written,
@@ -127,7 +128,11 @@ pub(crate) fn suspension<'a>(said: &'a Suspension, name: &'a str, now: Timestamp
         instance: None,
         key: Some(Text::from(name)),
         name: None,
-        kind: name.split(':').next().and_then(|kind| kind.parse().ok()).unwrap_or(PrincipalType::Unknown),
+        kind: principal_name(name)
+            .split(':')
+            .next()
+            .and_then(|kind| kind.parse().ok())
+            .unwrap_or(PrincipalType::Unknown),
         vendor: None,
     };
     suspension.terms = Some(TermsSent {

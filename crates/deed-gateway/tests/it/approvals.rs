@@ -1,6 +1,8 @@
 //! Step-ups: for these arguments, once, in time, by somebody else.
 
-use deed_gateway::{Reply, ReplyError, Who};
+use deed_gateway::{InForce, Reply, ReplyError, Suspension, Who};
+use deed_identity::Inventory;
+use deed_policy::PolicySet;
 use deed_record::PrincipalType;
 
 use crate::support::{Between, answer, call, of_kind};
@@ -14,7 +16,7 @@ fn human(name: &str) -> Who {
 }
 
 fn yes(name: &str) -> Reply {
-    Reply { approved: true, by: human(name), reason: Some("CHG-12".into()) }
+    Reply { id: None, approved: true, by: human(name), reason: Some("CHG-12".into()) }
 }
 
 /// The ids of those that wait, oldest first, once there are so many.
@@ -66,7 +68,7 @@ async fn like_calls_are_approved_one_by_one() {
     between.point.reply(ids[1], &yes("bob")).await.expect("approved");
     assert_eq!(between.server.hear().await["id"], 2, "the second was approved, not the first");
     assert!(between.server.is_silent().await);
-    let no = Reply { approved: false, by: human("bob"), reason: Some("freeze".into()) };
+    let no = Reply { id: None, approved: false, by: human("bob"), reason: Some("freeze".into()) };
     between.point.reply(ids[0], &no).await.expect("refused");
     let refusal = between.client.hear().await;
     let text = refusal["result"]["content"][0]["text"].as_str().unwrap();
@@ -146,11 +148,14 @@ async fn whoever_asked_or_executes_cannot_approve() {
     let ids = waiting(&between, 1).await;
     for by in [
         human("ann"),
+        human("Ann"),
+        human("ann "),
+        Who { key: Some("user:ann".into()), ..human("x") },
         Who { kind: PrincipalType::Agent, ..human("x") },
         Who { key: None, ..human("x") },
         Who { key: Some("agent:bot".into()), ..human("x") },
     ] {
-        let reply = Reply { approved: true, by, reason: None };
+        let reply = Reply { id: None, approved: true, by, reason: None };
         assert!(
             matches!(between.point.reply(ids[0], &reply).await, Err(ReplyError::NotTheirs(_))),
             "{reply:?}"
@@ -173,4 +178,79 @@ async fn a_self_approval_is_marked_and_somebody_elses_is_not() {
     let recorded = between.end().await;
     let marks = of_kind(&recorded, "approval").iter().map(|one| one["operation"].clone()).collect::<Vec<_>>();
     assert_eq!(marks, ["self-approval", "approval"]);
+}
+
+#[tokio::test]
+async fn a_suspended_human_has_no_say_and_the_attempt_is_recorded() {
+    let mut between = Between::with(STEP_UP);
+    between.client.send(&call(1, "wipe", "{}")).await;
+    let ids = waiting(&between, 1).await;
+    let stop = |suspended| Suspension {
+        what: "human:bob".into(),
+        credential: false,
+        suspended,
+        by: human("carol"),
+        reason: None,
+    };
+    between.point.suspend(&stop(true), "default").await.expect("recorded");
+    for name in ["bob", "Bob"] {
+        let refused = between.point.reply(ids[0], &yes(name)).await;
+        assert!(
+            matches!(&refused, Err(ReplyError::NotTheirs(why)) if why.contains("suspended")),
+            "{refused:?}"
+        );
+    }
+    between.point.suspend(&stop(false), "default").await.expect("recorded");
+    between.point.reply(ids[0], &yes("bob")).await.expect("approved");
+    assert_eq!(between.server.hear().await["id"], 1);
+    let recorded = between.end().await;
+    let tried: Vec<_> = of_kind(&recorded, "intent")
+        .into_iter()
+        .filter(|intent| intent["operation"] == "approval")
+        .map(|intent| (intent["decision"]["effect"].clone(), intent["resource"]["uri"].clone()))
+        .collect();
+    assert_eq!(tried, vec![("deny".into(), format!("deed:approval/{}", ids[0]).into()); 2]);
+}
+
+#[tokio::test]
+async fn what_somebody_approved_who_was_suspended_since_is_not_done() {
+    let mut between = Between::with_patience(STEP_UP, std::time::Duration::ZERO);
+    between.client.send(&call(1, "wipe", "{}")).await;
+    between.client.hear().await;
+    let ids = waiting(&between, 1).await;
+    between.point.reply(ids[0], &yes("bob")).await.expect("approved");
+    let stop = Suspension {
+        what: "human:bob".into(),
+        credential: false,
+        suspended: true,
+        by: human("carol"),
+        reason: None,
+    };
+    between.point.suspend(&stop, "default").await.expect("recorded");
+    between.client.send(&call(2, "wipe", "{}")).await;
+    assert_eq!(between.client.hear().await["result"]["isError"], true);
+    assert!(between.server.is_silent().await);
+}
+
+#[tokio::test]
+async fn a_new_policy_set_says_who_may_answer_what_waits() {
+    let mut between = Between::with(STEP_UP);
+    between.client.send(&call(1, "wipe", "{}")).await;
+    let ids = waiting(&between, 1).await;
+    let grouped = STEP_UP.replace("@effect(\"step_up\")", "@effect(\"step_up\") @approver(\"mgr\")");
+    let people = r#"[[principal]]
+key = "human:carol"
+type = "human"
+groups = ["mgr"]
+"#;
+    between.point.change(|force| {
+        *force = InForce::of(|| PolicySet::of_files([("a.cedar".to_owned(), grouped)].into()).expect("good"));
+        force.inventory = Inventory::parse(people).expect("good").into();
+    });
+    let shown = between.point.waiting("test", None).await.expect("recorded");
+    assert_eq!(shown[0].approvers, ["group mgr"]);
+    let refused = between.point.reply(ids[0], &yes("bob")).await;
+    assert!(matches!(&refused, Err(ReplyError::NotTheirs(why)) if why.contains("`mgr`")), "{refused:?}");
+    between.point.reply(ids[0], &yes("carol")).await.expect("approved");
+    assert_eq!(between.server.hear().await["id"], 1);
 }

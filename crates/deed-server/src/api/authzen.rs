@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::{body::Body, extract::State, response::Response};
 use deed_gateway::{Answer, Intent, Place, Who};
+use deed_identity::principal_name;
 use deed_record::{PrincipalType, Ruling, TraceId};
 use http::{HeaderMap, HeaderName};
 use serde::{Deserialize, Serialize};
@@ -191,6 +192,10 @@ async fn decide(app: &App, caller: &Caller, asked: &Evaluation) -> Result<Decisi
         return Ok(told(effect, &reason, None));
     }
     let answer = decisions.intend(&intent, tenant).await?;
+    if answer.unrecordable {
+        let why = format!("{}; that it was asked is recorded as `{}`", answer.reason, answer.id);
+        return Err(Problem::new(Kind::Record, why));
+    }
     Ok(told(answer.effect, &answer.reason, Some(&answer)))
 }
 
@@ -248,12 +253,14 @@ fn intent(caller: &Caller, asked: &Evaluation, context: Context) -> Result<Inten
     })
 }
 
+/// Whom `entity` names; a `user` is a human, and the same one as the human of that name.
 fn who(entity: &Entity) -> Who {
+    let key = principal_name(&named(entity)).into_owned();
     let kind = match &*entity.kind {
         "user" => PrincipalType::Human,
         kind => kind.parse().unwrap_or(PrincipalType::Unknown),
     };
-    Who { kind, key: Some(named(entity)), name: None, instance: None }
+    Who { kind, key: Some(key), name: None, instance: None }
 }
 
 /// `type:id`, unless the id says already whose it is.

@@ -19,6 +19,8 @@ use crate::{
     problem::{Kind, Problem},
 };
 
+/// How long a suspension waits for what records say of tenants: it is urgent.
+const FOLDED_WITHIN: Duration = Duration::from_millis(500);
 /// No question waits longer for a human.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
@@ -70,6 +72,10 @@ pub(crate) async fn reply(
 
 /// Has an answer recorded, whichever way it came, and lets it count.
 pub(super) async fn answer(app: &App, id: RecordId, reply: &Reply) -> Result<Response, Problem> {
+    if let Some(other) = reply.id.filter(|other| *other != id) {
+        let why = format!("the answer is to `{other}`, and was sent to `{id}`: nothing is answered by it");
+        return Err(Problem::new(Kind::BadRequest, why));
+    }
     let replied = app.engine.decisions().reply(id, reply).await.map_err(|error| match error {
         ReplyError::Unknown(_) => Problem::new(Kind::NotFound, error.to_string()),
         ReplyError::NotTheirs(why) => Problem::new(Kind::NotTheirs, why),
@@ -101,6 +107,12 @@ pub(crate) async fn suspend(
     body: Body,
 ) -> Result<Response, Problem> {
     let said: Suspension = Received::read(&app, &headers, body).await?.json()?;
+    // It holds for every tenant, and so is looked for in the records of all of them.
+    let tenants = app.ask(|engine| Ok(engine.tenants(FOLDED_WITHIN))).await.unwrap_or_default();
+    let tenants = Arc::new(tenants);
+    let (asked, among) = (said.clone(), tenants.clone());
+    let credential = app.ask(move |engine| Ok(engine.decisions().names_credential(&asked, &among)?)).await;
+    let said = Suspension { credential: credential.unwrap_or(said.credential), ..said };
     let asked = said.clone();
     let before = app.ask(move |engine| Ok(engine.decisions().is_suspended(&asked, TENANT)?)).await.ok();
     let names = app.engine.decisions().suspend(&said, TENANT).await?;
@@ -109,7 +121,7 @@ pub(crate) async fn suspend(
     }
     let changed = if said.suspended { "suspended" } else { "resumed" };
     // It holds by now, and nothing that cannot be read makes it fail.
-    let known = app.ask(move |engine| Ok(engine.decisions().knows(&said, TENANT)?)).await.ok();
+    let known = app.ask(move |engine| Ok(engine.decisions().knows(&said, &tenants)?)).await.ok();
     json(&json!({ changed: names, "known": known, "before": before }))
 }
 

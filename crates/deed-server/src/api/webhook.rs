@@ -43,6 +43,11 @@ pub(crate) async fn reply(
     let message = webhook.verify(&headers, &body, now())?;
     let wrong = |error: serde_json::Error| Problem::new(Kind::BadRequest, format!("the body: {error}"));
     let reply: Reply = serde_json::from_slice(&body).map_err(wrong)?;
+    // INVARIANT D8: an answer is for one step-up. The address is not signed, so that the body has to say for which.
+    if reply.id.is_none() {
+        let why = format!("the body: `id` is missing, the id of what it answers: `\"id\": \"{id}\"`");
+        return Err(Problem::new(Kind::BadRequest, why));
+    }
     let by = known(reply.by, &message);
     answer(&app, id, &Reply { by, ..reply }).await
 }

@@ -123,6 +123,7 @@ impl Ticket {
             spooled: None,
             effect: Ruling::StepUp,
             reason: "it waits for a human".to_owned(),
+            unrecordable: false,
             policies: Vec::new(),
             policy_set: None,
             obligations: Default::default(),

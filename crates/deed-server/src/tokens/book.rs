@@ -74,7 +74,7 @@ impl Book {
         self.revoked.subscribe()
     }
 
-    /// Every name of a token and of all that it was made from: `jti`s, and fingerprints of what was shown.
+    /// Every name of a token and of all that it was made from: `jti`s, also of what was shown, and its fingerprints.
     pub(super) fn lineage(&self, jti: &str) -> Vec<String> {
         let state = self.state();
         let (mut names, mut seen) = (Vec::new(), HashSet::new());
@@ -83,6 +83,7 @@ impl Book {
             names.push(jti.to_owned());
             let Some(issued) = state.issued(jti) else { break };
             names.extend(issued.credentials.iter().map(ToString::to_string));
+            names.extend(issued.shown.clone());
             next = issued.parent.as_deref();
         }
         names

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use deed_ledger::{fresh_id, now};
 use deed_record::{Submission, Timestamp};
 use deed_token::{
-    Actor, ErrorCode, Evidence, ExchangeError, Request, Subject, TokenType, VerifyError, authenticate,
-    dpop::ProofError, exchange, record, state::Event, transaction,
+    Actor, ErrorCode, Evidence, ExchangeError, Request, Subject, TokenType, Unproven, VerifyError,
+    authenticate, dpop::ProofError, exchange, record, state::Event, transaction,
 };
 use http::StatusCode;
 use serde_json::Value;
@@ -55,6 +55,12 @@ pub(super) struct Refused {
     pub(super) error: ExchangeError,
     pub(super) subject: Option<Subject>,
     pub(super) actor: Option<Actor>,
+}
+
+impl From<Unproven> for Failed {
+    fn from(Unproven { error, actor }: Unproven) -> Self {
+        Failed::Refused(Box::new(Refused { error, subject: None, actor: actor.map(|actor| *actor) }))
+    }
 }
 
 impl From<ExchangeError> for Failed {
@@ -164,6 +170,7 @@ impl Tokens {
             [subject.key(), &actor.principal().key].into_iter().chain(chain).collect();
         let shown = [subject.fingerprint(), actor.credential(), actor.fingerprint()];
         let mut credentials: Vec<String> = shown.iter().map(ToString::to_string).collect();
+        credentials.extend(subject.jti().map(str::to_owned));
         credentials.extend(subject.own().into_iter().flat_map(|own| self.book.lineage(&own.terms().jti)));
         let credentials = credentials.iter().map(String::as_str);
         let found = self.stops.find(&self.ledger, subject.tenant(), principals, credentials);

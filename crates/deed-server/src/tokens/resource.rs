@@ -364,10 +364,12 @@ impl Tokens {
             subject.details(),
             subject.expires(),
         );
+        let comer = comer.known_as(subject.jti());
         let credential = Credential {
             expires: Some(seconds(subject.expires())),
             fingerprint: Some(fingerprint.as_str().into()),
             issuer: Some(issuer.into()),
+            jti: subject.jti().map(Text::from),
             scopes: scope.words().map(Text::from).collect(),
             kind: Some(Text::from(if subject.bound_to().is_some() { "dpop" } else { "bearer" })),
             ..Credential::default()
@@ -382,7 +384,7 @@ impl Tokens {
             details: subject.details(),
             task: None,
             grant: None,
-            lineage: vec![fingerprint],
+            lineage: subject.jti().map(str::to_owned).into_iter().chain([fingerprint]).collect(),
             expires: seconds(subject.expires()),
             comer,
         }

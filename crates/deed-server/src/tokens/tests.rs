@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use deed_gateway::{DecisionPoint, InForce, Suspension};
 use deed_ledger::{Ledger, Options, now};
 use deed_record::PrincipalType;
 use deed_token::{Fingerprint, SigningKey};
@@ -235,4 +236,55 @@ async fn what_is_no_token_is_sent_to_sign_in() {
     assert_eq!(scope.status().as_u16(), 403);
     let text = scope.headers()[header::WWW_AUTHENTICATE].to_str().expect("text").to_owned();
     assert!(text.ends_with("error=\"insufficient_scope\", scope=\"tickets:write\""), "{text}");
+}
+
+#[tokio::test]
+async fn a_token_of_another_issuer_is_suspended_by_its_id_with_all_that_came_of_it() {
+    let world = World::new();
+    let sent = ann(json!({ "jti": "idp-7" }));
+    let first = world.exchange(&sent, ("agent:coder", 2), &format!("&resource={TICKETS}"), None).await;
+    let direct = ann(json!({ "jti": "idp-7", "aud": TICKETS }));
+    let shown = world.bearer(&direct, TICKETS).await.expect("it holds");
+    let credential: Value = serde_json::from_str(shown.credential.get()).expect("JSON");
+    assert_eq!(credential["jti"], "idp-7", "it can be found by that");
+    assert!(shown.lineage.contains(&"idp-7".to_owned()));
+    assert!(world.bearer(&first, TICKETS).await.is_ok());
+
+    let point = DecisionPoint::new(world.tokens.ledger.clone(), InForce::default(), Duration::from_secs(3));
+    let by = "human:bob".parse().expect("TYPE:NAME");
+    let said = Suspension { what: "idp-7".into(), credential: true, suspended: true, by, reason: None };
+    point.suspend(&said, "default").await.expect("recorded");
+    world.tokens.look_again();
+    for token in [&direct, &first] {
+        let challenge = world.bearer(token, TICKETS).await.expect_err("suspended");
+        assert_eq!(challenge.error(), Some("invalid_token"));
+    }
+    let form = format!(
+        "grant_type=urn:ietf:params:oauth:grant-type:token-exchange&subject_token={sent}&resource={TICKETS}\
+         &subject_token_type={ACCESS}&client_assertion={}\
+         &client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        assertion("agent:coder", 2)
+    );
+    assert_eq!(world.tokens.exchange(form, Ok(None)).await.body["error"], "unauthorized_client");
+    // Another one of the same issuer's goes on.
+    assert!(world.bearer(&ann(json!({ "jti": "idp-8", "aud": TICKETS })), TICKETS).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_agent_that_is_known_is_no_stranger_though_its_subject_token_is_wrong() {
+    let world = World::new();
+    while world.tokens.strangers.admit() {}
+    let mut sent = ann(json!({}));
+    sent.truncate(sent.len() - 4);
+    let form = |assertion: &str| {
+        format!(
+            "grant_type=urn:ietf:params:oauth:grant-type:token-exchange&subject_token={sent}AAAA&resource={TICKETS}\
+             &subject_token_type={ACCESS}&client_assertion={assertion}\
+             &client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+        )
+    };
+    let known = world.tokens.exchange(form(&assertion("agent:coder", 2)), Ok(None)).await;
+    assert_eq!((known.status.as_u16(), &known.body["error"]), (400, &json!("invalid_request")));
+    let stranger = world.tokens.exchange(form(&assertion("agent:coder", 9)), Ok(None)).await;
+    assert_eq!(stranger.status, 503, "{}", stranger.body);
 }

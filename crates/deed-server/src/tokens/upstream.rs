@@ -155,6 +155,7 @@ impl Tokens {
         drop(state);
         let terms = granted.terms();
         let mut names: Vec<String> = granted.credentials().iter().map(ToString::to_string).collect();
+        names.extend(granted.shown().map(str::to_owned));
         names.extend(terms.parent.iter().flat_map(|parent| self.book.lineage(parent)));
         self.refuse_held(terms, &names).map_err(|lapsed| match lapsed {
             Lapsed::Inactive(_) => NotShown::Refused(Inactive::Suspended.into()),

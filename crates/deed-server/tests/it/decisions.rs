@@ -78,6 +78,72 @@ async fn a_step_up_is_approved_and_asked_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_user_is_the_human_of_that_name() {
+    let running = Running::start().await;
+    publish(
+        &running,
+        r#"@id("rest") permit (principal, action, resource);
+        @id("not-ann") forbid (principal == Deed::Human::"ann", action, resource == Deed::Resource::"service:orders");
+        @id("ask") @effect("step_up") forbid (principal, action, resource == Deed::Resource::"service:payments");"#,
+    )
+    .await;
+    let as_user = |id: &str, service: &str| {
+        let mut asked = question(service, &json!({}));
+        asked["subject"] = json!({ "type": "user", "id": id });
+        asked
+    };
+    for id in ["ann", "user:ann", "human:ann"] {
+        assert_eq!(ask(&running, &as_user(id, "orders")).await.json()["decision"], false, "{id}");
+        assert_eq!(ask(&running, &as_user(id, "mail")).await.json()["decision"], true, "{id}");
+    }
+    assert_eq!(ask(&running, &as_user("bob", "orders")).await.json()["decision"], true);
+    // Nobody approves their own.
+    let waits = ask(&running, &question("payments", &json!({}))).await.json();
+    let path = format!("/v1/approvals/{}", waits["context"]["deed"]["approval_id"].as_str().unwrap());
+    for by in ["human:ann", "user:ann", "human:Ann", "human:ann "] {
+        let reply = json!({ "approved": true, "by": { "type": "human", "key": by } }).to_string();
+        let own = call(running.http(), post(&path, "application/json", reply)).await;
+        assert_eq!((own.status, own.problem()), (403, "not-theirs".to_owned()), "{by}");
+    }
+    // Whoever is suspended by either word is so, until it is lifted by either.
+    for (word, other) in [("human:ann", "user:ann"), ("user:ann", "human:ann")] {
+        let say = |what: &str, suspended: bool| {
+            let said = json!({ "what": what, "suspended": suspended, "by": { "type": "human", "key": "human:bob" } });
+            call(running.http(), post("/v1/suspensions", "application/json", said.to_string()))
+        };
+        let said = say(word, true).await.json();
+        assert_eq!((&said["suspended"], &said["known"]), (&json!(["human:ann"]), &json!(true)), "{said}");
+        let stopped = ask(&running, &as_user("ann", "mail")).await;
+        assert!(stopped.text().contains("is suspended"), "{}", stopped.text());
+        assert_eq!(say(other, false).await.json()["before"], true);
+        assert_eq!(ask(&running, &as_user("ann", "mail")).await.json()["decision"], true);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_tenants_records_know_as_a_credential_is_suspended_as_one() {
+    let running = Running::start().await;
+    running
+        .record(
+            r#"{"kind":"observation","time":"2026-11-20T10:00:00Z","tenant":"acme","executor":{"key":"agent:coder","type":"agent"},"credential":{"jti":"0193-acme","type":"bearer"}}"#,
+        )
+        .await;
+    let asked = || {
+        let mut asked = question("orders", &json!({}));
+        asked["context"]["deed"]["credential"] = json!({ "jti": "0193-acme" });
+        asked
+    };
+    assert_eq!(ask(&running, &asked()).await.json()["decision"], true);
+    for (what, known) in [("0193-acme", true), ("agent:coder", true), ("0193-nobody", false)] {
+        let said = json!({ "what": what, "suspended": true, "by": { "type": "human", "key": "human:bob" } });
+        let said = call(running.http(), post("/v1/suspensions", "application/json", said.to_string())).await;
+        assert_eq!(said.json()["known"], known, "{}", said.text());
+    }
+    let stopped = ask(&running, &asked()).await.text();
+    assert!(stopped.contains("the credential") && stopped.contains("is suspended"), "{stopped}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_only_tried_leaves_no_record() {
     let running = Running::start().await;
     let mut asked = question("orders", &json!({}));
@@ -145,6 +211,27 @@ async fn bad_questions_are_refused_and_named() {
         assert!(answer.text().contains(says), "{}", answer.text());
     }
     assert_eq!(running.size(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_that_no_record_can_hold_is_the_callers_mistake_and_is_recorded() {
+    let running = Running::start().await;
+    let many: serde_json::Map<String, Value> = (0..1500).map(|n| (n.to_string(), json!(n))).collect();
+    let mut long = question("orders", &json!({}));
+    long["action"]["name"] = "x".repeat(70_000).into();
+    let twice = question("orders", &json!({ "amount": 5 })).to_string();
+    let twice = twice.replace(r#""amount":5"#, r#""amount":5,"amount":500"#);
+    for body in [question("orders", &many.into()).to_string(), long.to_string(), twice] {
+        let refused = call(running.http(), post("/access/v1/evaluation", "application/json", body)).await;
+        assert_eq!(
+            (refused.status, refused.problem()),
+            (422, "record-refused".to_owned()),
+            "{}",
+            refused.text()
+        );
+    }
+    let found = running.get("/v1/actions?executor=agent:release-bot").await.text();
+    assert_eq!(found.matches("\"status\":\"denied\"").count(), 3, "{found}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -66,7 +66,14 @@ fn seconds() -> i64 {
     now().0 / 1_000_000
 }
 
+/// An answer to `action`, signed.
 fn message(action: &str, id: &str, body: &Value) -> Plain {
+    let mut body = body.clone();
+    body["id"] = action.into();
+    sent(action, id, &body)
+}
+
+fn sent(action: &str, id: &str, body: &Value) -> Plain {
     let (seconds, body) = (seconds(), body.to_string());
     let request = post(&format!("/v1/approvals/{action}/webhook"), "application/json", body.clone());
     let request = with(request, "webhook-id", id);
@@ -183,6 +190,22 @@ fn header<'h>(head: &'h [String], name: &str) -> &'h str {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_signed_answer_is_for_what_it_names_alone() {
+    let running = start(None).await;
+    let (harmless, _) = ask(&running).await;
+    let (other, _) = ask(&running).await;
+    let mut yes = yes("bob");
+    let unnamed = send(&running, sent(&other, "m1", &yes)).await;
+    assert_eq!(unnamed.status, 400, "{}", unnamed.text());
+    assert!(unnamed.text().contains("`id` is missing"), "{}", unnamed.text());
+    yes["id"] = harmless.as_str().into();
+    let moved = send(&running, sent(&other, "m2", &yes)).await;
+    assert_eq!(moved.status, 400, "{}", moved.text());
+    assert!(!ask(&running).await.1, "nothing was approved");
+    assert_eq!(send(&running, sent(&harmless, "m3", &yes)).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn people_elsewhere_are_told_and_tried_again() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hooks/deed", listener.local_addr().unwrap());
@@ -205,7 +228,7 @@ async fn people_elsewhere_are_told_and_tried_again() {
     assert_eq!((&data["id"], &data["target"]), (&json!(action), &json!("service:payments")));
     assert_eq!(
         (&data["executor"]["key"], &data["initiator"]["key"]),
-        (&json!("agent:release-bot"), &json!("user:ann"))
+        (&json!("agent:release-bot"), &json!("human:ann"))
     );
     assert_eq!((&data["policies"], &data["approvers"]), (&json!(["ask"]), &json!(["group payers"])));
     assert_eq!(data["answer"], format!("https://deed.example/v1/approvals/{action}/webhook"));

@@ -137,10 +137,7 @@ impl Base {
             parent.relation = Relation::Renewal;
             token.not_after
         } else {
-            let named = token.may_act.as_deref() == Some(&actor.principal.key);
-            if !named && !token.audience.contains(&actor.principal.key) {
-                return Err(ExchangeError::NotHanded);
-            }
+            token.names(&actor.principal.key)?;
             let hops = token.hops.checked_sub(1).ok_or(ExchangeError::Depth(token.chain.len()))?;
             if token.bound_to.is_some() && proof.is_none() {
                 return Err(ExchangeError::NoProof);

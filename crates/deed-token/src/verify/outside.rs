@@ -68,6 +68,7 @@ pub(super) fn outside(
         principal: Principal { key: oidc_key(&issuer.url, &sub), kind, tenant: tenant(&claims, issuer)? },
         issuer: issuer.clone(),
         fingerprint,
+        jti: claims.optional_text("jti")?.map(str::to_owned),
         expires,
         scope: claims.scope()?,
         details: claims.details()?,

@@ -98,7 +98,7 @@ impl Trust {
             principal: Principal { kind: PrincipalType::Workload, ..said.principal },
             fingerprint,
             issuer: issuer.url.clone(),
-            jti: claims.optional_text("jti")?.map(str::to_owned),
+            jti: said.jti,
             issued: claims.time("iat")?.map(seconds),
             expires: seconds(said.expires),
             claims: other.map(|(name, value)| (name.clone(), value.clone())).collect(),

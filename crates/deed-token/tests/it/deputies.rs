@@ -184,3 +184,15 @@ fn chains_are_not_forged() {
     assert_eq!(refused, E::Subject(VerifyError::Signature));
     assert_eq!(refused.code(), ErrorCode::InvalidRequest);
 }
+
+#[test]
+fn a_token_that_says_who_may_act_is_for_nobody_else() {
+    let mut world = World::new();
+    let form = format!("resource={TICKETS}&audience=agent%3Acoder&deed_may_act=agent:runner");
+    let ann = world.ann(json!({}));
+    let Ok(planner) = world.ask(Ask::new(&ann, "planner", &form)) else { panic!("not issued") };
+    let mut handed = |agent: &str| world.ask(Ask::new(planner.text(), agent, &format!("resource={TICKETS}")));
+    assert_eq!(handed("coder").unwrap_err(), E::MayAct, "though `aud` names it");
+    assert!(handed("runner").is_ok());
+    assert!(handed("planner").is_ok(), "whoever has it renews it");
+}

@@ -63,7 +63,7 @@ fn agents_hand_on_and_the_chain_grows() {
     assert_eq!(world.state.made_from(planner.jti()), [coder.jti(), runner.jti()]);
     // Nobody else may have it.
     let other = world.ask(Ask::new(planner.text(), "reviewer", "")).unwrap_err();
-    assert_eq!((other.clone(), other.code()), (ExchangeError::NotHanded, ErrorCode::UnauthorizedClient));
+    assert_eq!((other.clone(), other.code()), (ExchangeError::MayAct, ErrorCode::UnauthorizedClient));
     // And the last has nobody to hand it to.
     assert_eq!(world.ask(Ask::new(runner.text(), "coder", "")).unwrap_err(), ExchangeError::NotHanded);
 }

@@ -129,6 +129,7 @@ fn issued(jti: usize, parent: Option<usize>, expires: i64) -> Issued {
         subject: format!("human:{}", jti % 2),
         actors: vec![format!("agent:{}", jti % 3)],
         credentials: vec![deed_token::Fingerprint([u8::try_from(jti % 5).unwrap(); 32])],
+        shown: None,
         issued: 0,
         expires,
         not_after: expires,

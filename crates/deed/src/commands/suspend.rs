@@ -22,6 +22,7 @@ pub(crate) async fn run(global: &Global, suspended: bool, suspend: Suspend, outp
         by: suspend.by.unwrap_or_else(values::system_who),
         reason: suspend.reason,
     };
+    let is_credential = said.credential;
     let body = serde_json::to_vec(&said).map_err(|error| Failure::new(error.to_string()))?;
     let answer = access.call(&Request::post("/v1/suspensions", "application/json", body)).await;
     let answer = access.finish(answer.and_then(|answer| answer.json::<Value>())).await;
@@ -34,7 +35,14 @@ pub(crate) async fn run(global: &Global, suspended: bool, suspend: Suspend, outp
         });
     }
     if answer["known"] == false {
-        note("no record and no inventory knows that name yet; it holds for whoever comes by exactly that");
+        note(match is_credential {
+            true => {
+                "no record knows a credential of that name yet; it holds for one that comes by exactly that"
+            }
+            false => {
+                "no record and no inventory knows that name yet; it holds for whoever comes by exactly that, and for a credential of that name with --credential"
+            }
+        });
     }
     if output.json {
         return output.document(&answer);
