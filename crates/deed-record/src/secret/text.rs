@@ -137,8 +137,9 @@ fn assignment(text: &str, at: usize, name: &str, class: Class) -> Option<Assignm
             return Some(Assignment { start: mark + 1, end: End::Tag, colon: false });
         }
         b'=' => skip(mark, b"=>"),
-        // Behind a colon it is a part of a longer name: `arn:aws:secretsmanager:…:secret:prod/db`.
-        b':' if before != Some(b':') => skip(mark, b":="),
+        // Behind a colon it is a part of a longer name: `arn:aws:secretsmanager:…:secret:prod/db`. Before two slashes it
+        // is a scheme.
+        b':' if before != Some(b':') && !text[mark..].starts_with("://") => skip(mark, b":="),
         // `- name: DB_PASSWORD` and on the next line `value: …`.
         b'\n' => {
             let value = skip(mark, b" \n");

@@ -440,6 +440,7 @@ fn what_is_no_secret_stays() {
         r#"{"executor":{"key":"aws:arn:aws:iam::111122223333:role/release","type":"workload"},"credential":{"id":"ASIAIOSFODNN7EXAMPLE","jti":"550e8400"}}"#,
         r#"{"command":["curl","--user","ann","https://x:8080/y"],"other":["ps","-u","a:b"]}"#,
         r#"{"text":"enter the password again to confirm: repeat it","confirm":"yes","repeat":"3","again":"no"}"#,
+        r#"[{"token=eyJtokeneyJeyJpassword://":null},"secret://vault/db"]"#,
         "[]",
         "0",
         "\"\"",
