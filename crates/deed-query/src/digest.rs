@@ -35,14 +35,14 @@ pub(crate) fn digest(store: &Arc<dyn Store>, manifest: &Manifest, end: u64) -> R
             if pack * PACK_LEAVES != next {
                 break;
             }
-            let mut columns = vec![Sha256::new(); COLUMNS.len()];
+            let mut columns = vec![Values::default(); COLUMNS.len()];
             for batch in files::read_group(&stored, &metadata, at)? {
                 let batch =
                     batch.map_err(|error| ParquetError::General(format!("`{}`: {error}", file.path)))?;
-                columns.iter_mut().zip(batch.columns()).for_each(|(column, array)| feed(column, array));
+                columns.iter_mut().zip(batch.columns()).for_each(|(column, array)| column.add(array));
             }
             all.update(pack.to_le_bytes());
-            columns.into_iter().for_each(|column| all.update(column.finalize()));
+            columns.into_iter().for_each(|column| all.update(column.digest()));
             next += PACK_LEAVES;
         }
     }
@@ -52,35 +52,71 @@ pub(crate) fn digest(store: &Arc<dyn Store>, manifest: &Manifest, end: u64) -> R
     Ok(Hash(all.finalize().into()).to_string())
 }
 
-/// Adds each value: 0 for none, else 1 and the value, texts and lists after their length.
-fn feed(into: &mut Sha256, array: &ArrayRef) {
-    for row in 0..array.len() {
-        if array.is_null(row) {
-            into.update([0]);
-            continue;
+/// Values on their way into a digest, which is fast with large pieces only.
+#[derive(Clone, Default)]
+struct Values {
+    digest: Sha256,
+    waiting: Vec<u8>,
+}
+
+impl Values {
+    /// Bytes that are hashed at once.
+    const PIECE: usize = 16 << 10;
+
+    /// Adds each value: 0 for none, else 1 and the value, texts and lists after their length.
+    fn add(&mut self, array: &ArrayRef) {
+        if array.null_count() == array.len() {
+            self.waiting.resize(self.waiting.len() + array.len(), 0);
+        } else {
+            for row in 0..array.len() {
+                self.add_row(array, row);
+                if self.waiting.len() >= Self::PIECE {
+                    self.hash();
+                }
+            }
         }
-        into.update([1]);
+    }
+
+    fn add_row(&mut self, array: &ArrayRef, row: usize) {
+        if array.is_null(row) {
+            self.waiting.push(0);
+            return;
+        }
+        self.waiting.push(1);
         match array.data_type() {
-            DataType::Utf8View => text(into, array.as_string_view().value(row)),
-            DataType::Utf8 => text(into, array.as_string::<i32>().value(row)),
-            DataType::Int64 => into.update(array.as_primitive::<Int64Type>().value(row).to_le_bytes()),
+            DataType::Utf8View => self.add_text(array.as_string_view().value(row)),
+            DataType::Utf8 => self.add_text(array.as_string::<i32>().value(row)),
+            DataType::Int64 => {
+                self.waiting.extend(array.as_primitive::<Int64Type>().value(row).to_le_bytes());
+            }
             DataType::Timestamp(..) => {
-                into.update(array.as_primitive::<TimestampMicrosecondType>().value(row).to_le_bytes())
+                self.waiting
+                    .extend(array.as_primitive::<TimestampMicrosecondType>().value(row).to_le_bytes());
             }
             DataType::List(_) => {
                 let items = array.as_list::<i32>().value(row);
-                into.update((items.len() as u64).to_le_bytes());
-                feed(into, &items);
+                self.waiting.extend((items.len() as u64).to_le_bytes());
+                self.add(&items);
             }
             DataType::Struct(_) => {
-                array.as_struct().columns().iter().for_each(|member| feed(into, &member.slice(row, 1)))
+                array.as_struct().columns().iter().for_each(|member| self.add(&member.slice(row, 1)));
             }
             other => unreachable!("no column of `records` is a {other}"),
         }
     }
-}
 
-fn text(into: &mut Sha256, value: &str) {
-    into.update((value.len() as u64).to_le_bytes());
-    into.update(value);
+    fn add_text(&mut self, value: &str) {
+        self.waiting.extend((value.len() as u64).to_le_bytes());
+        self.waiting.extend(value.as_bytes());
+    }
+
+    fn hash(&mut self) {
+        self.digest.update(&self.waiting);
+        self.waiting.clear();
+    }
+
+    fn digest(mut self) -> [u8; 32] {
+        self.hash();
+        self.digest.finalize().into()
+    }
 }

@@ -170,14 +170,15 @@ impl<'s> Writer<'s> {
             return false;
         }
         let snapshot = self.state.ledger.snapshot();
+        // What there is to do is seen under the lock it is done under: a rebuild may have done it meanwhile.
+        let writing = lock(&self.state.writing);
         let Some(work) = self.next(&snapshot) else {
+            drop(writing);
             self.build_ahead(&snapshot);
             return false;
         };
-        let result = {
-            let _writing = lock(&self.state.writing);
-            self.do_work(work, &snapshot)
-        };
+        let result = self.do_work(work, &snapshot);
+        drop(writing);
         let failed = &mut lock(&self.state.trouble).failed;
         match result {
             Ok(()) => {

@@ -105,8 +105,12 @@ fn what_is_thrown_away_is_derived_again() {
     assert!(first.same, "{first:?}");
     assert_eq!((first.packs, first.rows, count(&house)), (1, PACK, before));
 
-    // Deleted behind its back.
+    // What derives packs as they come woke in the middle of it, and had nothing to do afterwards.
     let dir = house.close();
+    let manifest = fs::read_to_string(dir.path().join(MANIFEST)).expect("a manifest");
+    assert!(manifest.contains("\"retired\": []"), "{manifest}");
+
+    // Deleted behind its back.
     fs::remove_dir_all(dir.path().join("parquet")).expect("removed");
     let house = House::at(dir, Options::default());
     house.wait_for_parquet(1);
