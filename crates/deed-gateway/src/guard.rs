@@ -147,17 +147,21 @@ impl<R: Road> Guard<R> {
     pub(crate) async fn ask(&self, text: &str, id: &Id, method: &str, params: Option<&RawValue>) -> Asked {
         if method::class(method).is_none() {
             let why = "nobody here knows this method";
-            let reply = self.refuse(Some(id), method, "unknown_method", refusal::METHOD_NOT_FOUND, why).await;
+            let reply =
+                Box::pin(self.refuse(Some(id), method, "unknown_method", refusal::METHOD_NOT_FOUND, why))
+                    .await;
             return Asked::Reply(reply);
         }
         if let Some(why) = method::wrong(method, params) {
-            let reply = self.refuse(Some(id), method, "malformed", refusal::INVALID_PARAMS, why).await;
+            let reply =
+                Box::pin(self.refuse(Some(id), method, "malformed", refusal::INVALID_PARAMS, why)).await;
             return Asked::Reply(reply);
         }
         // The server may not tell its callers apart, and whose task it is no policy is asked.
         if method::is_of_task(method) && self.door.tasks().is_of_another(params, self.door.caller()) {
             let why = "no such task of yours";
-            let reply = self.refuse(Some(id), method, "others_task", refusal::INVALID_PARAMS, why).await;
+            let reply =
+                Box::pin(self.refuse(Some(id), method, "others_task", refusal::INVALID_PARAMS, why)).await;
             return Asked::Reply(reply);
         }
         let intent = match self.door.intent(method, params) {
@@ -260,9 +264,9 @@ impl<R: Road> Guard<R> {
         }
         let heard = match outcome {
             Ok(result) if pending.intent.method == method::TOOL_LIST => {
-                self.listed(text, id, &pending, result).await
+                Box::pin(self.listed(text, id, &pending, result)).await
             }
-            _ if !pending.mask.is_empty() => return self.masked(text, id, pending, outcome).await,
+            _ if !pending.mask.is_empty() => return Box::pin(self.masked(text, id, pending, outcome)).await,
             _ => text.to_owned(),
         };
         self.conclude(&pending, outcome).await;

@@ -2,12 +2,13 @@
 //!
 //! # A request, from top to bottom
 //!
-//! 1. [`Endpoint::take`] gives it a task of its own, so that what was begun ends although the client leaves.
+//! 1. [`Endpoint::take`] sees to it that what was begun ends although the client leaves (`attended`).
 //! 2. `headers` and body must say the same; `sessions` know whose connection it is (2025-11-25).
 //! 3. `exchange` has it decided on and recorded, and sends it `upstream`.
 //! 4. `answers` pass on what comes back, as it comes: `events` one by one.
 
 mod answers;
+mod attended;
 pub(crate) mod events;
 mod exchange;
 pub(crate) mod headers;
@@ -38,6 +39,7 @@ use crate::{
     recorder::{Nowhere, Recorder, Unavailable},
     refusal,
 };
+use attended::Attended;
 use exchange::Exchange;
 use sessions::{Session, Sessions};
 use step_up::HeldCalls;
@@ -97,8 +99,9 @@ impl Endpoint {
     pub async fn take(self: &Arc<Self>, caller: Caller, tenant: &str, request: Request<Bytes>) -> Reply {
         let (reply, heard) = oneshot::channel();
         let (endpoint, lane) = (self.clone(), self.lane(tenant));
-        tokio::spawn(async move { endpoint.work(caller, lane, request, Listener(Some(reply))).await });
-        heard.await.unwrap_or_else(|_| nothing(StatusCode::INTERNAL_SERVER_ERROR))
+        let work = async move { endpoint.work(caller, lane, request, Listener(Some(reply))).await };
+        let heard = Attended { work: Some(Box::pin(work)), heard }.await;
+        heard.unwrap_or_else(|_| nothing(StatusCode::INTERNAL_SERVER_ERROR))
     }
 
     /// Refuses what nobody looked into: whoever sent it, or from where, was not let in. That is recorded.
@@ -174,7 +177,7 @@ impl Endpoint {
         };
         // A request of 2026-07-28 belongs to no session, whatever its headers say.
         let session = match parts.headers.get(headers::SESSION).filter(|_| !is_modern) {
-            Some(id) => match self.session_of(id, &caller, &lane).await {
+            Some(id) => match Box::pin(self.session_of(id, &caller, &lane)).await {
                 Some(session) => Some(session),
                 None => {
                     let id = match &message {
@@ -196,14 +199,16 @@ impl Endpoint {
         let ambient = parts.headers.get(headers::TRACE).and_then(|trace| trace.to_str().ok());
         guard.door = guard.door.within(ambient);
         let calls = session.as_ref().map(|session| session.calls.clone()).unwrap_or_default();
+        let headers = parts.headers;
+        // Its own steps take it over from each other.
         let exchange =
-            Exchange { endpoint: self, guard, session, calls, headers: parts.headers, is_modern, listener };
+            Box::new(Exchange { endpoint: self, guard, session, calls, headers, is_modern, listener });
         match message {
             Some(message) => exchange.post(&body, message).await,
             None => match parts.method {
-                Method::GET => exchange.open_stream().await,
-                Method::DELETE => exchange.end_session().await,
-                _ => exchange.other_method().await,
+                Method::GET => Box::pin(exchange.open_stream()).await,
+                Method::DELETE => Box::pin(exchange.end_session()).await,
+                _ => Box::pin(exchange.other_method()).await,
             },
         }
     }

@@ -141,6 +141,9 @@ impl DecisionPoint {
     pub async fn intend(&self, intent: &Intent, tenant: &str) -> Result<Answer, Unavailable> {
         let now = now();
         let patience = self.patience_for(intent, now)?;
+        if self.waiters.are_none() {
+            self.ledger.expect();
+        }
         let held = match self.stopped(intent, tenant)? {
             Some(stopped) => Some(stopped),
             None => self.held(intent, tenant).await?,

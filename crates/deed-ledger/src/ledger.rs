@@ -158,6 +158,12 @@ impl Ledger {
         self.hand_over(batch, results, false, Pace::Hurried, Some(again))
     }
 
+    /// Says that a record which somebody waits for comes in a moment, so that whoever writes the log wakes meanwhile. It need
+    /// not come. Worth it where nothing else is recorded and another core is idle.
+    pub fn expect(&self) {
+        self.shared().queue.expect();
+    }
+
     /// As [`Ledger::begin`], for threads that must not wait; `None` where sealing would have to, for the
     /// disk or for room.
     ///

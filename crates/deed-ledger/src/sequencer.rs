@@ -38,6 +38,8 @@ pub(crate) const MOST_WAITING: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a batch that is in no hurry waits for one that is, to become durable by the same sync.
 const LINGER: Duration = Duration::from_millis(20);
+/// How long the sequencer looks for a batch that it was told to expect, before it sleeps after all.
+const EXPECTING: Duration = Duration::from_micros(200);
 
 /// Whether somebody waits for records to be durable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,6 +77,8 @@ pub(crate) struct Queue {
     room: Condvar,
     /// Batches that are neither answered nor waiting: for the metrics.
     pub(crate) depth: AtomicU64,
+    /// Batches in a hurry, ever.
+    hurries: AtomicU64,
 }
 
 #[derive(Default)]
@@ -88,6 +92,8 @@ struct QueueState {
     due: Option<Instant>,
     /// How the sequencer waits for jobs, while it does.
     idle: Option<Idle>,
+    /// Whether it was woken for a batch that is still being sealed.
+    expects: bool,
     /// Senders that wait for room.
     waiting: usize,
 }
@@ -112,6 +118,16 @@ impl Queue {
         state.closed.is_some() || state.bytes < QUEUE_BYTES
     }
 
+    /// Wakes the sequencer for a batch in a hurry that comes in a moment: what it takes to wake is over when it comes.
+    pub(crate) fn expect(&self) {
+        let mut state = self.lock();
+        if state.idle.take().is_some() {
+            state.expects = true;
+            drop(state);
+            self.filled.notify_one();
+        }
+    }
+
     /// Hands `job` over, waiting for room if need be.
     pub(crate) fn push(&self, job: Job) -> Result<(), AppendError> {
         let deadline = Instant::now() + PATIENCE;
@@ -126,6 +142,7 @@ impl Queue {
                 let wakes = match job.pace {
                     Pace::Hurried => {
                         state.hurried += 1;
+                        self.hurries.fetch_add(1, Ordering::Release);
                         state.idle.take().is_some()
                     }
                     Pace::AtLeisure => {
@@ -176,6 +193,15 @@ impl Queue {
         // Where something was recorded just now, something else soon is.
         let mut nap = Some(LINGER);
         while state.hurried == 0 {
+            if std::mem::take(&mut state.expects) {
+                let (before, until) = (self.hurries.load(Ordering::Acquire), Instant::now() + EXPECTING);
+                drop(state);
+                while self.hurries.load(Ordering::Acquire) == before && Instant::now() < until {
+                    std::thread::yield_now();
+                }
+                state = self.lock();
+                continue;
+            }
             let left = state.due.map(|due| due.saturating_duration_since(Instant::now()));
             match left {
                 None if state.closed.is_some() => return None,

@@ -33,10 +33,10 @@ const LONGEST_PLAIN: usize = 64 << 10;
 
 impl Exchange<'_> {
     /// The answer to a message that asks for something.
-    pub(super) async fn pass_on(mut self, id: Option<Id>, answer: Answer) {
+    pub(super) async fn pass_on(mut self: Box<Self>, id: Option<Id>, answer: Answer) {
         let listens = id.as_ref().is_some_and(|id| self.calls.listens(id)) && answer.status().is_success();
         if headers::media_type(answer.headers()) == "text/event-stream" || listens {
-            return self.stream(id, None, answer).await;
+            return Box::pin(self.stream(id, None, answer)).await;
         }
         let (parts, body) = answer.into_parts();
         let Some(id) = id else { return };
@@ -48,7 +48,7 @@ impl Exchange<'_> {
         match whole {
             Ok(body) => match self.answer_of(&body, &id).await {
                 Some(text) => self.listener.say(reply(status, headers, text)),
-                None => self.no_message(&id, status, headers).await,
+                None => Box::pin(self.no_message(&id, status, headers)).await,
             },
             Err("client") => self.end(&id, Status::Cancelled, "client").await,
             Err(refusal::TOO_LONG) => {
@@ -100,7 +100,7 @@ impl Exchange<'_> {
             Ok(Message::Request { method, .. }) if *is_modern => {
                 let why = "since 2026-07-28 servers ask nothing: it was dropped";
                 tracing::warn!(method = &*method, "{why}");
-                if let Err(error) = guard.note_server(&method, "unknown_method", why).await {
+                if let Err(error) = Box::pin(guard.note_server(&method, "unknown_method", why)).await {
                     tracing::warn!(%error, "nor was it recorded");
                 }
                 Heard::default()
@@ -111,15 +111,17 @@ impl Exchange<'_> {
                 let heard = self.beside(text, params);
                 let refusal = match &heard.text {
                     None => refusal::kept_back(&id),
-                    Some(kept) => match guard.server_asks(&method, message::params_of(kept)).await {
-                        Ok(pending) => {
-                            calls.server_asked(id, pending);
-                            return heard;
+                    Some(kept) => {
+                        match Box::pin(guard.server_asks(&method, message::params_of(kept))).await {
+                            Ok(pending) => {
+                                calls.server_asked(id, pending);
+                                return heard;
+                            }
+                            Err(why) => refusal::server_asked(&id, &method, &why),
                         }
-                        Err(why) => refusal::server_asked(&id, &method, &why),
-                    },
+                    }
                 };
-                self.tell_server(refusal).await;
+                Box::pin(self.tell_server(refusal)).await;
                 Heard::default()
             }
         }
@@ -204,12 +206,11 @@ impl Exchange<'_> {
     }
 
     /// The answer to what asks for a stream by itself.
-    pub(super) async fn pass_stream_on(self, pending: Pending, answer: Answer) {
+    pub(super) async fn pass_stream_on(mut self: Box<Self>, pending: Pending, answer: Answer) {
         if headers::media_type(answer.headers()) == "text/event-stream" {
             self.stream(None, Some(pending), answer).await;
         } else {
-            let mut exchange = self;
-            exchange.pass_status_on(Some(pending), answer).await;
+            self.pass_status_on(Some(pending), answer).await;
         }
     }
 
@@ -233,7 +234,7 @@ impl Exchange<'_> {
 
     /// Passes events on as they come. `id` is the request that they answer; `opened` is the stream itself, where
     /// the client opened it by itself.
-    async fn stream(mut self, id: Option<Id>, opened: Option<Pending>, answer: Answer) {
+    async fn stream(mut self: Box<Self>, id: Option<Id>, opened: Option<Pending>, answer: Answer) {
         let (parts, body) = answer.into_parts();
         // There are servers that write what belongs on a stream as lines.
         let of = match &*headers::media_type(&parts.headers) {

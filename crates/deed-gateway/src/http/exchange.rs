@@ -41,7 +41,7 @@ pub(super) struct Exchange<'e> {
 
 impl Exchange<'_> {
     /// A message of the client.
-    pub(super) async fn post(mut self, body: &[u8], message: Result<Message<'_>, Malformed>) {
+    pub(super) async fn post(mut self: Box<Self>, body: &[u8], message: Result<Message<'_>, Malformed>) {
         if headers::media_type(&self.headers) != "application/json" {
             let why = "the content type must be `application/json`";
             let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
@@ -60,7 +60,7 @@ impl Exchange<'_> {
         }
     }
 
-    async fn request(mut self, text: &str, id: Id, method: &str, params: Option<&RawValue>) {
+    async fn request(mut self: Box<Self>, text: &str, id: Id, method: &str, params: Option<&RawValue>) {
         if let Err(why) = self.agree(method, params).await {
             let status = StatusCode::BAD_REQUEST;
             return self.refuse(Some(&id), method, "header_mismatch", MISMATCH, &why, status).await;
@@ -79,8 +79,8 @@ impl Exchange<'_> {
             self.guard.door = door;
         }
         let mut asked = match step_up::came_again(params).filter(|_| self.is_modern) {
-            Some(came) => match self.came_again(came, &id, method, params).await {
-                Some(held) => self.taken_up(held).await,
+            Some(came) => match Box::pin(self.came_again(came, &id, method, params)).await {
+                Some(held) => Box::pin(self.taken_up(held)).await,
                 None => return,
             },
             None => match self.guard.ask(text, &id, method, params).await {
@@ -92,7 +92,7 @@ impl Exchange<'_> {
             },
         };
         if let Asked::Held(held) = asked {
-            match self.wait(*held, &taken).await {
+            match Box::pin(self.wait(*held, &taken)).await {
                 Some(answered) => asked = answered,
                 None => return,
             }
@@ -209,7 +209,7 @@ impl Exchange<'_> {
     }
 
     /// Sends what was let through.
-    async fn go(mut self, taken: Taken, id: Id, allowed: Allowed) {
+    async fn go(mut self: Box<Self>, taken: Taken, id: Id, allowed: Allowed) {
         let Allowed { text, pending, recorded } = allowed;
         if self.is_modern && self.listener.is_gone() {
             return self.guard.end(&pending, Status::Cancelled, Some("client".into()), None).await;
@@ -239,7 +239,7 @@ impl Exchange<'_> {
         }
     }
 
-    async fn answered(mut self, id: Id, answer: Answer) {
+    async fn answered(mut self: Box<Self>, id: Id, answer: Answer) {
         // Only the answer to `initialize` may begin a session, and its door lasts.
         if self.session.is_none()
             && !self.is_modern
@@ -272,7 +272,7 @@ impl Exchange<'_> {
         self.say_upstream(id, &text);
     }
 
-    async fn notice(mut self, text: &str, method: &str, params: Option<&RawValue>) {
+    async fn notice(mut self: Box<Self>, text: &str, method: &str, params: Option<&RawValue>) {
         if !method::is_client_notification(method) {
             let why = "nobody here knows this notification";
             return self.swallow(method, "unknown_method", why).await;
@@ -294,7 +294,7 @@ impl Exchange<'_> {
     }
 
     /// An answer of the client. Only what the server asked can be answered.
-    async fn answer(mut self, text: &str, id: Option<Id>, outcome: Result<&RawValue, &RawValue>) {
+    async fn answer(mut self: Box<Self>, text: &str, id: Option<Id>, outcome: Result<&RawValue, &RawValue>) {
         match id.and_then(|id| self.calls.take_asked(&id)) {
             Some(pending) => {
                 self.guard.conclude(&pending, outcome).await;
@@ -318,7 +318,7 @@ impl Exchange<'_> {
     }
 
     /// Opens the stream on which a server of 2025-11-25 speaks first, or takes up one that broke.
-    pub(super) async fn open_stream(mut self) {
+    pub(super) async fn open_stream(mut self: Box<Self>) {
         let Some((pending, recorded)) = self.plainly(Method::GET).await else { return };
         let permit = Permit::Recorded(recorded);
         let onward = self.guard.door.caller().onward.clone();
@@ -334,7 +334,7 @@ impl Exchange<'_> {
     }
 
     /// Ends a session (MCP 2025-11-25).
-    pub(super) async fn end_session(mut self) {
+    pub(super) async fn end_session(mut self: Box<Self>) {
         let Some((pending, recorded)) = self.plainly(Method::DELETE).await else { return };
         let permit = Permit::Recorded(recorded);
         let onward = &self.guard.door.caller().onward;
@@ -354,7 +354,7 @@ impl Exchange<'_> {
     }
 
     /// Whatever else HTTP can ask: a server of MCP knows nothing of it, and hears nothing.
-    pub(super) async fn other_method(mut self) {
+    pub(super) async fn other_method(mut self: Box<Self>) {
         let why = "expected POST, GET or DELETE";
         let text = self.guard.refuse(None, "unread", "method", refusal::INVALID_REQUEST, why).await;
         let mut reply = json(StatusCode::METHOD_NOT_ALLOWED, text);
@@ -411,7 +411,7 @@ impl Exchange<'_> {
         why: &str,
         status: StatusCode,
     ) {
-        let text = self.guard.refuse(id, method, sort, code, why).await;
+        let text = Box::pin(self.guard.refuse(id, method, sort, code, why)).await;
         self.listener.say(json(status, text));
     }
 

@@ -26,6 +26,11 @@ static IS_WORTH_IT: LazyLock<bool> =
 pub(super) struct Waiters(AtomicUsize);
 
 impl Waiters {
+    /// Whether somebody who came to wait now would wait alone, and had better look than sleep.
+    pub(super) fn are_none(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0 && *IS_WORTH_IT
+    }
+
     /// Waits for `durable`. Whoever waits alone looks for a moment whether it is there, again and again, instead of
     /// sleeping: to be woken takes about half as long as the sync itself. Other tasks go on between two looks. Where
     /// several wait there is always something else to do, and nobody looks.
