@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, collections::BTreeSet};
 
 use deed_identity::Coverage;
-use deed_record::{Account, Kind, RecordId, Skeleton};
+use deed_record::{Account, Basis, Kind, RecordId, Skeleton};
 
 use super::{Family, MOST_ALIKE, MOST_NAMING, Reader};
 use crate::{
@@ -44,6 +44,10 @@ pub(super) fn look<E: Evidence>(
         }
     }
     entitled.cut = left == 0;
+    let asking = head.initiator.as_ref().and_then(|party| party.account).filter(|asking| *asking != acting);
+    if let Some(asking) = asking.filter(|_| head.basis == Basis::Imported) {
+        withdrawals(reader, &head, asking)?;
+    }
     entitled.cut |= removals(reader, &head, acting)?;
     entitled.open = is_open(reader, family, &head)?;
     // An inventory makes nobody the one to whom a right was given.
@@ -84,6 +88,23 @@ fn is_open<E: Evidence>(
 /// `uri`, and what it is in: the bucket of an object, say.
 pub(crate) fn above(uri: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(uri), |uri| Some(uri.rsplit_once('/')?.0))
+}
+
+/// Keeps what tells of something that was taken as a whole from whoever the action was done for.
+fn withdrawals<E: Evidence>(
+    reader: &mut Reader<'_, '_, E>,
+    head: &Skeleton<'_>,
+    asking: Account,
+) -> Result<(), ExplainError<E::Error>> {
+    for found in reader.evidence.by_entitled(asking, MOST_NAMING).map_err(ExplainError::Evidence)? {
+        let tells = |rec: &Skeleton<'_>| {
+            rec.time <= head.time && rec.withdrawals().any(|withdrawal| withdrawal.account == asking)
+        };
+        if found.sealed.skeleton().is_ok_and(|rec| tells(&rec)) {
+            reader.keep(found)?;
+        }
+    }
+    Ok(())
 }
 
 /// Keeps what tells that something was removed by which `acting` had a right; whether that may not be all.
