@@ -124,6 +124,11 @@ fn a_role_binding_that_is_told_anew_leaves_nobody_else_in_it() {
     assert_eq!(effects, [(json!("altered"), Value::Null, binding)]);
     let (_, effects) = event("create", whole(app));
     assert_eq!(effects.len(), 1);
+    // One of another namespace has the right in that of the binding.
+    let theirs = json!([{ "kind": "ServiceAccount", "name": "app", "namespace": "shop" }]);
+    let (_, effects) = event("create", whole(theirs));
+    let key = json!("kubernetes:system:serviceaccount:shop:app");
+    assert_eq!(effects, [(json!("issued"), key, json!("kubernetes:namespaces/pay/*"))]);
 }
 
 #[test]
