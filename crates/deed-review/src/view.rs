@@ -235,7 +235,7 @@ pub(crate) fn credential(links: &Links<'_>) -> Option<Credential> {
     life.extend(end.map(|claim| format!("{} {}", claim.taken_away(), beside(claim.time(), moment))));
     let taken = withdrawn::of(links).and_then(Taken::end_of_credential).map(|rec| rec.is.time);
     let taken = taken.filter(|_| end.is_none());
-    life.extend(taken.map(|time| format!("revoked with its holder {}", beside(time, moment))));
+    life.extend(taken.map(|time| format!("revoked {}", beside(time, moment))));
     let revoked = end.map(|claim| claim.time()).or(taken);
     // What became of it later has no bearing, and is what somebody who looks back asks next.
     let later = claims().find(|claim| claim.change() == Some(Change::Revoked) && claim.time() >= moment);

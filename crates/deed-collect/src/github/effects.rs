@@ -249,6 +249,7 @@ pub(super) fn request(event: &Event<'_>) -> Option<RecordId> {
 /// A run that was started, or started again: whoever does so asks for what it does then.
 fn asked(event: &Event<'_>) -> Option<EffectSent<'static>> {
     let change = match event.action {
+        "workflows.created_workflow_run" if is_again(event) => Change::Renewed,
         "workflows.created_workflow_run" => Change::Requested,
         "workflows.rerun_workflow_run" => Change::Renewed,
         _ => return None,
@@ -256,6 +257,11 @@ fn asked(event: &Event<'_>) -> Option<EffectSent<'static>> {
     event.word("workflow_run_id")?;
     let actor = event.text("actor").map(|login| user(login, event.flag("actor_is_bot")));
     Some(other_effect(Kind::Request, change, actor, event.resource()))
+}
+
+/// Whether it tells of a second attempt of a run, or a later one.
+fn is_again(event: &Event<'_>) -> bool {
+    event.word("run_attempt").is_some_and(|attempt| attempt != "1")
 }
 
 /// A deployment that waited for somebody's word.
