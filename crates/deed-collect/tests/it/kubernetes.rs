@@ -194,7 +194,7 @@ fn entries_of_cloud_logging() {
     let exec = &entries[0];
     assert_eq!(
         exec["source"],
-        json!({"collector": "kubernetes/5", "event_id": "g-1", "system": "kubernetes:acme/europe-west1/prod"})
+        json!({"collector": "kubernetes/6", "event_id": "g-1", "system": "kubernetes:acme/europe-west1/prod"})
     );
     assert_eq!(exec["operation"], "create pods/exec");
     assert_eq!(exec["resource"]["uri"], "kubernetes:acme/europe-west1/prod/namespaces/shop/pods/web-1/exec");
