@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use deed_record::{Account, Basis, Party, RecordId, Skeleton, Timestamp, Withdrawal, Withdrawn, may_be_one};
+use deed_record::{
+    Account, Basis, Change, Effect, Party, RecordId, Skeleton, Timestamp, Withdrawal, Withdrawn, may_be_one,
+};
 
 use crate::{
     case::{PUBLIC, Rec},
@@ -46,7 +48,18 @@ pub(crate) fn of<'c>(links: &Links<'c>) -> Option<Taken<'c>> {
     let of = |account: Account| from(links, account).filter(|_| head.basis == Basis::Imported);
     let asking = asking.filter(|asking| acting != Some(*asking));
     let from_asker = || of(asking?).map(|taken| Taken { from_asker: true, ..taken });
-    acting.and_then(of).or_else(from_asker)
+    let taken = acting.and_then(of).or_else(from_asker)?;
+    // Whoever clears up after somebody uses nothing of theirs.
+    let by_what_is_left = taken.from_asker || taken.unshown;
+    (!(by_what_is_left && only_ends(head))).then_some(taken)
+}
+
+/// Whether all that `rec` changes is to end something.
+fn only_ends(rec: &Skeleton<'_>) -> bool {
+    let change = |effect: &Effect<'_>| effect.terms.as_ref().and_then(|terms| terms.change);
+    let mut changes = rec.effects.iter().flatten().map(change).peekable();
+    changes.peek().is_some()
+        && changes.all(|change| matches!(change, Some(Change::Revoked | Change::Expired)))
 }
 
 fn from<'c>(links: &Links<'c>, account: Account) -> Option<Taken<'c>> {
