@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use deed_record::{
-    Account, Basis, Change, Effect, Party, RecordId, Skeleton, Timestamp, Withdrawal, Withdrawn, may_be_one,
+    Account, Basis, Change, Effect, Party, PrincipalType, RecordId, Skeleton, Timestamp, Withdrawal,
+    Withdrawn, may_be_one,
 };
 
 use crate::{
@@ -50,16 +51,24 @@ pub(crate) fn of<'c>(links: &Links<'c>) -> Option<Taken<'c>> {
     let from_asker = || of(asking?).map(|taken| Taken { from_asker: true, ..taken });
     let taken = acting.and_then(of).or_else(from_asker)?;
     // Whoever clears up after somebody uses nothing of theirs.
-    let by_what_is_left = taken.from_asker || taken.unshown;
-    (!(by_what_is_left && only_ends(head))).then_some(taken)
+    let by_what_is_left = taken.from_asker || taken.sort == Sort::Rights && taken.unshown;
+    (!(by_what_is_left && clears_up(head))).then_some(taken)
 }
 
-/// Whether all that `rec` changes is to end something.
-fn only_ends(rec: &Skeleton<'_>) -> bool {
-    let change = |effect: &Effect<'_>| effect.terms.as_ref().and_then(|terms| terms.change);
-    let mut changes = rec.effects.iter().flatten().map(change).peekable();
-    changes.peek().is_some()
-        && changes.all(|change| matches!(change, Some(Change::Revoked | Change::Expired)))
+/// Whether all that `rec` changes is to end what its own parties had, or had let an application do.
+fn clears_up(rec: &Skeleton<'_>) -> bool {
+    let own = |subject: &Party<'_>| {
+        let mut parties = [&rec.executor, &rec.initiator].into_iter().flatten();
+        subject.kind == PrincipalType::ThirdParty || parties.any(|party| party.account == subject.account)
+    };
+    let ends = |effect: &Effect<'_>| {
+        let terms = effect.terms.as_ref();
+        let change = terms.and_then(|terms| terms.change);
+        matches!(change, Some(Change::Revoked | Change::Expired))
+            && terms.and_then(|terms| terms.subject.as_ref()).is_none_or(own)
+    };
+    let mut effects = rec.effects.iter().flatten().peekable();
+    effects.peek().is_some() && effects.all(ends)
 }
 
 fn from<'c>(links: &Links<'c>, account: Account) -> Option<Taken<'c>> {

@@ -148,8 +148,8 @@ impl Look<'_> {
             let firm = facts.changes.iter().filter(|entry| {
                 entry.change == Change::Revoked && entry.rank > Rank::Told && entry.first <= self.now
             });
-            let stands = Standing::at(self.now, &facts.changes, None) != Standing::Revoked;
-            firm.map(|entry| (entry.last, entry.record)).max().filter(|_| !stands)
+            let is_removed = Standing::at(self.now, &facts.changes, None) == Standing::Revoked;
+            firm.map(|entry| (entry.last, entry.record)).max().filter(|_| is_removed)
         };
         let told = |systems: &'static [&'static str]| {
             let of = accounts.iter().filter(move |(system, _)| systems.contains(system));
