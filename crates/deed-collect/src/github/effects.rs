@@ -255,8 +255,9 @@ fn asked(event: &Event<'_>) -> Option<EffectSent<'static>> {
         _ => return None,
     };
     event.word("workflow_run_id")?;
-    let actor = event.text("actor").map(|login| user(login, event.flag("actor_is_bot")));
-    Some(other_effect(Kind::Request, change, actor, event.resource()))
+    let by = event.text("actor").map(|login| user(login, event.flag("actor_is_bot")));
+    let terms = TermsSent { by, change: Some(change), ..TermsSent::default() };
+    Some(EffectSent { credential: None, kind: Kind::Request, resource: event.resource(), terms: Some(terms) })
 }
 
 /// Whether it tells of a second attempt of a run, or a later one.

@@ -157,7 +157,7 @@ fn a_run_is_joined_to_what_was_approved_of_it() {
         (request, request, request)
     );
     assert_eq!(created["effects"][0]["kind"], "request");
-    assert_eq!(created["effects"][0]["terms"]["subject"]["key"], "github:ann");
+    assert_eq!(created["effects"][0]["terms"]["by"]["key"], "github:ann");
     assert_eq!(approved["effects"][0]["terms"]["answer"], "approved");
     assert!(completed["effects"].is_null());
     // A run that failed may have failed before anybody was asked; and another run is another request.
