@@ -48,15 +48,16 @@ pub fn oidc_key(issuer: &str, subject: &str) -> String {
 }
 
 /// `aws:arn:aws:iam::111122223333:role/release` of `aws:arn:aws:iam::111122223333:role/ci/release`, and likewise of users
-/// and groups; `None` of a key that has no path. IAM lets a name be used once in an account, whatever its path, and names
+/// and groups, and of their ARNs; `None` of a key that has no path. IAM lets a name be used once in an account, whatever its path, and names
 /// somebody by either; records have the key without it.
 pub fn without_path(key: &str) -> Option<String> {
-    let mut parts = key.strip_prefix("aws:arn:")?.splitn(5, ':');
+    let (system, arn) = key.split_once("arn:").filter(|(system, _)| matches!(*system, "" | "aws:"))?;
+    let mut parts = arn.splitn(5, ':');
     let (partition, service, _, account) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let (sort, named) = parts.next()?.split_once('/')?;
     let (_, name) = named.rsplit_once('/').filter(|(_, name)| !name.is_empty())?;
     let named_so = service == "iam" && matches!(sort, "role" | "user" | "group");
-    named_so.then(|| format!("aws:arn:{partition}:iam::{account}:{sort}/{name}"))
+    named_so.then(|| format!("{system}arn:{partition}:iam::{account}:{sort}/{name}"))
 }
 
 macro_rules! keyed_hash {
@@ -136,6 +137,8 @@ mod tests {
         let ops = |what: &str| format!("aws:arn:aws:iam::111122223333:{what}");
         assert_eq!(without_path(&ops("role/ci/prod/release")), Some(ops("role/release")));
         assert_eq!(without_path(&ops("user/ci/ann")), Some(ops("user/ann")));
+        let arn = without_path("arn:aws-cn:iam::111122223333:role/ci/release");
+        assert_eq!(arn.as_deref(), Some("arn:aws-cn:iam::111122223333:role/release"));
         let aws = "aws:arn:aws:sts::111122223333:assumed-role/release/ci-7";
         for same in
             [&ops("role/release"), &ops("policy/ci/p"), &ops("root"), &ops("role/ci/"), "okta:a/b/c", aws]

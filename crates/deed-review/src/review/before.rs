@@ -23,7 +23,7 @@ impl Review {
             |flagged: &Flagged| flagged.findings.iter().any(|f| f.rule == ACTION_WITHOUT_GRANT.name);
         let on = |flagged: &Flagged| {
             let acted_upon = flagged.resource.as_deref();
-            acted_upon.is_some_and(|uri| above(uri).any(|uri| opened.contains(&uri)))
+            acted_upon.is_some_and(|uri| above(uri).any(|uri| opened.contains(&&*uri)))
         };
         if !opened.is_empty() {
             let flagged = self.flagged.iter().filter(|(_, flagged)| flagged.time >= rec.time);
