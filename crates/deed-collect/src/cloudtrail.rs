@@ -20,7 +20,7 @@ use crate::json;
 use event::Event;
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
-pub const MAPPING: &str = "cloudtrail/5";
+pub const MAPPING: &str = "cloudtrail/6";
 
 /// The record of one event: a management, data, network activity, sign-in, service or Insights event.
 ///

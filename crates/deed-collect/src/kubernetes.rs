@@ -19,7 +19,7 @@ use crate::{
 use call::{Call, Stage};
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
-pub const MAPPING: &str = "kubernetes/5";
+pub const MAPPING: &str = "kubernetes/6";
 
 /// The records of one event, or of each event in one delivery of CloudWatch Logs.
 ///

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use deed_record::{PrincipalType, Timestamp};
+use deed_record::{PrincipalType, Timestamp, without_path};
 use serde::Deserialize;
 use toml::{Spanned, value::Datetime};
 
@@ -110,6 +110,17 @@ impl File {
                 }
             }
             principals.push(principal);
+        }
+        for (at, principal) in principals.iter_mut().enumerate() {
+            // Records have names of IAM without their path.
+            let all = std::iter::once(&principal.key).chain(&principal.aliases);
+            let also: Vec<String> = all.filter_map(|name| without_path(name)).collect();
+            let free = also.into_iter().filter(|name| *names.entry(name.clone()).or_insert(at) == at);
+            for name in free.collect::<Vec<_>>() {
+                if !principal.aliases.contains(&name) {
+                    principal.aliases.push(name);
+                }
+            }
         }
         let mut resources: Vec<Resource> = Vec::new();
         for table in self.resource {

@@ -13,6 +13,7 @@ mod turns;
 mod used;
 mod users;
 mod view;
+mod withdrawn;
 
 use std::collections::HashMap;
 
@@ -236,7 +237,7 @@ impl State {
         }
         let entry = all?;
         let word = |sym| Some(self.strings.word(sym)).filter(|word| !word.is_empty()).map(str::to_owned);
-        Some(CredentialFacts {
+        let mut facts = CredentialFacts {
             key: names.first().copied().unwrap_or(key),
             names,
             tenant: self.strings.word(entry.tenant).to_owned(),
@@ -253,7 +254,11 @@ impl State {
             more_holders: entry.more_holders,
             seen: seen(entry.seen.as_deref()),
             in_turns: turns::in_turns(&entry.turns),
-        })
+            withdrawn: None,
+        };
+        facts.withdrawn = self.ended_with_holder(&entry, &facts);
+        facts.changes.extend(facts.withdrawn);
+        Some(facts)
     }
 
     /// Every name of the credential that goes by `key`, that one first.
@@ -335,6 +340,7 @@ impl State {
             last: mark.0,
             record: mark.id(),
         }));
+        changes.extend(self.ended_with(entry));
         let scopes = gives.iter().flat_map(|gives| &gives.scopes);
         GrantFacts {
             key,

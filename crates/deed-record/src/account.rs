@@ -47,6 +47,19 @@ pub fn oidc_key(issuer: &str, subject: &str) -> String {
     key
 }
 
+/// `aws:arn:aws:iam::111122223333:role/release` of `aws:arn:aws:iam::111122223333:role/ci/release`, and likewise of users
+/// and groups, and of their ARNs; `None` of a key that has no path. IAM lets a name be used once in an account, whatever its path, and names
+/// somebody by either; records have the key without it.
+pub fn without_path(key: &str) -> Option<String> {
+    let (system, arn) = key.split_once("arn:").filter(|(system, _)| matches!(*system, "" | "aws:"))?;
+    let mut parts = arn.splitn(5, ':');
+    let (partition, service, _, account) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let (sort, named) = parts.next()?.split_once('/')?;
+    let (_, name) = named.rsplit_once('/').filter(|(_, name)| !name.is_empty())?;
+    let named_so = service == "iam" && matches!(sort, "role" | "user" | "group");
+    named_so.then(|| format!("{system}arn:{partition}:iam::{account}:{sort}/{name}"))
+}
+
 macro_rules! keyed_hash {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
         $(#[$doc])*
@@ -118,6 +131,21 @@ keyed_hash! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_no_part_of_a_key() {
+        let ops = |what: &str| format!("aws:arn:aws:iam::111122223333:{what}");
+        assert_eq!(without_path(&ops("role/ci/prod/release")), Some(ops("role/release")));
+        assert_eq!(without_path(&ops("user/ci/ann")), Some(ops("user/ann")));
+        let arn = without_path("arn:aws-cn:iam::111122223333:role/ci/release");
+        assert_eq!(arn.as_deref(), Some("arn:aws-cn:iam::111122223333:role/release"));
+        let aws = "aws:arn:aws:sts::111122223333:assumed-role/release/ci-7";
+        for same in
+            [&ops("role/release"), &ops("policy/ci/p"), &ops("root"), &ops("role/ci/"), "okta:a/b/c", aws]
+        {
+            assert_eq!(without_path(same), None, "{same}");
+        }
+    }
 
     #[test]
     fn no_two_subjects_share_a_key() {

@@ -29,7 +29,7 @@ mod tried;
 mod withdrawn;
 mod written;
 
-pub use account::{Account, Alias, Pseudonym, oidc_key};
+pub use account::{Account, Alias, Pseudonym, oidc_key, without_path};
 pub use disclose::{Disclosable, Disclose, WHOLE};
 pub use error::RecordError;
 pub use id::RecordId;
@@ -47,5 +47,5 @@ pub use submission::{ChainHop, EffectSent, PersonalSent, Principal, Submission, 
 pub use text::Text;
 pub use time::Timestamp;
 pub use tried::{Right, Tried};
-pub use withdrawn::{Withdrawal, Withdrawn};
+pub use withdrawn::{Withdrawal, Withdrawn, may_be_one};
 pub use written::Written;

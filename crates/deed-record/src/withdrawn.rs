@@ -10,8 +10,8 @@ pub struct Withdrawal<'r> {
     pub account: Account,
     /// What.
     pub of: Withdrawn<'r>,
-    /// Whether it was taken, rather than given back.
-    pub taken: bool,
+    /// Whether it was taken (`revoked`), let go on (`renewed`), or given anew (`issued`).
+    pub change: Change,
     /// When that ends by itself, as a lock may.
     pub until: Option<Timestamp>,
 }
@@ -32,6 +32,31 @@ pub enum Withdrawn<'r> {
     },
 }
 
+impl Withdrawal<'_> {
+    /// Whether it was taken, rather than given back.
+    pub fn is_taken(&self) -> bool {
+        self.change == Change::Revoked
+    }
+}
+
+impl Withdrawn<'_> {
+    /// Whether a credential of type `kind`, made at `issued`, is among the [`Credentials`](Withdrawn::Credentials).
+    pub fn has(self, kind: Option<&str>, issued: Option<Timestamp>) -> bool {
+        match self {
+            Withdrawn::Credentials { kind: of, before } => {
+                kind == Some(of) && issued.is_some_and(|issued| issued < before)
+            }
+            Withdrawn::Account | Withdrawn::Rights => false,
+        }
+    }
+}
+
+/// Whether both may be names of one system: `entra`, where a log does not say which, may be `entra:TENANT`.
+pub fn may_be_one(one: &str, other: &str) -> bool {
+    let within = |whole: &str, part: &str| whole.strip_prefix(part).is_some_and(|rest| rest.starts_with(':'));
+    one == other || within(one, other) || within(other, one)
+}
+
 /// What a record says of authority.
 type Said<'r, 'a> = (Kind, Option<&'r Terms<'a>>, Option<&'r Credential<'a>>, Option<&'r Resource<'a>>);
 
@@ -50,7 +75,8 @@ impl Skeleton<'_> {
     fn withdrawal<'r>(&'r self, (kind, terms, credential, resource): Said<'r, '_>) -> Option<Withdrawal<'r>> {
         let terms = terms?;
         let account = terms.subject.as_ref()?.account?;
-        let (taken, given) = match terms.change? {
+        let change = terms.change?;
+        let (taken, given) = match change {
             Change::Revoked => (true, false),
             Change::Issued | Change::Renewed => (false, true),
             _ => return None,
@@ -66,12 +92,12 @@ impl Skeleton<'_> {
             }
             Kind::Credential => {
                 let credential = credential.filter(|credential| credential.names().next().is_none())?;
-                let renewed = terms.change == Some(Change::Renewed);
+                let renewed = change == Change::Renewed;
                 let kind = credential.kind.as_deref().filter(|_| taken || renewed)?;
                 Withdrawn::Credentials { kind, before: terms.not_before.unwrap_or(self.time) }
             }
             _ => return None,
         };
-        Some(Withdrawal { account, of, taken, until: terms.expires.filter(|_| taken) })
+        Some(Withdrawal { account, of, change, until: terms.expires.filter(|_| taken) })
     }
 }

@@ -81,12 +81,18 @@ pub(crate) fn answers<'c>(
     let is_own = |rec: &Rec<'_>| {
         rec.is.kind == Kind::Observation && case.of_action().any(|own| own.is.id == rec.is.id)
     };
+    let of_another = |claim: &Claim<'_>| {
+        request.is_some_and(|request| {
+            claim.rec.is.request == Some(request.id) && !request.is_answered_at(case, claim.time())
+        })
+    };
     let related: Vec<Claim<'c>> = case
         .records
         .iter()
         .filter(|rec| !is_own(rec))
         .flat_map(|rec| rec.claims(Kind::Approval))
         .filter(|claim| target.is_named_by(claim) || target.names(claim))
+        .filter(|claim| !of_another(claim))
         .collect();
     // What an intent announces happens at some time before its outcome; what was observed, at its time.
     let head = &case.head().is;

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::BTreeSet};
 
-use deed_record::{Account, Basis, Change, Kind, Party, RecordId, Text};
+use deed_record::{Account, Basis, Change, Kind, Party, RecordId, Text, Timestamp};
 
 use crate::{
     approvals::{Answered, answers},
@@ -313,7 +313,7 @@ fn is_about_rights<'c>(case: &'c Case<'c>) -> bool {
     // What is issued on an answer is done by it.
     let says = changed(case, Kind::Request).chain(changed(case, Kind::Approval)).next().is_some()
         && changed(case, Kind::Credential).next().is_none();
-    let asks = changed(case, Kind::Request).all(|change| ends(change) || change == Some(Change::Requested));
+    let asks = changed(case, Kind::Request).all(|change| ends(change) || asks(change));
     only_ends(case) || says && asks && changed(case, Kind::Grant).all(ends)
 }
 
@@ -328,6 +328,11 @@ fn changed<'c>(case: &'c Case<'c>, kind: Kind) -> impl Iterator<Item = Option<Ch
     case.of_action().flat_map(move |rec| rec.claims(kind)).map(|claim| claim.change())
 }
 
+/// Whether something is asked for, or asked for anew.
+fn asks(change: Option<Change>) -> bool {
+    matches!(change, Some(Change::Requested | Change::Renewed))
+}
+
 fn ends(change: Option<Change>) -> bool {
     matches!(change, Some(Change::Revoked | Change::Expired))
 }
@@ -335,7 +340,7 @@ fn ends(change: Option<Change>) -> bool {
 /// Whether the action is by which `id` was asked for.
 pub(crate) fn is_request(case: &Case<'_>, id: RecordId) -> bool {
     let named = case.of_action().filter(|rec| rec.is.request == Some(id));
-    named.flat_map(|rec| rec.claims(Kind::Request)).any(|claim| claim.change() == Some(Change::Requested))
+    named.flat_map(|rec| rec.claims(Kind::Request)).any(|claim| asks(claim.change()))
 }
 
 /// The request behind the action, whoever the right that was given on it belongs to.
@@ -373,14 +378,36 @@ fn asked<'c>(case: &'c Case<'c>, id: RecordId) -> Option<Claim<'c>> {
     }
     let own: BTreeSet<RecordId> = case.of_action().map(|rec| rec.is.id).collect();
     let telling = case.records.iter().filter(|rec| rec.is.request == Some(id) && !own.contains(&rec.is.id));
-    telling
+    let first = telling
         .filter(|rec| rec.is.kind == Kind::Observation)
         .flat_map(|rec| rec.claims(Kind::Request))
         .filter(|claim| claim.change() == Some(Change::Requested))
-        .min_by_key(|claim| (claim.time(), claim.rec.is.id))
+        .min_by_key(|claim| (claim.time(), claim.rec.is.id));
+    // Whoever asked anew last asked for what was done since.
+    let anew = asked_anew(case, id).filter(|claim| claim.time() <= case.time());
+    anew.filter(|claim| !own.contains(&claim.rec.is.id))
+        .max_by_key(|claim| (claim.time(), claim.rec.is.id))
+        .or(first)
+}
+
+/// What tells that the request `id` was asked anew, as a job that is run again.
+fn asked_anew<'c>(case: &'c Case<'c>, id: RecordId) -> impl Iterator<Item = Claim<'c>> {
+    let telling = case.records.iter().filter(move |rec| rec.is.request == Some(id));
+    let observed = telling.filter(|rec| rec.is.kind == Kind::Observation);
+    let claims = observed.flat_map(|rec| rec.claims(Kind::Request));
+    claims.filter(|claim| claim.change() == Some(Change::Renewed))
 }
 
 impl<'c> Asked<'c> {
+    /// Whether an answer of that time is one to this asking: what came before it was asked anew, and what came of asking
+    /// anew since, is not.
+    pub(crate) fn is_answered_at(&self, case: &Case<'_>, time: Timestamp) -> bool {
+        let asked = self.claim.time();
+        let is_anew = self.claim.change() == Some(Change::Renewed);
+        let again = asked_anew(case, self.id).map(|claim| claim.time()).filter(|again| *again > asked).min();
+        !(is_anew && time < asked) && again.is_none_or(|again| time < again)
+    }
+
     /// Whether `system` has it in its own log.
     pub(crate) fn is_of(&self, case: &Case<'_>, system: &str) -> bool {
         let telling = |rec: &&Rec<'_>| rec.is.id == self.id || rec.is.request == Some(self.id);

@@ -51,8 +51,8 @@ pub fn is_standing(rule: &str) -> bool {
 pub trait Directory: Declarations {
     /// What is declared of a principal.
     fn principal(&self, at: usize) -> Option<&Principal>;
-    /// The accounts that go by a key or an alias of the inventory; the account of that name where nobody does.
-    fn accounts_of(&self, name: &str) -> Vec<Account>;
+    /// The account of that name; `None` where nobody can have it.
+    fn account(&self, name: &str) -> Option<Account>;
     /// Whether the inventory declares anybody with an owner.
     fn names_owners(&self) -> bool;
     /// Whether the log of `system` is declared complete for `coverage`.

@@ -77,6 +77,12 @@ pub trait Affected: Evidence {
     /// The evidence cannot be read.
     fn acted(&self, account: Account, visit: &mut dyn FnMut(&Skeleton<'_>)) -> Result<(), Self::Error>;
 
+    /// Every record of what was done for `account`, in any order.
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    fn asked(&self, account: Account, visit: &mut dyn FnMut(&Skeleton<'_>)) -> Result<(), Self::Error>;
+
     /// Every record of the day of `time` (UTC) which says that `account` did something with the resource `uri`
     /// ([`Skeleton::tried`]), in any order.
     ///

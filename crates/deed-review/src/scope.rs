@@ -157,9 +157,18 @@ pub(crate) fn bearing<S: Deref<Target = str>>(
         Some(true) if scopes.is_empty() => Bearing::Covers,
         Some(false) if scoped => Bearing::Apart,
         _ if scoped => Bearing::Covers,
+        // What a role allows is not known, and where it does.
+        _ if scopes.is_empty() && bound.zip(place).is_some_and(|(bound, used)| is_elsewhere(bound, used)) => {
+            Bearing::Apart
+        }
         _ if permission.is_some_and(other) => Bearing::Apart,
         _ => Bearing::Unknown,
     }
+}
+
+/// Whether `used` is not among all that is in something, as `bound` says: `kubernetes:namespaces/pay/*`.
+fn is_elsewhere(bound: &str, used: &str) -> bool {
+    bound.strip_suffix("/*").is_some_and(|whole| whole != used && !matches(bound, used))
 }
 
 /// What stands before the name of a policy that is its holder's own: `inline:backup`.

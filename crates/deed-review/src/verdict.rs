@@ -237,7 +237,7 @@ impl<'c> Links<'c> {
                 claim.rec.said_by()
             )
         });
-        ends.chain(withdrawn::of(self).map(withdrawn::Taken::words)).collect()
+        ends.chain(withdrawn::of(self).map(|taken| taken.words(self.case.time()))).collect()
     }
 
     /// The suspension of whoever acted that was in force: by any of their names, the first of them. What Deed refused was

@@ -16,6 +16,7 @@ use crate::{
     },
     names::Names,
     verdict::Links,
+    withdrawn::{self, Taken},
     words::{Edge, beside},
 };
 
@@ -231,13 +232,16 @@ pub(crate) fn credential(links: &Links<'_>) -> Option<Credential> {
     life.extend(issued.map(|time| format!("issued {}", beside(time, moment))));
     life.extend(expires.map(|time| format!("valid to {}", beside(time, moment))));
     let end = own.and_then(|level| level.standing.revoked);
-    let revoked = end.map(|claim| claim.time());
     life.extend(end.map(|claim| format!("{} {}", claim.taken_away(), beside(claim.time(), moment))));
+    let taken = withdrawn::of(links).and_then(Taken::end_of_credential).map(|rec| rec.is.time);
+    let taken = taken.filter(|_| end.is_none());
+    life.extend(taken.map(|time| format!("revoked {}", beside(time, moment))));
+    let revoked = end.map(|claim| claim.time()).or(taken);
     // What became of it later has no bearing, and is what somebody who looks back asks next.
     let later = claims().find(|claim| claim.change() == Some(Change::Revoked) && claim.time() >= moment);
     life.extend(
         later
-            .filter(|_| end.is_none())
+            .filter(|_| revoked.is_none())
             .map(|claim| format!("{} only afterwards, {}", claim.taken_away(), beside(claim.time(), moment))),
     );
     let rotated = own.and_then(|level| level.standing.rotated).map(|claim| claim.time());

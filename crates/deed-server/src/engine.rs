@@ -20,7 +20,7 @@ use deed_gateway::{DecisionPoint, InForce, Sweep, stdio::Program};
 use deed_identity::Inventory;
 use deed_ledger::{Check, Health, Ledger, LedgerError, OpenError, Receipt, Spool, SpoolError};
 use deed_policy::PolicySet;
-use deed_record::{Account, RecordId, TraceId};
+use deed_record::{Account, RecordId, TraceId, without_path};
 use deed_review::{
     Checkpoint, ExplainError, Explanation, LedTo, Trace, patterns::PatternList, review::Flagged,
 };
@@ -373,10 +373,17 @@ impl Engine {
         key: &str,
         patience: Duration,
     ) -> Result<Option<PrincipalAnswer>, IdentityError> {
-        let Some(account) = self.ledger().account(tenant, key)? else { return Ok(None) };
         let declared = self.inner.joins.declared_in(self.ledger(), tenant)?;
         let followed = self.inner.identities.now(patience)?;
-        Ok(principal(&self.evidence(Some(tenant)), &followed, &declared, tenant, account)?)
+        // Records have names of IAM without their path.
+        for key in [Some(key.to_owned()), without_path(key)].into_iter().flatten() {
+            let Some(account) = self.ledger().account(tenant, &key)? else { return Ok(None) };
+            let found = principal(&self.evidence(Some(tenant)), &followed, &declared, tenant, account)?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
     }
 
     /// Everything that one credential of `tenant` led to: by fingerprint, issuer's id, jti or the id of a record;
@@ -392,7 +399,7 @@ impl Engine {
     ) -> Result<Option<Blast>, LedgerError> {
         let declared = self.inner.joins.declared_in(self.ledger(), tenant)?;
         let asked = Asked { tenant, credential, query };
-        blast(&self.evidence(Some(tenant)), &declared, &self.inner.findings, asked)
+        blast(&self.evidence(Some(tenant)), &self.inner.identities, &declared, &self.inner.findings, asked)
     }
 
     /// What deserves a look, as `query` wants it.

@@ -495,6 +495,13 @@ impl Affected for LedgerEvidence<'_> {
         })
     }
 
+    fn asked(&self, account: Account, visit: &mut dyn FnMut(&Skeleton<'_>)) -> Result<(), LedgerError> {
+        self.ledger().lookup_each(&Key::Initiator(account), None, &mut |_, record| {
+            visit(record);
+            ControlFlow::Continue(())
+        })
+    }
+
     fn done(
         &self,
         account: Account,

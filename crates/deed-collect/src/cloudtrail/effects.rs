@@ -84,7 +84,6 @@ fn session(event: &Event) -> Option<EffectSent<'static>> {
     let expires = event.text(&["responseElements", "credentials", "expiration"]).and_then(time::inside_event);
     let parent = event.text(&["userIdentity", "accessKeyId"]);
     let assumed = event.text(&["responseElements", "assumedRoleUser", "arn"]);
-    // The request has the role's path; the answer has not.
     let role = event.asked("roleArn").map(str::to_owned).or_else(|| identity::role_of_session(assumed?));
     let subject = match (&role, event.text(&["responseElements", "federatedUser", "arn"])) {
         (Some(role), _) => Principal {
@@ -319,7 +318,8 @@ fn resource_policy(event: &Event) -> Option<EffectSent<'static>> {
     }
 }
 
-/// What a whole organisation, or a part of it, lets its accounts do at most.
+/// What a whole organisation, or a part of it, lets its accounts do at most. The log of the management account tells, and
+/// another account is bound: that is what the grant is on.
 fn organization_policy(event: &Event) -> Option<EffectSent<'static>> {
     let change = match event.action() {
         "AttachPolicy" | "DetachPolicy" | "UpdatePolicy" | "EnablePolicyType" | "DisablePolicyType" => {
@@ -329,7 +329,11 @@ fn organization_policy(event: &Event) -> Option<EffectSent<'static>> {
         _ => return None,
     };
     let policy = event.asked("policyId").or_else(|| event.asked("policyType"))?;
-    grant(change, None, None, vec![json::text(policy.to_owned())], resource::resource(event))
+    let account =
+        event.asked("targetId").filter(|to| to.len() == 12 && to.bytes().all(|b| b.is_ascii_digit()));
+    let bound = account.map_or_else(|| "cloudtrail".to_owned(), |account| format!("cloudtrail:{account}"));
+    let bound = Resource { classification: None, kind: None, uri: json::text(bound) };
+    grant(change, None, None, vec![json::text(policy.to_owned())], Some(bound))
 }
 
 fn grant(

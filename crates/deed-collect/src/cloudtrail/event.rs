@@ -147,7 +147,7 @@ impl Event {
     /// `arn:aws:iam::111122223333:user/ann`, for what IAM calls `user`, `role`, `group`, `policy`.
     ///
     /// Requests name such a thing without its path. Names are unique in an account whatever the path,
-    /// so that this never names another one; one that has a path is not recognised as the same.
+    /// so that this never names another one.
     pub(super) fn iam_arn(&self, what: &str, name: &str) -> String {
         format!("arn:{}:iam::{}:{what}/{name}", self.partition(), self.account().unwrap_or_default())
     }

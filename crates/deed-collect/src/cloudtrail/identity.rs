@@ -1,6 +1,6 @@
 //! Who made the call: `userIdentity`.
 
-use deed_record::{ChainHop, Credential, Principal, PrincipalType};
+use deed_record::{ChainHop, Credential, Principal, PrincipalType, without_path};
 
 use super::{event::Event, time};
 use crate::json;
@@ -44,9 +44,11 @@ pub(super) fn parties(event: &Event) -> Parties {
     }
 }
 
-/// Somebody in system `aws`, by ARN.
+/// Somebody in system `aws`, by ARN without the path: requests name users, roles and groups without it.
 pub(crate) fn of_arn(arn: &str, kind: PrincipalType, name: Option<&str>) -> Principal<'static> {
-    principal(kind, Some(format!("aws:{arn}")), name)
+    let key = format!("aws:{arn}");
+    let key = without_path(&key).unwrap_or(key);
+    principal(kind, Some(key), name)
 }
 
 /// The type that an ARN alone tells: a role is an account that people and programs act through.
@@ -117,7 +119,7 @@ fn by_what_is_there(event: &Event) -> Principal<'static> {
     invoked_by(event).unwrap_or_else(|| principal(PrincipalType::Unknown, None, identity("userName")))
 }
 
-/// The role of an assumed-role session, with its path where the event gives it.
+/// The role of an assumed-role session.
 fn role_arn(event: &Event) -> Option<String> {
     if let Some(arn) = issuer(event, "arn") {
         return Some(arn.to_owned());

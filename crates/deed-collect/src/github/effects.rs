@@ -236,6 +236,7 @@ pub(super) fn request(event: &Event<'_>) -> Option<RecordId> {
     }
     let is_told = match event.action {
         "workflows.created_workflow_run"
+        | "workflows.rerun_workflow_run"
         | "workflows.approve_workflow_job"
         | "workflows.reject_workflow_job" => true,
         "workflows.completed_workflow_run" => event.text("conclusion") == Some("success"),
@@ -245,13 +246,23 @@ pub(super) fn request(event: &Event<'_>) -> Option<RecordId> {
     Some(authority::request_id(&event.system(), &format!("workflow_run/{run}")))
 }
 
-/// A run that was started.
+/// A run that was started, or started again: whoever does so asks for what it does then.
 fn asked(event: &Event<'_>) -> Option<EffectSent<'static>> {
-    if event.action != "workflows.created_workflow_run" || event.word("workflow_run_id").is_none() {
-        return None;
-    }
-    let actor = event.text("actor").map(|login| user(login, event.flag("actor_is_bot")));
-    Some(other_effect(Kind::Request, Change::Requested, actor, event.resource()))
+    let change = match event.action {
+        "workflows.created_workflow_run" if is_again(event) => Change::Renewed,
+        "workflows.created_workflow_run" => Change::Requested,
+        "workflows.rerun_workflow_run" => Change::Renewed,
+        _ => return None,
+    };
+    event.word("workflow_run_id")?;
+    let by = event.text("actor").map(|login| user(login, event.flag("actor_is_bot")));
+    let terms = TermsSent { by, change: Some(change), ..TermsSent::default() };
+    Some(EffectSent { credential: None, kind: Kind::Request, resource: event.resource(), terms: Some(terms) })
+}
+
+/// Whether it tells of a second attempt of a run, or a later one.
+fn is_again(event: &Event<'_>) -> bool {
+    event.word("run_attempt").is_some_and(|attempt| attempt != "1")
 }
 
 /// A deployment that waited for somebody's word.

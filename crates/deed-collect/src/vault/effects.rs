@@ -1,8 +1,8 @@
-//! What a call changed in authority: tokens, leases, secrets, policies and roles.
+//! What a call changed in authority: tokens, leases, secrets, policies, roles and entities.
 //!
 //! Only what succeeded changed anything, and only the response says so.
 
-use deed_record::{Change, Credential, EffectSent, Text};
+use deed_record::{Change, Credential, EffectSent, Kind, PrincipalType, Text};
 use serde_json::Value;
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     json,
-    shared::{at, credential_effect, grant_effect, own, text},
+    shared::{self, at, credential_effect, grant_effect, other_effect, own, text},
 };
 
 /// The effects of `entry`; `None` where there are none.
@@ -19,7 +19,8 @@ pub(super) fn effects(entry: &Entry<'_>) -> Option<Vec<EffectSent<'static>>> {
     if !entry.succeeded() {
         return None;
     }
-    let found = [token(entry), wrapped(entry), lease(entry), ended(entry), kept(entry), rule(entry)];
+    let found =
+        [token(entry), wrapped(entry), lease(entry), ended(entry), kept(entry), rule(entry), entity(entry)];
     let found: Vec<_> = found.into_iter().flatten().collect();
     (!found.is_empty()).then_some(found)
 }
@@ -163,6 +164,27 @@ fn is_rotation(path: &str) -> bool {
 /// `pki/issue/ROLE`, `pki/sign/ROLE`.
 fn is_issue(path: &str) -> bool {
     path.split('/').any(|part| matches!(part, "issue" | "sign" | "sign-verbatim"))
+}
+
+/// An entity that was deleted, disabled or let go on: by its id, for that of its name the log need not tell.
+fn entity(entry: &Entry<'_>) -> Option<EffectSent<'static>> {
+    let id = entry.path().strip_prefix("identity/entity/id/")?;
+    let disabled = at(entry.value, &["request", "data", "disabled"]).and_then(Value::as_bool);
+    let change = match disabled {
+        _ if entry.is_delete() => Change::Revoked,
+        Some(disabled) if entry.is_write() => {
+            if disabled {
+                Change::Revoked
+            } else {
+                Change::Renewed
+            }
+        }
+        _ => return None,
+    };
+    let whole = Some(id).filter(|id| !id.is_empty() && !id.contains('/'))?;
+    let key = format!("vault:entity/{whole}");
+    let subject = shared::principal(PrincipalType::Unknown, Some(key), None);
+    Some(other_effect(Kind::Principal, change, Some(subject), None))
 }
 
 /// Policies, and roles of the ways to log in: what they give was changed for everybody who has them.

@@ -45,7 +45,7 @@ fn an_assumed_role_is_issued_a_key() {
     let source = record.source.expect("imported");
     assert_eq!(
         (&*source.system, source.collector.as_deref()),
-        ("cloudtrail:457448411975", Some("cloudtrail/5"))
+        ("cloudtrail:457448411975", Some("cloudtrail/6"))
     );
     let executor = record.executor.expect("an action");
     assert_eq!(executor.key.as_deref(), Some("aws:arn:aws:iam::457448411975:user/christophe"));
@@ -283,6 +283,10 @@ fn what_a_group_or_an_organisation_may_do_is_altered_for_whoever_is_in_it() {
     let policy = json!({"policyId": "p-1", "targetId": "111122223333"});
     let effects = effects_of("organizations", "DetachPolicy", policy);
     assert_eq!(effects[0]["terms"], json!({"change": "altered", "scopes": ["p-1"]}));
+    assert_eq!(effects[0]["resource"], json!({"uri": "cloudtrail:111122223333"}));
+    for of_many in [json!({"policyId": "p-1", "targetId": "ou-ab12-c3"}), json!({"policyId": "p-1"})] {
+        assert_eq!(effects_of("organizations", "UpdatePolicy", of_many)[0]["resource"]["uri"], "cloudtrail");
+    }
 }
 
 #[test]

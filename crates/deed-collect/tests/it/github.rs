@@ -144,6 +144,10 @@ fn a_run_is_joined_to_what_was_approved_of_it() {
     let created = run("workflows.created_workflow_run", json!({}));
     let approved =
         run("workflows.approve_workflow_job", json!({ "actor": "bob", "environment_name": "prod" }));
+    let again = run("workflows.rerun_workflow_run", json!({ "actor": "eve", "run_attempt": 2 }));
+    assert_eq!((&again["request"], &again["executor"]["key"]), (&created["request"], &json!("github:eve")));
+    let effect = &again["effects"][0];
+    assert_eq!((&effect["kind"], &effect["terms"]["change"]), (&json!("request"), &json!("renewed")));
     let refused = run("workflows.reject_workflow_job", json!({ "actor": "bob" }));
     let completed = run("workflows.completed_workflow_run", json!({ "conclusion": "success" }));
     let request = &created["request"];
@@ -153,7 +157,7 @@ fn a_run_is_joined_to_what_was_approved_of_it() {
         (request, request, request)
     );
     assert_eq!(created["effects"][0]["kind"], "request");
-    assert_eq!(created["effects"][0]["terms"]["subject"]["key"], "github:ann");
+    assert_eq!(created["effects"][0]["terms"]["by"]["key"], "github:ann");
     assert_eq!(approved["effects"][0]["terms"]["answer"], "approved");
     assert!(completed["effects"].is_null());
     // A run that failed may have failed before anybody was asked; and another run is another request.

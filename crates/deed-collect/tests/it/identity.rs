@@ -42,8 +42,25 @@ fn a_person_behind_a_role_is_asked_for_by_name_and_never_sealed() {
     let executor = record.executor.expect("an action");
     assert_eq!(
         (executor.key.as_deref(), executor.instance),
-        (Some("aws:arn:aws:iam::111122223333:role/team/ops"), None)
+        (Some("aws:arn:aws:iam::111122223333:role/ops"), None)
     );
+}
+
+#[test]
+fn a_path_makes_nobody_another() {
+    let team = "arn:aws:iam::111122223333:role/team/eu/ops";
+    let key = |identity: Value| {
+        let text = by(identity);
+        parse(&text).executor.expect("an action").key.expect("a key").to_string()
+    };
+    let session = json!({
+        "type": "AssumedRole", "principalId": "AROA1:ci", "arn": "arn:aws:sts::111122223333:assumed-role/ops/ci",
+        "accountId": "111122223333", "sessionContext": {"sessionIssuer": {"arn": team, "userName": "ops"}},
+    });
+    assert_eq!(key(session), "aws:arn:aws:iam::111122223333:role/ops");
+    let user = "arn:aws:iam::111122223333:user/team/ann";
+    let user = key(json!({"type": "IAMUser", "arn": user, "userName": "ann"}));
+    assert_eq!(user, "aws:arn:aws:iam::111122223333:user/ann");
 }
 
 #[test]

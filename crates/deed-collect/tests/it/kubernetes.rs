@@ -124,6 +124,11 @@ fn a_role_binding_that_is_told_anew_leaves_nobody_else_in_it() {
     assert_eq!(effects, [(json!("altered"), Value::Null, binding)]);
     let (_, effects) = event("create", whole(app));
     assert_eq!(effects.len(), 1);
+    // One of another namespace has the right in that of the binding.
+    let theirs = json!([{ "kind": "ServiceAccount", "name": "app", "namespace": "shop" }]);
+    let (_, effects) = event("create", whole(theirs));
+    let key = json!("kubernetes:system:serviceaccount:shop:app");
+    assert_eq!(effects, [(json!("issued"), key, json!("kubernetes:namespaces/pay/*"))]);
 }
 
 #[test]
@@ -189,7 +194,7 @@ fn entries_of_cloud_logging() {
     let exec = &entries[0];
     assert_eq!(
         exec["source"],
-        json!({"collector": "kubernetes/5", "event_id": "g-1", "system": "kubernetes:acme/europe-west1/prod"})
+        json!({"collector": "kubernetes/6", "event_id": "g-1", "system": "kubernetes:acme/europe-west1/prod"})
     );
     assert_eq!(exec["operation"], "create pods/exec");
     assert_eq!(exec["resource"]["uri"], "kubernetes:acme/europe-west1/prod/namespaces/shop/pods/web-1/exec");

@@ -131,6 +131,28 @@ fn rotations_secrets_and_policies() {
 }
 
 #[test]
+fn an_entity_is_removed_by_its_id() {
+    let of = |operation: &str, path: &str, data: Value| {
+        let entry = json!({"time": "2026-11-20T10:00:00Z", "type": "response",
+                           "request": {"id": "1", "operation": operation, "path": path, "data": data}});
+        value_of(&vault::map(&entry.to_string()).expect("maps"))["effects"].take()
+    };
+    let path = "identity/entity/id/7d2e";
+    for (operation, data, change) in [
+        ("delete", Value::Null, "revoked"),
+        ("update", json!({"disabled": true}), "revoked"),
+        ("update", json!({"disabled": false}), "renewed"),
+    ] {
+        let effect = &of(operation, path, data)[0];
+        assert_eq!((&effect["kind"], &effect["terms"]["change"]), (&json!("principal"), &json!(change)));
+        assert_eq!(effect["terms"]["subject"]["key"], "vault:entity/7d2e");
+    }
+    assert_eq!(of("update", path, json!({"metadata": {}})), Value::Null);
+    assert_eq!(of("read", path, Value::Null), Value::Null);
+    assert_eq!(of("delete", "identity/entity/name/ann", Value::Null), Value::Null);
+}
+
+#[test]
 fn a_token_in_clear_is_known_by_its_digest() {
     let token = of("r-14")["credential"]["fingerprint"].as_str().expect("a digest").to_owned();
     assert!(token.starts_with("sha256:") && token.len() == 71, "{token}");

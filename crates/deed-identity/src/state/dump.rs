@@ -18,10 +18,11 @@ use super::{
     keys::{CredentialKey, GrantKey, Mark, SourceKey, TriedKey},
     turns::{Address, Turn},
     used::{AllSeen, Seen, SeenBy, Used, UsedAs},
+    withdrawn::{Sort, Taken, WithdrawnEntry},
 };
 
 /// What a dump begins with; another number is another form, and is derived again.
-const MAGIC: &[u8; 16] = b"deed-identity/9\n";
+const MAGIC: &[u8; 16] = b"deed-identity/10";
 
 /// A dump cannot be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -123,6 +124,7 @@ impl AccountEntry {
         used.mark(self.tenant);
         self.used.iter().for_each(|entry| used.mark(entry.what));
         self.places.iter().flat_map(|place| [place.system, place.environment]).for_each(|sym| used.mark(sym));
+        self.withdrawn.iter().flat_map(|entry| [entry.system, entry.kind]).for_each(|sym| used.mark(sym));
     }
 }
 
@@ -256,8 +258,10 @@ macro_rules! structs {
 structs! {
     AccountEntry {
         tenant, firm_types, told_types, first, last, initiated, executed, denied, failed, last_acted, places, used,
-        more_used, seen, changes,
+        more_used, seen, changes, withdrawn,
     }
+    WithdrawnEntry { sort, system, kind, taken, renewed }
+    Taken { mark, before, for_a_time }
     Place { system, environment, initiated, executed }
     ThingEntry { told }
     Turn { minute, address }
@@ -364,6 +368,7 @@ words! {
     Role: [Role::Asked, Role::Given, Role::Used];
     UsedAs: [UsedAs::Permission, UsedAs::Tool, UsedAs::Operation];
     SeenBy: SeenBy::ALL;
+    Sort: [Sort::Account, Sort::Rights, Sort::Credentials];
 }
 
 impl<T: Dumped> Dumped for Option<T> {

@@ -11,6 +11,7 @@ use super::{
     keys::{CredentialKey, Mark},
     turns::{self, Turn},
     used::{self, AllSeen, Used},
+    withdrawn::WithdrawnEntry,
 };
 
 /// Systems and environments that are counted apart for one account; what is beyond is in the sums alone.
@@ -51,6 +52,8 @@ pub(crate) struct AccountEntry {
     pub(crate) more_used: bool,
     pub(crate) seen: Option<Box<AllSeen>>,
     pub(crate) changes: Box<[ChangeEntry]>,
+    /// What was taken from it as a whole.
+    pub(crate) withdrawn: Box<[WithdrawnEntry]>,
 }
 
 /// Actions in one system and environment.
@@ -138,6 +141,7 @@ impl AccountEntry {
             more_used: false,
             seen: None,
             changes: Box::default(),
+            withdrawn: Box::default(),
         }
     }
 
@@ -192,6 +196,10 @@ impl AccountEntry {
         other.used.iter().for_each(|used| self.used(Used { what: sym(used.what), ..*used }, strings));
         AllSeen::merge(&mut self.seen, other.seen.as_deref());
         other.changes.iter().for_each(|entry| change(&mut self.changes, *entry));
+        for entry in &other.withdrawn {
+            let entry = WithdrawnEntry { system: sym(entry.system), kind: sym(entry.kind), ..*entry };
+            self.withdraw(entry, strings);
+        }
         for place in &other.places {
             let place = Place { system: sym(place.system), environment: sym(place.environment), ..*place };
             self.place(place, strings);

@@ -137,6 +137,8 @@ pub struct CredentialFacts {
     pub seen: Vec<SeenFacts>,
     /// Two addresses from which it was used in turns lately, as logs tell.
     pub in_turns: Option<InTurns>,
+    /// That it ended with what was taken as a whole from whoever holds it: one of `changes`.
+    pub withdrawn: Option<ChangeFacts>,
 }
 
 /// Types of credentials that stand until somebody takes them away: long-lived secrets by their nature.

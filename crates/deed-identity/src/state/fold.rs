@@ -70,6 +70,7 @@ impl State {
         self.links(said);
         self.uses(said);
         self.changes(said);
+        self.withdraws(said);
     }
 
     /// The system that tells; of a gap, the one that it is about.

@@ -247,3 +247,14 @@ fn what_is_not_theirs_is_none_of_their_names() {
         assert!(error.contains("line 5"), "{wrong}: {error}");
     }
 }
+
+#[test]
+fn an_alias_of_iam_with_a_path_stands_for_the_name_without_it() {
+    let role = |path: &str| format!("aws:arn:aws:iam::111122223333:role/{path}release");
+    let text = format!("[[principal]]\nkey = \"bot\"\ntype = \"agent\"\naliases = [\"{}\"]\n", role("ci/"));
+    let inventory = Inventory::parse(&text).unwrap();
+    assert_eq!(
+        [role(""), role("ci/")].map(|name| inventory.principal(&name).unwrap().key.clone()),
+        ["bot", "bot"]
+    );
+}

@@ -174,6 +174,118 @@ fn all_that_somebody_has_on_a_resource_ends_at_once() {
     assert_eq!(active(&[added.clone(), updated, removed, grant(4, &[("issued", Some("read"))])]), ["read"]);
 }
 
+/// What stands of all grants to `ann` and of the session S1 of hers, whatever comes first.
+fn standing_of_ann(records: &[Value]) -> (Vec<Standing>, Standing) {
+    let of = |records: &[Value]| {
+        let state = state(records);
+        let now = at("2026-11-02T00:00:00Z");
+        let grants = state.grants_of(account("ann")).into_iter();
+        let session = state.credential(CredentialKey::of("acme", "S1")).expect("known");
+        let again = State::read(&state.dump(), Bounds::default()).expect("a dump");
+        assert_eq!(again.digest(), state.digest());
+        (grants.map(|grant| Standing::at(now, &grant.changes, None)).collect(), session.standing(now))
+    };
+    let mut told = records.to_vec();
+    told.reverse();
+    assert_eq!(of(&told), of(records), "whatever comes first");
+    of(records)
+}
+
+#[test]
+fn a_removed_account_holds_nothing() {
+    let admin = || party("admin", "human");
+    let ann = || party("ann", "human");
+    let granted = |n: u32| {
+        let terms = json!({ "change": "issued", "role": "dba", "subject": ann() });
+        logged(n, "okta:1", json!({ "executor": admin(), "effects": [{ "kind": "grant", "terms": terms }] }))
+    };
+    let session = json!({ "kind": "credential", "credential": { "id": "S1", "type": "session" }, "terms": { "change": "issued", "subject": ann() } });
+    let session = logged(2, "okta:1", json!({ "executor": ann(), "effects": [session] }));
+    let became = |n: u32, change: &str, expires: Option<&str>| {
+        let mut terms = json!({ "change": change, "subject": ann() });
+        expires.iter().for_each(|expires| terms["expires"] = json!(expires));
+        logged(
+            n,
+            "okta:1",
+            json!({ "executor": admin(), "effects": [{ "kind": "principal", "terms": terms }] }),
+        )
+    };
+    use Standing::{Active, Revoked};
+    let begun = [granted(1), session];
+    let then = |more: &[Value]| standing_of_ann(&[&begun, more].concat());
+    assert_eq!(then(&[]), (vec![Active], Active));
+    assert_eq!(then(&[became(3, "revoked", None)]), (vec![Revoked], Revoked));
+    assert_eq!(then(&[became(3, "revoked", None), became(4, "renewed", None)]), (vec![Active], Active));
+    // Made anew under the same name, it has what it is given since.
+    let anew = [became(3, "revoked", None), became(4, "issued", None)];
+    assert_eq!(then(&anew), (vec![Revoked], Revoked));
+    assert_eq!(then(&[&anew[..], &[granted(5)]].concat()), (vec![Active], Revoked));
+    // A lock that ends by itself takes nothing away.
+    assert_eq!(then(&[became(3, "revoked", Some("2026-11-01T11:00:00Z"))]), (vec![Active], Active));
+    // Nobody's own word does.
+    let mut told = became(3, "revoked", None);
+    told["basis"] = json!("reported");
+    assert_eq!(then(&[told]), (vec![Active], Active));
+}
+
+#[test]
+fn who_left_an_organisation_has_nothing_in_it() {
+    let grant = |n: u32, org: &str, resource: &str, change: &str, role: Option<&str>| {
+        let mut terms = json!({ "change": change, "subject": party("dave", "human") });
+        role.iter().for_each(|role| terms["role"] = json!(role));
+        let effects = json!([{ "kind": "grant", "resource": { "uri": resource }, "terms": terms }]);
+        logged(n, org, json!({ "executor": party("carol", "human"), "effects": effects }))
+    };
+    let records = [
+        grant(1, "github:acme", "github:acme/api", "issued", Some("write")),
+        grant(2, "github:other", "github:other/api", "issued", Some("write")),
+        grant(3, "github:acme", "github:acme", "revoked", None),
+        grant(4, "github:acme", "github:acme/docs", "issued", Some("read")),
+    ];
+    let now = at("2026-11-02T00:00:00Z");
+    let active = |records: &[Value]| {
+        let grants = state(records).grants_of(account("dave"));
+        let active =
+            grants.iter().filter(|grant| Standing::at(now, &grant.changes, None) == Standing::Active);
+        let mut active: Vec<String> = active.filter_map(|grant| grant.resource.clone()).collect();
+        active.sort();
+        active
+    };
+    assert_eq!(active(&records), ["github:acme/docs", "github:other/api"]);
+    let restored = grant(5, "github:acme", "github:acme", "renewed", None);
+    let restored = active(&[&records[..], &[restored]].concat());
+    assert!(restored.contains(&"github:acme/api".to_owned()), "{restored:?}");
+}
+
+#[test]
+fn sessions_that_were_revoked_all_at_once_stand_no_more() {
+    let role = || party("role", "service_account");
+    let opened = |n: u32, id: &str| {
+        let session = json!({ "id": id, "type": "temporary_key" });
+        let terms = json!({ "change": "issued", "subject": role() });
+        let effects = json!([{ "kind": "credential", "credential": session, "terms": terms }]);
+        logged(n, "cloudtrail:1", json!({ "executor": party("ann", "human"), "effects": effects }))
+    };
+    let all = |n: u32, change: &str, before: &str| {
+        let terms = json!({ "change": change, "not_before": before, "subject": role() });
+        let effects =
+            json!([{ "kind": "credential", "credential": { "type": "temporary_key" }, "terms": terms }]);
+        logged(n, "cloudtrail:1", json!({ "executor": party("admin", "human"), "effects": effects }))
+    };
+    let mut records = vec![opened(1, "OLD"), opened(5, "NEW"), all(6, "revoked", "2026-11-01T10:00:04Z")];
+    let standing = |records: &[Value]| {
+        ["OLD", "NEW"].map(|id| {
+            let facts = state(records).credential(CredentialKey::of("acme", id)).expect("known");
+            facts.standing(at("2026-11-02T00:00:00Z"))
+        })
+    };
+    assert_eq!(standing(&records), [Standing::Revoked, Standing::Active]);
+    records.reverse();
+    assert_eq!(standing(&records), [Standing::Revoked, Standing::Active]);
+    records.push(all(7, "renewed", "2026-11-01T10:00:07Z"));
+    assert_eq!(standing(&records), [Standing::Active, Standing::Active]);
+}
+
 #[test]
 fn what_a_thing_gave_ends_with_it_and_with_its_being_made_anothers() {
     let thing = json!({ "uri": "k8s:pay/rolebindings/rb" });

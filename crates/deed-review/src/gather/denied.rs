@@ -150,8 +150,8 @@ fn system<'r>(rec: &'r Skeleton<'_>) -> &'r str {
     if rec.basis == Basis::Enforced || voice.starts_with("deed:") { "deed" } else { voice }
 }
 
-/// When one of these was last let, or a right was given or changed, before the action: of theirs, on the resource, or of
-/// whoever has what was changed in these systems; `None` where that is not known.
+/// When one of these was last let, or a right was given or changed, before the action: of theirs, on the resource, of
+/// whoever has what was changed in these systems, or of whoever is in them; `None` where that is not known.
 fn last_given<E: Evidence>(
     evidence: &E,
     accounts: &[Account],
@@ -161,7 +161,11 @@ fn last_given<E: Evidence>(
 ) -> Result<Option<Timestamp>, ExplainError<E::Error>> {
     let mut last = Timestamp(i64::MIN);
     let theirs = accounts.iter().copied().map(Right::To);
+    // What an organisation lets its accounts do is told elsewhere, and on them.
+    let of_any = systems.iter().filter_map(|system| system.split_once(':')).map(|(sort, _)| sort);
+    let over = systems.iter().map(String::as_str).chain(of_any).collect::<BTreeSet<_>>();
     let rights = theirs.chain([Right::On(uri)]).chain(systems.iter().map(|system| Right::In(system)));
+    let rights = rights.chain(over.into_iter().map(Right::On));
     for right in rights {
         let given = evidence.given(&head.tenant, right, head.time, MOST_NAMING);
         let given = given.map_err(ExplainError::Evidence)?;

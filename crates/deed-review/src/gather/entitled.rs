@@ -1,9 +1,9 @@
 //! What whoever acted held, beside the rights that records name.
 
-use std::{cmp::Reverse, collections::BTreeSet};
+use std::{borrow::Cow, cmp::Reverse, collections::BTreeSet};
 
 use deed_identity::Coverage;
-use deed_record::{Account, Kind, RecordId, Skeleton};
+use deed_record::{Account, Basis, Kind, RecordId, Skeleton, without_path};
 
 use super::{Family, MOST_ALIKE, MOST_NAMING, Reader};
 use crate::{
@@ -44,6 +44,10 @@ pub(super) fn look<E: Evidence>(
         }
     }
     entitled.cut = left == 0;
+    let asking = head.initiator.as_ref().and_then(|party| party.account).filter(|asking| *asking != acting);
+    if let Some(asking) = asking.filter(|_| head.basis == Basis::Imported) {
+        withdrawals(reader, &head, asking)?;
+    }
     entitled.cut |= removals(reader, &head, acting)?;
     entitled.open = is_open(reader, family, &head)?;
     // An inventory makes nobody the one to whom a right was given.
@@ -70,7 +74,8 @@ fn is_open<E: Evidence>(
         return Ok(false);
     }
     for uri in above(&resource.uri).take(MOST_ALIKE) {
-        let found = reader.evidence.opened(&head.tenant, uri, MOST_NAMING).map_err(ExplainError::Evidence)?;
+        let found =
+            reader.evidence.opened(&head.tenant, &uri, MOST_NAMING).map_err(ExplainError::Evidence)?;
         let given = |rec: &Skeleton<'_>| rec.time <= head.time && !family.ids.contains(&rec.id);
         if found.len() >= MOST_NAMING
             || found.iter().any(|found| found.sealed.skeleton().is_ok_and(|rec| given(&rec)))
@@ -81,9 +86,27 @@ fn is_open<E: Evidence>(
     Ok(false)
 }
 
-/// `uri`, and what it is in: the bucket of an object, say.
-pub(crate) fn above(uri: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(uri), |uri| Some(uri.rsplit_once('/')?.0))
+/// `uri`, and what it is in: the bucket of an object, say. A role of IAM is named with its path or without it.
+pub(crate) fn above(uri: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let within = std::iter::successors(Some(uri), |uri| Some(uri.rsplit_once('/')?.0));
+    without_path(uri).map(Cow::Owned).into_iter().chain(within.map(Cow::Borrowed))
+}
+
+/// Keeps what tells of something that was taken as a whole from whoever the action was done for.
+fn withdrawals<E: Evidence>(
+    reader: &mut Reader<'_, '_, E>,
+    head: &Skeleton<'_>,
+    asking: Account,
+) -> Result<(), ExplainError<E::Error>> {
+    for found in reader.evidence.by_entitled(asking, MOST_NAMING).map_err(ExplainError::Evidence)? {
+        let tells = |rec: &Skeleton<'_>| {
+            rec.time <= head.time && rec.withdrawals().any(|withdrawal| withdrawal.account == asking)
+        };
+        if found.sealed.skeleton().is_ok_and(|rec| tells(&rec)) {
+            reader.keep(found)?;
+        }
+    }
+    Ok(())
 }
 
 /// Keeps what tells that something was removed by which `acting` had a right; whether that may not be all.

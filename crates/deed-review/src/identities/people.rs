@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use deed_identity::{AccountFacts, Coverage, Joined, Rank, Role, Standing};
-use deed_record::{Account, Change, PrincipalType, RecordId, Timestamp};
+use deed_record::{Account, Alias, Change, PrincipalType, RecordId, Timestamp};
 
 use super::{DAY, IdentityFinding, Look, Who, count, days, is_open};
 use crate::{
@@ -23,6 +23,11 @@ pub(super) const ORPHAN: Rule = Rule {
     remedy: "name an owner in the inventory, or take away what it holds",
     controls: &["NHI1:2025", "GV.RR-02", "AC-2(1)"],
 };
+
+/// Systems that say who is there: who is gone from them is gone, whatever accounts are left elsewhere.
+const DIRECTORIES: &[&str] = &["okta", "entra", "identity-center"];
+/// What Deed itself calls people.
+const OWN: &[&str] = &["deed", "human", "user"];
 
 impl Look<'_> {
     pub(super) fn dormant(&mut self, joined: &Joined, who: Who) {
@@ -124,17 +129,41 @@ impl Look<'_> {
         self.find(IdentityFinding { account: Some(who.head), ..found });
     }
 
-    /// Since when somebody is gone: an account of theirs was taken away and not given back, and none acted since.
+    /// Since when somebody is gone: removed from the directory that has them, or where no record knows one, everywhere;
+    /// and not back, nor at work there since.
     fn gone(&self, name: &str) -> Option<(Timestamp, RecordId)> {
-        let accounts = self.directory.accounts_of(name).into_iter();
-        let facts: Vec<AccountFacts> = accounts.filter_map(|account| self.state.account(account)).collect();
-        let removed =
-            facts.iter().filter(|facts| Standing::at(self.now, &facts.changes, None) == Standing::Revoked);
-        let firm = removed.flat_map(|facts| &facts.changes).filter(|entry| {
-            entry.change == Change::Revoked && entry.rank > Rank::Told && entry.first <= self.now
-        });
-        let (gone, record) = firm.map(|entry| (entry.last, entry.record)).max()?;
-        let acts = facts.iter().filter_map(|facts| facts.last_acted).any(|(acted, _)| acted > gone);
-        (!acts).then_some((gone, record))
+        let directory = self.directory;
+        let known = directory.account(name).and_then(|account| directory.of(account));
+        let names = match known.and_then(|at| directory.principal(at)) {
+            Some(known) => std::iter::once(&known.key).chain(&known.aliases).map(String::as_str).collect(),
+            None => vec![name],
+        };
+        let accounts: Vec<(&str, Option<AccountFacts>)> = names
+            .into_iter()
+            .map(|name| {
+                (Alias::parse(name).system, directory.account(name).and_then(|it| self.state.account(it)))
+            })
+            .collect();
+        let removed = |facts: &AccountFacts| {
+            let firm = facts.changes.iter().filter(|entry| {
+                entry.change == Change::Revoked && entry.rank > Rank::Told && entry.first <= self.now
+            });
+            let is_removed = Standing::at(self.now, &facts.changes, None) == Standing::Revoked;
+            firm.map(|entry| (entry.last, entry.record)).max().filter(|_| is_removed)
+        };
+        let told = |systems: &'static [&'static str]| {
+            let of = accounts.iter().filter(move |(system, _)| systems.contains(system));
+            of.filter_map(|(_, facts)| facts.as_ref())
+        };
+        let here = told(OWN).filter(|facts| removed(facts).is_some());
+        let mut there: Vec<&AccountFacts> = told(DIRECTORIES).chain(here).collect();
+        if there.is_empty() {
+            let others = accounts.iter().filter(|(system, _)| !OWN.contains(system));
+            there = others.map(|(_, facts)| facts.as_ref()).collect::<Option<_>>()?;
+        }
+        let all: Option<Vec<_>> = there.iter().map(|facts| removed(facts)).collect();
+        let (gone, record) = all?.into_iter().max()?;
+        let mut acted = there.into_iter().chain(told(OWN)).filter_map(|facts| facts.last_acted);
+        (!acted.any(|(acted, _)| acted > gone)).then_some((gone, record))
     }
 }

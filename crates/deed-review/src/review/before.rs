@@ -23,7 +23,7 @@ impl Review {
             |flagged: &Flagged| flagged.findings.iter().any(|f| f.rule == ACTION_WITHOUT_GRANT.name);
         let on = |flagged: &Flagged| {
             let acted_upon = flagged.resource.as_deref();
-            acted_upon.is_some_and(|uri| above(uri).any(|uri| opened.contains(&uri)))
+            acted_upon.is_some_and(|uri| above(uri).any(|uri| opened.contains(&&*uri)))
         };
         if !opened.is_empty() {
             let flagged = self.flagged.iter().filter(|(_, flagged)| flagged.time >= rec.time);
@@ -96,8 +96,9 @@ impl Review {
             known.every_account(&rec.tenant, account).into_iter().map(move |account| (account, stops, true))
         });
         // What another system takes is of its own account, and what it gives back matters where something was taken.
-        let theirs =
-            rec.withdrawals().map(|withdrawal| (withdrawal.account, withdrawal.taken, withdrawal.taken));
+        let theirs = rec
+            .withdrawals()
+            .map(|withdrawal| (withdrawal.account, withdrawal.is_taken(), withdrawal.is_taken()));
         for (account, stops, matters) in ours.chain(theirs) {
             if (matters || self.stopped.contains_key(&account)) && acted_since(&account) {
                 self.looks.insert(Look::Right(rec.id));
@@ -109,12 +110,11 @@ impl Review {
         }
     }
 
-    /// Whether whoever acted was suspended or removed before: whether that still held is judged.
+    /// Whether whoever acted, or asked, was suspended or removed before: whether that still held is judged.
     pub(super) fn is_stopped(&self, rec: &Skeleton<'_>) -> bool {
-        let account = rec.executor.as_ref().and_then(|party| party.account);
-        let since =
-            account.filter(|_| !self.stopped.is_empty()).and_then(|account| self.stopped.get(&account));
-        since.is_some_and(|since| *since < rec.time)
+        let parties = [&rec.executor, &rec.initiator].into_iter().filter(|_| !self.stopped.is_empty());
+        let mut accounts = parties.filter_map(|party| party.as_ref()?.account);
+        accounts.any(|account| self.stopped.get(&account).is_some_and(|since| *since < rec.time))
     }
 
     /// Remembers when somebody acted where every right is in the log.

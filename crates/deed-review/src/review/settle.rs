@@ -111,6 +111,9 @@ fn acted_since<E: Affected>(
             evidence.acted(account, &mut since).map_err(ExplainError::Evidence)?;
         }
     }
+    for withdrawal in rec.withdrawals() {
+        evidence.asked(withdrawal.account, &mut since).map_err(ExplainError::Evidence)?;
+    }
     Ok(actions)
 }
 

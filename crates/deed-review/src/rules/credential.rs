@@ -9,6 +9,7 @@ use crate::{
     explanation::Finding,
     gather::SKEW,
     verdict::{Links, was_suspended},
+    withdrawn::{self, Taken},
     words::{Severity, moment},
 };
 
@@ -62,7 +63,10 @@ pub(super) fn findings(links: &Links<'_>, found: &mut Vec<Finding>) {
         found.push(ACTED_WHILE_SUSPENDED.finding(grave(links), reason));
     }
     if !revoked.is_empty() {
-        found.push(USED_AFTER_REVOCATION.finding(grave(links), revoked.join("; ")));
+        let late = |taken: Taken<'_>| taken.may_be_late(links.case.time());
+        let only_late = revoked.len() == 1 && withdrawn::of(links).is_some_and(late);
+        let severity = if only_late { Severity::Low } else { grave(links) };
+        found.push(USED_AFTER_REVOCATION.finding(severity, revoked.join("; ")));
     }
     if !expired.is_empty() {
         found.push(USED_AFTER_EXPIRY.finding(grave(links), expired.join("; ")));

@@ -283,3 +283,34 @@ fn parents_that_go_in_a_circle_end() {
     assert!(!answer.evidence.complete);
     assert_eq!(answer.credential.expect("a credential").parents.len(), 7);
 }
+
+#[test]
+fn what_may_be_an_after_effect_is_a_low_finding() {
+    let party = |key: &str, kind: &str| json!({ "key": key, "type": kind });
+    let disabled = json!({ "kind": "principal", "terms": { "change": "revoked", "subject": party("entra:bob", "human") } });
+    let left = json!({ "kind": "grant", "resource": { "uri": "github:acme" }, "terms": { "change": "revoked", "subject": party("github:dave", "unknown") } });
+    let of = |by: &str, effect: &Value, clock: &str, action: Value| {
+        let removed = record(1, Kind::Observation, "09:00", by, json!({ "effects": [effect] }));
+        let found =
+            Store::of(&[removed, record(9, Kind::Observation, clock, by, action)]).explain(9).findings;
+        assert_eq!(found.len(), 1, "{found:?}");
+        (found[0].severity, found[0].reason.clone())
+    };
+    let for_bob =
+        json!({ "executor": party("entra:app", "workload"), "initiator": party("entra:bob", "human") });
+    let (severity, reason) = of("entra:t", &disabled, "09:59", for_bob.clone());
+    assert!(severity == Severity::Low && reason.contains("may hold for an hour"), "{reason}");
+    assert_eq!(of("entra:t", &disabled, "10:01", for_bob.clone()).0, Severity::High);
+    // One log says which directory it is of, and the other does not.
+    let mut unsaid = record(1, Kind::Observation, "09:00", "entra:t", json!({ "effects": [disabled] }));
+    unsaid["source"]["system"] = json!("entra");
+    let acted = record(9, Kind::Observation, "12:00", "entra:t", for_bob);
+    assert_eq!(Store::of(&[unsaid, acted]).explain(9).findings.len(), 1);
+    let push = |credential: Value| {
+        let resource = json!({ "uri": "github:acme/api" });
+        json!({ "executor": party("github:dave", "unknown"), "credential": credential, "resource": resource })
+    };
+    let (severity, reason) = of("github:acme", &left, "12:00", push(json!({ "type": "ssh_key" })));
+    assert!(severity == Severity::Low && reason.contains("nothing tells with what"), "{reason}");
+    assert_eq!(of("github:acme", &left, "12:00", push(json!({ "id": "github:token/5" }))).0, Severity::High);
+}

@@ -405,6 +405,16 @@ impl Affected for Store {
         Ok(())
     }
 
+    fn asked(&self, account: Account, visit: &mut dyn FnMut(&Skeleton<'_>)) -> Result<(), Infallible> {
+        for found in &self.leaves {
+            let rec = found.sealed.skeleton().expect("readable");
+            if rec.initiator.as_ref().and_then(|party| party.account) == Some(account) {
+                visit(&rec);
+            }
+        }
+        Ok(())
+    }
+
     fn done(
         &self,
         account: Account,
@@ -445,6 +455,14 @@ impl Known for Store {
     }
 }
 
+impl Store {
+    /// Every account of whoever the inventory knows by `name`; the account of that name where it knows nobody.
+    fn accounts_of(&self, name: &str) -> Vec<Account> {
+        let own = account(name);
+        self.accounts.get(&own).map_or_else(|| vec![own], |at| self.accounts(*at))
+    }
+}
+
 impl Declarations for Store {
     fn of(&self, account: Account) -> Option<usize> {
         self.accounts.get(&account).copied()
@@ -469,9 +487,8 @@ impl Directory for Store {
         self.principals.get(at)
     }
 
-    fn accounts_of(&self, name: &str) -> Vec<Account> {
-        let own = account(name);
-        self.accounts.get(&own).map_or_else(|| vec![own], |at| self.accounts(*at))
+    fn account(&self, name: &str) -> Option<Account> {
+        Some(account(name))
     }
 
     fn names_owners(&self) -> bool {

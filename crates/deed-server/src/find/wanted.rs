@@ -1,7 +1,7 @@
 //! Which records a filter wants.
 
 use deed_ledger::{Key, LedgerError};
-use deed_record::{Account, Kind, RecordId, Skeleton, Status};
+use deed_record::{Account, Kind, RecordId, Skeleton, Status, without_path};
 use deed_review::{Evidence, ExplainError};
 
 use super::Filter;
@@ -124,9 +124,15 @@ fn accounts(
 ) -> Result<Option<Vec<Account>>, AskError> {
     let Some(key) = key else { return Ok(None) };
     let tenant = filter.tenant().unwrap_or("default");
-    let account = evidence.ledger().account(tenant, key).map_err(ExplainError::Evidence)?;
-    let all = account.map(|account| evidence.every_account(tenant, account)).transpose();
-    all.map_err(ExplainError::Evidence)
+    let mut all = None;
+    // Records have names of IAM without their path.
+    for key in [Some(key.to_owned()), without_path(key)].into_iter().flatten() {
+        let account = evidence.ledger().account(tenant, &key).map_err(ExplainError::Evidence)?;
+        let Some(account) = account else { continue };
+        let accounts = evidence.every_account(tenant, account).map_err(ExplainError::Evidence)?;
+        all.get_or_insert_with(Vec::new).extend(accounts);
+    }
+    Ok(all)
 }
 
 /// The people of a filter, by all their accounts as sealed.

@@ -138,10 +138,9 @@ impl Directory for InLedger<'_> {
         self.declared.principal(at)
     }
 
-    fn accounts_of(&self, name: &str) -> Vec<Account> {
+    fn account(&self, name: &str) -> Option<Account> {
         // A tenant whose key cannot be read has no names.
-        let account = self.ledger.account(self.tenant, name).ok().flatten();
-        account.map_or_else(Vec::new, |account| self.declared.accounts_of(account))
+        self.ledger.account(self.tenant, name).ok().flatten()
     }
 
     fn names_owners(&self) -> bool {

@@ -214,6 +214,53 @@ async fn a_key_that_works_after_its_end_is_to_be_revoked() {
 }
 
 #[tokio::test]
+async fn what_is_revoked_all_at_once_is_revoked_for_everybody_who_asks() {
+    let role = || party("aws:role", "service_account");
+    let session = |id: &str| json!({ "id": id, "type": "temporary_key" });
+    let opened = |number: u64, id: &str| {
+        let terms = json!({ "change": "issued", "subject": role() });
+        let effects = json!([{ "kind": "credential", "credential": session(id), "terms": terms }]);
+        logged(
+            number,
+            json!({ "executor": party("aws:ann", "unknown"), "operation": "sts:AssumeRole", "effects": effects }),
+        )
+    };
+    let acted = |number: u64, id: &str| {
+        let mut record = used(number, id, role(), "s3:GetObject");
+        record["credential"] = session(id);
+        record
+    };
+    let terms = json!({ "change": "revoked", "subject": role(), "not_before": "2026-11-20T10:02:30Z" });
+    let effects =
+        json!([{ "kind": "credential", "credential": { "type": "temporary_key" }, "terms": terms }]);
+    let all = logged(
+        3,
+        json!({ "executor": party("aws:admin", "unknown"), "operation": "iam:PutRolePolicy", "effects": effects }),
+    );
+    let records =
+        [opened(0, "DEAD"), acted(1, "DEAD"), opened(0, "WORKS"), all, acted(4, "WORKS"), opened(5, "NEW")];
+    let server = with(&records).await;
+    let holder = server.get("/v1/principals/aws:role").await.json();
+    let state = |id: &str| {
+        let rows = holder["credentials"].as_array().unwrap().iter();
+        rows.clone().find(|row| row["credential"] == id).unwrap()["state"].clone()
+    };
+    for (id, stands, due) in [("DEAD", "revoked", false), ("WORKS", "revoked", true), ("NEW", "active", true)]
+    {
+        let answer = blast(&server, id).await;
+        assert_eq!((&answer["credential"]["state"], &state(id)), (&stands.into(), &stands.into()), "{id}");
+        assert_eq!(!names(&answer["revoke"]).is_empty(), due, "{id}: {answer:#}");
+    }
+    let answer = blast(&server, "WORKS").await;
+    let action = server
+        .get(&format!("/v1/actions/{}/explain", answer["actions"][0]["id"].as_str().unwrap()))
+        .await
+        .json();
+    assert_eq!(action["credential"]["revoked"], "2026-11-20T10:03:00.000000Z", "{action:#}");
+    assert!(answer["actions"][0]["rules"].to_string().contains("used-after-revocation"), "{answer:#}");
+}
+
+#[tokio::test]
 async fn what_deed_suspends_is_still_to_be_revoked_by_its_issuer() {
     let server = with(&[used(1, "AKIA1", party("aws:ci", "unknown"), "a")]).await;
     let by = party("human:op", "human");

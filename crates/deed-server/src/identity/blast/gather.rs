@@ -6,6 +6,7 @@ use std::{
     ops::ControlFlow,
 };
 
+use deed_identity::{CredentialKey, State};
 use deed_ledger::{Key, LedgerError};
 use deed_record::{Account, Basis, Change, Credential, Kind, RecordId, Skeleton, Status, Timestamp, TraceId};
 
@@ -163,6 +164,17 @@ pub(super) fn gather(
     }
     let found = gatherer.finish();
     Ok((found.0 > 0).then_some(found.1))
+}
+
+impl Gathered {
+    /// Takes in which credentials of `tenant` ended with what was taken as a whole from whoever holds them.
+    pub(super) fn withdraw(&mut self, state: &State, tenant: &str) {
+        for known in &mut self.credentials {
+            let keys = known.names.iter().map(|name| CredentialKey::of(tenant, name));
+            let taken = keys.filter_map(|key| state.credential(key)?.withdrawn);
+            known.ended.extend(taken.map(|taken| (taken.last, taken.change)));
+        }
+    }
 }
 
 impl Gatherer<'_> {

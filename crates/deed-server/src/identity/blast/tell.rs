@@ -1,6 +1,9 @@
 //! Counting what was gathered, and writing out one page of it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    time::Duration,
+};
 
 use deed_ledger::{Key, LedgerError};
 use deed_record::{Account, Kind, Party, RecordId, Status, Timestamp};
@@ -15,7 +18,7 @@ use super::{
 use crate::{
     evidence::{LedgerEvidence, parse},
     findings::Findings,
-    identity::{BlastQuery, DeclaredIn, names::Names},
+    identity::{BlastQuery, DeclaredIn, Identities, IdentityError, names::Names},
 };
 
 /// How many of each tally are told.
@@ -24,6 +27,9 @@ const MOST_TALLIED: usize = 20;
 const MOST_TOLD: usize = 1000;
 /// Records of one action that are looked at for its outcome.
 const MOST_ENDINGS: usize = 16;
+/// How long it waits until all records are folded.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// What is asked for, and whose it is.
 #[derive(Clone, Copy)]
 pub(crate) struct Asked<'q> {
@@ -38,12 +44,24 @@ pub(crate) struct Asked<'q> {
 /// The store cannot be read.
 pub(crate) fn blast(
     evidence: &LedgerEvidence<'_>,
+    identities: &Identities,
     declared: &DeclaredIn,
     findings: &Findings,
     Asked { tenant, credential, query }: Asked<'_>,
 ) -> Result<Option<Blast>, LedgerError> {
     let names = names_of(evidence, tenant, credential)?;
-    let Some(found) = gather(evidence, tenant, &names)? else { return Ok(None) };
+    let Some(mut found) = gather(evidence, tenant, &names)? else { return Ok(None) };
+    match identities.now(PATIENCE) {
+        Ok(followed) => found.withdraw(&followed.state, tenant),
+        Err(IdentityError::Ledger(error)) => return Err(error),
+        // Whoever contains a leak is told what is known.
+        Err(_) => {
+            found.withdraw(&identities.as_it_is().state, tenant);
+            found.cut.insert(
+                "not all records are folded: sessions that were revoked all at once may count as active",
+            );
+        }
+    }
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT).min(MOST_ROWS);
     let mut teller = Teller {
         evidence,
