@@ -148,8 +148,9 @@ pub struct ChangeRow {
     pub change: String,
     /// When it happened first.
     pub time: Timestamp,
-    /// When it happened last: of what can happen again, the latest of all tells what holds.
-    pub last: Timestamp,
+    /// When it happened last: of what can happen again, the latest of all tells what holds. An earlier server does not say.
+    #[serde(default)]
+    pub last: Option<Timestamp>,
     /// How often it was said.
     pub count: u32,
     /// `enforced`, `imported` or `reported`.
@@ -737,7 +738,7 @@ fn changes(changes: &[ChangeFacts]) -> Vec<ChangeRow> {
     let row = |change: &ChangeFacts| ChangeRow {
         change: change.change.as_str().to_owned(),
         time: change.first,
-        last: change.last,
+        last: Some(change.last),
         count: change.count,
         basis: said(change.rank).to_owned(),
         record: change.record,

@@ -54,6 +54,39 @@ async fn what_became_of_somebody_last_stands_last() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_answer_of_an_earlier_server_is_understood() {
+    let running = Running::start().await;
+    let terms = json!({ "change": "revoked", "subject": ann() });
+    let told =
+        json!({ "credential": { "id": "key-1" }, "effects": [{ "kind": "principal", "terms": terms }] });
+    running.append(&array(&[logged(1, &told)])).await;
+    /// The answer without `members`, wherever they stand.
+    fn without(members: &[&str], value: &mut Value) {
+        match value {
+            Value::Array(items) => items.iter_mut().for_each(|item| without(members, item)),
+            Value::Object(object) => {
+                object.retain(|name, _| !members.contains(&name.as_str()));
+                object.values_mut().for_each(|value| without(members, value));
+            }
+            _ => {}
+        }
+    }
+    let mut answer = call(running.http(), get("/v1/principals/github:ann")).await.json();
+    assert_eq!(
+        (&answer["credentials_total"], &answer["changes"][0]["change"]),
+        (&json!(1), &json!("revoked"))
+    );
+    without(&["last", "suspensions", "suspended"], &mut answer);
+    let answer: deed_server::PrincipalAnswer = serde_json::from_value(answer).unwrap();
+    assert_eq!(answer.changes[0].last, None);
+
+    let mut answer = call(running.http(), get("/v1/blast/key-1")).await.json();
+    assert_eq!(answer["actions"].as_array().unwrap().len(), 1);
+    without(&["review", "holders", "rules"], &mut answer);
+    serde_json::from_value::<deed_server::Blast>(answer).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn each_action_calls_who_acted_as_its_own_record_does() {
     let named = |n: u32, name: &str| {
         logged(n, &json!({ "executor": { "key": "github:ann", "type": "unknown", "name": name } }))

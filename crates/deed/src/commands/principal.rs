@@ -95,10 +95,9 @@ fn text(answer: &PrincipalAnswer, verbose: bool, hint: &Hint, output: Output) ->
     let told = |change: &&ChangeRow| change.basis != "enforced" || answer.suspensions.is_empty();
     for (at, change) in answer.changes.iter().filter(told).enumerate() {
         let title = if at == 0 { "became" } else { "" };
-        let last = if change.count > 1 && change.last != change.time {
-            format!("last {}, first {}", moment(change.last), moment(change.time))
-        } else {
-            moment(change.time)
+        let last = match change.last.filter(|last| *last != change.time) {
+            Some(last) => format!("last {}, first {}", moment(last), moment(change.time)),
+            None => moment(change.time),
         };
         page.field(title, &format!("{} {last} ({})", change.change, change.basis));
     }
