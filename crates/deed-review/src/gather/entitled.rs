@@ -82,7 +82,7 @@ fn is_open<E: Evidence>(
 }
 
 /// `uri`, and what it is in: the bucket of an object, say.
-pub(crate) fn above(uri: &str) -> impl Iterator<Item = &str> {
+fn above(uri: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(uri), |uri| Some(uri.rsplit_once('/')?.0))
 }
 
