@@ -295,6 +295,7 @@ impl Writer<'_> {
         let known = joined.declared.and_then(|at| declared.principal(at));
         let mut unresolved = Vec::new();
         let aliases = self.aliases(joined, known)?;
+        let suspensions = self.suspensions(&aliases, known)?;
         let (credentials, total, acted) = self.credentials(&mut unresolved)?;
         let (grants, grants_total) = self.grants()?;
         let (acted_for, acted_through) = self.links(acted)?;
@@ -350,7 +351,7 @@ impl Writer<'_> {
             owner: known.and_then(|known| known.owner.clone()),
             sponsor: known.and_then(|known| known.sponsor.clone()),
             changes: changes(&became),
-            suspensions: suspensions(self.evidence.ledger(), &mut self.names, self.tenant, &self.inside)?,
+            suspensions,
             aliases,
             credentials,
             credentials_total: total,
@@ -365,6 +366,21 @@ impl Writer<'_> {
             unresolved,
             records,
         })
+    }
+
+    /// Its suspensions, under whichever of its names.
+    fn suspensions(
+        &mut self,
+        aliases: &[AliasRow],
+        known: Option<&deed_identity::Principal>,
+    ) -> Result<Vec<SuspensionRow>, LedgerError> {
+        let ledger = self.evidence.ledger();
+        let mut in_default = BTreeSet::new();
+        let names = aliases.iter().filter_map(|row| row.alias.as_deref());
+        for name in names.chain(known.map(|known| &*known.key)) {
+            in_default.extend(ledger.account("default", name)?);
+        }
+        suspensions(ledger, &mut self.names, (self.tenant, &self.inside), &in_default)
     }
 
     fn aliases(

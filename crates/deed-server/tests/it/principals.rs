@@ -171,6 +171,35 @@ async fn since_when_somebody_is_suspended_and_what_they_do_elsewhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_is_suspended_for_everybody_is_so_in_every_tenant() {
+    let running = Running::start().await;
+    let of_acme = json!({ "tenant": "acme", "executor": { "key": "github:bot", "type": "unknown" } });
+    running.append(&array(&[logged(1, &of_acme)])).await;
+    let suspends = async |suspended: bool| {
+        let by = json!({ "type": "human", "key": "human:ann" });
+        let said = json!({ "what": "github:bot", "suspended": suspended, "by": by, "reason": "incident 77" });
+        let request = post("/v1/suspensions", "application/json", said.to_string());
+        assert_eq!(call(running.http(), request).await.status, 200);
+    };
+    let told = async |path: &str| {
+        let answer = running.get(&format!("/v1/principals/github:bot?{path}")).await.json();
+        answer["suspensions"].as_array().unwrap_or_else(|| panic!("{answer}")).clone()
+    };
+    assert!(told("tenant=acme").await.is_empty());
+    suspends(true).await;
+    let [row] = &told("tenant=acme&reasons=true").await[..] else { panic!() };
+    assert_eq!((&row["everywhere"], &row["lifted"]), (&json!(true), &Value::Null));
+    assert_eq!(
+        (&row["by"], &row["reason"]),
+        (&Value::Null, &Value::Null),
+        "that is for the other tenant to see"
+    );
+    suspends(false).await;
+    let [row] = &told("tenant=acme").await[..] else { panic!() };
+    assert!(row["lifted"]["time"].is_string() && row["lifted"]["by"].is_null(), "{row}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_suspension_says_whether_anybody_goes_by_that_name() {
     let running = Running::start().await;
     running.append(&array(&[logged(1, &json!({}))])).await;

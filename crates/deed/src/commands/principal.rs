@@ -82,7 +82,8 @@ fn text(answer: &PrincipalAnswer, verbose: bool, hint: &Hint, output: Output) ->
             format!("; let go on {}{by}", moment(end.time))
         });
         let title = if lifted.is_none() { output.bad("suspended") } else { "suspended".to_owned() };
-        let line = format!("since {}{by}{}", moment(suspension.since), lifted.unwrap_or_default());
+        let whose = if suspension.everywhere { ", in every tenant" } else { "" };
+        let line = format!("since {}{whose}{by}{}", moment(suspension.since), lifted.unwrap_or_default());
         page.field(&title, &line);
         if verbose {
             let ends = suspension.lifted.iter().map(|end| end.record);
