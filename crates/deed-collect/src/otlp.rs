@@ -14,6 +14,7 @@ mod payload;
 mod relaxed;
 mod span;
 mod who;
+mod wire;
 
 use opentelemetry_proto::tonic::collector::{
     logs::v1::ExportLogsServiceRequest, trace::v1::ExportTraceServiceRequest,
@@ -43,6 +44,11 @@ impl<R> From<R> for Request<R> {
 }
 
 impl<R: Export> Request<R> {
+    /// Items that could not be read.
+    pub(crate) fn unread(&self) -> usize {
+        self.refused.len()
+    }
+
     /// One result for each item, in order: its record, or why it has none.
     pub fn records(&self) -> Vec<Result<String, String>> {
         let mut records = self.message.records();
@@ -157,14 +163,20 @@ pub fn logs(request: &ExportLogsServiceRequest) -> Vec<Result<String, String>> {
 
 /// Reads a request in protobuf (`application/x-protobuf`).
 ///
+/// An item with something of the wrong form, or that nests too deep to be read, costs itself only, one whose
+/// resource or scope has costs all that it holds.
+///
 /// # Errors
 /// Not a request of this sort. The error names no content.
-pub fn decode_protobuf<R: Export>(body: &[u8]) -> Result<R, String> {
-    R::decode(body).map_err(|error| {
-        let why = error.to_string();
-        // What its reader says of an end that comes too early.
-        let cut = if why.ends_with("buffer underflow") { "; it may have been cut off" } else { "" };
-        format!("not an OTLP export of {}s in protobuf: {why}{cut}", R::ITEM)
+pub fn decode_protobuf<R: Export>(body: &[u8]) -> Result<Request<R>, String> {
+    R::decode(body).map(Request::from).or_else(|error| {
+        // Reading again with care costs several times as much, and only where it is needed.
+        wire::read(body).ok_or_else(|| {
+            let why = error.to_string();
+            // What its reader says of an end that comes too early.
+            let cut = if why.ends_with("buffer underflow") { "; it may have been cut off" } else { "" };
+            format!("not an OTLP export of {}s in protobuf: {why}{cut}", R::ITEM)
+        })
     })
 }
 

@@ -94,10 +94,12 @@ fn protobuf(reader: impl BufRead) -> Vec<Result<Mapped, Rejected>> {
 fn export(body: &[u8]) -> Vec<Result<String, String>> {
     // The signals begin alike; what is one signal's record is no record of the other.
     let records = match otlp::decode_protobuf::<ExportTraceServiceRequest>(body) {
-        Ok(request) => otlp::spans(&request),
-        Err(error) => match otlp::decode_protobuf::<ExportLogsServiceRequest>(body) {
-            Ok(request) => otlp::logs(&request),
-            Err(_) => vec![Err(error)],
+        Ok(spans) if spans.unread() == 0 => spans.records(),
+        spans => match (otlp::decode_protobuf::<ExportLogsServiceRequest>(body), spans) {
+            (Ok(logs), Ok(spans)) if spans.unread() <= logs.unread() => spans.records(),
+            (Ok(logs), _) => logs.records(),
+            (Err(_), Ok(spans)) => spans.records(),
+            (Err(_), Err(error)) => vec![Err(error)],
         },
     };
     let none = !records.is_empty() && records.iter().all(Result::is_err);

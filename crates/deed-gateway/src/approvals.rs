@@ -166,6 +166,8 @@ enum State {
     /// Whoever waited for it has it, and nobody else gets it; with the decision that followed, once that is recorded.
     Taken(Approval, Option<Box<Answer>>),
     Refused(String),
+    /// Its approval was used by this action, of which nobody knows what came: a process before this one ended meanwhile.
+    Spent(RecordId),
 }
 
 /// An approval that may be used, once.
@@ -224,6 +226,16 @@ impl StepUp {
         StepUp { state: approval.map_or(State::Waiting, State::Approved), is_past: !goes_on, ..self }
     }
 
+    /// The same, of a process before this one, which may have ended before whoever waits heard `decided`: they are told again.
+    pub(crate) fn told_again(self, approval: Approval, decided: Answer) -> Self {
+        StepUp { state: State::Taken(approval, Some(Box::new(decided))), ..self }
+    }
+
+    /// The same, of a process before this one, where `action` used its approval and has no end.
+    pub(crate) fn spent_on(self, action: RecordId) -> Self {
+        StepUp { state: State::Spent(action), ..self }
+    }
+
     /// The same, where `asks` is what the policy set in force says of it without an approval: whoever that asks must answer.
     pub(crate) fn asked_by(self, asks: Option<Ruled>) -> Self {
         match asks {
@@ -248,6 +260,7 @@ impl StepUp {
         match &self.state {
             State::Approved(approval) | State::Taken(approval, _) => later(approval.time, USABLE),
             State::Waiting | State::Refused(_) => later(self.time, ANSWERABLE),
+            State::Spent(_) => later(self.time, ANSWERABLE + USABLE),
         }
     }
 
@@ -284,7 +297,7 @@ impl Approvals {
         let mut all = self.lock();
         let now = now();
         all.retain(|_, step_up| step_up.ends() > now);
-        let is_open = |step_up: &&StepUp| !matches!(step_up.state, State::Taken(..));
+        let is_open = |step_up: &&StepUp| !matches!(step_up.state, State::Taken(..) | State::Spent(_));
         if all.values().filter(is_open).count() >= MOST {
             return false;
         }
@@ -343,7 +356,7 @@ impl Approvals {
     pub(crate) fn take(&self, id: RecordId, now: Timestamp) -> Became {
         let mut all = self.lock();
         let Some(step_up) = all.get_mut(&id) else {
-            return Became::Refused("it can no longer be approved".into());
+            return Became::Refused("it can no longer be approved; ask anew".into());
         };
         if step_up.ends() <= now {
             all.remove(&id);
@@ -352,6 +365,9 @@ impl Approvals {
         match step_up.state.clone() {
             State::Waiting => Became::Waiting,
             State::Refused(why) => Became::Refused(why),
+            State::Spent(action) => {
+                Became::Refused(format!("its approval was used up by action `{action}`; ask anew"))
+            }
             State::Approved(_) if step_up.is_past => Became::Waiting,
             State::Taken(_, Some(answer)) => Became::Decided(answer),
             State::Approved(approval) | State::Taken(approval, None) => {
@@ -386,14 +402,22 @@ impl Approvals {
                     && may_answer(step_up, &approval.by, inventory).is_ok()
                     && has_say(&approval.by)
             }
-            State::Waiting | State::Taken(..) | State::Refused(_) => false,
+            State::Waiting | State::Taken(..) | State::Refused(_) | State::Spent(_) => false,
         };
         let mut all = self.lock();
         let id = all.iter().find(|(_, step_up)| is_good(step_up)).map(|(id, _)| *id)?;
         match all.remove(&id)?.state {
             State::Approved(approval) => Some(approval),
-            State::Waiting | State::Taken(..) | State::Refused(_) => None,
+            State::Waiting | State::Taken(..) | State::Refused(_) | State::Spent(_) => None,
         }
+    }
+
+    /// The action of a process before this one that used up an approval for the same call, and has no end from then.
+    pub(crate) fn spent_on(&self, binding: &str, now: Timestamp) -> Option<RecordId> {
+        self.lock().values().rev().find_map(|step_up| match step_up.state {
+            State::Spent(action) if step_up.binding == binding && step_up.ends() > now => Some(action),
+            _ => None,
+        })
     }
 }
 

@@ -172,10 +172,12 @@ impl DecisionPoint {
             (None, None) => Ruling::Allow,
         };
         let approved = approval.as_ref().map(|approval| approval.record);
+        let mut spent = None;
         let step_up = match ruled.as_ref().filter(|_| asks_human(&ruled)) {
-            Some(ruled) => {
-                self.bound(intent, tenant)?.map(|binding| restore::kept(&binding, &ruled.decided.approvers))
-            }
+            Some(ruled) => self.bound(intent, tenant)?.map(|binding| {
+                spent = self.approvals.spent_on(&binding, now);
+                restore::kept(&binding, &ruled.decided.approvers)
+            }),
             None => None,
         };
         let sender = match (&intent.reported_by, &intent.run) {
@@ -226,6 +228,12 @@ impl DecisionPoint {
             }
         }
         let mut answer = answer(intent, self.ledger.origin(), durable, effect, ruled);
+        // INVARIANT D8: whether the call was made nobody can tell, so that its approval is not good for another one.
+        if let Some(action) = spent {
+            answer.reason.push_str(&format!(
+                "; an approval of the same call was used up by action `{action}`, of which nobody knows what came"
+            ));
+        }
         // Which call it was may be known to the door; else everything that any call's result must not hold is kept back.
         if method::is_of_task(&intent.method) {
             answer.obligations.mask = self.in_force().policy.masks();
@@ -315,7 +323,7 @@ impl DecisionPoint {
             let record = sealed.skeleton().map_err(|error| Unavailable::new(error.to_string()))?;
             let body = joined(&[write::ended(&record, open.status, now())]);
             let tenant = Some(record.tenant.to_string());
-            let sender = Sender { tenant, name: "deed:mcp".into(), ours: true };
+            let sender = Sender { tenant, name: sweep::SWEEPER.into(), ours: true };
             for recorded in self.ledger.begin(&body, &sender)?.wait()? {
                 recorded?;
             }
@@ -410,7 +418,6 @@ impl DecisionPoint {
     /// The decision in leaf `index`, given before to whoever asks again.
     async fn recorded(&self, intent: &Intent, tenant: &str, index: u64) -> Result<Answer, Unavailable> {
         let id = intent.id;
-        let log = self.ledger.origin().to_owned();
         let broken = |why: String| Unavailable::new(format!("leaf {index}: {why}"));
         let sealed = self.sealed(index).await?;
         let record = sealed.skeleton().map_err(|e| broken(e.to_string()))?;
@@ -423,27 +430,7 @@ impl DecisionPoint {
         if intent.until.is_some() && now().0 - record.recorded.0 > AGAIN {
             return Err(Unavailable::new("it was decided on before, and for too long; ask anew"));
         }
-        let decision = record.decision;
-        Ok(Answer {
-            id,
-            log,
-            index: Some(index),
-            spooled: record.spooled,
-            effect: decision.as_ref().map_or(Ruling::Allow, |decision| decision.effect),
-            reason: "decided before".into(),
-            unrecordable: false,
-            policies: decision
-                .iter()
-                .flat_map(|decision| &decision.policies)
-                .map(ToString::to_string)
-                .collect(),
-            policy_set: decision
-                .as_ref()
-                .and_then(|decision| decision.policy_set.as_ref())
-                .map(ToString::to_string),
-            obligations: write::obligations_of(decision.as_ref()),
-            restricted: Vec::new(),
-        })
+        Ok(decided_before(&record, id, self.ledger.origin(), index))
     }
 
     async fn sealed(&self, index: u64) -> Result<Sealed, Unavailable> {
@@ -451,6 +438,24 @@ impl DecisionPoint {
         let broken = |why: String| Unavailable::new(format!("leaf {index}: {why}"));
         let read = spawn_blocking(move || ledger.leaf(index)).await;
         read.map_err(|e| broken(e.to_string()))?.map_err(|e: LedgerError| broken(e.to_string()))
+    }
+}
+
+/// The decision on the intent `id` in leaf `index`, as `record` has it.
+pub(crate) fn decided_before(record: &Skeleton<'_>, id: RecordId, log: &str, index: u64) -> Answer {
+    let decision = record.decision.as_ref();
+    Answer {
+        id,
+        log: log.to_owned(),
+        index: Some(index),
+        spooled: record.spooled,
+        effect: decision.map_or(Ruling::Allow, |decision| decision.effect),
+        reason: "decided before".into(),
+        unrecordable: false,
+        policies: decision.iter().flat_map(|decision| &decision.policies).map(ToString::to_string).collect(),
+        policy_set: decision.and_then(|decision| decision.policy_set.as_ref()).map(ToString::to_string),
+        obligations: write::obligations_of(decision),
+        restricted: Vec::new(),
     }
 }
 

@@ -96,12 +96,12 @@ pub(crate) fn server_asked(id: &Id, method: &str, why: &Stopped) -> String {
     }
 }
 
-/// What a server hears whose request `id` may hold what policy keeps from the caller.
+/// What a server hears whose request `id` may hold what is kept from the caller.
 pub(crate) fn kept_back(id: &Id) -> String {
     message::error(
         Some(id),
         DENIED,
-        "not passed on: it may hold a field that policy keeps from the caller",
+        "not passed on: it may hold a field that policy keeps from the caller, or is of another caller's task",
         None,
     )
 }

@@ -1,14 +1,15 @@
 //! Step-ups that waited, or were approved and not used, when the process before this one ended: read from the log.
 //!
 //! INVARIANT D8: what the log does not say wholly is absent, and so denied: a step-up whose disclosure or people were erased,
-//! one beyond its time, one that was answered with no, an approval that any record used.
+//! one beyond its time, one that was answered with no, an approval that any record used. What a used one decided is told
+//! again to whoever waited for it from elsewhere, and only where nothing says that they went on.
 
 use std::{
     collections::{HashMap, HashSet},
     ops::ControlFlow,
 };
 
-use deed_ledger::{BlobError, Ledger, LedgerError, Opened};
+use deed_ledger::{BlobError, Key, Ledger, LedgerError, Opened};
 use deed_policy::Approver;
 use deed_record::{Answer, Kind, Party, RecordId, Ruling, Skeleton, Status, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -20,8 +21,9 @@ use serde_json::{
 use crate::{
     approvals::{ANSWERABLE, Approval, StepUp, USABLE, binding, in_words, later, of_words},
     intent::{Intent, Place, Who},
-    point::{is_ours, of_run},
+    point::{decided_before, is_ours, of_run},
     run::{RUN, Run},
+    sweep::SWEEPER,
 };
 
 /// Leaves that are looked at together.
@@ -54,7 +56,9 @@ struct Found {
     asked: Vec<(u64, RecordId)>,
     /// The first answer to each: its leaf, its record and what it said.
     answers: HashMap<RecordId, (u64, RecordId, Answer)>,
-    /// Approvals that were used, and intents that ended for good.
+    /// Approvals that were used: by which action, and the leaf that says so.
+    used: HashMap<RecordId, (RecordId, u64)>,
+    /// Intents that ended for good.
     over: HashSet<RecordId>,
     /// Intents that were called off: what nobody had approved by then, nobody can approve any more.
     off: HashSet<RecordId>,
@@ -90,27 +94,11 @@ pub(crate) fn find(ledger: &Ledger, size: u64, now: Timestamp) -> Result<Vec<Ste
     }
     let mut step_ups = Vec::new();
     found.asked.sort_unstable_by(|a, b| b.cmp(a));
-    for (leaf, id) in found.asked {
-        if found.over.contains(&id) || step_ups.len() == MOST {
-            continue;
+    for asked in &found.asked {
+        if step_ups.len() == MOST {
+            break;
         }
-        let approval = match found.answers.get(&id) {
-            None if found.off.contains(&id) => continue,
-            None => None,
-            Some((_, record, Answer::Approved)) if found.over.contains(record) => continue,
-            Some((leaf, _, Answer::Approved)) => match approval(ledger, *leaf)? {
-                Some(approval) => Some(approval),
-                None => continue,
-            },
-            Some(_) => continue,
-        };
-        let restored = match step_up(ledger, leaf)? {
-            Some(step_up) => {
-                let goes_on = goes_on(ledger, &step_up)?;
-                Some(step_up.restored(approval, goes_on))
-            }
-            None => None,
-        };
+        let restored = found.restored(ledger, *asked)?;
         step_ups.extend(
             restored.filter(|step_up| step_up.ends() > now && later(step_up.time, ANSWERABLE + USABLE) > now),
         );
@@ -136,9 +124,36 @@ fn of_interest(bytes: &[u8]) -> Option<Skeleton<'_>> {
 }
 
 impl Found {
+    /// What is left of the step-up `id` in leaf `leaf`.
+    fn restored(&self, ledger: &Ledger, (leaf, id): (u64, RecordId)) -> Result<Option<StepUp>, LedgerError> {
+        let answer = self.answers.get(&id);
+        if let Some((said, record, Answer::Approved)) = answer
+            && let Some((action, used)) = self.used.get(record)
+        {
+            let spent = if has_end(ledger, *action)? { None } else { step_up(ledger, leaf)? };
+            return spent
+                .map(|step_up| self::spent_on(ledger, (leaf, step_up), *said, (*action, *used)))
+                .transpose();
+        }
+        let approval = match answer {
+            _ if self.over.contains(&id) => return Ok(None),
+            None if self.off.contains(&id) => return Ok(None),
+            None => None,
+            Some((leaf, _, Answer::Approved)) => match approval(ledger, *leaf)? {
+                Some(approval) => Some(approval),
+                None => return Ok(None),
+            },
+            Some(_) => return Ok(None),
+        };
+        let Some(step_up) = step_up(ledger, leaf)? else { return Ok(None) };
+        let goes_on = goes_on(ledger, &step_up)?;
+        Ok(Some(step_up.restored(approval, goes_on)))
+    }
+
     fn look(&mut self, leaf: u64, record: &Skeleton<'_>) {
         // Whatever names an approval has used it, however that ended.
-        self.over.extend(record.approvals.iter().flatten());
+        let by = (record.action.unwrap_or(record.id), leaf);
+        self.used.extend(record.approvals.iter().flatten().map(|approval| (*approval, by)));
         let asked = || record.decision.as_ref().is_some_and(|decision| decision.effect == Ruling::StepUp);
         match (record.kind, record.action) {
             (Kind::Intent, _) if asked() => self.asked.push((leaf, record.id)),
@@ -226,6 +241,37 @@ fn step_up(ledger: &Ledger, leaf: u64) -> Result<Option<StepUp>, LedgerError> {
     Ok(Some(StepUp::new(&intent, &record.tenant, approvers, policies, kept.binding, record.time)))
 }
 
+/// Whether somebody told how `action` ended.
+fn has_end(ledger: &Ledger, action: RecordId) -> Result<bool, LedgerError> {
+    let mut ended = false;
+    ledger.lookup_each(&Key::Ref(action), None, &mut |_, record| {
+        ended |=
+            record.kind == Kind::Outcome && record.action == Some(action) && *record.submitter != *SWEEPER;
+        if ended { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    Ok(ended)
+}
+
+/// The step-up in leaf `leaf` whose approval, in leaf `approved`, was used by `action`, as leaf `used` says, of which nobody
+/// told how it ended.
+fn spent_on(
+    ledger: &Ledger,
+    (leaf, step_up): (u64, StepUp),
+    approved: u64,
+    (action, used): (RecordId, u64),
+) -> Result<StepUp, LedgerError> {
+    let sealed = ledger.leaf(used)?;
+    let record = sealed.skeleton().map_err(|error| LedgerError::Broken(format!("leaf {used}: {error}")))?;
+    let decided = decided_before(&record, action, ledger.origin(), leaf);
+    // A command of another machine has a ticket, for this action alone: it may have heard nothing, and asks again.
+    let is_told_again =
+        step_up.intent.run.is_some() && step_up.intent.id == action && decided.effect == Ruling::Allow;
+    match approval(ledger, approved)?.filter(|_| is_told_again) {
+        Some(approval) => Ok(step_up.told_again(approval, decided)),
+        None => Ok(step_up.spent_on(action)),
+    }
+}
+
 /// Whether whoever waits for it asks again, and all of it is known: a command of another machine, which has a ticket for that,
 /// with the very arguments that an approval is bound to. What was kept of them is without their secrets.
 fn goes_on(ledger: &Ledger, step_up: &StepUp) -> Result<bool, LedgerError> {
@@ -306,6 +352,24 @@ mod tests {
         Intent { name: Some(tool.into()), arguments: Some(arguments), ..bare }
     }
 
+    fn ended(n: u8, status: Status) -> Conclusion {
+        Conclusion {
+            action: RecordId([n; 16]),
+            server: "files".into(),
+            method: "tools/call".into(),
+            name: None,
+            uri: None,
+            place: asks(n, "wipe").place,
+            time: now(),
+            status,
+            code: None,
+            duration_ms: None,
+            result: None,
+            compensates: None,
+            fields: Vec::new(),
+        }
+    }
+
     #[tokio::test]
     async fn nothing_is_good_beyond_its_time() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -332,21 +396,7 @@ mod tests {
         let other = Intent { arguments: Some(arguments), ..asks(5, "wipe") };
         point.intend(&other, "default").await.expect("recorded");
         for n in [2, 5] {
-            let conclusion = Conclusion {
-                action: RecordId([n; 16]),
-                server: "files".into(),
-                method: "tools/call".into(),
-                name: None,
-                uri: None,
-                place: asks(n, "wipe").place,
-                time: now(),
-                status: Status::Cancelled,
-                code: Some("client".into()),
-                duration_ms: None,
-                result: None,
-                compensates: None,
-                fields: Vec::new(),
-            };
+            let conclusion = Conclusion { code: Some("client".into()), ..ended(n, Status::Cancelled) };
             point.conclude(&[conclusion], "default").await.expect("recorded");
         }
         let size = ledger.size();
@@ -362,6 +412,19 @@ mod tests {
         // The same call takes the approval with it.
         let answer = point.intend(&asks(4, "wipe"), "default").await.expect("recorded");
         assert_eq!(answer.effect, Ruling::Allow);
-        assert_eq!(restored(0, ledger.size()), [3]);
+        // INVARIANT D8: made again after this process has ended, it is asked about anew, and says what became of the approval.
+        let again = async |n: u8| {
+            let policy = PolicySet::of_files([("a.cedar".to_owned(), ASK_FIRST.to_owned())].into());
+            let in_force = InForce::of(move || policy.clone().expect("good policies"));
+            let after = Arc::new(DecisionPoint::new(ledger.clone(), in_force, Duration::from_secs(5)));
+            let answer = after.intend(&asks(n, "wipe"), "default").await.expect("recorded");
+            (answer.effect, answer.reason)
+        };
+        let (effect, why) = again(6).await;
+        assert_eq!(effect, Ruling::StepUp);
+        assert!(why.contains(&format!("used up by action `{}`", RecordId([4; 16]))), "{why}");
+        point.conclude(&[ended(4, Status::Success)], "default").await.expect("recorded");
+        let (effect, why) = again(7).await;
+        assert_eq!((effect, why.contains("used up")), (Ruling::StepUp, false), "{why}");
     }
 }

@@ -7,6 +7,8 @@ use deed_record::{Kind, RecordId, Ruling, Skeleton, Status};
 
 use crate::point::{is_ours, of_run};
 
+/// Who says of what nobody ended that it ended.
+pub(crate) const SWEEPER: &str = "deed:mcp";
 /// How long an action may take before its end is recorded as unknown. An end that comes later supersedes that.
 pub(crate) const LONGEST_ACTION: i64 = 60 * 60 * 1_000_000;
 /// Leaves that are looked at together.

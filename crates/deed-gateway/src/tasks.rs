@@ -42,6 +42,19 @@ struct Task {
     task_id: String,
 }
 
+/// A message that says of which task it is a part.
+#[derive(Deserialize)]
+struct Related {
+    #[serde(rename = "_meta")]
+    meta: Meta,
+}
+
+#[derive(Deserialize)]
+struct Meta {
+    #[serde(rename = "io.modelcontextprotocol/related-task")]
+    task: Task,
+}
+
 impl Tasks {
     /// Notes the task that a call of `caller` has become, where `result` says so, and what of it is masked.
     pub(crate) fn learn(&self, result: &RawValue, caller: &Caller, mask: &[String]) {
@@ -62,13 +75,13 @@ impl Tasks {
 
     /// What is masked of the task that `params` name; `None` where no task is named, or nobody remembers it.
     pub(crate) fn mask_of(&self, params: Option<&RawValue>) -> Option<Vec<String>> {
-        let id = id_in(params?)?;
+        let id = told_of(params?)?;
         self.known().tasks.get(&id).map(|(_, mask)| mask.clone())
     }
 
     /// Whether the task that `params` name is known to be of somebody else than `caller`.
     pub(crate) fn is_of_another(&self, params: Option<&RawValue>, caller: &Caller) -> bool {
-        let Some(id) = params.and_then(id_in) else { return false };
+        let Some(id) = params.and_then(told_of) else { return false };
         self.known().tasks.get(&id).is_some_and(|(whose, _)| *whose != caller.party())
     }
 
@@ -97,6 +110,12 @@ impl Tasks {
     }
 }
 
+/// The task that a message is about, or a part of.
+fn told_of(said: &RawValue) -> Option<String> {
+    let related = || Some(serde_json::from_str::<Related>(said.get()).ok()?.meta.task.task_id);
+    memchr::memmem::find(said.get().as_bytes(), b"taskId").and_then(|_| id_in(said).or_else(related))
+}
+
 fn id_in(said: &RawValue) -> Option<String> {
     let named: Named = serde_json::from_str(said.get()).ok()?;
     named.task.map(|task| task.task_id).or(named.task_id)
@@ -118,6 +137,11 @@ mod tests {
         let asked = raw(r#"{"taskId":"a"}"#);
         assert!(!tasks.is_of_another(Some(&asked), &coder));
         assert!(tasks.is_of_another(Some(&asked), &of_bot("agent:planner")));
+        let part =
+            raw(r#"{"message":"sure?","_meta":{"io.modelcontextprotocol/related-task":{"taskId":"a"}}}"#);
+        assert!(!tasks.is_of_another(Some(&part), &coder));
+        assert!(tasks.is_of_another(Some(&part), &of_bot("agent:planner")));
+        assert!(!tasks.is_of_another(Some(&raw(r#"{"level":"info","data":"taskId"}"#)), &coder));
         // Nobody is shown others' in a list; of those that nobody remembers it depends on whether callers are told apart.
         let listed = r#"{"id":1,"result":{"tasks":[{"taskId":"a"}, {"taskId":"old"},{"taskId":"b"}]}}"#;
         let result = raw(r#"{"tasks":[{"taskId":"a"}, {"taskId":"old"},{"taskId":"b"}]}"#);

@@ -21,7 +21,6 @@ mod tool;
 pub(crate) use beside::SKEW;
 pub(crate) use counterpart::{Search, may_be_seen};
 pub(crate) use denied::WITHIN;
-pub(crate) use entitled::above;
 pub(crate) use tool::is_definition;
 
 use entitled::Entitled;

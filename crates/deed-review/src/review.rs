@@ -13,13 +13,16 @@ mod dump;
 mod screen;
 mod settle;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+};
 
 use deed_identity::{CredentialKey, Resource};
-use deed_record::{Account, RecordId, Skeleton, Timestamp, TraceId};
+use deed_record::{Account, RecordId, Skeleton, Timestamp, TraceId, without_path};
 use serde::{Deserialize, Serialize};
 
-use crate::{Declared, Evidence, explanation::Finding, tuning::Matter};
+use crate::{Declared, Evidence, explanation::Finding, rules::ACTION_WITHOUT_GRANT, tuning::Matter};
 
 pub use settle::{Done, work};
 
@@ -132,6 +135,13 @@ pub struct Flagged {
 }
 
 impl Flagged {
+    /// What was acted upon, under every name it has, where nothing gave a right to it.
+    fn ungranted(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let without = self.findings.iter().any(|finding| finding.rule == ACTION_WITHOUT_GRANT.name);
+        let named = self.resource.as_deref().filter(|_| without);
+        named.and_then(without_path).map(Cow::Owned).into_iter().chain(named.map(Cow::Borrowed))
+    }
+
     /// One of the findings about action `id`, as far as a suppression asks.
     pub fn matter<'f>(&'f self, id: RecordId, finding: &'f Finding) -> Matter<'f> {
         Matter {
@@ -148,6 +158,8 @@ impl Flagged {
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Review {
     flagged: BTreeMap<RecordId, Flagged>,
+    /// Those of them to which nothing gave a right, by what was acted upon: some right may be found for them there.
+    ungranted: BTreeMap<String, BTreeSet<RecordId>>,
     /// Actions that were not let through, or that change what may be changed only at times: how they end decides.
     held: HashSet<RecordId>,
     /// Actions that something was said of, and that have not come yet.
@@ -219,6 +231,27 @@ impl Review {
     /// Why action `id` deserves a look; `None` where it does not.
     pub fn of(&self, id: RecordId) -> Option<&Flagged> {
         self.flagged.get(&id)
+    }
+
+    /// Notes why action `id` deserves a look, in place of what was noted before.
+    fn flag(&mut self, id: RecordId, flagged: Flagged) {
+        self.unflag(id);
+        for resource in flagged.ungranted() {
+            self.ungranted.entry(resource.into_owned()).or_default().insert(id);
+        }
+        self.flagged.insert(id, flagged);
+    }
+
+    /// Forgets why action `id` deserved a look.
+    fn unflag(&mut self, id: RecordId) {
+        let Some(flagged) = self.flagged.remove(&id) else { return };
+        for resource in flagged.ungranted() {
+            let Some(there) = self.ungranted.get_mut(&*resource) else { continue };
+            there.remove(&id);
+            if there.is_empty() {
+                self.ungranted.remove(&*resource);
+            }
+        }
     }
 
     /// Whether something is to be judged still, or is being judged.

@@ -2,7 +2,9 @@
 
 use deed_collect::otlp;
 use deed_record::{Basis, Disclosable, Kind, PrincipalType, Status, StepType, Submission};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::{
+    logs::v1::ExportLogsServiceRequest, trace::v1::ExportTraceServiceRequest,
+};
 use serde_json::{Value, json};
 
 use crate::{AGENTS_JSON, AGENTS_PB, parse};
@@ -73,9 +75,9 @@ pub(crate) fn members<'a>(record: &'a Submission<'_>, name: &str) -> Vec<(&'a st
 #[test]
 fn the_fixture_gives_the_same_from_both_forms() {
     let from_json = otlp::decode_json::<ExportTraceServiceRequest>(AGENTS_JSON.as_bytes()).expect("JSON");
-    let from_pb: ExportTraceServiceRequest = otlp::decode_protobuf(AGENTS_PB).expect("protobuf");
-    assert_eq!(from_json.records(), otlp::spans(&from_pb));
-    let texts: Vec<String> = otlp::spans(&from_pb).into_iter().map(|r| r.expect("maps")).collect();
+    let from_pb = otlp::decode_protobuf::<ExportTraceServiceRequest>(AGENTS_PB).expect("protobuf");
+    assert_eq!(from_json.records(), from_pb.records());
+    let texts: Vec<String> = from_pb.records().into_iter().map(|r| r.expect("maps")).collect();
     let records: Vec<_> = texts.iter().map(|text| parse(text)).collect();
     let seen: Vec<_> =
         records.iter().map(|r| (r.kind, r.step_type, r.operation.as_deref().unwrap_or_default())).collect();
@@ -521,4 +523,85 @@ fn a_span_that_nests_too_deep_costs_itself_only() {
     // What is only broken is no export, however deep.
     let broken = format!(r#"{{"resourceSpans":{}"#, "[".repeat(300));
     assert!(otlp::decode_json::<ExportTraceServiceRequest>(broken.as_bytes()).is_err());
+}
+
+/// A message as field `number` of another one.
+fn field(number: u8, message: &[u8]) -> Vec<u8> {
+    let mut out = vec![number << 3 | 2];
+    prost::encoding::encode_varint(message.len() as u64, &mut out);
+    out.extend_from_slice(message);
+    out
+}
+
+/// An attribute in protobuf with lists in lists.
+fn nested(levels: usize) -> Vec<u8> {
+    // From the inside out: each level copies what is in it no more than once.
+    let text = field(1, b"x");
+    let mut lengths = vec![text.len()];
+    let size = |length: usize| prost::encoding::encoded_len_varint(length as u64) + 1 + length;
+    for _ in 0..levels * 2 {
+        lengths.push(size(lengths[lengths.len() - 1]));
+    }
+    let mut value = Vec::new();
+    for (at, length) in lengths[..levels * 2].iter().rev().enumerate() {
+        // An `AnyValue` holds a list in field 5, a list its values in field 1.
+        value.push(if at % 2 == 0 { 5 << 3 | 2 } else { 1 << 3 | 2 });
+        prost::encoding::encode_varint(*length as u64, &mut value);
+    }
+    value.extend_from_slice(&text);
+    [field(1, b"a"), field(2, &value)].concat()
+}
+
+/// An export in protobuf of items with one attribute each, which is field `number` of them.
+fn in_protobuf(head: &[u8], number: u8, attributes: &[Vec<u8>]) -> Vec<u8> {
+    let item = |attribute: &Vec<u8>| field(2, &[head, &field(number, attribute)].concat());
+    let items: Vec<u8> = attributes.iter().flat_map(item).collect();
+    field(1, &field(2, &items))
+}
+
+#[test]
+fn in_protobuf_too_an_item_that_cannot_be_read_costs_itself_only() {
+    let span = [&field(1, &[7; 16])[..], &field(2, &[7; 8]), &[0x39, 1, 0, 0, 0, 0, 0, 0, 0]].concat();
+    let log = [0x09, 1, 0, 0, 0, 0, 0, 0, 0];
+    let no_text = [field(1, b"\xff"), field(2, &field(1, b"x"))].concat();
+    for (bad, why) in [
+        (nested(30), "nested deeper than 24"),
+        (nested(47), "deeper than"),
+        (nested(48), "deeper than the 100 levels"),
+        (nested(100_000), "deeper than the 100 levels"),
+        (no_text, "not UTF-8"),
+    ] {
+        let good = nested(2);
+        let attributes = [good.clone(), bad.clone(), good.clone()];
+        let (spans, logs) = (in_protobuf(&span, 9, &attributes), in_protobuf(&log, 6, &attributes));
+        let of_spans = otlp::decode_protobuf::<ExportTraceServiceRequest>(&spans).expect("spans").records();
+        let of_logs = otlp::decode_protobuf::<ExportLogsServiceRequest>(&logs).expect("logs").records();
+        for (body, records, item) in [(spans, of_spans, "span"), (logs, of_logs, "log record")] {
+            let errors: Vec<_> = records.into_iter().map(Result::err).collect();
+            let [None, Some(error), None] = &errors[..] else { panic!("{why}: {errors:?}") };
+            assert!(error.starts_with(&format!("{item} 1, ")) && error.contains(why), "{error}");
+            // The same from a file.
+            let read: Vec<_> = deed_collect::records(deed_collect::Source::Otlp, &body[..])
+                .map(|record| record.err().map(|rejected| rejected.error))
+                .collect();
+            assert_eq!(read, errors, "{why}");
+        }
+        // Where all share it, all are refused, and those of the other resource are not.
+        let resource = |attributes: &[u8]| field(1, &field(1, attributes));
+        let of = |attributes: &[u8], items: &[u8]| field(1, &[resource(attributes), items.to_vec()].concat());
+        let items = field(2, &field(2, &span));
+        let both = [of(&bad, &[&items[..], &items].concat()), of(&good, &items)].concat();
+        let sent = otlp::decode_protobuf::<ExportTraceServiceRequest>(&both).expect("spans").records();
+        assert!(matches!(&sent[..], [Err(_), Err(_), Ok(_)]), "{why}: {sent:?}");
+    }
+    // Alone in its export it is named as well; what is of another signal or broken is no export of this one.
+    let alone = in_protobuf(&span, 9, &[nested(48)]);
+    assert_eq!(
+        otlp::decode_protobuf::<ExportTraceServiceRequest>(&alone).expect("a span").records().len(),
+        1
+    );
+    for other in [in_protobuf(&log, 6, &[nested(2)]), alone[..alone.len() - 1].to_vec(), b"\x0a\xff".to_vec()]
+    {
+        assert!(otlp::decode_protobuf::<ExportTraceServiceRequest>(&other).is_err());
+    }
 }

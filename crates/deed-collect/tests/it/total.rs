@@ -142,10 +142,10 @@ proptest! {
         let bytes = changed(AGENTS_PB, &changes);
         read(&bytes);
         if let Ok(request) = otlp::decode_protobuf::<ExportTraceServiceRequest>(&bytes) {
-            otlp::spans(&request).iter().flatten().for_each(|record| drop(parse(record)));
+            request.records().iter().flatten().for_each(|record| drop(parse(record)));
         }
         if let Ok(request) = otlp::decode_protobuf::<ExportLogsServiceRequest>(&bytes) {
-            otlp::logs(&request).iter().flatten().for_each(|record| drop(parse(record)));
+            request.records().iter().flatten().for_each(|record| drop(parse(record)));
         }
     }
 

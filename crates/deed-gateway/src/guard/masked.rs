@@ -71,14 +71,21 @@ impl<R: Road> Guard<R> {
         }
     }
 
-    /// What the client hears of `text`, which answers nothing, and in which the server says `said`: nothing where that may hold
-    /// what one of `under_way` must not tell, and it cannot be cut.
+    /// What the client hears of `text`, which answers nothing, and in which the server says `said`: nothing where that is of a
+    /// task of somebody else, or may hold what one of `under_way` must not tell, and cannot be cut.
     pub(crate) fn beside<'t, 'p>(
         &self,
         text: &'t str,
         said: Option<&RawValue>,
         under_way: impl Iterator<Item = &'p Pending>,
     ) -> Option<Cow<'t, str>> {
+        if self.door.tasks().is_of_another(said, self.door.caller()) {
+            tracing::warn!(
+                server = self.door.server(),
+                "the server told one caller of another's task: it was not passed on"
+            );
+            return None;
+        }
         let mut paths: BTreeSet<String> = under_way.flat_map(|pending| &pending.mask).cloned().collect();
         paths.extend(self.door.tasks().mask_of(said).into_iter().flatten());
         let (Some(said), false) = (said, paths.is_empty()) else { return Some(Cow::Borrowed(text)) };

@@ -9,7 +9,6 @@ use aho_corasick::{
 };
 
 use super::{
-    kubernetes::is_secret_kind,
     name::{ENDINGS, class},
     shape::{PREFIXES, is_base64, is_word},
 };
@@ -49,7 +48,10 @@ fn is_hint(dfa: &DFA, state: StateID, text: &str, end: usize) -> bool {
     (0..dfa.match_len(state)).any(|at| {
         let which = dfa.match_pattern(state, at).as_usize();
         if which < ENDINGS.len() {
-            if is_whole_name(bytes, end, ENDINGS[which]) { ALONE[which] } else { ends_name(text, end) }
+            let named = || {
+                if is_whole_name(bytes, end, ENDINGS[which]) { ALONE[which] } else { ends_name(text, end) }
+            };
+            is_kind(bytes, end, ENDINGS[which]) || named()
         } else if which < ENDINGS.len() + PREFIXES.len() {
             starts_word(bytes, end - PREFIXES[which - ENDINGS.len()].len()) && runs_on(rest, 16)
         } else {
@@ -121,8 +123,6 @@ const SIGNS: &[Sign] = &[
     ("q~", |rest| runs_on(rest, 31)),
     ("q%7e", |rest| runs_on(rest, 31)),
     ("identified", goes_on_as_sql),
-    ("kind:", |rest| is_secret_kind(rest) || is_encoded(rest)),
-    ("kind%3a", |_| true),
     ("secrets", ends_string),
     ("secretlist", ends_string),
     ("/secrets/", |_| true),
@@ -174,6 +174,29 @@ fn has_encoded_userinfo(rest: &[u8]) -> bool {
 /// Whether what follows in an address is not what it stands for.
 fn is_encoded(rest: &[u8]) -> bool {
     matches!(rest.first(), Some(b'%' | b'+'))
+}
+
+/// Whether the ending before `end` is a kind, as that of a Secret of Kubernetes is: `kind: Secret`, `"kind": Secret`.
+fn is_kind(bytes: &[u8], end: usize, ending: &str) -> bool {
+    if ending != "secret" || bytes.get(end).is_some_and(|b| is_word(*b)) {
+        return false;
+    }
+    let name = match without_quotes(&bytes[..end - ending.len()]) {
+        [name @ .., b':'] | [name @ .., b'%', b'3', b'a' | b'A'] => without_quotes(name),
+        _ => return false,
+    };
+    name.last_chunk().is_some_and(|name: &[u8; 4]| name.eq_ignore_ascii_case(b"kind"))
+}
+
+/// `bytes` without the quotes and spaces that it ends with, escaped or not.
+fn without_quotes(mut bytes: &[u8]) -> &[u8] {
+    loop {
+        bytes = match bytes {
+            [rest @ .., b' ' | b'"' | b'\'' | b'\\' | b'+'] => rest,
+            [rest @ .., b'%', b'2' | b'5', _] | [rest @ .., b'\\', b'u', b'0', b'0', _, _] => rest,
+            _ => return bytes,
+        }
+    }
 }
 
 /// `identified by`, `IDENTIFIED WITH mysql_native_password BY`.
@@ -298,6 +321,7 @@ mod tests {
             "ALTER USER ann WITH ",
             " IDENTIFIED BY '",
             "kind: Secret\nstringData:\n  a: b\n",
+            "{\"kind\": Secret, data: {a: b}}",
             "\n",
             "\t",
             "\n  value: ",

@@ -285,6 +285,36 @@ fn table() -> Vec<(String, Vec<(String, bool)>)> {
                 .into(),
             vec![secret("app"), secret("a b"), secret("one"), secret("two")],
         ),
+        // The same with quoted names, in flow style, in a command, and what a Secret is not.
+        (
+            json("\"kind\": Secret\n\"stringData\": # all of it\n  \"user\": app\n  'url': 'a b'\n\"type\": Opaque\n"),
+            vec![secret("app"), secret("a b")],
+        ),
+        (
+            json("kind: Secret\ndata: {user: YXBw, \"api-url\": 'YSBi', n: Yg==}\nmetadata: {name: db}\n---\nkind: ConfigMap\ndata: {a: b}\n"),
+            vec![secret("YXBw"), secret("YSBi"), secret("Yg==")],
+        ),
+        (
+            json("stringData: {\n  user: app, # who\n  \"q\": \"a, b\",\n  url: a:b\n}\nkind: Secret\ntype: Opaque"),
+            vec![secret("app"), secret("a, b"), secret("a:b")],
+        ),
+        (
+            json("kubectl apply -f - <<< '{apiVersion: v1, kind: Secret, metadata: {name: db}, stringData: {user: bobby}, type: Opaque}' -n x"),
+            vec![secret("bobby")],
+        ),
+        (
+            json("echo \"{\\\"kind\\\": \\\"Secret\\\", \\\"data\\\": {\\\"user\\\": \\\"YXBw\\\"}, \\\"type\\\": \\\"Opaque\\\"}\" | kubectl apply -f -"),
+            vec![secret("YXBw")],
+        ),
+        (
+            json("cat <<EOF | kubectl apply -f -\n{\n  \"kind\": \"Secret\",\n  \"data\": {\n    \"user\": \"YXBw\"\n  }\n}\nEOF\n"),
+            vec![secret("YXBw")],
+        ),
+        (json("kind: Secret\ndata: {user: \"YXBw"), vec![secret("YXBw")]),
+        // Names of secrets say so whatever the manifest is.
+        (json("data: {password: cGFzcw==, \"api-key\": \"abc12345\"}"), vec![secret("cGFzcw=="), secret("abc12345")]),
+        (json("stringData: {\"token\": \"abc12345\"}"), vec![secret("abc12345")]),
+        (json("stringData:\n  \"password\": hunter2\n  'client-secret': hunter3\n"), vec![secret("hunter2"), secret("hunter3")]),
         // Shapes.
         (
             r#"{"url":"https://x/login?to=https%3A%2F%2Fann%3Ahunter2%40host%2Fpath"}"#.into(),
@@ -428,6 +458,8 @@ fn what_is_no_secret_stays() {
         r#"{"text":"login and password required; to set password policy, set TOKEN value; the password 'must have 8'"}"#,
         r#"{"text":"The resource identified by 'prod/db' was not found; resources identified by name"}"#,
         r#"{"text":"kind: SecretStore\ndata:\n  a: b\n---\nkind: ConfigMap\ndata:\n  c: d\n"}"#,
+        r#"{"text":"{kind: SecretStore, data: {a: b}} {kind: 'ConfigMap', data: {c: d}} a kind: secretly, data: {e: f}"}"#,
+        r#"{"text":"kind: Secret\nmetadata: {name: db, labels: {app: x}}\ndata: {{ toYaml .Values.all }}\ntype: Opaque"}"#,
         r#"{"url":"https://x/?to=https%3A%2F%2Fhost%2Fpath%3Fmail%3Dann%40example.com","t":"10:00:00:AA"}"#,
         r#"{"url":"/api/v1/pods?fieldSelector=spec.nodeName%3Dip-10-0-0-1&labelSelector=token%3Dx&continue=eyJ2IjoibWV0YS5rOHMuaW8vdjEifQ"}"#,
         r#"{"url":"/exec?command=--password&container=app&command=ls&q=100%25+of+it&r=%zz%"}"#,
@@ -539,6 +571,12 @@ fn time_does_not_grow_with_the_square_of_a_text() {
         "&a=--password",
         "%26password%3D",
         "+",
+        "kind",
+        "kind: Secret, data: {",
+        "{kind: Secret, data: {a: \\\"",
+        "kind: Secret\\ndata: {a: ",
+        "kind: Secret\\ndata: {a: '",
+        "kind: Secret\\ndata: {\\\\\\\"",
     ] {
         texts.push(format!("{{\"password\":1,\"a\":\"curl {}\"}}", piece.repeat(60_000 / piece.len())));
     }

@@ -87,7 +87,7 @@ fn is_open<E: Evidence>(
 }
 
 /// `uri`, and what it is in: the bucket of an object, say. A role of IAM is named with its path or without it.
-pub(crate) fn above(uri: &str) -> impl Iterator<Item = Cow<'_, str>> {
+fn above(uri: &str) -> impl Iterator<Item = Cow<'_, str>> {
     let within = std::iter::successors(Some(uri), |uri| Some(uri.rsplit_once('/')?.0));
     without_path(uri).map(Cow::Owned).into_iter().chain(within.map(Cow::Borrowed))
 }

@@ -3,11 +3,8 @@
 use deed_identity::{CredentialKey, GrantKey, State};
 use deed_record::{Account, Change, Effect, Kind, RecordId, Skeleton, Timestamp, Tried};
 
-use super::{Digest, Flagged, Known, Look, Review};
-use crate::{
-    gather::{WITHIN, above, is_definition},
-    rules::ACTION_WITHOUT_GRANT,
-};
+use super::{Digest, Known, Look, Review};
+use crate::gather::{WITHIN, is_definition};
 
 impl Review {
     /// Whether it was denied to the same principal within two days; what a denial, or what takes it back, changes for
@@ -17,18 +14,8 @@ impl Review {
         self.looks.extend(denied.map(Look::Denied));
         let tried = rec.tried();
         let is_let = matches!(tried, Some((Tried::Allowed, ..)));
-        // What was given on a thing may be the right to what was done there, or to anything in it.
-        let opened: Vec<&str> = rec.opens().collect();
-        let without =
-            |flagged: &Flagged| flagged.findings.iter().any(|f| f.rule == ACTION_WITHOUT_GRANT.name);
-        let on = |flagged: &Flagged| {
-            let acted_upon = flagged.resource.as_deref();
-            acted_upon.is_some_and(|uri| above(uri).any(|uri| opened.contains(&&*uri)))
-        };
-        if !opened.is_empty() {
-            let flagged = self.flagged.iter().filter(|(_, flagged)| flagged.time >= rec.time);
-            let flagged = flagged.filter(|(_, flagged)| on(flagged) && without(flagged));
-            self.looks.extend(flagged.map(|(id, _)| Look::Action(*id)));
+        for uri in rec.opens() {
+            self.opens(uri, rec.time);
         }
         if is_let || rec.gives().next().is_some() {
             let until = Timestamp(rec.time.0.saturating_add(WITHIN));
@@ -60,6 +47,15 @@ impl Review {
                 self.denied.contains(&place) && self.denied.contains(&by_whom()[0])
             }
         }
+    }
+
+    /// What was given on a thing at `since` may be the right to what was done there, or to anything in it.
+    fn opens(&mut self, uri: &str, since: Timestamp) {
+        // `0` follows `/`: whatever is in it stands between.
+        let inside = self.ungranted.range(format!("{uri}/")..format!("{uri}0")).map(|(_, there)| there);
+        let there = self.ungranted.get(uri).into_iter().chain(inside).flatten();
+        let later = there.filter(|id| self.flagged.get(id).is_some_and(|flagged| flagged.time >= since));
+        self.looks.extend(later.map(|id| Look::Action(*id)));
     }
 
     /// What a right that is given, changed or taken away changes for what its holder did since then.
@@ -171,4 +167,58 @@ fn holder_key(rec: &Skeleton<'_>, account: Account, known: &impl Known) -> Diges
 /// Something that `tenant` knows by that name, other than a credential.
 fn place_key(tenant: &str, name: &str) -> Digest {
     CredentialKey::of(&format!("{tenant}\0"), name).to_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        review::Flagged,
+        rules::{ACTION_WITHOUT_GRANT, DENIED_THEN_DONE},
+        words::Severity,
+    };
+
+    #[test]
+    fn what_is_opened_leads_to_what_was_done_there_and_in_it() {
+        let names =
+            ["s3:a", "s3:a/", "s3:a/b", "s3:a/b/c", "s3:a0", "s3:a-b", "s3:ab/c", "s3:", "s3", "t:a/b"];
+        let flagged = |name: &str, time: i64, rule: &crate::rules::Rule| Flagged {
+            time: Timestamp(time),
+            tenant: "default".to_owned(),
+            initiator: None,
+            executor: None,
+            credentials: Vec::new(),
+            resource: Some(name.to_owned()),
+            findings: vec![rule.finding(Severity::High, String::new())],
+        };
+        let mut review = Review::default();
+        for (n, name) in (0..).zip(names) {
+            review.flag(RecordId([n; 16]), flagged(name, 5, &ACTION_WITHOUT_GRANT));
+            review.flag(RecordId([n + 100; 16]), flagged(name, 5, &DENIED_THEN_DONE));
+            review.flag(RecordId([n + 200; 16]), flagged(name, 4, &ACTION_WITHOUT_GRANT));
+        }
+        let mut led = |uri: &str| {
+            review.opens(uri, Timestamp(5));
+            let mut found = Vec::new();
+            while let Some(Look::Action(id)) = review.looks.pop_first() {
+                found.push(names[usize::from(id.0[0])]);
+            }
+            found
+        };
+        for uri in names {
+            let inside = |name: &&str| **name == *uri || name.starts_with(&format!("{uri}/"));
+            assert_eq!(led(uri), names.into_iter().filter(|name| inside(name)).collect::<Vec<_>>(), "{uri}");
+        }
+        // A role is named with its path or without it.
+        let role = |path: &str| format!("aws:arn:aws:iam::111122223333:role/{path}deployer");
+        review.flag(RecordId([50; 16]), flagged(&role("apps/"), 5, &ACTION_WITHOUT_GRANT));
+        for uri in [role("apps/"), role("")] {
+            review.opens(&uri, Timestamp(5));
+            assert_eq!(review.looks.pop_first(), Some(Look::Action(RecordId([50; 16]))), "{uri}");
+        }
+        // What is no finding any more leads nowhere.
+        review.flag(RecordId([2; 16]), flagged("s3:a/b", 5, &DENIED_THEN_DONE));
+        (0..=u8::MAX).filter(|n| *n != 2).for_each(|n| review.unflag(RecordId([n; 16])));
+        assert!(review.ungranted.is_empty());
+    }
 }

@@ -73,8 +73,9 @@ impl Review {
     pub fn read(bytes: &[u8]) -> serde_json::Result<Self> {
         let dump: Dump = serde_json::from_slice(bytes)?;
         let bounds = dump.bounds.into_iter().map(|(key, bounds)| (CredentialKey::from_bytes(key), bounds));
-        Ok(Review {
-            flagged: dump.flagged,
+        let mut review = Review {
+            flagged: BTreeMap::new(),
+            ungranted: BTreeMap::new(),
             held: dump.held.into_iter().collect(),
             awaited: dump.awaited.into_iter().collect(),
             tasks: dump.tasks.into_iter().collect(),
@@ -97,7 +98,9 @@ impl Review {
             looks: dump.looks,
             taken: 0,
             crossed: false,
-        })
+        };
+        dump.flagged.into_iter().for_each(|(id, flagged)| review.flag(id, flagged));
+        Ok(review)
     }
 
     /// The findings alone, as JSON: what a review that began anew must come to as well (INVARIANT D5).

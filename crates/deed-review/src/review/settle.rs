@@ -159,7 +159,7 @@ impl Review {
             }
             Done::Judged(_, Some(judged)) => {
                 for id in &judged.also {
-                    self.flagged.remove(id);
+                    self.unflag(*id);
                     // One judgement is of all parts of a call.
                     if !self.crossed {
                         self.looks.remove(&Look::Action(*id));
@@ -173,7 +173,7 @@ impl Review {
                     self.eluding.remove(&place)
                 };
                 if judged.findings.is_empty() {
-                    self.flagged.remove(&judged.action);
+                    self.unflag(judged.action);
                     return;
                 }
                 let open = judged.span.map(|(trace, span)| span_key(&judged.tenant, trace, span));
@@ -189,7 +189,7 @@ impl Review {
                     action, time, tenant, initiator, executor, credentials, resource, findings, ..
                 } = *judged;
                 let flagged = Flagged { time, tenant, initiator, executor, credentials, resource, findings };
-                self.flagged.insert(action, flagged);
+                self.flag(action, flagged);
             }
         }
     }

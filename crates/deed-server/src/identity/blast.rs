@@ -44,6 +44,7 @@ pub struct Blast {
     /// How much there is of everything, on all pages.
     pub counts: Counts,
     /// Who is behind it, and by what right it was done.
+    #[serde(default)]
     pub review: BlastReview,
     /// When it, or what came from it, was first used.
     pub first_use: Option<Timestamp>,
@@ -90,6 +91,7 @@ pub struct BlastCredential {
     /// To whom it was issued, or who used it: an alias, else the account; `null` where that is not one principal.
     pub holder: Option<String>,
     /// Everybody whom that may be, eight at most.
+    #[serde(default)]
     pub holders: Vec<String>,
     /// `active`, `expired`, `rotated`, `revoked` or `unknown`.
     pub state: String,
@@ -218,6 +220,7 @@ pub struct BlastRow {
     /// By what right, where that was judged.
     pub authority: Option<Authority>,
     /// The rules that found it worth a look.
+    #[serde(default)]
     pub rules: Vec<String>,
 }
 

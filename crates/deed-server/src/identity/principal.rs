@@ -148,8 +148,9 @@ pub struct ChangeRow {
     pub change: String,
     /// When it happened first.
     pub time: Timestamp,
-    /// When it happened last: of what can happen again, the latest of all tells what holds.
-    pub last: Timestamp,
+    /// When it happened last: of what can happen again, the latest of all tells what holds. An earlier server does not say.
+    #[serde(default)]
+    pub last: Option<Timestamp>,
     /// How often it was said.
     pub count: u32,
     /// `enforced`, `imported` or `reported`.
@@ -294,6 +295,7 @@ impl Writer<'_> {
         let known = joined.declared.and_then(|at| declared.principal(at));
         let mut unresolved = Vec::new();
         let aliases = self.aliases(joined, known)?;
+        let suspensions = self.suspensions(&aliases, known)?;
         let (credentials, total, acted) = self.credentials(&mut unresolved)?;
         let (grants, grants_total) = self.grants()?;
         let (acted_for, acted_through) = self.links(acted)?;
@@ -349,7 +351,7 @@ impl Writer<'_> {
             owner: known.and_then(|known| known.owner.clone()),
             sponsor: known.and_then(|known| known.sponsor.clone()),
             changes: changes(&became),
-            suspensions: suspensions(self.evidence.ledger(), &mut self.names, self.tenant, &self.inside)?,
+            suspensions,
             aliases,
             credentials,
             credentials_total: total,
@@ -364,6 +366,21 @@ impl Writer<'_> {
             unresolved,
             records,
         })
+    }
+
+    /// Its suspensions, under whichever of its names.
+    fn suspensions(
+        &mut self,
+        aliases: &[AliasRow],
+        known: Option<&deed_identity::Principal>,
+    ) -> Result<Vec<SuspensionRow>, LedgerError> {
+        let ledger = self.evidence.ledger();
+        let mut in_default = BTreeSet::new();
+        let names = aliases.iter().filter_map(|row| row.alias.as_deref());
+        for name in names.chain(known.map(|known| &*known.key)) {
+            in_default.extend(ledger.account("default", name)?);
+        }
+        suspensions(ledger, &mut self.names, (self.tenant, &self.inside), &in_default)
     }
 
     fn aliases(
@@ -737,7 +754,7 @@ fn changes(changes: &[ChangeFacts]) -> Vec<ChangeRow> {
     let row = |change: &ChangeFacts| ChangeRow {
         change: change.change.as_str().to_owned(),
         time: change.first,
-        last: change.last,
+        last: Some(change.last),
         count: change.count,
         basis: said(change.rank).to_owned(),
         record: change.record,

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::names::Names;
 use crate::tuning::{TuneError, note_reading, reason};
 
+/// The tenant whose suspensions hold for every one.
+const DEFAULT: &str = "default";
 /// Suspensions that are listed, the newest.
 const MOST_LISTED: usize = 100;
 
@@ -20,6 +22,9 @@ const MOST_LISTED: usize = 100;
 pub struct SuspensionRow {
     /// Since when.
     pub since: Timestamp,
+    /// For every tenant: it was suspended in `default`. By whom and why is for that tenant to see.
+    #[serde(default)]
+    pub everywhere: bool,
     /// Who did it.
     pub by: Option<String>,
     /// Why; only where reasons are asked for, whose reading is recorded.
@@ -51,19 +56,20 @@ struct Said {
     leaf: u64,
 }
 
-/// Every suspension of whoever has these accounts of `tenant`, by time.
+/// Every suspension of whoever has these accounts of `tenant`, or those of `default`, whose suspensions hold for all, by time.
 ///
 /// # Errors
 /// The store cannot be read.
 pub(super) fn suspensions(
     ledger: &Ledger,
     names: &mut Names<'_>,
-    tenant: &str,
-    accounts: &BTreeSet<Account>,
+    (tenant, accounts): (&str, &BTreeSet<Account>),
+    in_default: &BTreeSet<Account>,
 ) -> Result<Vec<SuspensionRow>, LedgerError> {
     // All names of somebody are suspended at one time, each by a record of its own.
     let mut said: BTreeMap<(Timestamp, bool), Vec<Said>> = BTreeMap::new();
-    for account in accounts {
+    let of_default = in_default.iter().map(|account| (account, DEFAULT)).filter(|_| tenant != DEFAULT);
+    for (account, tenant) in accounts.iter().map(|account| (account, tenant)).chain(of_default) {
         ledger.lookup_each(&Key::Entitled(*account), None, &mut |leaf, record| {
             if let Some((_, stops)) = record.stops().filter(|(whose, _)| whose == account)
                 && *record.tenant == *tenant
@@ -80,11 +86,14 @@ pub(super) fn suspensions(
     for ((time, stops), mut all) in said {
         all.sort_by_key(|one| one.record);
         let Some(first) = all.first() else { continue };
-        let name = first.by.map(|by| names.at(by, first.leaf)).transpose()?.flatten();
+        let everywhere = tenant != DEFAULT && in_default.contains(&first.account);
+        let by = first.by.filter(|_| !everywhere);
+        let name = by.map(|by| names.at(by, first.leaf)).transpose()?.flatten();
         let (by, record) = (name.map(|name| name.key), first.record);
         let about: BTreeSet<Account> = all.iter().map(|one| one.account).collect();
         if stops {
-            rows.push((SuspensionRow { since: time, by, reason: None, record, lifted: None }, about));
+            let row = SuspensionRow { since: time, everywhere, by, reason: None, record, lifted: None };
+            rows.push((row, about));
             continue;
         }
         let open = rows.iter_mut().filter(|(row, whose)| row.lifted.is_none() && !whose.is_disjoint(&about));
@@ -108,11 +117,12 @@ pub(crate) fn suspension_reasons(
     rows: &mut [SuspensionRow],
     by: &str,
 ) -> Result<(), TuneError> {
+    let mut rows: Vec<_> = rows.iter_mut().filter(|row| !row.everywhere).collect();
     let ids = rows
         .iter()
         .flat_map(|row| std::iter::once(row.record).chain(row.lifted.iter().map(|end| end.record)));
     note_reading(ledger, tenant, ids.collect(), "deed:suspension", by)?;
-    for row in rows {
+    for row in &mut rows {
         row.reason = reason(ledger, row.record)?;
         if let Some(end) = &mut row.lifted {
             end.reason = reason(ledger, end.record)?;

@@ -2,25 +2,23 @@
 
 use std::sync::Arc;
 
-use axum::{Router, middleware::map_response, response::Response};
-use deed_collect::otlp::{Export, Request};
-use http::{HeaderName, HeaderValue};
+use axum::{Router, body::Body, extract::State, middleware::map_response, response::Response, routing::any};
+use bytes::{Buf, BufMut, Bytes};
+use deed_collect::otlp::decode_protobuf;
+use http::{HeaderName, HeaderValue, Request};
 use opentelemetry_proto::tonic::collector::{
-    logs::v1::{
-        ExportLogsServiceRequest, ExportLogsServiceResponse,
-        logs_service_server::{LogsService, LogsServiceServer},
-    },
-    trace::v1::{
-        ExportTraceServiceRequest, ExportTraceServiceResponse,
-        trace_service_server::{TraceService, TraceServiceServer},
-    },
+    logs::v1::{ExportLogsServiceRequest, logs_service_server::SERVICE_NAME as LOGS},
+    trace::v1::{ExportTraceServiceRequest, trace_service_server::SERVICE_NAME as TRACES},
 };
-use tonic::{Code, codec::CompressionEncoding, service::Routes};
+use tonic::{
+    Code,
+    codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    server::Grpc,
+    service::Routes,
+};
+use tower::service_fn;
 
-use super::{
-    Exported, export,
-    http::{logs_response, trace_response},
-};
+use super::{export, http::Signal};
 use crate::{
     app::App,
     auth::{Admission, Caller},
@@ -33,18 +31,15 @@ const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bi
 
 /// The services of an OTLP/gRPC listener. Any other answers `UNIMPLEMENTED`.
 pub(crate) fn router(app: &Arc<App>) -> Router {
-    let limit = app.limits.body_bytes;
-    let traces = TraceServiceServer::new(Receiver(app.clone()))
-        .accept_compressed(CompressionEncoding::Gzip)
-        .max_decoding_message_size(limit);
-    let logs = LogsServiceServer::new(Receiver(app.clone()))
-        .accept_compressed(CompressionEncoding::Gzip)
-        .max_decoding_message_size(limit);
-    Routes::new(traces).add_service(logs).into_axum_router().layer(map_response(as_otlp_has_it))
+    Routes::default()
+        .into_axum_router()
+        .route(&format!("/{TRACES}/Export"), any(answer::<ExportTraceServiceRequest>).with_state(app.clone()))
+        .route(&format!("/{LOGS}/Export"), any(answer::<ExportLogsServiceRequest>).with_state(app.clone()))
+        .layer(map_response(as_otlp_has_it))
 }
 
 /// tonic says `OUT_OF_RANGE` of a message over the limit, which OTLP would have tried again for ever, and
-/// `INTERNAL` of one that it cannot decode, which is the sender's fault. What fails here has details.
+/// `INTERNAL` of one that it cannot unpack, which is the sender's fault. What fails here has details.
 async fn as_otlp_has_it(mut response: Response) -> Response {
     let is = |code: Code| {
         response.headers().get(GRPC_STATUS).is_some_and(|status| *status == HeaderValue::from(code as i32))
@@ -60,21 +55,29 @@ async fn as_otlp_has_it(mut response: Response) -> Response {
     response
 }
 
-#[derive(Clone)]
-struct Receiver(Arc<App>);
+async fn answer<R: Signal>(
+    State(app): State<Arc<App>>,
+    request: Request<Body>,
+) -> http::Response<tonic::body::Body> {
+    let take = |request: tonic::Request<Bytes>| {
+        let app = app.clone();
+        async move { take::<R>(&app, request).await.map_err(|problem| tonic::Status::from(&problem)) }
+    };
+    Grpc::new(AsSent)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(app.limits.body_bytes)
+        .unary(service_fn(take), request)
+        .await
+}
 
-impl Receiver {
-    async fn take<R: Export + Send + 'static>(
-        &self,
-        request: tonic::Request<R>,
-    ) -> Result<Exported, tonic::Status> {
-        let exported = async {
-            let caller = caller(request.extensions())?;
-            let request = request.into_inner();
-            export(&self.0, caller, move || Ok(Request::from(request))).await
-        };
-        exported.await.map_err(|problem| tonic::Status::from(&problem))
-    }
+async fn take<R: Signal>(
+    app: &App,
+    request: tonic::Request<Bytes>,
+) -> Result<tonic::Response<Vec<u8>>, Problem> {
+    let caller = caller(request.extensions())?;
+    let body = request.into_inner();
+    let decode = move || decode_protobuf::<R>(&body).map_err(|error| Problem::new(Kind::BadRequest, error));
+    Ok(tonic::Response::new(R::response(export(app, caller, decode).await?)))
 }
 
 fn caller(extensions: &http::Extensions) -> Result<Arc<Caller>, Problem> {
@@ -86,22 +89,39 @@ fn caller(extensions: &http::Extensions) -> Result<Arc<Caller>, Problem> {
     Ok(caller)
 }
 
-#[tonic::async_trait]
-impl TraceService for Receiver {
-    async fn export(
-        &self,
-        request: tonic::Request<ExportTraceServiceRequest>,
-    ) -> Result<tonic::Response<ExportTraceServiceResponse>, tonic::Status> {
-        Ok(tonic::Response::new(trace_response(self.take(request).await?)))
+/// Messages as they were sent: tonic's own reader refuses an export for one item that it cannot read.
+struct AsSent;
+
+impl Codec for AsSent {
+    type Encode = Vec<u8>;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        AsSent
+    }
+
+    fn decoder(&mut self) -> Self {
+        AsSent
     }
 }
 
-#[tonic::async_trait]
-impl LogsService for Receiver {
-    async fn export(
-        &self,
-        request: tonic::Request<ExportLogsServiceRequest>,
-    ) -> Result<tonic::Response<ExportLogsServiceResponse>, tonic::Status> {
-        Ok(tonic::Response::new(logs_response(self.take(request).await?)))
+impl Encoder for AsSent {
+    type Item = Vec<u8>;
+    type Error = tonic::Status;
+
+    fn encode(&mut self, message: Vec<u8>, out: &mut EncodeBuf<'_>) -> Result<(), tonic::Status> {
+        out.put_slice(&message);
+        Ok(())
+    }
+}
+
+impl Decoder for AsSent {
+    type Item = Bytes;
+    type Error = tonic::Status;
+
+    fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, tonic::Status> {
+        Ok(Some(message.copy_to_bytes(message.remaining())))
     }
 }

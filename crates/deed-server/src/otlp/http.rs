@@ -7,7 +7,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use deed_collect::otlp::{Export, Request, decode_json, decode_protobuf};
+use deed_collect::otlp::{Export, decode_json, decode_protobuf};
 use http::{HeaderMap, StatusCode};
 use opentelemetry_proto::tonic::collector::{
     logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse},
@@ -98,7 +98,7 @@ pub(crate) fn refusal(problem: &Problem, headers: &HeaderMap) -> Response {
 }
 
 /// A signal and how its answers are written.
-trait Signal: Export + Send + 'static {
+pub(super) trait Signal: Export + Send + 'static {
     /// The answer in protobuf.
     fn response(exported: Exported) -> Vec<u8>;
     /// The member of a partial success that counts, in JSON.
@@ -120,7 +120,7 @@ impl Signal for ExportLogsServiceRequest {
 }
 
 /// The answer to exported spans; `partial_success` unset where all were taken.
-pub(super) fn trace_response(exported: Exported) -> ExportTraceServiceResponse {
+fn trace_response(exported: Exported) -> ExportTraceServiceResponse {
     let Exported { rejected, message } = exported;
     let partial = (rejected > 0)
         .then_some(ExportTracePartialSuccess { rejected_spans: rejected, error_message: message });
@@ -128,7 +128,7 @@ pub(super) fn trace_response(exported: Exported) -> ExportTraceServiceResponse {
 }
 
 /// The answer to exported log records.
-pub(super) fn logs_response(exported: Exported) -> ExportLogsServiceResponse {
+fn logs_response(exported: Exported) -> ExportLogsServiceResponse {
     let Exported { rejected, message } = exported;
     let partial = (rejected > 0)
         .then_some(ExportLogsPartialSuccess { rejected_log_records: rejected, error_message: message });
@@ -168,7 +168,7 @@ async fn take<R: Signal>(
     let decode = move || {
         let body = received.plain()?;
         let (decoded, wrong) = match encoding {
-            Encoding::Protobuf => (decode_protobuf::<R>(&body).map(Request::from), Kind::BadRequest),
+            Encoding::Protobuf => (decode_protobuf::<R>(&body), Kind::BadRequest),
             Encoding::Json => (decode_json::<R>(&body), Kind::NotJson),
         };
         decoded.map_err(|error| Problem::new(wrong, error))

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tonic::{Code, Request, codec::CompressionEncoding, transport::Channel};
 
 use crate::{
-    otlp::{logs, spans},
+    otlp::{deep, export_logs, export_traces, logs, spans},
     support::{Running, small},
 };
 
@@ -60,6 +60,34 @@ async fn what_cannot_be_a_record_is_counted() {
     let answer = TraceServiceClient::new(channel(&running).await).export(request).await.unwrap();
     let partial = answer.into_inner().partial_success.unwrap();
     assert_eq!((partial.rejected_spans, running.size()), (1, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nests_too_deep_to_be_read_is_counted() {
+    let running = Running::start().await;
+    let channel = channel(&running).await;
+    let (mut traces, mut records) = (spans(3), logs());
+    traces.resource_spans[0].scope_spans[0].spans[1].attributes = vec![deep(60)];
+    let list = &mut records.resource_logs[0].scope_logs[0].log_records;
+    list.push(list[0].clone());
+    list[0].attributes = vec![deep(60)];
+
+    let answer = TraceServiceClient::new(channel.clone()).export(traces.clone()).await.unwrap().into_inner();
+    let spans = answer.partial_success.unwrap();
+    assert_eq!((spans.rejected_spans, running.size()), (1, 2));
+    assert!(
+        spans.error_message.starts_with("1 of 3 spans were refused: span 1, it nests deeper"),
+        "{spans:?}"
+    );
+    let answer = LogsServiceClient::new(channel).export(records.clone()).await.unwrap().into_inner();
+    let logs = answer.partial_success.unwrap();
+    assert_eq!((logs.rejected_log_records, running.size()), (1, 3));
+    assert!(logs.error_message.contains("log record 0, it nests deeper"), "{logs:?}");
+
+    // The same over HTTP; what was taken is known.
+    assert_eq!(export_traces(&running, &traces).await.partial_success, Some(spans));
+    assert_eq!(export_logs(&running, &records).await.partial_success, Some(logs));
+    assert_eq!(running.size(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -269,6 +269,36 @@ async fn a_session_is_its_callers_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_a_task_nobody_hears_but_whose_it_is() {
+    let (one, two) = ("one-0123456789abcdef0123456789abcdef", "two-0123456789abcdef0123456789abcdef");
+    let gateway = Gateway::with(|settings| {
+        settings.tokens.extend([mcp_token("one", one), mcp_token("two", two)]);
+    })
+    .await;
+    let address = gateway.running.http();
+    let begun = call(address, by(one, legacy(&tool(1, "later")))).await.text();
+    assert!(begun.contains("t-1"), "{begun}");
+    let heard = call(address, by(one, legacy(&tool(2, "tell")))).await.text();
+    assert_eq!((heard.matches("DE-4711").count(), heard.matches("told").count()), (3, 1), "{heard}");
+    let heard = call(address, by(two, legacy(&tool(1, "tell")))).await.text();
+    assert_eq!((heard.matches("DE-4711").count(), heard.matches("told").count()), (0, 1), "{heard}");
+    // The server hears that its question went nowhere.
+    let answered = || {
+        let requests = gateway.upstream.seen.requests.lock().unwrap();
+        let answers = requests.iter().filter(|(_, _, body)| body["id"] == 9 && body.get("error").is_some());
+        answers.map(|(_, _, body)| body["error"]["code"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(answered(), [json!(-31403)]);
+    for method in ["tasks/get", "tasks/result", "tasks/cancel"] {
+        let asks = json!({ "jsonrpc": "2.0", "id": 5, "method": method, "params": { "taskId": "t-1" } });
+        assert_eq!(
+            call(address, by(two, legacy(&asks))).await.json()["error"]["message"],
+            "no such task of yours"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_knows_or_asked_is_accepted_recorded_and_goes_no_further() {
     let gateway = Gateway::start().await;
     let says = json!({ "jsonrpc": "2.0", "method": "notifications/other", "params": {} });

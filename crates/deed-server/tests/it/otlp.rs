@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::{
         logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse},
         trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse},
     },
-    common::v1::{AnyValue, any_value},
+    common::v1::{AnyValue, ArrayValue, KeyValue, any_value},
     logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
     trace::v1::{ResourceSpans, ScopeSpans, Span},
 };
@@ -46,6 +46,35 @@ pub(crate) fn logs() -> ExportLogsServiceRequest {
     ExportLogsServiceRequest {
         resource_logs: vec![ResourceLogs { scope_logs: vec![scope], ..ResourceLogs::default() }],
     }
+}
+
+/// An attribute with lists in lists.
+pub(crate) fn deep(levels: usize) -> KeyValue {
+    let text = AnyValue { value: Some(any_value::Value::StringValue("x".into())) };
+    let value = (0..levels).fold(text, |inner, _| AnyValue {
+        value: Some(any_value::Value::ArrayValue(ArrayValue { values: vec![inner] })),
+    });
+    KeyValue { key: "a".into(), value: Some(value), ..KeyValue::default() }
+}
+
+/// What is answered to an export of spans in protobuf.
+pub(crate) async fn export_traces(
+    running: &Running,
+    request: &ExportTraceServiceRequest,
+) -> ExportTraceServiceResponse {
+    let answer = call(running.otlp(), post("/v1/traces", PROTOBUF, request.encode_to_vec())).await;
+    assert_eq!(answer.status, 200);
+    ExportTraceServiceResponse::decode(answer.body).unwrap()
+}
+
+/// What is answered to an export of log records in protobuf.
+pub(crate) async fn export_logs(
+    running: &Running,
+    request: &ExportLogsServiceRequest,
+) -> ExportLogsServiceResponse {
+    let answer = call(running.otlp(), post("/v1/logs", PROTOBUF, request.encode_to_vec())).await;
+    assert_eq!(answer.status, 200);
+    ExportLogsServiceResponse::decode(answer.body).unwrap()
 }
 
 const PROTOBUF: &str = "application/x-protobuf";

@@ -54,6 +54,39 @@ async fn what_became_of_somebody_last_stands_last() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_answer_of_an_earlier_server_is_understood() {
+    let running = Running::start().await;
+    let terms = json!({ "change": "revoked", "subject": ann() });
+    let told =
+        json!({ "credential": { "id": "key-1" }, "effects": [{ "kind": "principal", "terms": terms }] });
+    running.append(&array(&[logged(1, &told)])).await;
+    /// The answer without `members`, wherever they stand.
+    fn without(members: &[&str], value: &mut Value) {
+        match value {
+            Value::Array(items) => items.iter_mut().for_each(|item| without(members, item)),
+            Value::Object(object) => {
+                object.retain(|name, _| !members.contains(&name.as_str()));
+                object.values_mut().for_each(|value| without(members, value));
+            }
+            _ => {}
+        }
+    }
+    let mut answer = call(running.http(), get("/v1/principals/github:ann")).await.json();
+    assert_eq!(
+        (&answer["credentials_total"], &answer["changes"][0]["change"]),
+        (&json!(1), &json!("revoked"))
+    );
+    without(&["last", "suspensions", "suspended"], &mut answer);
+    let answer: deed_server::PrincipalAnswer = serde_json::from_value(answer).unwrap();
+    assert_eq!(answer.changes[0].last, None);
+
+    let mut answer = call(running.http(), get("/v1/blast/key-1")).await.json();
+    assert_eq!(answer["actions"].as_array().unwrap().len(), 1);
+    without(&["review", "holders", "rules"], &mut answer);
+    serde_json::from_value::<deed_server::Blast>(answer).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn each_action_calls_who_acted_as_its_own_record_does() {
     let named = |n: u32, name: &str| {
         logged(n, &json!({ "executor": { "key": "github:ann", "type": "unknown", "name": name } }))
@@ -135,6 +168,35 @@ async fn since_when_somebody_is_suspended_and_what_they_do_elsewhere() {
     let reasons = (&suspension["reason"], &suspension["lifted"]["reason"]);
     assert_eq!(reasons, (&json!("incident 77"), &json!("cleared")));
     assert_eq!(suspension["lifted"]["by"], "human:ann");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_suspended_for_everybody_is_so_in_every_tenant() {
+    let running = Running::start().await;
+    let of_acme = json!({ "tenant": "acme", "executor": { "key": "github:bot", "type": "unknown" } });
+    running.append(&array(&[logged(1, &of_acme)])).await;
+    let suspends = async |suspended: bool| {
+        let by = json!({ "type": "human", "key": "human:ann" });
+        let said = json!({ "what": "github:bot", "suspended": suspended, "by": by, "reason": "incident 77" });
+        let request = post("/v1/suspensions", "application/json", said.to_string());
+        assert_eq!(call(running.http(), request).await.status, 200);
+    };
+    let told = async |path: &str| {
+        let answer = running.get(&format!("/v1/principals/github:bot?{path}")).await.json();
+        answer["suspensions"].as_array().unwrap_or_else(|| panic!("{answer}")).clone()
+    };
+    assert!(told("tenant=acme").await.is_empty());
+    suspends(true).await;
+    let [row] = &told("tenant=acme&reasons=true").await[..] else { panic!() };
+    assert_eq!((&row["everywhere"], &row["lifted"]), (&json!(true), &Value::Null));
+    assert_eq!(
+        (&row["by"], &row["reason"]),
+        (&Value::Null, &Value::Null),
+        "that is for the other tenant to see"
+    );
+    suspends(false).await;
+    let [row] = &told("tenant=acme").await[..] else { panic!() };
+    assert!(row["lifted"]["time"].is_string() && row["lifted"]["by"].is_null(), "{row}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

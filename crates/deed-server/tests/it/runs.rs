@@ -447,13 +447,18 @@ async fn who_waits_goes_on_after_a_restart() {
         assert_eq!(answer.status, 200, "{}", answer.text());
     };
     approve(&world, &before).await;
+    // Nobody hears this answer: the server ends just then.
+    let unheard = world.told(&shown, &run("deploy:prod/unheard")).await;
+    approve(&world, &unheard).await;
+    let lost = world.step("wait", text(&unheard, "/answer/id"), text(&unheard, "/ticket"), &now).await.json();
+    assert_eq!(lost["answer"]["effect"], "allow");
     let world = world.again().await;
     approve(&world, &after).await;
     approve(&world, &secret).await;
     let wait = async |world: &World, told: &Value| {
         world.step("wait", text(told, "/answer/id"), text(told, "/ticket"), &now).await.json()
     };
-    for told in [&before, &after] {
+    for told in [&before, &after, &unheard] {
         let heard = wait(&world, told).await;
         assert_eq!(heard["answer"]["effect"], "allow", "{heard}");
         let id = text(told, "/answer/id");
@@ -466,6 +471,12 @@ async fn who_waits_goes_on_after_a_restart() {
         );
     }
     assert_eq!(wait(&world, &secret).await["answer"]["effect"], "step_up");
+    // INVARIANT D8: for the same command asked anew it is used up, and so it is once the command has ended.
+    let anew = world.told(&shown, &run("deploy:prod/unheard")).await;
+    assert_eq!(anew["answer"]["effect"], "step_up");
+    let world = world.again().await;
+    let heard = wait(&world, &unheard).await;
+    assert_eq!((&heard["answer"]["effect"], heard.get("ticket")), (&json!("deny"), None), "{heard}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

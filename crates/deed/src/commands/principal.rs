@@ -82,7 +82,8 @@ fn text(answer: &PrincipalAnswer, verbose: bool, hint: &Hint, output: Output) ->
             format!("; let go on {}{by}", moment(end.time))
         });
         let title = if lifted.is_none() { output.bad("suspended") } else { "suspended".to_owned() };
-        let line = format!("since {}{by}{}", moment(suspension.since), lifted.unwrap_or_default());
+        let whose = if suspension.everywhere { ", in every tenant" } else { "" };
+        let line = format!("since {}{whose}{by}{}", moment(suspension.since), lifted.unwrap_or_default());
         page.field(&title, &line);
         if verbose {
             let ends = suspension.lifted.iter().map(|end| end.record);
@@ -95,10 +96,9 @@ fn text(answer: &PrincipalAnswer, verbose: bool, hint: &Hint, output: Output) ->
     let told = |change: &&ChangeRow| change.basis != "enforced" || answer.suspensions.is_empty();
     for (at, change) in answer.changes.iter().filter(told).enumerate() {
         let title = if at == 0 { "became" } else { "" };
-        let last = if change.count > 1 && change.last != change.time {
-            format!("last {}, first {}", moment(change.last), moment(change.time))
-        } else {
-            moment(change.time)
+        let last = match change.last.filter(|last| *last != change.time) {
+            Some(last) => format!("last {}, first {}", moment(last), moment(change.time)),
+            None => moment(change.time),
         };
         page.field(title, &format!("{} {last} ({})", change.change, change.basis));
     }

@@ -84,6 +84,23 @@ async fn message(State(seen): State<Arc<Seen>>, headers: HeaderMap, body: Bytes)
             };
             events_of(stream::iter([event(None, &progress)]).chain(stream::once(wait)))
         }
+        (Some("tools/call"), Some("later")) => {
+            json_of(&answer(json!({ "task": { "taskId": "t-1", "status": "working" } })))
+        }
+        // Tells whoever calls how the task is.
+        (Some("tools/call"), Some("tell")) => {
+            let part = json!({ "io.modelcontextprotocol/related-task": { "taskId": "t-1" } });
+            let says = [
+                json!({ "method": "notifications/tasks/status", "params": { "taskId": "t-1", "status": "failed", "statusMessage": "DE-4711" } }),
+                json!({ "method": "notifications/message", "params": { "level": "info", "data": "DE-4711", "_meta": part } }),
+                json!({ "id": 9, "method": "elicitation/create", "params": { "message": "DE-4711?", "_meta": part } }),
+            ];
+            let says = says.map(|mut message| {
+                message["jsonrpc"] = json!("2.0");
+                event(None, &message)
+            });
+            events(says.into_iter().chain([event(None, &answer(text("told")))]))
+        }
         (Some("tools/call"), Some("silent")) => {
             let left = Left(seen);
             events_of(stream::once(async move {
