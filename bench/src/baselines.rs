@@ -24,11 +24,23 @@ pub(crate) fn run(dir: &Path, count: u64, deed: Option<f64>) -> Outcome {
         |rate: f64| deed.map_or(String::new(), |deed| format!("Deed is {:.1} times as fast", deed / rate));
     let rate = sqlite(&dir.join("chain.sqlite"), count)?;
     figure("SQLite, WAL, synchronous=FULL", format!("{}/s", grouped(rate)), held(rate));
-    match postgres(&dir.join("postgres"), count) {
-        Ok(rate) => figure("PostgreSQL, synchronous_commit=on", format!("{}/s", grouped(rate)), held(rate)),
-        Err(error) => figure("PostgreSQL", "not run", error),
+    for (insert, how) in [(Insert::Rows, "a row a statement"), (Insert::Batch, "a batch a statement")] {
+        let what = format!("PostgreSQL, synchronous_commit=on, {how}");
+        match postgres(&dir.join(format!("postgres-{insert:?}")), count, insert) {
+            Ok(rate) => figure(&what, format!("{}/s", grouped(rate)), held(rate)),
+            Err(error) => figure(&what, "not run", error),
+        }
     }
     Ok(())
+}
+
+/// How a batch gets into a table, in one transaction either way.
+#[derive(Clone, Copy, Debug)]
+enum Insert {
+    /// A prepared statement a row, as in SQLite.
+    Rows,
+    /// One statement over arrays.
+    Batch,
 }
 
 /// The members that are indexed, taken from the record as text.
@@ -101,7 +113,7 @@ fn sqlite(path: &Path, count: u64) -> Result<f64, Failure> {
     Ok(count as f64 / started.elapsed().as_secs_f64())
 }
 
-fn postgres(dir: &Path, count: u64) -> Result<f64, Failure> {
+fn postgres(dir: &Path, count: u64, insert: Insert) -> Result<f64, Failure> {
     let server = Postgres::start(dir)?;
     let mut client = server.connect()?;
     client.batch_execute(
@@ -114,20 +126,41 @@ fn postgres(dir: &Path, count: u64) -> Result<f64, Failure> {
     let started = Instant::now();
     let mut last = Vec::new();
     // A hash chain has one writer at a time: more connections would only wait for each other.
-    let insert = client.prepare(
-        "INSERT INTO records (id, trace, initiator, executor, credential, resource, body, hash)
-         SELECT * FROM unnest($1::text[],$2::text[],$3::text[],$4::text[],$5::text[],$6::text[],$7::text[],$8::bytea[])",
-    )?;
+    let values = match insert {
+        Insert::Rows => "VALUES ($1,$2,$3,$4,$5,$6,$7,$8)",
+        Insert::Batch => {
+            "SELECT * FROM unnest($1::text[],$2::text[],$3::text[],$4::text[],$5::text[],$6::text[],$7::text[],$8::bytea[])"
+        }
+    };
+    let statement = client.prepare(&format!(
+        "INSERT INTO records (id, trace, initiator, executor, credential, resource, body, hash) {values}"
+    ))?;
     for from in (0..count).step_by(BATCH as usize) {
         let rows = rows(from, &mut last)?;
-        let column = |at: usize| rows.iter().map(|row| row.fields[at].as_str()).collect::<Vec<_>>();
-        let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
-        let bodies: Vec<&str> = rows.iter().map(|row| row.body.as_str()).collect();
-        let hashes: Vec<&[u8]> = rows.iter().map(|row| row.hash.as_slice()).collect();
-        client.execute(
-            &insert,
-            &[&ids, &column(0), &column(1), &column(2), &column(3), &column(4), &bodies, &hashes],
-        )?;
+        let mut transaction = client.transaction()?;
+        match insert {
+            Insert::Rows => {
+                for Row { id, fields: [trace, initiator, executor, credential, resource], body, hash } in
+                    &rows
+                {
+                    transaction.execute(
+                        &statement,
+                        &[id, trace, initiator, executor, credential, resource, body, hash],
+                    )?;
+                }
+            }
+            Insert::Batch => {
+                let column = |at: usize| rows.iter().map(|row| row.fields[at].as_str()).collect::<Vec<_>>();
+                let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+                let bodies: Vec<&str> = rows.iter().map(|row| row.body.as_str()).collect();
+                let hashes: Vec<&[u8]> = rows.iter().map(|row| row.hash.as_slice()).collect();
+                transaction.execute(
+                    &statement,
+                    &[&ids, &column(0), &column(1), &column(2), &column(3), &column(4), &bodies, &hashes],
+                )?;
+            }
+        }
+        transaction.commit()?;
     }
     Ok(count as f64 / started.elapsed().as_secs_f64())
 }

@@ -51,6 +51,9 @@ pub(crate) struct Arguments {
     /// The version of MCP that is spoken
     #[arg(long, value_enum, default_value = "2026-07-28")]
     era: Era,
+    /// Only before the Node server
+    #[arg(long, conflicts_with = "ours")]
+    node: bool,
     /// Leave out what comes from PyPI and npm
     #[arg(long)]
     ours: bool,
@@ -83,7 +86,9 @@ pub(crate) fn run(dir: &Path, arguments: &Arguments) -> Outcome {
     report.decision = Some(decision::measure(&dir.join("decision"))?);
 
     let cache = if arguments.ours { None } else { Some(Cache::new(&arguments.cache, &arguments.python)?) };
-    report.calls = runtime.block_on(fast(dir, arguments, era, cache.as_ref(), &mut report))?;
+    if !arguments.node {
+        report.calls = runtime.block_on(fast(dir, arguments, era, cache.as_ref(), &mut report))?;
+    }
     match cache.as_ref().map(Cache::node).transpose() {
         Ok(None) => {}
         Ok(Some(node)) => {
@@ -95,7 +100,7 @@ pub(crate) fn run(dir: &Path, arguments: &Arguments) -> Outcome {
         Err(why) => report.missing("the Node server", &*why),
     }
     report.syncs.push(disk::measure(dir)?);
-    if arguments.calls > 0 {
+    if arguments.calls > 0 && !arguments.node {
         let tools = ourselves(&["upstream"])?;
         let deed = places::deed(&dir.join("deed-long"), tools.address, false)?;
         let target = at_deed(DEED, &deed, era);

@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use self::{
-    soon::Waiters,
+    soon::{Counted, Waiters},
     spool::{Aside, Durable, joined},
 };
 use crate::{
@@ -67,7 +67,7 @@ pub struct DecisionPoint {
     viewed: Mutex<HashSet<(RecordId, String)>>,
     /// How long a record may take to become durable.
     deadline: Duration,
-    /// Who waits for a record now.
+    /// Who waits for a record now, and for the reply to a call.
     waiters: Waiters,
     /// Who is told that a step-up waits.
     told: OnceLock<mpsc::Sender<Waiting>>,
@@ -129,6 +129,11 @@ impl DecisionPoint {
     /// From now on decides by what `change` makes of what is in force.
     pub fn change(&self, change: impl FnOnce(&mut InForce)) {
         change(&mut self.force.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// A call came, whose client waits until what this returns is dropped.
+    pub(crate) fn call(&self) -> Counted<'_> {
+        self.waiters.call()
     }
 
     /// Decides on `intent` and records it; a denied one together with its outcome.

@@ -3,6 +3,7 @@
 mod connection;
 mod linger;
 mod socket;
+mod workers;
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -25,6 +26,7 @@ use crate::{
     webhook::{self, Webhook},
 };
 use connection::{Hub, Voice};
+use workers::Workers;
 
 /// Connections at a time, over all listeners.
 const MOST_CONNECTIONS: usize = 4096;
@@ -113,6 +115,9 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
+    /// The threads that serve connections cannot be started.
+    #[error("failed to start the threads that serve connections: {0}")]
+    Threads(io::Error),
     /// An MCP server of the settings cannot be stood in front of.
     #[error("`{FILE}`, `[mcp.…]`: {0}")]
     Gateway(io::Error),
@@ -147,6 +152,8 @@ pub struct Server {
     /// Ends when the last connection does.
     drained: mpsc::Receiver<()>,
     socket: Option<socket::Guard>,
+    /// Lasts as long as what connections began.
+    _workers: Arc<Workers>,
 }
 
 /// Serves `engine`.
@@ -188,7 +195,9 @@ pub async fn serve(engine: Engine, options: ServeOptions) -> Result<Server, Serv
     let app = App::new(engine.clone(), gate, gateway, webhook, delivery, signals, stopping.clone());
     let app = Arc::new(app);
     let (alive, drained) = mpsc::channel(1);
-    let hub = Hub { app: app.clone(), room: Arc::new(Semaphore::new(MOST_CONNECTIONS)), stopping, alive };
+    let workers = Arc::new(Workers::start().map_err(ServeError::Threads)?);
+    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let hub = Hub { app: app.clone(), workers: workers.clone(), room, stopping, alive };
     let mut addresses = Addresses::default();
     let main = main_router(&app);
     let run = |listener: Option<(TcpListener, SocketAddr)>, router: Router, voice: Voice| {
@@ -207,7 +216,7 @@ pub async fn serve(engine: Engine, options: ServeOptions) -> Result<Server, Serv
         }
         None => None,
     };
-    Ok(Server { engine, app, addresses, stop, drained, socket })
+    Ok(Server { engine, app, addresses, stop, drained, socket, _workers: workers })
 }
 
 /// Has people elsewhere told what waits for them, where the settings say so.

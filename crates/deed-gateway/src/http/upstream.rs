@@ -1,6 +1,12 @@
 //! The server behind an endpoint: at a URL, or a program. No message goes there without a permit.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, PoisonError, RwLock},
+    thread::ThreadId,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use deed_record::Status;
@@ -61,9 +67,17 @@ struct Url {
     url: Uri,
     /// Deed's own credentials there, and whatever else the settings say.
     headers: HeaderMap,
-    client: Connections,
+    connector: Connector,
+    /// One for each thread that serves clients: whoever asks and whoever reads the answer then share a core.
+    clients: RwLock<HashMap<ThreadId, Connections>>,
 }
 
+enum Connector {
+    Plain(HttpConnector),
+    Secure(HttpsConnector<HttpConnector>),
+}
+
+#[derive(Clone)]
 enum Connections {
     Plain(Client<HttpConnector, Full<Bytes>>),
     Secure(Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
@@ -110,16 +124,15 @@ impl Upstream {
         let mut plain = HttpConnector::new();
         plain.set_nodelay(true);
         plain.set_connect_timeout(Some(CONNECTING));
-        let mut builder = Client::builder(TokioExecutor::new());
-        builder.pool_idle_timeout(IDLE).pool_timer(TokioTimer::new()).pool_max_idle_per_host(MOST_IDLE);
-        let client = if url.scheme_str() == Some("https") {
+        let connector = if url.scheme_str() == Some("https") {
             plain.enforce_http(false);
             let secure = HttpsConnectorBuilder::new().with_native_roots()?;
-            Connections::Secure(builder.build(secure.https_only().enable_http1().wrap_connector(plain)))
+            Connector::Secure(secure.https_only().enable_http1().wrap_connector(plain))
         } else {
-            Connections::Plain(builder.build(plain))
+            Connector::Plain(plain)
         };
-        Ok(Upstream { reached: Reached::Url(Box::new(Url { url, headers, client })), patience })
+        let url = Url { url, headers, connector, clients: RwLock::default() };
+        Ok(Upstream { reached: Reached::Url(Box::new(url)), patience })
     }
 
     /// The server that `program` starts, and that may be silent for `patience`.
@@ -176,7 +189,28 @@ impl Upstream {
     }
 }
 
+impl Connector {
+    fn client(&self) -> Connections {
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder.pool_idle_timeout(IDLE).pool_timer(TokioTimer::new()).pool_max_idle_per_host(MOST_IDLE);
+        match self {
+            Connector::Plain(connector) => Connections::Plain(builder.build(connector.clone())),
+            Connector::Secure(connector) => Connections::Secure(builder.build(connector.clone())),
+        }
+    }
+}
+
 impl Url {
+    /// The connections of this thread.
+    fn client(&self) -> Connections {
+        let thread = std::thread::current().id();
+        let known = self.clients.read().unwrap_or_else(PoisonError::into_inner).get(&thread).cloned();
+        known.unwrap_or_else(|| {
+            let mut clients = self.clients.write().unwrap_or_else(PoisonError::into_inner);
+            clients.entry(thread).or_insert_with(|| self.connector.client()).clone()
+        })
+    }
+
     async fn send(
         &self,
         authorization: Option<&HeaderValue>,
@@ -197,7 +231,7 @@ impl Url {
         *request.method_mut() = method;
         *request.uri_mut() = self.url.clone();
         *request.headers_mut() = headers;
-        let answered = match &self.client {
+        let answered = match self.client() {
             Connections::Plain(client) => client.request(request).await,
             Connections::Secure(client) => client.request(request).await,
         };

@@ -1,6 +1,6 @@
 //! Connections: the gate asked, the router called, and an end when the server stops.
 
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, response::IntoResponse};
 use http::{HeaderMap, Request, Response};
@@ -11,13 +11,13 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, UnixListener},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     time::{sleep, timeout},
 };
 use tower::Service;
 
-use super::linger;
+use super::{linger, workers::Workers};
 use crate::{
     app::App,
     auth::{Admission, Trust},
@@ -54,6 +54,7 @@ impl Voice {
 #[derive(Clone)]
 pub(super) struct Hub {
     pub(super) app: Arc<App>,
+    pub(super) workers: Arc<Workers>,
     /// One permit for each connection.
     pub(super) room: Arc<Semaphore>,
     pub(super) stopping: watch::Receiver<bool>,
@@ -80,7 +81,9 @@ impl Hub {
                     if let Err(error) = stream.set_nodelay(true) {
                         tracing::debug!(%error, "a connection stays slow");
                     }
-                    self.spawn(stream, router.clone(), voice, trust.clone(), permit);
+                    let stream = stream.into_std();
+                    let stream = || TcpStream::from_std(stream?);
+                    self.serve(stream, router.clone(), voice, trust.clone(), permit);
                 }
                 Err(error) => accept_failed(&error).await,
             }
@@ -97,7 +100,9 @@ impl Hub {
             match accepted {
                 Ok((stream, _)) => {
                     let uid = stream.peer_cred().ok().map(|peer| peer.uid());
-                    self.spawn(stream, router.clone(), Voice::Api, Trust::socket(uid), permit);
+                    let stream = stream.into_std();
+                    let stream = || UnixStream::from_std(stream?);
+                    self.serve(stream, router.clone(), Voice::Api, Trust::socket(uid), permit);
                 }
                 Err(error) => accept_failed(&error).await,
             }
@@ -111,12 +116,23 @@ impl Hub {
         }
     }
 
-    fn spawn<S>(&self, stream: S, router: Router, voice: Voice, trust: Trust, permit: OwnedSemaphorePermit)
-    where
+    /// Has one of the workers serve a connection: `stream` makes it known to that one.
+    fn serve<S>(
+        &self,
+        stream: impl FnOnce() -> io::Result<S> + Send + 'static,
+        router: Router,
+        voice: Voice,
+        trust: Trust,
+        permit: OwnedSemaphorePermit,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Hub { app, mut stopping, alive, .. } = self.clone();
-        tokio::spawn(async move {
+        let Hub { app, mut stopping, alive, workers, .. } = self.clone();
+        workers.serve(async move {
+            let stream = match stream() {
+                Ok(stream) => stream,
+                Err(error) => return tracing::warn!(%error, "failed to take a connection"),
+            };
             let service = service_fn(move |request: Request<Incoming>| {
                 let admission = app.gate.admit(&trust, request.version(), request.uri(), request.headers());
                 let (mut request, rest) = linger::split(request);
