@@ -20,23 +20,29 @@ use crate::json;
 use event::Event;
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
-pub const MAPPING: &str = "cloudtrail/6";
+pub const MAPPING: &str = "cloudtrail/7";
+
+/// What lists of events are called: in files, in answers of `lookup-events`, in what CloudWatch Logs delivers and answers.
+pub(crate) const LISTS: &[&str] = &["Records", "Events", "records", "logEvents", "events"];
 
 /// The record of one event: a management, data, network activity, sign-in, service or Insights event.
 ///
-/// An event of `lookup-events` (`CloudTrailEvent`) or EventBridge (`detail`) is taken out of what is
-/// around it first. What the mapping does not understand is recorded all the same, as what it is.
+/// An event of `lookup-events` (`CloudTrailEvent`), EventBridge (`detail`) or CloudWatch Logs (`message`) is taken out of what
+/// is around it first. What the mapping does not understand is recorded all the same, as what it is.
 ///
 /// # Errors
 /// Only for what is no event: not a JSON object, or without `eventID` or `eventTime`. The error names
 /// the field and completes "line 3, …".
 pub fn map(event_text: &str) -> Result<String, String> {
     // Few events come wrapped, and looking inside the others would be reading them twice.
-    if !["\"CloudTrailEvent\"", "\"detail\""].iter().any(|name| event_text.contains(name)) {
+    if !["\"CloudTrailEvent\"", "\"detail\"", "\"message\""].iter().any(|name| event_text.contains(name)) {
         return map_event(event_text.trim());
     }
     match serde_json::from_str(event_text) {
-        Ok(Envelope { event_id: None, inner: Some(text), .. }) => map_event(&text),
+        Ok(
+            Envelope { event_id: None, inner: Some(text), .. }
+            | Envelope { event_id: None, message: Some(text), .. },
+        ) => map_event(text.trim()),
         Ok(Envelope { event_id: None, detail: Some(detail), .. }) => map_event(detail.get()),
         _ => map_event(event_text.trim()),
     }
@@ -50,6 +56,8 @@ struct Envelope<'a> {
     /// The event as a string of JSON: what `lookup-events` gives.
     #[serde(rename = "CloudTrailEvent")]
     inner: Option<String>,
+    /// The same: what CloudWatch Logs delivers.
+    message: Option<String>,
     /// The event: what EventBridge delivers.
     #[serde(borrow)]
     detail: Option<&'a RawValue>,
@@ -61,7 +69,10 @@ fn map_event(text: &str) -> Result<String, String> {
     let event = Event::new(value)?;
     let parties = identity::parties(&event);
     let permission = event.is_request().then(|| json::text(event.permission()));
+    // An addendum tells anew of an event that was delivered before.
+    let addendum = event.text(&["addendum", "originalEventID"]).filter(|original| *original != event.id);
     let submission = Submission {
+        action_event: addendum.map(json::text),
         basis: Some(Basis::Imported),
         chain: (!parties.chain.is_empty()).then_some(parties.chain),
         credential: parties.credential,

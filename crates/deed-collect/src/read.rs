@@ -29,9 +29,7 @@ pub fn records<'a>(
 ) -> Box<dyn Iterator<Item = Result<Mapped, Rejected>> + 'a> {
     let mut reader = input::open(reader);
     match source {
-        Source::CloudTrail => {
-            each(events(reader).listed_under(&["Records", "Events", "records"]), cloudtrail::map)
-        }
+        Source::CloudTrail => each(events(reader).listed_under(cloudtrail::LISTS), cloudtrail::map),
         // An event may have a list of any name.
         Source::GitHub => each(events(reader).listed_under(&[]), github::map),
         Source::Kubernetes => Box::new(events(reader).flat_map(|event| match event {

@@ -254,7 +254,13 @@ fn otlp_depth(members: &[Member<'_>]) -> Option<usize> {
 fn cloudtrail_depth(members: &[Member<'_>]) -> Option<usize> {
     let events =
         [depth_of_both(members, "eventSource", "eventName"), depth_of_both(members, "eventID", "eventTime")];
-    events.into_iter().chain([depth_of(members, "CloudTrailEvent")]).flatten().min()
+    // As a text within what CloudWatch Logs puts around it.
+    let said = members.iter().filter(|member| {
+        let has = |word: &[u8]| member.text.is_some_and(|text| find(text, word).is_some());
+        has(b"\"eventSource") && has(b"\"eventVersion")
+    });
+    let said = said.map(|member| member.depth + 1).min();
+    events.into_iter().chain([depth_of(members, "CloudTrailEvent"), said]).flatten().min()
 }
 
 /// Audit events, plain or as a string in what a cloud puts around them.
@@ -323,6 +329,10 @@ mod tests {
         for (head, source) in [
             (r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","time":""}"#, Some(Source::Kubernetes)),
             (r#"{"auditID":"1","stage":"Panic"}"#, Some(Source::Kubernetes)),
+            (
+                r#"{"logEvents":[{"id":"1","message":"{\"eventVersion\":\"1.11\",\"eventSource\":\"s3.amazonaws.com\"}"}]}"#,
+                Some(Source::CloudTrail),
+            ),
             (r#"{"protoPayload":{"serviceName":"k8s.io"}}"#, Some(Source::Kubernetes)),
             (r#"{"records":[{"category":"kube-audit"}]}"#, Some(Source::Kubernetes)),
             (r#"{"time":"","type":"request","request":{"operation":"read"}}"#, Some(Source::Vault)),

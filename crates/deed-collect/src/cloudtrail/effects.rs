@@ -85,6 +85,7 @@ fn session(event: &Event) -> Option<EffectSent<'static>> {
     let parent = event.text(&["userIdentity", "accessKeyId"]);
     let assumed = event.text(&["responseElements", "assumedRoleUser", "arn"]);
     let role = event.asked("roleArn").map(str::to_owned).or_else(|| identity::role_of_session(assumed?));
+    let root = event.asked("targetPrincipal").filter(|_| event.action() == "AssumeRoot");
     let subject = match (&role, event.text(&["responseElements", "federatedUser", "arn"])) {
         (Some(role), _) => Principal {
             instance: event
@@ -95,7 +96,10 @@ fn session(event: &Event) -> Option<EffectSent<'static>> {
             ..of_arn(role, PrincipalType::ServiceAccount, role.rsplit('/').next())
         },
         (None, Some(arn)) => of_arn(arn, PrincipalType::Unknown, event.asked("name")),
-        (None, None) => identity::executor(event),
+        (None, None) => match root {
+            Some(target) => identity::root(event, target),
+            None => identity::executor(event),
+        },
     };
     Some(EffectSent {
         credential: Some(Credential {

@@ -100,6 +100,17 @@ pub(super) fn executor(event: &Event) -> Principal<'static> {
     }
 }
 
+/// The root of an account, of which `target` is the number or the ARN.
+pub(super) fn root(event: &Event, target: &str) -> Principal<'static> {
+    let partition =
+        event.text(&["userIdentity", "arn"]).and_then(|arn| arn.split(':').nth(1)).unwrap_or("aws");
+    let arn = match target.starts_with("arn:") {
+        true => target.to_owned(),
+        false => format!("arn:{partition}:iam::{target}:root"),
+    };
+    of_arn(&arn, PrincipalType::Unknown, None)
+}
+
 /// By the ARN, else by the id of whatever it is in its account, else by the service's name.
 fn by_what_is_there(event: &Event) -> Principal<'static> {
     let identity = |name: &str| event.text(&["userIdentity", name]);
@@ -191,6 +202,13 @@ fn initiator(event: &Event) -> Option<Principal<'static>> {
             attributes.iter().find(|(name, _)| name.ends_with(":sub")).and_then(|(_, v)| v.as_str())
     {
         return Some(of_web(provider, subject));
+    }
+    // The console says from whom it switched to a role.
+    if let Some(arn) =
+        event.text(&["additionalEventData", "SwitchFrom"]).filter(|arn| arn.starts_with("arn:"))
+    {
+        let arn = role_of_session(arn).unwrap_or_else(|| arn.to_owned());
+        return Some(of_arn(&arn, type_of_arn(&arn), None));
     }
     if kind == Some("AssumedRole")
         && issuer(event, "arn").is_some_and(is_identity_center_role)

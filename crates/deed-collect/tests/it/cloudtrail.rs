@@ -45,7 +45,7 @@ fn an_assumed_role_is_issued_a_key() {
     let source = record.source.expect("imported");
     assert_eq!(
         (&*source.system, source.collector.as_deref()),
-        ("cloudtrail:457448411975", Some("cloudtrail/6"))
+        ("cloudtrail:457448411975", Some("cloudtrail/7"))
     );
     let executor = record.executor.expect("an action");
     assert_eq!(executor.key.as_deref(), Some("aws:arn:aws:iam::457448411975:user/christophe"));
@@ -448,12 +448,86 @@ fn what_is_around_an_event_is_taken_off() {
     let of_lookup = json!({"EventId": "1", "Username": "ann", "CloudTrailEvent": event}).to_string();
     let of_bridge =
         format!(r#"{{"version":"0","id":"x","detail-type":"AWS API Call via CloudTrail","detail":{event}}}"#);
-    for text in [event, &of_lookup, &of_bridge] {
+    let of_logs = json!({"id": "7", "timestamp": 1, "message": event}).to_string();
+    for text in [event, &of_lookup, &of_bridge, &of_logs] {
         let record = cloudtrail::map(text).expect("maps");
         let record = parse(&record);
         let Some(Disclosable::Whole(kept)) = record.disclose.get("event") else { panic!("no event") };
         assert_eq!(kept, event);
     }
+}
+
+#[test]
+fn a_delivery_of_cloudwatch_logs_is_a_list_of_events() {
+    let message = |id: u8| json!({"id": "7", "message": format!(r#"{{"eventID":"{id}","eventTime":"2024-08-01T13:29:57Z"}}"#)});
+    for list in ["logEvents", "events"] {
+        let delivery = json!({"messageType": "DATA_MESSAGE", "owner": "1", list: [message(1), message(2)]});
+        let found: Vec<_> = records(Source::CloudTrail, delivery.to_string().as_bytes()).collect();
+        let ids: Vec<_> = found
+            .iter()
+            .map(|mapped| parse(&mapped.as_ref().expect("maps").record).source.expect("imported").event_id)
+            .map(|id| id.expect("an id").to_string())
+            .collect();
+        assert_eq!(ids, ["1", "2"]);
+    }
+}
+
+/// A call with these members besides.
+fn call(name: &str, more: Value) -> Value {
+    let mut event = json!({
+        "eventID": "1", "eventTime": "2026-11-22T21:00:00Z", "eventSource": "sts.amazonaws.com", "eventName": name,
+        "eventType": "AwsApiCall", "recipientAccountId": "111122223333",
+        "userIdentity": {"type": "AssumedRole", "arn": "arn:aws-cn:sts::111122223333:assumed-role/ops/s",
+            "sessionContext": {"sessionIssuer": {"arn": "arn:aws-cn:iam::111122223333:role/ops"}}},
+    });
+    let Value::Object(more) = more else { panic!("an object") };
+    event.as_object_mut().expect("an object").extend(more);
+    serde_json::from_str(&map(event)).expect("JSON")
+}
+
+#[test]
+fn the_root_of_another_account_is_nobody_who_asked_for_its_key() {
+    let target = |target: &str| {
+        let mut record = call(
+            "AssumeRoot",
+            json!({
+                "requestParameters": {"targetPrincipal": target},
+                "responseElements": {"credentials": {"accessKeyId": "ASIAROOT"}},
+            }),
+        );
+        (record["effects"][0]["terms"]["subject"]["key"].take(), record["executor"]["key"].take())
+    };
+    let role = json!("aws:arn:aws-cn:iam::111122223333:role/ops");
+    let root = json!("aws:arn:aws-cn:iam::222222222222:root");
+    assert_eq!(target("222222222222"), (root.clone(), role.clone()));
+    assert_eq!(target("arn:aws-cn:iam::222222222222:root"), (root, role));
+}
+
+#[test]
+fn the_console_says_who_switched_to_a_role() {
+    let asked = |from: &str| {
+        call("SwitchRole", json!({"additionalEventData": {"SwitchFrom": from}}))["initiator"]["key"].take()
+    };
+    assert_eq!(asked("arn:aws:iam::111122223333:user/ann"), "aws:arn:aws:iam::111122223333:user/ann");
+    assert_eq!(
+        asked("arn:aws:sts::111122223333:assumed-role/dev/x"),
+        "aws:arn:aws:iam::111122223333:role/dev"
+    );
+    assert_eq!(asked("somebody"), Value::Null);
+}
+
+#[test]
+fn an_addendum_belongs_to_the_action_of_the_event_that_it_corrects() {
+    let of = |original: &str| {
+        call(
+            "GetCallerIdentity",
+            json!({"addendum": {"reason": "UPDATED_DATA", "originalEventID": original}}),
+        )["action_event"]
+            .take()
+    };
+    assert_eq!(of("0"), "0");
+    // It cannot be a part of itself.
+    assert_eq!(of("1"), Value::Null);
 }
 
 #[test]
