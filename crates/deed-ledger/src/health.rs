@@ -59,6 +59,11 @@ impl Ledger {
         let shared = self.shared();
         let mut checks = Vec::new();
         checks.push(match shared.failure() {
+            None if !self.is_in_place() => Check {
+                name: "journal",
+                ok: false,
+                detail: format!("`{}` is not the folder that was opened any more", self.dir().display()),
+            },
             None => Check { name: "journal", ok: true, detail: format!("{} leaves durable", self.size()) },
             Some(why) => Check {
                 name: "journal",
