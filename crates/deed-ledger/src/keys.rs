@@ -8,18 +8,20 @@
 //!
 //! Destroying a data key makes every disclosure sealed under it unreadable, in backups too.
 //!
-//! They are made with the store, and never again: other keys in the place of lost ones would go unnoticed.
+//! Those of the log are made with the store, and never again: other keys in the place of lost ones would go unnoticed.
+//! Which tenants have one is listed beside the log, see [`crate::tenants`].
 
 use std::{
     borrow::Borrow,
     cell::{Cell, RefCell},
+    collections::BTreeMap,
     fs::{self, OpenOptions},
     hash::Hash,
     io::{self, Read, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     panic,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, Once, PoisonError, RwLock},
+    sync::{Arc, Mutex, Once, OnceLock, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -39,7 +41,13 @@ use rustix::{
 };
 use zeroize::Zeroizing;
 
-use crate::{Table, append::AppendError, sealer::Name};
+use crate::{
+    Table,
+    append::AppendError,
+    sealer::Name,
+    store::StoreError,
+    tenants::{KeyCheck, Tenants},
+};
 
 const TENANTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("tenants");
 const DATA_KEYS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("data_keys");
@@ -86,6 +94,22 @@ pub enum KeyError {
     /// The key database is not what was written.
     #[error("`keys/keys.redb` is damaged: {0}; restore it from your backup of `keys/`")]
     Damaged(String),
+    /// The key of a tenant is not among the keys: they are of an earlier time.
+    #[error(
+        "`keys/keys.redb` lacks the key of tenant `{0}`, of which records are in the log: it is of an earlier time, and another key would make everybody in it somebody else; restore the newest backup of `keys/`"
+    )]
+    Forgotten(String),
+    /// The key of a tenant is another one.
+    #[error(
+        "`keys/keys.redb` has another key of tenant `{0}` than its records were made with: it belongs to another store; restore the backup of this store's `keys/`"
+    )]
+    Foreign(String),
+    /// The list of tenants is not what was written.
+    #[error("`log/tenants` is damaged: it is not the list that was written; restore it from a backup")]
+    Tenants,
+    /// The list of tenants cannot be read or written.
+    #[error("failed to use the list of tenants: {0}")]
+    TenantList(#[from] StoreError),
     /// The key database failed.
     #[error("failed to use `keys/keys.redb`: {0}")]
     Database(String),
@@ -97,7 +121,15 @@ pub enum KeyError {
 impl KeyError {
     /// Whether a key is there and is not what was written.
     pub(crate) fn is_damage(&self) -> bool {
-        matches!(self, KeyError::Damaged(_) | KeyError::Malformed { .. })
+        matches!(
+            self,
+            KeyError::Damaged(_) | KeyError::Malformed { .. } | KeyError::Foreign(_) | KeyError::Tenants
+        )
+    }
+
+    /// Whether a key is not there that once was.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(self, KeyError::Missing(_) | KeyError::Forgotten(_))
     }
 }
 
@@ -108,6 +140,8 @@ pub(crate) struct Keys {
     database: RwLock<Option<Database>>,
     /// Key files that are not there are made.
     making: bool,
+    /// Where it is written down which tenants have a key; `None` where none is made.
+    listed: OnceLock<Tenants>,
     tenants: RwLock<Table<String, Arc<TenantKey>>>,
     data_keys: RwLock<Table<DataKeyId, Arc<LessSafeKey>>>,
     /// Data keys that are asked for and not made yet.
@@ -177,6 +211,14 @@ impl TenantKey {
             data_keys: RwLock::default(),
             names: RwLock::default(),
         })
+    }
+
+    /// What tells this key from another.
+    fn check(&self) -> KeyCheck {
+        let keyed = self.keyed(&[b"check"]);
+        let mut check = KeyCheck::default();
+        check.copy_from_slice(&keyed[..16]);
+        check
     }
 
     /// The data key for what concerns `person` (empty: nobody in particular) in retention class `class`.
@@ -296,12 +338,12 @@ impl Keys {
         if !path.try_exists().map_err(failed(&path))? {
             make_database(&folder, &path)?;
         }
-        Keys::open_in(folder, true)
+        Keys::open_in(folder, true, &BTreeMap::new())
     }
 
-    /// Opens the keys of a store that was made. Nothing is written before all of them are known to be there
-    /// and the database to be whole.
-    pub(crate) fn open(dir: &Path) -> Result<Self, KeyError> {
+    /// Opens the keys of a store that was made, in which `tenants` are known to have theirs. Nothing is written before all
+    /// of them are known to be there and the database to be whole.
+    pub(crate) fn open(dir: &Path, tenants: &BTreeMap<String, KeyCheck>) -> Result<Self, KeyError> {
         let folder = dir.join("keys");
         for file in [ORIGIN, ED25519, ML_DSA, DATABASE] {
             let path = folder.join(file);
@@ -309,13 +351,17 @@ impl Keys {
                 return Err(KeyError::Missing(file));
             }
         }
-        Keys::open_in(folder, false)
+        Keys::open_in(folder, false, tenants)
     }
 
-    fn open_in(folder: PathBuf, making: bool) -> Result<Self, KeyError> {
+    fn open_in(
+        folder: PathBuf,
+        making: bool,
+        tenants: &BTreeMap<String, KeyCheck>,
+    ) -> Result<Self, KeyError> {
         let path = folder.join(DATABASE);
         wait_for(&path)?;
-        drop(copy_of(&path)?);
+        Keys::with(folder.clone(), copy_of(&path)?, false).hold_against(tenants)?;
         // Ours, or that of a process that was killed after it made a key file and before its name was durable.
         fs::File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed(&folder))?;
         let database = Database::open(&path).map_err(|e| KeyError::Database(e.to_string()))?;
@@ -334,11 +380,47 @@ impl Keys {
             folder,
             database: RwLock::new(Some(database)),
             making,
+            listed: OnceLock::new(),
             tenants: RwLock::default(),
             data_keys: RwLock::default(),
             wanted: Mutex::default(),
             writing: Mutex::default(),
         }
+    }
+
+    /// From now on writes down in `tenants` which of them have a key.
+    ///
+    /// # Errors
+    /// They cannot be read, or the list cannot be written.
+    pub(crate) fn list_in(&self, tenants: Tenants) -> Result<(), KeyError> {
+        let names = self.with_database(|database| {
+            let all = database.begin_read()?.open_table(TENANTS)?;
+            let names = all.iter()?.map(|entry| Ok(entry?.0.value().to_owned()));
+            names.collect::<Result<Vec<String>, redb::Error>>()
+        })?;
+        let mut there = Vec::new();
+        for name in names {
+            there.extend(self.known_tenant(&name)?.map(|key| (name, key.check())));
+        }
+        // A stop between making a key and writing that down; a store that was made before there was a list.
+        tenants.add(there)?;
+        self.listed.get_or_init(|| tenants);
+        Ok(())
+    }
+
+    /// Whether the tenants that are `known` have the keys that they had.
+    ///
+    /// # Errors
+    /// [`KeyError::Forgotten`] or [`KeyError::Foreign`] with the first that has not.
+    pub(crate) fn hold_against(&self, known: &BTreeMap<String, KeyCheck>) -> Result<(), KeyError> {
+        for (tenant, check) in known {
+            match self.known_tenant(tenant)? {
+                None => return Err(KeyError::Forgotten(tenant.clone())),
+                Some(key) if key.check() != *check => return Err(KeyError::Foreign(tenant.clone())),
+                Some(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// A 32-byte seed kept in `name`.
@@ -385,11 +467,19 @@ impl Keys {
         }
     }
 
-    /// The pseudonym key of `tenant`, made on first use.
+    /// The pseudonym key of `tenant`, made on first use; where keys are listed, it is in the list.
     pub(crate) fn tenant(&self, tenant: &str) -> Result<Arc<TenantKey>, KeyError> {
-        if let Some(key) = self.known_tenant(tenant)? {
-            return Ok(key);
+        let key = match self.known_tenant(tenant)? {
+            Some(key) => key,
+            None => self.make_tenant(tenant)?,
+        };
+        if let Some(tenants) = self.listed.get().filter(|tenants| !tenants.have(tenant)) {
+            tenants.add(vec![(tenant.to_owned(), key.check())])?;
         }
+        Ok(key)
+    }
+
+    fn make_tenant(&self, tenant: &str) -> Result<Arc<TenantKey>, KeyError> {
         let fresh = Zeroizing::new(random::<32>()?);
         self.write(|transaction| {
             let mut table = transaction.open_table(TENANTS)?;

@@ -40,6 +40,7 @@ mod snapshot;
 mod spool;
 pub mod store;
 mod tail;
+mod tenants;
 mod tree;
 mod vault;
 pub mod verify;

@@ -28,6 +28,7 @@ use crate::{
     signing::{CHECKPOINT, CheckpointSigner, KEPT, SignedCheckpoint},
     store::{LocalStore, Store, StoreError, make_folder},
     tail::Tail,
+    tenants::{self, Tenants},
     tree::Log,
     vault,
 };
@@ -127,9 +128,7 @@ impl OpenError {
     pub fn is_missing(&self) -> bool {
         match self {
             OpenError::NoCheckpoint(_) | OpenError::MissingPack(_) => true,
-            OpenError::Keys(error) | OpenError::Ledger(LedgerError::Key(error)) => {
-                matches!(error, KeyError::Missing(_))
-            }
+            OpenError::Keys(error) | OpenError::Ledger(LedgerError::Key(error)) => error.is_missing(),
             _ => false,
         }
     }
@@ -152,7 +151,10 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
         LockError::Held(holder) => OpenError::Held(holder),
         LockError::Io(source) => folder(source),
     })?;
-    let keys = if was_made(dir)? { Keys::open(dir)? } else { Keys::make(dir)? };
+    let keys = match was_made(dir)? {
+        true => Keys::open(dir, &tenants::read(&LocalStore::read_only(dir))?)?,
+        false => Keys::make(dir)?,
+    };
     for name in FOLDERS {
         make_folder(&std::path::absolute(dir.join(name)).map_err(folder)?).map_err(folder)?;
     }
@@ -199,6 +201,7 @@ pub(crate) fn open_on(
         })?
         .into();
     let signer = CheckpointSigner::open(&keys, &origin)?;
+    let tenants = Tenants::open(store.clone())?;
 
     let roots = pack_roots(&*store, &origin)?;
     let packs = roots.len() as u64;
@@ -247,6 +250,7 @@ pub(crate) fn open_on(
         );
     }
     let (index, missing) = Index::open(store, packs).map_err(LedgerError::from)?;
+    keys.list_in(tenants)?;
     let shared = Shared::new(log, index, keys, signer, Some(signed));
     for number in missing {
         derive_run(&shared, number)?;

@@ -34,6 +34,7 @@ use deed_seal::{
 };
 
 use derived::Derived;
+use files::Present;
 pub use report::{Checked, StoreReport};
 
 use crate::{
@@ -44,6 +45,7 @@ use crate::{
     pack::{self, Pack},
     signing::{CHECKPOINT, CheckpointSigner, KEPT, kept_path},
     store::{LocalStore, Store, StoreError},
+    tenants,
 };
 
 /// What lists the rows that queries read.
@@ -118,8 +120,20 @@ pub fn verify_store(dir: &Path, options: &VerifyOptions<'_>) -> Result<StoreRepo
         return Err(VerifyError::NoStore(dir.display().to_string()));
     }
     let store: Arc<dyn Store> = Arc::new(LocalStore::read_only(dir));
+    // Before the keys: a tenant that comes meanwhile has its key before it is in the list.
+    let tenants = tenants::read(&*store);
     let keys = read_keys(dir);
     let mut report = StoreReport::default();
+    match (tenants, &keys) {
+        (Err(error), _) => report.violated(tenants::PATH, error.to_string()),
+        (Ok(tenants), Ok(keys)) => {
+            if let Err(error) = keys.hold_against(&tenants) {
+                let kind = if error.is_missing() { ProblemKind::Unverified } else { ProblemKind::Violated };
+                report.problems.push(problem(kind, "keys/keys.redb", error.to_string()));
+            }
+        }
+        (Ok(_), Err(_)) => {}
+    }
     if let Err(error) = &keys {
         report.without_keys = true;
         // The log proves itself in a copy without keys; one that has some of them has lost the others.
@@ -219,8 +233,8 @@ fn all_signed(store: &dyn Store, keys: &[VerifierKey]) -> bool {
 }
 
 /// Says what there should be of rows and is not: they are derived, so that nothing is lost with them.
-fn rows_missing(present: &[String], rows: u64, packs: u64, report: &mut StoreReport) {
-    let has_manifest = present.iter().any(|path| path == ROWS_MANIFEST);
+fn rows_missing(present: &[Present], rows: u64, packs: u64, report: &mut StoreReport) {
+    let has_manifest = present.iter().any(|present| present.path == ROWS_MANIFEST);
     let why = if rows == 0 && packs > 0 {
         format!("there are no rows of {packs} packs, so none were checked; `deed rebuild` derives them again")
     } else if rows > 0 && !has_manifest {

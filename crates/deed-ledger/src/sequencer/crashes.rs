@@ -23,7 +23,7 @@ use crate::{
         crashes::{each_seed, faults},
         sim::{Faults, Rng, SimDisk},
     },
-    keys::Keys,
+    keys::{KeyError, Keys},
     lock::Lock,
     open::{self, open_on},
     sealer::{Sealer, Wait},
@@ -180,6 +180,7 @@ fn is_io(error: &OpenError) -> bool {
         error,
         OpenError::Journal(JournalDamage::Io { .. })
             | OpenError::Ledger(LedgerError::Store(StoreError::Io { .. }))
+            | OpenError::Keys(KeyError::TenantList(StoreError::Io { .. }))
     )
 }
 

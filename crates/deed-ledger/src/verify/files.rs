@@ -8,17 +8,30 @@ use super::{Leaves, StoreReport};
 use crate::{
     index, pack,
     signing::{CHECKPOINT, KEPT},
-    vault,
+    tenants, vault,
 };
 
-/// Every file below `dir`, by its path relative to it.
-pub(super) fn list(dir: &Path) -> io::Result<Vec<String>> {
-    fn walk(folder: &Path, name: &str, found: &mut Vec<String>) -> io::Result<()> {
+/// A name in a store.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Present {
+    /// Relative to the store.
+    pub(super) path: String,
+    /// Whether it stands for a file of its own, and leads nowhere else.
+    is_file: bool,
+}
+
+/// Every file below `dir`, and whatever else has a name there but is no folder.
+pub(super) fn list(dir: &Path) -> io::Result<Vec<Present>> {
+    fn walk(folder: &Path, name: &str, found: &mut Vec<Present>) -> io::Result<()> {
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
             let file = entry.file_name().to_string_lossy().into_owned();
             let path = if name.is_empty() { file } else { format!("{name}/{file}") };
-            if entry.file_type()?.is_dir() { walk(&entry.path(), &path, found)? } else { found.push(path) }
+            let kind = entry.file_type()?;
+            match kind.is_dir() {
+                true => walk(&entry.path(), &path, found)?,
+                false => found.push(Present { path, is_file: kind.is_file() }),
+            }
         }
         Ok(())
     }
@@ -30,15 +43,21 @@ pub(super) fn list(dir: &Path) -> io::Result<Vec<String>> {
 
 /// Names what was not covered, with the reason; what has no business in a store is a problem.
 pub(super) fn account_for(
-    present: &[String],
+    present: &[Present],
     leaves: &Leaves,
     covered: &[String],
     rows_checked: bool,
     settings: &str,
     report: &mut StoreReport,
 ) {
-    for path in present {
-        match role(path, leaves, covered, rows_checked) {
+    for Present { path, is_file } in present {
+        let role = match *is_file || !holds_evidence(path) {
+            true => role(path, leaves, covered, rows_checked),
+            false => Role::Stranger(
+                "it is no file but leads to one, or is something else: Deed makes no such thing here",
+            ),
+        };
+        match role {
             Role::Covered => {}
             Role::Stranger(_) if is_named(settings, path) => report.unchecked.push(Unchecked {
                 place: path.clone(),
@@ -50,6 +69,13 @@ pub(super) fn account_for(
             Role::Stranger(why) => report.violated(path, why.to_owned()),
         }
     }
+}
+
+/// Whether it is in a folder of which every file is evidence, or derived from it.
+fn holds_evidence(path: &str) -> bool {
+    const FOLDERS: &[&str] =
+        &["log", "journal", pack::FOLDER, vault::FOLDER, index::FOLDER, "parquet", "identity", "findings"];
+    path.split_once('/').is_some_and(|(folder, _)| FOLDERS.contains(&folder))
 }
 
 /// Whether `settings`, as TOML, say `path` somewhere, as `secret_file = "webhook.secret"` does.
@@ -96,6 +122,9 @@ fn role(path: &str, leaves: &Leaves, covered: &[String], rows_checked: bool) -> 
             "its frames are checked; what stands behind the last one waits to be written over and says nothing",
         ),
         "log" if path == CHECKPOINT => Role::Covered,
+        "log" if path == tenants::PATH => Role::Unchecked(
+            "tells the keys of tenants from others'; held against `keys/` where those are there",
+        ),
         "log"
             if path
                 .strip_prefix(KEPT)

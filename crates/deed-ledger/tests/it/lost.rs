@@ -181,3 +181,69 @@ fn a_damaged_key_database_is_named() {
     fs::write(&path, &good).expect("written");
     open(dir.path());
 }
+
+/// Records of tenants `names`, one of each.
+fn of_tenants(ledger: &Ledger, names: &[&str]) {
+    for name in names {
+        append(
+            ledger,
+            &observations(0, 1).replace("{\"kind\"", &format!("{{\"tenant\":\"{name}\",\"kind\"")),
+        );
+    }
+}
+
+/// Keys that are older than a tenant would make everybody in it somebody else.
+#[test]
+fn keys_of_an_earlier_time_are_refused() {
+    let dir = tempfile::tempdir().expect("folder");
+    let ledger = open(dir.path());
+    of_tenants(&ledger, &["acme"]);
+    ledger.close().expect("closed");
+    let keys = dir.path().join("keys/keys.redb");
+    let earlier = fs::read(&keys).expect("read");
+    let ledger = open(dir.path());
+    of_tenants(&ledger, &["acme", "beta"]);
+    ledger.close().expect("closed");
+    let now = fs::read(&keys).expect("read");
+
+    fs::write(&keys, &earlier).expect("written");
+    refused(dir.path(), "lacks the key of tenant `beta`");
+    fs::write(&keys, &now).expect("written");
+    of_tenants(&open(dir.path()), &["beta"]);
+}
+
+#[test]
+fn keys_of_another_store_are_refused() {
+    let dir = filled();
+    let other = filled();
+    let keys = dir.path().join("keys/keys.redb");
+    let own = fs::read(&keys).expect("read");
+    fs::copy(other.path().join("keys/keys.redb"), &keys).expect("copied");
+    let error = Ledger::open(dir.path(), Options::default()).map(|_| ()).expect_err("taken for its own");
+    assert!(error.is_violation() && error.to_string().contains("another key of tenant `default`"), "{error}");
+    let report = verify_store(dir.path(), &VerifyOptions::default()).expect("a store");
+    assert_eq!(report.verified(), Some(false));
+    assert!(
+        report.problems.iter().any(|problem| problem.place == "keys/keys.redb"),
+        "{:#?}",
+        report.problems
+    );
+    fs::write(&keys, &own).expect("written");
+    open(dir.path());
+}
+
+/// A stop between making the key of a tenant and listing it, or a store from before there was a list.
+#[test]
+fn the_list_of_tenants_is_made_up_for() {
+    let dir = filled();
+    let list = dir.path().join("log/tenants");
+    let good = fs::read(&list).expect("there");
+    fs::remove_file(&list).expect("removed");
+    open(dir.path()).close().expect("closed");
+    assert_eq!(fs::read(&list).expect("made"), good);
+    for bad in [&good[1..], &good[..good.len() - 1], &[good.as_slice(), b"\n"].concat()] {
+        fs::write(&list, bad).expect("written");
+        let error = Ledger::open(dir.path(), Options::default()).map(|_| ()).expect_err("no list");
+        assert!(error.is_violation() && error.to_string().contains("log/tenants"), "{error}");
+    }
+}

@@ -61,7 +61,38 @@ fn a_good_store_verifies_and_every_file_is_accounted_for() {
     let (journal, others): (Vec<&str>, Vec<&str>) =
         unchecked.into_iter().partition(|place| place.starts_with("journal/"));
     assert!(!journal.is_empty());
-    assert_eq!(others, ["keys/ed25519.seed", "keys/keys.redb", "keys/ml-dsa-44.seed", "keys/origin", "lock"]);
+    assert_eq!(
+        others,
+        ["keys/ed25519.seed", "keys/keys.redb", "keys/ml-dsa-44.seed", "keys/origin", "lock", "log/tenants"]
+    );
+}
+
+#[test]
+fn what_leads_elsewhere_is_no_file_of_a_store() {
+    let dir = tempfile::tempdir().expect("folder");
+    let ledger = open(dir.path());
+    append(&ledger, &observations(0, 3));
+    ledger.close().expect("closed");
+    let aside = tempfile::tempdir().expect("folder");
+    fs::copy(dir.path().join("log/checkpoint"), aside.path().join("kept")).expect("copied");
+    for (name, target) in [
+        ("packs/000010.pack", "kept"),
+        ("log/checkpoints/00000000000000000003", "kept"),
+        ("journal/00000000000000000009.journal", "kept"),
+        ("index/elsewhere", "nowhere"),
+    ] {
+        let link = dir.path().join(name);
+        std::os::unix::fs::symlink(aside.path().join(target), &link).expect("linked");
+        let report = check(dir.path());
+        assert_eq!(report.verified(), Some(false), "{name}");
+        assert!(
+            report.problems.iter().any(|problem| problem.place == name),
+            "{name}: {:#?}",
+            report.problems
+        );
+        fs::remove_file(&link).expect("removed");
+    }
+    assert_eq!(check(dir.path()).verified(), Some(true));
 }
 
 #[test]
