@@ -341,7 +341,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        approvals::Reply,
+        approvals::{Reply, ReplyError},
         intent::Conclusion,
         point::{DecisionPoint, InForce},
     };
@@ -428,6 +428,15 @@ mod tests {
         let shown: Vec<_> =
             found.iter().map(|step_up| (step_up.intent.server.clone(), step_up.shown().target)).collect();
         assert!(shown.contains(&("plain".into(), "plain/refund".into())), "{shown:?}");
+        // What ended with its credential is not offered again.
+        let arguments = RawValue::from_string(r#"{"path":"/c"}"#.into()).expect("JSON");
+        let lapses = Intent { arguments: Some(arguments), ..asks(9, "wipe") };
+        point.intend(&lapses, "default").await.expect("recorded");
+        assert!(restored(0, ledger.size()).contains(&9));
+        let revoked = Conclusion { code: Some("revoked".into()), ..ended(9, Status::Denied) };
+        point.conclude(&[revoked], "default").await.expect("recorded");
+        assert!(!restored(0, ledger.size()).contains(&9));
+        assert!(matches!(point.reply(RecordId([9; 16]), &yes).await, Err(ReplyError::Unknown(_))));
         // The same call takes the approval with it.
         let answer = point.intend(&asks(4, "wipe"), "default").await.expect("recorded");
         assert_eq!(answer.effect, Ruling::Allow);
