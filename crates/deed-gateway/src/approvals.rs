@@ -13,7 +13,7 @@ use std::{
 use deed_identity::{Inventory, principal_name};
 use deed_ledger::{AppendError, Ledger, LedgerError, now};
 use deed_policy::Approver;
-use deed_record::{RecordId, Ruling, Timestamp, secret};
+use deed_record::{RecordId, Ruling, Status, Timestamp, secret};
 use deed_seal::hash::Hash;
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -25,8 +25,10 @@ use tokio::sync::Notify;
 use crate::{
     intent::{Answer, Intent, Who},
     listing::sorted,
+    names::is_same,
     request::Ruled,
     secrets::Hidden,
+    term::TermEnd,
 };
 
 /// How long a step-up may be answered.
@@ -99,7 +101,8 @@ fn said_by<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Who, D::Error> 
             Who::deserialize(MapAccessDeserializer::new(map))
         }
     }
-    let who = deserializer.deserialize_any(By)?;
+    let wrong = |why: String| de::Error::custom(format!("`by`: {why}"));
+    let who = deserializer.deserialize_any(By)?.visible().map_err(wrong)?;
     let is_there = |text: &&str| !text.is_empty();
     let named = who.name.as_deref().filter(is_there).map(|name| format!("{}:{name}", who.kind));
     let key = who.key.filter(|key| !key.is_empty()).or(named);
@@ -421,6 +424,11 @@ impl Approvals {
     }
 }
 
+/// Whether nobody can approve any more what ended so: the client called it off, or its credential holds no longer.
+pub(crate) fn is_off(status: Status, code: Option<&str>) -> bool {
+    status == Status::Cancelled || status == Status::Denied && code.is_some_and(TermEnd::is_code)
+}
+
 /// Whether `by` may answer `step_up`.
 ///
 /// # Errors
@@ -464,18 +472,6 @@ pub(crate) fn has_part(step_up: &StepUp, key: &str, inventory: &Inventory) -> bo
     let same = |who: &Who| who.key.as_deref().is_some_and(|other| is_same(inventory, key, other));
     let place = &step_up.intent.place;
     same(&place.executor) || place.initiator.as_ref().is_some_and(same)
-}
-
-/// Whether two keys are of one principal, as far as the inventory says. Names that differ in case or in blanks around them
-/// alone are no two people's.
-fn is_same(inventory: &Inventory, a: &str, b: &str) -> bool {
-    let known = |key: &str| inventory.principal(key).or_else(|| inventory.principal(&plain(key)));
-    plain(a) == plain(b) || known(a).is_some_and(|a| known(b).is_some_and(|b| a.key == b.key))
-}
-
-/// `key` without what makes no other person of it: blanks around it, capitals, AuthZEN's word for a human.
-pub(crate) fn plain(key: &str) -> String {
-    principal_name(key.trim()).to_lowercase()
 }
 
 /// What an approval is bound to: who, what, with which arguments, of a tool of which `definition`. A digest under the key of

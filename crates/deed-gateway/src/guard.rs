@@ -23,6 +23,7 @@ use crate::{
     recorder::{Nowhere, RecordedIntent, Recorder, Road, Unavailable, Verdict},
     refusal,
     secrets::Secrets,
+    term::TermEnd,
     trace,
 };
 
@@ -44,7 +45,7 @@ pub(crate) struct Pending {
     /// Whether payloads are kept whole.
     whole: bool,
     /// Fields of the result that the caller must not see.
-    mask: Vec<String>,
+    pub(crate) mask: Vec<String>,
     /// Fields that the inventory calls restricted.
     restricted: Vec<String>,
     since: Instant,
@@ -53,6 +54,14 @@ pub(crate) struct Pending {
 impl Pending {
     pub(crate) fn new(intent: Intent) -> Self {
         Pending { intent, whole: true, mask: Vec::new(), restricted: Vec::new(), since: Instant::now() }
+    }
+
+    /// What its end is recorded by, and what is masked of it.
+    pub(crate) fn without_payload(&self) -> Self {
+        let Intent { id, server, method, name, uri, place, .. } = &self.intent;
+        let bare = Intent::bare(*id, server, method, place.clone());
+        let intent = Intent { name: name.clone(), uri: uri.clone(), ..bare };
+        Pending { intent, mask: self.mask.clone(), restricted: Vec::new(), ..*self }
     }
 
     /// Whether policy keeps something of the answer from the caller.
@@ -190,16 +199,44 @@ impl<R: Road> Guard<R> {
         }
     }
 
-    /// Waits for a human.
+    /// Waits for a human, as long as the credential holds that it was asked with.
     pub(crate) async fn wait(&self, held: Held) -> Asked {
         let Held { text, id, intent, answer } = held;
-        let verdict = self.recorder.wait(&answer, self.patience).await;
         let params = message::params_of(&text);
+        let verdict = tokio::select! {
+            biased;
+            end = self.door.caller().term.lapsed() => return self.lapsed(end, &id, params, intent, answer).await,
+            verdict = self.recorder.wait(&answer, self.patience) => verdict,
+        };
         match verdict {
             Ok(Verdict::Go(recorded)) => self.go(&text, params, intent, recorded),
             Ok(Verdict::Stop(answer)) => self.stop(&id, params, intent, &answer).await,
             Err(why) => Asked::Reply(refusal::unavailable(&id, Some(&intent), &intent.method, &why, params)),
         }
+    }
+
+    /// What waited for a human, and whose credential holds no longer, is not done, whoever approves it.
+    async fn lapsed(
+        &self,
+        end: TermEnd,
+        id: &Id,
+        params: Option<&RawValue>,
+        intent: Intent,
+        answer: Answer,
+    ) -> Asked {
+        let code = end.code();
+        let reason = format!(
+            "The credential that it was asked with {} while it waited.",
+            match end {
+                TermEnd::Expired => "expired",
+                TermEnd::Revoked => "was revoked",
+            }
+        );
+        let denied =
+            Answer { effect: Ruling::Deny, reason, policies: Vec::new(), policy_set: None, ..answer };
+        let reply = refusal::denied(id, &intent, &denied, params);
+        self.end(&Pending::new(intent), Status::Denied, Some(code.into()), None).await;
+        Asked::Reply(reply)
     }
 
     /// What is not done ends here. Whatever else stops it, the decision point has said so already.
@@ -260,7 +297,10 @@ impl<R: Road> Guard<R> {
         if let Ok(result) = outcome
             && pending.intent.method == method::TOOL_CALL
         {
-            self.door.tasks().learn(result, self.door.caller(), &pending.mask);
+            self.door.tasks().learn(result, self.door.caller(), &pending);
+        }
+        if method::is_of_task(&pending.intent.method) {
+            self.task_ended(pending.intent.arguments.as_deref(), outcome.ok()).await;
         }
         let heard = match outcome {
             Ok(result) if pending.intent.method == method::TOOL_LIST => {
@@ -271,6 +311,26 @@ impl<R: Road> Guard<R> {
         };
         self.conclude(&pending, outcome).await;
         heard
+    }
+
+    /// What a server tells beside answers, as far as it says how a task ended.
+    pub(crate) async fn noticed(&self, method: &str, params: Option<&RawValue>) {
+        if method == method::TASK_STATUS {
+            self.task_ended(params, params).await;
+        }
+    }
+
+    /// The call that the task which `named` names was: where the server `said` that it did not succeed, that is how the call
+    /// ended. What was recorded of it when it became a task stays beside that.
+    async fn task_ended(&self, named: Option<&RawValue>, said: Option<&RawValue>) {
+        let (Some(named), Some(said)) = (named, said) else { return };
+        let (status, code) = ending::of(Ok(said));
+        if status == Status::Success {
+            return;
+        }
+        if let Some(call) = self.door.tasks().end(named) {
+            self.end(&call, status, code, None).await;
+        }
     }
 
     /// An answer to `tasks/list` without the tasks of others, where there is any of them.

@@ -7,7 +7,7 @@ use deed_policy::{Capture, Obligations};
 use deed_record::{
     Credential, PrincipalType, RecordError, RecordId, Ruling, SpanId, Status, Timestamp, TraceId,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::value::RawValue;
 
 use crate::{door::random, ending, recorder::Unavailable, run::Run};
@@ -16,6 +16,9 @@ use crate::{door::random, ending, recorder::Unavailable, run::Run};
 const UNRECORDABLE: &str = "unrecordable";
 /// Names are not kept longer where they are cut, in characters.
 const LONGEST_CUT: usize = 256;
+
+/// The server of what an application asks about that is of no server.
+pub const NO_SERVER: &str = "authzen";
 
 /// Something that a client wants to be done.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -236,12 +239,8 @@ impl FromStr for Who {
         if name.is_empty() {
             return Err("the name is empty".into());
         }
-        Ok(Who {
-            kind: kind.parse()?,
-            key: Some(text.to_owned()),
-            name: Some(name.to_owned()),
-            instance: None,
-        })
+        let (key, name) = (Some(text.to_owned()), Some(name.to_owned()));
+        Who { kind: kind.parse()?, key, name, instance: None }.visible()
     }
 }
 
@@ -267,10 +266,17 @@ pub struct Suspension {
     /// Whether it is stopped, or goes on.
     pub suspended: bool,
     /// Who says so.
+    #[serde(deserialize_with = "said_by")]
     pub by: Who,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// Reads who names themself.
+fn said_by<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Who, D::Error> {
+    let who = Who::deserialize(deserializer)?;
+    who.visible().map_err(|why| de::Error::custom(format!("`by`: {why}")))
 }
 
 /// What was decided, and where that is recorded.

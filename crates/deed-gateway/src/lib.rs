@@ -27,6 +27,7 @@ mod listing;
 mod mask;
 mod message;
 mod method;
+mod names;
 mod onward;
 mod point;
 mod recorder;
@@ -49,8 +50,9 @@ pub use allowance::Allowance;
 pub use approvals::{Replied, Reply, ReplyError, Waiting};
 pub use catalog::HeldTool;
 pub use door::{Caller, Door};
-pub use intent::Suspension;
-pub use intent::{Answer, Conclusion, Intent, Listed, Listing, Missed, Place, Refused, Shown, Who};
+pub use intent::{
+    Answer, Conclusion, Intent, Listed, Listing, Missed, NO_SERVER, Place, Refused, Shown, Suspension, Who,
+};
 pub use message::{Id, Malformed, Message};
 pub use onward::{Onward, UpstreamToken};
 pub use point::{DecisionPoint, EndError, InForce, Published, is_ours};

@@ -1,7 +1,7 @@
 //! The methods of MCP, and what each means for the record: both eras, 2026-07-28 and 2025-11-25.
 
 use deed_record::StepType;
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use crate::message::Id;
@@ -25,6 +25,8 @@ pub(crate) const PROMPT_GET: &str = "prompts/get";
 pub(crate) const TOOL_LIST: &str = "tools/list";
 /// The list of tasks, in which nobody is shown others'.
 pub(crate) const TASK_LIST: &str = "tasks/list";
+/// The server tells how a task is.
+pub(crate) const TASK_STATUS: &str = "notifications/tasks/status";
 /// Waits for whatever changes at the server, for as long as the client likes.
 pub(crate) const LISTEN: &str = "subscriptions/listen";
 /// The client no longer wants an answer.
@@ -80,6 +82,17 @@ pub(crate) fn is_server_request(method: &str) -> bool {
 /// Whether the answer to the request `method` may hold what a call that became a task came to.
 pub(crate) fn is_of_task(method: &str) -> bool {
     method.starts_with("tasks/")
+}
+
+/// Whether a call with these parameters asks for a task (MCP 2025-11-25, Tasks): a result of the tool is no answer to it.
+pub(crate) fn becomes_task(params: Option<&RawValue>) -> bool {
+    #[derive(Deserialize)]
+    struct Asks {
+        #[serde(default)]
+        task: Option<IgnoredAny>,
+    }
+    let asks = params.and_then(|params| serde_json::from_str::<Asks>(params.get()).ok());
+    asks.is_some_and(|asks| asks.task.is_some())
 }
 
 /// What [`CANCELLED`] cancels.

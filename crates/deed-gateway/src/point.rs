@@ -14,7 +14,7 @@ use std::{
 
 use deed_identity::Inventory;
 use deed_ledger::{AppendError, Ledger, LedgerError, Pace, Pending, Receipt, Sender, now};
-use deed_policy::PolicySet;
+use deed_policy::{Obligations, PolicySet};
 use deed_record::{Kind, RecordId, Ruling, Sealed, Skeleton, Timestamp, Written};
 use tokio::{
     sync::{OnceCell, mpsc},
@@ -246,11 +246,11 @@ impl DecisionPoint {
         Ok(answer)
     }
 
-    /// What policy says of `intent`, and why; nothing is recorded, and nothing may be done on it.
-    pub fn consider(&self, intent: &Intent, tenant: &str) -> (Ruling, String) {
+    /// What policy says of `intent`, why, and what must be done besides; nothing is recorded, and nothing may be done on it.
+    pub fn consider(&self, intent: &Intent, tenant: &str) -> (Ruling, String, Obligations) {
         match self.decide(intent, None, tenant, now()) {
-            Some(Ruled { decided, .. }) => (decided.effect, decided.reason),
-            None => (Ruling::Deny, "policy is not asked about it".into()),
+            Some(Ruled { decided, .. }) => (decided.effect, decided.reason, decided.obligations),
+            None => (Ruling::Deny, "policy is not asked about it".into(), Obligations::default()),
         }
     }
 

@@ -10,6 +10,7 @@ use crate::{
     method::{self, TOOL_CALL},
     recorder::Unavailable,
     relay::LONGEST,
+    tasks,
 };
 
 /// JSON-RPC error code: policy refused. Outside of what JSON-RPC and MCP reserve (MCP, error codes).
@@ -60,14 +61,17 @@ pub(crate) fn denied(id: &Id, intent: &Intent, answer: &Answer, params: Option<&
     said(id, &intent.method, params, DENIED, &text, Some(&data))
 }
 
-/// The result of `intent` holds what policy keeps from its caller, where it cannot be cut out.
-pub(crate) fn withheld(id: &Id, intent: &Intent) -> String {
+/// The `answer` to `intent` holds what policy keeps from its caller, where it cannot be cut out.
+pub(crate) fn withheld(id: &Id, intent: &Intent, answer: &RawValue) -> String {
     let text = format!(
         "Withheld: {} answered, and the answer may hold a field that policy keeps from you, where it cannot be cut.\nRecorded as {}.",
         target(intent),
         intent.id
     );
-    said(id, &intent.method, intent.arguments.as_deref(), DENIED, &text, None)
+    match tasks::is_task(answer) {
+        true => message::error(Some(id), DENIED, &text, None),
+        false => said(id, &intent.method, None, DENIED, &text, None),
+    }
 }
 
 /// What an answer is that is no message, in a word.
@@ -81,6 +85,16 @@ pub(crate) fn unread(why: &str) -> String {
         TOO_LONG => format!("the server's answer is longer than {LONGEST} bytes; what it did is not known"),
         _ => "the server's answer is no MCP message; what it did is not known".into(),
     }
+}
+
+/// What a client hears of a call that was under way when it was stopped, for the reason `why` in a word.
+pub(crate) fn stopped(why: &str) -> String {
+    let why = match why {
+        "suspended" => "somebody or something that has a part in it was suspended",
+        "revoked" => "the credential that it was asked with was revoked",
+        _ => "the credential that it was asked with expired",
+    };
+    format!("stopped: {why}; what the server did is not known")
 }
 
 /// What a server hears of its own request `id`, which was not passed on.
@@ -119,7 +133,7 @@ pub(crate) fn unavailable(
     said(id, method, params, UNAVAILABLE, &text, None)
 }
 
-/// A tool's caller is an agent that reads results; whoever asks for anything else gets an error.
+/// A tool's caller is an agent that reads results; whoever asks for anything else, a task among it, gets an error.
 fn said(
     id: &Id,
     method: &str,
@@ -128,7 +142,7 @@ fn said(
     text: &str,
     data: Option<&str>,
 ) -> String {
-    if method != TOOL_CALL {
+    if method != TOOL_CALL || method::becomes_task(params) {
         return message::error(Some(id), code, text, data);
     }
     let complete = if is_modern(params) { "\"resultType\":\"complete\"," } else { "" };

@@ -11,7 +11,7 @@ use std::{
 
 use deed_ledger::{BlobError, Key, Ledger, LedgerError, Opened};
 use deed_policy::Approver;
-use deed_record::{Answer, Kind, Party, RecordId, Ruling, Skeleton, Status, Timestamp};
+use deed_record::{Answer, Kind, Party, RecordId, Ruling, Skeleton, Timestamp, Tool};
 use serde::{Deserialize, Serialize};
 use serde_json::{
     Value,
@@ -19,8 +19,8 @@ use serde_json::{
 };
 
 use crate::{
-    approvals::{ANSWERABLE, Approval, StepUp, USABLE, binding, in_words, later, of_words},
-    intent::{Intent, Place, Who},
+    approvals::{ANSWERABLE, Approval, StepUp, USABLE, binding, in_words, is_off, later, of_words},
+    intent::{Intent, NO_SERVER, Place, Who},
     point::{decided_before, is_ours, of_run},
     run::{RUN, Run},
     sweep::SWEEPER,
@@ -108,11 +108,13 @@ pub(crate) fn find(ledger: &Ledger, size: u64, now: Timestamp) -> Result<Vec<Ste
 
 /// The record, if it may be about a step-up.
 fn of_interest(bytes: &[u8]) -> Option<Skeleton<'_>> {
-    const SIGNS: [&[u8]; 5] = [
+    const SIGNS: [&[u8]; 7] = [
         b"\"effect\":\"step_up\"",
         b"\"kind\":\"approval\"",
         b"\"approvals\":[",
         b"\"code\":\"suspended\"",
+        b"\"code\":\"revoked\"",
+        b"\"code\":\"expired\"",
         b"\"status\":\"cancelled\"",
     ];
     let has = |sign: &[u8]| memchr::memmem::find(bytes, sign).is_some();
@@ -164,15 +166,13 @@ impl Found {
                     *first = (leaf, record.id, answer);
                 }
             }
-            (Kind::Outcome, Some(action)) => match record.outcome.as_ref().map(|outcome| outcome.status) {
-                Some(Status::Cancelled) => {
-                    self.off.insert(action);
-                }
-                // Somebody was suspended when it was to be used.
-                _ => {
-                    self.over.insert(action);
-                }
-            },
+            (Kind::Outcome, Some(action)) => {
+                let is_off =
+                    record.outcome.as_ref().is_some_and(|end| is_off(end.status, end.code.as_deref()));
+                // Else somebody was suspended when it was to be used.
+                let ended = if is_off { &mut self.off } else { &mut self.over };
+                ended.insert(action);
+            }
             _ => {}
         }
     }
@@ -213,7 +213,13 @@ fn step_up(ledger: &Ledger, leaf: u64) -> Result<Option<StepUp>, LedgerError> {
         executor,
         chain: Vec::new(),
     };
-    let server = record.submitter.strip_prefix("deed:mcp/").unwrap_or_default();
+    let reported_by = record.submitter.strip_prefix("deed:authzen/");
+    // An application says with each tool whose it is.
+    let server = match (&record.tool, reported_by) {
+        (Some(Tool { server: Some(server), .. }), Some(_)) => &**server,
+        (_, Some(_)) => NO_SERVER,
+        (_, None) => record.submitter.strip_prefix("deed:mcp/").unwrap_or_default(),
+    };
     let operation = record.operation.as_deref().unwrap_or_default();
     let run = of_run(&record.submitter).map(|by| Run {
         operation: operation.to_owned(),
@@ -231,7 +237,7 @@ fn step_up(ledger: &Ledger, leaf: u64) -> Result<Option<StepUp>, LedgerError> {
             .filter(|_| record.tool.is_none())
             .map(|resource| resource.uri.to_string()),
         arguments: arguments(&disclosures),
-        reported_by: record.submitter.strip_prefix("deed:authzen/").map(str::to_owned),
+        reported_by: reported_by.map(str::to_owned),
         credential: record.credential.as_ref().and_then(|credential| to_raw_value(credential).ok()),
         run,
         ..Intent::bare(record.id, server, method, place)
@@ -331,11 +337,11 @@ mod tests {
 
     use deed_ledger::{Options, now};
     use deed_policy::PolicySet;
-    use deed_record::{PrincipalType, SpanId, TraceId};
+    use deed_record::{PrincipalType, SpanId, Status, TraceId};
 
     use super::*;
     use crate::{
-        approvals::Reply,
+        approvals::{Reply, ReplyError},
         intent::Conclusion,
         point::{DecisionPoint, InForce},
     };
@@ -409,6 +415,28 @@ mod tests {
         assert_eq!((&*shown.target, &*shown.approvers[0]), ("files/wipe", "anybody"));
         assert_eq!(shown.arguments.expect("arguments").get(), r#"{"path":"/a"}"#);
         assert_eq!(shown.executor.key.as_deref(), Some("agent:release-bot"));
+        // What an application asks about is of the server that it names.
+        let reported =
+            Intent { server: "plain".into(), reported_by: Some("shop".into()), ..asks(8, "refund") };
+        let policy = ASK_FIRST.replace("files/wipe", "plain/refund");
+        let policy = PolicySet::of_files([("a.cedar".to_owned(), policy)].into()).expect("good policies");
+        let before = point.in_force();
+        point.change(|force| *force = InForce::of(|| policy));
+        point.intend(&reported, "default").await.expect("recorded");
+        point.change(|force| *force = before);
+        let found = find(&ledger, ledger.size(), now()).expect("the log can be read");
+        let shown: Vec<_> =
+            found.iter().map(|step_up| (step_up.intent.server.clone(), step_up.shown().target)).collect();
+        assert!(shown.contains(&("plain".into(), "plain/refund".into())), "{shown:?}");
+        // What ended with its credential is not offered again.
+        let arguments = RawValue::from_string(r#"{"path":"/c"}"#.into()).expect("JSON");
+        let lapses = Intent { arguments: Some(arguments), ..asks(9, "wipe") };
+        point.intend(&lapses, "default").await.expect("recorded");
+        assert!(restored(0, ledger.size()).contains(&9));
+        let revoked = Conclusion { code: Some("revoked".into()), ..ended(9, Status::Denied) };
+        point.conclude(&[revoked], "default").await.expect("recorded");
+        assert!(!restored(0, ledger.size()).contains(&9));
+        assert!(matches!(point.reply(RecordId([9; 16]), &yes).await, Err(ReplyError::Unknown(_))));
         // The same call takes the approval with it.
         let answer = point.intend(&asks(4, "wipe"), "default").await.expect("recorded");
         assert_eq!(answer.effect, Ruling::Allow);

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     door::{Caller, Party},
+    guard::Pending,
     message,
 };
 
@@ -23,10 +24,18 @@ pub(crate) struct Tasks(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
-    /// Whose each is, and what is masked of its result.
-    tasks: HashMap<String, (Party, Vec<String>)>,
+    tasks: HashMap<String, Begun>,
     /// From the first on.
     order: VecDeque<String>,
+}
+
+/// A task that a call has become.
+struct Begun {
+    whose: Party,
+    /// The call, with what is masked of its result.
+    call: Pending,
+    /// Whether the call is told to have ended otherwise than well.
+    is_over: bool,
 }
 
 #[derive(Deserialize, Default)]
@@ -56,8 +65,8 @@ struct Meta {
 }
 
 impl Tasks {
-    /// Notes the task that a call of `caller` has become, where `result` says so, and what of it is masked.
-    pub(crate) fn learn(&self, result: &RawValue, caller: &Caller, mask: &[String]) {
+    /// Notes the task that `call` of `caller` has become, where `result` says so.
+    pub(crate) fn learn(&self, result: &RawValue, caller: &Caller, call: &Pending) {
         if memchr::memmem::find(result.get().as_bytes(), b"\"taskId\"").is_none() {
             return;
         }
@@ -68,7 +77,8 @@ impl Tasks {
         {
             known.tasks.remove(&oldest);
         }
-        if known.tasks.insert(id.clone(), (caller.party(), mask.to_vec())).is_none() {
+        let begun = Begun { whose: caller.party(), call: call.without_payload(), is_over: false };
+        if known.tasks.insert(id.clone(), begun).is_none() {
             known.order.push_back(id);
         }
     }
@@ -76,13 +86,22 @@ impl Tasks {
     /// What is masked of the task that `params` name; `None` where no task is named, or nobody remembers it.
     pub(crate) fn mask_of(&self, params: Option<&RawValue>) -> Option<Vec<String>> {
         let id = told_of(params?)?;
-        self.known().tasks.get(&id).map(|(_, mask)| mask.clone())
+        self.known().tasks.get(&id).map(|task| task.call.mask.clone())
+    }
+
+    /// The call that the task which `params` name was, and which did not end well; once.
+    pub(crate) fn end(&self, params: &RawValue) -> Option<Pending> {
+        let id = id_in(params)?;
+        let mut known = self.known();
+        let task = known.tasks.get_mut(&id).filter(|task| !task.is_over)?;
+        task.is_over = true;
+        Some(task.call.clone())
     }
 
     /// Whether the task that `params` name is known to be of somebody else than `caller`.
     pub(crate) fn is_of_another(&self, params: Option<&RawValue>, caller: &Caller) -> bool {
         let Some(id) = params.and_then(told_of) else { return false };
-        self.known().tasks.get(&id).is_some_and(|(whose, _)| *whose != caller.party())
+        self.known().tasks.get(&id).is_some_and(|task| task.whose != caller.party())
     }
 
     /// `text`, a message with `result`, the answer to a list, without the tasks of others; `None` where there is none of them.
@@ -97,7 +116,7 @@ impl Tasks {
         let all: Vec<&RawValue> = serde_json::from_str(list.get()).ok()?;
         let (known, party) = (self.known(), caller.party());
         let is_theirs = |task: &&&RawValue| match id_in(task).and_then(|id| known.tasks.get(&id)) {
-            Some((whose, _)) => *whose == party,
+            Some(task) => task.whose == party,
             None => caller.credential.is_none(),
         };
         let own: Vec<&str> = all.iter().filter(is_theirs).map(|task| task.get()).collect();
@@ -108,6 +127,11 @@ impl Tasks {
     fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether `result` says that a call has become a task.
+pub(crate) fn is_task(result: &RawValue) -> bool {
+    id_in(result).is_some()
 }
 
 /// The task that a message is about, or a part of.
@@ -123,7 +147,10 @@ fn id_in(said: &RawValue) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use deed_record::{RecordId, SpanId, TraceId};
+
     use super::*;
+    use crate::intent::{Intent, Place};
 
     #[test]
     fn what_is_masked_of_a_call_is_masked_of_its_task() {
@@ -132,8 +159,15 @@ mod tests {
         let mask = ["result.pin".to_owned()];
         let of_bot = |name: &str| Caller { executor: name.parse().ok(), ..Caller::default() };
         let coder = of_bot("agent:coder");
-        tasks.learn(&raw(r#"{"task":{"taskId":"a","status":"working"}}"#), &coder, &mask);
-        tasks.learn(&raw(r#"{"resultType":"task","taskId":"b","status":"working"}"#), &coder, &[]);
+        let call = |mask: &[String]| {
+            let place = Place::of_nobody(TraceId([7; 16]), SpanId([7; 8]));
+            let intent = Intent::bare(RecordId([7; 16]), "files", "tools/call", place);
+            let mut call = Pending::new(intent);
+            call.mask = mask.to_vec();
+            call
+        };
+        tasks.learn(&raw(r#"{"task":{"taskId":"a","status":"working"}}"#), &coder, &call(&mask));
+        tasks.learn(&raw(r#"{"resultType":"task","taskId":"b","status":"working"}"#), &coder, &call(&[]));
         let asked = raw(r#"{"taskId":"a"}"#);
         assert!(!tasks.is_of_another(Some(&asked), &coder));
         assert!(tasks.is_of_another(Some(&asked), &of_bot("agent:planner")));
@@ -161,7 +195,7 @@ mod tests {
         assert_eq!(of(r#"{"taskId":"b"}"#), Some(Vec::new()));
         assert_eq!(of(r#"{"taskId":"c"}"#), None);
         for at in 0..MOST {
-            tasks.learn(&raw(&format!(r#"{{"task":{{"taskId":"t{at}"}}}}"#)), &coder, &[]);
+            tasks.learn(&raw(&format!(r#"{{"task":{{"taskId":"t{at}"}}}}"#)), &coder, &call(&[]));
         }
         assert_eq!(of(r#"{"taskId":"a"}"#), None);
         assert_eq!(tasks.known().order.len(), MOST);

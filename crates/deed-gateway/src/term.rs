@@ -13,6 +13,20 @@ pub enum TermEnd {
     Revoked,
 }
 
+impl TermEnd {
+    /// In a word, for records.
+    pub(crate) const fn code(self) -> &'static str {
+        match self {
+            TermEnd::Expired => "expired",
+            TermEnd::Revoked => "revoked",
+        }
+    }
+
+    pub(crate) fn is_code(code: &str) -> bool {
+        [TermEnd::Expired, TermEnd::Revoked].iter().any(|end| end.code() == code)
+    }
+}
+
 /// Tells when a credential holds no longer; without one, never.
 #[derive(Clone, Default)]
 pub struct Term(Option<Arc<Ends>>);

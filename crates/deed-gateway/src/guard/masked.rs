@@ -2,7 +2,6 @@
 
 use std::{borrow::Cow, collections::BTreeSet};
 
-use deed_record::Status;
 use serde_json::value::RawValue;
 
 use super::{Guard, Pending};
@@ -38,8 +37,10 @@ impl<R: Road> Guard<R> {
                 (heard, status, code.or(Some(format!("masked_{fields}"))), without)
             }
             Masked::Withheld => {
-                let said = refusal::withheld(id, &pending.intent);
-                (said, Status::Denied, Some("withheld".to_owned()), "null".to_owned())
+                let heard = refusal::withheld(id, &pending.intent, said);
+                // What was done is not denied: only its answer is.
+                let (status, _) = ending::of(outcome);
+                (heard, status, Some("withheld".to_owned()), "null".to_owned())
             }
         };
         // The record holds what the caller got: what was blocked is nowhere.
@@ -67,7 +68,7 @@ impl<R: Road> Guard<R> {
         match mask::mask(said.get(), &pending.mask) {
             Masked::Untouched => message::alone(text.to_owned()),
             Masked::Without(without, _) => message::alone(message::edited(text, vec![(said.get(), without)])),
-            Masked::Withheld => refusal::withheld(id, &pending.intent),
+            Masked::Withheld => refusal::withheld(id, &pending.intent, said),
         }
     }
 

@@ -73,7 +73,10 @@ impl Exchange<'_> {
                 tracing::warn!(why = malformed.why, "what the server wrote is no message and was dropped");
                 Heard::default()
             }
-            Ok(Message::Notification { params, .. }) => self.beside(text, params),
+            Ok(Message::Notification { method, params }) => {
+                guard.noticed(&method, params).await;
+                self.beside(text, params)
+            }
             Ok(Message::Response { id: None, outcome }) => {
                 self.beside(text, Some(outcome.unwrap_or_else(|error| error)))
             }
@@ -256,10 +259,9 @@ impl Exchange<'_> {
         };
         let lapsed = async {
             match self.guard.door.caller().term.lapsed().await {
-                TermEnd::Revoked => "revoked",
-                TermEnd::Expired if is_open => "expired",
                 // What was asked in time may be answered.
-                TermEnd::Expired => std::future::pending().await,
+                TermEnd::Expired if !is_open => std::future::pending().await,
+                end => end.code(),
             }
         };
         let how = tokio::select! {
@@ -267,11 +269,14 @@ impl Exchange<'_> {
             () = suspended => End::Stopped("suspended"),
             why = lapsed => End::Stopped(why),
         };
+        if let (End::Stopped(why), Some(id)) = (how, &id) {
+            stream.stop(&mut events, id, &refusal::stopped(why));
+        }
         let can_resume = stream.can_resume && self.session.is_some();
         if let Some(opened) = opened {
             let (status, code) = match how {
                 End::Left => (Status::Success, "client"),
-                End::Stopped(why) => (Status::Denied, why),
+                End::Stopped(why) => (Status::Success, why),
                 _ => (Status::Success, "server"),
             };
             self.guard.end(&opened, status, Some(code.into()), None).await;
@@ -282,8 +287,9 @@ impl Exchange<'_> {
             // The answer may come on another stream, when the client takes this one up again.
             End::Left | End::Over if can_resume => {}
             End::Left => self.end(&id, Status::Cancelled, "client").await,
-            End::Stopped(why) => self.end(&id, Status::Denied, why).await,
-            End::Unread(why) => self.end(&id, Status::Unknown, why).await,
+            End::Stopped(why) if is_open => self.end(&id, Status::Cancelled, why).await,
+            // INVARIANT D11: it was let through, and what the server did of it nobody can tell.
+            End::Stopped(why) | End::Unread(why) => self.end(&id, Status::Unknown, why).await,
             End::Over => self.end(&id, Status::Unknown, "connection_ended").await,
         }
     }
@@ -379,6 +385,12 @@ impl Stream<'_, '_> {
             let text = message::error(Some(id), refusal::UPSTREAM, why, None);
             self.send(events.of_data(&text)).await;
         }
+    }
+
+    /// As [`Stream::give_up`], now: a client that reads nothing holds nothing up.
+    fn stop(&mut self, events: &mut Events<Body>, id: &Id, why: &str) {
+        let text = message::error(Some(id), refusal::UPSTREAM, why, None);
+        self.is_left |= self.to_client.try_send(events.of_data(&text)).is_err();
     }
 
     async fn send(&mut self, bytes: Bytes) {

@@ -177,10 +177,14 @@ impl Exchange<'_> {
         Some(Box::new(Held { text, id: id.clone(), intent, answer }))
     }
 
-    /// What becomes of a call that was held. Where the server is shown another token by now, it is asked for anew: its
-    /// record names the earlier one. An approval that came meanwhile is good for it.
+    /// What becomes of a call that was held. Where the client shows another credential by now, or the server is shown another
+    /// token, it is asked for anew: its record names the earlier one. An approval that came meanwhile is good for it.
     async fn taken_up(&self, held: Box<Held>) -> Asked {
-        if held.intent.upstream.as_deref() == self.guard.door.caller().onward.id() {
+        let caller = self.guard.door.caller();
+        let shown = |credential: &Option<Box<RawValue>>| credential.as_ref().map(|it| it.get().to_owned());
+        if held.intent.upstream.as_deref() == caller.onward.id()
+            && shown(&held.intent.credential) == shown(&caller.credential)
+        {
             return Asked::Held(held);
         }
         let Held { text, id, intent, .. } = *held;

@@ -18,6 +18,7 @@ use crate::{
     catalog::{News, Version},
     door::random,
     intent::{Answer, Intent, Place, Refused, Who},
+    names::meant,
     recorder::Unavailable,
     request::Ruled,
     restore,
@@ -217,12 +218,14 @@ impl DecisionPoint {
     /// See [`ReplyError`].
     pub async fn reply(&self, id: RecordId, reply: &Reply) -> Result<Replied, ReplyError> {
         self.restore().await?;
+        let inventory = self.in_force().inventory;
+        let key = reply.by.key.as_deref().map(|key| meant(&inventory, key));
+        let reply = &Reply { by: Who { key, ..reply.by.clone() }, ..reply.clone() };
         let Some(step_up) = self.approvals.answerable(id, now()) else {
             let record = self.reply_tool(id, reply).await?;
             return Ok(Replied { record, waits: None });
         };
         let step_up = self.asked_now(step_up);
-        let inventory = self.in_force().inventory;
         may_answer(&step_up, &reply.by, &inventory)?;
         let Intent { server, place, .. } = &step_up.intent;
         self.refuse_silenced(reply, id, Some(place), (server, &step_up.tenant)).await?;

@@ -8,11 +8,12 @@ use std::{
 
 use deed_ledger::{AppendError, Part, Receipt, Sender, Spool, Spooled, Told, fresh_id, now};
 use deed_policy::Tier;
-use deed_record::{Kind, RecordId, Ruling, Skeleton, Status, Written};
+use deed_record::{Kind, RecordId, Ruling, Skeleton, Written};
 use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{DecisionPoint, OURS};
 use crate::{
+    approvals::is_off,
     intent::{Conclusion, Missed},
     recorder::Unavailable,
     request::Ruled,
@@ -124,8 +125,8 @@ impl DecisionPoint {
 
     /// These actions have ended, and that is durable.
     pub(super) fn are_concluded(&self, conclusions: &[Conclusion]) {
-        let cancelled = conclusions.iter().filter(|conclusion| conclusion.status == Status::Cancelled);
-        cancelled.for_each(|conclusion| self.approvals.withdraw(conclusion.action));
+        let off = conclusions.iter().filter(|ended| is_off(ended.status, ended.code.as_deref()));
+        off.for_each(|conclusion| self.approvals.withdraw(conclusion.action));
         let Some(aside) = &self.aside else { return };
         conclusions.iter().for_each(|conclusion| aside.ended(conclusion.action));
     }

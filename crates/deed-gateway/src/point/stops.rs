@@ -6,8 +6,8 @@ use tokio::sync::watch;
 
 use super::{DecisionPoint, InForce};
 use crate::{
-    approvals::plain,
     intent::{Intent, Refused, Suspension},
+    names::plain,
     recorder::Unavailable,
     suspensions::{Stopped, as_user, is_suspension},
     write::human as write,

@@ -61,10 +61,13 @@ impl<R: Road> Relay<R> {
                         None => continue,
                     }
                 }
-                Ok(Message::Notification { params, .. }) => match self.beside(&line, params) {
-                    Some(text) => text,
-                    None => continue,
-                },
+                Ok(Message::Notification { method, params }) => {
+                    self.guard.noticed(&method, params).await;
+                    match self.beside(&line, params) {
+                        Some(text) => text,
+                        None => continue,
+                    }
+                }
                 Ok(Message::Request { id, method, params }) => {
                     match self.server_asks(&line, &id, &method, params).await {
                         Ok(text) => text,
@@ -141,6 +144,8 @@ impl<R: Road> Relay<R> {
 /// Whose answer a line is that is no message, as far as that can be told.
 pub(crate) fn unread_answer(line: &[u8]) -> Option<Id> {
     let holds = |member: &[u8]| memchr::memmem::find(line, member).is_some();
+    // There are servers that begin what they write with a byte-order mark.
+    let line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line);
     let is_answer =
         line.trim_ascii_start().starts_with(b"{") && (holds(b"\"result\"") || holds(b"\"error\""));
     if is_answer { answered_id(line) } else { None }

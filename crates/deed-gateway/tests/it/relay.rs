@@ -31,6 +31,18 @@ async fn the_record_is_durable_before_the_server_hears() {
 }
 
 #[tokio::test]
+async fn an_answer_behind_a_byte_order_mark_is_no_message_and_the_client_hears_so() {
+    let mut between = Between::with("");
+    between.client.send(&call(1, "read", "{}")).await;
+    between.server.hear().await;
+    between.server.send(&format!("\u{feff}{}", answer(1, "hello"))).await;
+    assert_eq!(between.client.hear().await["error"]["code"], -31502);
+    let recorded = between.end().await;
+    let ended = &of_kind(&recorded, "outcome")[0]["outcome"];
+    assert_eq!((&ended["status"], &ended["code"]), (&"unknown".into(), &"malformed".into()));
+}
+
+#[tokio::test]
 async fn ends_of_what_fails_say_what_was_tried() {
     let mut between = Between::with_people("", "human:ann", "agent:clerk");
     for id in 1..=5 {

@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use axum::{body::Body, extract::State, response::Response};
-use deed_gateway::{Answer, Intent, Place, Who};
+use deed_gateway::{Answer, Intent, NO_SERVER, Place, Who};
 use deed_identity::principal_name;
+use deed_policy::Obligations;
 use deed_record::{PrincipalType, Ruling, TraceId};
 use http::{HeaderMap, HeaderName};
 use serde::{Deserialize, Serialize};
@@ -188,19 +189,23 @@ async fn decide(app: &App, caller: &Caller, asked: &Evaluation) -> Result<Decisi
     let tenant = caller.tenant().unwrap_or(TENANT);
     let decisions = app.engine.decisions();
     if is_tried {
-        let (effect, reason) = decisions.consider(&intent, tenant);
-        return Ok(told(effect, &reason, None));
+        let (effect, reason, obligations) = decisions.consider(&intent, tenant);
+        return Ok(told(effect, &reason, &obligations, None));
     }
     let answer = decisions.intend(&intent, tenant).await?;
     if answer.unrecordable {
         let why = format!("{}; that it was asked is recorded as `{}`", answer.reason, answer.id);
         return Err(Problem::new(Kind::Record, why));
     }
-    Ok(told(answer.effect, &answer.reason, Some(&answer)))
+    Ok(told(answer.effect, &answer.reason, &answer.obligations, Some(&answer)))
 }
 
-fn told(effect: Ruling, reason: &str, answer: Option<&Answer>) -> Decision {
+fn told(effect: Ruling, reason: &str, obligations: &Obligations, answer: Option<&Answer>) -> Decision {
     let mut deed = Map::from_iter([("effect".to_owned(), Value::from(effect.as_str()))]);
+    // Whoever enforces keeps to them too (P6); of what is not done, there are none.
+    if effect == Ruling::Allow {
+        deed.insert("obligations".into(), obligations.to_texts().into());
+    }
     if let Some(answer) = answer {
         deed.insert("action_id".into(), answer.id.to_string().into());
         if let Some(spooled) = answer.spooled {
@@ -237,7 +242,7 @@ fn intent(caller: &Caller, asked: &Evaluation, context: Context) -> Result<Inten
     let Deed { initiator, trace_id, task, credential, .. } = context.deed;
     let (server, name, uri) = match resource.id.split_once('/') {
         Some((server, name)) if resource.kind == "tool" => (server.to_owned(), Some(name.to_owned()), None),
-        _ => ("authzen".to_owned(), None, Some(named(resource))),
+        _ => (NO_SERVER.to_owned(), None, Some(named(resource))),
     };
     let fresh = Intent::reported(&caller.sender.name, trace_id)?;
     Ok(Intent {

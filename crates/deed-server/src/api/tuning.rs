@@ -46,9 +46,12 @@ fn tenant(caller: &Caller, asked: Option<String>) -> Result<String, Problem> {
 }
 
 /// Whoever says so, else whoever the connection is.
-fn who(caller: &Caller, by: Option<Who>) -> Who {
+fn who(caller: &Caller, by: Option<Who>) -> Result<Who, Problem> {
     let key = caller.sender.name.clone();
-    by.unwrap_or(Who { kind: PrincipalType::Human, key: Some(key), name: None, instance: None })
+    match by.map(Who::visible) {
+        Some(by) => by.map_err(|why| Problem::new(Kind::BadRequest, format!("`by`: {why}"))),
+        None => Ok(Who { kind: PrincipalType::Human, key: Some(key), name: None, instance: None }),
+    }
 }
 
 /// Whether `caller` may read reasons, which are payloads.
@@ -93,7 +96,7 @@ pub(crate) async fn suppress(
 ) -> Result<Response, Problem> {
     let tenant = tenant(&caller, asked)?;
     let sent: SuppressionSent = Received::read(&app, &headers, body).await?.json()?;
-    let by = who(&caller, sent.by.clone());
+    let by = who(&caller, sent.by.clone())?;
     let receipt = app.ask(move |engine| Ok(engine.suppress(&tenant, &sent, &by)?)).await?;
     json(&object!({ "id": receipt.id, "receipt": receipt }))
 }
@@ -111,7 +114,7 @@ pub(crate) async fn unsuppress(
     let tenant = tenant(&caller, asked)?;
     let body = Received::read(&app, &headers, body).await?;
     let sent: EndSent = if body.is_empty() { EndSent::default() } else { body.json()? };
-    let by = who(&caller, sent.by.clone());
+    let by = who(&caller, sent.by.clone())?;
     let receipt = app.ask(move |engine| Ok(engine.unsuppress(&tenant, id, &sent, &by)?)).await?;
     json(&object!({ "id": id, "receipt": receipt }))
 }
@@ -137,7 +140,7 @@ pub(crate) async fn tune(
 ) -> Result<Response, Problem> {
     let tenant = tenant(&caller, asked)?;
     let sent: ThresholdsSent = Received::read(&app, &headers, body).await?.json()?;
-    let by = who(&caller, sent.by.clone());
+    let by = who(&caller, sent.by.clone())?;
     let in_force = app.ask(move |engine| {
         engine.tune(&tenant, &sent, &by)?;
         Ok(engine.thresholds(&tenant)?)

@@ -144,6 +144,59 @@ async fn what_another_tenants_records_know_as_a_credential_is_suspended_as_one()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_enforces_is_told_what_must_be_done_besides() {
+    let running = Running::start().await;
+    let masked = r#"@id("rest") @mask("result.tax_id") @capture("summary") permit (principal, action, resource)
+        unless { resource == Deed::Resource::"service:orders" };"#;
+    assert_eq!(publish(&running, masked).await.status, 200);
+    let told = json!(["mask:result.tax_id", "capture:summary"]);
+    let mut asked = question("mail", &json!({}));
+    assert_eq!(ask(&running, &asked).await.json()["context"]["deed"]["obligations"], told);
+    asked["context"]["deed"]["dry_run"] = json!(true);
+    assert_eq!(ask(&running, &asked).await.json()["context"]["deed"]["obligations"], told);
+    let both = json!({
+        "subject": asked["subject"], "action": asked["action"],
+        "evaluations": [{ "resource": asked["resource"] }, { "resource": question("orders", &json!({}))["resource"] }],
+    });
+    let both = call(running.http(), post("/access/v1/evaluations", "application/json", both.to_string()))
+        .await
+        .json();
+    assert_eq!(both["evaluations"][0]["context"]["deed"]["obligations"], told, "{both}");
+    assert!(both["evaluations"][1]["context"]["deed"].get("obligations").is_none(), "{both}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asked_cannot_answer_under_another_name() {
+    let running = Running::start().await;
+    assert_eq!(publish(&running, POLICIES).await.status, 200);
+    let mut asked = question("payments", &json!({}));
+    asked["context"]["deed"]["initiator"] = json!({ "type": "user", "id": "oidc:idp.example/ann" });
+    let asked = ask(&running, &asked).await.json();
+    let id = asked["context"]["deed"]["approval_id"].as_str().unwrap();
+    let answer = async |by: Value| {
+        let yes = json!({ "approved": true, "by": by }).to_string();
+        call(running.http(), post(&format!("/v1/approvals/{id}"), "application/json", yes)).await.status
+    };
+    for own in
+        ["human:oidc:idp.example/ann", "human:OIDC:idp.example/ann", "human:oidc:idp.example/\u{ff41}nn"]
+    {
+        assert_eq!(answer(json!(own)).await, 403, "{own}");
+    }
+    for unseen in ["human:b\u{200b}ob", "human:bob\0", "human:bob\u{fe0f}"] {
+        assert_eq!(answer(json!(unseen)).await, 400, "{unseen:?}");
+        assert_eq!(answer(json!({ "type": "human", "name": unseen })).await, 400, "{unseen:?}");
+        let said =
+            json!({ "what": "agent:coder", "suspended": true, "by": { "type": "human", "key": unseen } });
+        let said = call(running.http(), post("/v1/suspensions", "application/json", said.to_string())).await;
+        assert_eq!(said.status, 400, "{unseen:?}");
+        assert!(unseen.parse::<deed_gateway::Who>().is_err(), "{unseen:?}");
+    }
+    assert_eq!(answer(json!("human:oidc:idp.example/bob")).await, 200);
+    let explained = running.get(&format!("/v1/actions/{id}/explain")).await.json();
+    assert!(explained["approvals"].to_string().contains("\"oidc:idp.example/bob\""), "{explained}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_only_tried_leaves_no_record() {
     let running = Running::start().await;
     let mut asked = question("orders", &json!({}));

@@ -299,6 +299,50 @@ async fn of_a_task_nobody_hears_but_whose_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_task_fails_is_told_as_failed_once_that_is_known() {
+    for (learns, code) in
+        [("tasks/get", "task_failed"), ("tasks/result", "is_error"), ("tell", "task_failed")]
+    {
+        let gateway = Gateway::start().await;
+        gateway.post(&tool(1, "later")).await;
+        let records = gateway.records(1).await;
+        assert_eq!(ended(&records), ("success".into(), "".into()));
+        let action = of_kind(&records, "intent")[0]["id"].clone();
+        let learn = match learns {
+            "tell" => tool(2, "tell"),
+            _ => json!({ "jsonrpc": "2.0", "id": 2, "method": learns, "params": { "taskId": "t-1" } }),
+        };
+        // However often it is told, it is recorded once.
+        for _ in 0..2 {
+            gateway.post(&learn).await;
+        }
+        let records = gateway.records(4).await;
+        let outcomes = of_kind(&records, "outcome").into_iter().filter(|outcome| outcome["action"] == action);
+        let said: Vec<_> = outcomes.map(|outcome| outcome["outcome"]["status"].clone()).collect();
+        assert_eq!(said, ["success", "failure"], "{learns}");
+        let path = format!("/v1/actions/{}", action.as_str().unwrap());
+        let explained = gateway.running.get(&format!("{path}/explain")).await.json();
+        let found = (&explained["outcome"]["status"], &explained["outcome"]["code"]);
+        assert_eq!(found, (&json!("failure"), &json!(code)), "{learns}: {explained}");
+        let listed = gateway.running.get("/v1/actions").await.text();
+        let line = listed.lines().find(|line| line.contains(action.as_str().unwrap()));
+        assert!(line.is_some_and(|line| line.contains("failure")), "{listed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_asks_for_a_task_is_refused_with_an_error() {
+    let gateway = Gateway::start().await;
+    gateway.publish("@id(\"none\") forbid (principal, action, resource);").await;
+    let mut asks = tool(1, "later");
+    assert_eq!(gateway.post(&asks).await.json()["result"]["isError"], true);
+    asks["params"]["task"] = json!({ "ttl": 60000 });
+    let refused = gateway.post(&asks).await.json();
+    assert_eq!(refused["error"]["code"], -31403, "{refused}");
+    assert_eq!(refused["error"]["data"]["policies"], json!(["none"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_knows_or_asked_is_accepted_recorded_and_goes_no_further() {
     let gateway = Gateway::start().await;
     let says = json!({ "jsonrpc": "2.0", "method": "notifications/other", "params": {} });
@@ -757,9 +801,12 @@ async fn a_stream_of_somebody_who_is_suspended_ends() {
         let request = post("/v1/suspensions", "application/json", suspension(what).to_string());
         assert_eq!(call(address, request).await.status, 200);
     }
+    // What the server did of it nobody can tell, and the client hears so.
+    let told = tokio::time::timeout(Duration::from_secs(20), next(&mut body)).await.expect("in time");
+    assert!(told.contains("\"id\":1") && told.contains("-31502") && told.contains("suspended"), "{told}");
     let ended = tokio::time::timeout(Duration::from_secs(20), body.frame()).await.expect("in time");
     assert!(ended.is_none(), "{ended:?}");
-    assert_eq!(self::ended(&gateway.records(1).await), ("denied".into(), "suspended".into()));
+    assert_eq!(self::ended(&gateway.records(1).await), ("unknown".into(), "suspended".into()));
     let refused = call(address, modern(tool(2, "write"))).await;
     assert!(refused.text().contains("is suspended"), "{}", refused.text());
     assert!(gateway.upstream.called().iter().all(|name| name == "stream"));

@@ -87,6 +87,8 @@ async fn message(State(seen): State<Arc<Seen>>, headers: HeaderMap, body: Bytes)
         (Some("tools/call"), Some("later")) => {
             json_of(&answer(json!({ "task": { "taskId": "t-1", "status": "working" } })))
         }
+        (Some("tasks/get"), _) => json_of(&answer(json!({ "taskId": "t-1", "status": "failed" }))),
+        (Some("tasks/result"), _) => json_of(&answer(json!({ "content": [], "isError": true }))),
         // Tells whoever calls how the task is.
         (Some("tools/call"), Some("tell")) => {
             let part = json!({ "io.modelcontextprotocol/related-task": { "taskId": "t-1" } });

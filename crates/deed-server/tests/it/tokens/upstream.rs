@@ -495,9 +495,65 @@ async fn a_persons_own_token_stands_for_the_person_and_the_client() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_held_call_is_not_made_once_its_token_was_revoked_or_expired_whoever_approves_it() {
+    // The server behind takes no token of Deed's.
+    let (verifier, url) = Verifier::start().await;
+    let world = World::serving(&format!("url = \"{url}\"\nwait_seconds = 30")).await;
+    let body = json!({ "files": { "a.cedar": ASK_FIRST }, "by": "os:ann" }).to_string();
+    assert_eq!(call(world.http(), post("/v1/policies", "application/json", body)).await.status, 200);
+    let waiting = async || {
+        let waiting = call(world.http(), get("/v1/approvals")).await.json()["approvals"].clone();
+        waiting
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    for why in ["revoked", "parent", "expired"] {
+        let parent = coders(&world, "").await;
+        let seconds = if why == "expired" { "&deed_expires_in=2" } else { "" };
+        let resource = format!("resource={TICKETS}{seconds}");
+        let token = match why {
+            "parent" => world.token(Ask::of(&parent, "coder").with(&resource)).await,
+            _ => coders(&world, seconds).await,
+        };
+        let jti = jti(&world, &token).await;
+        let held = tokio::spawn(call(world.http(), by(&token, closing())));
+        let action = loop {
+            if let Some(action) = waiting().await.pop() {
+                break action;
+            }
+        };
+        let revoked = if why == "parent" { &parent } else { &token };
+        if why != "expired" {
+            assert_eq!(world.revoke(revoked, Some("coder")).await.status, 200);
+        }
+        let told =
+            tokio::time::timeout(std::time::Duration::from_secs(20), held).await.expect("in time").unwrap();
+        let code = if why == "expired" { "expired" } else { "revoked" };
+        assert!(told.text().contains("isError") && told.text().contains(code), "{why}: {}", told.text());
+        while !waiting().await.is_empty() {}
+        let yes = json!({ "approved": true, "by": { "type": "human", "key": "human:bob" } }).to_string();
+        let late =
+            call(world.http(), post(&format!("/v1/approvals/{action}"), "application/json", yes)).await;
+        assert_eq!(late.status, 404, "{}", late.text());
+        let ended = call(world.http(), get(&format!("/v1/actions/{action}/explain"))).await.json();
+        assert_eq!(
+            (&ended["outcome"]["status"], &ended["outcome"]["code"]),
+            (&json!("denied"), &json!(code)),
+            "{ended}"
+        );
+        assert_eq!(of_kind(&naming(&world, &jti), "intent").len(), 1);
+    }
+    assert!(verifier.heard().is_empty(), "the server heard nothing of it");
+}
+
+const ASK_FIRST: &str = "@id(\"rest\") permit (principal, action, resource);\n\
+     @id(\"ask\") @effect(\"step_up\") forbid (principal, action, resource == Deed::Tool::\"tickets/close\");";
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_held_call_whose_token_was_renewed_is_recorded_with_the_one_that_is_shown() {
-    const ASK_FIRST: &str = "@id(\"rest\") permit (principal, action, resource);\n\
-         @id(\"ask\") @effect(\"step_up\") forbid (principal, action, resource == Deed::Tool::\"tickets/close\");";
     let (world, verifier) = start(NARROW, "wait_seconds = 10").await;
     let body = json!({ "files": { "a.cedar": ASK_FIRST }, "by": "os:ann" }).to_string();
     assert_eq!(call(world.http(), post("/v1/policies", "application/json", body)).await.status, 200);
