@@ -46,7 +46,7 @@ pub(super) fn measure(dir: &Path) -> Result<(Duration, Duration), Box<dyn Error 
     let mut times = Vec::with_capacity(TIMES);
     for _ in 0..TIMES {
         let started = Instant::now();
-        let (effect, why) = black_box(point.consider(black_box(&intent), "default"));
+        let (effect, why, _) = black_box(point.consider(black_box(&intent), "default"));
         times.push(started.elapsed());
         if effect != Ruling::Allow {
             return Err(format!("the decision was another one: {why}").into());

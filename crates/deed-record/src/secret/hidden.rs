@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, ops::Range};
 
-use super::{shape::is_base64, text, value::is_unguessable};
+use super::{shape::is_base64, text, value::looks_random};
 
 /// `text`, in which a secret is only counted: an error may repeat a name that somebody sent, and what stands where a name
 /// belongs may be a token.
@@ -16,7 +16,7 @@ pub fn hidden(text: &str) -> Cow<'_, str> {
         let word = run.trim_end_matches(ends);
         let range = start..start + word.len();
         // A fingerprint is no secret.
-        if is_unguessable(word) && !text[..start].ends_with(':') {
+        if looks_random(word) && !text[..start].ends_with(':') {
             found.push(range);
         }
         start += run.len();

@@ -34,8 +34,17 @@ pub(super) fn is_guessable(value: &str, class: Class) -> bool {
 
 /// Whether nobody could find `value` by trying, so that its bare SHA-256 gives nothing away.
 ///
-/// Only what machines write is believed: long, of one alphabet, its sorts of characters well mixed.
+/// Only what machines write is believed, and base64 of a text is as good as that text.
 pub(super) fn is_unguessable(value: &str) -> bool {
+    looks_random(value)
+        && text_of(value).is_none_or(|text| {
+            let mut words = text.split(|c: char| !u8::try_from(c).is_ok_and(shape::is_base64));
+            words.any(|word| shape::is_token(word) || is_unguessable(word))
+        })
+}
+
+/// Whether `value` is long, of one alphabet, its sorts of characters well mixed.
+pub(super) fn looks_random(value: &str) -> bool {
     let bytes = value.as_bytes();
     if bytes.len() < 32 || !bytes.iter().all(|b| shape::is_base64(*b)) {
         return false;
@@ -142,6 +151,21 @@ fn looks_made(value: &str) -> bool {
         && (digits(value) > 0 || value.len() >= 20 || (mixed && value.len() >= 12))
 }
 
+/// The text that `value` is in base64 or base64url.
+fn text_of(value: &str) -> Option<String> {
+    let digits = value.trim_end_matches('=').as_bytes();
+    let mut bytes = Vec::with_capacity(digits.len());
+    for group in digits.chunks(4) {
+        if group.iter().any(|b| matches!(b, b'.' | b'~' | b'=')) || group.len() == 1 {
+            return None;
+        }
+        bytes.extend_from_slice(&bits(group).to_be_bytes()[1..group.len()]);
+    }
+    let text = String::from_utf8(bytes).ok()?;
+    let is_text = !text.contains(|c: char| c.is_control() && !c.is_ascii_whitespace());
+    is_text.then_some(text)
+}
+
 /// `user:password` in base64, as in `Basic` credentials and Docker's configuration.
 pub(super) fn is_basic(value: &str) -> bool {
     let digits = value.trim_end_matches('=').as_bytes();
@@ -150,9 +174,7 @@ pub(super) fn is_basic(value: &str) -> bool {
     }
     let mut colon = false;
     for group in digits.chunks(4) {
-        let bits =
-            group.iter().fold(0_u32, |bits, digit| bits << 6 | sextet(*digit)) << (6 * (4 - group.len()));
-        for byte in &bits.to_be_bytes()[1..group.len()] {
+        for byte in &bits(group).to_be_bytes()[1..group.len()] {
             if byte.is_ascii_control() {
                 return false;
             }
@@ -162,12 +184,17 @@ pub(super) fn is_basic(value: &str) -> bool {
     colon
 }
 
+/// What up to four digits of base64 stand for, in the lower three bytes.
+fn bits(group: &[u8]) -> u32 {
+    group.iter().fold(0, |bits, digit| bits << 6 | sextet(*digit)) << (6 * (4 - group.len()))
+}
+
 fn sextet(digit: u8) -> u32 {
     u32::from(match digit {
         b'A'..=b'Z' => digit - b'A',
         b'a'..=b'z' => digit - b'a' + 26,
         b'0'..=b'9' => digit - b'0' + 52,
-        b'+' => 62,
+        b'+' | b'-' => 62,
         _ => 63,
     })
 }
@@ -179,7 +206,7 @@ fn is_uuid(value: &str) -> bool {
 
 fn is_path(value: &str) -> bool {
     let absolute = value.starts_with(['/', '~', '.']) || value.get(1..3) == Some(":\\");
-    absolute && !is_unguessable(value)
+    absolute && !looks_random(value)
 }
 
 fn digits(value: &str) -> usize {
@@ -206,6 +233,11 @@ mod tests {
             "cm9vdDpyb290",
             "0123456789012345678901234567890123456789",
             "",
+            // `deployer:Summer2026!Acme`, in base64 and in base64 of that.
+            "ZGVwbG95ZXI6U3VtbWVyMjAyNiFBY21l",
+            "WkdWd2JHOTVaWEk2VTNWdGJXVnlNakF5TmlGQlkyMWw=",
+            // {"username":"ann","password":"Summer2026"}, as Docker's identity stands in a header.
+            "eyJ1c2VybmFtZSI6ImFubiIsInBhc3N3b3JkIjoiU3VtbWVyMjAyNiJ9",
         ] {
             assert!(!is_unguessable(value), "{value}");
         }
@@ -218,6 +250,9 @@ mod tests {
             "9f86d081884c7d659a2feaa0c55ad015",
             "9944b09199c62bcf9418ad846dd0e4bbdfc6ee4b",
             "tGzv3JOkF0XG5Qx2TlKWIAtGzv3JOkF0XG5Qx2Tl",
+            // `deployer:` and a token that a machine made.
+            "ZGVwbG95ZXI6OWY4NmQwODE4ODRjN2Q2NTlhMmZlYWEwYzU1YWQwMTU=",
+            "ZGVwbG95ZXI6Z2hwXzAxMjM0NTY3ODlhYmNkZWZnaGlqQUJDREVGR0hJSjAxMjM=",
         ] {
             assert!(is_unguessable(value), "{value}");
         }
