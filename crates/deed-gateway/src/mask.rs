@@ -5,13 +5,18 @@
 //! through. Case makes no difference.
 
 mod coded;
+mod escapes;
 mod path;
+mod skeleton;
 mod texts;
+mod values;
 
 use serde_json::Value;
 
+use coded::Coded;
 use path::Path;
 use texts::{Piece, structure};
+use values::Values;
 
 /// What becomes of a result.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,9 +31,7 @@ pub(crate) enum Masked {
 
 /// What stands in place of a value.
 const BLOCKED: &str = "[masked by policy]";
-/// Values shorter than this stand in any text by chance.
-const TELLING: usize = 3;
-/// JSON within texts is cut so many texts deep; deeper it is not looked into, and withheld.
+/// JSON within texts and base64 is cut so many of them deep; deeper it is not looked into, and withheld.
 const DEEPEST: usize = 8;
 
 /// Other codings are looked into for so many times the bytes of a result, and at least [`LEAST_READ`].
@@ -38,8 +41,8 @@ const LEAST_READ: usize = 1 << 16;
 /// Takes the fields that `paths` name out of `json`, in structured content and in the text that repeats it.
 ///
 /// A text that is itself JSON is cut in the same way, and so is one in base64 or a `data:` URI. Another one that names a field or
-/// still holds a value that was taken out, be it in base64, as `%XX` or in escapes, makes the whole unfit to be passed on, and so
-/// do bytes that are no text: nobody can tell what a picture shows.
+/// still holds a value that was taken out, in whatever formatting, be it in base64, in escapes or over several texts, makes the
+/// whole unfit to be passed on, and so do bytes that are no text: nobody can tell what a picture shows.
 pub(crate) fn mask(json: &str, paths: &[String]) -> Masked {
     let Ok(mut value) = serde_json::from_str::<Value>(json) else { return Masked::Withheld };
     let Some(paths) = paths.iter().map(|path| Path::read(path)).collect::<Option<Vec<Path>>>() else {
@@ -47,16 +50,26 @@ pub(crate) fn mask(json: &str, paths: &[String]) -> Masked {
     };
     let mut taken = Vec::new();
     cut_all(&mut value, &paths, &mut taken, DEEPEST);
-    let told: Vec<String> = taken.iter().flat_map(tellings).collect();
-    let tells = |text: &str| {
-        let text = text.to_lowercase();
-        told.iter().any(|value| text.contains(value.as_str()))
-    };
+    let Some(values) = Values::read(&taken) else { return Masked::Withheld };
+    let names: Vec<&str> = paths.iter().map(Path::last).collect();
     let most = json.len().saturating_mul(READINGS).max(LEAST_READ);
     let is_unfit = texts::any(&value, DEEPEST, most, &mut |piece| match piece {
         Piece::Text(BLOCKED) => false,
-        Piece::Text(text) => paths.iter().any(|path| holds_word(text, path.last())) || tells(text),
-        Piece::Name(name) => tells(name),
+        Piece::Text(text) => {
+            let lower = text.to_lowercase();
+            names.iter().any(|name| holds_word(&lower, name)) || values.are_in(text, &lower)
+        }
+        Piece::Joined(text) => {
+            names.iter().any(|name| holds_word(&text.to_lowercase(), name)) || values.are_formatted_in(text)
+        }
+        Piece::Name(name) => values.are_in(name, &name.to_lowercase()),
+        Piece::Number(number) => values.are_shown_by(number),
+        // In whatever way it came to light, nothing in it that a path leads to may be left.
+        Piece::Json(inner) => {
+            let mut left = Vec::new();
+            paths.iter().for_each(|path| path.cut(inner, &mut left));
+            !left.is_empty()
+        }
         Piece::Opaque => true,
     });
     match taken.len() {
@@ -83,7 +96,7 @@ fn holds(value: &Value, name: &str) -> bool {
         Value::Array(items) => items.iter().any(|item| holds(item, name)),
         Value::String(text) => match structure(text) {
             Some(inner) => holds(&inner, name),
-            None => holds_word(text, name),
+            None => holds_word(&text.to_lowercase(), &name.to_lowercase()),
         },
         _ => false,
     }
@@ -93,33 +106,30 @@ fn cut_all(value: &mut Value, paths: &[Path], taken: &mut Vec<Value>, depth: usi
     for path in paths {
         path.cut(value, taken);
     }
-    texts::each(value, &mut |text| {
-        let Some(mut inner) = structure(text).filter(|_| depth > 0) else { return };
-        let before = taken.len();
-        cut_all(&mut inner, paths, taken, depth - 1);
+    texts::each(value, &mut |text| cut_text(text, paths, taken, depth));
+}
+
+/// Cuts a text that is JSON, or that in base64, however often.
+fn cut_text(text: &mut String, paths: &[Path], taken: &mut Vec<Value>, depth: usize) {
+    let Some(depth) = depth.checked_sub(1) else { return };
+    let before = taken.len();
+    if let Some(mut inner) = structure(text) {
+        cut_all(&mut inner, paths, taken, depth);
         if taken.len() > before {
             *text = inner.to_string();
         }
-    });
+    } else if let Some(mut coded) = Coded::read(text) {
+        cut_text(&mut coded.text, paths, taken, depth);
+        if taken.len() > before {
+            *text = coded.written();
+        }
+    }
 }
 
-/// How a value that was taken out would show in a text, in lower case.
-fn tellings(value: &Value) -> Vec<String> {
-    let shown = match value {
-        Value::String(text) => vec![text.to_lowercase()],
-        Value::Number(number) => vec![number.to_string()],
-        Value::Array(items) => items.iter().flat_map(tellings).collect(),
-        Value::Object(members) => members.values().flat_map(tellings).collect(),
-        Value::Null | Value::Bool(_) => Vec::new(),
-    };
-    shown.into_iter().filter(|text| text.chars().count() >= TELLING && text != BLOCKED).collect()
-}
-
-/// Whether `name` stands in `text` as a word, in either case.
+/// Whether `name` stands in `text` as a word, both in lower case.
 fn holds_word(text: &str, name: &str) -> bool {
-    let (text, name) = (text.to_lowercase(), name.to_lowercase());
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    text.match_indices(&name).any(|(at, found)| {
+    text.match_indices(name).any(|(at, found)| {
         !text[..at].chars().next_back().is_some_and(is_word)
             && !text[at + found.len()..].chars().next().is_some_and(is_word)
     })
@@ -127,7 +137,10 @@ fn holds_word(text: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use base64::{Engine, prelude::BASE64_STANDARD};
+    use base64::{
+        Engine,
+        prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE},
+    };
     use serde_json::json;
 
     use super::*;
@@ -209,6 +222,43 @@ mod tests {
             });
             assert!(seen.iter().any(|text| text == "Ann Meyer"), "{text}");
             assert!(!seen.iter().any(|text| text.contains("5550199837")), "{text}");
+        }
+    }
+
+    #[test]
+    fn base64_within_base64_is_cut() {
+        let customer = json!({"name": "Ann Meyer", "phone": "5550199837", "notes": "x".repeat(4000)});
+        let mut coded = customer.to_string();
+        for depth in 1..=3 {
+            coded = BASE64_STANDARD.encode(&coded);
+            let url_safe = BASE64_URL_SAFE.encode(&coded);
+            let within = json!({"doc": coded}).to_string();
+            for text in [&coded, &url_safe, &within, &BASE64_STANDARD.encode(&within)] {
+                let result = json!({"content": [{"type": "text", "text": text}]});
+                let Masked::Without(cut, 1) = masked(&result.to_string(), &["result.phone"]) else {
+                    panic!("{depth}: {text}")
+                };
+                let mut seen = Vec::new();
+                texts::any(&serde_json::from_str(&cut).expect("JSON"), DEEPEST, 1 << 20, &mut |piece| {
+                    if let Piece::Text(text) = piece {
+                        seen.push(text.to_owned());
+                    }
+                    false
+                });
+                assert!(seen.iter().any(|text| text == "Ann Meyer"), "{seen:?}");
+                assert!(!seen.iter().any(|text| text.contains("5550199837")), "{seen:?}");
+            }
+            // What is a part of a text cannot be cut out of it.
+            let result = json!({"content": [{"type": "text", "text": format!("the file: {coded}")}]});
+            assert_eq!(masked(&result.to_string(), &["result.phone"]), Masked::Withheld, "{depth}");
+        }
+        for blob in [
+            r#"{"a":1}"#.to_owned(),
+            (0..DEEPEST).fold(r#"{"a":1}"#.to_owned(), |text, _| BASE64_STANDARD.encode(text)),
+        ] {
+            let blob = BASE64_STANDARD_NO_PAD.encode(blob);
+            let result = json!({"contents": [{"uri": "crm:1", "blob": blob}]});
+            assert_eq!(masked(&result.to_string(), &["result.a"]), Masked::Withheld, "{blob}");
         }
     }
 

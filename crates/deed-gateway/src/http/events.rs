@@ -1,4 +1,5 @@
-//! Server-sent events (WHATWG HTML, 9.2), one at a time and byte for byte as they came.
+//! Server-sent events (WHATWG HTML, 9.2), one at a time and byte for byte as they came, but for what nobody reads: it could say
+//! anything.
 
 use bytes::Bytes;
 use http_body::Body;
@@ -7,10 +8,13 @@ use http_body_util::BodyExt;
 use super::upstream::Lost;
 use crate::refusal;
 
+/// What events are called that clients know.
+const KNOWN: [&[u8]; 4] = [b"message", b"endpoint", b"ping", b"error"];
+
 /// An event, or a comment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Event {
-    /// Its bytes, with the empty line that ends it.
+    /// Its bytes, with the empty line that ends it; without comments and what else no client reads.
     pub(super) raw: Bytes,
     /// What it carries; `None` where that is nothing.
     pub(super) data: Option<Vec<u8>>,
@@ -153,6 +157,7 @@ fn line(raw: Vec<u8>) -> Event {
 }
 
 fn read(raw: Vec<u8>) -> Event {
+    let raw = readable(raw.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&raw));
     let mut data: Option<Vec<u8>> = None;
     let mut has_id = false;
     for (name, value) in fields(&raw) {
@@ -173,13 +178,35 @@ fn read(raw: Vec<u8>) -> Event {
 
 /// Names and values of an event's lines.
 fn fields(raw: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    lines(raw).map(|line| match memchr::memchr(b':', line) {
+    lines(raw).map(field)
+}
+
+fn field(line: &[u8]) -> (&[u8], &[u8]) {
+    match memchr::memchr(b':', line) {
         Some(colon) => {
             let value = &line[colon + 1..];
             (&line[..colon], value.strip_prefix(b" ").unwrap_or(value))
         }
         None => (line, &line[..0]),
-    })
+    }
+}
+
+/// An event's lines; those that no client reads are empty comments, and a name that none knows is another.
+fn readable(raw: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(raw.len());
+    for line in raw.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
+        let end = if line.ends_with(b"\n") || line.ends_with(b"\r") { line.len() - 1 } else { line.len() };
+        let (line, end) = line.split_at(end);
+        text.extend_from_slice(match field(line) {
+            (b"" | b"data" | b"id", _) if !line.starts_with(b":") => line,
+            (b"retry", value) if value.iter().all(u8::is_ascii_digit) => line,
+            (b"event", value) if KNOWN.contains(&value) => line,
+            (b"event", _) => b"event: other",
+            _ => b":",
+        });
+        text.extend_from_slice(end);
+    }
+    text
 }
 
 fn lines(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -236,8 +263,18 @@ mod tests {
         let data: Vec<_> =
             events.iter().map(|event| event.data.as_deref().map(String::from_utf8_lossy)).collect();
         assert_eq!(data, [None, None, Some("{\"a\":\n1}".into()), Some("x".into())]);
+        assert_eq!(events[0].raw, ":\n\n");
         assert!(events[1].has_id && !events[2].has_id);
         assert_eq!(with_data(&events[2], "{}"), "event: message\ndata: {}\n\n");
+    }
+
+    #[test]
+    fn what_no_client_reads_is_not_passed_on() {
+        let text = "\u{feff}: 555-0199\nevent: 555-0199\r\nretry: 5\nretry: x\n555: 0199\nid: 1\ndata: a\n\nevent:ping\n\n";
+        let events = cut(&[text.as_bytes()]);
+        assert_eq!(events[0].raw, ":\nevent: other\r\nretry: 5\n:\n:\nid: 1\ndata: a\n\n");
+        assert_eq!((events[0].data.as_deref(), events[0].has_id), (Some(&b"a"[..]), true));
+        assert_eq!(events[1].raw, "event:ping\n\n");
     }
 
     proptest! {
@@ -256,7 +293,7 @@ mod tests {
             };
             prop_assert_eq!(said(&apart), said(&whole));
             let raw = |events: &[Event]| events.iter().flat_map(|event| event.raw.to_vec()).collect::<Vec<u8>>();
-            prop_assert!(text.as_bytes().starts_with(&raw(&whole)) && raw(&apart).starts_with(&raw(&whole)));
+            prop_assert!(readable(text.as_bytes()).starts_with(&raw(&whole)) && raw(&apart).starts_with(&raw(&whole)));
         }
     }
 }
