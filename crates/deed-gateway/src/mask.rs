@@ -44,24 +44,49 @@ const LEAST_READ: usize = 1 << 16;
 /// still holds a value that was taken out, in whatever formatting, be it in base64, in escapes or over several texts, makes the
 /// whole unfit to be passed on, and so do bytes that are no text: nobody can tell what a picture shows.
 pub(crate) fn mask(json: &str, paths: &[String]) -> Masked {
-    let Ok(mut value) = serde_json::from_str::<Value>(json) else { return Masked::Withheld };
-    let Some(paths) = paths.iter().map(|path| Path::read(path)).collect::<Option<Vec<Path>>>() else {
-        return Masked::Withheld;
-    };
-    let mut taken = Vec::new();
-    cut_all(&mut value, &paths, &mut taken, DEEPEST);
-    let Some(values) = Values::read(&taken) else { return Masked::Withheld };
-    let names: Vec<&str> = paths.iter().map(Path::last).collect();
+    let Some(Cut { value, paths, taken, values }) = Cut::read(json, paths) else { return Masked::Withheld };
     let most = json.len().saturating_mul(READINGS).max(LEAST_READ);
-    let is_unfit = texts::any(&value, DEEPEST, most, &mut |piece| match piece {
+    match taken {
+        _ if is_unfit(&value, &paths, &values, most) => Masked::Withheld,
+        0 => Masked::Untouched,
+        many => Masked::Without(value.to_string(), many),
+    }
+}
+
+/// Whether `text` names a field of `paths`, or holds a value that they lead to in `json`.
+pub(crate) fn is_told(text: &str, json: &str, paths: &[String]) -> bool {
+    Cut::read(json, paths).is_none_or(|cut| is_unfit(&Value::from(text), &cut.paths, &cut.values, LEAST_READ))
+}
+
+/// What is left of a result, and what was taken out of it.
+struct Cut {
+    value: Value,
+    paths: Vec<Path>,
+    /// How many values were taken out.
+    taken: usize,
+    values: Values,
+}
+
+impl Cut {
+    /// `None` where that cannot be told.
+    fn read(json: &str, paths: &[String]) -> Option<Self> {
+        let mut value = serde_json::from_str::<Value>(json).ok()?;
+        let paths = paths.iter().map(|path| Path::read(path)).collect::<Option<Vec<Path>>>()?;
+        let mut taken = Vec::new();
+        cut_all(&mut value, &paths, &mut taken, DEEPEST);
+        Some(Cut { value, paths, taken: taken.len(), values: Values::read(&taken)? })
+    }
+}
+
+fn is_unfit(value: &Value, paths: &[Path], values: &Values, most: usize) -> bool {
+    let names_one = |lower: &str| paths.iter().any(|path| holds_word(lower, path.last()));
+    texts::any(value, DEEPEST, most, &mut |piece| match piece {
         Piece::Text(BLOCKED) => false,
         Piece::Text(text) => {
             let lower = text.to_lowercase();
-            names.iter().any(|name| holds_word(&lower, name)) || values.are_in(text, &lower)
+            names_one(&lower) || values.are_in(text, &lower)
         }
-        Piece::Joined(text) => {
-            names.iter().any(|name| holds_word(&text.to_lowercase(), name)) || values.are_formatted_in(text)
-        }
+        Piece::Joined(text) => names_one(&text.to_lowercase()) || values.are_formatted_in(text),
         Piece::Name(name) => values.are_in(name, &name.to_lowercase()),
         Piece::Number(number) => values.are_shown_by(number),
         // In whatever way it came to light, nothing in it that a path leads to may be left.
@@ -71,12 +96,7 @@ pub(crate) fn mask(json: &str, paths: &[String]) -> Masked {
             !left.is_empty()
         }
         Piece::Opaque => true,
-    });
-    match taken.len() {
-        _ if is_unfit => Masked::Withheld,
-        0 => Masked::Untouched,
-        many => Masked::Without(value.to_string(), many),
-    }
+    })
 }
 
 /// Which of `fields` still stand in `result`: as a member, or by name in a text.

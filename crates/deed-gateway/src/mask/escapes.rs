@@ -1,4 +1,4 @@
-//! Escapes in texts: those of JSON, `%XX`, and the markup of HTML.
+//! Escapes in texts: those of JSON and of programs, `%XX`, and the markup of HTML.
 
 use memchr::memchr2;
 
@@ -40,16 +40,19 @@ fn without_backslashes(text: &str) -> String {
     while let Some(at) = rest.find('\\') {
         out.extend(rest[..at].encode_utf16());
         rest = &rest[at + 1..];
-        let unit = rest.strip_prefix('u').and_then(|hex| u16::from_str_radix(hex.get(..4)?, 16).ok());
         let Some(c) = rest.chars().next() else { break };
-        match unit {
-            Some(unit) => out.push(unit),
-            None => out.push(match c {
-                'n' | 'r' | 't' | 'b' | 'f' => u16::from(b' '),
-                c => c.encode_utf16(&mut [0; 2])[0],
-            }),
-        }
-        rest = &rest[if unit.is_some() { 5 } else { c.len_utf8() }..];
+        let digits = match c {
+            'u' => rest.get(1..5),
+            'x' => rest.get(1..3),
+            _ => None,
+        };
+        let coded = digits.and_then(|hex| Some((u16::from_str_radix(hex, 16).ok()?, 1 + hex.len())));
+        let (unit, length) = coded.unwrap_or_else(|| match c {
+            'n' | 'r' | 't' | 'b' | 'f' => (u16::from(b' '), 1),
+            c => (c.encode_utf16(&mut [0; 2])[0], c.len_utf8()),
+        });
+        out.push(unit);
+        rest = &rest[length..];
     }
     out.extend(rest.encode_utf16());
     String::from_utf16_lossy(&out)
@@ -131,6 +134,7 @@ mod tests {
             ("<p>Bahnhofstrasse 1<br/>8001</p>", " Bahnhofstrasse 1 8001 "),
             ("j%C3%BCrgen%40example.com", "jürgen@example.com"),
             (r"j\u00fcrgen\_b", "jürgen_b"),
+            (r"\x35\x355 \xy", "555 xy"),
             ("%26amp;", "&amp;"),
         ] {
             assert_eq!(read(text).as_deref(), Some(shown), "{text}");

@@ -16,7 +16,7 @@ const LONG: usize = 9;
 /// Longer values are known by so many of their first characters.
 const KNOWN: usize = 256;
 /// The most bytes of values, each of them once, that are looked for in one result.
-const MOST: usize = 2 << 20;
+const MOST: usize = 4 << 20;
 
 /// Values that a text must not repeat.
 pub(super) struct Values {
@@ -223,7 +223,7 @@ mod tests {
             mask(&json!(rows).to_string(), &["result.phone".to_owned()])
         };
         assert!(matches!(rows(1000), Masked::Without(_, 1000)));
-        assert_eq!(rows(5000), Masked::Withheld);
+        assert_eq!(rows(9000), Masked::Withheld);
     }
 
     /// `value` with something else between its groups, in another case and width, decomposed, or in escapes.
