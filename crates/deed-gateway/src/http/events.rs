@@ -11,6 +11,9 @@ use crate::refusal;
 /// What events are called that clients know.
 const KNOWN: [&[u8]; 4] = [b"message", b"endpoint", b"ping", b"error"];
 
+/// Digits of milliseconds, of less than a day.
+const LONGEST_RETRY: usize = 8;
+
 /// An event, or a comment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Event {
@@ -203,7 +206,7 @@ fn field(line: &[u8]) -> (&[u8], &[u8]) {
 fn readable(raw: &[u8]) -> Vec<u8> {
     rewritten(raw, |line| match field(line) {
         (b"data" | b"id", _) => line,
-        (b"retry", value) if value.iter().all(u8::is_ascii_digit) => line,
+        (b"retry", value) if value.len() <= LONGEST_RETRY && value.iter().all(u8::is_ascii_digit) => line,
         (b"event", value) if KNOWN.contains(&value) => line,
         (b"event", _) => b"event: other",
         _ => b":",
