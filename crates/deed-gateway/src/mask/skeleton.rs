@@ -72,11 +72,14 @@ impl Kind {
     }
 }
 
-/// Whether it changes nothing of the word in which it stands: accents, soft hyphens, what has no width.
+/// Whether it changes nothing of the word in which it stands: accents, and what shows nothing (`Default_Ignorable_Code_Point`).
 fn is_unseen(c: char) -> bool {
     !c.is_ascii()
-        && (matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
-            || canonical_combining_class(c) != 0)
+        && (canonical_combining_class(c) != 0
+            || matches!(c,
+                '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+                | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+                | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}'))
 }
 
 #[cfg(test)]
@@ -90,7 +93,7 @@ mod tests {
             ("O'Brien", "O\u{2019}BRIEN"),
             ("Zoë Straße", "ZOE\u{308} STRASSE"),
             ("Ｆｕｌｌ　１２３", "full 123"),
-            ("ﬁne\u{ad}print", "fine\u{200b}print"),
+            ("ﬁne\u{ad}print", "fine\u{200b}pr\u{3164}i\u{202d}nt"),
             ("서울", "\u{1109}\u{1165}\u{110b}\u{116e}\u{11af}"),
         ] {
             assert_eq!(Skeleton::of(one).text, Skeleton::of(other).text, "{one}");
