@@ -5,13 +5,18 @@
 //! through. Case makes no difference.
 
 mod coded;
+mod escapes;
 mod path;
+mod skeleton;
 mod texts;
+mod values;
 
 use serde_json::Value;
 
+use coded::Coded;
 use path::Path;
 use texts::{Piece, structure};
+use values::Values;
 
 /// What becomes of a result.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,9 +31,7 @@ pub(crate) enum Masked {
 
 /// What stands in place of a value.
 const BLOCKED: &str = "[masked by policy]";
-/// Values shorter than this stand in any text by chance.
-const TELLING: usize = 3;
-/// JSON within texts is cut so many texts deep; deeper it is not looked into, and withheld.
+/// JSON within texts and base64 is cut so many of them deep; deeper it is not looked into, and withheld.
 const DEEPEST: usize = 8;
 
 /// Other codings are looked into for so many times the bytes of a result, and at least [`LEAST_READ`].
@@ -38,32 +41,62 @@ const LEAST_READ: usize = 1 << 16;
 /// Takes the fields that `paths` name out of `json`, in structured content and in the text that repeats it.
 ///
 /// A text that is itself JSON is cut in the same way, and so is one in base64 or a `data:` URI. Another one that names a field or
-/// still holds a value that was taken out, be it in base64, as `%XX` or in escapes, makes the whole unfit to be passed on, and so
-/// do bytes that are no text: nobody can tell what a picture shows.
+/// still holds a value that was taken out, in whatever formatting, be it in base64, in escapes or over several texts, makes the
+/// whole unfit to be passed on, and so do bytes that are no text: nobody can tell what a picture shows.
 pub(crate) fn mask(json: &str, paths: &[String]) -> Masked {
-    let Ok(mut value) = serde_json::from_str::<Value>(json) else { return Masked::Withheld };
-    let Some(paths) = paths.iter().map(|path| Path::read(path)).collect::<Option<Vec<Path>>>() else {
-        return Masked::Withheld;
-    };
-    let mut taken = Vec::new();
-    cut_all(&mut value, &paths, &mut taken, DEEPEST);
-    let told: Vec<String> = taken.iter().flat_map(tellings).collect();
-    let tells = |text: &str| {
-        let text = text.to_lowercase();
-        told.iter().any(|value| text.contains(value.as_str()))
-    };
+    let Some(Cut { value, paths, taken, values }) = Cut::read(json, paths) else { return Masked::Withheld };
     let most = json.len().saturating_mul(READINGS).max(LEAST_READ);
-    let is_unfit = texts::any(&value, DEEPEST, most, &mut |piece| match piece {
-        Piece::Text(BLOCKED) => false,
-        Piece::Text(text) => paths.iter().any(|path| holds_word(text, path.last())) || tells(text),
-        Piece::Name(name) => tells(name),
-        Piece::Opaque => true,
-    });
-    match taken.len() {
-        _ if is_unfit => Masked::Withheld,
+    match taken {
+        _ if is_unfit(&value, &paths, &values, most) => Masked::Withheld,
         0 => Masked::Untouched,
         many => Masked::Without(value.to_string(), many),
     }
+}
+
+/// Whether `text` names a field of `paths`, or holds a value that they lead to in `json`.
+pub(crate) fn is_told(text: &str, json: &str, paths: &[String]) -> bool {
+    Cut::read(json, paths).is_none_or(|cut| is_unfit(&Value::from(text), &cut.paths, &cut.values, LEAST_READ))
+}
+
+/// What is left of a result, and what was taken out of it.
+struct Cut {
+    value: Value,
+    paths: Vec<Path>,
+    /// How many values were taken out.
+    taken: usize,
+    values: Values,
+}
+
+impl Cut {
+    /// `None` where that cannot be told.
+    fn read(json: &str, paths: &[String]) -> Option<Self> {
+        let mut value = serde_json::from_str::<Value>(json).ok()?;
+        let paths = paths.iter().map(|path| Path::read(path)).collect::<Option<Vec<Path>>>()?;
+        let mut taken = Vec::new();
+        cut_all(&mut value, &paths, &mut taken, DEEPEST);
+        Some(Cut { value, paths, taken: taken.len(), values: Values::read(&taken)? })
+    }
+}
+
+fn is_unfit(value: &Value, paths: &[Path], values: &Values, most: usize) -> bool {
+    let names_one = |lower: &str| paths.iter().any(|path| holds_word(lower, path.last()));
+    texts::any(value, DEEPEST, most, &mut |piece| match piece {
+        Piece::Text(BLOCKED) => false,
+        Piece::Text(text) => {
+            let lower = text.to_lowercase();
+            names_one(&lower) || values.are_in(text, &lower)
+        }
+        Piece::Joined(text) => names_one(&text.to_lowercase()) || values.are_formatted_in(text),
+        Piece::Name(name) => values.are_in(name, &name.to_lowercase()),
+        Piece::Number(number) => values.are_shown_by(number),
+        // In whatever way it came to light, nothing in it that a path leads to may be left.
+        Piece::Json(inner) => {
+            let mut left = Vec::new();
+            paths.iter().for_each(|path| path.cut(inner, &mut left));
+            !left.is_empty()
+        }
+        Piece::Opaque => true,
+    })
 }
 
 /// Which of `fields` still stand in `result`: as a member, or by name in a text.
@@ -83,7 +116,7 @@ fn holds(value: &Value, name: &str) -> bool {
         Value::Array(items) => items.iter().any(|item| holds(item, name)),
         Value::String(text) => match structure(text) {
             Some(inner) => holds(&inner, name),
-            None => holds_word(text, name),
+            None => holds_word(&text.to_lowercase(), &name.to_lowercase()),
         },
         _ => false,
     }
@@ -93,33 +126,30 @@ fn cut_all(value: &mut Value, paths: &[Path], taken: &mut Vec<Value>, depth: usi
     for path in paths {
         path.cut(value, taken);
     }
-    texts::each(value, &mut |text| {
-        let Some(mut inner) = structure(text).filter(|_| depth > 0) else { return };
-        let before = taken.len();
-        cut_all(&mut inner, paths, taken, depth - 1);
+    texts::each(value, &mut |text| cut_text(text, paths, taken, depth));
+}
+
+/// Cuts a text that is JSON, or that in base64, however often.
+fn cut_text(text: &mut String, paths: &[Path], taken: &mut Vec<Value>, depth: usize) {
+    let Some(depth) = depth.checked_sub(1) else { return };
+    let before = taken.len();
+    if let Some(mut inner) = structure(text) {
+        cut_all(&mut inner, paths, taken, depth);
         if taken.len() > before {
             *text = inner.to_string();
         }
-    });
+    } else if let Some(mut coded) = Coded::read(text) {
+        cut_text(&mut coded.text, paths, taken, depth);
+        if taken.len() > before {
+            *text = coded.written();
+        }
+    }
 }
 
-/// How a value that was taken out would show in a text, in lower case.
-fn tellings(value: &Value) -> Vec<String> {
-    let shown = match value {
-        Value::String(text) => vec![text.to_lowercase()],
-        Value::Number(number) => vec![number.to_string()],
-        Value::Array(items) => items.iter().flat_map(tellings).collect(),
-        Value::Object(members) => members.values().flat_map(tellings).collect(),
-        Value::Null | Value::Bool(_) => Vec::new(),
-    };
-    shown.into_iter().filter(|text| text.chars().count() >= TELLING && text != BLOCKED).collect()
-}
-
-/// Whether `name` stands in `text` as a word, in either case.
+/// Whether `name` stands in `text` as a word, both in lower case.
 fn holds_word(text: &str, name: &str) -> bool {
-    let (text, name) = (text.to_lowercase(), name.to_lowercase());
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    text.match_indices(&name).any(|(at, found)| {
+    text.match_indices(name).any(|(at, found)| {
         !text[..at].chars().next_back().is_some_and(is_word)
             && !text[at + found.len()..].chars().next().is_some_and(is_word)
     })
@@ -127,7 +157,10 @@ fn holds_word(text: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use base64::{Engine, prelude::BASE64_STANDARD};
+    use base64::{
+        Engine,
+        prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE},
+    };
     use serde_json::json;
 
     use super::*;
@@ -209,6 +242,43 @@ mod tests {
             });
             assert!(seen.iter().any(|text| text == "Ann Meyer"), "{text}");
             assert!(!seen.iter().any(|text| text.contains("5550199837")), "{text}");
+        }
+    }
+
+    #[test]
+    fn base64_within_base64_is_cut() {
+        let customer = json!({"name": "Ann Meyer", "phone": "5550199837", "notes": "x".repeat(4000)});
+        let mut coded = customer.to_string();
+        for depth in 1..=3 {
+            coded = BASE64_STANDARD.encode(&coded);
+            let url_safe = BASE64_URL_SAFE.encode(&coded);
+            let within = json!({"doc": coded}).to_string();
+            for text in [&coded, &url_safe, &within, &BASE64_STANDARD.encode(&within)] {
+                let result = json!({"content": [{"type": "text", "text": text}]});
+                let Masked::Without(cut, 1) = masked(&result.to_string(), &["result.phone"]) else {
+                    panic!("{depth}: {text}")
+                };
+                let mut seen = Vec::new();
+                texts::any(&serde_json::from_str(&cut).expect("JSON"), DEEPEST, 1 << 20, &mut |piece| {
+                    if let Piece::Text(text) = piece {
+                        seen.push(text.to_owned());
+                    }
+                    false
+                });
+                assert!(seen.iter().any(|text| text == "Ann Meyer"), "{seen:?}");
+                assert!(!seen.iter().any(|text| text.contains("5550199837")), "{seen:?}");
+            }
+            // What is a part of a text cannot be cut out of it.
+            let result = json!({"content": [{"type": "text", "text": format!("the file: {coded}")}]});
+            assert_eq!(masked(&result.to_string(), &["result.phone"]), Masked::Withheld, "{depth}");
+        }
+        for blob in [
+            r#"{"a":1}"#.to_owned(),
+            (0..DEEPEST).fold(r#"{"a":1}"#.to_owned(), |text, _| BASE64_STANDARD.encode(text)),
+        ] {
+            let blob = BASE64_STANDARD_NO_PAD.encode(blob);
+            let result = json!({"contents": [{"uri": "crm:1", "blob": blob}]});
+            assert_eq!(masked(&result.to_string(), &["result.a"]), Masked::Withheld, "{blob}");
         }
     }
 

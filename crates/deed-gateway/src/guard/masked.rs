@@ -105,3 +105,11 @@ impl<R: Road> Guard<R> {
         }
     }
 }
+
+impl Pending {
+    /// Whether `text`, which comes with a message in which the server says `said`, may hold what one of `under_way` must not tell.
+    pub(crate) fn is_told<'p>(text: &str, said: &str, under_way: impl Iterator<Item = &'p Self>) -> bool {
+        let paths: BTreeSet<String> = under_way.flat_map(|pending| &pending.mask).cloned().collect();
+        !paths.is_empty() && mask::is_told(text, said, &Vec::from_iter(paths))
+    }
+}

@@ -13,7 +13,7 @@ use tokio::{sync::mpsc, time::timeout};
 
 use super::{
     Reply,
-    events::{self, Broken, Events},
+    events::{self, Broken, Event, Events},
     exchange::Exchange,
     headers, json, reply,
     upstream::{Answer, Body},
@@ -138,6 +138,22 @@ impl Exchange<'_> {
             self.endpoint.upstream.send(Permit::Answer, onward, Method::POST, headers, text.into()).await;
         if sent.is_err() {
             tracing::warn!("a server was not told that its request is not passed on");
+        }
+    }
+
+    /// `event`, without an id that may hold what is masked.
+    fn without_telling_id(&self, event: Event) -> Event {
+        let Some(id) = &event.id else { return event };
+        let said = event.data.as_deref().unwrap_or(b"null");
+        let told = match Message::read(said) {
+            Ok(Message::Response { id: Some(answered), .. }) => self.calls.told(&answered),
+            _ => None,
+        };
+        let masked = self.calls.masked();
+        let said = str::from_utf8(said).unwrap_or_default();
+        match Pending::is_told(id, said, masked.iter().chain(&told)) {
+            true => event.without_id(),
+            false => event,
         }
     }
 
@@ -362,7 +378,8 @@ impl Stream<'_, '_> {
                     return End::Over;
                 }
             };
-            self.can_resume |= event.has_id;
+            let event = self.exchange.without_telling_id(event);
+            self.can_resume |= event.id.is_some();
             let text = event.data.as_deref().map(|data| str::from_utf8(data).unwrap_or_default());
             let Heard { text: heard, answers: answered } = match text {
                 Some(text) => self.exchange.heard(text, self.can_resume).await,

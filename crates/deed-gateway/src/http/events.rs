@@ -1,4 +1,5 @@
-//! Server-sent events (WHATWG HTML, 9.2), one at a time and byte for byte as they came.
+//! Server-sent events (WHATWG HTML, 9.2), one at a time and byte for byte as they came, but for what nobody reads: it could say
+//! anything.
 
 use bytes::Bytes;
 use http_body::Body;
@@ -7,15 +8,29 @@ use http_body_util::BodyExt;
 use super::upstream::Lost;
 use crate::refusal;
 
+/// What events are called that clients know.
+const KNOWN: [&[u8]; 4] = [b"message", b"endpoint", b"ping", b"error"];
+
+/// Digits of milliseconds, of less than a day.
+const LONGEST_RETRY: usize = 8;
+
 /// An event, or a comment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Event {
-    /// Its bytes, with the empty line that ends it.
+    /// Its bytes, with the empty line that ends it; without comments and what else no client reads.
     pub(super) raw: Bytes,
     /// What it carries; `None` where that is nothing.
     pub(super) data: Option<Vec<u8>>,
-    /// Whether it has an id, from which the stream can be taken up again.
-    pub(super) has_id: bool,
+    /// Its id, from which the stream can be taken up again.
+    pub(super) id: Option<String>,
+}
+
+impl Event {
+    /// The same without its id.
+    pub(super) fn without_id(&self) -> Self {
+        let raw = rewritten(&self.raw, |line| if field(line).0 == b"id" { b":" } else { line });
+        Event { raw: raw.into(), data: self.data.clone(), id: None }
+    }
 }
 
 /// Why there are no more events.
@@ -52,7 +67,7 @@ impl<B: Body<Data = Bytes, Error = Lost> + Unpin> Events<B> {
 
     /// An event that carries `data`.
     pub(super) fn of_data(&self, data: &str) -> Bytes {
-        self.with_data(&Event { raw: Bytes::new(), data: None, has_id: false }, data)
+        self.with_data(&Event { raw: Bytes::new(), data: None, id: None }, data)
     }
 
     /// `event` with other data, and else as it was.
@@ -89,7 +104,7 @@ impl<B: Body<Data = Bytes, Error = Lost> + Unpin> Events<B> {
 
 /// An event that carries `data`, on its own.
 pub(crate) fn event_of(data: &str) -> Bytes {
-    with_data(&Event { raw: Bytes::new(), data: None, has_id: false }, data)
+    with_data(&Event { raw: Bytes::new(), data: None, id: None }, data)
 }
 
 /// Cuts bytes into events.
@@ -149,12 +164,13 @@ impl Cutter {
 
 fn line(raw: Vec<u8>) -> Event {
     let data = Some(raw.trim_ascii().to_vec()).filter(|data| !data.is_empty());
-    Event { raw: raw.into(), data, has_id: false }
+    Event { raw: raw.into(), data, id: None }
 }
 
 fn read(raw: Vec<u8>) -> Event {
+    let raw = readable(raw.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&raw));
     let mut data: Option<Vec<u8>> = None;
-    let mut has_id = false;
+    let mut id: Option<String> = None;
     for (name, value) in fields(&raw) {
         match name {
             b"data" => match &mut data {
@@ -164,22 +180,50 @@ fn read(raw: Vec<u8>) -> Event {
                 }
                 None => data = Some(value.to_vec()),
             },
-            b"id" => has_id = true,
+            b"id" => *id.get_or_insert_default() += &String::from_utf8_lossy(value),
             _ => {}
         }
     }
-    Event { raw: raw.into(), data: data.filter(|data| !data.is_empty()), has_id }
+    Event { raw: raw.into(), data: data.filter(|data| !data.is_empty()), id }
 }
 
 /// Names and values of an event's lines.
 fn fields(raw: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    lines(raw).map(|line| match memchr::memchr(b':', line) {
+    lines(raw).map(field)
+}
+
+fn field(line: &[u8]) -> (&[u8], &[u8]) {
+    match memchr::memchr(b':', line) {
         Some(colon) => {
             let value = &line[colon + 1..];
             (&line[..colon], value.strip_prefix(b" ").unwrap_or(value))
         }
         None => (line, &line[..0]),
+    }
+}
+
+/// An event whose lines that no client reads are empty comments, and a name that none knows is another.
+fn readable(raw: &[u8]) -> Vec<u8> {
+    rewritten(raw, |line| match field(line) {
+        (b"data" | b"id", _) => line,
+        (b"retry", value) if value.len() <= LONGEST_RETRY && value.iter().all(u8::is_ascii_digit) => line,
+        (b"event", value) if KNOWN.contains(&value) => line,
+        (b"event", _) => b"event: other",
+        _ => b":",
     })
+}
+
+/// An event with what `change` makes of its lines, each ended as it was.
+fn rewritten(raw: &[u8], change: impl Fn(&[u8]) -> &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(raw.len());
+    for piece in raw.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
+        let line = piece.strip_suffix(b"\n").or_else(|| piece.strip_suffix(b"\r")).unwrap_or(piece);
+        if !line.is_empty() {
+            text.extend_from_slice(change(line));
+        }
+        text.extend_from_slice(&piece[line.len()..]);
+    }
+    text
 }
 
 fn lines(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -236,8 +280,19 @@ mod tests {
         let data: Vec<_> =
             events.iter().map(|event| event.data.as_deref().map(String::from_utf8_lossy)).collect();
         assert_eq!(data, [None, None, Some("{\"a\":\n1}".into()), Some("x".into())]);
-        assert!(events[1].has_id && !events[2].has_id);
+        assert_eq!(events[0].raw, ":\n\n");
+        assert!(events[1].id.is_some() && events[2].id.is_none());
         assert_eq!(with_data(&events[2], "{}"), "event: message\ndata: {}\n\n");
+    }
+
+    #[test]
+    fn what_no_client_reads_is_not_passed_on() {
+        let text = "\u{feff}: 555-0199\nevent: 555-0199\r\nretry: 5\nretry: x\n555: 0199\nid: 1\ndata: a\n\nevent:ping\n\n";
+        let events = cut(&[text.as_bytes()]);
+        assert_eq!(events[0].raw, ":\nevent: other\r\nretry: 5\n:\n:\nid: 1\ndata: a\n\n");
+        assert_eq!((events[0].data.as_deref(), events[0].id.as_deref()), (Some(&b"a"[..]), Some("1")));
+        assert_eq!(events[0].without_id().raw, ":\nevent: other\r\nretry: 5\n:\n:\n:\ndata: a\n\n");
+        assert_eq!(events[1].raw, "event:ping\n\n");
     }
 
     proptest! {
@@ -251,12 +306,12 @@ mod tests {
             let (one, two) = text.as_bytes().split_at(at);
             let whole = cut(&[text.as_bytes()]);
             let apart = cut(&[one, two]);
-            let said = |events: &[Event]| -> Vec<(Vec<u8>, bool)> {
-                events.iter().filter_map(|event| Some((event.data.clone()?, event.has_id))).collect()
+            let said = |events: &[Event]| -> Vec<(Vec<u8>, Option<String>)> {
+                events.iter().filter_map(|event| Some((event.data.clone()?, event.id.clone()))).collect()
             };
             prop_assert_eq!(said(&apart), said(&whole));
             let raw = |events: &[Event]| events.iter().flat_map(|event| event.raw.to_vec()).collect::<Vec<u8>>();
-            prop_assert!(text.as_bytes().starts_with(&raw(&whole)) && raw(&apart).starts_with(&raw(&whole)));
+            prop_assert!(readable(text.as_bytes()).starts_with(&raw(&whole)) && raw(&apart).starts_with(&raw(&whole)));
         }
     }
 }

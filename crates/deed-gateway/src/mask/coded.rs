@@ -1,4 +1,4 @@
-//! Texts that say something in another coding: base64, `data:` URIs, `%XX`, the escapes of JSON.
+//! Texts that say something in another coding: base64 and `data:` URIs; escapes are in [`super::escapes`].
 
 use std::borrow::Cow;
 
@@ -8,6 +8,8 @@ use base64::{
     prelude::{BASE64_STANDARD, BASE64_URL_SAFE},
 };
 use memchr::memmem;
+
+use super::escapes;
 
 /// Shorter runs of letters and digits are words, and show nothing that is worth a look in base64.
 const SHORTEST: usize = 12;
@@ -53,7 +55,7 @@ pub(super) enum Shows<'t> {
 
 /// Whether `is` of anything that `text` shows in another coding.
 pub(super) fn each(text: &str, is: &mut dyn FnMut(Shows<'_>) -> bool) -> bool {
-    if let Some(escaped) = unescaped(text)
+    if let Some(escaped) = escapes::read(text)
         && is(Shows::Part(&escaped))
     {
         return true;
@@ -137,10 +139,12 @@ impl<'t> Coded<'t> {
         Some(Coded { head, is_url_safe, is_padded, text: decoded(body)? })
     }
 
-    /// The same, saying `text`.
-    pub(super) fn with(&self, text: &str) -> String {
-        let mut body =
-            if self.is_url_safe { BASE64_URL_SAFE.encode(text) } else { BASE64_STANDARD.encode(text) };
+    /// What it says now, as it was coded.
+    pub(super) fn written(&self) -> String {
+        let mut body = match self.is_url_safe {
+            true => BASE64_URL_SAFE.encode(&self.text),
+            false => BASE64_STANDARD.encode(&self.text),
+        };
         if !self.is_padded {
             body.truncate(body.trim_end_matches('=').len());
         }
@@ -150,11 +154,11 @@ impl<'t> Coded<'t> {
 
 /// The text that `body` is in base64, of either alphabet, broken into lines or not.
 pub(super) fn decoded(body: &str) -> Option<String> {
-    let body: String = body.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
-    let body = body.trim_end_matches('=');
-    if !body.chars().all(is_of_base64) {
+    if !body.chars().all(|c| is_of_base64(c) || matches!(c, '=' | '\r' | '\n')) {
         return None;
     }
+    let body = body.replace(['\r', '\n'], "");
+    let body = body.trim_end_matches('=');
     String::from_utf8(LENIENT.decode(plain(body).as_bytes()).ok()?).ok()
 }
 
@@ -179,48 +183,4 @@ fn plain(run: &str) -> Cow<'_, str> {
 fn is_mixed(run: &str) -> bool {
     let has = |is: fn(&u8) -> bool| run.as_bytes().iter().any(is);
     has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_digit)
-}
-
-/// `text` without escapes of JSON and without `%XX`, where it has any.
-fn unescaped(text: &str) -> Option<String> {
-    if text.contains('\\') {
-        return Some(without_escapes(text));
-    }
-    let bytes = text.as_bytes();
-    let is_coded =
-        |at: usize| bytes.get(at + 1..at + 3).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit));
-    let mut out = Vec::with_capacity(bytes.len());
-    let (mut at, mut coded) = (0, false);
-    while let Some(&byte) = bytes.get(at) {
-        if byte == b'%' && is_coded(at) {
-            let two = text.get(at + 1..at + 3).and_then(|two| u8::from_str_radix(two, 16).ok());
-            out.extend(two);
-            (at, coded) = (at + 3, true);
-        } else {
-            out.push(byte);
-            at += 1;
-        }
-    }
-    coded.then(|| String::from_utf8_lossy(&out).into_owned())
-}
-
-fn without_escapes(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('\\') {
-        out.extend(rest[..at].encode_utf16());
-        rest = &rest[at + 1..];
-        let unit = rest.strip_prefix('u').and_then(|hex| u16::from_str_radix(hex.get(..4)?, 16).ok());
-        let Some(c) = rest.chars().next() else { break };
-        match unit {
-            Some(unit) => out.push(unit),
-            None => out.push(match c {
-                'n' | 'r' | 't' | 'b' | 'f' => u16::from(b' '),
-                c => c.encode_utf16(&mut [0; 2])[0],
-            }),
-        }
-        rest = &rest[if unit.is_some() { 5 } else { c.len_utf8() }..];
-    }
-    out.extend(rest.encode_utf16());
-    String::from_utf16_lossy(&out)
 }

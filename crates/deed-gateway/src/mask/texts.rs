@@ -1,16 +1,23 @@
 //! The texts that a result is made of, those in another coding among them.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
-use super::coded::{self, Coded, Shows};
+use super::{
+    BLOCKED,
+    coded::{self, Coded, Shows},
+};
 
 /// A piece of what is said.
-#[derive(Clone, Copy)]
 pub(super) enum Piece<'t> {
     /// A text that is no JSON.
     Text(&'t str),
+    /// Texts that follow one another, as one.
+    Joined(&'t str),
     /// What a member is called.
     Name(&'t str),
+    Number(&'t Number),
+    /// JSON that stands in a text.
+    Json(&'t mut Value),
     /// What cannot be looked into: a picture, sound, other bytes.
     Opaque,
 }
@@ -32,14 +39,17 @@ impl Look<'_> {
     fn value(&mut self, value: &Value, depth: usize) -> bool {
         match value {
             Value::String(text) => self.text(text, depth),
-            Value::Array(items) => items.iter().any(|item| self.value(item, depth)),
+            Value::Number(number) => (self.is)(Piece::Number(number)),
+            Value::Array(items) => {
+                items.iter().any(|item| self.value(item, depth)) || self.joined(items, depth)
+            }
             Value::Object(members) => members.iter().any(|(name, value)| {
                 (self.is)(Piece::Name(name))
                     || match bytes(members, name) {
                         None => self.value(value, depth),
                         Some(Bytes::Shown) => (self.is)(Piece::Opaque),
-                        Some(Bytes::Blob(bytes)) => match coded::decoded(bytes) {
-                            Some(text) => self.text(&text, depth),
+                        Some(Bytes::Blob(bytes)) => match coded::decoded(bytes).filter(|_| depth > 0) {
+                            Some(text) => self.text(&text, depth - 1),
                             None => (self.is)(Piece::Opaque),
                         },
                     }
@@ -51,9 +61,19 @@ impl Look<'_> {
     fn text(&mut self, text: &str, depth: usize) -> bool {
         match structure(text) {
             Some(_) if depth == 0 => (self.is)(Piece::Opaque),
-            Some(inner) => self.value(&inner, depth - 1),
+            Some(mut inner) => (self.is)(Piece::Json(&mut inner)) || self.value(&inner, depth - 1),
             None => (self.is)(Piece::Text(text)) || self.readings(text, depth),
         }
+    }
+
+    /// What the texts of `items` say as one: they may be pieces of it. JSON stands for itself.
+    fn joined(&mut self, items: &[Value], depth: usize) -> bool {
+        let texts: Vec<&str> = items
+            .iter()
+            .filter_map(text_of)
+            .filter(|text| *text != BLOCKED && is_prose(text, depth))
+            .collect();
+        texts.len() > 1 && ["", " "].iter().any(|between| (self.is)(Piece::Joined(&texts.join(between))))
     }
 
     /// What a text says in another coding, in it or as a whole. Where that is no more than a part of it, nothing is cut from it,
@@ -73,20 +93,25 @@ impl Look<'_> {
     }
 }
 
-/// Calls `change` with every text of `value`, however deep; what it makes of one stands in its place. JSON that is in base64 as a
-/// whole is given as it reads, and put back in base64.
+/// The text that an item has as MCP has it, or is; not where that is no more than a number, of which any follow one another.
+fn text_of(item: &Value) -> Option<&str> {
+    let within = || ["content", "resource"].iter().find_map(|name| item.get(name)?.get("text"));
+    match item {
+        Value::String(text) => text.contains(char::is_alphabetic).then_some(text),
+        _ => item.get("text").or_else(within)?.as_str(),
+    }
+}
+
+/// Whether it is no JSON, nor that in base64.
+fn is_prose(text: &str, depth: usize) -> bool {
+    structure(text).is_none()
+        && Coded::read(text).filter(|_| depth > 0).is_none_or(|coded| is_prose(&coded.text, depth - 1))
+}
+
+/// Calls `change` with every text of `value`, however deep; what it makes of one stands in its place.
 pub(super) fn each(value: &mut Value, change: &mut dyn FnMut(&mut String)) {
     match value {
-        Value::String(text) => match Coded::read(text).filter(|coded| structure(&coded.text).is_some()) {
-            None => change(text),
-            Some(coded) => {
-                let mut inner = coded.text.clone();
-                change(&mut inner);
-                if inner != coded.text {
-                    *text = coded.with(&inner);
-                }
-            }
-        },
+        Value::String(text) => change(text),
         Value::Array(items) => items.iter_mut().for_each(|item| each(item, change)),
         Value::Object(members) => members.iter_mut().for_each(|(_, value)| each(value, change)),
         _ => {}

@@ -448,6 +448,19 @@ async fn a_stream_that_is_taken_up_again_is_masked_and_recorded_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_masked_does_not_stand_beside_the_messages_of_a_stream() {
+    let gateway = Gateway::start().await;
+    gateway.publish("@id(\"rest\") @mask(\"result.tax_id\") permit (principal, action, resource);").await;
+    let address = gateway.running.http();
+    let begun = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {} });
+    call(address, legacy(&begun)).await;
+    let answer = call(address, in_session(legacy(&tool(1, "aside")))).await;
+    assert_eq!(last_event(&answer)["result"]["structuredContent"]["name"], "Initech");
+    assert!(answer.text().starts_with(":\n\nevent: other\nid: 1\n"), "{}", answer.text());
+    assert!(!answer.text().to_lowercase().contains("4711"), "{}", answer.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_server_asks_is_answered_by_who_was_asked() {
     let gateway = Gateway::start().await;
     let address = gateway.running.http();

@@ -75,6 +75,11 @@ async fn message(State(seen): State<Arc<Seen>>, headers: HeaderMap, body: Bytes)
         }
         (Some("tools/call"), Some("write")) => json_of(&answer(text("written"))),
         (Some("tools/call"), Some("vendor")) => events([event(None, &answer(vendor()))]),
+        // Repeats it where no message is.
+        (Some("tools/call"), Some("aside")) => events([
+            ": DE-4711\n\nevent: DE-4711\nid: 1\ndata: \n\n".to_owned(),
+            event(Some("vendor-de4711"), &answer(vendor())),
+        ]),
         (Some("tools/call"), Some("stream")) => {
             let progress = json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": { "progressToken": 1, "progress": 1 } });
             let last = event(None, &answer(text("streamed")));
