@@ -7,6 +7,7 @@ mod document;
 mod effects;
 mod event;
 pub(crate) mod identity;
+mod permission;
 mod resource;
 pub(crate) mod time;
 
@@ -20,7 +21,7 @@ use crate::json;
 use event::Event;
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
-pub const MAPPING: &str = "cloudtrail/6";
+pub const MAPPING: &str = "cloudtrail/7";
 
 /// The record of one event: a management, data, network activity, sign-in, service or Insights event.
 ///
@@ -60,7 +61,7 @@ fn map_event(text: &str) -> Result<String, String> {
         serde_json::from_str(text).map_err(|error| format!("not JSON: {}", json::error_text(&error)))?;
     let event = Event::new(value)?;
     let parties = identity::parties(&event);
-    let permission = event.is_request().then(|| json::text(event.permission()));
+    let permission = event.is_request().then(|| permission::of(&event)).flatten().map(json::text);
     let submission = Submission {
         basis: Some(Basis::Imported),
         chain: (!parties.chain.is_empty()).then_some(parties.chain),

@@ -54,6 +54,16 @@ pub struct AccountFacts {
     pub places: Vec<PlaceFacts>,
 }
 
+impl AccountFacts {
+    /// Whether it is known to be somebody who acts: by its type, or because it acted, or was made, suspended or removed as
+    /// accounts are. A group, a team, an account as a whole or everybody holds rights and never acts itself; records give
+    /// it no type.
+    pub fn is_known_to_act(&self) -> bool {
+        let acted = self.executed > 0 || self.initiated > 0;
+        self.kind != PrincipalType::Unknown || !self.kinds.is_empty() || acted || !self.changes.is_empty()
+    }
+}
+
 /// Something that an account used, itself and not merely tried: what its records say was denied is not counted.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UsedFacts {
