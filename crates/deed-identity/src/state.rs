@@ -170,6 +170,7 @@ impl State {
             denied: entry.denied,
             failed: entry.failed,
             last_acted: entry.last_acted.map(|mark| (mark.0, mark.1)),
+            last_done: entry.last_done.map(|mark| (mark.0, mark.1)),
             used: entry
                 .used
                 .iter()

@@ -52,9 +52,18 @@ impl Withdrawn<'_> {
 }
 
 /// Whether both may be names of one system: `entra`, where a log does not say which, may be `entra:TENANT`.
-pub fn may_be_one(one: &str, other: &str) -> bool {
+fn may_be_one(one: &str, other: &str) -> bool {
     let within = |whole: &str, part: &str| whole.strip_prefix(part).is_some_and(|rest| rest.starts_with(':'));
     one == other || within(one, other) || within(other, one)
+}
+
+/// The systems of Shared Signals: whoever has an account tells others what became of it.
+const SIGNALS: &str = "ssf:";
+
+/// Whether what `teller` says was taken from an account is taken where `system` logs what that account does: both may be
+/// names of one system, or it is a signal about that account.
+pub fn tells_of(teller: &str, system: &str) -> bool {
+    may_be_one(teller, system) || teller.starts_with(SIGNALS)
 }
 
 /// What a record says of authority.

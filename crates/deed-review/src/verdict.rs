@@ -144,9 +144,7 @@ impl<'c> Links<'c> {
         lacking.extend(self.against());
         if lacking.is_empty() {
             Part { value: Authority::Approved, reasons: vec![approved] }
-        } else if let Some(why) =
-            self.request_refused().or_else(|| self.unapproved().map(|(_, why)| why))
-        {
+        } else if let Some(why) = self.request_refused().or_else(|| self.unapproved().map(|(_, why)| why)) {
             Part { value: Authority::Unapproved, reasons: vec![why] }
         } else {
             Part { value: Authority::Unverified, reasons: lacking }
@@ -368,7 +366,8 @@ impl<'c> Links<'c> {
             let refused = answer.claim.terms.map_or(&[][..], |terms| &terms.scopes);
             refused.is_empty() || !wanted.is_empty() && wanted.iter().all(|scope| refused.contains(scope))
         };
-        let refusal = refusals.filter(whole).max_by_key(|answer| (answer.claim.time(), answer.claim.rec.is.id))?;
+        let refusal =
+            refusals.filter(whole).max_by_key(|answer| (answer.claim.time(), answer.claim.rec.is.id))?;
         let rec = refusal.claim.rec;
         Some(format!(
             "the request that it names was refused at {} (record {}, {})",

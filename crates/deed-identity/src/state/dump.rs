@@ -22,7 +22,7 @@ use super::{
 };
 
 /// What a dump begins with; another number is another form, and is derived again.
-const MAGIC: &[u8; 16] = b"deed-identity/10";
+const MAGIC: &[u8; 16] = b"deed-identity/11";
 
 /// A dump cannot be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -257,7 +257,7 @@ macro_rules! structs {
 
 structs! {
     AccountEntry {
-        tenant, firm_types, told_types, first, last, initiated, executed, denied, failed, last_acted, places, used,
+        tenant, firm_types, told_types, first, last, initiated, executed, denied, failed, last_acted, last_done, places, used,
         more_used, seen, changes, withdrawn,
     }
     WithdrawnEntry { sort, system, kind, taken, renewed }

@@ -47,6 +47,8 @@ pub(crate) struct AccountEntry {
     /// Outcomes that say it failed or took too long.
     pub(crate) failed: u64,
     pub(crate) last_acted: Option<Mark>,
+    /// The last of them that was neither denied nor failed, as its record says.
+    pub(crate) last_done: Option<Mark>,
     pub(crate) places: Vec<Place>,
     pub(crate) used: Box<[Used]>,
     pub(crate) more_used: bool,
@@ -136,6 +138,7 @@ impl AccountEntry {
             denied: 0,
             failed: 0,
             last_acted: None,
+            last_done: None,
             places: Vec::new(),
             used: Box::default(),
             more_used: false,
@@ -152,8 +155,9 @@ impl AccountEntry {
         self.last = self.last.max(mark);
     }
 
-    pub(crate) fn acted(&mut self, mark: Mark) {
+    pub(crate) fn acted(&mut self, mark: Mark, in_vain: bool) {
         self.last_acted = self.last_acted.max(Some(mark));
+        self.last_done = self.last_done.max(Some(mark).filter(|_| !in_vain));
     }
 
     pub(crate) fn used(&mut self, used: Used, strings: &Strings) {
@@ -192,6 +196,7 @@ impl AccountEntry {
         self.denied += other.denied;
         self.failed += other.failed;
         self.last_acted = self.last_acted.max(other.last_acted);
+        self.last_done = self.last_done.max(other.last_done);
         self.more_used |= other.more_used;
         other.used.iter().for_each(|used| self.used(Used { what: sym(used.what), ..*used }, strings));
         AllSeen::merge(&mut self.seen, other.seen.as_deref());

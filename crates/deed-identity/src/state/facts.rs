@@ -42,6 +42,8 @@ pub struct AccountFacts {
     pub failed: u64,
     /// The last action that it did or asked for.
     pub last_acted: Option<(Timestamp, RecordId)>,
+    /// The last of them that was neither denied nor failed, as its record says.
+    pub last_done: Option<(Timestamp, RecordId)>,
     /// What it used, by name; the least by name where there is too much.
     pub used: Vec<UsedFacts>,
     /// It used more than is listed.

@@ -1,6 +1,6 @@
 //! What logs say was taken from an account as a whole, and what that ends of what it was given.
 
-use deed_record::{Account, Change, Timestamp, Withdrawn, may_be_one};
+use deed_record::{Account, Change, Timestamp, Withdrawn, tells_of};
 
 use crate::strings::{Strings, Sym};
 
@@ -118,7 +118,7 @@ impl State {
                 let here = self.strings.word(entry.system);
                 let seen = those()
                     .filter(|other| other.account == holder.account)
-                    .any(|other| may_be_one(self.strings.word(other.system), here));
+                    .any(|other| tells_of(here, self.strings.word(other.system)));
                 seen && match entry.sort {
                     Sort::Account => issued.is_none_or(|issued| issued < taken.mark.0),
                     Sort::Rights => false,
