@@ -13,7 +13,7 @@ use crate::{
 
 use super::{
     Bounds, State,
-    entry::{AccountEntry, ChangeEntry, CredentialEntry, Holder, Place, Rank, Role},
+    entry::{AccountEntry, ChangeEntry, CredentialEntry, Holder, Lock, Place, Rank, Role},
     given::{Gives, GrantEntry, LinkEntry, SourceEntry, ThingEntry, TriedEntry},
     keys::{CredentialKey, GrantKey, Mark, SourceKey, TriedKey},
     turns::{Address, Turn},
@@ -258,8 +258,9 @@ macro_rules! structs {
 structs! {
     AccountEntry {
         tenant, firm_types, told_types, first, last, initiated, executed, denied, failed, last_acted, last_done, places, used,
-        more_used, seen, changes, withdrawn,
+        more_used, seen, changes, withdrawn, locks,
     }
+    Lock { put, thing }
     WithdrawnEntry { sort, system, kind, taken, renewed }
     Taken { mark, before, for_a_time }
     Place { system, environment, initiated, executed }

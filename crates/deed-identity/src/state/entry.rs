@@ -8,7 +8,7 @@ use deed_record::{Account, Change, PrincipalType, RecordId, Timestamp};
 use crate::strings::{Strings, Sym};
 
 use super::{
-    keys::{CredentialKey, Mark},
+    keys::{CredentialKey, GrantKey, Mark},
     turns::{self, Turn},
     used::{self, AllSeen, Used},
     withdrawn::WithdrawnEntry,
@@ -56,7 +56,19 @@ pub(crate) struct AccountEntry {
     pub(crate) changes: Box<[ChangeEntry]>,
     /// What was taken from it as a whole.
     pub(crate) withdrawn: Box<[WithdrawnEntry]>,
+    /// Locks that were put on it, the newest.
+    pub(crate) locks: Box<[Lock]>,
 }
+
+/// A lock that was put on an account.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Lock {
+    pub(crate) put: Mark,
+    pub(crate) thing: GrantKey,
+}
+
+/// Locks that are kept of one account.
+const MOST_LOCKS: usize = 8;
 
 /// Actions in one system and environment.
 #[derive(Clone, Copy, Debug)]
@@ -145,6 +157,17 @@ impl AccountEntry {
             seen: None,
             changes: Box::default(),
             withdrawn: Box::default(),
+            locks: Box::default(),
+        }
+    }
+
+    /// Adds a lock that was put on it; of too many the newest are kept.
+    pub(crate) fn lock(&mut self, lock: Lock) {
+        if let Err(at) = self.locks.binary_search(&lock) {
+            let mut locks = std::mem::take(&mut self.locks).into_vec();
+            locks.insert(at, lock);
+            let over = locks.len().saturating_sub(MOST_LOCKS);
+            self.locks = locks.split_off(over).into_boxed_slice();
         }
     }
 
@@ -205,6 +228,7 @@ impl AccountEntry {
             let entry = WithdrawnEntry { system: sym(entry.system), kind: sym(entry.kind), ..*entry };
             self.withdraw(entry, strings);
         }
+        other.locks.iter().for_each(|lock| self.lock(*lock));
         for place in &other.places {
             let place = Place { system: sym(place.system), environment: sym(place.environment), ..*place };
             self.place(place, strings);

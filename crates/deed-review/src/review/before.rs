@@ -104,6 +104,10 @@ impl Review {
         let ours = rec.stops().into_iter().flat_map(|(account, stops)| {
             known.every_account(&rec.tenant, account).into_iter().map(move |account| (account, stops, true))
         });
+        // On whom a lock was is found by its name.
+        if rec.lifts().is_some() && !self.stopped.is_empty() {
+            self.looks.insert(Look::Right(rec.id));
+        }
         // What another system takes is of its own account, and what it gives back matters where something was taken.
         let theirs = rec
             .withdrawals()
