@@ -339,7 +339,7 @@ impl Recertification {
                 share(unverified, all),
                 match self.complete.is_empty() {
                     true => "no source is declared complete for `actions` in the inventory, so that silence proves nothing".to_owned(),
-                    false => format!("only {} are declared complete for `actions`, or what was used is not named as scopes are", self.complete.join(", ")),
+                    false => format!("only {} are declared complete for `actions`, or what was used is not named as scopes are, or who is behind a holder is not known", self.complete.join(", ")),
                 }
             ));
         }
