@@ -7,6 +7,7 @@ mod document;
 mod effects;
 mod event;
 pub(crate) mod identity;
+mod permission;
 mod resource;
 pub(crate) mod time;
 
@@ -68,9 +69,9 @@ fn map_event(text: &str) -> Result<String, String> {
         serde_json::from_str(text).map_err(|error| format!("not JSON: {}", json::error_text(&error)))?;
     let event = Event::new(value)?;
     let parties = identity::parties(&event);
-    let permission = event.is_request().then(|| json::text(event.permission()));
     // An addendum tells anew of an event that was delivered before.
     let addendum = event.text(&["addendum", "originalEventID"]).filter(|original| *original != event.id);
+    let permission = event.is_request().then(|| permission::of(&event)).flatten().map(json::text);
     let submission = Submission {
         action_event: addendum.map(json::text),
         basis: Some(Basis::Imported),

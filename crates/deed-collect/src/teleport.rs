@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
-pub const MAPPING: &str = "teleport/3";
+pub const MAPPING: &str = "teleport/4";
 
 /// What Teleport's names are names in, together with the cluster.
 const SYSTEM: &str = "teleport";

@@ -170,6 +170,7 @@ impl State {
             denied: entry.denied,
             failed: entry.failed,
             last_acted: entry.last_acted.map(|mark| (mark.0, mark.1)),
+            last_done: entry.last_done.map(|mark| (mark.0, mark.1)),
             used: entry
                 .used
                 .iter()
@@ -183,7 +184,7 @@ impl State {
                 .collect(),
             more_used: entry.more_used,
             seen: seen(entry.seen.as_deref()),
-            changes: facts(&entry.changes),
+            changes: self.became(entry),
             places: entry
                 .places
                 .iter()
@@ -195,6 +196,20 @@ impl State {
                 })
                 .collect(),
         })
+    }
+
+    /// What became of an account: also that it was let go on where a lock was lifted by its name.
+    fn became(&self, entry: &AccountEntry) -> Vec<ChangeFacts> {
+        let unlocked = self.unlocked(entry).map(|mark| ChangeFacts {
+            change: Change::Renewed,
+            // Only what logs told is kept of locks.
+            rank: Rank::Logged,
+            count: 1,
+            first: mark.0,
+            last: mark.0,
+            record: mark.id(),
+        });
+        facts(&entry.changes).into_iter().chain(unlocked).collect()
     }
 
     /// What is kept of `account`, without making it readable.

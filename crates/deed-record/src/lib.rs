@@ -47,5 +47,5 @@ pub use submission::{ChainHop, EffectSent, PersonalSent, Principal, Submission, 
 pub use text::Text;
 pub use time::Timestamp;
 pub use tried::{Right, Tried};
-pub use withdrawn::{Withdrawal, Withdrawn, may_be_one};
+pub use withdrawn::{Withdrawal, Withdrawn, tells_of};
 pub use written::Written;

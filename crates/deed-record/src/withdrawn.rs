@@ -52,10 +52,22 @@ impl Withdrawn<'_> {
 }
 
 /// Whether both may be names of one system: `entra`, where a log does not say which, may be `entra:TENANT`.
-pub fn may_be_one(one: &str, other: &str) -> bool {
+fn may_be_one(one: &str, other: &str) -> bool {
     let within = |whole: &str, part: &str| whole.strip_prefix(part).is_some_and(|rest| rest.starts_with(':'));
     one == other || within(one, other) || within(other, one)
 }
+
+/// The systems of Shared Signals: whoever has an account tells others what became of it.
+const SIGNALS: &str = "ssf:";
+
+/// Whether what `teller` says was taken from an account is taken where `system` logs what that account does: both may be
+/// names of one system, or it is a signal about that account.
+pub fn tells_of(teller: &str, system: &str) -> bool {
+    may_be_one(teller, system) || teller.starts_with(SIGNALS)
+}
+
+/// The type of a resource that stops somebody as long as it is there.
+const LOCK: &str = "lock";
 
 /// What a record says of authority.
 type Said<'r, 'a> = (Kind, Option<&'r Terms<'a>>, Option<&'r Credential<'a>>, Option<&'r Resource<'a>>);
@@ -70,6 +82,25 @@ impl Skeleton<'_> {
         });
         let logged = std::iter::once(own).chain(effects).filter(|_| self.basis == Basis::Imported);
         logged.filter_map(|said| self.withdrawal(said))
+    }
+
+    /// The lock, by its URI, that another system's log says was put on somebody.
+    pub fn locks(&self) -> Option<&str> {
+        let lock = self.resource.as_ref().filter(|resource| resource.kind.as_deref() == Some(LOCK))?;
+        let takes = |taken: &Withdrawal<'_>| taken.of == Withdrawn::Account && taken.is_taken();
+        self.withdrawals().any(|withdrawal| takes(&withdrawal)).then_some(&*lock.uri)
+    }
+
+    /// The lock, by its URI, that another system's log says was lifted, without a word on whom it was put on.
+    pub fn lifts(&self) -> Option<&str> {
+        let lifted = |effect: &&crate::Effect<'_>| {
+            let terms = effect.terms.as_ref();
+            effect.kind == Kind::Principal
+                && terms.is_some_and(|terms| terms.change == Some(Change::Renewed) && terms.subject.is_none())
+        };
+        let mut effects = self.effects.iter().flatten().filter(|_| self.basis == Basis::Imported);
+        let lock = effects.find(lifted)?.resource.as_ref()?;
+        (lock.kind.as_deref() == Some(LOCK)).then_some(&*lock.uri)
     }
 
     fn withdrawal<'r>(&'r self, (kind, terms, credential, resource): Said<'r, '_>) -> Option<Withdrawal<'r>> {

@@ -35,7 +35,7 @@ pub use shared::{Several, Shared, SharedBy};
 pub use standing::{Age, Ends, Standing, StandingPrivilege, StandingRight};
 pub use text::text;
 pub use third_party::{Call, ContractTerms, Engagement, PartyShare, Right, ThirdParty};
-pub use usage::{InUse, ScopeUse, Usage, Used};
+pub use usage::{InUse, ScopeUse, Usage, Used, may_give};
 pub use visibility::{
     Attributed, Combination, IdentityGap, IdentityVisibility, Link, SystemVisibility, Tally, Visibility,
 };

@@ -8,7 +8,7 @@ use deed_identity::Coverage;
 use deed_record::{Account, Basis, Change, Kind, Party, PrincipalType, Ruling, Skeleton, Status};
 
 use crate::{
-    approvals::Worth,
+    approvals::{Answered, Worth},
     authority::Rights,
     case::{Case, Rec},
     credential::Lineage,
@@ -144,7 +144,7 @@ impl<'c> Links<'c> {
         lacking.extend(self.against());
         if lacking.is_empty() {
             Part { value: Authority::Approved, reasons: vec![approved] }
-        } else if let Some((_, why)) = self.unapproved() {
+        } else if let Some(why) = self.request_refused().or_else(|| self.unapproved().map(|(_, why)| why)) {
             Part { value: Authority::Unapproved, reasons: vec![why] }
         } else {
             Part { value: Authority::Unverified, reasons: lacking }
@@ -183,9 +183,6 @@ impl<'c> Links<'c> {
         let asked =
             self.rights.request.as_ref().filter(|asked| grant.claim.rec.is.request == Some(asked.id))?;
         let silent = case.complete(Coverage::Approvals).iter().find(|system| asked.is_of(case, system))?;
-        // Who gave an answer, or when, may be all that is not known of one that counts.
-        let may_count =
-            |worth| matches!(worth, Worth::Counts | Worth::Anonymous | Worth::ByMachine | Worth::UnderWay);
         if grant.is_token()
             || !grant.named
             || self.rights.answers.iter().any(|answer| may_count(answer.worth))
@@ -346,7 +343,38 @@ impl<'c> Links<'c> {
 
     /// Why it was not to be let through, where that was decided and nobody's approval lifted it.
     pub(crate) fn refused(&self) -> Option<String> {
-        self.decided.refusal().filter(|_| self.warrant.is_err())
+        self.decided.refusal().filter(|_| self.warrant.is_err()).or_else(|| self.request_refused())
+    }
+
+    /// That the request which another system's action names had been refused, where nobody is known to have approved it.
+    fn request_refused(&self) -> Option<String> {
+        let (case, time) = (self.case, self.case.time());
+        let asked = self.rights.request.as_ref().filter(|asked| asked.named)?;
+        let answers = || self.rights.answers.iter().filter(|answer| answer.named);
+        let imported = case.head().is.basis == Basis::Imported;
+        if !imported || !case.cut.is_empty() || answers().any(|answer| may_count(answer.worth)) {
+            return None;
+        }
+        let of_it = |answer: &&Answered<'_>| {
+            let rec = &answer.claim.rec.is;
+            rec.request == Some(asked.id) && answer.claim.time() <= time && answer.firm
+        };
+        let refusals = answers().filter(|answer| answer.worth == Worth::Refused).filter(of_it);
+        // What is refused in part may have been let in another: a deployment to one of several environments.
+        let wanted = asked.claim.terms.map_or(&[][..], |terms| &terms.scopes);
+        let whole = |answer: &&Answered<'_>| {
+            let refused = answer.claim.terms.map_or(&[][..], |terms| &terms.scopes);
+            refused.is_empty() || !wanted.is_empty() && wanted.iter().all(|scope| refused.contains(scope))
+        };
+        let refusal =
+            refusals.filter(whole).max_by_key(|answer| (answer.claim.time(), answer.claim.rec.is.id))?;
+        let rec = refusal.claim.rec;
+        Some(format!(
+            "the request that it names was refused at {} (record {}, {})",
+            moment(rec.is.time),
+            rec.is.id,
+            rec.said_by()
+        ))
     }
 
     fn no_approval(&self) -> String {
@@ -421,6 +449,11 @@ impl<'c> Links<'c> {
         }
         beyond
     }
+}
+
+/// Whether an answer counts, or may: who gave it, or when, may be all that is not known of it.
+const fn may_count(worth: Worth) -> bool {
+    matches!(worth, Worth::Counts | Worth::Anonymous | Worth::ByMachine | Worth::UnderWay)
 }
 
 /// Calls that need no right, by their permission, or else their operation: who somebody is, and that they sign in.

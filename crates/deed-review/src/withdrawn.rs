@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use deed_record::{
     Account, Basis, Change, Effect, Party, PrincipalType, RecordId, Skeleton, Timestamp, Withdrawal,
-    Withdrawn, may_be_one,
+    Withdrawn, tells_of,
 };
 
 use crate::{
@@ -41,7 +41,7 @@ enum Sort {
 type When = (Timestamp, bool, RecordId);
 
 /// What was taken from whoever acted, or for whom they did. What one system takes is of its own accounts, and ends nothing
-/// elsewhere.
+/// elsewhere; a signal tells others of just that account.
 pub(crate) fn of<'c>(links: &Links<'c>) -> Option<Taken<'c>> {
     let head = &links.case.head().is;
     let account = |party: &Option<Party<'_>>| party.as_ref()?.account;
@@ -74,7 +74,15 @@ fn clears_up(rec: &Skeleton<'_>) -> bool {
 fn from<'c>(links: &Links<'c>, account: Account) -> Option<Taken<'c>> {
     let case = links.case;
     let here = case.head().voice();
-    let told_before = |rec: &&Rec<'_>| rec.is.time < case.time() && may_be_one(rec.voice(), here);
+    let told_before = |rec: &&Rec<'_>| rec.is.time < case.time() && tells_of(rec.voice(), here);
+    // A lock may be lifted by its name alone.
+    let is_lifted = |rec: &Rec<'_>| {
+        let lock = rec.is.locks();
+        let since = |later: &Rec<'_>| rec.is.time < later.is.time && later.is.time < case.time();
+        let lifts = |later: &Rec<'_>| later.is.lifts() == lock && later.voice() == rec.voice();
+        lock.is_some() && case.records.iter().any(|later| since(later) && lifts(later))
+    };
+    let told_before = |rec: &&Rec<'_>| told_before(rec) && !is_lifted(rec);
     let mut newest: BTreeMap<Sort, (When, &'c Rec<'c>, Withdrawal<'c>)> = BTreeMap::new();
     for rec in case.records.iter().filter(told_before) {
         for withdrawal in rec.is.withdrawals().filter(|withdrawal| withdrawal.account == account) {

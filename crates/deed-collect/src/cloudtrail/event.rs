@@ -81,13 +81,8 @@ impl Event {
         Some(if service.is_empty() { name.to_owned() } else { format!("{service}:{name}") })
     }
 
-    /// The IAM action: the operation without the API version that Lambda and CloudFront put behind it
-    /// (`UpdateFunctionCode20150331v2`, `CreateDistribution2020_05_31`).
-    pub(super) fn permission(&self) -> String {
-        format!("{}:{}", self.service(), self.action())
-    }
-
-    /// `eventName` without the API version.
+    /// `eventName` without the API version that Lambda and CloudFront put behind it (`UpdateFunctionCode20150331v2`,
+    /// `CreateDistribution2020_05_31`).
     pub(super) fn action(&self) -> &str {
         let name = self.name().unwrap_or_default();
         let letters = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '_' || c == 'v');

@@ -90,6 +90,11 @@ pub(super) fn executor(event: &Event) -> Principal<'static> {
             (Some(provider), Some(subject)) => of_web(provider, subject),
             _ => by_what_is_there(event),
         },
+        Some("SAMLUser") if event.asked("roleArn").is_some_and(is_identity_center_role) => {
+            // Identity Center opens the session, and names it after the user.
+            let user = event.asked("roleSessionName").or(name);
+            user.map_or_else(|| by_what_is_there(event), of_identity_center)
+        }
         Some("SAMLUser") => match (identity("identityProvider"), name) {
             (Some(provider), Some(subject)) => {
                 principal(PrincipalType::Unknown, Some(format!("saml:{provider}/{subject}")), name)
@@ -215,9 +220,14 @@ fn initiator(event: &Event) -> Option<Principal<'static>> {
         && let Some(user) = session_name(event)
     {
         // Identity Center names the session after the user.
-        return Some(principal(PrincipalType::Human, Some(format!("identity-center:{user}")), Some(user)));
+        return Some(of_identity_center(user));
     }
     None
+}
+
+/// A user of IAM Identity Center by name.
+fn of_identity_center(user: &str) -> Principal<'static> {
+    principal(PrincipalType::Human, Some(format!("identity-center:{user}")), Some(user))
 }
 
 /// The user of IAM Identity Center for whom a service or an application acts.

@@ -177,6 +177,11 @@ fn lock(event: Event<'_>) -> Option<EffectSent<'static>> {
         return Some(authority::effect(Kind::Principal, TermsSent { subject: Some(subject), ..terms }));
     }
     let role = target.text(&["role"]);
+    if change == Change::Renewed && event.0.get(&["target"]).is_none() {
+        // Older versions say only which lock it was.
+        let lock = resource::resource(event)?;
+        return Some(EffectSent { resource: Some(lock), ..authority::effect(Kind::Principal, terms) });
+    }
     if role.is_none() && target.text(&["access_request"]).is_none() {
         return None;
     }

@@ -136,6 +136,31 @@ fn every_type_of_caller_has_a_key() {
 }
 
 #[test]
+fn whoever_signs_in_through_identity_center_is_one_with_its_user() {
+    let signed_in = |role: &str| {
+        let event = json!({
+            "eventID": "1", "eventTime": "2026-11-17T08:02:00Z", "eventSource": "sts.amazonaws.com",
+            "eventName": "AssumeRoleWithSAML", "eventType": "AwsApiCall",
+            "userIdentity": {"type": "SAMLUser", "identityProvider": "abc=", "userName": "carol@acme.example"},
+            "requestParameters": {"roleArn": role, "roleSessionName": "carol@acme.example"},
+        });
+        let text = map(event);
+        let executor = parse(&text).executor.expect("an action");
+        (executor.key.map(|key| key.to_string()), executor.kind)
+    };
+    let reserved = "arn:aws:iam::1:role/aws-reserved/sso.amazonaws.com/eu-central-1/AWSReservedSSO_Dev_0a1b";
+    assert_eq!(
+        signed_in(reserved),
+        (Some("identity-center:carol@acme.example".to_owned()), PrincipalType::Human)
+    );
+    // The name of a session is chosen by whoever opens it.
+    assert_eq!(
+        signed_in("arn:aws:iam::1:role/dev"),
+        (Some("saml:abc=/carol@acme.example".to_owned()), PrincipalType::Unknown)
+    );
+}
+
+#[test]
 fn who_asked_is_taken_from_the_event_or_left_out() {
     let role = |context: Value, more: Value| {
         let mut identity = json!({

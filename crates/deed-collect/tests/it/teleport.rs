@@ -103,6 +103,19 @@ fn sessions_locks_and_the_rest() {
 }
 
 #[test]
+fn a_lock_that_is_deleted_by_its_name_is_lifted() {
+    let event = json!({"uid": "1", "time": "2026-11-20T16:00:00Z", "event": "lock.deleted", "code": "TLK01I", "name": "lk1"});
+    let text = teleport::map(&event.to_string()).expect("maps");
+    let effect = parse(&text).effects.expect("effects")[0].clone();
+    let terms = effect.terms.expect("terms");
+    assert_eq!(
+        (effect.kind, terms.change, terms.subject.is_none()),
+        (Kind::Principal, Some(Change::Renewed), true)
+    );
+    assert_eq!(effect.resource.map(|lock| lock.uri.to_string()).as_deref(), Some("teleport:lock/lk1"));
+}
+
+#[test]
 fn a_certificate_renews_the_instance_of_a_bot() {
     let given = |instance: serde_json::Value| {
         let event = json!({"uid": "1", "time": "2026-11-20T09:00:00Z", "event": "cert.create", "cert_type": "user",

@@ -1,12 +1,12 @@
 //! What a record changes in authority: credentials, grants, and who is there.
 
-use deed_record::{Answer, Change, Credential, Effect, Kind, Party, Resource, Skeleton, Terms};
+use deed_record::{Answer, Change, Credential, Effect, Kind, Party, Resource, Skeleton, Terms, Withdrawal};
 
 use crate::strings::{Strings, Sym};
 
 use super::{
     State,
-    entry::{AccountEntry, ChangeEntry, CredentialEntry, Rank, Role, change},
+    entry::{AccountEntry, ChangeEntry, CredentialEntry, Lock, Rank, Role, change},
     fold::Said,
     given::{Gives, GrantEntry, MOST_SCOPES, ThingEntry},
     keys::{CredentialKey, GrantKey},
@@ -16,6 +16,7 @@ impl State {
     /// Requests, grants and credentials that it changes, itself or by what it tells of.
     pub(super) fn changes(&mut self, said: Said<'_>) {
         let record = said.record;
+        self.locks(said);
         // A grant or credential that was asked for and refused changed nothing.
         let refused = record.terms.as_ref().is_some_and(|terms| terms.answer == Some(Answer::Refused));
         match record.kind {
@@ -154,6 +155,24 @@ impl State {
     }
 
     /// Somebody was made, altered, suspended or removed.
+    /// A lock was put on somebody, or lifted without a word on whom it was on.
+    fn locks(&mut self, said: Said<'_>) {
+        let record = said.record;
+        let system = self.strings.word(said.system);
+        let thing = |uri: &str| GrantKey::of_thing(&record.tenant, system, uri);
+        let (put, lifted) = (record.locks().map(thing), record.lifts().map(thing));
+        if let Some(entry) = lifted.and_then(|lock| self.things.entry(lock, ThingEntry::default)) {
+            entry.at(said.mark);
+        }
+        let Some(thing) = put else { return };
+        for withdrawal in record.withdrawals().filter(Withdrawal::is_taken) {
+            let new = || AccountEntry::new(said.tenant, said.mark);
+            if let Some(entry) = self.accounts.entry(withdrawal.account, new) {
+                entry.lock(Lock { put: said.mark, thing });
+            }
+        }
+    }
+
     fn principal_changed(&mut self, said: Said<'_>, terms: Option<&Terms<'_>>) {
         let Some(account) = terms.and_then(|terms| terms.subject.as_ref()).and_then(|party| party.account)
         else {

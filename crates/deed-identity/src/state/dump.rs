@@ -13,7 +13,7 @@ use crate::{
 
 use super::{
     Bounds, State,
-    entry::{AccountEntry, ChangeEntry, CredentialEntry, Holder, Place, Rank, Role},
+    entry::{AccountEntry, ChangeEntry, CredentialEntry, Holder, Lock, Place, Rank, Role},
     given::{Gives, GrantEntry, LinkEntry, SourceEntry, ThingEntry, TriedEntry},
     keys::{CredentialKey, GrantKey, Mark, SourceKey, TriedKey},
     turns::{Address, Turn},
@@ -22,7 +22,7 @@ use super::{
 };
 
 /// What a dump begins with; another number is another form, and is derived again.
-const MAGIC: &[u8; 16] = b"deed-identity/10";
+const MAGIC: &[u8; 16] = b"deed-identity/11";
 
 /// A dump cannot be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -257,9 +257,10 @@ macro_rules! structs {
 
 structs! {
     AccountEntry {
-        tenant, firm_types, told_types, first, last, initiated, executed, denied, failed, last_acted, places, used,
-        more_used, seen, changes, withdrawn,
+        tenant, firm_types, told_types, first, last, initiated, executed, denied, failed, last_acted, last_done, places, used,
+        more_used, seen, changes, withdrawn, locks,
     }
+    Lock { put, thing }
     WithdrawnEntry { sort, system, kind, taken, renewed }
     Taken { mark, before, for_a_time }
     Place { system, environment, initiated, executed }

@@ -8,7 +8,7 @@ use deed_record::{Account, Change, PrincipalType, RecordId, Timestamp};
 use crate::strings::{Strings, Sym};
 
 use super::{
-    keys::{CredentialKey, Mark},
+    keys::{CredentialKey, GrantKey, Mark},
     turns::{self, Turn},
     used::{self, AllSeen, Used},
     withdrawn::WithdrawnEntry,
@@ -47,6 +47,8 @@ pub(crate) struct AccountEntry {
     /// Outcomes that say it failed or took too long.
     pub(crate) failed: u64,
     pub(crate) last_acted: Option<Mark>,
+    /// The last of them that was neither denied nor failed, as its record says.
+    pub(crate) last_done: Option<Mark>,
     pub(crate) places: Vec<Place>,
     pub(crate) used: Box<[Used]>,
     pub(crate) more_used: bool,
@@ -54,7 +56,19 @@ pub(crate) struct AccountEntry {
     pub(crate) changes: Box<[ChangeEntry]>,
     /// What was taken from it as a whole.
     pub(crate) withdrawn: Box<[WithdrawnEntry]>,
+    /// Locks that were put on it, the newest.
+    pub(crate) locks: Box<[Lock]>,
 }
+
+/// A lock that was put on an account.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Lock {
+    pub(crate) put: Mark,
+    pub(crate) thing: GrantKey,
+}
+
+/// Locks that are kept of one account.
+const MOST_LOCKS: usize = 8;
 
 /// Actions in one system and environment.
 #[derive(Clone, Copy, Debug)]
@@ -136,12 +150,24 @@ impl AccountEntry {
             denied: 0,
             failed: 0,
             last_acted: None,
+            last_done: None,
             places: Vec::new(),
             used: Box::default(),
             more_used: false,
             seen: None,
             changes: Box::default(),
             withdrawn: Box::default(),
+            locks: Box::default(),
+        }
+    }
+
+    /// Adds a lock that was put on it; of too many the newest are kept.
+    pub(crate) fn lock(&mut self, lock: Lock) {
+        if let Err(at) = self.locks.binary_search(&lock) {
+            let mut locks = std::mem::take(&mut self.locks).into_vec();
+            locks.insert(at, lock);
+            let over = locks.len().saturating_sub(MOST_LOCKS);
+            self.locks = locks.split_off(over).into_boxed_slice();
         }
     }
 
@@ -152,8 +178,9 @@ impl AccountEntry {
         self.last = self.last.max(mark);
     }
 
-    pub(crate) fn acted(&mut self, mark: Mark) {
+    pub(crate) fn acted(&mut self, mark: Mark, in_vain: bool) {
         self.last_acted = self.last_acted.max(Some(mark));
+        self.last_done = self.last_done.max(Some(mark).filter(|_| !in_vain));
     }
 
     pub(crate) fn used(&mut self, used: Used, strings: &Strings) {
@@ -192,6 +219,7 @@ impl AccountEntry {
         self.denied += other.denied;
         self.failed += other.failed;
         self.last_acted = self.last_acted.max(other.last_acted);
+        self.last_done = self.last_done.max(other.last_done);
         self.more_used |= other.more_used;
         other.used.iter().for_each(|used| self.used(Used { what: sym(used.what), ..*used }, strings));
         AllSeen::merge(&mut self.seen, other.seen.as_deref());
@@ -200,6 +228,7 @@ impl AccountEntry {
             let entry = WithdrawnEntry { system: sym(entry.system), kind: sym(entry.kind), ..*entry };
             self.withdraw(entry, strings);
         }
+        other.locks.iter().for_each(|lock| self.lock(*lock));
         for place in &other.places {
             let place = Place { system: sym(place.system), environment: sym(place.environment), ..*place };
             self.place(place, strings);

@@ -42,6 +42,8 @@ pub struct AccountFacts {
     pub failed: u64,
     /// The last action that it did or asked for.
     pub last_acted: Option<(Timestamp, RecordId)>,
+    /// The last of them that was neither denied nor failed, as its record says.
+    pub last_done: Option<(Timestamp, RecordId)>,
     /// What it used, by name; the least by name where there is too much.
     pub used: Vec<UsedFacts>,
     /// It used more than is listed.
@@ -52,6 +54,16 @@ pub struct AccountFacts {
     pub changes: Vec<ChangeFacts>,
     /// Actions by system and environment, by name.
     pub places: Vec<PlaceFacts>,
+}
+
+impl AccountFacts {
+    /// Whether it is known to be somebody who acts: by its type, or because it acted, or was made, suspended or removed as
+    /// accounts are. A group, a team, an account as a whole or everybody holds rights and never acts itself; records give
+    /// it no type.
+    pub fn is_known_to_act(&self) -> bool {
+        let acted = self.executed > 0 || self.initiated > 0;
+        self.kind != PrincipalType::Unknown || !self.kinds.is_empty() || acted || !self.changes.is_empty()
+    }
 }
 
 /// Something that an account used, itself and not merely tried: what its records say was denied is not counted.

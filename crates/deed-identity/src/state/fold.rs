@@ -115,6 +115,9 @@ impl State {
         if !said.acts {
             return;
         }
+        let status = record.outcome.as_ref().map(|outcome| outcome.status);
+        let in_vain =
+            is_refused(record) || matches!(status, Some(Status::Denied | Status::Failure | Status::TimedOut));
         let environment = self.strings.sym(record.environment.as_deref().unwrap_or_default());
         let place = Place { system: said.system, environment, initiated: 0, executed: 0 };
         for (party, place) in [
@@ -124,7 +127,7 @@ impl State {
             let Some(account) = party.as_ref().and_then(|party| party.account) else { continue };
             if let Some(entry) = self.accounts.entry(account, || AccountEntry::new(said.tenant, said.mark)) {
                 entry.count(place, &self.strings);
-                entry.acted(said.mark);
+                entry.acted(said.mark, in_vain);
             }
         }
     }
@@ -136,7 +139,7 @@ impl State {
         let Some(party) = record.executor.as_ref().filter(|_| ends) else { return };
         let Some(account) = party.account else { return };
         let status = record.outcome.as_ref().map(|outcome| outcome.status);
-        let refused = record.decision.as_ref().is_some_and(|decision| decision.effect == Ruling::Deny);
+        let refused = is_refused(record);
         let denied = status == Some(Status::Denied);
         let failed = matches!(status, Some(Status::Failure | Status::TimedOut));
         // Whether there is room for the account has no say in it: that depends on what else came by now.
@@ -358,6 +361,11 @@ impl<'r> Said<'r> {
         let operation = self.record.operation.as_deref().map(|used| (Cow::Borrowed(used), UsedAs::Operation));
         permission.or_else(|| Some((self.tool()?, UsedAs::Tool))).or(operation)
     }
+}
+
+/// Whether it was decided that it was not to be.
+fn is_refused(record: &Skeleton<'_>) -> bool {
+    record.decision.as_ref().is_some_and(|decision| decision.effect == Ruling::Deny)
 }
 
 /// Whether nobody knows what came of it, and the server said so by an error of its own: to whoever tries, it was in vain.

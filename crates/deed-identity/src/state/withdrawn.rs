@@ -1,6 +1,6 @@
 //! What logs say was taken from an account as a whole, and what that ends of what it was given.
 
-use deed_record::{Account, Change, Timestamp, Withdrawn, may_be_one};
+use deed_record::{Account, Change, Timestamp, Withdrawn, tells_of};
 
 use crate::strings::{Strings, Sym};
 
@@ -118,7 +118,7 @@ impl State {
                 let here = self.strings.word(entry.system);
                 let seen = those()
                     .filter(|other| other.account == holder.account)
-                    .any(|other| may_be_one(self.strings.word(other.system), here));
+                    .any(|other| tells_of(here, self.strings.word(other.system)));
                 seen && match entry.sort {
                     Sort::Account => issued.is_none_or(|issued| issued < taken.mark.0),
                     Sort::Rights => false,
@@ -134,12 +134,20 @@ impl State {
         all.filter(|_| !entry.more_holders)?.into_iter().max().map(revoked)
     }
 
+    /// When the last of the locks on an account was lifted by its name; `None` where one is there still.
+    pub(super) fn unlocked(&self, entry: &AccountEntry) -> Option<Mark> {
+        let lifted = entry.locks.iter().map(|lock| self.things.get(&lock.thing)?.after(lock.put.0));
+        lifted.collect::<Option<Vec<Mark>>>()?.into_iter().max()
+    }
+
     /// What was last taken from `account` and not let go on since, of that which `ends` something.
     fn taken_from(&self, account: Account, ends: impl Fn(&WithdrawnEntry, &Taken) -> bool) -> Option<Taken> {
-        let withdrawn = &self.accounts.get(&account)?.withdrawn;
-        let stands = withdrawn.iter().filter_map(|entry| {
+        let account = self.accounts.get(&account)?;
+        let stands = account.withdrawn.iter().filter_map(|entry| {
             let taken = entry.taken.filter(|taken| !taken.for_a_time && ends(entry, taken))?;
-            entry.renewed.is_none_or(|renewed| renewed.0 < taken.mark.0).then_some(taken)
+            let unlocked = self.unlocked(account).filter(|_| entry.sort == Sort::Account);
+            let renewed = entry.renewed.max(unlocked);
+            renewed.is_none_or(|renewed| renewed.0 < taken.mark.0).then_some(taken)
         });
         stands.max()
     }

@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, collections::BTreeSet};
 
 use deed_record::{
-    Account, Answer, Basis, Credential, Kind, RecordId, Right, Ruling, Skeleton, Timestamp, Tried,
+    Account, Answer, Basis, Change, Credential, Kind, RecordId, Right, Ruling, Skeleton, Timestamp, Tried,
 };
 
 use super::{Family, MOST_NAMING, Reader, beside::AT_WORK};
@@ -46,15 +46,14 @@ pub(super) fn look<E: Evidence>(
         }
         denied.extend(found);
     }
-    let mut denied: Vec<(Timestamp, RecordId, Found)> = denied
+    let mut denied: Vec<(Timestamp, RecordId, bool, Found)> = denied
         .into_iter()
         .filter_map(|found| {
             let rec = found.sealed.skeleton().ok()?;
             let own = family.ids.contains(&rec.id) || family.superseded.contains(&rec.id);
             let one = !own && is_before(&rec, head.time) && is_same(&rec, &head);
-            let one = one && is_elsewhere(&rec, &head, credentials);
-            let (time, id) = (rec.time, rec.id);
-            one.then_some((time, id, found))
+            let (time, id, elsewhere) = (rec.time, rec.id, is_elsewhere(&rec, &head, credentials));
+            one.then_some((time, id, elsewhere, found))
         })
         .collect();
     if denied.is_empty() {
@@ -62,12 +61,15 @@ pub(super) fn look<E: Evidence>(
     }
     let systems: BTreeSet<String> = denied.iter().flat_map(|(.., found)| systems_of(found, &head)).collect();
     let Some(given) = last_given(evidence, &accounts, &systems, &uri, &head)? else { return Ok(None) };
+    // To give oneself the right is another way, too.
+    denied.retain(|(time, _, elsewhere, _)| *elsewhere || given.to_itself.is_some_and(|own| own > *time));
+    let given = given.last;
     // Of a tool nothing tells one call from another: this may be one that was let through, still at work.
     if head.resource.is_none() && given.0 >= head.time.0.saturating_sub(AT_WORK) {
         return Ok(None);
     }
-    denied.sort_by_key(|(time, id, _)| Reverse((*time, *id)));
-    for (time, id, found) in denied {
+    denied.sort_by_key(|(time, id, ..)| Reverse((*time, *id)));
+    for (time, id, _, found) in denied {
         if given > time {
             return Ok(None);
         }
@@ -150,6 +152,14 @@ fn system<'r>(rec: &'r Skeleton<'_>) -> &'r str {
     if rec.basis == Basis::Enforced || voice.starts_with("deed:") { "deed" } else { voice }
 }
 
+/// When rights were last given, before an action.
+struct LastGiven {
+    /// By others than whoever acted, or they were let through.
+    last: Timestamp,
+    /// By whoever acted, to themselves, as another system logged it.
+    to_itself: Option<Timestamp>,
+}
+
 /// When one of these was last let, or a right was given or changed, before the action: of theirs, on the resource, of
 /// whoever has what was changed in these systems, or of whoever is in them; `None` where that is not known.
 fn last_given<E: Evidence>(
@@ -158,8 +168,8 @@ fn last_given<E: Evidence>(
     systems: &BTreeSet<String>,
     uri: &str,
     head: &Skeleton<'_>,
-) -> Result<Option<Timestamp>, ExplainError<E::Error>> {
-    let mut last = Timestamp(i64::MIN);
+) -> Result<Option<LastGiven>, ExplainError<E::Error>> {
+    let (mut last, mut to_itself) = (Timestamp(i64::MIN), None);
     let theirs = accounts.iter().copied().map(Right::To);
     // What an organisation lets its accounts do is told elsewhere, and on them.
     let of_any = systems.iter().filter_map(|system| system.split_once(':')).map(|(sort, _)| sort);
@@ -184,12 +194,17 @@ fn last_given<E: Evidence>(
         {
             let rec = Rec::read(found)?.is;
             let theirs = rec.tenant == head.tenant && rec.id != head.id;
-            if theirs && rec.time <= head.time && !(gives && gave_itself(&rec, accounts)) {
+            if !theirs || rec.time > head.time {
+                continue;
+            }
+            if !gives || !gave_itself(&rec, accounts) {
                 last = last.max(rec.time);
+            } else if head.basis == Basis::Imported && gives_to(&rec, accounts) {
+                to_itself = to_itself.max(Some(rec.time));
             }
         }
     }
-    Ok(Some(last))
+    Ok(Some(LastGiven { last, to_itself }))
 }
 
 /// Whether one of these says so themselves.
@@ -197,6 +212,23 @@ fn gave_itself(rec: &Skeleton<'_>, accounts: &[Account]) -> bool {
     let by = rec.terms.as_ref().and_then(|terms| terms.by.as_ref());
     let saying = by.or(rec.executor.as_ref()).or(rec.initiator.as_ref());
     saying.and_then(|party| party.account).is_some_and(|account| accounts.contains(&account))
+}
+
+/// Whether it gives one of these a right that stands, rather than taking one away. What was asked for, and what ends by
+/// itself, is how people come by a right for a time where that is let them.
+fn gives_to(rec: &Skeleton<'_>, accounts: &[Account]) -> bool {
+    if rec.request.is_some() || rec.approvals.is_some() {
+        return false;
+    }
+    let own = (rec.kind, rec.terms.as_ref());
+    let effects = rec.effects.iter().flatten().map(|effect| (effect.kind, effect.terms.as_ref()));
+    std::iter::once(own).chain(effects).filter(|(kind, _)| *kind == Kind::Grant).any(|(_, terms)| {
+        let taken = terms.and_then(|terms| terms.change);
+        let whose = terms.and_then(|terms| terms.subject.as_ref()?.account);
+        !matches!(taken, Some(Change::Revoked | Change::Expired))
+            && terms.is_none_or(|terms| terms.expires.is_none())
+            && whose.is_some_and(|whose| accounts.contains(&whose))
+    })
 }
 
 /// Whether a denial stood at a moment.

@@ -49,6 +49,7 @@ pub(super) fn look<E: Evidence>(
         withdrawals(reader, &head, asking)?;
     }
     entitled.cut |= removals(reader, &head, acting)?;
+    lifted_locks(reader, &head)?;
     entitled.open = is_open(reader, family, &head)?;
     // An inventory makes nobody the one to whom a right was given.
     let claims = || reader.records.iter().flat_map(|rec| rec.claims(Kind::Grant));
@@ -104,6 +105,25 @@ fn withdrawals<E: Evidence>(
         };
         if found.sealed.skeleton().is_ok_and(|rec| tells(&rec)) {
             reader.keep(found)?;
+        }
+    }
+    Ok(())
+}
+
+/// Keeps what tells that a lock was lifted which had been put on somebody of the action.
+fn lifted_locks<E: Evidence>(
+    reader: &mut Reader<'_, '_, E>,
+    head: &Skeleton<'_>,
+) -> Result<(), ExplainError<E::Error>> {
+    let locks: BTreeSet<String> =
+        reader.records.iter().filter_map(|rec| rec.is.locks()).map(str::to_owned).collect();
+    for lock in locks.iter().take(MOST_ALIKE) {
+        let found = reader.evidence.by_resource(&head.tenant, lock, MOST_NAMING);
+        for found in found.map_err(ExplainError::Evidence)? {
+            let tells = |rec: &Skeleton<'_>| rec.time <= head.time && rec.lifts().is_some();
+            if found.sealed.skeleton().is_ok_and(|rec| tells(&rec)) {
+                reader.keep(found)?;
+            }
         }
     }
     Ok(())

@@ -25,7 +25,9 @@ pub(super) const ORPHAN: Rule = Rule {
 };
 
 /// Systems that say who is there: who is gone from them is gone, whatever accounts are left elsewhere.
-const DIRECTORIES: &[&str] = &["okta", "entra", "identity-center"];
+const DIRECTORIES: &[&str] = &["okta", "entra"];
+/// Where people sign in whom a directory has: no log tells that they are gone from there, and whoever works there is there.
+const SIGN_ONS: &[&str] = &["identity-center"];
 /// What Deed itself calls people.
 const OWN: &[&str] = &["deed", "human", "user"];
 
@@ -163,7 +165,9 @@ impl Look<'_> {
         }
         let all: Option<Vec<_>> = there.iter().map(|facts| removed(facts)).collect();
         let (gone, record) = all?.into_iter().max()?;
-        let mut acted = there.into_iter().chain(told(OWN)).filter_map(|facts| facts.last_acted);
-        (!acted.any(|(acted, _)| acted > gone)).then_some((gone, record))
+        // What was tried in vain shows nobody who is back.
+        let at_work = there.into_iter().chain(told(OWN)).chain(told(SIGN_ONS));
+        let mut done = at_work.filter_map(|facts| facts.last_done);
+        (!done.any(|(done, _)| done > gone)).then_some((gone, record))
     }
 }

@@ -1,5 +1,7 @@
 //! What each identity was given, against what it used of it: what to keep, narrow or remove (G2, T7).
 
+use std::collections::BTreeSet;
+
 use deed_identity::{GrantFacts, UsedAs};
 use deed_record::{RecordId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -10,9 +12,8 @@ use super::{
     count, grouped,
     page::{Bar, Cell, Chart, Column, Figure, Page, Row, Section, Table, Tone},
     second, share,
-    usage::{ScopeUse, Usage, Used, is_named_alike},
+    usage::{ScopeUse, Usage, Used, may_cover},
 };
-use crate::scope::matches;
 
 /// Identities that are shown to people.
 const MOST_SHOWN: usize = 200;
@@ -64,7 +65,7 @@ pub struct Certified {
     pub grants: Vec<GrantUse>,
     /// The same by what is suggested.
     pub counts: SuggestionCounts,
-    /// Permissions that it used and no grant on record covers.
+    /// Permissions that it used and no grant on record covers, of its own or of a group that it may be in.
     pub ungranted: Vec<Used>,
 }
 
@@ -186,6 +187,12 @@ fn suggest(facts: &GrantFacts, scopes: &[ScopeUse], usage: &Usage, proves: bool)
     let comparable = usage.compares(scopes);
     let unused = scopes.iter().filter(|scope| scope.used.is_empty()).count();
     let named = usage.names(facts);
+    if usage.stands_for_others && !named {
+        return say(
+            Unverified,
+            "its holder is not known to act by itself, as a group does not: who is behind it, and what they used, is not known",
+        );
+    }
     if scopes.is_empty() {
         return match (named, usage.idle, proves) {
             (true, _, _) => (Keep, format!("named by {}", count(facts.uses, "action"))),
@@ -261,23 +268,21 @@ fn narrowed(scopes: &[ScopeUse]) -> Vec<String> {
 }
 
 impl Certified {
-    /// An identity, its grants in force and what it used.
+    /// An identity, its grants in force and what it used. `given` are the scopes of those grants and of all that groups
+    /// and the like hold, of which it may be a member ([`may_give`](super::may_give)).
     pub fn new(
         identity: Identity,
         last_acted: Option<Timestamp>,
         mut grants: Vec<GrantUse>,
         usage: &Usage,
+        given: &BTreeSet<String>,
     ) -> Self {
         let mut counts = SuggestionCounts::default();
         grants.iter().for_each(|grant| counts.add(grant.suggestion));
         grants.sort_by(|a, b| {
             (rank(a.suggestion), a.given, a.record).cmp(&(rank(b.suggestion), b.given, b.record))
         });
-        // What is named otherwise may cover it.
-        let may_cover = |scope: &str, what: &str| matches(scope, what) || !is_named_alike(scope, what);
-        let covers = |what: &str| {
-            grants.iter().any(|grant| grant.scopes.iter().any(|scope| may_cover(&scope.scope, what)))
-        };
+        let covers = |what: &str| given.iter().any(|scope| may_cover(scope, what));
         let ungranted = usage
             .used
             .iter()
@@ -334,7 +339,7 @@ impl Recertification {
                 share(unverified, all),
                 match self.complete.is_empty() {
                     true => "no source is declared complete for `actions` in the inventory, so that silence proves nothing".to_owned(),
-                    false => format!("only {} are declared complete for `actions`, or what was used is not named as scopes are", self.complete.join(", ")),
+                    false => format!("only {} are declared complete for `actions`, or what was used is not named as scopes are, or who is behind a holder is not known", self.complete.join(", ")),
                 }
             ));
         }

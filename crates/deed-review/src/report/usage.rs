@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use deed_identity::{AccountFacts, GrantFacts, UsedAs, UsedFacts};
-use deed_record::Timestamp;
+use deed_record::{PrincipalType, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::scope::matches;
@@ -20,6 +20,9 @@ pub struct Usage {
     pub more: bool,
     /// It did nothing at all in the time that is covered.
     pub idle: bool,
+    /// It is not known to be somebody who acts, as a group or everybody is not: that it did nothing says nothing of who is
+    /// behind it.
+    pub stands_for_others: bool,
     /// When that time begins, where it does.
     pub since: Option<Timestamp>,
 }
@@ -51,7 +54,7 @@ pub enum InUse {
     Last(Timestamp),
     /// It was not seen to be.
     Unseen,
-    /// What its holder did is not named as its scopes are, so that nothing can be said.
+    /// Nothing can be said: what its holder did is not named as its scopes are, or who is behind its holder is not known.
     Unknown,
 }
 
@@ -62,8 +65,9 @@ impl From<&UsedFacts> for Used {
 }
 
 impl Usage {
-    /// What somebody used under all of `accounts`, from `since` on and before `until`.
+    /// What somebody of that type used under all of `accounts`, from `since` on and before `until`.
     pub fn of(
+        kind: PrincipalType,
         accounts: impl Iterator<Item = AccountFacts>,
         since: Option<Timestamp>,
         until: Option<Timestamp>,
@@ -71,10 +75,16 @@ impl Usage {
         let meets = |first: Timestamp, last: Timestamp| {
             since.is_none_or(|since| last >= since) && until.is_none_or(|until| first < until)
         };
-        let mut usage = Usage { idle: true, since, ..Usage::default() };
+        let mut usage = Usage {
+            idle: true,
+            stands_for_others: kind == PrincipalType::Unknown,
+            since,
+            ..Usage::default()
+        };
         let mut used: BTreeMap<(String, UsedAs), UsedFacts> = BTreeMap::new();
         for facts in accounts {
             usage.more |= facts.more_used;
+            usage.stands_for_others &= !facts.is_known_to_act();
             usage.idle &= !facts.last_acted.is_some_and(|(last, _)| meets(facts.first_seen, last));
             for fact in facts.used.into_iter().filter(|fact| meets(fact.first, fact.last)) {
                 match used.get_mut(&(fact.what.clone(), fact.named_as)) {
@@ -131,10 +141,23 @@ impl Usage {
         let named = facts.last_used.filter(|_| self.names(facts)).map(|(time, _)| time);
         match last.chain(named).max() {
             Some(last) => InUse::Last(last),
+            None if self.stands_for_others => InUse::Unknown,
             None if self.idle || !scopes.is_empty() && self.compares(&scopes) => InUse::Unseen,
             None => InUse::Unknown,
         }
     }
+}
+
+/// The scopes of a grant, for whether it may cover something: of a role without scopes, and where there are more than are
+/// kept, that is everything.
+pub fn may_give(facts: &GrantFacts) -> impl Iterator<Item = &str> {
+    let open = facts.scopes.is_empty() || facts.more_scopes;
+    facts.scopes.iter().map(String::as_str).chain(open.then_some("*"))
+}
+
+/// Whether a grant of `scope` may cover `used`: also where that is named otherwise.
+pub(super) fn may_cover(scope: &str, used: &str) -> bool {
+    matches(scope, used) || !is_named_alike(scope, used)
 }
 
 /// Whether `used` is named as `scope` is, by the marks between their words. The name of a policy or a role, such as an ARN,

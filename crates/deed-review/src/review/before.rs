@@ -1,7 +1,7 @@
 //! What was denied, and what tools had become: held against what is done afterwards, whichever of both comes first.
 
 use deed_identity::{CredentialKey, GrantKey, State};
-use deed_record::{Account, Change, Effect, Kind, RecordId, Skeleton, Timestamp, Tried};
+use deed_record::{Account, Basis, Change, Effect, Kind, RecordId, Skeleton, Timestamp, Tried};
 
 use super::{Digest, Known, Look, Review};
 use crate::gather::{WITHIN, is_definition};
@@ -76,7 +76,20 @@ impl Review {
             effect.kind == Kind::Grant && taken && effect.resource.is_some()
         };
         let removed = !self.done.is_empty() && rec.effects.iter().flatten().any(removed);
-        if of_named || removed || rec.entitles().any(late) {
+        // What somebody gave themselves takes back no denial, and may be the way on which they did it after one.
+        let gave = rec.terms.as_ref().and_then(|terms| terms.by.as_ref()).or(rec.executor.as_ref());
+        let gave = gave.and_then(|party| party.account).filter(|_| tells && rec.basis != Basis::Reported);
+        let since = |account| {
+            let last = state.account(account).and_then(|facts| facts.last_acted);
+            last.is_some_and(|(last, _)| last > rec.time)
+        };
+        let of_its_own = |account| {
+            gave.is_some_and(|gave| {
+                let theirs = known.every_account(&rec.tenant, account);
+                theirs.contains(&gave) && theirs.into_iter().any(since)
+            })
+        };
+        if of_named || removed || rec.entitles().any(|account| late(account) || of_its_own(account)) {
             self.looks.insert(Look::Right(rec.id));
         }
     }
@@ -91,6 +104,10 @@ impl Review {
         let ours = rec.stops().into_iter().flat_map(|(account, stops)| {
             known.every_account(&rec.tenant, account).into_iter().map(move |account| (account, stops, true))
         });
+        // On whom a lock was is found by its name.
+        if rec.lifts().is_some() && !self.stopped.is_empty() {
+            self.looks.insert(Look::Right(rec.id));
+        }
         // What another system takes is of its own account, and what it gives back matters where something was taken.
         let theirs = rec
             .withdrawals()

@@ -94,8 +94,9 @@ fn acted_since<E: Affected>(
         effect.kind == Kind::Grant && subject.is_none()
     };
     let removed = rec.effects.iter().flatten().filter(of_nobody);
-    for thing in removed.filter_map(|effect| effect.resource.as_ref()).collect::<Vec<_>>() {
-        let about = evidence.by_resource(&rec.tenant, &thing.uri, MOST_NAMING);
+    let removed = removed.filter_map(|effect| effect.resource.as_ref()).map(|thing| &*thing.uri);
+    for thing in removed.chain(rec.lifts()).collect::<Vec<_>>() {
+        let about = evidence.by_resource(&rec.tenant, thing, MOST_NAMING);
         for found in about.map_err(ExplainError::Evidence)? {
             whose.extend(Rec::read(&found)?.is.entitles());
         }

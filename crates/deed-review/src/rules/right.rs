@@ -12,13 +12,13 @@ use crate::{
 
 pub(super) const DONE_ALTHOUGH_DENIED: Rule = Rule {
     name: "done-although-denied",
-    means: "it was denied, or a human was to approve it and none did, and it was done all the same",
+    means: "it was denied, its request was refused, or a human was to approve it and none did, and it was done all the same",
     remedy: "find the way it took; make the door that denied it the only one",
     controls: &["PR.AA-05", "AC-3"],
 };
 pub(crate) const DENIED_THEN_DONE: Rule = Rule {
     name: "denied-then-done",
-    means: "whoever did it had been denied it less than a day before, and did it on another way",
+    means: "whoever did it had been denied it less than a day before, and did it on another way, or gave themselves the right",
     remedy: "close the way it took; ask whoever did it why (`deed explain` of the denied one says who asked)",
     controls: &["PR.AA-05", "AC-3", "DE.CM-09", "ASI03"],
 };

@@ -110,17 +110,18 @@ fn a_refusal_stands_until_it_is_taken_back() {
 
 #[test]
 fn an_approver_may_think_again() {
-    for more in [json!({ "answer": "refused", "by": bob() }), json!({ "change": "revoked", "by": bob() })] {
+    let after = |more: Value| {
         let mut records = story();
-        records.push(record(
-            20,
-            Kind::Approval,
-            "09:40",
-            "jira:acme",
-            json!({ "request": id(REQUEST), "terms": more }),
-        ));
-        not_counting(&explained(&records), "taken back");
-    }
+        let more = json!({ "request": id(REQUEST), "terms": more });
+        records.push(record(20, Kind::Approval, "09:40", "jira:acme", more));
+        explained(&records)
+    };
+    not_counting(&after(json!({ "change": "revoked", "by": bob() })), "taken back");
+    // Whoever refuses it says more than that they no longer approve.
+    let refused = after(json!({ "answer": "refused", "by": bob() }));
+    assert_eq!(refused.verdict.authority.value, Authority::Unapproved);
+    assert_eq!(refused.verdict.class, Class::ControlFailure);
+    assert!(refused.findings.iter().any(|finding| finding.rule == "done-although-denied"));
 }
 
 #[test]

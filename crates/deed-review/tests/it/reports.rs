@@ -8,9 +8,9 @@ use deed_review::{
     every_rule,
     render::Style,
     report::{
-        Agent, Agents, CONTROLS, Cell, Column, ControlStatus, Covered, CredentialCounts, DecisionCounts,
-        Figures, ForWhom, Identity, InUse, Measure, Page, ReportName, Row, Section, Suggestion, Table, Usage,
-        controls, grant_use, html, text,
+        Agent, Agents, CONTROLS, Cell, Certified, Column, ControlStatus, Covered, CredentialCounts,
+        DecisionCounts, Figures, ForWhom, Identity, InUse, Measure, Page, ReportName, Row, Section,
+        Suggestion, Table, Usage, controls, grant_use, html, may_give, text,
     },
 };
 
@@ -222,6 +222,35 @@ fn what_is_suggested_rests_on_what_was_used_and_on_silence_that_proves() {
     // More was used than is kept.
     let more = Usage { more: true, ..usage(&read) };
     assert_eq!(grant_use(&grant(&["mail:send"], 0), &more, true, None).suggestion, Unverified);
+}
+
+#[test]
+fn who_does_not_act_by_itself_never_did_nothing() {
+    let group = Usage { stands_for_others: true, ..usage(&[]) };
+    for scopes in [&[][..], &["db:read"], &["arn:aws:iam::aws:policy/AmazonS3FullAccess"]] {
+        assert_eq!(
+            grant_use(&grant(scopes, 0), &group, true, None).suggestion,
+            Suggestion::Unverified,
+            "{scopes:?}"
+        );
+        assert_eq!(group.in_use(&grant(scopes, 0)), InUse::Unknown);
+    }
+    // Where an action names the grant, somebody used it.
+    assert_eq!(grant_use(&grant(&[], 3), &group, true, None).suggestion, Suggestion::Keep);
+}
+
+#[test]
+fn what_a_group_may_have_given_is_not_called_ungranted() {
+    let read = usage(&[("db:read", UsedAs::Permission)]);
+    let ungranted = |given: &[&GrantFacts]| {
+        let given = given.iter().flat_map(|grant| may_give(grant)).map(str::to_owned).collect();
+        Certified::new(agent("a").identity, None, Vec::new(), &read, &given).ungranted.len()
+    };
+    assert_eq!(ungranted(&[&grant(&["db:write"], 0)]), 1);
+    assert_eq!(ungranted(&[&grant(&["db:write"], 0), &grant(&["db:*"], 0)]), 0);
+    // The name of a policy, and a role without scopes, may give anything.
+    assert_eq!(ungranted(&[&grant(&["arn:aws:iam::aws:policy/ReadOnly"], 0)]), 0);
+    assert_eq!(ungranted(&[&grant(&[], 0)]), 0);
 }
 
 #[test]

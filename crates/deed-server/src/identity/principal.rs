@@ -297,7 +297,7 @@ impl Writer<'_> {
         let aliases = self.aliases(joined, known)?;
         let suspensions = self.suspensions(&aliases, known)?;
         let (credentials, total, acted) = self.credentials(&mut unresolved)?;
-        let (grants, grants_total) = self.grants()?;
+        let (grants, grants_total) = self.grants(joined)?;
         let (acted_for, acted_through) = self.links(acted)?;
         let facts = || joined.members.iter().filter_map(|member| self.state.account(member.account));
         let kinds: BTreeSet<PrincipalType> = facts().flat_map(|facts| facts.kinds).collect();
@@ -594,7 +594,7 @@ impl Writer<'_> {
         Ok((plain(on_behalf), plain(through)))
     }
 
-    fn grants(&self) -> Result<(Vec<GrantRow>, u64), LedgerError> {
+    fn grants(&self, joined: &Joined) -> Result<(Vec<GrantRow>, u64), LedgerError> {
         let mut all: Vec<GrantFacts> =
             self.inside.iter().flat_map(|account| self.state.grants_of(*account)).collect();
         let last = |facts: &GrantFacts| facts.changes.iter().map(|change| change.last).max();
@@ -602,7 +602,7 @@ impl Writer<'_> {
         let total = all.len() as u64;
         all.truncate(MOST_LISTED);
         let accounts = self.inside.iter().filter_map(|account| self.state.account(*account));
-        let usage = Usage::of(accounts, None, None);
+        let usage = Usage::of(joined.kind, accounts, None, None);
         let rows = all.iter().filter_map(|facts| self.grant(facts, &usage).transpose());
         Ok((rows.collect::<Result<_, _>>()?, total))
     }

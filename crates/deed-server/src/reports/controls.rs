@@ -144,7 +144,8 @@ impl Counted {
     ) -> Result<Self, Problem> {
         let did = format!(
             "SELECT {after} AS after, count(*) AS actions, count(initiator) AS requested, count(executor) AS executed,
-                    count(credential) AS credentialed, count(credential_expires) AS short_lived,
+                    count(credential) AS credentialed,
+                    count(*) FILTER (WHERE credential_expires IS NOT NULL OR ending IS NOT NULL) AS short_lived,
                     count(*) FILTER (WHERE outcome_status <> 'unknown') AS ended,
                     count(*) FILTER (WHERE trace_id IS NOT NULL OR session IS NOT NULL) AS traced,
                     count(decision_effect) AS decided,
@@ -156,7 +157,12 @@ impl Counted {
                     count(*) FILTER (WHERE chain_depth > 0) AS delegated,
                     count(*) FILTER (WHERE {}) AS outside,
                     count(tool_digest) AS pinned
-             FROM actions WHERE {condition} GROUP BY 1",
+             FROM actions LEFT JOIN (
+                 SELECT DISTINCT tenant AS whose, credential AS ending FROM authority
+                 WHERE kind = 'credential' AND credential IS NOT NULL
+                   AND (credential_expires IS NOT NULL OR expires IS NOT NULL)
+             ) ON tenant = whose AND credential = ending
+             WHERE {condition} GROUP BY 1",
             third_party::by_outsiders(outsiders)
         );
         let said = format!(

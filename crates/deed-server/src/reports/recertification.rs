@@ -1,12 +1,12 @@
 //! What each identity was given, against what it used of it (G2): from what is kept of identities, never from all
 //! records.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use deed_identity::{Coverage, GrantFacts, Standing as Stands, State};
 use deed_ledger::now;
 use deed_record::{Account, Timestamp};
-use deed_review::report::{Certified, Recertification, SuggestionCounts, Usage, grant_use};
+use deed_review::report::{Certified, Recertification, SuggestionCounts, Usage, grant_use, may_give};
 
 use super::{
     ReportQuery, covered, patience,
@@ -29,6 +29,8 @@ pub(super) async fn make(app: &App, query: ReportQuery) -> Result<Recertificatio
         let mut given = in_force(state, &people, at);
         let mut all = Vec::new();
         let (mut grants, mut without_grants) = (SuggestionCounts::default(), 0);
+        // Who is in a group is not known: what groups hold may be anybody's.
+        let mut of_groups: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
         for who in people.each() {
             let theirs: Vec<GrantFacts> =
                 who.accounts().filter_map(|account| given.remove(&account)).flatten().collect();
@@ -37,6 +39,9 @@ pub(super) async fn make(app: &App, query: ReportQuery) -> Result<Recertificatio
                 continue;
             }
             let usage = usage(state, who, &query);
+            if usage.stands_for_others {
+                of_groups.entry(&who.tenant).or_default().extend(scopes(&theirs));
+            }
             let judged: Vec<_> = theirs
                 .iter()
                 .map(|facts| {
@@ -65,7 +70,9 @@ pub(super) async fn make(app: &App, query: ReportQuery) -> Result<Recertificatio
             }
             let acted = who.accounts().filter_map(|account| state.account(account)?.last_acted);
             let acted = acted.map(|(time, _)| time).max();
-            identities.push(Certified::new(called.identity(who)?, acted, judged, &usage));
+            let of_groups = of_groups.get(&*who.tenant).into_iter().flatten().cloned();
+            let given = scopes(&theirs).chain(of_groups).collect();
+            identities.push(Certified::new(called.identity(who)?, acted, judged, &usage, &given));
         }
         Ok(Recertification {
             report: "recertification".to_owned(),
@@ -79,6 +86,10 @@ pub(super) async fn make(app: &App, query: ReportQuery) -> Result<Recertificatio
         })
     })
     .await
+}
+
+fn scopes(grants: &[GrantFacts]) -> impl Iterator<Item = String> {
+    grants.iter().flat_map(may_give).map(str::to_owned)
 }
 
 /// Grants that stand at `at`, by whom they were given to.
@@ -98,5 +109,5 @@ pub(super) fn in_force(state: &State, people: &People, at: Timestamp) -> HashMap
 /// What somebody used in the time that is covered, under all its accounts.
 pub(super) fn usage(state: &State, who: &Somebody, query: &ReportQuery) -> Usage {
     let facts = who.accounts().filter_map(|account| state.account(account));
-    Usage::of(facts, query.since, query.until)
+    Usage::of(who.joined.kind, facts, query.since, query.until)
 }
