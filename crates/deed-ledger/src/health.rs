@@ -2,9 +2,14 @@
 
 use std::sync::{PoisonError, atomic::Ordering};
 
+use deed_record::Timestamp;
 use serde::Serialize;
 
-use crate::{Ledger, sequencer::MOST_WAITING};
+use crate::{Ledger, sequencer::MOST_WAITING, signing::now};
+
+/// How far a clock may be behind the last record before somebody is told, in microseconds: steps of time synchronisation are
+/// smaller.
+const CLOCK_STEP: i64 = 5_000_000;
 
 /// Whether the ledger works, and if not, why.
 #[derive(Clone, Debug, Serialize)]
@@ -95,6 +100,20 @@ impl Ledger {
             Some(why) => Check { name: "checkpoint", ok: false, detail: why },
         });
         Health { ok: checks.iter().all(|check| check.ok), checks }
+    }
+
+    /// Whether the clock is behind the last record: the time of records stands still until it has caught up. They are taken
+    /// all the same.
+    pub fn clock(&self) -> Check {
+        let (now, last) = (now(), Timestamp(self.shared().log.with_tail(|tail| tail.last_recorded)));
+        let ok = last.0 - now.0 <= CLOCK_STEP;
+        let detail = match ok {
+            true => now.to_string(),
+            false => format!(
+                "it is {now}, and the last record was made at {last}, as the clock was ahead then or is behind now: until then every record says {last}; set the clock if it is wrong"
+            ),
+        };
+        Check { name: "clock", ok, detail }
     }
 
     /// Numbers for the metrics.

@@ -58,14 +58,16 @@ impl<'c> Decided<'c> {
 
     /// Why it was not let through, in words; `None` where it was.
     pub(crate) fn refusal(&self) -> Option<String> {
-        let (_, decision) = self.last()?;
+        let (rec, decision) = self.last()?;
+        let is_ours = rec.is.basis == Basis::Enforced;
         let policies = policies(decision);
         match (decision.effect, decision.policies.is_empty()) {
             (Ruling::Allow, _) => None,
             (Ruling::Deny, false) => Some(format!("{policies} denied it")),
             (Ruling::Deny, true) => Some(
                 match (decision.engine.is_none(), decision.errors.is_empty()) {
-                    (true, _) => "it was refused before policy was asked",
+                    (true, _) if is_ours => "it was refused before policy was asked",
+                    (true, _) => "it was denied, and no record says by what",
                     (false, true) => "no policy allows it",
                     (false, false) => "policy could not be evaluated, and so denied it",
                 }

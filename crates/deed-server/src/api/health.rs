@@ -49,10 +49,12 @@ pub(crate) async fn ready(
 /// The same with what is served, always with status 200.
 pub(crate) async fn health(State(app): State<Arc<App>>, _: Reading) -> Result<Response, Problem> {
     let Health { mut ok, mut checks } = app.ask(|engine| Ok(engine.health())).await?;
-    // Whoever is away takes no findings and sends no events, and an inventory may be wrong; records are taken all the same, so
-    // that readiness does not ask.
+    // Whoever is away takes no findings and sends no events, an inventory or the clock may be wrong; records are taken all the
+    // same, so that readiness does not ask.
     let (delivery, signals) = (app.delivery.as_ref().map(Delivery::health), app.signals.health());
-    for check in [app.engine.inventory_check()].into_iter().chain(delivery).chain(signals) {
+    for check in
+        [app.engine.inventory_check(), app.engine.ledger().clock()].into_iter().chain(delivery).chain(signals)
+    {
         ok &= check.ok;
         checks.push(check);
     }

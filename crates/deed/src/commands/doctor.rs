@@ -48,7 +48,10 @@ pub(crate) async fn run(global: &Global, output: Output) -> Outcome {
     if let Place::Store(dir) = &place {
         checks.push(keys(dir));
     }
-    checks.push(clock());
+    // A store knows more of it.
+    if !checks.iter().any(|check| check.name == "clock") {
+        checks.push(clock());
+    }
     let ok = checks.iter().all(|check| check.ok);
     if output.json {
         output.document(&json!({ "ok": ok, "checks": checks }))?;

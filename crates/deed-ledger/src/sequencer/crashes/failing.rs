@@ -101,6 +101,7 @@ fn when_packs_cannot_be_written_appends_wait_and_are_refused_until_they_can() {
 fn a_clock_that_was_set_back_does_not_set_the_log_back() {
     let running = start();
     assert_eq!(running.append(0), Ok(0));
+    assert!(running.ledger.clock().ok);
     let recorded = |running: &Running, index: u64| {
         running.ledger.leaf(index).expect("there").skeleton().expect("a record").recorded.0
     };
@@ -112,4 +113,5 @@ fn a_clock_that_was_set_back_does_not_set_the_log_back() {
     let running = running.again();
     assert_eq!(running.append(4), Ok(2));
     assert_eq!(recorded(&running, 2), ahead);
+    assert!(!running.ledger.clock().ok);
 }
