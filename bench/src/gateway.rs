@@ -140,7 +140,8 @@ async fn fast(
         });
         let started = cache.contextforge(&dir.join("contextforge"), tools.address);
         report.add_other(CONTEXTFORGE, started, &mut others, |at: SocketAddr| {
-            targets.push(contextforge_tool(Target::new(CONTEXTFORGE, at, "/mcp", era)));
+            // It does not speak 2026-07-28 in every version that can be had.
+            targets.push(contextforge_tool(Target::new(CONTEXTFORGE, at, "/mcp", Era::Legacy)));
         });
     }
     let calls = in_turns(arguments, &targets, report).await?;
