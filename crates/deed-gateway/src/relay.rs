@@ -8,6 +8,7 @@ mod server;
 
 use std::{
     collections::HashMap,
+    future::{Future, pending},
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -16,7 +17,7 @@ use std::{
 use deed_record::Status;
 use tokio::{
     io::{AsyncBufRead, AsyncWrite, AsyncWriteExt},
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, watch},
     time::timeout,
 };
 
@@ -36,6 +37,8 @@ pub const LONGEST: usize = 64 << 20;
 const QUEUE: usize = 64;
 /// How long the last outcomes may take to be recorded when a connection ends.
 const CLOSING: Duration = Duration::from_secs(5);
+/// The code of what the connection's end left without an end of its own.
+const CONNECTION_ENDED: &str = "connection_ended";
 
 /// What a server may be sent. Nothing else goes there (INVARIANT D1).
 #[derive(Debug)]
@@ -71,6 +74,8 @@ pub struct Relay<R: Road> {
     deciding: Mutex<HashMap<Id, Deciding>>,
     /// What the server asked.
     asked: Mutex<HashMap<Id, Pending>>,
+    /// Whether the connection ends.
+    ending: watch::Sender<bool>,
 }
 
 impl<R: Road> Relay<R> {
@@ -83,10 +88,12 @@ impl<R: Road> Relay<R> {
             pending: Mutex::default(),
             deciding: Mutex::default(),
             asked: Mutex::default(),
+            ending: watch::Sender::new(false),
         })
     }
 
-    /// Relays until either side ends; the client's end closes `server_in`, whose server then may still answer.
+    /// Relays until either side ends, or `stop` says that it is to end now; the client's end closes `server_in`, whose server
+    /// then may still answer.
     ///
     /// # Errors
     /// A stream broke.
@@ -96,6 +103,7 @@ impl<R: Road> Relay<R> {
         client_out: impl AsyncWrite + Unpin + Send + 'static,
         server_out: impl AsyncBufRead + Unpin + Send,
         server_in: impl AsyncWrite + Unpin + Send + 'static,
+        stop: impl Future<Output = ()> + Send,
     ) -> io::Result<()> {
         let (to_client, replies) = mpsc::channel::<String>(QUEUE);
         let (to_server, forwards) = mpsc::channel::<Forward>(QUEUE);
@@ -103,11 +111,23 @@ impl<R: Road> Relay<R> {
         let forwarding = tokio::spawn(write_all(forwards, server_in, Forward::let_go));
         // Whoever answers the server for the client does not keep the way to it open.
         let back = to_server.downgrade();
-        let reading = tokio::spawn(self.clone().read_client(client_in, to_client.clone(), to_server));
+        let mut reading = tokio::spawn(self.clone().read_client(client_in, to_client.clone(), to_server));
+        let stopping = async {
+            stop.await;
+            self.ending.send_replace(true);
+            pending().await
+        };
         // The server's end is the end: whatever was asked stays without an answer.
-        let answered = self.read_server(server_out, to_client, back).await;
-        reading.abort();
+        let answered = tokio::select! {
+            answered = self.read_server(server_out, to_client, back) => answered,
+            never = stopping => never,
+        };
+        self.ending.send_replace(true);
         forwarding.abort();
+        // INVARIANT D11: what is being decided on is called off, and what waits for a human.
+        if timeout(CLOSING, &mut reading).await.is_err() {
+            reading.abort();
+        }
         self.abandon().await;
         // The client may be gone, and then it is not told.
         drop(timeout(CLOSING, writing).await);
@@ -115,12 +135,22 @@ impl<R: Road> Relay<R> {
         answered
     }
 
+    /// Once the connection ends.
+    async fn ends(&self) {
+        // The sender lives in `self`.
+        drop(self.ending.subscribe().wait_for(|ends| *ends).await);
+    }
+
+    fn is_ending(&self) -> bool {
+        *self.ending.borrow()
+    }
+
     /// The connection ended: nobody knows what became of what was asked.
     async fn abandon(&self) {
         for table in [&self.pending, &self.asked] {
             let unanswered = std::mem::take(&mut *lock(table));
             for pending in unanswered.into_values() {
-                self.guard.end(&pending, Status::Unknown, Some("connection_ended".into()), None).await;
+                self.guard.end(&pending, Status::Unknown, Some(CONNECTION_ENDED.into()), None).await;
             }
         }
     }

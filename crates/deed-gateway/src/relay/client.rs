@@ -10,10 +10,10 @@ use futures::{
 use serde_json::value::RawValue;
 use tokio::{io::AsyncBufRead, sync::mpsc};
 
-use super::{Deciding, Forward, LONGEST, Relay, lock, take};
+use super::{CONNECTION_ENDED, Deciding, Forward, LONGEST, Relay, lock, take};
 use crate::{
     guard::{Allowed, Asked, Held, Pending, Permit},
-    lines::{self, Line},
+    lines::{Line, Lines},
     message::{Id, Message},
     method,
     recorder::Road,
@@ -24,6 +24,9 @@ use crate::{
 const UNDER_WAY: usize = 64;
 /// Requests without an answer at a time.
 const MOST_PENDING: usize = 4096;
+/// The code of what the client called off.
+const BY_CLIENT: &str = "client";
+
 /// What becomes of a message of the client.
 enum Step {
     Forward(Forward),
@@ -36,19 +39,24 @@ enum Step {
 impl<R: Road> Relay<R> {
     pub(super) async fn read_client(
         self: Arc<Self>,
-        mut stream: impl AsyncBufRead + Unpin,
+        stream: impl AsyncBufRead + Unpin,
         to_client: mpsc::Sender<String>,
         to_server: mpsc::Sender<Forward>,
     ) -> io::Result<()> {
         let mut steps: FuturesOrdered<Pin<Box<dyn Future<Output = Step> + Send>>> = FuturesOrdered::new();
         let mut held = FuturesUnordered::new();
+        let mut lines = Lines::new(stream, LONGEST);
         let mut at_end = false;
         loop {
             let step = tokio::select! {
                 biased;
                 Some(step) = steps.next() => step,
                 Some(step) = held.next() => step,
-                line = lines::next(&mut stream, LONGEST), if !at_end && steps.len() < UNDER_WAY => {
+                () = self.ends(), if !at_end => {
+                    at_end = true;
+                    continue;
+                }
+                line = lines.next(), if !at_end && steps.len() < UNDER_WAY => {
                     match line? {
                         Some(line) => steps.push_back(Box::pin(self.clone().client_line(line))),
                         None => at_end = true,
@@ -66,9 +74,8 @@ impl<R: Road> Relay<R> {
                 }
                 Step::Nothing => true,
             };
-            if !sent {
-                return Ok(());
-            }
+            // What is under way is seen to its end all the same.
+            at_end |= !sent;
         }
     }
 
@@ -133,8 +140,10 @@ impl<R: Road> Relay<R> {
         };
         // Called off while it was decided on: the server never hears of it.
         if lock(&self.deciding).get(id).is_some_and(|deciding| deciding.is_off) {
-            self.guard.end(&pending, Status::Cancelled, Some("client".into()), None).await;
-            return Step::Nothing;
+            return self.call_off(&pending, BY_CLIENT).await;
+        }
+        if self.is_ending() {
+            return self.call_off(&pending, CONNECTION_ENDED).await;
         }
         lock(&self.pending).insert(id.clone(), pending);
         Step::Forward(Forward { text, by: Permit::Recorded(recorded) })
@@ -147,13 +156,17 @@ impl<R: Road> Relay<R> {
         let step = tokio::select! {
             asked = self.guard.wait(*held) => self.step(&id, asked).await,
             // Nobody is to approve what nobody wants any more.
-            () = waits.notified() => {
-                self.guard.end(&pending, Status::Cancelled, Some("client".into()), None).await;
-                Step::Nothing
-            }
+            () = waits.notified() => self.call_off(&pending, BY_CLIENT).await,
+            () = self.ends() => self.call_off(&pending, CONNECTION_ENDED).await,
         };
         lock(&self.deciding).remove(&id);
         step
+    }
+
+    /// It was never forwarded, and will not be.
+    async fn call_off(&self, pending: &Pending, code: &str) -> Step {
+        self.guard.end(pending, Status::Cancelled, Some(code.into()), None).await;
+        Step::Nothing
     }
 
     async fn notice(&self, text: &str, method: &str, params: Option<&RawValue>) -> Step {
@@ -174,7 +187,7 @@ impl<R: Road> Relay<R> {
                 return Step::Nothing;
             }
             let Some(pending) = take(&self.pending, &id) else { return Step::Nothing };
-            self.guard.end(&pending, Status::Cancelled, Some("client".into()), None).await;
+            self.guard.end(&pending, Status::Cancelled, Some(BY_CLIENT.into()), None).await;
         }
         Step::Forward(Forward { text: text.to_owned(), by: Permit::Notice })
     }

@@ -9,7 +9,7 @@ use tokio::{io::AsyncBufRead, sync::mpsc};
 use super::{Forward, LONGEST, Relay, lock, take};
 use crate::{
     guard::Permit,
-    lines::{self, Line},
+    lines::{Line, Lines},
     message::{self, Id, Message},
     recorder::Road,
     refusal,
@@ -18,17 +18,25 @@ use crate::{
 impl<R: Road> Relay<R> {
     pub(super) async fn read_server(
         &self,
-        mut stream: impl AsyncBufRead + Unpin,
+        stream: impl AsyncBufRead + Unpin,
         to_client: mpsc::Sender<String>,
         to_server: mpsc::WeakSender<Forward>,
     ) -> io::Result<()> {
-        while let Some(line) = lines::next(&mut stream, LONGEST).await? {
+        let mut lines = Lines::new(stream, LONGEST);
+        loop {
+            // No message is left half dealt with: how it ended is on its way into the log before the next is looked at.
+            let line = tokio::select! {
+                biased;
+                () = self.ends() => return Ok(()),
+                line = lines.next() => line?,
+            };
+            let Some(line) = line else { return Ok(()) };
             let line = match line {
                 Line::Whole(line) => line,
                 Line::TooLong { bytes, edges } => {
                     tracing::warn!(bytes, "a message of the server is too long and was dropped");
                     if let Some(refusal) = self.too_long(&edges).await
-                        && to_client.send(refusal).await.is_err()
+                        && !self.tell(&to_client, refusal).await
                     {
                         return Ok(());
                     }
@@ -81,11 +89,19 @@ impl<R: Road> Relay<R> {
                     }
                 }
             };
-            if to_client.send(text).await.is_err() {
+            if !self.tell(&to_client, text).await {
                 return Ok(());
             }
         }
-        Ok(())
+    }
+
+    /// Whether the client can be told; not one that reads nothing, once the connection ends.
+    async fn tell(&self, to_client: &mpsc::Sender<String>, text: String) -> bool {
+        tokio::select! {
+            biased;
+            sent = to_client.send(text) => sent.is_ok(),
+            () = self.ends() => false,
+        }
     }
 
     /// What the client hears of a line that answers nothing, and in which the server says `said`.

@@ -15,7 +15,7 @@ use tokio::{
 use super::wire::{self, Names};
 use crate::{
     guard::Permit,
-    lines::{self, Line},
+    lines::{Line, Lines},
     message::{self, Id, Message},
     method, refusal,
     relay::{Forward, LONGEST, answered_id, unread_answer},
@@ -234,9 +234,10 @@ impl Process {
     }
 
     /// Hands on what the server writes, until it ends.
-    pub(super) async fn read(&self, mut stdout: impl AsyncBufRead + Unpin) {
+    pub(super) async fn read(&self, stdout: impl AsyncBufRead + Unpin) {
+        let mut lines = Lines::new(stdout, LONGEST);
         loop {
-            match lines::next(&mut stdout, LONGEST).await {
+            match lines.next().await {
                 Ok(Some(Line::Whole(line))) => self.hear(&line).await,
                 Ok(Some(Line::TooLong { bytes, edges })) => self.too_long(bytes, &edges).await,
                 Ok(None) => return,

@@ -8,7 +8,7 @@ use std::{
 use tokio::io::AsyncBufRead;
 
 use crate::{
-    lines::{self, Line},
+    lines::{Line, Lines},
     secrets::Secrets,
 };
 
@@ -19,15 +19,16 @@ const MOST: u32 = 50;
 const WINDOW: Duration = Duration::from_secs(5);
 
 /// Forwards what comes, until the server ends.
-pub(super) async fn forward(server: Arc<str>, secrets: Arc<Secrets>, mut stderr: impl AsyncBufRead + Unpin) {
-    let (mut since, mut lines, mut dropped) = (Instant::now(), 0, 0_u64);
-    while let Ok(Some(line)) = lines::next(&mut stderr, LONGEST).await {
+pub(super) async fn forward(server: Arc<str>, secrets: Arc<Secrets>, stderr: impl AsyncBufRead + Unpin) {
+    let (mut since, mut forwarded, mut dropped) = (Instant::now(), 0, 0_u64);
+    let mut lines = Lines::new(stderr, LONGEST);
+    while let Ok(Some(line)) = lines.next().await {
         if since.elapsed() >= WINDOW {
             tell_dropped(&server, dropped);
-            (since, lines, dropped) = (Instant::now(), 0, 0);
+            (since, forwarded, dropped) = (Instant::now(), 0, 0);
         }
-        lines += 1;
-        if lines > MOST {
+        forwarded += 1;
+        if forwarded > MOST {
             dropped += 1;
             continue;
         }

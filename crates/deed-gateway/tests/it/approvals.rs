@@ -254,3 +254,50 @@ groups = ["mgr"]
     between.point.reply(ids[0], &yes("carol")).await.expect("approved");
     assert_eq!(between.server.hear().await["id"], 1);
 }
+
+/// INVARIANT D11: asked to end, it leaves nothing without an end.
+#[tokio::test]
+async fn whoever_is_asked_to_stop_says_what_became_of_everything() {
+    let mut between = Between::with(STEP_UP);
+    between.client.send(&call(1, "read", "{}")).await;
+    between.client.send(&call(2, "write", "{}")).await;
+    between.client.send(&call(3, "wipe", "{}")).await;
+    between.server.hear().await;
+    between.server.hear().await;
+    waiting(&between, 1).await;
+    between.server.send(&answer(1, "read")).await;
+    between.client.hear().await;
+    let recorded = between.stop().await;
+    let ended = |tool: &str| {
+        let intents = of_kind(&recorded, "intent");
+        let intent = intents.into_iter().find(|intent| intent["tool"]["name"] == tool).expect("recorded");
+        let mut outcomes = of_kind(&recorded, "outcome").into_iter();
+        let outcome = outcomes.find(|outcome| outcome["action"] == intent["id"]).expect("an end");
+        let outcome = &outcome["outcome"];
+        (
+            outcome["status"].as_str().expect("a status").to_owned(),
+            outcome["code"].as_str().map(str::to_owned),
+        )
+    };
+    assert_eq!(ended("read"), ("success".into(), None));
+    assert_eq!(ended("write"), ("unknown".into(), Some("connection_ended".into())), "the server heard of it");
+    assert_eq!(ended("wipe"), ("cancelled".into(), Some("connection_ended".into())), "it did not");
+}
+
+#[tokio::test]
+async fn a_message_that_comes_in_pieces_is_whole_whatever_is_decided_meanwhile() {
+    let mut between = Between::with(STEP_UP);
+    between.client.send(&call(1, "wipe", "{}")).await;
+    let ids = waiting(&between, 1).await;
+    let long = call(2, "read", &format!(r#"{{"text":"{}"}}"#, "x".repeat(100_000)));
+    let (begin, end) = long.split_at(50_000);
+    between.client.send_piece(begin).await;
+    between.point.reply(ids[0], &yes("bob")).await.expect("approved");
+    assert_eq!(between.server.hear().await["id"], 1);
+    between.client.send(end).await;
+    assert_eq!(
+        between.server.hear().await["params"]["arguments"]["text"].as_str().map(str::len),
+        Some(100_000)
+    );
+    between.end().await;
+}

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines, duplex, split},
+    sync::Notify,
     task::JoinHandle,
     time::timeout,
 };
@@ -33,6 +34,11 @@ impl End {
 
     pub(crate) async fn send(&mut self, line: &str) {
         self.out.write_all(format!("{line}\n").as_bytes()).await.expect("the stream is open");
+    }
+
+    /// Sends what is no whole line.
+    pub(crate) async fn send_piece(&mut self, piece: &str) {
+        self.out.write_all(piece.as_bytes()).await.expect("the stream is open");
     }
 
     /// The next line, as text.
@@ -68,6 +74,7 @@ pub(crate) struct Between {
     pub(crate) ledger: Ledger,
     pub(crate) point: Arc<DecisionPoint>,
     running: JoinHandle<std::io::Result<()>>,
+    stop: Arc<Notify>,
     who: Caller,
     patience: Duration,
     _folder: TempDir,
@@ -104,13 +111,15 @@ impl Between {
         };
         let force = InForce::of(|| policy);
         let point = Arc::new(DecisionPoint::new(ledger.clone(), force, Duration::from_secs(2)));
-        let (client, server, running) = connect(&point, &who, patience);
-        Between { client, server, ledger, point, running, who, patience, _folder: folder }
+        let stop = Arc::new(Notify::new());
+        let (client, server, running) = connect(&point, &who, patience, stop.clone());
+        Between { client, server, ledger, point, running, stop, who, patience, _folder: folder }
     }
 
     /// The same store and policies, with a new client and a new server.
     pub(crate) fn again(mut self) -> Self {
-        (self.client, self.server, self.running) = connect(&self.point, &self.who, self.patience);
+        (self.client, self.server, self.running) =
+            connect(&self.point, &self.who, self.patience, self.stop.clone());
         self
     }
 
@@ -128,6 +137,13 @@ impl Between {
         records(&self.ledger)
     }
 
+    /// It is asked to end at once, whatever is under way; what is in the log then.
+    pub(crate) async fn stop(self) -> Vec<Value> {
+        self.stop.notify_one();
+        timeout(LONG, self.running).await.expect("an end in time").expect("no panic").expect("no error");
+        records(&self.ledger)
+    }
+
     /// The server ends by itself; what is in the log then.
     pub(crate) async fn server_ends(self) -> Vec<Value> {
         self.server.close().await;
@@ -140,14 +156,16 @@ fn connect(
     point: &Arc<DecisionPoint>,
     people: &Caller,
     patience: Duration,
+    stop: Arc<Notify>,
 ) -> (End, End, JoinHandle<std::io::Result<()>>) {
     let (client, client_side) = duplex(1 << 20);
     let (server, server_side) = duplex(1 << 20);
     let door = Door::new("files", people.clone()).expect("a door");
     let relay = Relay::<Nowhere>::new(door, Recorder::here(point.clone(), "default"), patience);
     let ((client_in, client_out), (server_out, server_in)) = (split(client_side), split(server_side));
-    let running =
-        tokio::spawn(relay.run(BufReader::new(client_in), client_out, BufReader::new(server_out), server_in));
+    let (client_in, server_out) = (BufReader::new(client_in), BufReader::new(server_out));
+    let stopped = async move { stop.notified().await };
+    let running = tokio::spawn(relay.run(client_in, client_out, server_out, server_in, stopped));
     (End::new(client), End::new(server), running)
 }
 

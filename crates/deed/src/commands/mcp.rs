@@ -46,12 +46,9 @@ pub(crate) async fn run(global: &Global, mcp: Mcp, stop: &Stop) -> Outcome {
     let relay =
         Relay::new(door, Recorder::there(Store(access.clone())), Duration::from_secs(mcp.wait.into()));
     let client_in = BufReader::new(tokio::io::stdin());
-    let relaying = relay.run(client_in, tokio::io::stdout(), BufReader::new(server_out), server_in);
-    let relayed = tokio::select! {
-        relayed = relaying => relayed,
-        () = stop.asked() => Ok(()),
-    };
-    let ended = end(server).await;
+    let server_out = BufReader::new(server_out);
+    let relayed = relay.run(client_in, tokio::io::stdout(), server_out, server_in, stop.asked()).await;
+    let ended = end(server, stop).await;
     let worked = relayed.map_err(|error| Failure::new("the connection broke").detail(error.to_string()));
     access.finish(worked.and(ended)).await
 }
@@ -73,14 +70,19 @@ fn start(command: &[String]) -> Result<Child, Failure> {
 }
 
 /// Its standard input is closed by now, which asks it to end (MCP, stdio, shutdown).
-async fn end(mut server: Child) -> Outcome {
-    match timeout(ENDING, server.wait()).await {
-        Ok(Ok(status)) if status.success() => return Ok(()),
-        Ok(Ok(status)) => return Err(Failure::new(format!("the server ended with {status}"))),
-        Ok(Err(error)) => {
+async fn end(mut server: Child, stop: &Stop) -> Outcome {
+    let ended = tokio::select! {
+        ended = timeout(ENDING, server.wait()) => ended.ok(),
+        // Whoever asks does not wait long, and the server is asked likewise.
+        () = stop.asked() => None,
+    };
+    match ended {
+        Some(Ok(status)) if status.success() => return Ok(()),
+        Some(Ok(status)) => return Err(Failure::new(format!("the server ended with {status}"))),
+        Some(Err(error)) => {
             return Err(Failure::new("failed to wait for the server").detail(error.to_string()));
         }
-        Err(_) => {}
+        None => {}
     }
     // There are servers that do not end by themselves. Clients do the same to this process a little later, and it
     // must leave none behind.

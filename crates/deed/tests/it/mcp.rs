@@ -449,6 +449,31 @@ fn killed_under_load_no_effect_is_without_its_record() {
     home.run(["verify"]).good();
 }
 
+/// Clients end servers that they only tried with a signal. INVARIANT D11: each intent ends.
+#[test]
+fn asked_to_end_by_a_signal_everything_has_an_end() {
+    let home = Home::new();
+    home.run(["policy", "publish", &policies(&home, ASK_FIRST)]).good();
+    // Somebody else holds the store, and no sweep at its opening ends what is open.
+    let _holder = Session::start(&home, &[]);
+    for round in 0..4 {
+        let mut session = Session::start(&home, &[]);
+        session.send("tools/call", json!({ "name": "wipe", "arguments": { "path": "/a" } }));
+        wait_for_one(&home);
+        for _ in 0..10 * round {
+            session.send("tools/call", json!({ "name": "write", "arguments": { "path": "/a" } }));
+        }
+        if round > 0 {
+            session.hear();
+        }
+        let pid = rustix::process::Pid::from_child(&session.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        session.child.wait().unwrap();
+    }
+    let open = "SELECT count(*) AS n FROM actions WHERE basis = 'enforced' AND outcome_status IS NULL";
+    assert_eq!(home.run(["sql", "--json", open]).good().json()["n"], 0);
+}
+
 #[test]
 fn what_cannot_start_says_so() {
     let home = Home::new();
