@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::support::Home;
@@ -455,7 +456,7 @@ fn asked_to_end_by_a_signal_everything_has_an_end() {
     let home = Home::new();
     home.run(["policy", "publish", &policies(&home, ASK_FIRST)]).good();
     // Somebody else holds the store, and no sweep at its opening ends what is open.
-    let _holder = Session::start(&home, &[]);
+    let holder = Session::start(&home, &[]);
     for round in 0..4 {
         let mut session = Session::start(&home, &[]);
         session.send("tools/call", json!({ "name": "wipe", "arguments": { "path": "/a" } }));
@@ -466,12 +467,14 @@ fn asked_to_end_by_a_signal_everything_has_an_end() {
         if round > 0 {
             session.hear();
         }
-        let pid = rustix::process::Pid::from_child(&session.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let pid = Pid::from_child(&session.child);
+        let signal = [Signal::TERM, Signal::HUP, Signal::INT][round % 3];
+        kill_process(pid, signal).unwrap();
         session.child.wait().unwrap();
     }
     let open = "SELECT count(*) AS n FROM actions WHERE basis = 'enforced' AND outcome_status IS NULL";
     assert_eq!(home.run(["sql", "--json", open]).good().json()["n"], 0);
+    holder.end();
 }
 
 #[test]
