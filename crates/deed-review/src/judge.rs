@@ -8,7 +8,7 @@ use crate::{
     Evidence, ExplainError,
     case::Shelf,
     explanation::{Finding, Verdict},
-    gather::{MOST_RECORDS, gather, may_be_seen},
+    gather::{MOST_RECORDS, gather, may_be_seen, may_inherit},
     report::Attributed,
     verdict::Links,
     weigh::weigh,
@@ -44,6 +44,8 @@ pub struct Judged {
     /// Of what another system logged, its trace and what the credential and the one above it are called: by these a call
     /// that it tells of is known.
     pub seen: Option<(Option<TraceId>, Vec<String>)>,
+    /// The trace in which a span above it may tell who asked, where it does not tell itself.
+    pub below: Option<TraceId>,
     /// By what right.
     pub verdict: Verdict,
     /// What deserves a look.
@@ -76,6 +78,7 @@ pub fn judge<E: Evidence>(evidence: &E, id: RecordId) -> Result<Option<Judged>, 
         initiator: links.people.initiator.account(),
         span: span_of(head),
         seen: may_be_seen(head).then(|| (head.trace_id, with_parent(head))),
+        below: head.trace_id.filter(|_| may_inherit(head)),
         onward: head.credential.as_ref().and_then(|shown| shown.upstream.as_deref()).map(str::to_owned),
         executor: links.people.executor.account(),
         credentials: credentials_of(head),

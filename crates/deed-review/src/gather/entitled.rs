@@ -30,7 +30,8 @@ pub(super) fn look<E: Evidence>(
     family: &Family,
 ) -> Result<Entitled, ExplainError<E::Error>> {
     let mut entitled = Entitled::default();
-    let Some(head) = reader.head(family).cloned() else { return Ok(entitled) };
+    let Some(mut head) = reader.head(family).cloned() else { return Ok(entitled) };
+    head.time = reader.released(family).unwrap_or(head.time);
     let Some(acting) = head.executor.as_ref().and_then(|party| party.account) else { return Ok(entitled) };
     let accounts = reader.evidence.every_account(&head.tenant, acting).map_err(ExplainError::Evidence)?;
     let mut left = MOST_NAMING;
