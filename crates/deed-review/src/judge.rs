@@ -44,7 +44,8 @@ pub struct Judged {
     /// Of what another system logged, its trace and what the credential and the one above it are called: by these a call
     /// that it tells of is known.
     pub seen: Option<(Option<TraceId>, Vec<String>)>,
-    /// The trace in which a span above it may tell who asked, where it does not tell itself.
+    /// The trace in which a span above it may tell who asked, where it does not tell itself and something that is found
+    /// may depend on that.
     pub below: Option<TraceId>,
     /// By what right.
     pub verdict: Verdict,
@@ -68,6 +69,8 @@ pub fn judge<E: Evidence>(evidence: &E, id: RecordId) -> Result<Option<Judged>, 
     let told = case.told.iter().copied().chain(case.told().map(|rec| rec.is.id));
     let also = case.family.iter().copied().chain(case.of_action().map(|rec| rec.is.id)).chain(told);
     let (verdict, findings) = weigh(evidence, &links)?;
+    let asks_who_asked =
+        !findings.is_empty() || !links.rights.answers.is_empty() || head.exception.is_some();
     let also: BTreeSet<RecordId> =
         also.chain(case.superseded.iter().copied()).filter(|id| *id != head.id).collect();
     Ok(Some(Judged {
@@ -78,7 +81,7 @@ pub fn judge<E: Evidence>(evidence: &E, id: RecordId) -> Result<Option<Judged>, 
         initiator: links.people.initiator.account(),
         span: span_of(head),
         seen: may_be_seen(head).then(|| (head.trace_id, with_parent(head))),
-        below: head.trace_id.filter(|_| may_inherit(head)),
+        below: head.trace_id.filter(|_| may_inherit(head) && asks_who_asked),
         onward: head.credential.as_ref().and_then(|shown| shown.upstream.as_deref()).map(str::to_owned),
         executor: links.people.executor.account(),
         credentials: credentials_of(head),
