@@ -69,8 +69,10 @@ pub fn judge<E: Evidence>(evidence: &E, id: RecordId) -> Result<Option<Judged>, 
     let told = case.told.iter().copied().chain(case.told().map(|rec| rec.is.id));
     let also = case.family.iter().copied().chain(case.of_action().map(|rec| rec.is.id)).chain(told);
     let (verdict, findings) = weigh(evidence, &links)?;
-    let asks_who_asked =
-        !findings.is_empty() || !links.rights.answers.is_empty() || head.exception.is_some();
+    let asks_who_asked = !findings.is_empty()
+        || !links.rights.answers.is_empty()
+        || head.exception.is_some()
+        || case.of_action().any(|rec| rec.is.chain.is_some());
     let also: BTreeSet<RecordId> =
         also.chain(case.superseded.iter().copied()).filter(|id| *id != head.id).collect();
     Ok(Some(Judged {

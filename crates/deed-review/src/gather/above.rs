@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use deed_record::{Basis, RecordId, Skeleton};
+use deed_record::{Basis, Kind, RecordId, Skeleton};
 
 use super::{Family, Reader, counterpart::MOST_IN_TRACE};
 use crate::{
@@ -66,12 +66,12 @@ pub(super) fn look<E: Evidence>(
     Ok(Above::default())
 }
 
-/// The actions of the same tenant among `found`, without readings that were corrected.
+/// What began in the same tenant among `found`, without readings that were corrected.
 fn spans<'f>(found: &'f [Found], family: &Family, head: &Skeleton<'_>) -> Vec<(Skeleton<'f>, &'f Found)> {
     let read = found.iter().filter_map(|found| Some((found.sealed.skeleton().ok()?, found)));
-    let mut spans: Vec<_> = read
-        .filter(|(rec, _)| rec.tenant == head.tenant && rec.kind.is_action() && !family.ids.contains(&rec.id))
-        .collect();
+    let is_other = |rec: &Skeleton<'_>| rec.tenant == head.tenant && !family.ids.contains(&rec.id);
+    let is_span = |rec: &Skeleton<'_>| rec.kind.is_action() && rec.kind != Kind::Outcome;
+    let mut spans: Vec<_> = read.filter(|(rec, _)| is_other(rec) && is_span(rec)).collect();
     let corrected = |later: &Skeleton<'_>| {
         let earlier = spans.iter().find(|(earlier, _)| Some(earlier.id) == later.supersedes);
         earlier.filter(|(earlier, _)| corrects(later, earlier)).map(|(earlier, _)| earlier.id)

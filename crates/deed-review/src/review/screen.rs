@@ -58,7 +58,8 @@ impl Review {
             self.matches(rec);
         }
         // Where a span stands in its trace tells what can be of it, and who asked for what is below it.
-        let placed = rec.trace_id.filter(|_| rec.span_id.is_some() || rec.parent_span_id.is_some());
+        let is_span = rec.span_id.is_some() && rec.kind.is_action() && rec.kind != Kind::Outcome;
+        let placed = rec.trace_id.filter(|_| is_span || rec.parent_span_id.is_some());
         self.looks
             .extend(placed.filter(|trace| self.unmatched.contains(&trace_key(*trace))).map(Look::Trace));
         if may_be_seen(rec) && self.is_beside(rec, &shown) {

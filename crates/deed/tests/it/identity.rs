@@ -412,7 +412,7 @@ fn who_had_a_database_user_made_is_behind_it() {
     for database_first in [false, true] {
         let home = Home::new();
         let (mapping, rows) = (home.write("orders.toml", mapping), home.write("orders.csv", rows));
-        let vault = home.write("vault.log", &vault.join("\n"));
+        let vault = home.write("vault.log", vault.join("\n"));
         let mut imports = [
             vec!["import", "vault", vault.to_str().unwrap()],
             vec!["import", "--mapping", mapping.to_str().unwrap(), rows.to_str().unwrap()],
