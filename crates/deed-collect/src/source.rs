@@ -228,6 +228,13 @@ fn members(head: &[u8]) -> Vec<Member<'_>> {
     members
 }
 
+impl Member<'_> {
+    /// Whether `word` stands in its text.
+    fn says(&self, word: &str) -> bool {
+        self.text.is_some_and(|text| find(text, word.as_bytes()).is_some())
+    }
+}
+
 /// What stands before the quote that ends a string.
 fn string(rest: &[u8]) -> &[u8] {
     let mut end = 0;
@@ -256,8 +263,7 @@ fn cloudtrail_depth(members: &[Member<'_>]) -> Option<usize> {
         [depth_of_both(members, "eventSource", "eventName"), depth_of_both(members, "eventID", "eventTime")];
     // As a text within what CloudWatch Logs puts around it.
     let said = members.iter().filter(|member| {
-        let has = |word: &[u8]| member.text.is_some_and(|text| find(text, word).is_some());
-        has(b"\"eventSource") && has(b"\"eventVersion")
+        member.name == b"message" && member.says("\"eventSource") && member.says("\"eventVersion")
     });
     let said = said.map(|member| member.depth + 1).min();
     events.into_iter().chain([depth_of(members, "CloudTrailEvent"), said]).flatten().min()
@@ -265,15 +271,12 @@ fn cloudtrail_depth(members: &[Member<'_>]) -> Option<usize> {
 
 /// Audit events, plain or as a string in what a cloud puts around them.
 fn kubernetes_depth(members: &[Member<'_>]) -> Option<usize> {
-    let said = members.iter().filter_map(|Member { depth, name, text }| {
-        let has = |word: &str| text.is_some_and(|text| find(text, word.as_bytes()).is_some());
-        match *name {
-            b"apiVersion" if has("audit.k8s.io/") => Some(*depth),
-            b"category" if has("kube-audit") => Some(*depth),
-            // An event within a text is deeper than the text.
-            _ if has("audit.k8s.io/") => Some(depth + 1),
-            _ => None,
-        }
+    let said = members.iter().filter_map(|member| match member.name {
+        b"apiVersion" if member.says("audit.k8s.io/") => Some(member.depth),
+        b"category" if member.says("kube-audit") => Some(member.depth),
+        // An event within a text is deeper than the text.
+        _ if member.says("audit.k8s.io/") => Some(member.depth + 1),
+        _ => None,
     });
     let google = members.iter().any(|member| matches!(member.text, Some(b"k8s.io" | b"k8s_cluster")));
     let google = depth_of(members, "protoPayload").filter(|_| google);

@@ -7,6 +7,11 @@ use deed_seal::hash::Hash;
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 
+/// The code of what the client called off, or no longer waits for.
+pub(crate) const BY_CLIENT: &str = "client";
+/// The code of what the connection's end left without an end of its own.
+pub(crate) const CONNECTION_ENDED: &str = "connection_ended";
+
 /// Results longer than this, in bytes, are kept as length and digest.
 const LONGEST_KEPT: usize = 1 << 20;
 

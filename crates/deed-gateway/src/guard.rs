@@ -154,24 +154,19 @@ impl<R: Road> Guard<R> {
 
     /// Whether a client asks for what may be asked for; if so, has it decided on and recorded.
     pub(crate) async fn ask(&self, text: &str, id: &Id, method: &str, params: Option<&RawValue>) -> Asked {
-        if method::class(method).is_none() {
-            let why = "nobody here knows this method";
-            let reply =
-                Box::pin(self.refuse(Some(id), method, "unknown_method", refusal::METHOD_NOT_FOUND, why))
-                    .await;
-            return Asked::Reply(reply);
-        }
-        if let Some(why) = method::wrong(method, params) {
-            let reply =
-                Box::pin(self.refuse(Some(id), method, "malformed", refusal::INVALID_PARAMS, why)).await;
-            return Asked::Reply(reply);
-        }
-        // The server may not tell its callers apart, and whose task it is no policy is asked.
-        if method::is_of_task(method) && self.door.tasks().is_of_another(params, self.door.caller()) {
-            let why = "no such task of yours";
-            let reply =
-                Box::pin(self.refuse(Some(id), method, "others_task", refusal::INVALID_PARAMS, why)).await;
-            return Asked::Reply(reply);
+        let refused = if method::class(method).is_none() {
+            Some(("unknown_method", refusal::METHOD_NOT_FOUND, "nobody here knows this method"))
+        } else if let Some(why) = method::wrong(method, params) {
+            Some(("malformed", refusal::INVALID_PARAMS, why))
+        } else if method::is_of_task(method) && self.door.tasks().is_of_another(params, self.door.caller()) {
+            // The server may not tell its callers apart, and whose task it is no policy is asked.
+            Some(("others_task", refusal::INVALID_PARAMS, "no such task of yours"))
+        } else {
+            None
+        };
+        if let Some((sort, code, why)) = refused {
+            // On the heap: what is seldom must not make the future of every call larger.
+            return Asked::Reply(Box::pin(self.refuse(Some(id), method, sort, code, why)).await);
         }
         let intent = match self.door.intent(method, params) {
             Ok(intent) => intent,
@@ -225,13 +220,7 @@ impl<R: Road> Guard<R> {
         answer: Answer,
     ) -> Asked {
         let code = end.code();
-        let reason = format!(
-            "The credential that it was asked with {} while it waited.",
-            match end {
-                TermEnd::Expired => "expired",
-                TermEnd::Revoked => "was revoked",
-            }
-        );
+        let reason = format!("While it waited, {}.", end.told());
         let denied =
             Answer { effect: Ruling::Deny, reason, policies: Vec::new(), policy_set: None, ..answer };
         let reply = refusal::denied(id, &intent, &denied, params);
@@ -315,7 +304,8 @@ impl<R: Road> Guard<R> {
 
     /// What a server tells beside answers, as far as it says how a task ended.
     pub(crate) async fn noticed(&self, method: &str, params: Option<&RawValue>) {
-        if method == method::TASK_STATUS {
+        // How somebody else's ended is for their log, and theirs to learn.
+        if method == method::TASK_STATUS && !self.door.tasks().is_of_another(params, self.door.caller()) {
             self.task_ended(params, params).await;
         }
     }

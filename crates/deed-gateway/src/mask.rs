@@ -12,6 +12,7 @@ mod texts;
 mod values;
 
 use serde_json::Value;
+use tokio::task::spawn_blocking;
 
 use coded::Coded;
 use path::Path;
@@ -37,6 +38,19 @@ const DEEPEST: usize = 8;
 /// Other codings are looked into for so many times the bytes of a result, and at least [`LEAST_READ`].
 const READINGS: usize = 8;
 const LEAST_READ: usize = 1 << 16;
+
+/// From this length on, in bytes, a result is masked on a thread of its own: this one serves others too.
+const LONG: usize = 64 << 10;
+
+/// As [`mask`], for whoever must not keep others waiting.
+pub(crate) async fn mask_aside(json: &str, paths: &[String]) -> Masked {
+    if json.len() < LONG {
+        return mask(json, paths);
+    }
+    let (json, paths) = (json.to_owned(), paths.to_vec());
+    // What nobody could look at goes nowhere.
+    spawn_blocking(move || mask(&json, &paths)).await.unwrap_or(Masked::Withheld)
+}
 
 /// Takes the fields that `paths` name out of `json`, in structured content and in the text that repeats it.
 ///
@@ -87,7 +101,7 @@ fn is_unfit(value: &Value, paths: &[Path], values: &Values, most: usize) -> bool
             names_one(&lower) || values.are_in(text, &lower)
         }
         Piece::Joined(text) => names_one(&text.to_lowercase()) || values.are_formatted_in(text),
-        Piece::Name(name) => values.are_in(name, &name.to_lowercase()),
+        Piece::Name(name) => !values.is_empty() && values.are_in(name, &name.to_lowercase()),
         Piece::Number(number) => values.are_shown_by(number),
         // In whatever way it came to light, nothing in it that a path leads to may be left.
         Piece::Json(inner) => {

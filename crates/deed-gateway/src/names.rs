@@ -17,7 +17,10 @@ impl Who {
         let unseen = |text: &Option<String>| text.as_deref()?.chars().find(|c| is_unseen(*c));
         let found = [&self.key, &self.name, &self.instance].into_iter().find_map(unseen);
         match found {
-            Some(c) => Err(format!("a name holds nothing that cannot be seen, as U+{:04X}", u32::from(c))),
+            Some(c) => Err(format!(
+                "a name must hold nothing that cannot be seen, and this one holds U+{:04X}",
+                u32::from(c)
+            )),
             None => Ok(self),
         }
     }
@@ -85,16 +88,22 @@ fn is_key(name: &str) -> bool {
     name.split_once(':').is_some_and(|(system, id)| !system.trim().is_empty() && !id.trim().is_empty())
 }
 
-/// Controls, what only formats, and what Unicode has no sign for (`Default_Ignorable_Code_Point`).
+/// Controls, what shows nothing, what only formats, and a blank that Unicode takes for a sign.
 fn is_unseen(c: char) -> bool {
     c.is_control()
+        || shows_nothing(c)
         || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}'
-            | '\u{8e2}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
-            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
-            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}'
-            | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e0fff}')
+            '\u{600}'..='\u{605}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}' | '\u{2028}'..='\u{2029}'
+            | '\u{2800}' | '\u{fff9}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}')
+}
+
+/// What Unicode has no sign for (`Default_Ignorable_Code_Point`).
+pub(crate) fn shows_nothing(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]

@@ -164,9 +164,10 @@ impl DecisionPoint {
             ruled.as_ref().is_some_and(|ruled| ruled.decided.effect == Ruling::StepUp)
         };
         // Somebody may have approved just this after the client had given up waiting.
-        let approval = match ruled.as_ref().filter(|_| asks_human(&ruled)) {
-            Some(ruled) => self.approved(intent, ruled, tenant, now).await?,
-            None => None,
+        let binding = if asks_human(&ruled) { self.bound(intent, tenant)? } else { None };
+        let approval = match (&ruled, &binding) {
+            (Some(ruled), Some(binding)) => self.approved(binding, ruled, tenant, now).await?,
+            _ => None,
         };
         if let Some(approval) = &approval {
             ruled = self.decide(intent, Some(approval), tenant, now);
@@ -177,14 +178,9 @@ impl DecisionPoint {
             (None, None) => Ruling::Allow,
         };
         let approved = approval.as_ref().map(|approval| approval.record);
-        let mut spent = None;
-        let step_up = match ruled.as_ref().filter(|_| asks_human(&ruled)) {
-            Some(ruled) => self.bound(intent, tenant)?.map(|binding| {
-                spent = self.approvals.spent_on(&binding, now);
-                restore::kept(&binding, &ruled.decided.approvers)
-            }),
-            None => None,
-        };
+        let asked = ruled.as_ref().filter(|_| asks_human(&ruled)).zip(binding.as_deref());
+        let spent = asked.and_then(|(_, binding)| self.approvals.spent_on(binding, now));
+        let step_up = asked.map(|(ruled, binding)| restore::kept(binding, &ruled.decided.approvers));
         let sender = match (&intent.reported_by, &intent.run) {
             (Some(by), _) => format!("deed:authzen/{by}"),
             (None, Some(run)) => commands(run.by.as_deref()),
@@ -222,7 +218,10 @@ impl DecisionPoint {
         if let Some(Ruled { decided, .. }) = ruled.as_ref().filter(|_| effect == Ruling::StepUp) {
             let (approvers, policies) = (decided.approvers.clone(), decided.policies.clone());
             // The first record of a tenant makes its key.
-            let binding = self.bound(intent, tenant)?.unwrap_or_default();
+            let binding = match binding {
+                Some(binding) => binding,
+                None => self.bound(intent, tenant)?.unwrap_or_default(),
+            };
             let step_up = StepUp::new(intent, tenant, approvers, policies, binding, now);
             let shown = step_up.shown();
             match self.approvals.add(step_up) {

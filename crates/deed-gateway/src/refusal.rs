@@ -11,6 +11,7 @@ use crate::{
     recorder::Unavailable,
     relay::LONGEST,
     tasks,
+    term::TermEnd,
 };
 
 /// JSON-RPC error code: policy refused. Outside of what JSON-RPC and MCP reserve (MCP, error codes).
@@ -68,10 +69,12 @@ pub(crate) fn withheld(id: &Id, intent: &Intent, answer: &RawValue) -> String {
         target(intent),
         intent.id
     );
-    match tasks::is_task(answer) {
-        true => message::error(Some(id), DENIED, &text, None),
-        false => said(id, &intent.method, None, DENIED, &text, None),
+    if intent.method != TOOL_CALL || tasks::is_task(answer) {
+        return message::error(Some(id), DENIED, &text, None);
     }
+    // The parameters are gone by now: the answer tells the era too.
+    let is_modern = memchr::memmem::find(answer.get().as_bytes(), b"\"resultType\"").is_some();
+    failed(id, &text, None, is_modern)
 }
 
 /// What an answer is that is no message, in a word.
@@ -91,8 +94,8 @@ pub(crate) fn unread(why: &str) -> String {
 pub(crate) fn stopped(why: &str) -> String {
     let why = match why {
         "suspended" => "somebody or something that has a part in it was suspended",
-        "revoked" => "the credential that it was asked with was revoked",
-        _ => "the credential that it was asked with expired",
+        "revoked" => TermEnd::Revoked.told(),
+        _ => TermEnd::Expired.told(),
     };
     format!("stopped: {why}; what the server did is not known")
 }
@@ -145,7 +148,12 @@ fn said(
     if method != TOOL_CALL || method::becomes_task(params) {
         return message::error(Some(id), code, text, data);
     }
-    let complete = if is_modern(params) { "\"resultType\":\"complete\"," } else { "" };
+    failed(id, text, data, is_modern(params))
+}
+
+/// A tool's result that says it failed.
+fn failed(id: &Id, text: &str, data: Option<&str>, is_modern: bool) -> String {
+    let complete = if is_modern { "\"resultType\":\"complete\"," } else { "" };
     let meta = data.map(|data| format!(",\"_meta\":{{\"deed.dev/refusal\":{data}}}")).unwrap_or_default();
     message::result(
         id,

@@ -24,6 +24,7 @@ use tokio::{
 use crate::{
     conclusions::Conclusions,
     door::Door,
+    ending::CONNECTION_ENDED,
     guard::{Guard, Pending, Permit},
     message::Id,
     recorder::{Recorder, Road},
@@ -37,8 +38,6 @@ pub const LONGEST: usize = 64 << 20;
 const QUEUE: usize = 64;
 /// How long the last outcomes may take to be recorded when a connection ends.
 const CLOSING: Duration = Duration::from_secs(5);
-/// The code of what the connection's end left without an end of its own.
-const CONNECTION_ENDED: &str = "connection_ended";
 
 /// What a server may be sent. Nothing else goes there (INVARIANT D1).
 #[derive(Debug)]

@@ -22,6 +22,14 @@ impl TermEnd {
         }
     }
 
+    /// What became of the credential, in a sentence.
+    pub(crate) const fn told(self) -> &'static str {
+        match self {
+            TermEnd::Expired => "the credential that it was asked with expired",
+            TermEnd::Revoked => "the credential that it was asked with was revoked",
+        }
+    }
+
     pub(crate) fn is_code(code: &str) -> bool {
         [TermEnd::Expired, TermEnd::Revoked].iter().any(|end| end.code() == code)
     }

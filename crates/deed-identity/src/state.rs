@@ -80,7 +80,7 @@ pub struct State {
     accounts: Bounded<Account, AccountEntry>,
     credentials: Bounded<CredentialKey, CredentialEntry>,
     grants: Bounded<GrantKey, GrantEntry>,
-    /// Things that give rights, and were removed or told anew.
+    /// Things that give rights, and were removed or told anew; locks that were lifted.
     things: Bounded<GrantKey, ThingEntry>,
     links: Bounded<(Account, Account), LinkEntry>,
     sources: Bounded<SourceKey, SourceEntry>,

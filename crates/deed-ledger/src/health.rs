@@ -64,16 +64,20 @@ impl Ledger {
         let shared = self.shared();
         let mut checks = Vec::new();
         checks.push(match shared.failure() {
-            None if !self.is_in_place() => Check {
-                name: "journal",
-                ok: false,
-                detail: format!("`{}` is not the folder that was opened any more", self.dir().display()),
-            },
             None => Check { name: "journal", ok: true, detail: format!("{} leaves durable", self.size()) },
             Some(why) => Check {
                 name: "journal",
                 ok: false,
                 detail: format!("{why}; nothing more is recorded until the store is opened again"),
+            },
+        });
+        // Descriptors stay good when the folder below them is taken away: the name is what counts.
+        checks.push(match self.moved() {
+            None => Check { name: "folder", ok: true, detail: self.dir().display().to_string() },
+            Some(why) => Check {
+                name: "folder",
+                ok: false,
+                detail: format!("{why}, and nothing is recorded; stop, and put it back"),
             },
         });
         let waiting = shared.log.with_tail(|tail| tail.waiting());
@@ -102,18 +106,21 @@ impl Ledger {
         Health { ok: checks.iter().all(|check| check.ok), checks }
     }
 
-    /// Whether the clock is behind the last record: the time of records stands still until it has caught up. They are taken
-    /// all the same.
+    /// Whether the clock was set, and is not behind the last record: the time of records stands still until it has caught up.
+    /// They are taken all the same.
     pub fn clock(&self) -> Check {
+        /// 2026-11-01T00:00:00Z, before this program was made: a clock that is behind it was never set.
+        const MADE: Timestamp = Timestamp(1_793_491_200_000_000);
         let (now, last) = (now(), Timestamp(self.shared().log.with_tail(|tail| tail.last_recorded)));
-        let ok = last.0 - now.0 <= CLOCK_STEP;
-        let detail = match ok {
-            true => now.to_string(),
-            false => format!(
+        let (unset, behind) = (now < MADE, last.0 - now.0 > CLOCK_STEP);
+        let detail = match (unset, behind) {
+            (false, false) => now.to_string(),
+            (true, false) => format!("{now} is before this program was made: set the clock"),
+            (_, true) => format!(
                 "it is {now}, and the last record was made at {last}, as the clock was ahead then or is behind now: until then every record says {last}; set the clock if it is wrong"
             ),
         };
-        Check { name: "clock", ok, detail }
+        Check { name: "clock", ok: !unset && !behind, detail }
     }
 
     /// Numbers for the metrics.

@@ -37,6 +37,8 @@ const MAGIC: &[u8; 8] = b"deedjrn1";
 pub(crate) const FOLDER: &str = "journal";
 /// The first file of a store has this size, if full ones are larger.
 const FIRST_BYTES: u64 = 4 << 20;
+/// How much of a new file is made durable at a time, in bytes.
+const PIECE: u64 = 1 << 20;
 
 /// Appends frames, one at a time, from one thread.
 pub(crate) struct Journal {
@@ -70,7 +72,6 @@ impl Current {
     fn clear(&mut self) -> io::Result<()> {
         if let Some(length) = self.torn_to.checked_sub(self.at).filter(|length| *length > 0) {
             fill(&*self.slot.file, self.at, length)?;
-            self.slot.file.sync()?;
             self.torn_to = 0;
         }
         Ok(())
@@ -340,7 +341,6 @@ impl SpareMaker {
             // Where there is no room, this says so before the last of it is taken.
             file.allocate(self.bytes)?;
             fill(&*file, 0, self.bytes)?;
-            file.sync()?;
             self.disk.sync()
         };
         match make() {
@@ -356,13 +356,15 @@ impl SpareMaker {
     }
 }
 
-/// Writes `length` zeros from `at` on.
+/// Makes durable that there are `length` zeros from `at` on. Piece by piece, for commits wait for the same disk: behind
+/// all of it at once they would wait long.
 fn fill(file: &dyn DiskFile, at: u64, length: u64) -> io::Result<()> {
-    let zeros = vec![0; length.min(1 << 20) as usize];
+    let zeros = vec![0; length.min(PIECE) as usize];
     let mut written = 0;
     while written < length {
         let now = zeros.len().min((length - written) as usize);
         file.write_all_at(&zeros[..now], at + written)?;
+        file.sync()?;
         written += now as u64;
     }
     Ok(())

@@ -134,6 +134,12 @@ impl Ledger {
         folder_of(self.dir()) == self.inner.folder
     }
 
+    /// That it does not, in words.
+    pub(crate) fn moved(&self) -> Option<String> {
+        (!self.is_in_place())
+            .then(|| format!("`{}` is not the folder that was opened any more", self.dir().display()))
+    }
+
     /// Seals the records of `body` (a JSON array, or one after another) on this thread and hands them
     /// to the sequencer, all of them or none.
     ///
@@ -233,11 +239,8 @@ impl Ledger {
         if let Some(why) = shared.failure() {
             return Err(AppendError::Unavailable(why.to_owned()));
         }
-        if !self.is_in_place() {
-            let dir = self.dir().display();
-            return Err(AppendError::Unavailable(format!(
-                "`{dir}` is not the folder that was opened any more"
-            )));
+        if let Some(why) = self.moved() {
+            return Err(AppendError::Unavailable(why));
         }
         Ok(Sealer { keys: &shared.keys, sender, spooled: None })
     }

@@ -216,6 +216,8 @@ impl Queue {
             };
             state.idle = None;
         }
+        // Whoever was expected is here.
+        state.expects = false;
         let mut jobs = Vec::new();
         let mut bytes = 0;
         while bytes < FRAME_BYTES

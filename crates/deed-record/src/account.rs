@@ -48,8 +48,8 @@ pub fn oidc_key(issuer: &str, subject: &str) -> String {
 }
 
 /// `aws:arn:aws:iam::111122223333:role/release` of `aws:arn:aws:iam::111122223333:role/ci/release`, and likewise of users
-/// and groups, and of their ARNs; `None` of a key that has no path. IAM lets a name be used once in an account, whatever its path, and names
-/// somebody by either; records have the key without it.
+/// and groups, and of their ARNs; `None` of a key that has no path. IAM lets a name be used once in an
+/// account, whatever its path, and names somebody by either; records have the key without it.
 pub fn without_path(key: &str) -> Option<String> {
     let (system, arn) = key.split_once("arn:").filter(|(system, _)| matches!(*system, "" | "aws:"))?;
     let mut parts = arn.splitn(5, ':');

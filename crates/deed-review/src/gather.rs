@@ -22,7 +22,7 @@ mod tool;
 pub(crate) use above::may_inherit;
 pub(crate) use beside::SKEW;
 pub(crate) use counterpart::{Search, may_be_seen};
-pub(crate) use denied::WITHIN;
+pub(crate) use denied::{WITHIN, gave_itself, gives_to};
 pub(crate) use tool::is_definition;
 
 use entitled::Entitled;

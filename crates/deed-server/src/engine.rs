@@ -532,7 +532,6 @@ impl Engine {
         checks.push(self.inner.findings.health());
         checks.push(self.policy_check());
         checks.extend(self.gateway_check());
-        checks.push(self.folder_check());
         checks.push(self.disk_check());
         checks.extend(self.spool_check());
         Health { ok: checks.iter().all(|check| check.ok), checks }
@@ -567,18 +566,6 @@ impl Engine {
             false => format!("{} policies in force, set {}", policy.policies().len(), policy.digest()),
         };
         Check { name: "policy", ok: true, detail }
-    }
-
-    /// Descriptors stay good when the folder below them is taken away: the name is what counts.
-    fn folder_check(&self) -> Check {
-        let (ok, dir) = (self.ledger().is_in_place(), self.ledger().dir().display());
-        let detail = match ok {
-            true => dir.to_string(),
-            false => format!(
-                "`{dir}` is not the folder that was opened, and nothing is recorded; stop, and put it back"
-            ),
-        };
-        Check { name: "folder", ok, detail }
     }
 
     fn disk_check(&self) -> Check {

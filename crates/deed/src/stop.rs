@@ -14,8 +14,8 @@ use crate::exit::Failure;
 pub(crate) struct Stop(Arc<watch::Sender<bool>>);
 
 impl Stop {
-    /// Listens for SIGINT, SIGTERM and, unless whoever started the process had it ignored, SIGHUP. Asked a second time, the process ends at once: a store survives
-    /// that as it survives a crash.
+    /// Listens for SIGINT, SIGTERM and, unless whoever started the process had it ignored, SIGHUP. Asked a second
+    /// time, the process ends at once: a store survives that as it survives a crash.
     ///
     /// # Errors
     /// The system does not let it listen.

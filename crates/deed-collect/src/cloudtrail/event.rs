@@ -63,7 +63,7 @@ impl Event {
         self.text(&["requestParameters", name])
     }
 
-    /// The service as IAM names it: `eventSource` without `.amazonaws.com`.
+    /// `eventSource` without `.amazonaws.com`.
     pub(super) fn service(&self) -> &str {
         let source = self.text(&["eventSource"]).unwrap_or_default();
         source.strip_suffix(".amazonaws.com").unwrap_or(source)

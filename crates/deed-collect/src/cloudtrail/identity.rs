@@ -107,11 +107,9 @@ pub(super) fn executor(event: &Event) -> Principal<'static> {
 
 /// The root of an account, of which `target` is the number or the ARN.
 pub(super) fn root(event: &Event, target: &str) -> Principal<'static> {
-    let partition =
-        event.text(&["userIdentity", "arn"]).and_then(|arn| arn.split(':').nth(1)).unwrap_or("aws");
     let arn = match target.starts_with("arn:") {
         true => target.to_owned(),
-        false => format!("arn:{partition}:iam::{target}:root"),
+        false => format!("arn:{}:iam::{target}:root", event.partition()),
     };
     of_arn(&arn, PrincipalType::Unknown, None)
 }

@@ -249,8 +249,13 @@ mod tests {
         for (from, to) in OF_A_VERSION {
             assert!(of_versions.contains(&format!("`{from}` → `{to}`")), "{from}");
         }
+        let alike =
+            docs.lines().find(|line| line.starts_with("Operations are named as")).expect("the sentence");
         for service in ALIKE {
-            assert!(docs.contains(&format!("`{service}`")), "{service}");
+            assert!(alike.contains(&format!("`{service}`")), "{service}");
         }
+        // And what IAM calls otherwise.
+        assert_eq!(alike.matches('`').count(), 2 * (ALIKE.len() + SERVICES.len()));
+        assert_eq!(of_versions.matches('→').count(), OF_A_VERSION.len());
     }
 }

@@ -11,14 +11,14 @@ pub(super) const RESOURCES: u32 = 1;
 /// The scopes of a resource, and the items of a scope.
 pub(super) const LIST: u32 = 2;
 
-/// Messages in messages that the reader of protobuf takes.
-const DEEPEST: usize = 100;
+/// Why an item cannot be read that nests deeper than the reader of protobuf goes.
+const TOO_DEEP: &str = "it nests deeper than the 100 levels that an export may have in protobuf";
 
 /// The request in `body` without the items that cannot be read; `None` where it is none.
 pub(super) fn read<R: Export>(body: &[u8]) -> Option<Request<R>> {
     let Mended { body, refused, items } = Mended::of::<R>(body)?;
     // Nothing that can be read, and nothing that only nests too deep: what was sent is something else.
-    if refused.len() == items && refused.iter().all(|(_, why)| *why != too_deep()) {
+    if refused.len() == items && refused.iter().all(|(_, why)| why != TOO_DEEP) {
         return None;
     }
     let message = R::decode(&*body).ok()?;
@@ -74,14 +74,10 @@ fn fault<R: Export>(message: &[u8], around: &[u32]) -> Option<String> {
     });
     let why = R::decode(&*whole).err()?.to_string();
     Some(if why.ends_with("recursion limit reached") {
-        too_deep()
+        TOO_DEEP.to_owned()
     } else {
         format!("not of the expected form: {}", why.rsplit(": ").next().unwrap_or_default())
     })
-}
-
-fn too_deep() -> String {
-    format!("it nests deeper than the {DEEPEST} levels that an export may have in protobuf")
 }
 
 /// `message` without its messages in field `number`, and those; `None` where it is none.

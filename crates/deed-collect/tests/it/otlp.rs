@@ -489,6 +489,16 @@ fn a_span_that_cannot_be_one_is_refused_alone() {
     parse(&text);
 }
 
+/// Why items of `sent` have no record, in their order; `body` gives the same from a file.
+fn errors(sent: Vec<Result<String, String>>, body: &[u8]) -> Vec<Option<String>> {
+    let errors: Vec<_> = sent.into_iter().map(Result::err).collect();
+    let read: Vec<_> = deed_collect::records(deed_collect::Source::Otlp, body)
+        .map(|record| record.err().map(|rejected| rejected.error))
+        .collect();
+    assert_eq!(read, errors);
+    errors
+}
+
 #[test]
 fn a_span_that_nests_too_deep_costs_itself_only() {
     let nested = |levels: usize| {
@@ -511,14 +521,9 @@ fn a_span_that_nests_too_deep_costs_itself_only() {
         let request =
             format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{}]}}]}}]}}"#, spans.join(","));
         let sent = otlp::decode_json::<ExportTraceServiceRequest>(request.as_bytes()).expect("an export");
-        let errors: Vec<_> = sent.records().into_iter().map(Result::err).collect();
+        let errors = errors(sent.records(), request.as_bytes());
         let Some([None, Some(error), None]) = errors.first_chunk() else { panic!("{levels}: {errors:?}") };
         assert!(error.starts_with("span 1, ") && error.contains("deeper than"), "{error}");
-        // The same from a file.
-        let read: Vec<_> = deed_collect::records(deed_collect::Source::Otlp, request.as_bytes())
-            .map(|record| record.err().map(|rejected| rejected.error))
-            .collect();
-        assert_eq!(read, errors, "{levels}");
     }
     // What is only broken is no export, however deep.
     let broken = format!(r#"{{"resourceSpans":{}"#, "[".repeat(300));
@@ -577,14 +582,9 @@ fn in_protobuf_too_an_item_that_cannot_be_read_costs_itself_only() {
         let of_spans = otlp::decode_protobuf::<ExportTraceServiceRequest>(&spans).expect("spans").records();
         let of_logs = otlp::decode_protobuf::<ExportLogsServiceRequest>(&logs).expect("logs").records();
         for (body, records, item) in [(spans, of_spans, "span"), (logs, of_logs, "log record")] {
-            let errors: Vec<_> = records.into_iter().map(Result::err).collect();
+            let errors = errors(records, &body);
             let [None, Some(error), None] = &errors[..] else { panic!("{why}: {errors:?}") };
             assert!(error.starts_with(&format!("{item} 1, ")) && error.contains(why), "{error}");
-            // The same from a file.
-            let read: Vec<_> = deed_collect::records(deed_collect::Source::Otlp, &body[..])
-                .map(|record| record.err().map(|rejected| rejected.error))
-                .collect();
-            assert_eq!(read, errors, "{why}");
         }
         // Where all share it, all are refused, and those of the other resource are not.
         let resource = |attributes: &[u8]| field(1, &field(1, attributes));

@@ -23,7 +23,7 @@ impl<R: Road> Guard<R> {
         outcome: Result<&RawValue, &RawValue>,
     ) -> String {
         let said = outcome.unwrap_or_else(|error| error);
-        let (heard, status, code, kept) = match mask::mask(said.get(), &pending.mask) {
+        let (heard, status, code, kept) = match mask::mask_aside(said.get(), &pending.mask).await {
             Masked::Untouched => {
                 self.conclude(&pending, outcome).await;
                 return message::alone(text.to_owned());
@@ -73,12 +73,12 @@ impl<R: Road> Guard<R> {
     }
 
     /// What the client hears of `text`, which answers nothing, and in which the server says `said`: nothing where that is of a
-    /// task of somebody else, or may hold what one of `under_way` must not tell, and cannot be cut.
-    pub(crate) fn beside<'t, 'p>(
+    /// task of somebody else, or may hold what is `masked` of what is under way, and cannot be cut.
+    pub(crate) fn beside<'t>(
         &self,
         text: &'t str,
         said: Option<&RawValue>,
-        under_way: impl Iterator<Item = &'p Pending>,
+        mut masked: BTreeSet<String>,
     ) -> Option<Cow<'t, str>> {
         if self.door.tasks().is_of_another(said, self.door.caller()) {
             tracing::warn!(
@@ -87,10 +87,9 @@ impl<R: Road> Guard<R> {
             );
             return None;
         }
-        let mut paths: BTreeSet<String> = under_way.flat_map(|pending| &pending.mask).cloned().collect();
-        paths.extend(self.door.tasks().mask_of(said).into_iter().flatten());
-        let (Some(said), false) = (said, paths.is_empty()) else { return Some(Cow::Borrowed(text)) };
-        match mask::mask(said.get(), &Vec::from_iter(paths)) {
+        masked.extend(self.door.tasks().mask_of(said).into_iter().flatten());
+        let (Some(said), false) = (said, masked.is_empty()) else { return Some(Cow::Borrowed(text)) };
+        match mask::mask(said.get(), &Vec::from_iter(masked)) {
             Masked::Untouched => Some(Cow::Owned(message::alone(text.to_owned()))),
             Masked::Without(without, _) => {
                 Some(Cow::Owned(message::alone(message::edited(text, vec![(said.get(), without)]))))
@@ -107,9 +106,8 @@ impl<R: Road> Guard<R> {
 }
 
 impl Pending {
-    /// Whether `text`, which comes with a message in which the server says `said`, may hold what one of `under_way` must not tell.
-    pub(crate) fn is_told<'p>(text: &str, said: &str, under_way: impl Iterator<Item = &'p Self>) -> bool {
-        let paths: BTreeSet<String> = under_way.flat_map(|pending| &pending.mask).cloned().collect();
-        !paths.is_empty() && mask::is_told(text, said, &Vec::from_iter(paths))
+    /// What is kept from the caller of any of `under_way`.
+    pub(crate) fn masked<'p>(under_way: impl Iterator<Item = &'p Self>) -> BTreeSet<String> {
+        under_way.flat_map(|pending| &pending.mask).cloned().collect()
     }
 }

@@ -19,7 +19,9 @@ use super::{
     upstream::{Answer, Body},
 };
 use crate::{
+    ending::{BY_CLIENT, CONNECTION_ENDED},
     guard::{Pending, Permit},
+    mask,
     message::{self, Id, Message},
     refusal,
     relay::LONGEST,
@@ -42,7 +44,7 @@ impl Exchange<'_> {
         let Some(id) = id else { return };
         let whole = tokio::select! {
             whole = whole(body, LONGEST, self.endpoint.upstream.patience) => whole,
-            () = self.listener.gone(), if self.is_modern => Err("client"),
+            () = self.listener.gone(), if self.is_modern => Err(BY_CLIENT),
         };
         let (status, headers) = (parts.status, headers::homeward(&parts.headers));
         match whole {
@@ -50,7 +52,7 @@ impl Exchange<'_> {
                 Some(text) => self.listener.say(reply(status, headers, text)),
                 None => Box::pin(self.no_message(&id, status, headers)).await,
             },
-            Err("client") => self.end(&id, Status::Cancelled, "client").await,
+            Err(BY_CLIENT) => self.end(&id, Status::Cancelled, BY_CLIENT).await,
             Err(refusal::TOO_LONG) => {
                 self.end(&id, Status::Unknown, refusal::TOO_LONG).await;
                 self.say_upstream(&id, &refusal::unread(refusal::TOO_LONG));
@@ -143,15 +145,14 @@ impl Exchange<'_> {
 
     /// `event`, without an id that may hold what is masked.
     fn without_telling_id(&self, event: Event) -> Event {
-        let Some(id) = &event.id else { return event };
+        let Some(id) = event.id.as_deref().filter(|_| self.calls.is_masking()) else { return event };
         let said = event.data.as_deref().unwrap_or(b"null");
-        let told = match Message::read(said) {
-            Ok(Message::Response { id: Some(answered), .. }) => self.calls.told(&answered),
-            _ => None,
-        };
-        let masked = self.calls.masked();
+        let mut masked = self.calls.masked();
+        if let Ok(Message::Response { id: Some(answered), .. }) = Message::read(said) {
+            masked.extend(self.calls.told(&answered).into_iter().flat_map(|told| told.mask));
+        }
         let said = str::from_utf8(said).unwrap_or_default();
-        match Pending::is_told(id, said, masked.iter().chain(&told)) {
+        match !masked.is_empty() && mask::is_told(id, said, &Vec::from_iter(masked)) {
             true => event.without_id(),
             false => event,
         }
@@ -159,8 +160,7 @@ impl Exchange<'_> {
 
     /// What the client hears of `text`, which answers nothing, and in which the server says `said`.
     fn beside<'t>(&self, text: &'t str, said: Option<&RawValue>) -> Heard<'t> {
-        let under_way = self.calls.masked();
-        Heard { text: self.guard.beside(text, said, under_way.iter()), answers: None }
+        Heard { text: self.guard.beside(text, said, self.calls.masked()), answers: None }
     }
 
     /// What the client hears of `body`; `None` where it is no answer to request `id`.
@@ -290,23 +290,23 @@ impl Exchange<'_> {
         }
         let can_resume = stream.can_resume && self.session.is_some();
         if let Some(opened) = opened {
-            let (status, code) = match how {
-                End::Left => (Status::Success, "client"),
-                End::Stopped(why) => (Status::Success, why),
-                _ => (Status::Success, "server"),
+            let code = match how {
+                End::Left => BY_CLIENT,
+                End::Stopped(why) => why,
+                _ => "server",
             };
-            self.guard.end(&opened, status, Some(code.into()), None).await;
+            self.guard.end(&opened, Status::Success, Some(code.into()), None).await;
         }
         let Some(id) = id else { return };
         match how {
             End::Answered => {}
             // The answer may come on another stream, when the client takes this one up again.
             End::Left | End::Over if can_resume => {}
-            End::Left => self.end(&id, Status::Cancelled, "client").await,
+            End::Left => self.end(&id, Status::Cancelled, BY_CLIENT).await,
             End::Stopped(why) if is_open => self.end(&id, Status::Cancelled, why).await,
             // INVARIANT D11: it was let through, and what the server did of it nobody can tell.
             End::Stopped(why) | End::Unread(why) => self.end(&id, Status::Unknown, why).await,
-            End::Over => self.end(&id, Status::Unknown, "connection_ended").await,
+            End::Over => self.end(&id, Status::Unknown, CONNECTION_ENDED).await,
         }
     }
 }
@@ -443,7 +443,7 @@ async fn whole(mut body: Body, longest: usize, patience: Duration) -> Result<Byt
                 }
                 whole.extend_from_slice(&data);
             }
-            Ok(Some(Err(_))) => return Err("connection_ended"),
+            Ok(Some(Err(_))) => return Err(CONNECTION_ENDED),
             Err(_) => return Err("no_answer"),
         }
     }

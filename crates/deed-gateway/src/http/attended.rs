@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use futures::FutureExt;
+use futures::{FutureExt, future::BoxFuture};
 use tokio::{
     runtime::Handle,
     sync::oneshot::{self, error::RecvError},
@@ -17,13 +17,13 @@ use super::Reply;
 
 /// The reply that `work` gives `heard`. As long as somebody waits for it the work is done by whoever waits; what is left of it
 /// then, or once nobody waits any more, is done by a task of its own. Most work ends with its reply, and never is one.
-pub(super) struct Attended<W: Future<Output = ()> + Send + 'static> {
+pub(super) struct Attended {
     /// Until it is done.
-    pub(super) work: Option<Pin<Box<W>>>,
+    pub(super) work: Option<BoxFuture<'static, ()>>,
     pub(super) heard: oneshot::Receiver<Reply>,
 }
 
-impl<W: Future<Output = ()> + Send + 'static> Future for Attended<W> {
+impl Future for Attended {
     /// No reply where the work panicked.
     type Output = Result<Reply, RecvError>;
 
@@ -39,12 +39,12 @@ impl<W: Future<Output = ()> + Send + 'static> Future for Attended<W> {
     }
 }
 
-impl<W: Future<Output = ()> + Send + 'static> Drop for Attended<W> {
+impl Drop for Attended {
     fn drop(&mut self) {
-        if let Some(work) = self.work.take()
-            && let Ok(runtime) = Handle::try_current()
-        {
-            runtime.spawn(work);
+        let Some(work) = self.work.take() else { return };
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(work)),
+            Err(_) => tracing::warn!("what was begun was not ended: nothing runs any more"),
         }
     }
 }

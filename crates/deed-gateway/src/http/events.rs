@@ -11,7 +11,7 @@ use crate::refusal;
 /// What events are called that clients know.
 const KNOWN: [&[u8]; 4] = [b"message", b"endpoint", b"ping", b"error"];
 
-/// Digits of milliseconds, of less than a day.
+/// Digits of milliseconds, of about a day.
 const LONGEST_RETRY: usize = 8;
 
 /// An event, or a comment.
@@ -27,9 +27,9 @@ pub(super) struct Event {
 
 impl Event {
     /// The same without its id.
-    pub(super) fn without_id(&self) -> Self {
+    pub(super) fn without_id(self) -> Self {
         let raw = rewritten(&self.raw, |line| if field(line).0 == b"id" { b":" } else { line });
-        Event { raw: raw.into(), data: self.data.clone(), id: None }
+        Event { raw: raw.into(), id: None, ..self }
     }
 }
 
@@ -180,6 +180,7 @@ fn read(raw: Vec<u8>) -> Event {
                 }
                 None => data = Some(value.to_vec()),
             },
+            // Clients take the last one; whatever any of them says is looked at.
             b"id" => *id.get_or_insert_default() += &String::from_utf8_lossy(value),
             _ => {}
         }
@@ -291,7 +292,7 @@ mod tests {
         let events = cut(&[text.as_bytes()]);
         assert_eq!(events[0].raw, ":\nevent: other\r\nretry: 5\n:\n:\nid: 1\ndata: a\n\n");
         assert_eq!((events[0].data.as_deref(), events[0].id.as_deref()), (Some(&b"a"[..]), Some("1")));
-        assert_eq!(events[0].without_id().raw, ":\nevent: other\r\nretry: 5\n:\n:\n:\ndata: a\n\n");
+        assert_eq!(events[0].clone().without_id().raw, ":\nevent: other\r\nretry: 5\n:\n:\n:\ndata: a\n\n");
         assert_eq!(events[1].raw, "event:ping\n\n");
     }
 

@@ -16,6 +16,7 @@ use super::{
     upstream::{Answer, NoAnswer},
 };
 use crate::{
+    ending::BY_CLIENT,
     guard::{Allowed, Asked, Guard, Held, Pending, Permit, Stopped},
     message::{self, Id, Malformed, Message},
     method,
@@ -181,9 +182,9 @@ impl Exchange<'_> {
     /// token, it is asked for anew: its record names the earlier one. An approval that came meanwhile is good for it.
     async fn taken_up(&self, held: Box<Held>) -> Asked {
         let caller = self.guard.door.caller();
-        let shown = |credential: &Option<Box<RawValue>>| credential.as_ref().map(|it| it.get().to_owned());
         if held.intent.upstream.as_deref() == caller.onward.id()
-            && shown(&held.intent.credential) == shown(&caller.credential)
+            && held.intent.credential.as_deref().map(RawValue::get)
+                == caller.credential.as_deref().map(RawValue::get)
         {
             return Asked::Held(held);
         }
@@ -208,7 +209,7 @@ impl Exchange<'_> {
 
     /// The client wants it no longer, and the server has not heard of it.
     async fn called_off(&mut self, pending: &Pending) {
-        self.guard.end(pending, Status::Cancelled, Some("client".into()), None).await;
+        self.guard.end(pending, Status::Cancelled, Some(BY_CLIENT.into()), None).await;
         self.listener.say(nothing(StatusCode::ACCEPTED));
     }
 
@@ -216,7 +217,7 @@ impl Exchange<'_> {
     async fn go(mut self: Box<Self>, taken: Taken, id: Id, allowed: Allowed) {
         let Allowed { text, pending, recorded } = allowed;
         if self.is_modern && self.listener.is_gone() {
-            return self.guard.end(&pending, Status::Cancelled, Some("client".into()), None).await;
+            return self.guard.end(&pending, Status::Cancelled, Some(BY_CLIENT.into()), None).await;
         }
         let mut headers = self.onward();
         let place = &pending.intent.place;
@@ -237,7 +238,7 @@ impl Exchange<'_> {
             Some(Err(why)) => self.unanswered(&id, why).await,
             None => {
                 if let Some(pending) = self.calls.take(&id) {
-                    self.guard.end(&pending, Status::Cancelled, Some("client".into()), None).await;
+                    self.guard.end(&pending, Status::Cancelled, Some(BY_CLIENT.into()), None).await;
                 }
             }
         }
@@ -285,7 +286,7 @@ impl Exchange<'_> {
             && let Some(id) = params.and_then(method::cancelled_id)
             && let Some(pending) = self.calls.take(&id)
         {
-            self.guard.end(&pending, Status::Cancelled, Some("client".into()), None).await;
+            self.guard.end(&pending, Status::Cancelled, Some(BY_CLIENT.into()), None).await;
             // The server may answer all the same.
             self.calls.tell(id, pending);
         } else if method == method::CANCELLED
@@ -329,7 +330,7 @@ impl Exchange<'_> {
         let sent = self.endpoint.upstream.send(permit, &onward, Method::GET, self.onward(), Bytes::new());
         let answer = tokio::select! {
             answer = sent => answer,
-            () = self.listener.gone() => Err(NoAnswer::Broken("client")),
+            () = self.listener.gone() => Err(NoAnswer::Broken(BY_CLIENT)),
         };
         match answer {
             Ok(answer) => self.pass_stream_on(pending, answer).await,

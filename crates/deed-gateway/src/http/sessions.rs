@@ -1,7 +1,7 @@
 //! Sessions (MCP 2025-11-25), and what in each has no answer yet.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -125,9 +125,15 @@ impl Calls {
         self.tables().pending.get(id).cloned()
     }
 
-    /// What has no answer yet, and of which something is kept from the caller.
-    pub(super) fn masked(&self) -> Vec<Pending> {
-        self.tables().pending.values().filter(|pending| pending.is_masked()).cloned().collect()
+    /// What is kept from the caller of what has no answer yet.
+    pub(super) fn masked(&self) -> BTreeSet<String> {
+        Pending::masked(self.tables().pending.values())
+    }
+
+    /// Whether something is kept from the caller of what has no answer yet, or was answered last.
+    pub(super) fn is_masking(&self) -> bool {
+        let tables = self.tables();
+        tables.pending.values().chain(tables.told.iter().map(|(_, told)| told)).any(Pending::is_masked)
     }
 
     /// Whether the request of that id waits for whatever may happen.

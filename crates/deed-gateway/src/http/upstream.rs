@@ -19,6 +19,7 @@ use hyper_util::{
 };
 
 use crate::{
+    ending::{BY_CLIENT, CONNECTION_ENDED},
     guard::Permit,
     onward::{Lapsed, Onward},
     secrets::Secrets,
@@ -102,7 +103,7 @@ impl NoAnswer {
         match self {
             NoAnswer::Unreachable => (Status::Failure, "unreachable"),
             NoAnswer::NotStarted(_) => (Status::Failure, "not_started"),
-            NoAnswer::Broken("client") => (Status::Cancelled, "client"),
+            NoAnswer::Broken(BY_CLIENT) => (Status::Cancelled, BY_CLIENT),
             NoAnswer::Broken(code) => (Status::Unknown, code),
             NoAnswer::Withheld => (Status::Denied, "upstream_token"),
         }
@@ -243,7 +244,7 @@ impl Url {
             }
             Err(error) => {
                 tracing::warn!(%error, url = %self.url, "the connection to the server broke");
-                Err(NoAnswer::Broken("connection_ended"))
+                Err(NoAnswer::Broken(CONNECTION_ENDED))
             }
         }
     }

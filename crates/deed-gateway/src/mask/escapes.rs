@@ -1,6 +1,6 @@
 //! Escapes in texts: those of JSON and of programs, `%XX`, and the markup of HTML.
 
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 
 /// A name between `&` and `;` is not longer, in bytes.
 const LONGEST_NAME: usize = 10;
@@ -16,6 +16,7 @@ pub(super) fn read(text: &str) -> Option<String> {
 }
 
 fn without_percents(text: &str) -> Option<String> {
+    memchr(b'%', text.as_bytes())?;
     let bytes = text.as_bytes();
     let is_coded =
         |at: usize| bytes.get(at + 1..at + 3).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit));

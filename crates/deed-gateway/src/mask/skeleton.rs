@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use unicode_normalization::char::{canonical_combining_class, decompose_compatible};
 
+use crate::names::shows_nothing;
+
 /// Letters and digits of a text: without case, accents and width, and without all that stands between them.
 #[derive(Default)]
 pub(super) struct Skeleton {
@@ -32,7 +34,7 @@ impl Skeleton {
     }
 
     fn push(&mut self, c: char, before: &mut Option<Kind>) {
-        if is_unseen(c) {
+        if is_passed_over(c) {
             return;
         }
         let kind = Kind::of(c);
@@ -72,14 +74,9 @@ impl Kind {
     }
 }
 
-/// Whether it changes nothing of the word in which it stands: accents, and what shows nothing (`Default_Ignorable_Code_Point`).
-fn is_unseen(c: char) -> bool {
-    !c.is_ascii()
-        && (canonical_combining_class(c) != 0
-            || matches!(c,
-                '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
-                | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-                | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}'))
+/// Whether it changes nothing of the word in which it stands: accents, and what shows nothing.
+fn is_passed_over(c: char) -> bool {
+    !c.is_ascii() && (canonical_combining_class(c) != 0 || shows_nothing(c))
 }
 
 #[cfg(test)]

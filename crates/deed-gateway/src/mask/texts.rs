@@ -68,11 +68,10 @@ impl Look<'_> {
 
     /// What the texts of `items` say as one: they may be pieces of it. JSON stands for itself.
     fn joined(&mut self, items: &[Value], depth: usize) -> bool {
-        let texts: Vec<&str> = items
-            .iter()
-            .filter_map(text_of)
-            .filter(|text| *text != BLOCKED && is_prose(text, depth))
-            .collect();
+        let mut texts: Vec<&str> = items.iter().filter_map(text_of).filter(|text| *text != BLOCKED).collect();
+        if texts.len() > 1 {
+            texts.retain(|text| is_prose(text, depth));
+        }
         texts.len() > 1 && ["", " "].iter().any(|between| (self.is)(Piece::Joined(&texts.join(between))))
     }
 
@@ -120,7 +119,9 @@ pub(super) fn each(value: &mut Value, change: &mut dyn FnMut(&mut String)) {
 
 /// What a text is that is JSON with members or items; `None` of prose.
 pub(super) fn structure(text: &str) -> Option<Value> {
-    serde_json::from_str::<Value>(text).ok().filter(|inner| inner.is_object() || inner.is_array())
+    // Most texts begin otherwise, and are not read for it.
+    let begins = text.trim_ascii_start().starts_with(['{', '[']);
+    begins.then(|| serde_json::from_str(text).ok()).flatten()
 }
 
 /// Base64 where MCP has such.

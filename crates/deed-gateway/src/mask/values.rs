@@ -47,9 +47,14 @@ impl Values {
         Some(Values { written, skeletons: AhoCorasick::new(&forms.skeletons).ok()?, shapes })
     }
 
+    /// Whether there is none: whatever is known in another formatting is long enough to be known as it is written.
+    pub(super) fn is_empty(&self) -> bool {
+        self.written.patterns_len() == 0
+    }
+
     /// Whether `text`, `lower` in lower case, repeats one.
     pub(super) fn are_in(&self, text: &str, lower: &str) -> bool {
-        self.written.patterns_len() > 0 && self.written.is_match(lower) || self.are_formatted_in(text)
+        !self.is_empty() && (self.written.is_match(lower) || self.are_formatted_in(text))
     }
 
     /// Whether `number` repeats one that is long enough to be no other number of the same digits.
@@ -116,13 +121,13 @@ impl Forms {
 
     fn add_text(&mut self, written: &str, formatted: &str) -> Option<()> {
         let (written, skeleton) = (first(written.to_lowercase()), first(Skeleton::of(formatted).text));
-        if written.chars().count() >= TELLING && !self.written.contains(&written) {
-            self.bytes += written.len();
-            self.written.insert(written);
-        }
-        if skeleton.chars().count() >= FORMATTED && !self.skeletons.contains(&skeleton) {
-            self.bytes += skeleton.len();
-            self.skeletons.insert(skeleton);
+        for (form, least, forms) in
+            [(written, TELLING, &mut self.written), (skeleton, FORMATTED, &mut self.skeletons)]
+        {
+            let length = form.len();
+            if form.chars().count() >= least && forms.insert(form) {
+                self.bytes += length;
+            }
         }
         (self.bytes <= MOST).then_some(())
     }
@@ -171,8 +176,15 @@ mod tests {
         ] {
             assert_eq!(beside(value, &[text]), Masked::Withheld, "{value}: {text}");
         }
-        for text in ["120,000", "CHF120'000.-", "120 000", "120.000,00", "120\u{202f}000", "1.2e5 or 120,000"]
-        {
+        for text in [
+            "120,000",
+            "1\u{1d173}2\u{1d173}0\u{1d173}000",
+            "CHF120'000.-",
+            "120 000",
+            "120.000,00",
+            "120\u{202f}000",
+            "1.2e5 or 120,000",
+        ] {
             assert_eq!(beside(120_000, &[text]), Masked::Withheld, "{text}");
             assert_eq!(beside(120_000.5, &[text]), Masked::Withheld, "{text}");
         }

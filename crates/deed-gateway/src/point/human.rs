@@ -135,22 +135,21 @@ impl DecisionPoint {
         self.restored.get_or_try_init(read).await.copied()
     }
 
-    /// An approval that was given for just this, and is used up by this.
+    /// An approval that was given for just what `binding` is of, and is used up by it.
     pub(super) async fn approved(
         &self,
-        intent: &Intent,
+        binding: &str,
         asks: &Ruled,
         tenant: &str,
         now: Timestamp,
     ) -> Result<Option<Approval>, Unavailable> {
         self.restore().await?;
-        let Some(binding) = self.bound(intent, tenant)? else { return Ok(None) };
         let asks = (&*asks.decided.policies, &*asks.decided.approvers);
         let has_say = |by: &Who| {
             let key = by.key.as_deref().unwrap_or_default();
             matches!(self.silenced(key, tenant), Ok(None))
         };
-        Ok(self.approvals.take_like(&binding, asks, &self.in_force().inventory, &has_say, now))
+        Ok(self.approvals.take_like(binding, asks, &self.in_force().inventory, &has_say, now))
     }
 
     /// What an approval of `intent` is bound to. A tool is what its approved definition says, whether the door has seen that
@@ -219,8 +218,9 @@ impl DecisionPoint {
     pub async fn reply(&self, id: RecordId, reply: &Reply) -> Result<Replied, ReplyError> {
         self.restore().await?;
         let inventory = self.in_force().inventory;
-        let key = reply.by.key.as_deref().map(|key| meant(&inventory, key));
-        let reply = &Reply { by: Who { key, ..reply.by.clone() }, ..reply.clone() };
+        let mut reply = reply.clone();
+        reply.by.key = reply.by.key.map(|key| meant(&inventory, &key));
+        let reply = &reply;
         let Some(step_up) = self.approvals.answerable(id, now()) else {
             let record = self.reply_tool(id, reply).await?;
             return Ok(Replied { record, waits: None });

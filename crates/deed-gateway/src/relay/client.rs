@@ -1,6 +1,11 @@
 //! What the client sends: decided on side by side, forwarded in order.
 
-use std::{future::Future, io, pin::Pin, sync::Arc};
+use std::{
+    future::Future,
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+};
 
 use deed_record::Status;
 use futures::{
@@ -10,8 +15,9 @@ use futures::{
 use serde_json::value::RawValue;
 use tokio::{io::AsyncBufRead, sync::mpsc};
 
-use super::{CONNECTION_ENDED, Deciding, Forward, LONGEST, Relay, lock, take};
+use super::{Deciding, Forward, LONGEST, Relay, lock, take};
 use crate::{
+    ending::{BY_CLIENT, CONNECTION_ENDED},
     guard::{Allowed, Asked, Held, Pending, Permit},
     lines::{Line, Lines},
     message::{Id, Message},
@@ -24,9 +30,6 @@ use crate::{
 const UNDER_WAY: usize = 64;
 /// Requests without an answer at a time.
 const MOST_PENDING: usize = 4096;
-/// The code of what the client called off.
-const BY_CLIENT: &str = "client";
-
 /// What becomes of a message of the client.
 enum Step {
     Forward(Forward),
@@ -46,13 +49,13 @@ impl<R: Road> Relay<R> {
         let mut steps: FuturesOrdered<Pin<Box<dyn Future<Output = Step> + Send>>> = FuturesOrdered::new();
         let mut held = FuturesUnordered::new();
         let mut lines = Lines::new(stream, LONGEST);
-        let mut at_end = false;
+        let (mut at_end, mut ends) = (false, pin!(self.ends()));
         loop {
             let step = tokio::select! {
                 biased;
                 Some(step) = steps.next() => step,
                 Some(step) = held.next() => step,
-                () = self.ends(), if !at_end => {
+                () = &mut ends, if !at_end => {
                     at_end = true;
                     continue;
                 }
@@ -67,7 +70,7 @@ impl<R: Road> Relay<R> {
             };
             let sent = match step {
                 Step::Forward(forward) => to_server.send(forward).await.is_ok(),
-                Step::Reply(text) => to_client.send(text).await.is_ok(),
+                Step::Reply(text) => self.tell(&to_client, text).await,
                 Step::Wait(waits) => {
                     held.push(self.wait(waits));
                     true

@@ -1,6 +1,6 @@
 //! What the server sends: answers at once, but for what policy keeps from the client.
 
-use std::{borrow::Cow, io};
+use std::{borrow::Cow, io, pin::pin};
 
 use deed_record::Status;
 use serde_json::value::RawValue;
@@ -8,7 +8,7 @@ use tokio::{io::AsyncBufRead, sync::mpsc};
 
 use super::{Forward, LONGEST, Relay, lock, take};
 use crate::{
-    guard::Permit,
+    guard::{Pending, Permit},
     lines::{Line, Lines},
     message::{self, Id, Message},
     recorder::Road,
@@ -23,11 +23,12 @@ impl<R: Road> Relay<R> {
         to_server: mpsc::WeakSender<Forward>,
     ) -> io::Result<()> {
         let mut lines = Lines::new(stream, LONGEST);
+        let mut ends = pin!(self.ends());
         loop {
             // No message is left half dealt with: how it ended is on its way into the log before the next is looked at.
             let line = tokio::select! {
                 biased;
-                () = self.ends() => return Ok(()),
+                () = &mut ends => return Ok(()),
                 line = lines.next() => line?,
             };
             let Some(line) = line else { return Ok(()) };
@@ -96,7 +97,7 @@ impl<R: Road> Relay<R> {
     }
 
     /// Whether the client can be told; not one that reads nothing, once the connection ends.
-    async fn tell(&self, to_client: &mpsc::Sender<String>, text: String) -> bool {
+    pub(super) async fn tell(&self, to_client: &mpsc::Sender<String>, text: String) -> bool {
         tokio::select! {
             biased;
             sent = to_client.send(text) => sent.is_ok(),
@@ -108,7 +109,8 @@ impl<R: Road> Relay<R> {
     fn beside(&self, line: &[u8], said: Option<&RawValue>) -> Option<String> {
         // Whatever was read as a message is UTF-8.
         let text = str::from_utf8(line).unwrap_or_default();
-        self.guard.beside(text, said, lock(&self.pending).values()).map(Cow::into_owned)
+        let masked = Pending::masked(lock(&self.pending).values());
+        self.guard.beside(text, said, masked).map(Cow::into_owned)
     }
 
     /// What the client hears of a request of the server.

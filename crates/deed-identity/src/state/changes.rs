@@ -154,7 +154,6 @@ impl State {
         }
     }
 
-    /// Somebody was made, altered, suspended or removed.
     /// A lock was put on somebody, or lifted without a word on whom it was on.
     fn locks(&mut self, said: Said<'_>) {
         let record = said.record;
@@ -173,6 +172,7 @@ impl State {
         }
     }
 
+    /// Somebody was made, altered, suspended or removed.
     fn principal_changed(&mut self, said: Said<'_>, terms: Option<&Terms<'_>>) {
         let Some(account) = terms.and_then(|terms| terms.subject.as_ref()).and_then(|party| party.account)
         else {

@@ -183,7 +183,8 @@ impl GrantEntry {
 /// Times that are kept of one thing.
 const MOST_TIMES: usize = 8;
 
-/// When a thing that gives rights was removed, or told anew whom it gives them to: the newest times, in their order.
+/// When a thing that gives rights was removed, or told anew whom it gives them to, or a lock was lifted: the newest times, in
+/// their order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ThingEntry {
     pub(crate) told: Box<[Mark]>,

@@ -134,8 +134,14 @@ impl State {
         all.filter(|_| !entry.more_holders)?.into_iter().max().map(revoked)
     }
 
-    /// When the last of the locks on an account was lifted by its name; `None` where one is there still.
+    /// When the last of the locks on an account was lifted by its name; `None` where one is there still, or where something
+    /// else took the account since.
     pub(super) fn unlocked(&self, entry: &AccountEntry) -> Option<Mark> {
+        let put = entry.locks.last()?.put;
+        let of_account = entry.withdrawn.iter().filter(|other| other.sort == Sort::Account);
+        if of_account.filter_map(|other| other.taken).any(|taken| taken.mark > put) {
+            return None;
+        }
         let lifted = entry.locks.iter().map(|lock| self.things.get(&lock.thing)?.after(lock.put.0));
         lifted.collect::<Option<Vec<Mark>>>()?.into_iter().max()
     }
@@ -143,10 +149,10 @@ impl State {
     /// What was last taken from `account` and not let go on since, of that which `ends` something.
     fn taken_from(&self, account: Account, ends: impl Fn(&WithdrawnEntry, &Taken) -> bool) -> Option<Taken> {
         let account = self.accounts.get(&account)?;
+        let unlocked = self.unlocked(account);
         let stands = account.withdrawn.iter().filter_map(|entry| {
             let taken = entry.taken.filter(|taken| !taken.for_a_time && ends(entry, taken))?;
-            let unlocked = self.unlocked(account).filter(|_| entry.sort == Sort::Account);
-            let renewed = entry.renewed.max(unlocked);
+            let renewed = entry.renewed.max(unlocked.filter(|_| entry.sort == Sort::Account));
             renewed.is_none_or(|renewed| renewed.0 < taken.mark.0).then_some(taken)
         });
         stands.max()

@@ -52,7 +52,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Value> {
     let change = prop::sample::select(vec!["issued", "revoked", "rotated", "renewed", "expired", "altered"]);
     let system = prop::sample::select(vec!["aws", "k8s", "okta"]);
     let who = (name.clone(), kind.clone(), name.clone(), kind);
-    (0..6000_u32, who, (key.clone(), key), change, system, 0..14_u8, any_use()).prop_map(
+    (0..6000_u32, who, (key.clone(), key), change, system, 0..16_u8, any_use()).prop_map(
         |(number, (executor, kind, other, other_kind), (key, second), change, system, sort, more)| {
             let (executor, other) = (party(executor, kind), party(other, other_kind));
             match sort {
@@ -93,6 +93,14 @@ pub(crate) fn any_record() -> impl Strategy<Value = Value> {
                         { "kind": "grant", "resource": { "uri": "*" }, "terms": { "change": "altered", "role": "r", "subject": other } },
                         { "kind": "grant", "resource": { "uri": key }, "terms": { "change": change, "role": "r" } },
                     ],
+                })),
+                14 => logged(number, system, json!({
+                    "executor": executor, "resource": { "uri": key, "type": "lock" },
+                    "effects": [{ "kind": "principal", "terms": { "change": change, "subject": other } }],
+                })),
+                15 => logged(number, system, json!({
+                    "executor": executor,
+                    "effects": [{ "kind": "principal", "resource": { "uri": key, "type": "lock" }, "terms": { "change": "renewed" } }],
                 })),
                 10 => enforced(number, json!({
                     "kind": "grant", "grant": "0193a700-0000-8000-8000-000000000001", "approvals": ["0193a700-0000-8000-8000-000000000002"],

@@ -192,6 +192,35 @@ fn standing_of_ann(records: &[Value]) -> (Vec<Standing>, Standing) {
 }
 
 #[test]
+fn a_lock_that_is_lifted_by_its_name_lets_go_on() {
+    let (admin, ann) = (party("admin", "human"), party("ann", "human"));
+    let tells = |n: u32, mut more: Value| {
+        more["executor"] = admin.clone();
+        logged(n, "teleport:t", more)
+    };
+    let grant = json!({ "kind": "grant", "terms": { "change": "issued", "role": "dba", "subject": ann } });
+    let session = json!({ "kind": "credential", "credential": { "id": "S1", "type": "session" },
+        "terms": { "change": "issued", "subject": ann } });
+    let begun = [tells(1, json!({ "effects": [grant] })), tells(2, json!({ "effects": [session] }))];
+    let gone = json!([{ "kind": "principal", "terms": { "change": "revoked", "subject": ann } }]);
+    let lock = |name: &str| json!({ "uri": format!("teleport:lock/{name}"), "type": "lock" });
+    let put = |n: u32, name: &str| tells(n, json!({ "resource": lock(name), "effects": gone }));
+    let lifted = |n: u32, name: &str| {
+        let renewed =
+            json!({ "kind": "principal", "resource": lock(name), "terms": { "change": "renewed" } });
+        tells(n, json!({ "effects": [renewed] }))
+    };
+    use Standing::{Active, Revoked};
+    let then = |more: &[Value]| standing_of_ann(&[&begun, more].concat());
+    assert_eq!(then(&[put(3, "a")]), (vec![Revoked], Revoked));
+    assert_eq!(then(&[put(3, "a"), lifted(4, "a")]), (vec![Active], Active));
+    assert_eq!(then(&[put(3, "a"), put(4, "b"), lifted(5, "a")]), (vec![Revoked], Revoked));
+    // Whoever was removed meanwhile is gone.
+    let removed = tells(4, json!({ "effects": gone }));
+    assert_eq!(then(&[put(3, "a"), removed, lifted(5, "a")]), (vec![Revoked], Revoked));
+}
+
+#[test]
 fn a_removed_account_holds_nothing() {
     let admin = || party("admin", "human");
     let ann = || party("ann", "human");

@@ -46,6 +46,15 @@ fn check(dir: &Path) -> StoreReport {
     verify_store(dir, &VerifyOptions::default()).expect("a store")
 }
 
+/// A closed store of `count` leaves.
+fn closed(count: u64) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("folder");
+    let ledger = open(dir.path());
+    append(&ledger, &observations(0, count));
+    ledger.close().expect("closed");
+    dir
+}
+
 #[test]
 fn a_good_store_verifies_and_every_file_is_accounted_for() {
     let report = check(packed());
@@ -69,10 +78,7 @@ fn a_good_store_verifies_and_every_file_is_accounted_for() {
 
 #[test]
 fn what_leads_elsewhere_is_no_file_of_a_store() {
-    let dir = tempfile::tempdir().expect("folder");
-    let ledger = open(dir.path());
-    append(&ledger, &observations(0, 3));
-    ledger.close().expect("closed");
+    let dir = closed(3);
     let aside = tempfile::tempdir().expect("folder");
     fs::copy(dir.path().join("log/checkpoint"), aside.path().join("kept")).expect("copied");
     for (name, target) in [
@@ -209,10 +215,7 @@ fn an_only_pack_that_is_missing_is_named_and_is_no_violation() {
 
 #[test]
 fn a_copy_of_a_journal_file_is_named() {
-    let dir = tempfile::tempdir().expect("folder");
-    let ledger = open(dir.path());
-    append(&ledger, &observations(0, 20));
-    ledger.close().expect("closed");
+    let dir = closed(20);
     let journal = dir.path().join("journal");
     fs::copy(journal.join("0000.journal"), journal.join("0099.journal")).expect("copied");
     let report = check(dir.path());
@@ -223,10 +226,7 @@ fn a_copy_of_a_journal_file_is_named() {
 
 #[test]
 fn damaged_keys_are_the_same_to_verify_and_to_open() {
-    let whole = tempfile::tempdir().expect("folder");
-    let ledger = open(whole.path());
-    append(&ledger, &observations(0, 20));
-    ledger.close().expect("closed");
+    let whole = closed(20);
     for length in [0, 5000] {
         let dir = tempfile::tempdir().expect("folder");
         crash_image(whole.path(), dir.path());

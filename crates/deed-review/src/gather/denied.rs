@@ -199,7 +199,7 @@ fn last_given<E: Evidence>(
             }
             if !gives || !gave_itself(&rec, accounts) {
                 last = last.max(rec.time);
-            } else if head.basis == Basis::Imported && gives_to(&rec, accounts) {
+            } else if head.basis == Basis::Imported && rec.time < head.time && gives_to(&rec, accounts) {
                 to_itself = to_itself.max(Some(rec.time));
             }
         }
@@ -208,7 +208,7 @@ fn last_given<E: Evidence>(
 }
 
 /// Whether one of these says so themselves.
-fn gave_itself(rec: &Skeleton<'_>, accounts: &[Account]) -> bool {
+pub(crate) fn gave_itself(rec: &Skeleton<'_>, accounts: &[Account]) -> bool {
     let by = rec.terms.as_ref().and_then(|terms| terms.by.as_ref());
     let saying = by.or(rec.executor.as_ref()).or(rec.initiator.as_ref());
     saying.and_then(|party| party.account).is_some_and(|account| accounts.contains(&account))
@@ -216,7 +216,7 @@ fn gave_itself(rec: &Skeleton<'_>, accounts: &[Account]) -> bool {
 
 /// Whether it gives one of these a right that stands, rather than taking one away. What was asked for, and what ends by
 /// itself, is how people come by a right for a time where that is let them.
-fn gives_to(rec: &Skeleton<'_>, accounts: &[Account]) -> bool {
+pub(crate) fn gives_to(rec: &Skeleton<'_>, accounts: &[Account]) -> bool {
     if rec.request.is_some() || rec.approvals.is_some() {
         return false;
     }

@@ -275,14 +275,14 @@ impl Certified {
         last_acted: Option<Timestamp>,
         mut grants: Vec<GrantUse>,
         usage: &Usage,
-        given: &BTreeSet<String>,
+        given: &[&BTreeSet<String>],
     ) -> Self {
         let mut counts = SuggestionCounts::default();
         grants.iter().for_each(|grant| counts.add(grant.suggestion));
         grants.sort_by(|a, b| {
             (rank(a.suggestion), a.given, a.record).cmp(&(rank(b.suggestion), b.given, b.record))
         });
-        let covers = |what: &str| given.iter().any(|scope| may_cover(scope, what));
+        let covers = |what: &str| given.iter().copied().flatten().any(|scope| may_cover(scope, what));
         let ungranted = usage
             .used
             .iter()

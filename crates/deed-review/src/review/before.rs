@@ -4,7 +4,7 @@ use deed_identity::{CredentialKey, GrantKey, State};
 use deed_record::{Account, Basis, Change, Effect, Kind, RecordId, Skeleton, Timestamp, Tried};
 
 use super::{Digest, Known, Look, Review};
-use crate::gather::{WITHIN, is_definition};
+use crate::gather::{WITHIN, gave_itself, gives_to, is_definition};
 
 impl Review {
     /// Whether it was denied to the same principal within two days; what a denial, or what takes it back, changes for
@@ -77,30 +77,20 @@ impl Review {
         };
         let removed = !self.done.is_empty() && rec.effects.iter().flatten().any(removed);
         // What somebody gave themselves takes back no denial, and may be the way on which they did it after one.
-        let gave = rec.terms.as_ref().and_then(|terms| terms.by.as_ref()).or(rec.executor.as_ref());
-        let gave = gave.and_then(|party| party.account).filter(|_| tells && rec.basis != Basis::Reported);
-        let since = |account| {
-            let last = state.account(account).and_then(|facts| facts.last_acted);
-            last.is_some_and(|(last, _)| last > rec.time)
-        };
         let of_its_own = |account| {
-            gave.is_some_and(|gave| {
-                let theirs = known.every_account(&rec.tenant, account);
-                theirs.contains(&gave) && theirs.into_iter().any(since)
-            })
+            let theirs = known.every_account(&rec.tenant, account);
+            let gave = gave_itself(rec, &theirs) && gives_to(rec, &theirs);
+            gave && theirs.iter().any(|account| may_have_acted(state, *account, rec.time))
         };
-        if of_named || removed || rec.entitles().any(|account| late(account) || of_its_own(account)) {
+        let own = |account| tells && rec.basis != Basis::Reported && of_its_own(account);
+        if of_named || removed || rec.entitles().any(|account| late(account) || own(account)) {
             self.looks.insert(Look::Right(rec.id));
         }
     }
 
     /// What a suspension or a removal, or the end of one, changes for what was done since then; remembers whom it stops.
     pub(super) fn stops(&mut self, rec: &Skeleton<'_>, state: &State, known: &impl Known) {
-        // Of whom nothing is kept may have done anything.
-        let acted_since = |account: &Account| {
-            let facts = state.account(*account);
-            facts.is_none_or(|facts| facts.last_acted.is_some_and(|(last, _)| last > rec.time))
-        };
+        let acted_since = |account: &Account| may_have_acted(state, *account, rec.time);
         let ours = rec.stops().into_iter().flat_map(|(account, stops)| {
             known.every_account(&rec.tenant, account).into_iter().map(move |account| (account, stops, true))
         });
@@ -190,6 +180,12 @@ fn holder_key(rec: &Skeleton<'_>, account: Account, known: &impl Known) -> Diges
 /// Something that `tenant` knows by that name, other than a credential.
 fn place_key(tenant: &str, name: &str) -> Digest {
     CredentialKey::of(&format!("{tenant}\0"), name).to_bytes()
+}
+
+/// Whether `account` acted after `time`; of whom nothing is kept may have done anything.
+fn may_have_acted(state: &State, account: Account, time: Timestamp) -> bool {
+    let facts = state.account(account);
+    facts.is_none_or(|facts| facts.last_acted.is_some_and(|(last, _)| last > time))
 }
 
 #[cfg(test)]

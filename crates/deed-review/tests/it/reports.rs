@@ -244,7 +244,7 @@ fn what_a_group_may_have_given_is_not_called_ungranted() {
     let read = usage(&[("db:read", UsedAs::Permission)]);
     let ungranted = |given: &[&GrantFacts]| {
         let given = given.iter().flat_map(|grant| may_give(grant)).map(str::to_owned).collect();
-        Certified::new(agent("a").identity, None, Vec::new(), &read, &given).ungranted.len()
+        Certified::new(agent("a").identity, None, Vec::new(), &read, &[&given]).ungranted.len()
     };
     assert_eq!(ungranted(&[&grant(&["db:write"], 0)]), 1);
     assert_eq!(ungranted(&[&grant(&["db:write"], 0), &grant(&["db:*"], 0)]), 0);

@@ -16,7 +16,10 @@ use super::{
     names::{Names, credential_names, record, shown_name},
     suspended::{SuspensionRow, suspensions},
 };
-use crate::evidence::{LedgerEvidence, parse};
+use crate::{
+    evidence::{LedgerEvidence, parse},
+    force::TENANT,
+};
 
 /// Credentials and grants that are listed, the last used first.
 const MOST_LISTED: usize = 100;
@@ -376,9 +379,12 @@ impl Writer<'_> {
     ) -> Result<Vec<SuspensionRow>, LedgerError> {
         let ledger = self.evidence.ledger();
         let mut in_default = BTreeSet::new();
-        let names = aliases.iter().filter_map(|row| row.alias.as_deref());
-        for name in names.chain(known.map(|known| &*known.key)) {
-            in_default.extend(ledger.account("default", name)?);
+        // The suspensions of `default` hold for all; its own accounts are among `inside`.
+        if self.tenant != TENANT {
+            let names = aliases.iter().filter_map(|row| row.alias.as_deref());
+            for name in names.chain(known.map(|known| &*known.key)) {
+                in_default.extend(ledger.account(TENANT, name)?);
+            }
         }
         suspensions(ledger, &mut self.names, (self.tenant, &self.inside), &in_default)
     }

@@ -10,10 +10,9 @@ use deed_record::{Account, RecordId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::names::Names;
+use crate::force::TENANT;
 use crate::tuning::{TuneError, note_reading, reason};
 
-/// The tenant whose suspensions hold for every one.
-const DEFAULT: &str = "default";
 /// Suspensions that are listed, the newest.
 const MOST_LISTED: usize = 100;
 
@@ -56,7 +55,8 @@ struct Said {
     leaf: u64,
 }
 
-/// Every suspension of whoever has these accounts of `tenant`, or those of `default`, whose suspensions hold for all, by time.
+/// Every suspension of whoever has these accounts of `tenant`, or, of another tenant, those of `default`, whose suspensions
+/// hold for all; by time.
 ///
 /// # Errors
 /// The store cannot be read.
@@ -68,7 +68,7 @@ pub(super) fn suspensions(
 ) -> Result<Vec<SuspensionRow>, LedgerError> {
     // All names of somebody are suspended at one time, each by a record of its own.
     let mut said: BTreeMap<(Timestamp, bool), Vec<Said>> = BTreeMap::new();
-    let of_default = in_default.iter().map(|account| (account, DEFAULT)).filter(|_| tenant != DEFAULT);
+    let of_default = in_default.iter().map(|account| (account, TENANT));
     for (account, tenant) in accounts.iter().map(|account| (account, tenant)).chain(of_default) {
         ledger.lookup_each(&Key::Entitled(*account), None, &mut |leaf, record| {
             if let Some((_, stops)) = record.stops().filter(|(whose, _)| whose == account)
@@ -86,7 +86,7 @@ pub(super) fn suspensions(
     for ((time, stops), mut all) in said {
         all.sort_by_key(|one| one.record);
         let Some(first) = all.first() else { continue };
-        let everywhere = tenant != DEFAULT && in_default.contains(&first.account);
+        let everywhere = in_default.contains(&first.account);
         let by = first.by.filter(|_| !everywhere);
         let name = by.map(|by| names.at(by, first.leaf)).transpose()?.flatten();
         let (by, record) = (name.map(|name| name.key), first.record);

@@ -70,8 +70,8 @@ pub(super) async fn make(app: &App, query: ReportQuery) -> Result<Recertificatio
             }
             let acted = who.accounts().filter_map(|account| state.account(account)?.last_acted);
             let acted = acted.map(|(time, _)| time).max();
-            let of_groups = of_groups.get(&*who.tenant).into_iter().flatten().cloned();
-            let given = scopes(&theirs).chain(of_groups).collect();
+            let own: BTreeSet<String> = scopes(&theirs).collect();
+            let given: Vec<_> = of_groups.get(&*who.tenant).into_iter().chain([&own]).collect();
             identities.push(Certified::new(called.identity(who)?, acted, judged, &usage, &given));
         }
         Ok(Recertification {

@@ -6,13 +6,14 @@ use http_body_util::Full;
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use opentelemetry_proto::tonic::collector::{
-    logs::v1::logs_service_client::LogsServiceClient, trace::v1::trace_service_client::TraceServiceClient,
+    logs::v1::{ExportLogsServiceResponse, logs_service_client::LogsServiceClient},
+    trace::v1::{ExportTraceServiceResponse, trace_service_client::TraceServiceClient},
 };
 use tokio::net::TcpStream;
 use tonic::{Code, Request, codec::CompressionEncoding, transport::Channel};
 
 use crate::{
-    otlp::{deep, export_logs, export_traces, logs, spans},
+    otlp::{deep, export, logs, spans},
     support::{Running, small},
 };
 
@@ -85,8 +86,10 @@ async fn what_nests_too_deep_to_be_read_is_counted() {
     assert!(logs.error_message.contains("log record 0, it nests deeper"), "{logs:?}");
 
     // The same over HTTP; what was taken is known.
-    assert_eq!(export_traces(&running, &traces).await.partial_success, Some(spans));
-    assert_eq!(export_logs(&running, &records).await.partial_success, Some(logs));
+    let answer: ExportTraceServiceResponse = export(&running, "/v1/traces", &traces).await;
+    assert_eq!(answer.partial_success, Some(spans));
+    let answer: ExportLogsServiceResponse = export(&running, "/v1/logs", &records).await;
+    assert_eq!(answer.partial_success, Some(logs));
     assert_eq!(running.size(), 3);
 }
 

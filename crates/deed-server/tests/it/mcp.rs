@@ -299,6 +299,24 @@ async fn of_a_task_nobody_hears_but_whose_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn how_a_task_ended_is_recorded_where_it_was_begun() {
+    let (one, two) = ("one-0123456789abcdef0123456789abcdef", "two-0123456789abcdef0123456789abcdef");
+    let gateway = Gateway::with(|settings| {
+        settings.tokens.extend([mcp_token("one", one), mcp_token("two", two)]);
+    })
+    .await;
+    let address = gateway.running.http();
+    call(address, by(one, legacy(&tool(1, "later")))).await;
+    for (who, tells, outcomes) in [(two, 1, 1), (one, 2, 2)] {
+        call(address, by(who, legacy(&tool(2, "tell")))).await;
+        let records = gateway.records(tells + outcomes).await;
+        let action = of_kind(&records, "intent")[0]["id"].clone();
+        let said = of_kind(&records, "outcome").into_iter().filter(|outcome| outcome["action"] == action);
+        assert_eq!(said.count(), outcomes, "{records:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_whose_task_fails_is_told_as_failed_once_that_is_known() {
     for (learns, code) in
         [("tasks/get", "task_failed"), ("tasks/result", "is_error"), ("tell", "task_failed")]

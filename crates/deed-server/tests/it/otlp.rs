@@ -57,27 +57,14 @@ pub(crate) fn deep(levels: usize) -> KeyValue {
     KeyValue { key: "a".into(), value: Some(value), ..KeyValue::default() }
 }
 
-/// What is answered to an export of spans in protobuf.
-pub(crate) async fn export_traces(
-    running: &Running,
-    request: &ExportTraceServiceRequest,
-) -> ExportTraceServiceResponse {
-    let answer = call(running.otlp(), post("/v1/traces", PROTOBUF, request.encode_to_vec())).await;
-    assert_eq!(answer.status, 200);
-    ExportTraceServiceResponse::decode(answer.body).unwrap()
-}
-
-/// What is answered to an export of log records in protobuf.
-pub(crate) async fn export_logs(
-    running: &Running,
-    request: &ExportLogsServiceRequest,
-) -> ExportLogsServiceResponse {
-    let answer = call(running.otlp(), post("/v1/logs", PROTOBUF, request.encode_to_vec())).await;
-    assert_eq!(answer.status, 200);
-    ExportLogsServiceResponse::decode(answer.body).unwrap()
-}
-
 const PROTOBUF: &str = "application/x-protobuf";
+
+/// What is answered to an export in protobuf.
+pub(crate) async fn export<A: Message + Default>(running: &Running, path: &str, request: &impl Message) -> A {
+    let answer = call(running.otlp(), post(path, PROTOBUF, request.encode_to_vec())).await;
+    assert_eq!(answer.status, 200);
+    A::decode(answer.body).unwrap()
+}
 
 /// `google.rpc.Status`, as far as it is looked at.
 #[derive(Clone, PartialEq, Message)]
@@ -135,9 +122,8 @@ async fn what_cannot_be_a_record_is_counted() {
     let running = Running::start().await;
     let mut request = spans(3);
     request.resource_spans[0].scope_spans[0].spans[1].trace_id = vec![0; 16];
-    let answer = call(running.otlp(), post("/v1/traces", PROTOBUF, request.encode_to_vec())).await;
-    assert_eq!(answer.status, 200);
-    let partial = ExportTraceServiceResponse::decode(answer.body).unwrap().partial_success.unwrap();
+    let answer: ExportTraceServiceResponse = export(&running, "/v1/traces", &request).await;
+    let partial = answer.partial_success.unwrap();
     assert_eq!(partial.rejected_spans, 1);
     assert!(partial.error_message.starts_with("1 of 3 spans were refused: "), "{}", partial.error_message);
     assert_eq!(running.size(), 2);

@@ -1,11 +1,6 @@
 //! `deed doctor`: what needs attention.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
-    path::Path,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -47,10 +42,6 @@ pub(crate) async fn run(global: &Global, output: Output) -> Outcome {
     };
     if let Place::Store(dir) = &place {
         checks.push(keys(dir));
-    }
-    // A store knows more of it.
-    if !checks.iter().any(|check| check.name == "clock") {
-        checks.push(clock());
     }
     let ok = checks.iter().all(|check| check.ok);
     if output.json {
@@ -95,18 +86,4 @@ fn keys(dir: &Path) -> Check {
         Err(error) => (false, format!("`{}`: {error}", folder.display())),
     };
     Check { name: "keys".to_owned(), ok, detail }
-}
-
-/// A clock that is far behind this program was never set.
-fn clock() -> Check {
-    /// 2026-11-01T00:00:00Z, before this program was made.
-    const MADE: u64 = 1_793_491_200;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let time = deed_record::Timestamp::from_unix_nanos(i128::from(now) * 1_000_000_000).unwrap_or_default();
-    let (ok, detail) = if now >= MADE {
-        (true, format!("{}Z", &time.to_string()[..19]))
-    } else {
-        (false, format!("{}Z is before this program was made: set the clock", &time.to_string()[..19]))
-    };
-    Check { name: "clock".to_owned(), ok, detail }
 }
