@@ -84,6 +84,19 @@ pub(crate) fn digest_id(event: &str) -> String {
     format!("sha256:{}", json::hex(&Sha256::digest(event.trim().as_bytes())))
 }
 
+/// What tells a secret, or a name that was made up at random, from any other: its SHA-256; of an HMAC that stands in its
+/// place, that. Whatever is short could be guessed, and has none.
+///
+/// INVARIANT D9: never the secret.
+pub(crate) fn fingerprint(secret: &str) -> Option<Text<'static>> {
+    let digits = secret.strip_prefix("hmac-sha256:");
+    if digits.is_some_and(|digits| digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_hexdigit())) {
+        return Some(own(secret));
+    }
+    let digest = || json::hex(&Sha256::digest(secret.as_bytes()));
+    (secret.len() >= 20).then(|| json::text(format!("sha256:{}", digest())))
+}
+
 pub(crate) fn principal(kind: PrincipalType, key: Option<String>, name: Option<&str>) -> Principal<'static> {
     Principal { instance: None, key: key.map(json::text), name: name.map(own), kind, vendor: None }
 }

@@ -200,15 +200,7 @@ impl State {
 
     /// What became of an account: also that it was let go on where a lock was lifted by its name.
     fn became(&self, entry: &AccountEntry) -> Vec<ChangeFacts> {
-        let unlocked = self.unlocked(entry).map(|mark| ChangeFacts {
-            change: Change::Renewed,
-            // Only what logs told is kept of locks.
-            rank: Rank::Logged,
-            count: 1,
-            first: mark.0,
-            last: mark.0,
-            record: mark.id(),
-        });
+        let unlocked = self.unlocked(entry).map(|mark| ChangeFacts::logged(Change::Renewed, mark));
         facts(&entry.changes).into_iter().chain(unlocked).collect()
     }
 
@@ -346,15 +338,7 @@ impl State {
         let mut changes = facts(&entry.changes);
         let thing = entry.thing.and_then(|thing| self.things.get(&thing));
         let taken = thing.and_then(|thing| thing.after(entry.last_given()?));
-        // Only what logs told is kept of things.
-        changes.extend(taken.map(|mark| ChangeFacts {
-            change: Change::Revoked,
-            rank: Rank::Logged,
-            count: 1,
-            first: mark.0,
-            last: mark.0,
-            record: mark.id(),
-        }));
+        changes.extend(taken.map(|mark| ChangeFacts::logged(Change::Revoked, mark)));
         changes.extend(self.ended_with(entry));
         let scopes = gives.iter().flat_map(|gives| &gives.scopes);
         GrantFacts {

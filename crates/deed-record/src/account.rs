@@ -1,6 +1,7 @@
 //! Names in clear ([`Alias`]) and what is sealed in their place ([`Account`], [`Pseudonym`]).
 
 use std::{
+    borrow::Cow,
     fmt::{self, Write as _},
     str::FromStr,
 };
@@ -58,6 +59,11 @@ pub fn without_path(key: &str) -> Option<String> {
     let (_, name) = named.rsplit_once('/').filter(|(_, name)| !name.is_empty())?;
     let named_so = service == "iam" && matches!(sort, "role" | "user" | "group");
     named_so.then(|| format!("{system}arn:{partition}:iam::{account}:{sort}/{name}"))
+}
+
+/// `key`, and what it is [without its path](without_path), where it has one: records have either.
+pub fn with_and_without_path(key: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    std::iter::once(Cow::Borrowed(key)).chain(without_path(key).map(Cow::Owned))
 }
 
 macro_rules! keyed_hash {

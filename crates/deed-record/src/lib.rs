@@ -29,7 +29,7 @@ mod tried;
 mod withdrawn;
 mod written;
 
-pub use account::{Account, Alias, Pseudonym, oidc_key, without_path};
+pub use account::{Account, Alias, Pseudonym, oidc_key, with_and_without_path, without_path};
 pub use disclose::{Disclosable, Disclose, WHOLE};
 pub use error::RecordError;
 pub use id::RecordId;

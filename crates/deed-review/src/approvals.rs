@@ -113,7 +113,7 @@ pub(crate) fn answers<'c>(
             takes_back
                 && same
                 && later.time() > claim.time()
-                && later.time() <= if held { done } else { moment }
+                && later.time() <= if held && case.released.is_none() { done } else { moment }
         })
     };
     let asking = |request: Option<&Asked<'c>>, grant: Option<&Given<'c>>| -> BTreeSet<Account> {

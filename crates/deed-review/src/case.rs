@@ -22,6 +22,8 @@ pub(crate) struct Case<'c> {
     pub(crate) records: Vec<Rec<'c>>,
     /// The record that the answer is about: the last correction where there are some.
     pub(crate) head: RecordId,
+    /// When Deed let it go on that had held it back until a human answered.
+    pub(crate) released: Option<Timestamp>,
     /// Every id that the action goes by: its own and those of records corrected by or belonging to it.
     pub(crate) family: BTreeSet<RecordId>,
     /// Readings of the same event that were corrected since.
@@ -85,9 +87,9 @@ impl<'c> Case<'c> {
         self.complete.get(&coverage).map_or(&[], |systems| systems)
     }
 
-    /// When the action happened.
+    /// When the action happened: what waited for a human, when it was let go on. What it was done by has to hold then.
     pub(crate) fn time(&self) -> Timestamp {
-        self.head().is.time
+        self.released.unwrap_or(self.head().is.time)
     }
 
     /// Records that belong to the action, the head first, without readings that were corrected.
@@ -187,7 +189,20 @@ pub(crate) struct Beside {
     pub(crate) held_tool: Option<RecordId>,
     /// Of a credential that was rotated: the first record of the secret that was used.
     pub(crate) first_seen: Option<RecordId>,
+    /// Of an action that names nobody who asked: who may have, further up in its trace.
+    pub(crate) above: Above,
     /// There were too many to look at all of them.
+    pub(crate) cut: bool,
+}
+
+/// Spans above an action in its trace.
+#[derive(Default)]
+pub(crate) struct Above {
+    /// Records of the nearest one that names who asked.
+    pub(crate) asking: BTreeSet<RecordId>,
+    /// One record of each span between that and the action.
+    pub(crate) between: BTreeSet<RecordId>,
+    /// There are more records in the trace, or spans above the action, than are read.
     pub(crate) cut: bool,
 }
 

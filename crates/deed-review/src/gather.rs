@@ -8,8 +8,9 @@ use std::{
 };
 
 use deed_identity::Coverage;
-use deed_record::{Account, Basis, Credential, Kind, RecordId, Skeleton};
+use deed_record::{Account, Basis, Credential, Kind, RecordId, Ruling, Skeleton, Timestamp};
 
+mod above;
 mod before;
 mod beside;
 mod counterpart;
@@ -18,6 +19,7 @@ mod entitled;
 mod place;
 mod tool;
 
+pub(crate) use above::may_inherit;
 pub(crate) use beside::SKEW;
 pub(crate) use counterpart::{Search, may_be_seen};
 pub(crate) use denied::{WITHIN, gave_itself, gives_to};
@@ -86,12 +88,14 @@ fn gather_with<'c, E: Evidence>(
     let entitled = reader.rights(&family)?;
     reader.named(&family)?;
     reader.later(&family)?;
+    let above = above::look(&mut reader, &family)?;
     let declared = reader.declared()?;
     let controlled = reader.controlled(&family)?;
     let complete = reader.complete()?;
     let mut beside = beside::look(&mut reader, &family, &declared)?;
     (beside.rights, beside.rights_cut) = (entitled.covering, entitled.cut);
     beside.rights_open = entitled.open;
+    beside.above = above;
     beside.denied = denied::look(&mut reader, &family, &credentials)?;
     beside.held_tool = tool::look(&mut reader, &family)?;
     beside.first_seen = before::look(&mut reader, &family)?;
@@ -455,8 +459,10 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
         complete: BTreeMap<Coverage, Vec<String>>,
         beside: Beside,
     ) -> Case<'c> {
+        let released = self.released(&family);
         self.records.sort_by_key(|rec| (rec.is.time, rec.is.id));
         Case {
+            released,
             records: self.records,
             head: family.head,
             family: family.ids,
@@ -490,6 +496,19 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
             (rec.id != family.head, rec.time, rec.id)
         });
         all
+    }
+
+    /// When Deed let the action go on that it had held back until a human answered; `None` of any other.
+    fn released(&self, family: &Family) -> Option<Timestamp> {
+        let decided = |rec: &Skeleton<'_>| rec.decision.as_ref().map(|decision| decision.effect);
+        let held =
+            |head: &&Skeleton<'_>| head.basis == Basis::Enforced && decided(head) == Some(Ruling::StepUp);
+        let head = self.head(family).filter(held)?;
+        let again = self.of_action(family).into_iter().map(|at| &self.records[at].is);
+        let again =
+            again.filter(|rec| rec.id != head.id && rec.basis == Basis::Enforced && rec.decision.is_some());
+        let last = again.max_by_key(|rec| (rec.time, rec.id))?;
+        (decided(last) == Some(Ruling::Allow)).then_some(last.time)
     }
 
     /// The record that the answer is about, where it was kept.

@@ -8,7 +8,7 @@ use crate::{
     Evidence, ExplainError,
     case::Shelf,
     explanation::{Finding, Verdict},
-    gather::{MOST_RECORDS, gather, may_be_seen},
+    gather::{MOST_RECORDS, gather, may_be_seen, may_inherit},
     report::Attributed,
     verdict::Links,
     weigh::weigh,
@@ -44,6 +44,9 @@ pub struct Judged {
     /// Of what another system logged, its trace and what the credential and the one above it are called: by these a call
     /// that it tells of is known.
     pub seen: Option<(Option<TraceId>, Vec<String>)>,
+    /// The trace in which a span above it may tell who asked, where it does not tell itself and something that is found
+    /// may depend on that.
+    pub below: Option<TraceId>,
     /// By what right.
     pub verdict: Verdict,
     /// What deserves a look.
@@ -66,6 +69,10 @@ pub fn judge<E: Evidence>(evidence: &E, id: RecordId) -> Result<Option<Judged>, 
     let told = case.told.iter().copied().chain(case.told().map(|rec| rec.is.id));
     let also = case.family.iter().copied().chain(case.of_action().map(|rec| rec.is.id)).chain(told);
     let (verdict, findings) = weigh(evidence, &links)?;
+    let asks_who_asked = !findings.is_empty()
+        || !links.rights.answers.is_empty()
+        || head.exception.is_some()
+        || case.of_action().any(|rec| rec.is.chain.is_some());
     let also: BTreeSet<RecordId> =
         also.chain(case.superseded.iter().copied()).filter(|id| *id != head.id).collect();
     Ok(Some(Judged {
@@ -76,6 +83,7 @@ pub fn judge<E: Evidence>(evidence: &E, id: RecordId) -> Result<Option<Judged>, 
         initiator: links.people.initiator.account(),
         span: span_of(head),
         seen: may_be_seen(head).then(|| (head.trace_id, with_parent(head))),
+        below: head.trace_id.filter(|_| may_inherit(head) && asks_who_asked),
         onward: head.credential.as_ref().and_then(|shown| shown.upstream.as_deref()).map(str::to_owned),
         executor: links.people.executor.account(),
         credentials: credentials_of(head),

@@ -19,7 +19,7 @@ use std::{
 };
 
 use deed_identity::{CredentialKey, Resource};
-use deed_record::{Account, RecordId, Skeleton, Timestamp, TraceId, without_path};
+use deed_record::{Account, RecordId, Skeleton, Timestamp, TraceId, with_and_without_path};
 use serde::{Deserialize, Serialize};
 
 use crate::{Declared, Evidence, explanation::Finding, rules::ACTION_WITHOUT_GRANT, tuning::Matter};
@@ -138,8 +138,7 @@ impl Flagged {
     /// What was acted upon, under every name it has, where nothing gave a right to it.
     fn ungranted(&self) -> impl Iterator<Item = Cow<'_, str>> {
         let without = self.findings.iter().any(|finding| finding.rule == ACTION_WITHOUT_GRANT.name);
-        let named = self.resource.as_deref().filter(|_| without);
-        named.and_then(without_path).map(Cow::Owned).into_iter().chain(named.map(Cow::Borrowed))
+        self.resource.as_deref().filter(|_| without).into_iter().flat_map(with_and_without_path)
     }
 
     /// One of the findings about action `id`, as far as a suppression asks.

@@ -82,7 +82,9 @@ impl<'c> Links<'c> {
             let untyped = somebody.party.is_some_and(|party| !typed(party));
             reasons.push(match somebody.edge {
                 Edge::Missing => format!("{place} missing"),
-                edge if untyped => format!("{place} {edge}, person or machine not known"),
+                edge if untyped => {
+                    format!("{place} {edge}, person or machine not known: the inventory can say")
+                }
                 edge => format!("{place} {edge}"),
             });
             reasons.extend(somebody.notes.iter().cloned());
@@ -165,7 +167,8 @@ impl<'c> Links<'c> {
     /// for it, and silent. `None` where nothing proves it.
     pub(crate) fn unapproved(&self) -> Option<(Rule, String)> {
         let (case, head) = (self.case, &self.case.head().is);
-        let open = !case.cut.is_empty() || !self.rights.absent.is_empty() || self.refused().is_some();
+        let open = !case.cut.is_empty() || self.refused().is_some();
+        let absent = |is_one: fn(&str) -> bool| self.rights.absent.iter().any(|(what, _)| is_one(what));
         if open || self.warrant.is_ok() || head.basis != Basis::Imported || self.bypassed().is_some() {
             return None;
         }
@@ -174,7 +177,9 @@ impl<'c> Links<'c> {
             let complete = case.complete(Coverage::Grants).iter().any(|complete| complete == system);
             // What whoever acted held is known where it is known who that was, and all of it was read.
             let known = head.executor.as_ref().is_some_and(|party| party.account.is_some());
-            let unread = case.beside.rights_cut || case.beside.rights_open;
+            // A request gives no right, be it known or not; what is given on one that is nowhere is looked for all the same.
+            let unread = absent(|what| what != "request");
+            let unread = unread || case.beside.rights_cut || case.beside.rights_open;
             let complete = complete && known && !unread && self.rights.held == 0;
             let complete = complete && !is_let_by_name(head) && !is_free(head);
             let why = format!("no right to it is known, and `{system}` logs every one that is given there");
@@ -185,6 +190,7 @@ impl<'c> Links<'c> {
         let silent = case.complete(Coverage::Approvals).iter().find(|system| asked.is_of(case, system))?;
         if grant.is_token()
             || !grant.named
+            || absent(|_| true)
             || self.rights.answers.iter().any(|answer| may_count(answer.worth))
         {
             return None;

@@ -73,7 +73,23 @@ impl<'c> People<'c> {
             return People { initiator, executor, chain };
         }
         let (inferred, hops) = inferred_initiator(case, lineage, executor.account());
-        let initiator = requester(case, lineage, executor.account()).unwrap_or(inferred);
+        let initiator = requester(case, lineage, executor.account());
+        let mut initiator = initiator.or_else(|| asked_above(case, executor.account())).unwrap_or(inferred);
+        if initiator.edge == Edge::Missing && case.beside.above.cut {
+            initiator
+                .how
+                .push_str("; its trace has more records than are read to look for who asked above it");
+        }
+        // Of a user of IAM, say, no log tells which it is.
+        let untyped = |party: &&Party<'_>| {
+            party.account.is_some() && case.kind(party) == PrincipalType::Unknown && chain.is_empty()
+        };
+        let unsaid = initiator.edge == Edge::Missing && initiator.disputed.is_empty();
+        if unsaid && executor.party.as_ref().is_some_and(untyped) {
+            initiator
+                .how
+                .push_str("; if whoever acted is a person, who then asked, the inventory can say so");
+        }
         if chain.is_empty() {
             chain = hops;
         }
@@ -315,6 +331,34 @@ fn requester<'c>(
     Some(Somebody { party: Some(party), edge, how, notes, records: vec![rec], disputed: Vec::new() })
 }
 
+/// Who asked, as the nearest span above the action says that names somebody. Who acted there acted there alone.
+fn asked_above<'c>(case: &'c Case<'c>, executor: Option<Account>) -> Option<Somebody<'c>> {
+    let above = &case.beside.above;
+    let of = |ids: &'c BTreeSet<RecordId>| case.records.iter().filter(move |rec| ids.contains(&rec.is.id));
+    let asking = |rec: &'c Rec<'c>| rec.is.initiator.as_ref().filter(|party| party.account.is_some());
+    // Nobody's word disputes a better one.
+    let weight = of(&above.asking).map(weighs).max();
+    let mut records: Vec<&Rec<'c>> = of(&above.asking).filter(|rec| Some(weighs(rec)) == weight).collect();
+    let party = asking(records.first()?)?;
+    let account = party.account?;
+    // A machine that had itself do it was asked by whoever stands further up, if anybody.
+    if executor.is_some_and(|acts| case.is_same(acts, account)) && case.kind(party) != PrincipalType::Human {
+        return None;
+    }
+    let named = records.iter().filter_map(|rec| asking(rec)?.account);
+    let disputed: Vec<Account> = named.filter(|other| !case.is_same(*other, account)).collect();
+    if !disputed.is_empty() {
+        let nobody = Somebody::missing("records of one span above it in the trace disagree on who asked");
+        return Some(Somebody { disputed: disputed.into_iter().chain([account]).collect(), ..nobody });
+    }
+    let rec = records.first()?;
+    let how = format!("named by a span above it in the trace, {}", agreed(&records).1);
+    let notes =
+        vec![format!("who asked is inferred from record {}, a span above it in the same trace", rec.is.id)];
+    records.extend(of(&above.between));
+    Some(Somebody { party: Some(party), edge: Edge::Inferred, how, notes, records, disputed })
+}
+
 /// Whoever had done what `rec` tells of: who asked for it, else who acted. Of a record that is no call but a statement,
 /// who acted may be the service that makes it, which asked for nothing.
 fn had_it_done<'c>(case: &Case<'c>, rec: &'c Rec<'c>) -> Option<&'c Party<'c>> {
@@ -365,9 +409,9 @@ fn inferred_initiator<'c>(
         // Renewing one's own credential asks for nothing: who asked stands further up.
         if explicit || party.account != executor || case.kind(party) == PrincipalType::Human {
             let asked = Asker { party, rec, credential: level.names.first().map_or("", |name| name) };
-            if let Some(between) = asker.replace(asked) {
-                hops.push(between.as_hop(asked.credential));
-            }
+            // Whoever had one issued with another of their own handed nothing on.
+            let between = asker.replace(asked).filter(|between| between.party.account != party.account);
+            hops.extend(between.map(|between| between.as_hop(asked.credential)));
         }
         if explicit || case.kind(party) == PrincipalType::Human {
             break;

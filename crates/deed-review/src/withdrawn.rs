@@ -74,7 +74,6 @@ fn clears_up(rec: &Skeleton<'_>) -> bool {
 fn from<'c>(links: &Links<'c>, account: Account) -> Option<Taken<'c>> {
     let case = links.case;
     let here = case.head().voice();
-    let told_before = |rec: &&Rec<'_>| rec.is.time < case.time() && tells_of(rec.voice(), here);
     // A lock may be lifted by its name alone.
     let is_lifted = |rec: &Rec<'_>| {
         let lock = rec.is.locks();
@@ -82,7 +81,8 @@ fn from<'c>(links: &Links<'c>, account: Account) -> Option<Taken<'c>> {
         let lifts = |later: &Rec<'_>| later.is.lifts() == lock && later.voice() == rec.voice();
         lock.is_some() && case.records.iter().any(|later| since(later) && lifts(later))
     };
-    let told_before = |rec: &&Rec<'_>| told_before(rec) && !is_lifted(rec);
+    let told_before =
+        |rec: &&Rec<'_>| rec.is.time < case.time() && tells_of(rec.voice(), here) && !is_lifted(rec);
     let mut newest: BTreeMap<Sort, (When, &'c Rec<'c>, Withdrawal<'c>)> = BTreeMap::new();
     for rec in case.records.iter().filter(told_before) {
         for withdrawal in rec.is.withdrawals().filter(|withdrawal| withdrawal.account == account) {

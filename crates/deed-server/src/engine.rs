@@ -20,7 +20,7 @@ use deed_gateway::{DecisionPoint, InForce, Sweep, stdio::Program};
 use deed_identity::Inventory;
 use deed_ledger::{Check, Health, Ledger, LedgerError, OpenError, Receipt, Spool, SpoolError};
 use deed_policy::PolicySet;
-use deed_record::{Account, RecordId, TraceId, without_path};
+use deed_record::{Account, RecordId, TraceId, with_and_without_path};
 use deed_review::{
     Checkpoint, ExplainError, Explanation, LedTo, Trace, patterns::PatternList, review::Flagged,
 };
@@ -375,8 +375,7 @@ impl Engine {
     ) -> Result<Option<PrincipalAnswer>, IdentityError> {
         let declared = self.inner.joins.declared_in(self.ledger(), tenant)?;
         let followed = self.inner.identities.now(patience)?;
-        // Records have names of IAM without their path.
-        for key in [Some(key.to_owned()), without_path(key)].into_iter().flatten() {
+        for key in with_and_without_path(key) {
             let Some(account) = self.ledger().account(tenant, &key)? else { return Ok(None) };
             let found = principal(&self.evidence(Some(tenant)), &followed, &declared, tenant, account)?;
             if found.is_some() {

@@ -23,6 +23,8 @@ pub(super) enum Sort {
     /// A whole number that is not negative.
     Whole,
     List,
+    /// The digest of what must not be read, or of a name.
+    Fingerprint,
     /// The id of a request in the system that knows it.
     Request,
 }
@@ -91,6 +93,7 @@ fn of_resource(member: &str) -> Option<Sort> {
 fn of_credential(member: &str) -> Option<Sort> {
     match member {
         "id" | "type" | "issuer" | "jti" | "parent" => Some(Sort::Text),
+        "fingerprint" => Some(Sort::Fingerprint),
         "issued" | "expires" => Some(Sort::Time),
         "scopes" => Some(Sort::List),
         _ => None,

@@ -7,7 +7,7 @@ use super::{
     rows,
     time::TimeForm,
 };
-use crate::{authority::request_id, json, loose::Loose};
+use crate::{authority::request_id, json, loose::Loose, shared::fingerprint};
 use serde_json::Value;
 
 /// Where a value comes from.
@@ -64,6 +64,7 @@ impl Origin {
                 return Err(wrong(&format!("{}; `values` can map it", one_of(&words()))));
             }
             Sort::Text | Sort::Word(_) | Sort::List => Value::from(json::text(&**text).to_string()),
+            Sort::Fingerprint => return Ok(fingerprint(text).map(|digest| Value::from(digest.to_string()))),
             Sort::Time => {
                 let form = field.map_or(&TimeForm::Usual, |field| &field.time);
                 let time = form.read(text).map_err(|expected| wrong(&expected))?;

@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use super::{
     entry::Entry,
-    who::{self, after, fingerprint},
+    who::{self, after},
 };
 use crate::{
     json,
-    shared::{self, at, credential_effect, grant_effect, other_effect, own, text},
+    shared::{self, at, credential_effect, fingerprint, grant_effect, other_effect, own, text},
 };
 
 /// The effects of `entry`; `None` where there are none.
@@ -79,12 +79,25 @@ fn lease(entry: &Entry<'_>) -> Option<EffectSent<'static>> {
     let id = text(entry.value, &["response", "secret", "lease_id"]);
     let change = if renewed { Change::Renewed } else { Change::Issued };
     let id = id.or_else(|| entry.asked("lease_id").filter(|_| renewed))?;
+    let account = account(entry).filter(|_| change == Change::Issued);
+    // Whoever had an account made in another system acts there under its name, and is not that account.
+    let subject = account.is_none().then(|| who::executor(entry));
+    let lease = named("lease", id);
     let lease = Credential {
+        fingerprint: lease.fingerprint.or(account),
         issued: (change == Change::Issued).then_some(entry.time),
         parent: parent(entry, None).filter(|_| change == Change::Issued),
-        ..named("lease", id)
+        ..lease
     };
-    Some(credential_effect(change, lease, Some(who::executor(entry)), entry.resource()))
+    Some(credential_effect(change, lease, subject, entry.resource()))
+}
+
+/// The account that an engine made for one caller alone (`database/creds/ROLE`): a digest of its name, by which the log of the
+/// system knows it again where it was made. An HMAC of it is of this device alone.
+fn account(entry: &Entry<'_>) -> Option<Text<'static>> {
+    let (above, _) = entry.path().rsplit_once('/')?;
+    let name = entry.answered("username").filter(|name| !name.starts_with("hmac-"))?;
+    fingerprint(name).filter(|_| above.ends_with("/creds"))
 }
 
 /// By the system's name for it, which may be hashed.

@@ -2,13 +2,9 @@
 
 use deed_record::{Credential, Principal, PrincipalType, Timestamp};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::entry::Entry;
-use crate::{
-    json,
-    shared::{self, at, own, text, texts},
-};
+use crate::shared::{self, at, fingerprint, own, text, texts};
 
 /// The account behind the token that was shown. A login has none before it is answered.
 pub(super) fn executor(entry: &Entry<'_>) -> Principal<'static> {
@@ -79,19 +75,6 @@ pub(super) fn token(auth: Option<&Value>) -> Option<Credential<'static>> {
 pub(super) fn after(time: Timestamp, seconds: i64) -> Option<Timestamp> {
     let micros = seconds.checked_mul(1_000_000)?.checked_add(time.0)?;
     Some(Timestamp(micros)).filter(|time| time.is_of_event())
-}
-
-/// The device's own HMAC of a secret; of one that it writes in clear (`log_raw`), its SHA-256.
-///
-/// INVARIANT D9: never the secret.
-pub(super) fn fingerprint(secret: &str) -> Option<deed_record::Text<'static>> {
-    let digits = secret.strip_prefix("hmac-sha256:");
-    if digits.is_some_and(|digits| digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_hexdigit())) {
-        return Some(own(secret));
-    }
-    // Whatever else is short was no token.
-    let digest = || json::hex(&Sha256::digest(secret.as_bytes()));
-    (secret.len() >= 20).then(|| json::text(format!("sha256:{}", digest())))
 }
 
 /// An accessor names a token and opens nothing. It is hashed too, unless the device was told not to.

@@ -7,7 +7,7 @@ use crate::{otlp::payload, parse};
 
 const DOCUMENTATION: &str = include_str!("../../../../docs/collectors.md");
 
-/// The fenced examples of the section on mapping files, in order: TOML, CSV, TOML, JSON, TOML, CSV.
+/// The fenced examples of the section on mapping files, in order: TOML, CSV, TOML, JSON, TOML, CSV, TOML, CSV.
 fn examples() -> Vec<&'static str> {
     let section = DOCUMENTATION.split("\n## ").find(|section| section.starts_with("Mapping files"));
     let mut parts = section.expect("a section").split("```");
@@ -15,7 +15,7 @@ fn examples() -> Vec<&'static str> {
     while let (Some(_), Some(block)) = (parts.next(), parts.next()) {
         found.push(block.split_once('\n').expect("a language").1);
     }
-    assert_eq!(found.len(), 6);
+    assert_eq!(found.len(), 8);
     found
 }
 
@@ -40,6 +40,27 @@ fn rights_from_before_the_log() {
     assert_eq!((terms.change, terms.expires), (Some(deed_record::Change::Issued), None));
     assert_eq!(grant.resource.as_ref().map(|on| &*on.uri), Some("db:orders/*"));
     assert_eq!(record.time.to_string(), "2026-03-02T08:00:00.000000Z");
+}
+
+#[test]
+fn a_database_user_is_known_by_the_digest_of_its_name() {
+    let examples = examples();
+    let [made, own] = &good(examples[6], examples[7])[..] else { panic!("two statements") };
+    assert_eq!(parse(own).credential, None);
+    let credential = parse(made).credential.expect("a credential");
+    // Vault's log gives the same: printf %s NAME | sha256sum
+    assert_eq!(
+        (credential.fingerprint.as_deref(), credential.id.as_deref(), credential.kind.as_deref()),
+        (
+            Some("sha256:cd2a4f8ea45effd262fbe5da3c46ae4a35f7fff786686ad71ebaa85c2fdffee1"),
+            None,
+            Some("database_user")
+        )
+    );
+    // A short name could be guessed.
+    let short =
+        good(examples[6], &examples[7].replace("-kubernet-orders-r-x8Kd02nVq1ZtB7pLm4Ts-1795169100", "-ann"));
+    assert_eq!(parse(&short[0]).credential.and_then(|credential| credential.fingerprint), None);
 }
 
 #[test]

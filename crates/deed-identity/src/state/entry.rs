@@ -163,12 +163,7 @@ impl AccountEntry {
 
     /// Adds a lock that was put on it; of too many the newest are kept.
     pub(crate) fn lock(&mut self, lock: Lock) {
-        if let Err(at) = self.locks.binary_search(&lock) {
-            let mut locks = std::mem::take(&mut self.locks).into_vec();
-            locks.insert(at, lock);
-            let over = locks.len().saturating_sub(MOST_LOCKS);
-            self.locks = locks.split_off(over).into_boxed_slice();
-        }
+        keep_greatest(&mut self.locks, lock, MOST_LOCKS);
     }
 
     pub(crate) fn see(&mut self, kind: PrincipalType, rank: Rank, mark: Mark) {
@@ -398,4 +393,16 @@ impl Mark {
     pub(crate) fn id(self) -> RecordId {
         self.1
     }
+}
+
+/// Adds `new` in its place, once; of more than `most` the greatest are kept, whichever came first (INVARIANT D6).
+pub(super) fn keep_greatest<T: Ord + Copy>(kept: &mut Box<[T]>, new: T, most: usize) {
+    let Err(at) = kept.binary_search(&new) else { return };
+    if kept.len() >= most && at == 0 {
+        return;
+    }
+    let mut all = std::mem::take(kept).into_vec();
+    all.insert(at, new);
+    let over = all.len().saturating_sub(most);
+    *kept = all.split_off(over).into_boxed_slice();
 }

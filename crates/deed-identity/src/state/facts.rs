@@ -2,7 +2,7 @@
 
 use deed_record::{Account, Change, PrincipalType, RecordId, Timestamp};
 
-use super::{CredentialKey, GrantKey, InTurns, Rank, Role, SeenBy, UsedAs};
+use super::{CredentialKey, GrantKey, InTurns, Rank, Role, SeenBy, UsedAs, keys::Mark};
 
 /// How many entries there are of each sort.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -248,6 +248,13 @@ pub struct ChangeFacts {
     pub last: Timestamp,
     /// The first record that says so.
     pub record: RecordId,
+}
+
+impl ChangeFacts {
+    /// What became of something by one record of a log: of locks, things and what was taken only that is kept.
+    pub(super) fn logged(change: Change, mark: Mark) -> Self {
+        ChangeFacts { change, rank: Rank::Logged, count: 1, first: mark.0, last: mark.0, record: mark.id() }
+    }
 }
 
 /// An account that had to do with a credential.

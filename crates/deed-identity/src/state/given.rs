@@ -5,7 +5,7 @@ use deed_record::{Account, Change, Timestamp};
 use crate::strings::{Strings, Sym};
 
 use super::{
-    entry::{ChangeEntry, Rank, change},
+    entry::{ChangeEntry, Rank, change, keep_greatest},
     keys::{GrantKey, Mark},
 };
 
@@ -192,12 +192,7 @@ pub(crate) struct ThingEntry {
 
 impl ThingEntry {
     pub(crate) fn at(&mut self, mark: Mark) {
-        if let Err(at) = self.told.binary_search(&mark) {
-            let mut told = std::mem::take(&mut self.told).into_vec();
-            told.insert(at, mark);
-            let over = told.len().saturating_sub(MOST_TIMES);
-            self.told = told.split_off(over).into_boxed_slice();
-        }
+        keep_greatest(&mut self.told, mark, MOST_TIMES);
     }
 
     /// The first of them after `given`.

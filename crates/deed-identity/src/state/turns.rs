@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use deed_record::{Pseudonym, Skeleton, Timestamp};
 
+use super::entry::keep_greatest;
+
 /// Minutes and addresses that are kept of one credential, the newest.
 pub(crate) const MOST_TURNS: usize = 24;
 /// Addresses of one credential that may be as many machines. More are a pool, or a place that changes all the time.
@@ -59,17 +61,7 @@ impl Turn {
 
 /// Adds a use. Of too many the newest are kept: which ones does not depend on what came first (INVARIANT D6).
 pub(crate) fn add(kept: &mut Box<[Turn]>, turn: Turn) {
-    let Err(at) = kept.binary_search(&turn) else { return };
-    let full = kept.len() == MOST_TURNS;
-    if full && at == 0 {
-        return;
-    }
-    let mut all = std::mem::take(kept).into_vec();
-    all.insert(at, turn);
-    if full {
-        all.remove(0);
-    }
-    *kept = all.into_boxed_slice();
+    keep_greatest(kept, turn, MOST_TURNS);
 }
 
 /// The two addresses that were used in turns, one after the other, each twice within half an hour or three times within eight;

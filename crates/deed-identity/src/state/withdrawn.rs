@@ -5,7 +5,7 @@ use deed_record::{Account, Change, Timestamp, Withdrawn, tells_of};
 use crate::strings::{Strings, Sym};
 
 use super::{
-    ChangeFacts, Rank, Role, State,
+    ChangeFacts, Role, State,
     entry::{AccountEntry, CredentialEntry},
     facts::CredentialFacts,
     fold::Said,
@@ -99,7 +99,7 @@ impl State {
                 entry.sort == Sort::Account || entry.sort == Sort::Rights && given_in == Some(entry.system);
             here && taken.mark.0 > given
         };
-        self.taken_from(grant.subject?, ends).map(revoked)
+        self.taken_from(grant.subject?, ends).map(Taken::told)
     }
 
     /// The end of a credential by what was taken from everybody who holds it: the account itself, or credentials of this
@@ -131,7 +131,7 @@ impl State {
             self.taken_from(holder.account, ends)
         });
         let all: Option<Vec<Taken>> = taken.collect();
-        all.filter(|_| !entry.more_holders)?.into_iter().max().map(revoked)
+        all.filter(|_| !entry.more_holders)?.into_iter().max().map(Taken::told)
     }
 
     /// When the last of the locks on an account was lifted by its name; `None` where one is there still, or where something
@@ -159,15 +159,9 @@ impl State {
     }
 }
 
-fn revoked(taken: Taken) -> ChangeFacts {
-    ChangeFacts {
-        change: Change::Revoked,
-        // Only what logs told is kept of it.
-        rank: Rank::Logged,
-        count: 1,
-        first: taken.mark.0,
-        last: taken.mark.0,
-        record: taken.mark.id(),
+impl Taken {
+    fn told(self) -> ChangeFacts {
+        ChangeFacts::logged(Change::Revoked, self.mark)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use deed_identity::{Basis, CredentialKey, Declarations, Why};
+use deed_identity::{Basis, CredentialKey, Declarations, Role, Why};
 use deed_record::{Account, PrincipalType};
 use serde_json::json;
 
@@ -275,4 +275,39 @@ fn who_acts_through_another_shares_no_credential_with_them() {
     let told =
         ["a", "b"].iter().zip(1..).map(|(name, at)| told(at, "x", uses("ASIA1", party(name, "agent"))));
     assert!(is_shared(&told.collect::<Vec<_>>(), "a"));
+}
+
+#[test]
+fn accounts_that_were_made_for_one_caller_each_are_nobody_else() {
+    let vault = |n: u32, lease: &str, digest: &str| {
+        let credential = json!({ "id": lease, "fingerprint": digest, "parent": "accessor" });
+        let effect =
+            json!({ "kind": "credential", "credential": credential, "terms": { "change": "issued" } });
+        let more = json!({ "executor": party("entity", "unknown"), "credential": { "id": "accessor" }, "effects": [effect] });
+        logged(n, "vault", more)
+    };
+    let acts = |n: u32, who: &str, digest: &str| {
+        let used = json!({ "executor": party(who, "unknown"), "credential": { "fingerprint": digest } });
+        logged(n, "postgres:orders", used)
+    };
+    let mut records = [
+        vault(1, "l/1", "sha256:01"),
+        vault(2, "l/2", "sha256:02"),
+        acts(3, "v-1", "sha256:01"),
+        acts(4, "v-2", "sha256:02"),
+    ];
+    let known = state(&records);
+    for (who, lease) in [("v-1", "l/1"), ("v-2", "l/2")] {
+        let joined = known.principal(account(who), &());
+        assert_eq!((members(&joined), joined.refused.len()), (vec![(account(who), Basis::Recorded)], 0));
+        // Who had it made is known by every name of it.
+        let facts = known.credential(CredentialKey::of("acme", lease)).expect("known");
+        let roles: Vec<_> = facts.holders.iter().map(|holder| (holder.account, holder.role)).collect();
+        assert_eq!(roles.len(), 2, "{roles:?}");
+        for held in [(account("entity"), Role::Asked), (account(who), Role::Used)] {
+            assert!(roles.contains(&held), "{held:?} in {roles:?}");
+        }
+    }
+    records.reverse();
+    assert_eq!(state(&records).dump(), known.dump());
 }

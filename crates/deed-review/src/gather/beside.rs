@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use deed_record::{Account, Basis, Credential, Kind, Party, Skeleton, Timestamp};
+use deed_record::{Account, Basis, Credential, Kind, Party, Ruling, Skeleton, Timestamp};
 
 use super::{Family, MOST_NAMING, Reader, place::Place};
 use crate::{Declared, Evidence, ExplainError, Found, case::Beside};
@@ -13,6 +13,10 @@ pub(crate) const SKEW: i64 = 5 * 60 * 1_000_000;
 
 /// How long after its intent a call may still be at work elsewhere, in microseconds: an hour.
 pub(super) const AT_WORK: i64 = 60 * 60 * 1_000_000;
+
+/// How long a call may wait for a human before it is done, in microseconds: an answer is taken for an hour, and used within a
+/// quarter of an hour.
+const HELD: i64 = 75 * 60 * 1_000_000;
 
 /// Looks beside the action of `family`.
 pub(super) fn look<E: Evidence>(
@@ -81,7 +85,13 @@ fn is_governed(head: &Skeleton<'_>, declared: &BTreeMap<Account, Declared>) -> b
 /// Whether `rec` is an intent that Deed recorded, and may be what was at work at `moment`.
 fn fits(rec: &Skeleton<'_>, moment: Timestamp) -> bool {
     let since = moment.0 - rec.time.0;
-    is_call(rec) && (-SKEW..=AT_WORK).contains(&since)
+    is_call(rec) && (-SKEW..=AT_WORK + waited(rec)).contains(&since)
+}
+
+/// How long after the intent `rec` what it announces may begin.
+pub(super) fn waited(rec: &Skeleton<'_>) -> i64 {
+    let held = rec.decision.as_ref().is_some_and(|decision| decision.effect == Ruling::StepUp);
+    if held { HELD } else { 0 }
 }
 
 /// Whether `rec` announces a call that Deed decided on.

@@ -11,7 +11,7 @@ use deed_record::{Basis, Credential, Kind, RecordId, Skeleton, Status, Timestamp
 
 use super::{
     MOST_ALIKE, MOST_NAMING, SKEW,
-    beside::{AT_WORK, is_call},
+    beside::{AT_WORK, is_call, waited},
     mapping_version, parent_of,
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Most records of a trace that are looked at.
-const MOST_IN_TRACE: usize = 1024;
+pub(super) const MOST_IN_TRACE: usize = 1024;
 
 /// Most records that are told of where several fit.
 const MOST_TOLD: usize = 8;
@@ -252,10 +252,10 @@ impl<'e, E: Evidence> Search<'e, E> {
         intent: &Skeleton<'_>,
         seen: &Skeleton<'_>,
     ) -> Result<Option<Tie>, ExplainError<E::Error>> {
-        let since = seen.time.0 - intent.time.0;
+        let (since, waited) = (seen.time.0 - intent.time.0, waited(intent));
         let named = |rec: &Skeleton<'_>| rec.tool.as_ref().map(|tool| tool.name.to_string());
         let other_tool = named(intent).zip(named(seen)).is_some_and(|(ours, theirs)| ours != theirs);
-        if intent.tenant != seen.tenant || !(-SKEW..=AT_WORK).contains(&since) || other_tool {
+        if intent.tenant != seen.tenant || !(-SKEW..=AT_WORK + waited).contains(&since) || other_tool {
             return Ok(None);
         }
         if intent.trace_id.is_some() && intent.trace_id == seen.trace_id && seen.parent_span_id.is_some() {
@@ -274,7 +274,7 @@ impl<'e, E: Evidence> Search<'e, E> {
         }
         let ended = self.ended(intent)?;
         let at_work = if token { AT_WORK } else { SKEW };
-        let until = ended.map_or(intent.time.0 + at_work, |ended| ended.0 + SKEW);
+        let until = ended.map_or(intent.time.0 + waited + at_work, |ended| ended.0 + SKEW);
         Ok((seen.time.0 <= until).then_some(match (token, is_named(intent, seen)) {
             (true, true) => Tie::TokenAndName,
             (true, false) => Tie::Token,

@@ -3,11 +3,11 @@
 use std::{borrow::Cow, cmp::Reverse, collections::BTreeSet};
 
 use deed_identity::Coverage;
-use deed_record::{Account, Basis, Kind, RecordId, Skeleton, without_path};
+use deed_record::{Account, Basis, Kind, RecordId, Skeleton, with_and_without_path};
 
 use super::{Family, MOST_ALIKE, MOST_NAMING, Reader};
 use crate::{
-    Evidence, ExplainError,
+    Evidence, ExplainError, Found,
     claim::subject,
     held::{Held, given_by},
     scope::Bearing,
@@ -30,7 +30,8 @@ pub(super) fn look<E: Evidence>(
     family: &Family,
 ) -> Result<Entitled, ExplainError<E::Error>> {
     let mut entitled = Entitled::default();
-    let Some(head) = reader.head(family).cloned() else { return Ok(entitled) };
+    let Some(mut head) = reader.head(family).cloned() else { return Ok(entitled) };
+    head.time = reader.released(family).unwrap_or(head.time);
     let Some(acting) = head.executor.as_ref().and_then(|party| party.account) else { return Ok(entitled) };
     let accounts = reader.evidence.every_account(&head.tenant, acting).map_err(ExplainError::Evidence)?;
     let mut left = MOST_NAMING;
@@ -90,7 +91,7 @@ fn is_open<E: Evidence>(
 /// `uri`, and what it is in: the bucket of an object, say. A role of IAM is named with its path or without it.
 fn above(uri: &str) -> impl Iterator<Item = Cow<'_, str>> {
     let within = std::iter::successors(Some(uri), |uri| Some(uri.rsplit_once('/')?.0));
-    without_path(uri).map(Cow::Owned).into_iter().chain(within.map(Cow::Borrowed))
+    with_and_without_path(uri).chain(within.skip(1).map(Cow::Borrowed))
 }
 
 /// Keeps what tells of something that was taken as a whole from whoever the action was done for.
@@ -99,15 +100,8 @@ fn withdrawals<E: Evidence>(
     head: &Skeleton<'_>,
     asking: Account,
 ) -> Result<(), ExplainError<E::Error>> {
-    for found in reader.evidence.by_entitled(asking, MOST_NAMING).map_err(ExplainError::Evidence)? {
-        let tells = |rec: &Skeleton<'_>| {
-            rec.time <= head.time && rec.withdrawals().any(|withdrawal| withdrawal.account == asking)
-        };
-        if found.sealed.skeleton().is_ok_and(|rec| tells(&rec)) {
-            reader.keep(found)?;
-        }
-    }
-    Ok(())
+    let found = reader.evidence.by_entitled(asking, MOST_NAMING).map_err(ExplainError::Evidence)?;
+    keep(reader, head, found, |rec| rec.withdrawals().any(|withdrawal| withdrawal.account == asking))
 }
 
 /// Keeps what tells that a lock was lifted which had been put on somebody of the action.
@@ -119,12 +113,7 @@ fn lifted_locks<E: Evidence>(
         reader.records.iter().filter_map(|rec| rec.is.locks()).map(str::to_owned).collect();
     for lock in locks.iter().take(MOST_ALIKE) {
         let found = reader.evidence.by_resource(&head.tenant, lock, MOST_NAMING);
-        for found in found.map_err(ExplainError::Evidence)? {
-            let tells = |rec: &Skeleton<'_>| rec.time <= head.time && rec.lifts().is_some();
-            if found.sealed.skeleton().is_ok_and(|rec| tells(&rec)) {
-                reader.keep(found)?;
-            }
-        }
+        keep(reader, head, found.map_err(ExplainError::Evidence)?, |rec| rec.lifts().is_some())?;
     }
     Ok(())
 }
@@ -143,14 +132,24 @@ fn removals<E: Evidence>(
         let found = reader.evidence.by_resource(&head.tenant, thing, MOST_NAMING);
         let found = found.map_err(ExplainError::Evidence)?;
         cut |= found.len() >= MOST_NAMING;
-        for found in found {
-            let tells = |rec: &Skeleton<'_>| {
-                rec.time <= head.time && rec.effects.iter().flatten().any(|effect| effect.kind == Kind::Grant)
-            };
-            if found.sealed.skeleton().is_ok_and(|rec| tells(&rec)) {
-                reader.keep(found)?;
-            }
-        }
+        keep(reader, head, found, |rec| {
+            rec.effects.iter().flatten().any(|effect| effect.kind == Kind::Grant)
+        })?;
     }
     Ok(cut)
+}
+
+/// Keeps those of `found` that were told by the time of the action, and of which `tells` holds.
+fn keep<E: Evidence>(
+    reader: &mut Reader<'_, '_, E>,
+    head: &Skeleton<'_>,
+    found: Vec<Found>,
+    tells: impl Fn(&Skeleton<'_>) -> bool,
+) -> Result<(), ExplainError<E::Error>> {
+    for found in found {
+        if found.sealed.skeleton().is_ok_and(|rec| rec.time <= head.time && tells(&rec)) {
+            reader.keep(found)?;
+        }
+    }
+    Ok(())
 }

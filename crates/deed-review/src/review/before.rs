@@ -102,8 +102,14 @@ impl Review {
         let theirs = rec
             .withdrawals()
             .map(|withdrawal| (withdrawal.account, withdrawal.is_taken(), withdrawal.is_taken()));
+        let released = |account| {
+            let last = self.done.get(&slot_of(holder_key(rec, account, known)));
+            rec.stops().is_some() && last.is_some_and(|last| *last > rec.time)
+        };
         for (account, stops, matters) in ours.chain(theirs) {
-            if (matters || self.stopped.contains_key(&account)) && acted_since(&account) {
+            if (matters || self.stopped.contains_key(&account))
+                && (acted_since(&account) || released(account))
+            {
                 self.looks.insert(Look::Right(rec.id));
             }
             if stops {
@@ -120,7 +126,7 @@ impl Review {
         accounts.any(|account| self.stopped.get(&account).is_some_and(|since| *since < rec.time))
     }
 
-    /// Remembers when somebody acted where every right is in the log.
+    /// Remembers when somebody acted where every right is in the log, or was let go on with what had waited for a human.
     pub(super) fn acted(&mut self, rec: &Skeleton<'_>, known: &impl Known) {
         let Some(account) = rec.executor.as_ref().and_then(|party| party.account) else { return };
         let last = self.done.entry(slot_of(holder_key(rec, account, known))).or_insert(rec.time);

@@ -57,13 +57,18 @@ impl Review {
         if rec.kind == Kind::Intent && rec.basis == Basis::Enforced {
             self.matches(rec);
         }
-        // Where a call stands in its trace tells what can be of it.
-        let placed = rec.trace_id.filter(|trace| self.unmatched.contains(&trace_key(*trace)));
-        self.looks.extend(placed.filter(|_| rec.parent_span_id.is_some()).map(Look::Trace));
+        // Where a span stands in its trace tells what can be of it, and who asked for what is below it.
+        let is_span = rec.span_id.is_some() && rec.kind.is_action() && rec.kind != Kind::Outcome;
+        let placed = rec.trace_id.filter(|_| is_span || rec.parent_span_id.is_some());
+        self.looks
+            .extend(placed.filter(|trace| self.unmatched.contains(&trace_key(*trace))).map(Look::Trace));
         if may_be_seen(rec) && self.is_beside(rec, &shown) {
             self.looks.insert(Look::Beside(rec.id));
         }
         self.entitles(rec, state, known);
+        if releases(rec) {
+            self.acted(rec, known);
+        }
         self.stops(rec, state, known);
         self.is_seen_before(rec, state);
         let eludes = self.eludes(rec, known);
@@ -338,6 +343,12 @@ impl Review {
         }
         !above.is_empty()
     }
+}
+
+/// Whether Deed decided again on what had waited for a human: what is let go on is done then.
+fn releases(rec: &Skeleton<'_>) -> bool {
+    let allowed = rec.decision.as_ref().is_some_and(|decision| decision.effect == Ruling::Allow);
+    allowed && rec.basis == Basis::Enforced && rec.kind == Kind::Step && rec.action.is_some()
 }
 
 /// Whether somebody asked for it, or handed it on, who is engaged for something.

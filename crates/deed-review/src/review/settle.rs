@@ -105,6 +105,8 @@ fn acted_since<E: Affected>(
         // That somebody was suspended is held against whatever is told of them, that nothing gave a right against logs.
         if done.time >= rec.time && (done.basis == Basis::Imported || rec.stops().is_some()) {
             actions.insert(done.action_id());
+            // Until the action itself comes, what belongs to it stands alone.
+            actions.extend(Some(done.id).filter(|_| done.kind != Kind::Outcome));
         }
     };
     for account in whose {
@@ -173,6 +175,8 @@ impl Review {
                 } else {
                     self.eluding.remove(&place)
                 };
+                // A span may come that stands above it, and names who asked.
+                self.unmatched.extend(judged.below.map(|trace| trace.0));
                 if judged.findings.is_empty() {
                     self.unflag(judged.action);
                     return;

@@ -117,7 +117,8 @@ fn before_issue(links: &Links<'_>) -> Option<Finding> {
     let firm = made.filter(|claim| claim.rec.firm()).count() > 0;
     // A renewal says nothing of when it was first made, nor does an issue that another word precedes.
     let earliest = own.claims.iter().map(Claim::time).min()? == first.time();
-    if !firm || !earliest || first.time().0 - links.case.time().0 <= SKEW {
+    // It was shown when it was asked for, however long a human took to let it go on.
+    if !firm || !earliest || first.time().0 - links.case.head().is.time.0 <= SKEW {
         return None;
     }
     let reason =

@@ -5,6 +5,7 @@ use deed_review::{Attribution, Edge};
 use serde_json::{Value, json};
 
 use crate::{
+    order::placeless,
     store::{Store, at, id, record, with},
     story::{ACTION, GRANT, ISSUE, REQUEST, ann, bob, changed, etl, story},
 };
@@ -340,4 +341,78 @@ fn what_somebody_is_the_inventory_tells_a_judge_as_it_tells_a_reader() {
     assert_eq!(judged(&store), (false, Attribution::Partial));
     store.inventory("[[principal]]\ntype = \"agent\"\naliases = [\"aws:user/bot\"]\n");
     assert_eq!(judged(&store), (true, Attribution::Complete));
+}
+
+/// A step of the trace with its own span, below the span `parent`.
+fn span(n: u64, kind: Kind, parent: Option<u64>, more: Value) -> Value {
+    let name = |n: u64| format!("00f067aa0ba9{n:04x}");
+    let own = json!({ "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "span_id": name(n),
+                      "parent_span_id": parent.map(name) });
+    with(&record(n, kind, "10:20", "agent-sdk", own), more)
+}
+
+#[test]
+fn who_asked_is_carried_down_a_trace() {
+    let agent = json!({ "key": "otlp:shop/assistant", "type": "agent" });
+    let user = |key: &str| json!({ "key": key, "type": "human" });
+    let told = |more: &[Value]| {
+        let call =
+            json!({ "executor": { "key": "otlp:shop", "type": "workload" }, "operation": "execute_tool" });
+        let mut records = vec![
+            span(3, Kind::Observation, Some(2), call),
+            span(2, Kind::Step, Some(1), json!({ "executor": agent })),
+        ];
+        records.extend_from_slice(more);
+        let answer = placeless(Store::of(&records).explain(3));
+        records.reverse();
+        assert_eq!(answer, placeless(Store::of(&records).explain(3)));
+        answer
+    };
+    let root =
+        |more| span(1, Kind::Task, None, with(&json!({ "initiator": user("enduser:shop/ann") }), more));
+    let answer = told(&[root(json!({}))]);
+    assert_eq!(answer.initiator.key.as_deref(), Some("enduser:shop/ann"));
+    assert_eq!((answer.initiator.kind, answer.initiator.edge), (PrincipalType::Human, Edge::Inferred));
+    // Who acted above is nobody's business here; what shows it is among the evidence, the span between too.
+    assert_eq!((answer.executor.key.as_deref(), answer.chain.len()), (Some("otlp:shop"), 0));
+    let evidence: Vec<_> = answer.evidence.records.iter().map(|record| record.id).collect();
+    assert_eq!(evidence, [1, 2, 3].map(id));
+    assert_eq!(answer.verdict.attribution.value, Attribution::Complete);
+    let reasons = answer.verdict.attribution.reasons.join("; ");
+    assert!(reasons.contains(&format!("inferred from record {}", id(1))), "{reasons}");
+    // What the action itself says goes before it, and so does whoever is nearer.
+    let nearer = with(
+        &span(4, Kind::Step, Some(1), json!({ "initiator": user("enduser:shop/bob") })),
+        json!({ "span_id": span(2, Kind::Step, None, json!({}))["span_id"] }),
+    );
+    assert_eq!(told(&[root(json!({})), nearer]).initiator.key.as_deref(), Some("enduser:shop/bob"));
+    // No other trace, no other tenant, and not from a span that is in two places.
+    let elsewhere =
+        span(4, Kind::Step, Some(7), json!({ "span_id": span(2, Kind::Step, None, json!({}))["span_id"] }));
+    for more in [
+        vec![root(json!({ "trace_id": "4bf92f3577b34da6a3ce929d0e0e4737" }))],
+        vec![root(json!({ "tenant": "globex" }))],
+        vec![root(json!({})), elsewhere],
+        vec![root(json!({ "initiator": { "type": "human" } }))],
+    ] {
+        let initiator = told(&more).initiator;
+        assert_eq!((initiator.key, initiator.edge), (None, Edge::Missing), "{more:?}");
+    }
+    // Of two who are named there neither is taken, unless the inventory has both as one.
+    let also = json!({ "initiator": user("okta:ann"), "span_id": root(json!({}))["span_id"] });
+    let two = [root(json!({})), span(5, Kind::Step, None, also)];
+    let answer = told(&two);
+    assert_eq!(answer.initiator.edge, Edge::Missing);
+    assert!(answer.initiator.how.contains("disagree"), "{}", answer.initiator.how);
+    let call = span(3, Kind::Observation, Some(1), json!({ "executor": agent }));
+    let mut store = Store::of(&[&two[..], &[call]].concat());
+    store.declare("Ann", &["enduser:shop/ann", "okta:ann"]);
+    let initiator = store.explain(3).initiator;
+    assert_eq!((initiator.name.as_deref(), initiator.edge), (Some("Ann"), Edge::Inferred));
+    // Of a trace of which not all is read nothing is taken.
+    let many: Vec<Value> =
+        (10..1100).map(|n| span(n, Kind::Step, Some(1), json!({}))).chain([root(json!({}))]).collect();
+    let answer = told(&many);
+    assert_eq!(answer.initiator.edge, Edge::Missing);
+    assert!(answer.initiator.how.contains("more records than are read"), "{}", answer.initiator.how);
 }

@@ -5,6 +5,7 @@ use deed_review::{Authority, Class, Edge, Severity};
 use serde_json::{Value, json};
 
 use crate::{
+    order::placeless,
     store::{Store, at, id, record, with},
     story::{ACTION, GRANT, ISSUE, ann, changed, etl, story},
 };
@@ -204,6 +205,56 @@ fn who_asked_is_inferred_through_assumed_roles() {
         .collect();
     assert_eq!(hops, [(Some("aws:role/release"), Some("ASIA1"), Edge::Inferred)]);
     assert_eq!(answer.credential.expect("a credential").parents, ["ASIA1", "AKIA0"]);
+}
+
+/// Somebody logs in to Vault and reads a database's credential; an account acts in the database. Last, the lease is taken back.
+fn leased(revoked: &str) -> Vec<Value> {
+    let entity = json!({ "key": "vault:entity/7d2e", "type": "unknown" });
+    let issue = |n: u64, clock: &str, with: Value, new: Value| {
+        let effect = json!({ "kind": "credential", "credential": new, "terms": { "change": "issued" } });
+        let more = json!({ "executor": entity, "credential": with, "effects": [effect] });
+        record(n, Kind::Observation, clock, "vault", more)
+    };
+    let token = json!({ "id": "accessor-1", "type": "vault_token" });
+    let lease = json!({ "id": "database/creds/ro/4oU0b", "fingerprint": "sha256:0f", "parent": "accessor-1", "type": "lease" });
+    let ended = json!({ "kind": "credential", "credential": { "id": "database/creds/ro/4oU0b", "type": "lease" }, "terms": { "change": "revoked" } });
+    vec![
+        issue(1, "09:00", token.clone(), token.clone()),
+        issue(2, "10:00", token, lease),
+        record(
+            ACTION,
+            Kind::Observation,
+            "10:20",
+            "postgres:orders-1",
+            json!({
+                "executor": { "key": "postgres:v-ro-x8Kd02nV", "type": "unknown" }, "operation": "SELECT",
+                "credential": { "fingerprint": "sha256:0f", "type": "database_user" }, "outcome": { "status": "success" },
+            }),
+        ),
+        record(6, Kind::Observation, revoked, "vault", json!({ "effects": [ended] })),
+    ]
+}
+
+#[test]
+fn who_had_a_database_user_made_is_found_behind_it() {
+    let mut records = leased("10:30");
+    let answer = placeless(Store::of(&records).explain(ACTION));
+    assert_eq!(
+        (answer.initiator.key.as_deref(), answer.initiator.edge),
+        (Some("vault:entity/7d2e"), Edge::Inferred)
+    );
+    assert_eq!(answer.initiator.records, [1, 2].map(id));
+    // It is one somebody who logged in and who asked: nothing was handed on.
+    assert_eq!((answer.executor.key.as_deref(), answer.chain.len()), (Some("postgres:v-ro-x8Kd02nV"), 0));
+    assert!(answer.executor.also.is_empty());
+    assert_eq!(answer.verdict.authority.value, Authority::Unverified);
+    records.reverse();
+    assert_eq!(placeless(Store::of(&records).explain(ACTION)), answer);
+    // Before it was made, and after the lease was taken back by the name that only Vault has for it.
+    let mut early = leased("10:30");
+    early[2] = with(&early[2], json!({ "time": at("09:30") }));
+    assert_eq!(Store::of(&early).explain(ACTION).initiator.edge, Edge::Missing);
+    assert_eq!(Store::of(&leased("10:10")).explain(ACTION).verdict.authority.value, Authority::Revoked);
 }
 
 #[test]

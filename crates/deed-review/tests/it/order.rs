@@ -55,7 +55,7 @@ pub(crate) fn busy() -> Vec<Value> {
 }
 
 /// What is the same wherever the records stand in the log.
-fn placeless(mut answer: Explanation) -> Explanation {
+pub(crate) fn placeless(mut answer: Explanation) -> Explanation {
     answer.evidence.index = 0;
     answer.evidence.records.iter_mut().for_each(|record| record.index = 0);
     answer

@@ -1,7 +1,7 @@
 //! Which records a filter wants.
 
 use deed_ledger::{Key, LedgerError};
-use deed_record::{Account, Kind, RecordId, Skeleton, Status, without_path};
+use deed_record::{Account, Kind, RecordId, Skeleton, Status, with_and_without_path};
 use deed_review::{Evidence, ExplainError};
 
 use super::Filter;
@@ -125,8 +125,7 @@ fn accounts(
     let Some(key) = key else { return Ok(None) };
     let tenant = filter.tenant().unwrap_or("default");
     let mut all = None;
-    // Records have names of IAM without their path.
-    for key in [Some(key.to_owned()), without_path(key)].into_iter().flatten() {
+    for key in with_and_without_path(key) {
         let account = evidence.ledger().account(tenant, &key).map_err(ExplainError::Evidence)?;
         let Some(account) = account else { continue };
         let accounts = evidence.every_account(tenant, account).map_err(ExplainError::Evidence)?;

