@@ -1,13 +1,14 @@
 //! What servers offer, and which of it may be called.
 
-use deed_ledger::{LedgerError, fresh_id, now};
-use serde_json::value::RawValue;
+use deed_ledger::{LedgerError, now};
+use deed_record::RecordId;
+use serde_json::{json, value::RawValue};
 use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{DecisionPoint, InForce, door};
 use crate::{
     catalog::{self, HeldTool, Pin, Version},
-    intent::{Intent, Listing, Refused, Shown},
+    intent::{Intent, Listed, Listing, Refused, Shown},
     method::TOOL_CALL,
     recorder::Unavailable,
     request, write,
@@ -23,13 +24,13 @@ impl DecisionPoint {
         for tool in &listing.tools {
             let pin = self.pin(tenant, &listing.server, &tool.name).await?;
             if let Some(new) = pin.news(&tool.digest) {
-                news.push((tool, new, fresh_id()?));
+                news.push((tool, new, self.news_id(listing, tool, &pin, tenant)?));
             }
         }
         if !news.is_empty() {
             let records: Vec<_> =
                 news.iter().map(|(tool, new, id)| write::tool(listing, tool, *new, *id, now())).collect();
-            self.append(&records, door(&listing.server), tenant).await?;
+            self.append_once(&records, door(&listing.server), tenant).await?;
             for (tool, new, record) in news {
                 let version = Version { record, digest: tool.digest.clone() };
                 self.catalog.note(tenant, &listing.server, &tool.name, new, version);
@@ -44,6 +45,19 @@ impl DecisionPoint {
             }
         }
         Ok(shown)
+    }
+
+    /// The id of the record that `tool` is new, after what `pin` knows of it: listed again before that is known, it is the same.
+    fn news_id(
+        &self,
+        listing: &Listing,
+        tool: &Listed,
+        pin: &Pin,
+        tenant: &str,
+    ) -> Result<RecordId, Unavailable> {
+        let before = [&pin.approved, &pin.held].map(|version| version.as_ref().map(|version| version.record));
+        let what = json!([listing.server, tool.name, tool.digest, before]);
+        self.once(tenant, "tool", &what.to_string())
     }
 
     /// What policy lets the caller use, as far as that is known without arguments.

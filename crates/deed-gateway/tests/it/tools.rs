@@ -1,8 +1,9 @@
 //! Lists of tools: pinned, held, filtered; results without what must not be seen.
 
-use serde_json::{Value, json};
+use deed_gateway::{Intent, Listed, Listing};
+use serde_json::{Value, json, value::RawValue};
 
-use crate::support::{Between, End, call, of_kind};
+use crate::support::{Between, End, call, intent, of_kind, records};
 
 const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
 
@@ -53,6 +54,26 @@ async fn a_changed_definition_is_held() {
         .find(|intent| intent["tool"]["name"] == "read")
         .map(|intent| intent["tool"]["digest"].clone());
     assert_eq!(digest.as_ref(), Some(&tools[0]["tool"]["digest"]), "calls say which version they are of");
+}
+
+#[tokio::test]
+async fn a_tool_that_is_listed_again_before_it_is_known_is_recorded_once() {
+    let between = Between::with("");
+    let (mut is_left, mut n) = (false, 0);
+    while !is_left {
+        n += 1;
+        // What is known of it is read by then.
+        let name = format!("read{n}");
+        let asked = Intent { name: Some(name.clone()), ..intent(n) };
+        between.point.intend(&asked, "default").await.expect("recorded");
+        let definition = RawValue::from_string(json!({ "name": name }).to_string()).expect("JSON");
+        let tool = Listed { name, digest: format!("sha256:{}", "0".repeat(64)), definition };
+        let place = asked.place;
+        let listing = Listing { server: "files".into(), place, credential: None, tools: vec![tool] };
+        is_left = between.begin_and_leave(between.point.catalog(&listing, "default")).await;
+        between.point.catalog(&listing, "default").await.expect("recorded");
+        assert_eq!(of_kind(&records(&between.ledger), "tool").len(), usize::from(n));
+    }
 }
 
 #[tokio::test]

@@ -27,24 +27,24 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Decides on an intent, and answers once that is recorded (INVARIANT D1).
 pub(crate) async fn intend(
     State(app): State<Arc<App>>,
-    _: Enforcing,
+    Enforcing(process): Enforcing,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let intent: Intent = Received::read(&app, &headers, body).await?.json()?;
-    json(&app.engine.decisions().intend(&intent, TENANT).await?)
+    json(&app.engine.decisions().intend_for(process, &intent, TENANT).await?)
 }
 
 /// Waits for a human to answer a step-up.
 pub(crate) async fn wait(
     State(app): State<Arc<App>>,
-    _: Enforcing,
+    Enforcing(process): Enforcing,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let Wait { answer, seconds } = Received::read(&app, &headers, body).await?.json()?;
     let patience = Duration::from_secs(seconds).min(LONGEST_WAIT);
-    json(&app.engine.decisions().wait(&answer, patience).await?)
+    json(&app.engine.decisions().wait_for(process, &answer, patience).await?)
 }
 
 /// Lists what waits for a human: step-ups, and tools whose definition changed; of the caller's tenant, where it has one.

@@ -76,7 +76,9 @@ pub(crate) async fn conclude(
     let ticket = Ticket::of(&app, &headers, id, Allows::Outcome).await?;
     let ended: RunEnded = Received::read_at_most(SHORT, &app, &headers, body).await?.json()?;
     check(&ended)?;
+    let record = runs::outcome_id(&app, id, &ticket.tenant).await?;
     let conclusion = Conclusion {
+        id: Some(record),
         action: ticket.action,
         server: String::new(),
         method: ticket.operation,
@@ -93,9 +95,7 @@ pub(crate) async fn conclude(
         compensates: ticket.compensates.filter(|_| ended.duration_ms.is_some()),
         fields: Vec::new(),
     };
-    let record = runs::outcome_id(&app, id, &ticket.tenant).await?;
-    let told =
-        app.engine.decisions().conclude_once(&conclusion, record, ticket.by.as_deref(), &ticket.tenant).await;
+    let told = app.engine.decisions().conclude_once(&conclusion, ticket.by.as_deref(), &ticket.tenant).await;
     told.map_err(|error| match error {
         EndError::Another => Problem::new(Kind::Conflict, error.to_string()),
         EndError::Unavailable(error) => error.into(),
