@@ -1,6 +1,7 @@
 //! What servers offer, and which of it may be called.
 
 use deed_ledger::{LedgerError, now};
+use deed_policy::folded;
 use deed_record::RecordId;
 use serde_json::{json, value::RawValue};
 use tokio::{task::spawn_blocking, time::timeout};
@@ -105,7 +106,8 @@ impl DecisionPoint {
         read.map_err(|error| broken(&error))?.map_err(|error| broken(&error))
     }
 
-    /// `intent` as one that is refused, where the definition of its tool waits to be approved.
+    /// `intent` as one that is refused, where the definition of its tool waits to be approved, or its name is another's in
+    /// another letter case.
     pub(super) async fn held(&self, intent: &Intent, tenant: &str) -> Result<Option<Intent>, Unavailable> {
         let Some(name) =
             intent.name.as_deref().filter(|_| intent.method == TOOL_CALL && intent.refused.is_none())
@@ -113,12 +115,47 @@ impl DecisionPoint {
             return Ok(None);
         };
         let pin = self.pin(tenant, &intent.server, name).await?;
+        if let Some(known) = self.alike(intent, name, &pin, tenant).await? {
+            let why = format!(
+                "Nobody has listed a tool of this name. `{known}` is known, which differs from it in letter case alone: what is said of that tool must not be got round."
+            );
+            return Ok(Some(Intent {
+                refused: Some(Refused { code: "unknown_tool".into(), why }),
+                ..intent.clone()
+            }));
+        }
         let Some(held) = pin.holds(intent.definition.as_deref()) else { return Ok(None) };
         let why = format!(
             "The definition of the tool changed since it was approved; somebody must look at the difference first: deed approve {}",
             held.record
         );
         Ok(Some(Intent { refused: Some(Refused { code: "tool_changed".into(), why }), ..intent.clone() }))
+    }
+
+    /// A tool that was listed, or that a policy or the inventory names, where tool `name`, which nobody has listed, differs from
+    /// it in letter case alone: there are servers to which both are one.
+    async fn alike(
+        &self,
+        intent: &Intent,
+        name: &str,
+        pin: &Pin,
+        tenant: &str,
+    ) -> Result<Option<String>, Unavailable> {
+        let server = &intent.server;
+        if pin.is_seen() {
+            return Ok(None);
+        }
+        let InForce { policy, inventory } = self.in_force();
+        let named = request::tools_alike(&policy, &inventory, server, name);
+        if named.contains(name) {
+            return Ok(None);
+        }
+        let lower = folded(name);
+        if lower != name {
+            // Most tools are called so: of one that was not listed since this process began, it is read now.
+            self.pin(tenant, server, &lower).await?;
+        }
+        Ok(self.catalog.alike(tenant, server, name).or_else(|| named.into_iter().next()))
     }
 
     /// Tools that wait for somebody to look at what they have become, as far as any were seen.

@@ -137,6 +137,37 @@ async fn nobody_sees_what_they_may_not_use() {
     assert_eq!(between.client.hear().await["result"]["isError"], true);
 }
 
+/// There are servers to which `Wipe` and `wipe` are one tool.
+#[tokio::test]
+async fn a_tool_in_another_letter_case_than_is_known_is_none() {
+    let refused = async |between: &mut Between, id: u64, name: &str| {
+        between.client.send(&call(id, name, "{}")).await;
+        let refusal = between.client.hear().await;
+        let text = refusal["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{refusal}"));
+        assert!(text.contains("in letter case alone"), "{text}");
+    };
+    let mut between = Between::with(
+        r#"@id("rest") permit (principal, action, resource);
+           @id("no-wipe") forbid (principal, action == Deed::Action::"tools/call", resource == Deed::Tool::"files/wipeAll");"#,
+    );
+    // Nothing was listed, and a policy names it.
+    refused(&mut between, 2, "WipeAll").await;
+    between.client.send(&call(3, "other", "{}")).await;
+    assert_eq!(between.server.hear().await["id"], 3, "of others nothing is known");
+
+    let tools = json!([{ "name": "readFile" }, { "name": "Say" }, { "name": "say" }]);
+    list(&mut between.client, &mut between.server, &tools).await;
+    refused(&mut between, 4, "READFILE").await;
+    for (id, name) in [(5, "readFile"), (6, "Say"), (7, "say")] {
+        between.client.send(&call(id, name, "{}")).await;
+        assert_eq!(between.server.hear().await["id"], id, "{name}");
+    }
+    let recorded = between.end().await;
+    let codes: Vec<_> =
+        of_kind(&recorded, "outcome").iter().filter_map(|one| one["outcome"]["code"].as_str()).collect();
+    assert_eq!(codes.iter().filter(|code| **code == "unknown_tool").count(), 2, "{codes:?}");
+}
+
 #[tokio::test]
 async fn masked_fields_never_reach_the_client() {
     let mut between =

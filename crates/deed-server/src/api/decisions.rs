@@ -76,7 +76,9 @@ pub(super) async fn answer(app: &App, id: RecordId, reply: &Reply) -> Result<Res
         let why = format!("the answer is to `{other}`, and was sent to `{id}`: nothing is answered by it");
         return Err(Problem::new(Kind::BadRequest, why));
     }
-    let replied = app.engine.decisions().reply(id, reply).await.map_err(|error| match error {
+    let (engine, said) = (app.engine.clone(), reply.clone());
+    let replied = App::settle(async move { engine.decisions().reply(id, &said).await }).await?;
+    let replied = replied.map_err(|error| match error {
         ReplyError::Unknown(_) => Problem::new(Kind::NotFound, error.to_string()),
         ReplyError::NotTheirs(why) => Problem::new(Kind::NotTheirs, why),
         ReplyError::Unavailable(error) => error.into(),
@@ -115,10 +117,15 @@ pub(crate) async fn suspend(
     let said = Suspension { credential: credential.unwrap_or(said.credential), ..said };
     let asked = said.clone();
     let before = app.ask(move |engine| Ok(engine.decisions().is_suspended(&asked, TENANT)?)).await.ok();
-    let names = app.engine.decisions().suspend(&said, TENANT).await?;
-    if let Some(tokens) = app.engine.tokens() {
-        tokens.look_again();
-    }
+    let (engine, asked) = (app.engine.clone(), said.clone());
+    let suspending = async move {
+        let names = engine.decisions().suspend(&asked, TENANT).await;
+        if let Some(tokens) = engine.tokens() {
+            tokens.look_again();
+        }
+        names
+    };
+    let names = App::settle(suspending).await??;
     let changed = if said.suspended { "suspended" } else { "resumed" };
     // It holds by now, and nothing that cannot be read makes it fail.
     let known = app.ask(move |engine| Ok(engine.decisions().knows(&said, &tenants)?)).await.ok();
