@@ -8,7 +8,7 @@ use std::{
 
 use deed_ledger::{AppendError, fresh_id, now};
 use deed_record::{PrincipalType, RecordId, Ruling, SpanId, Timestamp, TraceId, Written};
-use serde_json::json;
+use serde_json::{Map, Value, json, value::to_raw_value};
 use tokio::{sync::mpsc, task::spawn_blocking};
 
 use super::{DecisionPoint, decided_before, door};
@@ -61,6 +61,38 @@ impl DecisionPoint {
                 return Ok(waits.clone());
             }
         }
+    }
+
+    /// Whether the command `id` can go on only once it is told again: it was asked before this process began, and something was
+    /// taken out of it for the record.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub async fn wants_command(&self, id: RecordId) -> Result<bool, Unavailable> {
+        self.restore().await?;
+        Ok(self.approvals.lacking(id).is_some())
+    }
+
+    /// Takes `command` for that of `id`, if it is the very one that was asked (INVARIANT D8): what an approval is bound to tells.
+    ///
+    /// # Errors
+    /// The log or the tenant's key cannot be read.
+    pub async fn tell_command(&self, id: RecordId, command: &[String]) -> Result<(), Unavailable> {
+        self.restore().await?;
+        let Some(step_up) = self.approvals.lacking(id) else { return Ok(()) };
+        let kept = step_up.intent.arguments.as_deref().map(|arguments| serde_json::from_str(arguments.get()));
+        let Some(Ok(mut arguments)) = kept else { return Ok(()) };
+        let arguments: &mut Map<String, Value> = &mut arguments;
+        arguments.insert("command".into(), command.into());
+        let broken = |error: &dyn std::fmt::Display| Unavailable::new(error.to_string());
+        let arguments = to_raw_value(arguments).map_err(|error| broken(&error))?;
+        let intent = Intent { arguments: Some(arguments), ..step_up.intent.clone() };
+        let binding =
+            binding(&self.ledger, &intent, None, &step_up.tenant).map_err(|error| broken(&error))?;
+        if binding.is_some_and(|binding| step_up.is_bound_to(&binding)) {
+            self.approvals.made_whole(id, intent);
+        }
+        Ok(())
     }
 
     /// Decides again, with an approval at hand, and records that (INVARIANT D1, D8).
