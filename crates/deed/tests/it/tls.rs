@@ -144,7 +144,7 @@ fn message(stream: &mut impl Read) -> Option<Vec<u8>> {
 
 /// A proxy that leads whoever asks for a way (RFC 9110, CONNECT) to `port` of this machine; its address, and what it is asked.
 fn tunnel(port: u16) -> (String, mpsc::Receiver<String>) {
-    let (asked, heads) = mpsc::channel();
+    let (asked, heads) = mpsc::sync_channel(16);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     thread::spawn(move || {
