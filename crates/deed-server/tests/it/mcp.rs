@@ -813,13 +813,17 @@ async fn what_is_answered_while_somebody_is_suspended_has_an_end() {
         let request = post("/v1/suspensions", "application/json", body.to_string());
         assert_eq!(call(address, request).await.status, 200);
     };
-    const TIMES: usize = 24;
+    // The answer comes before, while and after that is recorded.
+    const TIMES: usize = 96;
     for n in 0..TIMES {
         let list =
             json!({ "jsonrpc": "2.0", "id": n, "method": "tools/list", "params": { "cursor": "late" } });
         let body = begin(address, modern(list)).await.into_body();
-        gateway.upstream.seen.go_on.notify_one();
-        let (_, heard) = tokio::join!(suspend(true), body.collect());
+        let answer = async {
+            tokio::time::sleep(Duration::from_millis(n as u64 % 24)).await;
+            gateway.upstream.seen.go_on.notify_one();
+        };
+        let (_, _, heard) = tokio::join!(suspend(true), answer, body.collect());
         heard.unwrap();
         suspend(false).await;
         // What nobody heard is not waited for by the next.
