@@ -346,6 +346,24 @@ impl Approvals {
         }
     }
 
+    /// The step-up `id` of a command, where nobody can go on with it for what is missing of it.
+    pub(crate) fn lacking(&self, id: RecordId) -> Option<StepUp> {
+        let all = self.lock();
+        let lacks = |step_up: &&StepUp| {
+            let is_open = matches!(step_up.state, State::Waiting | State::Approved(_));
+            step_up.is_past && step_up.intent.run.is_some() && is_open
+        };
+        all.get(&id).filter(lacks).cloned()
+    }
+
+    /// Step-up `id` is `intent`, all of which is known: whoever waits for it goes on.
+    pub(crate) fn made_whole(&self, id: RecordId, intent: Intent) {
+        if let Some(step_up) = self.lock().get_mut(&id) {
+            step_up.intent = intent;
+            step_up.is_past = false;
+        }
+    }
+
     /// Nobody wants `id` any more: it can no longer be answered.
     pub(crate) fn withdraw(&self, id: RecordId) {
         let mut all = self.lock();

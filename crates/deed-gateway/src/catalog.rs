@@ -10,6 +10,7 @@ use std::{
 };
 
 use deed_ledger::{Key, Ledger, LedgerError};
+use deed_policy::folded;
 use deed_record::{Change, Kind, RecordId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -33,6 +34,11 @@ pub(crate) struct Pin {
 }
 
 impl Pin {
+    /// Whether anybody has ever listed it.
+    pub(crate) fn is_seen(&self) -> bool {
+        self.approved.is_some() || self.held.is_some()
+    }
+
     /// What holds a tool of this definition back; `None` where it may be called.
     pub(crate) fn holds(&self, definition: Option<&str>) -> Option<&Version> {
         let held = self.held.as_ref()?;
@@ -69,6 +75,8 @@ type Place = (String, String, String);
 #[derive(Default)]
 pub(crate) struct Catalog {
     pins: Mutex<HashMap<Place, Pin>>,
+    /// The names of tools that were seen, by what they are to those to whom letter case is nothing.
+    seen: Mutex<HashMap<Place, String>>,
 }
 
 /// How many of a tool's records are read: of its history the end counts.
@@ -88,7 +96,21 @@ impl Catalog {
             return Ok(pin.clone());
         }
         let pin = read(ledger, tenant, server, name)?;
+        if pin.is_seen() {
+            self.see(tenant, server, name);
+        }
         Ok(self.lock().entry(place).or_insert(pin).clone())
+    }
+
+    /// A tool that was seen and differs from `name` in letter case alone, as far as the log was read for it.
+    pub(crate) fn alike(&self, tenant: &str, server: &str, name: &str) -> Option<String> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(&(tenant.to_owned(), server.to_owned(), folded(name))).filter(|seen| *seen != name).cloned()
+    }
+
+    fn see(&self, tenant: &str, server: &str, name: &str) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.insert((tenant.to_owned(), server.to_owned(), folded(name)), name.to_owned());
     }
 
     /// The pin, if the log was read for it already.
@@ -98,6 +120,7 @@ impl Catalog {
 
     /// Notes what a record has said of a tool.
     pub(crate) fn note(&self, tenant: &str, server: &str, name: &str, news: News, version: Version) {
+        self.see(tenant, server, name);
         let mut pins = self.lock();
         let pin = pins.entry((tenant.to_owned(), server.to_owned(), name.to_owned())).or_default();
         match news {

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use deed_ledger::now;
+use deed_ledger::{fresh_id, now};
 use deed_record::{Ruling, Status};
 use serde_json::value::RawValue;
 
@@ -403,6 +403,8 @@ impl<R: Road> Guard<R> {
     ) {
         let Pending { intent, since, .. } = pending;
         let conclusion = Conclusion {
+            // Without random bytes nothing is recorded either.
+            id: fresh_id().ok(),
             action: intent.id,
             server: intent.server.clone(),
             method: intent.method.clone(),

@@ -317,6 +317,9 @@ pub struct Answer {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Conclusion {
+    /// The id of the record it becomes, made by whoever concludes: told twice, it is recorded once. Without one, each time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<RecordId>,
     /// The intent.
     pub action: RecordId,
     /// The server it was for.

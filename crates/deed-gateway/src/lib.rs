@@ -30,6 +30,7 @@ mod method;
 mod names;
 mod onward;
 mod point;
+pub mod proxy;
 mod recorder;
 mod refusal;
 pub mod relay;

@@ -1,5 +1,6 @@
 //! The decision point: it decides, and has said so durably before it answers.
 
+mod doors;
 mod human;
 mod soon;
 mod spool;
@@ -15,7 +16,7 @@ use std::{
 use deed_identity::Inventory;
 use deed_ledger::{AppendError, Ledger, LedgerError, Pace, Pending, Receipt, Sender, now};
 use deed_policy::{Obligations, PolicySet};
-use deed_record::{Kind, RecordId, Ruling, Sealed, Skeleton, Timestamp, Written};
+use deed_record::{Kind, RecordId, Ruling, Sealed, Skeleton, Status, Timestamp, Written};
 use tokio::{
     sync::{OnceCell, mpsc},
     task::spawn_blocking,
@@ -23,6 +24,7 @@ use tokio::{
 };
 
 use self::{
+    doors::Doors,
     soon::{Counted, Waiters},
     spool::{Aside, Durable, joined},
 };
@@ -67,6 +69,8 @@ pub struct DecisionPoint {
     viewed: Mutex<HashSet<(RecordId, String)>>,
     /// How long a record may take to become durable.
     deadline: Duration,
+    /// What is under way elsewhere on this machine.
+    doors: Doors,
     /// Who waits for a record now, and for the reply to a call.
     waiters: Waiters,
     /// Who is told that a step-up waits.
@@ -114,6 +118,7 @@ impl DecisionPoint {
             clearing: tokio::sync::Mutex::default(),
             viewed: Mutex::default(),
             suspensions: Suspensions::default(),
+            doors: Doors::default(),
             waiters: Waiters::default(),
             told: OnceLock::new(),
             aside: None,
@@ -198,8 +203,13 @@ impl DecisionPoint {
             records.extend(intent.missed.as_ref().map(|missed| write::gap(missed, &intent.server, now)));
             (self.append_by(&records, Pace::Hurried, sender.clone(), tenant, patience), aside)
         };
-        let durable = match appended.await {
-            Err(AppendError::Conflict { id, first, .. }) if id == intent.id => {
+        // What is recorded with it may be in the log before it: the same gap, the same credential.
+        let receipt = appended.await.and_then(|each| {
+            let none = || Err(AppendError::Unavailable("the log gave no receipt".into()));
+            each.into_iter().next().unwrap_or_else(none)
+        });
+        let durable = match receipt {
+            Err(AppendError::Conflict { first, .. }) => {
                 return self.recorded(intent, tenant, first).await;
             }
             // What it holds fits into no record: that it was asked and refused does.
@@ -210,10 +220,7 @@ impl DecisionPoint {
                 let sender = Sender { tenant: Some(tenant.to_owned()), name: sender, ours: true };
                 self.spool_intent(intent.id, aside, sender, refused).await?
             }
-            Ok(receipts) => {
-                let receipt = receipts.into_iter().next();
-                Durable::Sealed(receipt.ok_or_else(|| Unavailable::new("the log gave no receipt"))?)
-            }
+            Ok(receipt) => Durable::Sealed(receipt),
         };
         if let Some(Ruled { decided, .. }) = ruled.as_ref().filter(|_| effect == Ruling::StepUp) {
             let (approvers, policies) = (decided.approvers.clone(), decided.policies.clone());
@@ -253,44 +260,40 @@ impl DecisionPoint {
         }
     }
 
-    /// Records how actions at one door ended, all of them or none. Said twice, it is recorded once or twice: both
-    /// then say the same.
+    /// Records how actions at one door ended, all of them or none. Told twice, what has an id is recorded once.
     ///
     /// # Errors
     /// It could not be recorded in time.
     pub async fn conclude(&self, conclusions: &[Conclusion], tenant: &str) -> Result<(), Unavailable> {
         let Some(first) = conclusions.first() else { return Ok(()) };
         let appended = {
-            let records: Vec<_> =
-                conclusions.iter().map(|conclusion| write::outcome(conclusion, None)).collect();
+            let records: Vec<_> = conclusions.iter().map(write::outcome).collect();
             // Nobody waits for it: the sync of what is asked next makes it durable.
             self.append_by(&records, Pace::AtLeisure, door(&first.server), tenant, self.deadline)
         };
-        match appended.await {
+        match appended.await.and_then(all) {
             Ok(_) => self.are_concluded(conclusions),
             Err(refused) => {
                 let sender = spool::ours(door(&first.server), tenant);
-                self.spool_outcomes(conclusions, None, sender, refused).await?;
+                self.spool_outcomes(conclusions, sender, refused).await?;
             }
         }
         Ok(())
     }
 
-    /// Records how a command of another machine ended, as the record `id`: what is told first counts, and it is recorded once.
-    /// `by` is the token that it was asked for with, as in [`Run`](crate::Run).
+    /// Records how a command of another machine ended, which has an id: what is told first counts, and it is recorded once. `by` is the token that it was asked for with, as in [`Run`](crate::Run).
     ///
     /// # Errors
     /// It could not be recorded in time; or another end is recorded already.
     pub async fn conclude_once(
         &self,
         conclusion: &Conclusion,
-        id: RecordId,
         by: Option<&str>,
         tenant: &str,
     ) -> Result<(), EndError> {
         let told = std::slice::from_ref(conclusion);
         // Whoever tells of it waits for the answer, so that it is not left for the next sync.
-        match self.append(&[write::outcome(conclusion, Some(id))], commands(by), tenant).await {
+        match self.append(&[write::outcome(conclusion)], commands(by), tenant).await {
             Ok(_) => self.are_concluded(told),
             Err(AppendError::Conflict { first, .. }) => {
                 let is_same = |record: &Skeleton<'_>| {
@@ -308,7 +311,7 @@ impl DecisionPoint {
             }
             Err(refused) => {
                 let sender = spool::ours(commands(by), tenant);
-                self.spool_outcomes(told, Some(id), sender, refused).await?;
+                self.spool_outcomes(told, sender, refused).await?;
             }
         }
         Ok(())
@@ -323,17 +326,23 @@ impl DecisionPoint {
         let broken = |error: LedgerError| Unavailable::new(error.to_string());
         let mut ended = 0;
         for open in sweep::find(&self.ledger, which).map_err(broken)? {
-            let sealed = self.ledger.leaf(open.leaf).map_err(broken)?;
-            let record = sealed.skeleton().map_err(|error| Unavailable::new(error.to_string()))?;
-            let body = joined(&[write::ended(&record, open.status, now())]);
-            let tenant = Some(record.tenant.to_string());
-            let sender = Sender { tenant, name: sweep::SWEEPER.into(), ours: true };
-            for recorded in self.ledger.begin(&body, &sender)?.wait()? {
-                recorded?;
-            }
+            self.end_open(open.leaf, open.status)?;
             ended += 1;
         }
         Ok(ended)
+    }
+
+    /// Ends the intent in leaf `leaf`.
+    fn end_open(&self, leaf: u64, status: Status) -> Result<(), Unavailable> {
+        let sealed = self.ledger.leaf(leaf).map_err(|error| Unavailable::new(error.to_string()))?;
+        let record = sealed.skeleton().map_err(|error| Unavailable::new(error.to_string()))?;
+        let body = joined(&[write::ended(&record, status, now())]);
+        let tenant = Some(record.tenant.to_string());
+        let sender = Sender { tenant, name: sweep::SWEEPER.into(), ours: true };
+        for recorded in self.ledger.begin(&body, &sender)?.wait()? {
+            recorded?;
+        }
+        Ok(())
     }
 
     /// What policy says of it; `None` where policy is not asked.
@@ -362,7 +371,8 @@ impl DecisionPoint {
         name: String,
         tenant: &str,
     ) -> impl Future<Output = Result<Vec<Receipt>, AppendError>> + Send + use<'_> {
-        self.append_by(records, Pace::Hurried, name, tenant, self.deadline)
+        let appended = self.append_by(records, Pace::Hurried, name, tenant, self.deadline);
+        async move { appended.await.and_then(all) }
     }
 
     /// How long the record of `intent` may take: no longer than whoever asks waits.
@@ -373,7 +383,8 @@ impl DecisionPoint {
         Ok(self.deadline.min(Duration::from_micros(left)))
     }
 
-    /// As [`DecisionPoint::append`]. They are sealed at once: what is waited for holds none of them.
+    /// As [`DecisionPoint::append`], with what became of each: of one with an id, another may be there. They are sealed at
+    /// once: what is waited for holds none of them.
     fn append_by(
         &self,
         records: &[Written<'_>],
@@ -381,7 +392,7 @@ impl DecisionPoint {
         name: String,
         tenant: &str,
         patience: Duration,
-    ) -> impl Future<Output = Result<Vec<Receipt>, AppendError>> + Send + use<'_> {
+    ) -> impl Future<Output = Each> + Send + use<'_> {
         let sender = Sender { tenant: Some(tenant.to_owned()), name, ours: true };
         let begun = self.begin(records, &sender, pace);
         async move {
@@ -393,12 +404,10 @@ impl DecisionPoint {
                 match pace {
                     Pace::Hurried => self.waiters.wait(pending).await,
                     Pace::AtLeisure => pending.await,
-                }?
-                .into_iter()
-                .collect()
+                }
             });
             match appended.await {
-                Ok(receipts) => receipts,
+                Ok(each) => each,
                 Err(_) => Err(AppendError::Unavailable(format!(
                     "no answer from the disk within {} ms",
                     patience.as_millis()
@@ -472,6 +481,14 @@ pub enum EndError {
     /// It could not be recorded.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+}
+
+/// What became of each record, or why nothing was recorded.
+type Each = Result<Vec<Result<Receipt, AppendError>>, AppendError>;
+
+/// The receipts, where there is one for each.
+fn all(each: Vec<Result<Receipt, AppendError>>) -> Result<Vec<Receipt>, AppendError> {
+    each.into_iter().collect()
 }
 
 /// Records on their way into the log.

@@ -1,7 +1,11 @@
 //! What policy is asked about an intent.
 
+use std::collections::BTreeSet;
+
 use deed_identity::Inventory;
-use deed_policy::{ApprovalFacts, CredentialFacts, Decided, Facts, PolicySet, Request, Target, UNCLASSIFIED};
+use deed_policy::{
+    ApprovalFacts, CredentialFacts, Decided, Facts, PolicySet, Request, Target, UNCLASSIFIED, folded,
+};
 use deed_record::{RecordId, Ruling, Timestamp};
 
 use crate::{
@@ -104,6 +108,20 @@ pub(crate) fn hides(
     // What no policy allows may be allowed with the right arguments, if any policy looks at them.
     let depends = || policy.files().values().any(|text| text.contains("context.arguments"));
     effect == Ruling::Deny && errors.is_empty() && (!policies.is_empty() || !depends())
+}
+
+/// The tools of `server` that a policy or the inventory names and that are called `name`, letter case aside.
+pub(crate) fn tools_alike(
+    policy: &PolicySet,
+    inventory: &Inventory,
+    server: &str,
+    name: &str,
+) -> BTreeSet<String> {
+    let declared = inventory.resources().iter().filter_map(|resource| {
+        let declared = resource.matches().strip_prefix("mcp:")?.strip_prefix(server)?.strip_prefix('/')?;
+        (folded(declared) == folded(name)).then_some(declared)
+    });
+    policy.tools_alike(server, name).into_iter().chain(declared).map(str::to_owned).collect()
 }
 
 /// The name by which the inventory classifies a tool or a prompt of a server.

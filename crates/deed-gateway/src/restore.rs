@@ -360,6 +360,7 @@ mod tests {
 
     fn ended(n: u8, status: Status) -> Conclusion {
         Conclusion {
+            id: None,
             action: RecordId([n; 16]),
             server: "files".into(),
             method: "tools/call".into(),

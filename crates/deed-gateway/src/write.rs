@@ -64,7 +64,7 @@ pub(crate) fn shown<'a>(intent: &'a Intent, tenant: &'a str, now: Timestamp) -> 
     let mut record = record(Kind::Credential, credential.issued.unwrap_or(now));
     record.tenant = Some(Text::from(tenant));
     let name = format!("deed credential {tenant} {fingerprint}");
-    record.id = credential.issued.map(|_| RecordId::v8(&Hash::of(name.as_bytes()).0));
+    record.id = credential.issued.map(|_| derived(&name));
     record.operation = Some(Text::from("verified"));
     let subject = Principal { instance: None, name: None, ..principal(&intent.place.executor) };
     record.terms = Some(TermsSent {
@@ -77,15 +77,18 @@ pub(crate) fn shown<'a>(intent: &'a Intent, tenant: &'a str, now: Timestamp) -> 
     Some(Written::new(record))
 }
 
-/// The record of what was not done while nothing could be recorded.
+/// The record of what was not done while nothing could be recorded; told again, it is that record.
 pub(crate) fn gap(missed: &Missed, server: &str, now: Timestamp) -> Written<'static> {
-    Written::new(gap_of(missed, format!("mcp:{server}"), now))
+    let Missed { from, to, count, why, .. } = missed;
+    let mut gap = gap_of(missed, format!("mcp:{server}"), now);
+    gap.id = Some(derived(&format!("deed gap {} {} {count} {why}", from.0, to.0)));
+    Written::new(gap)
 }
 
 /// The record of what was done meanwhile, and waited in the spool: `first` is the first of it. The same each time.
 pub(crate) fn spool_gap<'a>(missed: &Missed, first: RecordId, tenant: &'a str) -> Written<'a> {
     let mut gap = gap_of(missed, "deed:spool".to_owned(), missed.to);
-    gap.id = Some(RecordId::v8(&Hash::of(format!("deed spool {first}").as_bytes()).0));
+    gap.id = Some(derived(&format!("deed spool {first}")));
     gap.tenant = Some(Text::from(tenant));
     Written::new(gap)
 }
@@ -117,18 +120,19 @@ pub(crate) fn ended<'a>(open: &Skeleton<'a>, status: Status, now: Timestamp) -> 
     Written::new(outcome)
 }
 
-/// The outcome of an intent that was denied.
+/// The outcome of an intent that was denied: asked again, it is that record.
 pub(crate) fn denial<'a>(intent: &'a Intent, ruled: Option<&Ruled>, now: Timestamp) -> Written<'a> {
     let code = match (&intent.refused, ruled) {
         (Some(refused), _) => Text::from(&*refused.code),
         (None, Some(_)) => Text::from("policy"),
         (None, None) => Text::from("gateway"),
     };
-    denied(intent, code, now)
+    denied(intent, derived(&format!("deed denial {}", intent.id)), code, now)
 }
 
-fn denied<'a>(intent: &'a Intent, code: Text<'a>, now: Timestamp) -> Written<'a> {
+fn denied<'a>(intent: &'a Intent, id: RecordId, code: Text<'a>, now: Timestamp) -> Written<'a> {
     let mut record = placed(Kind::Outcome, &intent.place, now);
+    record.id = Some(id);
     record.basis = Some(basis(intent));
     record.action = Some(intent.id);
     record.operation = Some(Text::from(intent.operation()));
@@ -136,10 +140,10 @@ fn denied<'a>(intent: &'a Intent, code: Text<'a>, now: Timestamp) -> Written<'a>
     Written::new(record)
 }
 
-/// The record of how an action ended; it needs an `id` only to be known again.
-pub(crate) fn outcome(conclusion: &Conclusion, id: Option<RecordId>) -> Written<'_> {
+/// The record of how an action ended.
+pub(crate) fn outcome(conclusion: &Conclusion) -> Written<'_> {
     let mut record = placed(Kind::Outcome, &conclusion.place, conclusion.time);
-    record.id = id;
+    record.id = conclusion.id;
     record.action = Some(conclusion.action);
     record.operation = Some(Text::from(&*conclusion.method));
     // What was tried in vain is counted by what it was, without looking for the intent.
@@ -295,6 +299,11 @@ fn placed(kind: Kind, place: &Place, time: Timestamp) -> Submission<'_> {
 /// Where Deed does not stand in the way itself, what is done is the application's word.
 fn basis(intent: &Intent) -> Basis {
     if intent.reported_by.is_some() { Basis::Reported } else { Basis::Enforced }
+}
+
+/// The id of the one record that `name` says what it is of.
+fn derived(name: &str) -> RecordId {
+    RecordId::v8(&Hash::of(name.as_bytes()).0)
 }
 
 /// A record of what Deed did itself, for the tenant that it is appended for.

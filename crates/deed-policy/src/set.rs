@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     annotations::Meaning,
+    arguments::folded,
     decide,
     decided::{Decided, ReplayError},
     engine::{Engine, Opinion},
@@ -48,6 +49,8 @@ struct Inner {
     starter: bool,
     known: HashMap<String, Known>,
     actions: Actions,
+    /// The tools that its policies name, by what their names are to those to whom letter case is nothing.
+    tools: OnceLock<HashMap<String, Vec<String>>>,
     /// One engine for every thread, as far as they go; parsed when its first thread comes.
     engines: [OnceLock<Result<Engine, String>>; ENGINES],
 }
@@ -161,6 +164,13 @@ impl PolicySet {
         last.is_some()
     }
 
+    /// The tools of `server` that its policies name, `Deed::Tool::"SERVER/NAME"`, and that are called `name`, letter case aside.
+    pub fn tools_alike(&self, server: &str, name: &str) -> Vec<&str> {
+        let tools = self.0.tools.get_or_init(|| tools_in(&self.0.files));
+        let alike = tools.get(&folded(&format!("{server}/{name}"))).into_iter().flatten();
+        alike.filter_map(|tool| tool.strip_prefix(server)?.strip_prefix('/')).collect()
+    }
+
     /// Every path that some policy masks, in order.
     pub fn masks(&self) -> Vec<String> {
         let of = |known: &Known| match &known.meaning {
@@ -249,14 +259,16 @@ impl PolicySet {
         let digest = digest(&files);
         let starter = starter && known.contains_key(STARTER);
         let engines = [const { OnceLock::new() }; ENGINES];
-        Ok(PolicySet(Arc::new(Inner { files, digest, starter, known, actions: names.actions, engines })))
+        let (actions, tools) = (names.actions, OnceLock::new());
+        Ok(PolicySet(Arc::new(Inner { files, digest, starter, known, actions, tools, engines })))
     }
 
     /// No policy: everything is denied.
     fn nothing(files: BTreeMap<String, String>) -> PolicySet {
         let (known, actions, digest) = (HashMap::new(), Actions::new(), digest(&files));
         let engines = [const { OnceLock::new() }; ENGINES];
-        PolicySet(Arc::new(Inner { files, digest, starter: false, known, actions, engines }))
+        let tools = OnceLock::new();
+        PolicySet(Arc::new(Inner { files, digest, starter: false, known, actions, tools, engines }))
     }
 }
 
@@ -280,6 +292,22 @@ impl fmt::Debug for PolicySet {
             .field("policies", &self.policies())
             .finish()
     }
+}
+
+/// The tools that policies name, as they stand in their texts.
+fn tools_in(files: &BTreeMap<String, String>) -> HashMap<String, Vec<String>> {
+    const NAMED: &str = "Deed::Tool::\"";
+    let mut tools = HashMap::<String, Vec<String>>::new();
+    for (_, text) in files.iter().filter(|(name, _)| name.ends_with(EXTENSION)) {
+        for (at, _) in text.match_indices(NAMED) {
+            let Some((tool, _)) = text[at + NAMED.len()..].split_once('"') else { continue };
+            let alike = tools.entry(folded(tool)).or_default();
+            if !alike.iter().any(|known| known == tool) {
+                alike.push(tool.to_owned());
+            }
+        }
+    }
+    tools
 }
 
 fn unexpected(name: &str) -> Problem {

@@ -168,6 +168,16 @@ impl App {
         answer.await.map_err(busy)?
     }
 
+    /// Has `work` done to its end, whether or not whoever asked for it still waits: what is recorded holds.
+    ///
+    /// # Errors
+    /// [`Kind::Internal`] where it broke off.
+    pub(crate) async fn settle<T: Send + 'static>(
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        tokio::spawn(work).await.map_err(|error| Problem::new(Kind::Internal, died(&error)))
+    }
+
     /// Room for a body of at most `bytes`; waits while others take it all.
     pub(crate) async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
         let busy = || Problem::new(Kind::Busy, "too many requests are being received at once");

@@ -6,6 +6,8 @@ use axum::extract::FromRequestParts;
 use deed_ledger::Sender;
 use deed_seal::hash::Hash;
 use http::{HeaderMap, HeaderName, Uri, Version, header, request::Parts, uri::Authority};
+use rustix::process::Pid;
+use tokio::net::unix::UCred;
 
 use crate::{
     problem::{Kind, Problem},
@@ -26,17 +28,20 @@ pub(crate) struct Caller {
     token: Option<Token>,
     /// Whether the file system let them in: a process of the one whose store it is.
     owns: bool,
+    /// That process, where the system says which.
+    process: Option<Pid>,
 }
 
 impl Caller {
     /// Whoever needs no token: everything is allowed.
     fn trusted(name: String, owns: bool) -> Arc<Self> {
-        Arc::new(Caller { sender: Sender { tenant: None, name, ours: false }, token: None, owns })
+        let sender = Sender { tenant: None, name, ours: false };
+        Arc::new(Caller { sender, token: None, owns, process: None })
     }
 
     fn of_token(token: &Token) -> Arc<Self> {
         let sender = Sender { tenant: token.tenant.clone(), name: token.name.clone(), ours: false };
-        Arc::new(Caller { sender, token: Some(token.clone()), owns: false })
+        Arc::new(Caller { sender, token: Some(token.clone()), owns: false, process: None })
     }
 
     /// The name of its token; `None` where it needs none.
@@ -81,9 +86,12 @@ pub(crate) enum Trust {
 }
 
 impl Trust {
-    /// The Unix socket, used by `uid`.
-    pub(crate) fn socket(uid: Option<u32>) -> Self {
-        Trust::Socket(Caller::trusted(uid.map_or("local".into(), |uid| format!("local:uid-{uid}")), true))
+    /// The Unix socket, used by `peer`.
+    pub(crate) fn socket(peer: Option<UCred>) -> Self {
+        let name = peer.map_or("local".into(), |peer| format!("local:uid-{}", peer.uid()));
+        let caller = Caller::trusted(name, true);
+        let process = peer.and_then(|peer| peer.pid()).and_then(Pid::from_raw);
+        Trust::Socket(Arc::new(Caller { process, ..(*caller).clone() }))
     }
 
     /// A loopback address.
@@ -232,8 +240,8 @@ pub(crate) struct Operating;
 /// Somebody on this machine who answers for people: no token gives that right.
 pub(crate) struct Answering;
 
-/// A door of Deed on this machine, whose word on what was enforced is Deed's own.
-pub(crate) struct Enforcing;
+/// A door of Deed on this machine, whose word on what was enforced is Deed's own; and the process that it is in.
+pub(crate) struct Enforcing(pub(crate) Option<Pid>);
 
 /// A caller that may ask.
 pub(crate) struct Reading(pub(crate) Arc<Caller>);
@@ -303,8 +311,9 @@ impl<S: Sync> FromRequestParts<S> for Answering {
 impl<S: Sync> FromRequestParts<S> for Enforcing {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        match admission(parts)?.owns {
-            true => Ok(Enforcing),
+        let caller = admission(parts)?;
+        match caller.owns {
+            true => Ok(Enforcing(caller.process)),
             false => Err(Problem::new(
                 Kind::Forbidden,
                 "only Deed itself says what was enforced, over the socket in the data directory",

@@ -54,8 +54,10 @@ const MOST_PATIENT: Duration = Duration::from_secs(3);
 const SETTLING: Duration = Duration::from_secs(2);
 /// How often the inventory's file is looked at.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
-/// How often what is under way for too long is ended.
-const BETWEEN_SWEEPS: Duration = Duration::from_secs(10 * 60);
+/// How often processes are looked for in which something is under way, and how many looks later what is under way for too
+/// long is ended.
+const LOOKS_FOR_DOORS: Duration = Duration::from_secs(10);
+const LOOKS_BETWEEN_SWEEPS: u32 = 60;
 
 /// What tells one state of a file from another: its number, size, and time to the nanosecond.
 type Stamp = (u64, u64, i64, i64);
@@ -203,7 +205,17 @@ impl Engine {
                 }
                 drop(inner);
                 which = Sweep::Late;
-                std::thread::sleep(BETWEEN_SWEEPS);
+                for _ in 0..LOOKS_BETWEEN_SWEEPS {
+                    std::thread::sleep(LOOKS_FOR_DOORS);
+                    let Some(inner) = waiting.upgrade() else { return };
+                    match inner.decisions.end_what_was_left() {
+                        Ok(0) => {}
+                        Ok(ended) => {
+                            tracing::info!(ended, "actions of doors that are gone are recorded as unknown")
+                        }
+                        Err(error) => tracing::warn!(%error, "actions of doors that are gone stay open"),
+                    }
+                }
             }
         };
         std::thread::Builder::new().name("sweeper".into()).spawn(sweep).map(drop)

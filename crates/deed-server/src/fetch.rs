@@ -6,6 +6,7 @@ mod kept;
 use std::{io, sync::OnceLock, time::Duration};
 
 use bytes::Bytes;
+use deed_gateway::proxy;
 use http::{Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Empty, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -30,21 +31,28 @@ pub(crate) struct Fetcher {
     tls: OnceLock<Result<Tls, String>>,
 }
 
-type Tls = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+type Tls = Client<HttpsConnector<proxy::Connector>, Empty<Bytes>>;
 
 fn tls() -> Result<Tls, String> {
     let roots = HttpsConnectorBuilder::new().with_native_roots();
     let roots = roots.map_err(|error| format!("the certificates of this system cannot be read: {error}"))?;
-    Ok(Client::builder(TokioExecutor::new()).build(roots.https_only().enable_http1().build()))
+    let connector = roots.https_only().enable_http1().wrap_connector(way());
+    Ok(Client::builder(TokioExecutor::new()).build(connector))
+}
+
+/// The way to servers elsewhere.
+fn way() -> proxy::Connector {
+    proxy::Connector::new(HttpConnector::new())
 }
 
 /// Sends requests with a body, over TLS or to this machine.
-pub(crate) type Sender = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+pub(crate) type Sender = Client<HttpsConnector<proxy::Connector>, Full<Bytes>>;
 
 /// # Errors
 /// The system's roots of trust cannot be read.
 pub(crate) fn sender() -> io::Result<Sender> {
-    let connector = HttpsConnectorBuilder::new().with_native_roots()?.https_or_http().enable_http1().build();
+    let roots = HttpsConnectorBuilder::new().with_native_roots()?;
+    let connector = roots.https_or_http().enable_http1().wrap_connector(way());
     Ok(Client::builder(TokioExecutor::new()).build(connector))
 }
 

@@ -61,9 +61,7 @@ impl Gateway {
     /// A file with a header's value cannot be read, or the system's certificates cannot.
     pub(crate) fn new(engine: &Engine) -> io::Result<Self> {
         let settings = engine.settings();
-        let public = settings.approvals.as_ref().and_then(|approvals| approvals.public_url.as_ref());
-        let issuer = settings.token_service.as_ref().map(|tokens| tokens.issuer.clone());
-        let home = public.map(|url| url.to_string().trim_end_matches('/').to_owned()).or(issuer);
+        let home = settings.home();
         let served = |(name, server): (&String, &McpServer)| {
             let McpServer { behind, silence, wait, executor, initiator, require_token } = server;
             let (upstream, shown) = match behind {

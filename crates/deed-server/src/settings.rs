@@ -165,6 +165,13 @@ pub enum SettingsError {
 }
 
 impl Settings {
+    /// Where people find this server, as `https://deed.example`, where that is said.
+    pub(crate) fn home(&self) -> Option<String> {
+        let public = self.approvals.as_ref().and_then(|approvals| approvals.public_url.as_ref());
+        let issuer = self.token_service.as_ref().map(|tokens| tokens.issuer.clone());
+        public.map(|url| url.to_string().trim_end_matches('/').to_owned()).or(issuer)
+    }
+
     /// Reads `deed.toml` in `dir`; the default where there is none.
     ///
     /// # Errors

@@ -1,6 +1,11 @@
 //! What a server answers, on its way to the client: whole, or event by event as it comes.
 
-use std::{borrow::Cow, time::Duration};
+use std::{
+    borrow::Cow,
+    future::Future,
+    pin::{Pin, pin},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use deed_record::Status;
@@ -67,7 +72,7 @@ impl Exchange<'_> {
     /// What the client hears of a message of the server.
     async fn heard<'t>(&self, text: &'t str, can_resume: bool) -> Heard<'t> {
         let Exchange { guard, calls, is_modern, .. } = self;
-        let passes = Heard { text: Some(Cow::Borrowed(text)), answers: None };
+        let passes = Heard { text: Some(Cow::Borrowed(text)), ..Heard::default() };
         match Message::read(text.as_bytes()) {
             // There are servers that give a stream its first id so.
             Err(_) if text.trim() == "{}" => passes,
@@ -100,7 +105,7 @@ impl Exchange<'_> {
                     },
                 };
                 let heard = if heard == text { Cow::Borrowed(text) } else { Cow::Owned(heard) };
-                Heard { text: Some(heard), answers: Some(id) }
+                Heard { text: Some(heard), answers: Some(id), to_server: None }
             }
             Ok(Message::Request { method, .. }) if *is_modern => {
                 let why = "since 2026-07-28 servers ask nothing: it was dropped";
@@ -126,8 +131,7 @@ impl Exchange<'_> {
                         }
                     }
                 };
-                Box::pin(self.tell_server(refusal)).await;
-                Heard::default()
+                Heard { to_server: Some(refusal), ..Heard::default() }
             }
         }
     }
@@ -160,7 +164,7 @@ impl Exchange<'_> {
 
     /// What the client hears of `text`, which answers nothing, and in which the server says `said`.
     fn beside<'t>(&self, text: &'t str, said: Option<&RawValue>) -> Heard<'t> {
-        Heard { text: self.guard.beside(text, said, self.calls.masked()), answers: None }
+        Heard { text: self.guard.beside(text, said, self.calls.masked()), ..Heard::default() }
     }
 
     /// What the client hears of `body`; `None` where it is no answer to request `id`.
@@ -180,9 +184,12 @@ impl Exchange<'_> {
         // There are servers that write what belongs on a stream as lines.
         let (mut lines, mut is_answered) = (Vec::new(), false);
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
-            let Heard { text, answers } = self.heard(line, false).await;
+            let Heard { text, answers, to_server } = self.heard(line, false).await;
             is_answered |= answers.as_ref() == Some(id);
             lines.extend(text);
+            if let Some(refusal) = to_server {
+                Box::pin(self.tell_server(refusal)).await;
+            }
         }
         is_answered.then(|| lines.join("\n").into())
     }
@@ -280,11 +287,13 @@ impl Exchange<'_> {
                 end => end.code(),
             }
         };
-        let how = tokio::select! {
-            how = stream.run(&mut events, id.as_ref(), is_open) => how,
-            () = suspended => End::Stopped("suspended"),
-            why = lapsed => End::Stopped(why),
+        let stopped = async {
+            tokio::select! {
+                () = suspended => "suspended",
+                why = lapsed => why,
+            }
         };
+        let how = stream.run(&mut events, id.as_ref(), is_open, pin!(stopped)).await;
         if let (End::Stopped(why), Some(id)) = (how, &id) {
             stream.stop(&mut events, id, &refusal::stopped(why));
         }
@@ -318,6 +327,8 @@ struct Heard<'t> {
     text: Option<Cow<'t, str>>,
     /// The request that it answers.
     answers: Option<Id>,
+    /// What the server is told in place of the client.
+    to_server: Option<String>,
 }
 
 /// How a stream ended.
@@ -345,7 +356,15 @@ struct Stream<'x, 'e> {
 }
 
 impl Stream<'_, '_> {
-    async fn run(&mut self, events: &mut Events<Body>, id: Option<&Id>, is_open: bool) -> End {
+    /// Passes events on until the end, or until `stopped` says why they are not to be. What the server has said by then is
+    /// dealt with to its end: what was answered is recorded (INVARIANT D11).
+    async fn run(
+        &mut self,
+        events: &mut Events<Body>,
+        id: Option<&Id>,
+        is_open: bool,
+        mut stopped: Pin<&mut (impl Future<Output = &'static str> + Send)>,
+    ) -> End {
         let patience = if is_open { Duration::MAX } else { self.exchange.endpoint.upstream.patience };
         loop {
             // Before 2026-07-28 leaving meant nothing: the end is still to be known, unless it will be told on
@@ -354,6 +373,7 @@ impl Stream<'_, '_> {
                 return End::Left;
             }
             let next = tokio::select! {
+                why = stopped.as_mut() => return End::Stopped(why),
                 next = timeout(patience, events.next()) => next.unwrap_or(None),
                 () = self.to_client.closed(), if !self.is_left => {
                     self.is_left = true;
@@ -363,17 +383,17 @@ impl Stream<'_, '_> {
             let event = match next {
                 Some(Ok(event)) => event,
                 Some(Err(Broken::Unread(why))) => {
-                    self.give_up(events, id, &refusal::unread(why)).await;
+                    self.give_up(events, id, &refusal::unread(why), stopped).await;
                     return End::Unread(why);
                 }
                 Some(Err(Broken::Server)) => {
-                    self.give_up(events, id, "the server ended before it answered").await;
+                    self.give_up(events, id, "the server ended before it answered", stopped).await;
                     return End::Over;
                 }
                 Some(Err(Broken::Connection)) | None => {
                     // Where the client can take the stream up again, the answer may come on another.
                     if !(self.can_resume && self.exchange.session.is_some()) {
-                        self.give_up(events, id, "the server gave no answer").await;
+                        self.give_up(events, id, "the server gave no answer", stopped).await;
                     }
                     return End::Over;
                 }
@@ -381,14 +401,27 @@ impl Stream<'_, '_> {
             let event = self.exchange.without_telling_id(event);
             self.can_resume |= event.id.is_some();
             let text = event.data.as_deref().map(|data| str::from_utf8(data).unwrap_or_default());
-            let Heard { text: heard, answers: answered } = match text {
+            let Heard { text: heard, answers: answered, to_server } = match text {
                 Some(text) => self.exchange.heard(text, self.can_resume).await,
-                None => Heard { text: Some(Cow::Borrowed("")), answers: None },
+                None => Heard { text: Some(Cow::Borrowed("")), ..Heard::default() },
             };
-            match heard {
-                Some(Cow::Borrowed(_)) => self.send(event.raw.clone()).await,
-                Some(Cow::Owned(heard)) => self.send(events.with_data(&event, &heard)).await,
-                None => {}
+            let heard = heard.map(|heard| match heard {
+                Cow::Borrowed(_) => event.raw.clone(),
+                Cow::Owned(heard) => events.with_data(&event, &heard),
+            });
+            let telling = async {
+                if let Some(refusal) = to_server {
+                    Box::pin(self.exchange.tell_server(refusal)).await;
+                }
+                if let Some(heard) = heard {
+                    self.send(heard).await;
+                }
+            };
+            // Who does not listen holds nothing up.
+            tokio::select! {
+                biased;
+                () = telling => {}
+                why = stopped.as_mut() => return End::Stopped(why),
             }
             if answered.is_some() && answered.as_ref() == id {
                 return End::Answered;
@@ -397,10 +430,19 @@ impl Stream<'_, '_> {
     }
 
     /// Tells the client that no answer to request `id` will come.
-    async fn give_up(&mut self, events: &mut Events<Body>, id: Option<&Id>, why: &str) {
-        if let Some(id) = id {
-            let text = message::error(Some(id), refusal::UPSTREAM, why, None);
-            self.send(events.of_data(&text)).await;
+    async fn give_up(
+        &mut self,
+        events: &mut Events<Body>,
+        id: Option<&Id>,
+        why: &str,
+        stopped: Pin<&mut (impl Future<Output = &'static str> + Send)>,
+    ) {
+        let Some(id) = id else { return };
+        let text = message::error(Some(id), refusal::UPSTREAM, why, None);
+        tokio::select! {
+            biased;
+            () = self.send(events.of_data(&text)) => {}
+            _ = stopped => {}
         }
     }
 

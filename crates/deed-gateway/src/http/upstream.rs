@@ -22,6 +22,7 @@ use crate::{
     ending::{BY_CLIENT, CONNECTION_ENDED},
     guard::Permit,
     onward::{Lapsed, Onward},
+    proxy,
     secrets::Secrets,
     stdio::Program,
 };
@@ -75,13 +76,13 @@ struct Url {
 
 enum Connector {
     Plain(HttpConnector),
-    Secure(HttpsConnector<HttpConnector>),
+    Secure(HttpsConnector<proxy::Connector>),
 }
 
 #[derive(Clone)]
 enum Connections {
     Plain(Client<HttpConnector, Full<Bytes>>),
-    Secure(Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
+    Secure(Client<HttpsConnector<proxy::Connector>, Full<Bytes>>),
 }
 
 /// Why there was no answer.
@@ -126,9 +127,9 @@ impl Upstream {
         plain.set_nodelay(true);
         plain.set_connect_timeout(Some(CONNECTING));
         let connector = if url.scheme_str() == Some("https") {
-            plain.enforce_http(false);
             let secure = HttpsConnectorBuilder::new().with_native_roots()?;
-            Connector::Secure(secure.https_only().enable_http1().wrap_connector(plain))
+            let way = proxy::Connector::new(plain);
+            Connector::Secure(secure.https_only().enable_http1().wrap_connector(way))
         } else {
             Connector::Plain(plain)
         };

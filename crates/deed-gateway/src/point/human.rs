@@ -6,11 +6,12 @@ use std::{
     time::Duration,
 };
 
-use deed_ledger::{fresh_id, now};
-use deed_record::{PrincipalType, RecordId, Ruling, SpanId, Timestamp, TraceId};
+use deed_ledger::{AppendError, fresh_id, now};
+use deed_record::{PrincipalType, RecordId, Ruling, SpanId, Timestamp, TraceId, Written};
+use serde_json::{Map, Value, json, value::to_raw_value};
 use tokio::{sync::mpsc, task::spawn_blocking};
 
-use super::{DecisionPoint, door};
+use super::{DecisionPoint, decided_before, door};
 use crate::{
     approvals::{
         Approval, Became, Replied, Reply, ReplyError, StepUp, Waiting, binding, has_part, may_answer,
@@ -62,6 +63,38 @@ impl DecisionPoint {
         }
     }
 
+    /// Whether the command `id` can go on only once it is told again: it was asked before this process began, and something was
+    /// taken out of it for the record.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub async fn wants_command(&self, id: RecordId) -> Result<bool, Unavailable> {
+        self.restore().await?;
+        Ok(self.approvals.lacking(id).is_some())
+    }
+
+    /// Takes `command` for that of `id`, if it is the very one that was asked (INVARIANT D8): what an approval is bound to tells.
+    ///
+    /// # Errors
+    /// The log or the tenant's key cannot be read.
+    pub async fn tell_command(&self, id: RecordId, command: &[String]) -> Result<(), Unavailable> {
+        self.restore().await?;
+        let Some(step_up) = self.approvals.lacking(id) else { return Ok(()) };
+        let kept = step_up.intent.arguments.as_deref().map(|arguments| serde_json::from_str(arguments.get()));
+        let Some(Ok(mut arguments)) = kept else { return Ok(()) };
+        let arguments: &mut Map<String, Value> = &mut arguments;
+        arguments.insert("command".into(), command.into());
+        let broken = |error: &dyn std::fmt::Display| Unavailable::new(error.to_string());
+        let arguments = to_raw_value(arguments).map_err(|error| broken(&error))?;
+        let intent = Intent { arguments: Some(arguments), ..step_up.intent.clone() };
+        let binding =
+            binding(&self.ledger, &intent, None, &step_up.tenant).map_err(|error| broken(&error))?;
+        if binding.is_some_and(|binding| step_up.is_bound_to(&binding)) {
+            self.approvals.made_whole(id, intent);
+        }
+        Ok(())
+    }
+
     /// Decides again, with an approval at hand, and records that (INVARIANT D1, D8).
     async fn clear(
         &self,
@@ -73,20 +106,23 @@ impl DecisionPoint {
         if let Some(Intent { refused: Some(Refused { why, .. }), .. }) =
             self.stopped(&step_up.intent, &step_up.tenant)?
         {
-            let lapsed = write::lapsed(step_up, "suspended", now);
-            self.append(&[lapsed], door(&step_up.intent.server), &step_up.tenant).await?;
+            self.lapse(step_up, "suspended", now).await?;
             return Ok(Answer { effect: Ruling::Deny, reason: why, ..waits.clone() });
         }
         if let Err(why) = self.still_counts(step_up, approval)? {
-            let lapsed = write::lapsed(step_up, "approver", now);
-            self.append(&[lapsed], door(&step_up.intent.server), &step_up.tenant).await?;
+            self.lapse(step_up, "approver", now).await?;
             return Ok(Answer { effect: Ruling::Deny, reason: why, ..waits.clone() });
         }
         let Some(ruled) = self.decide(&step_up.intent, Some(approval), &step_up.tenant, now) else {
             return Err(Unavailable::new("policy is not asked about it any more"));
         };
-        let cleared = write::cleared(step_up, approval.record, &ruled, now);
-        self.append(&[cleared], door(&step_up.intent.server), &step_up.tenant).await?;
+        let id = self.once(&step_up.tenant, "cleared", &approval.record.to_string())?;
+        let cleared = write::cleared(step_up, id, approval.record, &ruled, now);
+        match self.append(&[cleared], door(&step_up.intent.server), &step_up.tenant).await {
+            // Whoever waited gave up before it was durable: what was decided then holds.
+            Err(AppendError::Conflict { first, .. }) => return self.cleared_before(waits, first).await,
+            appended => appended?,
+        };
         let Ruled { decided, policy_set, restricted } = ruled;
         let effect = if decided.effect == Ruling::Allow { Ruling::Allow } else { Ruling::Deny };
         Ok(Answer {
@@ -98,6 +134,50 @@ impl DecisionPoint {
             restricted,
             ..waits.clone()
         })
+    }
+
+    /// The decision in leaf `index`, that followed the approval of what `waits`.
+    async fn cleared_before(&self, waits: &Answer, index: u64) -> Result<Answer, Unavailable> {
+        let sealed = self.sealed(index).await?;
+        let record = sealed.skeleton().map_err(|error| Unavailable::new(error.to_string()))?;
+        let decided = decided_before(&record, waits.id, self.ledger.origin(), index);
+        let effect = if decided.effect == Ruling::Allow { Ruling::Allow } else { Ruling::Deny };
+        Ok(Answer { effect, index: waits.index, spooled: waits.spooled, ..decided })
+    }
+
+    /// Records that `step_up` is not done, once.
+    async fn lapse(&self, step_up: &StepUp, code: &str, now: Timestamp) -> Result<(), Unavailable> {
+        let id = self.once(&step_up.tenant, "lapsed", &step_up.intent.id.to_string())?;
+        let lapsed = write::lapsed(step_up, id, code, now);
+        Ok(self.append_once(&[lapsed], door(&step_up.intent.server), &step_up.tenant).await?)
+    }
+
+    /// The id of what is recorded once for `what`. Nobody else can make it, and so record something else by it.
+    pub(super) fn once(
+        &self,
+        tenant: &str,
+        purpose: &'static str,
+        what: &str,
+    ) -> Result<RecordId, Unavailable> {
+        let keyed = self.ledger.keyed(tenant, purpose, what.as_bytes(), false);
+        match keyed.map_err(|error| Unavailable::new(error.to_string()))? {
+            Some(digest) => Ok(RecordId::v8(&digest)),
+            // Nothing was ever recorded there.
+            None => Ok(fresh_id()?),
+        }
+    }
+
+    /// As [`DecisionPoint::append`], of records with ids from [`DecisionPoint::once`]: one that is there was told in other words.
+    pub(super) async fn append_once(
+        &self,
+        records: &[Written<'_>],
+        name: String,
+        tenant: &str,
+    ) -> Result<(), AppendError> {
+        match self.append(records, name, tenant).await {
+            Ok(_) | Err(AppendError::Conflict { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether whoever gave `approval` is one whom the policy set in force asks, and has a say; else why not.
@@ -229,14 +309,15 @@ impl DecisionPoint {
         may_answer(&step_up, &reply.by, &inventory)?;
         let Intent { server, place, .. } = &step_up.intent;
         self.refuse_silenced(reply, id, Some(place), (server, &step_up.tenant)).await?;
-        let record = fresh_id()?;
+        let record = self.once(&step_up.tenant, "approval", &said(id, reply))?;
         let now = now();
         let own = reply.by.key.as_deref().is_some_and(|key| has_part(&step_up, key, &inventory));
         let mut records = vec![write::approval(&step_up, reply, record, own, now)];
         if !reply.approved {
-            records.push(write::lapsed(&step_up, "refused", now));
+            let lapsed = self.once(&step_up.tenant, "lapsed", &id.to_string())?;
+            records.push(write::lapsed(&step_up, lapsed, "refused", now));
         }
-        self.append(&records, door(&step_up.intent.server), &step_up.tenant).await?;
+        self.append_once(&records, door(&step_up.intent.server), &step_up.tenant).await?;
         let by = reply.by.key.clone().unwrap_or_default();
         let why = match &reply.reason {
             Some(reason) => format!("`{by}` refused it: {reason}"),
@@ -290,13 +371,20 @@ impl DecisionPoint {
         let held = read.map_err(|error| broken(&error))?.map_err(|error| broken(&error))?;
         let Some(held) = held else { return Err(ReplyError::Unknown(id)) };
         self.refuse_silenced(reply, id, None, (&held.server, &held.tenant)).await?;
-        let (approval, issued) = (fresh_id()?, fresh_id()?);
+        let said = said(id, reply);
+        let approval = self.once(&held.tenant, "approval", &said)?;
+        let issued = self.once(&held.tenant, "approved tool", &said)?;
         let records = write::tool_approval(&held, reply, approval, issued, now());
-        self.append(&records, door(&held.server), &held.tenant).await?;
+        self.append_once(&records, door(&held.server), &held.tenant).await?;
         if reply.approved {
             let version = Version { record: issued, digest: held.digest };
             self.catalog.note(&held.tenant, &held.server, &held.name, News::First, version);
         }
         Ok(approval)
     }
+}
+
+/// What somebody answers to `id`: said again, in the same words, it is the same answer.
+fn said(id: RecordId, reply: &Reply) -> String {
+    json!([id, reply.approved, reply.by.key, reply.reason]).to_string()
 }

@@ -99,11 +99,10 @@ impl DecisionPoint {
     }
 
     /// The ends of actions whose intents are in the spool go there too, where the log does not take them: all of them
-    /// or none. `sender` is whose word they are, `id` that of the record of the one end that is told, where that has one already.
+    /// or none. `sender` is whose word they are.
     pub(super) async fn spool_outcomes(
         &self,
         conclusions: &[Conclusion],
-        id: Option<RecordId>,
         sender: Sender,
         refused: AppendError,
     ) -> Result<(), Unavailable> {
@@ -113,12 +112,13 @@ impl DecisionPoint {
         if conclusions.iter().any(|conclusion| aside.spooled(conclusion.action).is_none()) {
             return Err(refused.into());
         }
-        let mut records = Vec::with_capacity(conclusions.len());
-        for conclusion in conclusions {
-            let id = id.map_or_else(fresh_id, Ok)?;
-            records.push(write::outcome(conclusion, Some(id)));
+        // What has no id of its own would not be known again in the log.
+        let mut named = conclusions.to_vec();
+        for conclusion in named.iter_mut().filter(|conclusion| conclusion.id.is_none()) {
+            conclusion.id = Some(fresh_id()?);
         }
-        self.put_aside(aside, joined(&records), sender, Part::Outcome, why).await?;
+        let body = joined(&named.iter().map(write::outcome).collect::<Vec<_>>());
+        self.put_aside(aside, body, sender, Part::Outcome, why).await?;
         self.are_concluded(conclusions);
         Ok(())
     }
@@ -127,6 +127,7 @@ impl DecisionPoint {
     pub(super) fn are_concluded(&self, conclusions: &[Conclusion]) {
         let off = conclusions.iter().filter(|ended| is_off(ended.status, ended.code.as_deref()));
         off.for_each(|conclusion| self.approvals.withdraw(conclusion.action));
+        conclusions.iter().for_each(|conclusion| self.doors.end(conclusion.action));
         let Some(aside) = &self.aside else { return };
         conclusions.iter().for_each(|conclusion| aside.ended(conclusion.action));
     }

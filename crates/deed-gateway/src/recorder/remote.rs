@@ -67,6 +67,9 @@ pub struct RunTold {
     /// run. None where it is denied. It is a secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<String>,
+    /// Whether the next wait is to tell the command again. The server was started again, and kept no secret of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wants_command: bool,
 }
 
 /// How long a human is waited for in one question.
@@ -75,6 +78,9 @@ pub struct RunTold {
 pub struct RunWait {
     /// In seconds.
     pub seconds: u64,
+    /// The command line, where that was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
 }
 
 /// How a command of another machine ended.
@@ -130,6 +136,8 @@ pub struct Asked {
     pub span_id: SpanId,
     /// INVARIANT D9: never shown.
     ticket: Option<String>,
+    /// The command line.
+    command: Vec<String>,
 }
 
 /// A way to the decision point of a server.
@@ -150,8 +158,8 @@ impl<L: Line> Remote<L> {
         if told.nonce != asks.nonce {
             return Err(Unavailable::new("the answer is about another command").into());
         }
-        let RunTold { nonce, answer, trace_id, span_id, ticket } = told;
-        let asked = Asked { id: answer.id, nonce, trace_id, span_id, ticket };
+        let RunTold { nonce, answer, trace_id, span_id, ticket, .. } = told;
+        let asked = Asked { id: answer.id, nonce, trace_id, span_id, ticket, command: asks.command.clone() };
         Ok((asked.verdict(answer)?, asked))
     }
 
@@ -167,14 +175,16 @@ impl<L: Line> Remote<L> {
     ) -> Result<Verdict, L::Error> {
         let until = Instant::now() + patience;
         let path = format!("{RUNS}/{}/wait", asked.id);
+        let mut command = Vec::new();
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            let wait = RunWait { seconds: whole_seconds(left, ONE_WAIT).await };
+            let wait = RunWait { seconds: whole_seconds(left, ONE_WAIT).await, command };
             let told: RunTold = self.post(&path, asked.ticket.as_deref(), &wait, each).await?;
             if told.answer.id != asked.id || told.nonce != asked.nonce {
                 return Err(Unavailable::new("the answer is about another command").into());
             }
             let goes_on = told.answer.effect == Ruling::StepUp;
+            command = if told.wants_command { asked.command.clone() } else { Vec::new() };
             if !goes_on {
                 asked.ticket = told.ticket;
             }

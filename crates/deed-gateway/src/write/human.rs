@@ -156,18 +156,20 @@ pub(crate) fn suspension<'a>(said: &'a Suspension, name: &'a str, now: Timestamp
 }
 
 /// The outcome of a step-up that was not approved.
-pub(crate) fn lapsed<'a>(step_up: &'a StepUp, code: &'a str, now: Timestamp) -> Written<'a> {
-    denied(&step_up.intent, Text::from(code), now)
+pub(crate) fn lapsed<'a>(step_up: &'a StepUp, id: RecordId, code: &'a str, now: Timestamp) -> Written<'a> {
+    denied(&step_up.intent, id, Text::from(code), now)
 }
 
 /// The record of a decision that was made again, with an approval at hand.
 pub(crate) fn cleared<'a>(
     step_up: &'a StepUp,
+    id: RecordId,
     approval: RecordId,
     ruled: &'a Ruled,
     now: Timestamp,
 ) -> Written<'a> {
     let mut record = placed(Kind::Step, &step_up.intent.place, now);
+    record.id = Some(id);
     record.action = Some(step_up.intent.id);
     record.approvals = Some(vec![approval]);
     record.operation = Some(Text::from(step_up.intent.operation()));

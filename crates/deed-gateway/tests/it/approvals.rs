@@ -1,11 +1,11 @@
 //! Step-ups: for these arguments, once, in time, by somebody else.
 
-use deed_gateway::{InForce, Reply, ReplyError, Suspension, Who};
+use deed_gateway::{InForce, Intent, Reply, ReplyError, Suspension, Who};
 use deed_identity::Inventory;
 use deed_policy::PolicySet;
-use deed_record::PrincipalType;
+use deed_record::{PrincipalType, Ruling};
 
-use crate::support::{Between, answer, call, of_kind};
+use crate::support::{Between, answer, call, intent, of_kind, records};
 
 const STEP_UP: &str = r#"@id("rest") permit (principal, action, resource);
     @id("ask-first") @effect("step_up")
@@ -56,6 +56,40 @@ async fn a_call_waits_for_a_human_and_others_do_not_wait_for_it() {
         (&"policy_check".into(), &"allow".into())
     );
     assert_eq!(check["approvals"][0], approval["id"]);
+}
+
+/// Whoever answers or waits may give up before they hear that it is recorded.
+#[tokio::test]
+async fn what_is_answered_again_or_waited_for_again_is_recorded_once() {
+    let between = Between::with(STEP_UP);
+    let long = std::time::Duration::from_secs(20);
+    let (mut left, mut n) = ([false; 3], 0);
+    while left != [true; 3] {
+        n += 1;
+        let asked = Intent { name: Some("wipe".into()), ..intent(n) };
+        let waits = between.point.intend(&asked, "default").await.expect("recorded");
+        waiting(&between, 1).await;
+        let is_refused = n % 2 == 0;
+        let reply = if is_refused { Reply { approved: false, ..yes("bob") } } else { yes("bob") };
+        let is_left = between.begin_and_leave(between.point.reply(waits.id, &reply)).await;
+        left[usize::from(is_refused)] |= is_left;
+        let again = between.point.reply(waits.id, &reply).await;
+        assert_eq!(again.is_ok(), is_left, "{again:?}");
+        if !is_refused {
+            left[2] |= between.begin_and_leave(between.point.wait(&waits, long)).await;
+        }
+        let decided = between.point.wait(&waits, long).await.expect("recorded");
+        assert_eq!(decided.effect, if is_refused { Ruling::Deny } else { Ruling::Allow });
+
+        let recorded = records(&between.ledger);
+        let of_this =
+            |kind| of_kind(&recorded, kind).into_iter().filter(|one| one["action"] == waits.id.to_string());
+        let [approval] = of_this("approval").collect::<Vec<_>>()[..] else { panic!("{recorded:#?}") };
+        assert!(again.is_err() || again.is_ok_and(|replied| approval["id"] == replied.record.to_string()));
+        let (cleared, denied) = (of_this("step").collect::<Vec<_>>(), of_this("outcome").count());
+        assert_eq!((cleared.len(), denied), if is_refused { (0, 1) } else { (1, 0) }, "{recorded:#?}");
+        assert!(cleared.iter().all(|cleared| cleared["approvals"][0] == approval["id"]));
+    }
 }
 
 #[tokio::test]

@@ -5,10 +5,14 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use deed_gateway::{DecisionPoint, INTENTS, Intent, Recorder, Road, Sweep, Unavailable, Verdict};
+use deed_gateway::{
+    Conclusion, DecisionPoint, INTENTS, Intent, OUTCOMES, Recorder, Road, Sweep, Unavailable, Verdict,
+};
 use deed_ledger::Sender;
+use deed_record::{Ruling, Status};
+use rustix::process::Pid;
 
-use crate::support::{Between, call, intent, of_kind, records};
+use crate::support::{Between, answer, call, ended, intent, of_kind, records};
 
 /// A road that breaks.
 struct Broken {
@@ -61,6 +65,54 @@ async fn asked_twice_it_is_decided_once() {
 }
 
 #[tokio::test]
+async fn a_denial_that_is_asked_for_twice_is_recorded_once() {
+    let between = Between::with(r#"@id("none") forbid (principal, action, resource);"#);
+    for _ in 0..2 {
+        let denied = between.point.intend(&intent(1), "default").await.expect("recorded");
+        assert_eq!(denied.effect, Ruling::Deny);
+    }
+    let kinds: Vec<_> = records(&between.ledger).iter().map(|record| record["kind"].clone()).collect();
+    assert_eq!(kinds, ["intent", "outcome"]);
+}
+
+/// A road on which the answers to outcomes are lost at first.
+struct Lossy {
+    point: Arc<DecisionPoint>,
+    is_over: AtomicBool,
+}
+
+impl Road for Lossy {
+    async fn post(&self, path: &'static str, body: Vec<u8>) -> Result<Vec<u8>, Unavailable> {
+        if path == INTENTS {
+            let intent: Intent = serde_json::from_slice(&body).expect("an intent");
+            let answer = self.point.intend(&intent, "default").await?;
+            return Ok(serde_json::to_vec(&answer).expect("JSON"));
+        }
+        assert_eq!(path, OUTCOMES);
+        let conclusion: Conclusion = serde_json::from_slice(&body).expect("a conclusion");
+        self.point.conclude(&[conclusion], "default").await?;
+        match self.is_over.swap(true, Ordering::Relaxed) {
+            true => Ok(b"null".to_vec()),
+            false => Err(Unavailable::new("the answer is lost")),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_end_whose_receipt_is_lost_is_told_again_and_recorded_once() {
+    let between = Between::with("");
+    let road = Lossy { point: between.point.clone(), is_over: AtomicBool::new(false) };
+    let mut between = between.at_the_end_of(road);
+    between.client.send(&call(1, "read", "{}")).await;
+    between.server.hear().await;
+    between.server.send(&answer(1, "read")).await;
+    between.client.hear().await;
+    let recorded = between.end().await;
+    let [outcome] = of_kind(&recorded, "outcome")[..] else { panic!("{recorded:#?}") };
+    assert_eq!(outcome["outcome"]["status"], "success");
+}
+
+#[tokio::test]
 async fn what_a_killed_door_left_open_is_ended() {
     let mut between = Between::with(
         r#"@id("rest") permit (principal, action, resource);
@@ -83,6 +135,40 @@ async fn what_a_killed_door_left_open_is_ended() {
     let statuses: Vec<_> =
         of_kind(&recorded, "outcome").iter().map(|outcome| outcome["outcome"]["status"].clone()).collect();
     assert_eq!(statuses, ["unknown", "denied"]);
+}
+
+/// INVARIANT D11: of what was let through in a process that is gone, nobody else says how it ended.
+#[tokio::test]
+async fn what_a_process_left_that_is_gone_is_ended_and_nothing_else() {
+    let between = Between::with(
+        r#"@id("rest") permit (principal, action, resource);
+           @id("ask") @effect("step_up") forbid (principal, action, resource == Deed::Tool::"files/wipe");"#,
+    );
+    let mut gone = std::process::Command::new("sleep").arg("60").spawn().expect("a process");
+    let (its, own) = (Pid::from_child(&gone), rustix::process::getpid());
+    let wipe = Intent { name: Some("wipe".into()), ..intent(3) };
+    for (process, asked) in [(its, intent(1)), (own, intent(2)), (its, wipe), (its, intent(4))] {
+        between.point.intend_for(Some(process), &asked, "default").await.expect("recorded");
+    }
+    between.point.conclude(&[ended(4, Status::Success)], "default").await.expect("recorded");
+    let look = || between.point.end_what_was_left();
+    assert_eq!((look(), look()), (Ok(0), Ok(0)), "all are there");
+    gone.kill().and_then(|()| gone.wait()).expect("killed");
+    assert_eq!(
+        (look(), look(), look(), look()),
+        (Ok(0), Ok(1), Ok(0), Ok(0)),
+        "once it was looked for twice"
+    );
+    let recorded = records(&between.ledger);
+    let [told, unknown] = of_kind(&recorded, "outcome")[..] else { panic!("{recorded:#?}") };
+    assert_eq!(told["action"], intent(4).id.to_string());
+    assert_eq!(unknown["action"], intent(1).id.to_string());
+    assert_eq!(unknown["outcome"]["status"], "unknown");
+    assert_eq!(
+        between.point.waiting("test", None).await.expect("recorded").len(),
+        1,
+        "it may be approved still"
+    );
 }
 
 #[tokio::test]

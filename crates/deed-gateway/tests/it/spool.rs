@@ -12,7 +12,7 @@ use deed_record::{PrincipalType, Status};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{intent, of_kind, records};
+use crate::support::{ended, intent, of_kind, records};
 
 const POLICIES: &str = r#"
 @id("look") @tier("low") permit (principal, action == Deed::Action::"tools/call", resource)
@@ -87,25 +87,6 @@ impl World {
     }
 }
 
-fn ended(n: u8, status: Status) -> Conclusion {
-    let asked = intent(n);
-    Conclusion {
-        action: asked.id,
-        server: "files".into(),
-        method: "tools/call".into(),
-        name: None,
-        uri: None,
-        place: asked.place,
-        time: deed_ledger::now(),
-        status,
-        code: None,
-        duration_ms: Some(1),
-        result: None,
-        compensates: None,
-        fields: Vec::new(),
-    }
-}
-
 /// The same for another tool; of `n` its id.
 fn of(asked: &Intent, tool: &str, n: u8) -> Intent {
     let id = if n == 200 { deed_ledger::fresh_id().expect("an id") } else { intent(n).id };
@@ -154,8 +135,10 @@ async fn an_end_that_is_told_once_more_is_recorded_once() {
     let world = World::new().await;
     let before = records(&world.ledger).len();
     let id = deed_ledger::fresh_id().expect("an id");
-    let told =
-        async |status: Status| world.point.conclude_once(&ended(10, status), id, Some("ci"), "default").await;
+    let told = async |status: Status| {
+        let told = Conclusion { id: Some(id), ..ended(10, status) };
+        world.point.conclude_once(&told, Some("ci"), "default").await
+    };
     world.take_away();
     assert!(matches!(told(Status::Success).await, Err(EndError::Unavailable(_))), "nothing of it waits here");
     assert!(is_spooled(&world.ask("read", 10).await));

@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use deed_gateway::{
-    Caller, DecisionPoint, Door, InForce, Intent, Nowhere, Place, Recorder, Who, relay::Relay,
+    Caller, Conclusion, DecisionPoint, Door, InForce, Intent, Place, Recorder, Road, Who, relay::Relay,
 };
 use deed_ledger::{Ledger, Options};
 use deed_policy::PolicySet;
-use deed_record::{RecordId, SpanId, TraceId};
+use deed_record::{RecordId, SpanId, Status, TraceId};
+use futures::FutureExt;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -112,15 +113,34 @@ impl Between {
         let force = InForce::of(|| policy);
         let point = Arc::new(DecisionPoint::new(ledger.clone(), force, Duration::from_secs(2)));
         let stop = Arc::new(Notify::new());
-        let (client, server, running) = connect(&point, &who, patience, stop.clone());
+        let here = Recorder::here(point.clone(), "default");
+        let (client, server, running) = connect(here, &who, patience, stop.clone());
         Between { client, server, ledger, point, running, stop, who, patience, _folder: folder }
     }
 
     /// The same store and policies, with a new client and a new server.
     pub(crate) fn again(mut self) -> Self {
-        (self.client, self.server, self.running) =
-            connect(&self.point, &self.who, self.patience, self.stop.clone());
+        let here = Recorder::here(self.point.clone(), "default");
+        (self.client, self.server, self.running) = connect(here, &self.who, self.patience, self.stop.clone());
         self
+    }
+
+    /// The same store, with a new client and a new server, and the decision point at the end of `road`.
+    pub(crate) fn at_the_end_of(mut self, road: impl Road) -> Self {
+        let there = Recorder::there(road);
+        (self.client, self.server, self.running) =
+            connect(there, &self.who, self.patience, self.stop.clone());
+        self
+    }
+
+    /// Begins `work` and leaves it with what it records on its way, and returns once that is there; false where it was faster.
+    pub(crate) async fn begin_and_leave<T>(&self, work: impl Future<Output = T>) -> bool {
+        let size = self.ledger.size();
+        let is_left = work.now_or_never().is_none();
+        while self.ledger.size() == size {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        is_left
     }
 
     /// The process ends at once, as far as this connection goes.
@@ -152,8 +172,8 @@ impl Between {
     }
 }
 
-fn connect(
-    point: &Arc<DecisionPoint>,
+fn connect<R: Road>(
+    recorder: Recorder<R>,
     people: &Caller,
     patience: Duration,
     stop: Arc<Notify>,
@@ -161,7 +181,7 @@ fn connect(
     let (client, client_side) = duplex(1 << 20);
     let (server, server_side) = duplex(1 << 20);
     let door = Door::new("files", people.clone()).expect("a door");
-    let relay = Relay::<Nowhere>::new(door, Recorder::here(point.clone(), "default"), patience);
+    let relay = Relay::new(door, recorder, patience);
     let ((client_in, client_out), (server_out, server_in)) = (split(client_side), split(server_side));
     let (client_in, server_out) = (BufReader::new(client_in), BufReader::new(server_out));
     let stopped = async move { stop.notified().await };
@@ -173,6 +193,27 @@ fn connect(
 pub(crate) fn intent(n: u8) -> Intent {
     let place = Place::of_nobody(TraceId([7; 16]), SpanId([n; 8]));
     Intent { name: Some("read".into()), ..Intent::bare(RecordId([n; 16]), "files", "tools/call", place) }
+}
+
+/// How that call ended.
+pub(crate) fn ended(n: u8, status: Status) -> Conclusion {
+    let asked = intent(n);
+    Conclusion {
+        id: None,
+        action: asked.id,
+        server: "files".into(),
+        method: "tools/call".into(),
+        name: None,
+        uri: None,
+        place: asked.place,
+        time: deed_ledger::now(),
+        status,
+        code: None,
+        duration_ms: Some(1),
+        result: None,
+        compensates: None,
+        fields: Vec::new(),
+    }
 }
 
 /// Every record of a log, as sealed.

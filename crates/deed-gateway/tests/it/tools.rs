@@ -1,8 +1,9 @@
 //! Lists of tools: pinned, held, filtered; results without what must not be seen.
 
-use serde_json::{Value, json};
+use deed_gateway::{Intent, Listed, Listing};
+use serde_json::{Value, json, value::RawValue};
 
-use crate::support::{Between, End, call, of_kind};
+use crate::support::{Between, End, call, intent, of_kind, records};
 
 const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
 
@@ -53,6 +54,26 @@ async fn a_changed_definition_is_held() {
         .find(|intent| intent["tool"]["name"] == "read")
         .map(|intent| intent["tool"]["digest"].clone());
     assert_eq!(digest.as_ref(), Some(&tools[0]["tool"]["digest"]), "calls say which version they are of");
+}
+
+#[tokio::test]
+async fn a_tool_that_is_listed_again_before_it_is_known_is_recorded_once() {
+    let between = Between::with("");
+    let (mut is_left, mut n) = (false, 0);
+    while !is_left {
+        n += 1;
+        // What is known of it is read by then.
+        let name = format!("read{n}");
+        let asked = Intent { name: Some(name.clone()), ..intent(n) };
+        between.point.intend(&asked, "default").await.expect("recorded");
+        let definition = RawValue::from_string(json!({ "name": name }).to_string()).expect("JSON");
+        let tool = Listed { name, digest: format!("sha256:{}", "0".repeat(64)), definition };
+        let place = asked.place;
+        let listing = Listing { server: "files".into(), place, credential: None, tools: vec![tool] };
+        is_left = between.begin_and_leave(between.point.catalog(&listing, "default")).await;
+        between.point.catalog(&listing, "default").await.expect("recorded");
+        assert_eq!(of_kind(&records(&between.ledger), "tool").len(), usize::from(n));
+    }
 }
 
 #[tokio::test]
@@ -114,6 +135,37 @@ async fn nobody_sees_what_they_may_not_use() {
     assert_eq!(between.server.hear().await["id"], 2);
     between.client.send(&call(3, "pay", r#"{"amount":500}"#)).await;
     assert_eq!(between.client.hear().await["result"]["isError"], true);
+}
+
+/// There are servers to which `Wipe` and `wipe` are one tool.
+#[tokio::test]
+async fn a_tool_in_another_letter_case_than_is_known_is_none() {
+    let refused = async |between: &mut Between, id: u64, name: &str| {
+        between.client.send(&call(id, name, "{}")).await;
+        let refusal = between.client.hear().await;
+        let text = refusal["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{refusal}"));
+        assert!(text.contains("in letter case alone"), "{text}");
+    };
+    let mut between = Between::with(
+        r#"@id("rest") permit (principal, action, resource);
+           @id("no-wipe") forbid (principal, action == Deed::Action::"tools/call", resource == Deed::Tool::"files/wipeAll");"#,
+    );
+    // Nothing was listed, and a policy names it.
+    refused(&mut between, 2, "WipeAll").await;
+    between.client.send(&call(3, "other", "{}")).await;
+    assert_eq!(between.server.hear().await["id"], 3, "of others nothing is known");
+
+    let tools = json!([{ "name": "readFile" }, { "name": "Say" }, { "name": "say" }]);
+    list(&mut between.client, &mut between.server, &tools).await;
+    refused(&mut between, 4, "READFILE").await;
+    for (id, name) in [(5, "readFile"), (6, "Say"), (7, "say")] {
+        between.client.send(&call(id, name, "{}")).await;
+        assert_eq!(between.server.hear().await["id"], id, "{name}");
+    }
+    let recorded = between.end().await;
+    let codes: Vec<_> =
+        of_kind(&recorded, "outcome").iter().filter_map(|one| one["outcome"]["code"].as_str()).collect();
+    assert_eq!(codes.iter().filter(|code| **code == "unknown_tool").count(), 2, "{codes:?}");
 }
 
 #[tokio::test]

@@ -167,9 +167,12 @@ pub(crate) async fn evaluations(
 }
 
 /// `/.well-known/authzen-configuration` (section 9).
-pub(crate) async fn configuration(headers: HeaderMap) -> Result<Response, Problem> {
+pub(crate) async fn configuration(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let host = headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-    let base = format!("http://{host}");
+    let base = app.engine.settings().home().unwrap_or_else(|| format!("http://{host}"));
     json(&json!({
         "policy_decision_point": base,
         "access_evaluation_endpoint": format!("{base}/access/v1/evaluation"),

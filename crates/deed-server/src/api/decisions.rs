@@ -27,24 +27,24 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Decides on an intent, and answers once that is recorded (INVARIANT D1).
 pub(crate) async fn intend(
     State(app): State<Arc<App>>,
-    _: Enforcing,
+    Enforcing(process): Enforcing,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let intent: Intent = Received::read(&app, &headers, body).await?.json()?;
-    json(&app.engine.decisions().intend(&intent, TENANT).await?)
+    json(&app.engine.decisions().intend_for(process, &intent, TENANT).await?)
 }
 
 /// Waits for a human to answer a step-up.
 pub(crate) async fn wait(
     State(app): State<Arc<App>>,
-    _: Enforcing,
+    Enforcing(process): Enforcing,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let Wait { answer, seconds } = Received::read(&app, &headers, body).await?.json()?;
     let patience = Duration::from_secs(seconds).min(LONGEST_WAIT);
-    json(&app.engine.decisions().wait(&answer, patience).await?)
+    json(&app.engine.decisions().wait_for(process, &answer, patience).await?)
 }
 
 /// Lists what waits for a human: step-ups, and tools whose definition changed; of the caller's tenant, where it has one.
@@ -76,7 +76,9 @@ pub(super) async fn answer(app: &App, id: RecordId, reply: &Reply) -> Result<Res
         let why = format!("the answer is to `{other}`, and was sent to `{id}`: nothing is answered by it");
         return Err(Problem::new(Kind::BadRequest, why));
     }
-    let replied = app.engine.decisions().reply(id, reply).await.map_err(|error| match error {
+    let (engine, said) = (app.engine.clone(), reply.clone());
+    let replied = App::settle(async move { engine.decisions().reply(id, &said).await }).await?;
+    let replied = replied.map_err(|error| match error {
         ReplyError::Unknown(_) => Problem::new(Kind::NotFound, error.to_string()),
         ReplyError::NotTheirs(why) => Problem::new(Kind::NotTheirs, why),
         ReplyError::Unavailable(error) => error.into(),
@@ -115,10 +117,15 @@ pub(crate) async fn suspend(
     let said = Suspension { credential: credential.unwrap_or(said.credential), ..said };
     let asked = said.clone();
     let before = app.ask(move |engine| Ok(engine.decisions().is_suspended(&asked, TENANT)?)).await.ok();
-    let names = app.engine.decisions().suspend(&said, TENANT).await?;
-    if let Some(tokens) = app.engine.tokens() {
-        tokens.look_again();
-    }
+    let (engine, asked) = (app.engine.clone(), said.clone());
+    let suspending = async move {
+        let names = engine.decisions().suspend(&asked, TENANT).await;
+        if let Some(tokens) = engine.tokens() {
+            tokens.look_again();
+        }
+        names
+    };
+    let names = App::settle(suspending).await??;
     let changed = if said.suspended { "suspended" } else { "resumed" };
     // It holds by now, and nothing that cannot be read makes it fail.
     let known = app.ask(move |engine| Ok(engine.decisions().knows(&said, &tenants)?)).await.ok();

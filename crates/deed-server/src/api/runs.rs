@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{body::Body, extract::State, response::Response};
-use deed_gateway::{Conclusion, EndError, RunAsked, RunEnded, RunWait};
+use deed_gateway::{Conclusion, EndError, RunAsked, RunEnded, RunTold, RunWait};
 use deed_ledger::now;
-use deed_record::{RecordId, Status, Timestamp};
+use deed_record::{RecordId, Ruling, Status, Timestamp};
 use http::HeaderMap;
 use serde_json::json;
 
@@ -19,9 +19,9 @@ use crate::{
     runs::{self, Allows, Comer, Stranger, Ticket, Undone},
 };
 
-/// The longest question, in bytes: a command line may be long.
+/// The longest question or wait, in bytes: a command line may be long.
 const LONGEST: usize = 1 << 20;
-/// The longest wait or outcome.
+/// The longest outcome.
 const SHORT: usize = 8 << 10;
 /// No question waits longer for a human.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
@@ -60,10 +60,15 @@ pub(crate) async fn wait(
     body: Body,
 ) -> Result<Response, Problem> {
     let ticket = Ticket::of(&app, &headers, id, Allows::Wait).await?;
-    let RunWait { seconds } = Received::read_at_most(SHORT, &app, &headers, body).await?.json()?;
+    let RunWait { seconds, command } = Received::read_at_most(LONGEST, &app, &headers, body).await?.json()?;
+    let decisions = app.engine.decisions();
+    if !command.is_empty() {
+        decisions.tell_command(id, &command).await?;
+    }
     let patience = Duration::from_secs(seconds).min(LONGEST_WAIT);
-    let answer = app.engine.decisions().wait(&ticket.waits(), patience).await?;
-    json(&ticket.tell(&app, answer).await?)
+    let answer = decisions.wait(&ticket.waits(), patience).await?;
+    let wants_command = answer.effect == Ruling::StepUp && decisions.wants_command(id).await?;
+    json(&RunTold { wants_command, ..ticket.tell(&app, answer).await? })
 }
 
 /// Records how a command ended that was let run.
@@ -76,7 +81,9 @@ pub(crate) async fn conclude(
     let ticket = Ticket::of(&app, &headers, id, Allows::Outcome).await?;
     let ended: RunEnded = Received::read_at_most(SHORT, &app, &headers, body).await?.json()?;
     check(&ended)?;
+    let record = runs::outcome_id(&app, id, &ticket.tenant).await?;
     let conclusion = Conclusion {
+        id: Some(record),
         action: ticket.action,
         server: String::new(),
         method: ticket.operation,
@@ -93,9 +100,7 @@ pub(crate) async fn conclude(
         compensates: ticket.compensates.filter(|_| ended.duration_ms.is_some()),
         fields: Vec::new(),
     };
-    let record = runs::outcome_id(&app, id, &ticket.tenant).await?;
-    let told =
-        app.engine.decisions().conclude_once(&conclusion, record, ticket.by.as_deref(), &ticket.tenant).await;
+    let told = app.engine.decisions().conclude_once(&conclusion, ticket.by.as_deref(), &ticket.tenant).await;
     told.map_err(|error| match error {
         EndError::Another => Problem::new(Kind::Conflict, error.to_string()),
         EndError::Unavailable(error) => error.into(),

@@ -149,7 +149,7 @@ impl Ticket {
             }
             None => None,
         };
-        Ok(RunTold { nonce, answer, trace_id, span_id, ticket })
+        Ok(RunTold { nonce, answer, trace_id, span_id, ticket, wants_command: false })
     }
 }
 

@@ -99,10 +99,10 @@ impl Hub {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let uid = stream.peer_cred().ok().map(|peer| peer.uid());
+                    let peer = stream.peer_cred().ok();
                     let stream = stream.into_std();
                     let stream = || UnixStream::from_std(stream?);
-                    self.serve(stream, router.clone(), Voice::Api, Trust::socket(uid), permit);
+                    self.serve(stream, router.clone(), Voice::Api, Trust::socket(peer), permit);
                 }
                 Err(error) => accept_failed(&error).await,
             }

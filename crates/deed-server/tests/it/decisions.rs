@@ -240,7 +240,21 @@ async fn several_questions_share_what_they_have_in_common() {
         assert_eq!(found, decisions, "{semantic}");
     }
     let configuration = running.get("/.well-known/authzen-configuration").await.json();
-    assert!(configuration["access_evaluation_endpoint"].as_str().unwrap().ends_with("/access/v1/evaluation"));
+    let at = format!("http://{}/access/v1/evaluation", running.http());
+    assert_eq!(configuration["access_evaluation_endpoint"], at);
+
+    // Behind a proxy that ends TLS, it is where people find it.
+    let folder = tempfile::tempdir().unwrap();
+    let secret = format!("whsec_{}", "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY=");
+    let file = folder.path().join("secret");
+    std::fs::write(&file, secret).unwrap();
+    let settings = format!(
+        "[approvals]\nsecret_file = \"{}\"\npublic_url = \"https://deed.example/\"\n",
+        file.display()
+    );
+    let running = Running::with(Settings::parse(&settings).unwrap()).await;
+    let configuration = running.get("/.well-known/authzen-configuration").await.json();
+    assert_eq!(configuration["policy_decision_point"], "https://deed.example");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -818,6 +818,44 @@ fn statuses(records: &[Value]) -> Vec<(String, String)> {
     of_kind(records, "outcome").iter().map(|outcome| (of(outcome, "status"), of(outcome, "code"))).collect()
 }
 
+/// INVARIANT D11: what the server says just when somebody is suspended is dealt with to its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_answered_while_somebody_is_suspended_has_an_end() {
+    let gateway = Gateway::with(|settings| {
+        settings.mcp.get_mut("files").unwrap().executor = Some("agent:bot".parse().unwrap());
+    })
+    .await;
+    let address = gateway.running.http();
+    let suspend = async |suspended: bool| {
+        let body = json!({ "what": "agent:bot", "suspended": suspended, "by": { "type": "human", "key": "human:ann" } });
+        let request = post("/v1/suspensions", "application/json", body.to_string());
+        assert_eq!(call(address, request).await.status, 200);
+    };
+    // The answer comes before, while and after that is recorded.
+    const TIMES: usize = 96;
+    for n in 0..TIMES {
+        let list =
+            json!({ "jsonrpc": "2.0", "id": n, "method": "tools/list", "params": { "cursor": "late" } });
+        let body = begin(address, modern(list)).await.into_body();
+        let answer = async {
+            tokio::time::sleep(Duration::from_millis(n as u64 % 24)).await;
+            gateway.upstream.seen.go_on.notify_one();
+        };
+        let (_, _, heard) = tokio::join!(suspend(true), answer, body.collect());
+        heard.unwrap();
+        suspend(false).await;
+        // What nobody heard is not waited for by the next.
+        tokio::time::timeout(Duration::from_millis(1), gateway.upstream.seen.go_on.notified()).await.ok();
+    }
+    let recorded = gateway.records(TIMES).await;
+    let ends = |intent: &Value| {
+        of_kind(&recorded, "outcome").iter().filter(|outcome| outcome["action"] == intent["id"]).count()
+    };
+    let lists = of_kind(&recorded, "intent");
+    assert_eq!(lists.len(), TIMES);
+    assert!(lists.iter().all(|intent| ends(intent) == 1), "{recorded:#?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_of_somebody_who_is_suspended_ends() {
     let gateway = Gateway::with(|settings| {

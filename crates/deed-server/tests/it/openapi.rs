@@ -171,3 +171,56 @@ fn the_validator_finds_what_is_wrong() {
         assert!(validate(receipt, &bad).is_err(), "{name}");
     }
 }
+
+/// Path, method and operation of every endpoint.
+fn operations() -> impl Iterator<Item = (&'static str, &'static str, &'static Value)> {
+    let paths = DOCUMENT["paths"].as_object().unwrap();
+    paths.iter().flat_map(|(path, methods)| {
+        let methods = methods.as_object().unwrap();
+        methods.iter().map(move |(method, operation)| (path.as_str(), method.as_str(), operation))
+    })
+}
+
+/// Before a handler knows what a request asks, it may be refused.
+#[test]
+fn the_document_says_how_any_request_is_refused() {
+    for (path, method, operation) in operations() {
+        let said = &operation["responses"];
+        // MCP and OTLP have words of their own.
+        if path.starts_with("/mcp/") || said.get("default").is_some() {
+            continue;
+        }
+        let mut statuses = vec!["400", "403", "421"];
+        if operation.get("requestBody").is_some() {
+            statuses.extend(["408", "413", "503"]);
+        }
+        for status in statuses {
+            assert!(said.get(status).is_some(), "{method} {path}: {status} is not documented");
+        }
+    }
+}
+
+/// Programs are made from the document: it says what every object is that is answered, or that it is anything.
+#[test]
+fn the_document_says_what_is_answered() {
+    for (path, method, operation) in operations() {
+        for response in operation["responses"].as_object().unwrap().values() {
+            for (media_type, content) in resolve(response)["content"].as_object().into_iter().flatten() {
+                says_what_it_is(&content["schema"], &format!("{method} {path} {media_type}"));
+            }
+        }
+    }
+}
+
+fn says_what_it_is(schema: &'static Value, place: &str) {
+    let schema = resolve(schema);
+    let is_object = schema.get("type").is_some_and(|kind| kind.to_string().contains("\"object\""));
+    let says = schema.get("properties").or(schema.get("additionalProperties")).is_some();
+    assert!(!is_object || says, "{place}: an object of which nothing is said");
+    for (name, member) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        says_what_it_is(member, &format!("{place}, {name}"));
+    }
+    let inner = ["items", "additionalProperties"].into_iter().filter_map(|keyword| schema.get(keyword));
+    let either = schema.get("oneOf").and_then(Value::as_array).into_iter().flatten();
+    inner.chain(either).filter(|schema| schema.is_object()).for_each(|schema| says_what_it_is(schema, place));
+}

@@ -470,7 +470,19 @@ async fn who_waits_goes_on_after_a_restart() {
             (&json!("success"), &json!(KEY))
         );
     }
-    assert_eq!(wait(&world, &secret).await["answer"]["effect"], "step_up");
+    // No record kept all of it: it goes on once it is told again, and nothing else does.
+    let heard = wait(&world, &secret).await;
+    assert_eq!((&heard["answer"]["effect"], &heard["wants_command"]), (&json!("step_up"), &json!(true)));
+    let tell = async |token: &str| {
+        let again = json!({ "seconds": 0, "command": ["deploy", "--token", token] });
+        world.step("wait", text(&secret, "/answer/id"), text(&secret, "/ticket"), &again).await.json()
+    };
+    let other = tell("ghp_26C7e42F292c6912E7710c838347Ae178B4a").await;
+    assert_eq!((&other["answer"]["effect"], &other["wants_command"]), (&json!("step_up"), &json!(true)));
+    let heard = tell("ghp_16C7e42F292c6912E7710c838347Ae178B4a").await;
+    assert_eq!(heard["answer"]["effect"], "allow", "{heard}");
+    let id = text(&secret, "/answer/id");
+    assert_eq!(world.step("outcome", id, text(&heard, "/ticket"), &ended("success")).await.status, 200);
     // INVARIANT D8: for the same command asked anew it is used up, and so it is once the command has ended.
     let anew = world.told(&shown, &run("deploy:prod/unheard")).await;
     assert_eq!(anew["answer"]["effect"], "step_up");

@@ -6,6 +6,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use deed_gateway::proxy;
 use deed_record::Timestamp;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
@@ -20,7 +21,7 @@ pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 /// Makes connections. The certificates of the system, or of `$SSL_CERT_FILE`, are read when the first is made.
 #[derive(Debug, Default)]
-pub(super) struct Connector(Mutex<Option<HttpsConnector<HttpConnector>>>);
+pub(super) struct Connector(Mutex<Option<HttpsConnector<proxy::Connector>>>);
 
 impl Connector {
     /// Connects to `host`, with or without a port.
@@ -41,16 +42,15 @@ impl Connector {
         connector.call(url).await.map_err(|error| failed(host, &*error))
     }
 
-    fn get(&self) -> io::Result<HttpsConnector<HttpConnector>> {
+    fn get(&self) -> io::Result<HttpsConnector<proxy::Connector>> {
         let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(connector) = &*made {
             return Ok(connector.clone());
         }
         let mut http = HttpConnector::new();
-        http.enforce_http(false);
         http.set_nodelay(true);
         let roots = HttpsConnectorBuilder::new().with_native_roots()?;
-        let connector = roots.https_only().enable_http1().wrap_connector(http);
+        let connector = roots.https_only().enable_http1().wrap_connector(proxy::Connector::new(http));
         Ok(made.insert(connector).clone())
     }
 }

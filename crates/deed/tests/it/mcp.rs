@@ -111,6 +111,31 @@ const ASK_FIRST: &str = r#"
 forbid (principal, action == Deed::Action::"tools/call", resource == Deed::Tool::"files/wipe");
 "#;
 
+/// INVARIANT D11: whoever holds the store notices that nobody will say any more how a call ended.
+#[test]
+fn what_a_killed_door_left_under_way_is_unknown_soon() {
+    let home = Home::new();
+    let _serving = home.serve(&[]);
+    let mut command = home.command(["mcp", "--server", "files", "--", "sh", "-c", "cat > heard"]);
+    let mut door = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "read", "arguments": {} } });
+    writeln!(door.stdin.as_mut().unwrap(), "{call}").unwrap();
+    while !std::fs::read_to_string(home.path("heard")).unwrap_or_default().contains("tools/call") {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    door.kill().unwrap();
+    door.wait().unwrap();
+    let until = Instant::now() + Duration::from_secs(90);
+    loop {
+        let found = home.run(["find", "--tool", "files/read", "--json"]).good().json();
+        if found["status"] == "unknown" {
+            break;
+        }
+        assert!(Instant::now() < until, "{found}");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
 #[test]
 fn a_call_is_explained_minutes_later() {
     let home = Home::new();

@@ -271,6 +271,22 @@ fn whoever_has_a_token_of_the_server_claims_who_runs_it() {
     world.nothing_done();
 }
 
+/// What was taken out of a command line for the record is told again to a server that was started meanwhile.
+#[test]
+fn a_run_with_a_secret_waits_on_while_its_server_is_started_again() {
+    let mut world = World::with_policies();
+    let script = "true ghp_16C7e42F292c6912E7710c838347Ae178B4a; touch done; exit 5";
+    let child = world.begin("deploy:prod/web", &["--id-token", "token"], script);
+    let id = waiting(&world.home)["id"].as_str().unwrap().to_owned();
+    world.kill();
+    world.serve_again();
+    world.home.run(["approve", &id, "--as", "human:bob"]).good();
+    let ran = finish(child.wait_with_output().unwrap());
+    assert_eq!(ran.code, 5, "{ran:?}");
+    assert!(world.runner.path("done").exists());
+    assert_eq!(world.explain(&id)["outcome"]["code"], "5");
+}
+
 #[test]
 fn a_human_approves_on_the_server() {
     let world = World::with_policies();

@@ -4,7 +4,7 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, mpsc},
     thread,
 };
 
@@ -140,6 +140,53 @@ fn message(stream: &mut impl Read) -> Option<Vec<u8>> {
     stream.read_exact(&mut body).ok()?;
     message.extend(body);
     Some(message)
+}
+
+/// A proxy that leads whoever asks for a way (RFC 9110, CONNECT) to `port` of this machine; its address, and what it is asked.
+fn tunnel(port: u16) -> (String, mpsc::Receiver<String>) {
+    let (asked, heads) = mpsc::sync_channel(16);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut client = stream.unwrap();
+            let Some(head) = message(&mut client) else { continue };
+            asked.send(String::from_utf8(head).unwrap()).unwrap();
+            let mut server = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+            let (mut back, mut answers) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            thread::spawn(move || std::io::copy(&mut answers, &mut back));
+            thread::spawn(move || std::io::copy(&mut client, &mut server));
+        }
+    });
+    (address, heads)
+}
+
+/// Behind the proxy of a company, a server elsewhere is reached through it, and TLS goes through from end to end.
+#[test]
+fn a_server_elsewhere_is_reached_through_a_proxy_and_this_machine_never() {
+    let world = World::start();
+    let issuer = Issuer::new(&world.runner);
+    let url = issuer.proxy("deed.example", GOOD, world.address());
+    let (proxy, heads) = tunnel(url.rsplit_once(':').unwrap().1.parse().unwrap());
+    let ask = |url: &str, proxy: &str, except: &str| {
+        let mut command = world.runner.command(["find", "--json", "--server", url]);
+        command.env("DEED_TOKEN", crate::run_remote::ADMIN).env_remove("SSL_CERT_DIR");
+        command.env("SSL_CERT_FILE", &issuer.pem).env("HTTPS_PROXY", proxy).env("NO_PROXY", except);
+        finish(command.output().unwrap())
+    };
+    ask("https://deed.example", &format!("http://ann:secret@{proxy}"), "corp.example").good();
+    let head = heads.try_recv().unwrap();
+    assert!(head.starts_with("CONNECT deed.example:443 HTTP/1.1\r\n"), "{head}");
+    let shown = format!("proxy-authorization: basic {}", STANDARD.encode("ann:secret").to_lowercase());
+    assert!(head.to_lowercase().contains(&shown), "{head}");
+
+    let here = issuer.proxy("localhost", GOOD, world.address());
+    ask(&here, &format!("http://{proxy}"), "").good();
+    assert!(heads.try_recv().is_err(), "loopback is reached directly");
+    let refused = ask("https://deed.example", "socks5://ann:secret@127.0.0.1:1", "")
+        .bad(7, &["expected http://HOST:PORT"]);
+    assert!(!refused.err.contains("secret"), "{refused:?}");
 }
 
 fn ask(world: &World, arguments: &[&str], url: &str, ca: Option<&PathBuf>) -> Ran {

@@ -89,6 +89,14 @@ async fn message(State(seen): State<Arc<Seen>>, headers: HeaderMap, body: Bytes)
             };
             events_of(stream::iter([event(None, &progress)]).chain(stream::once(wait)))
         }
+        // Offers something new each time, once told to.
+        (Some("tools/list"), _) if message["params"]["cursor"] == "late" => {
+            let last = event(None, &answer(json!({ "tools": [{ "name": format!("tool-{id}") }] })));
+            events_of(stream::once(async move {
+                seen.go_on.notified().await;
+                last
+            }))
+        }
         (Some("tools/call"), Some("later")) => {
             json_of(&answer(json!({ "task": { "taskId": "t-1", "status": "working" } })))
         }

@@ -3,13 +3,16 @@
 use std::{env, fs, time::Duration};
 
 use bytes::Bytes;
-use deed_gateway::{Refused, Who};
+use deed_gateway::{Refused, Who, proxy};
 use deed_ledger::now;
 use deed_token::{KeySet, OidcIssuer, Trust, Workload, trust::TenantOf};
 use http::{StatusCode, Uri, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_rustls::HttpsConnectorBuilder;
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 use tokio::time::timeout;
@@ -208,8 +211,8 @@ async fn from_github(url: &str, bearer: &str, audience: &str) -> Result<String, 
         return Err(failed("the URL to ask at is no https URL".into()));
     }
     let connector = HttpsConnectorBuilder::new().with_native_roots();
-    let connector =
-        connector.map_err(|error| failed(error.to_string()))?.https_or_http().enable_http1().build();
+    let connector = connector.map_err(|error| failed(error.to_string()))?.https_or_http().enable_http1();
+    let connector = connector.wrap_connector(proxy::Connector::new(HttpConnector::new()));
     let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build(connector);
     let request = http::Request::get(url)
         .header(header::AUTHORIZATION, format!("bearer {bearer}"))

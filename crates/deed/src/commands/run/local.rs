@@ -24,6 +24,8 @@ pub(super) struct Local {
     origin: String,
     undone: Option<Undone>,
     intent: Option<Intent>,
+    /// The id of the record of its end, however often that is told.
+    outcome: Option<RecordId>,
 }
 
 impl Local {
@@ -34,7 +36,7 @@ impl Local {
     pub(super) fn new(global: &Global) -> Result<Self, Failure> {
         let access = Access::at_store(global)?;
         let recorder = Recorder::there(Store(access.clone()));
-        Ok(Local { access, recorder, origin: String::new(), undone: None, intent: None })
+        Ok(Local { access, recorder, origin: String::new(), undone: None, intent: None, outcome: None })
     }
 
     /// Asks for what is needed first, so that a store that cannot be used is said at once.
@@ -63,6 +65,7 @@ impl Local {
         let intent = intent(run, &identity, artifact, self.undone.as_ref()).map_err(unavailable)?;
         let verdict = self.recorder.intend(&intent).await.map_err(unavailable);
         self.intent = Some(intent);
+        self.outcome = fresh_id().ok();
         verdict
     }
 
@@ -88,6 +91,7 @@ impl Local {
         let intent = self.intent.as_ref().ok_or_else(nobody)?;
         let run = intent.run.as_ref();
         let conclusion = Conclusion {
+            id: self.outcome,
             action: intent.id,
             server: intent.server.clone(),
             method: run.map_or(&intent.method, |run| &run.operation).clone(),
