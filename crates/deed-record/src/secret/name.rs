@@ -114,12 +114,18 @@ const WHOSE_PASS: &[&str] = &[
 const PAIRS: &[(&str, &str, Class)] = &[
     ("access", "signature", Class::Token),
     ("amz", "signature", Class::Token),
+    // Elsewhere it is short for a pattern.
+    ("azdo", "pat", Class::Token),
+    ("azure", "pat", Class::Token),
     ("backup", "code", Class::Code),
     ("backup", "phrase", Class::Phrase),
     // Of Bitwarden's and fastlane's environment; elsewhere a session is only named.
     ("bw", "session", Class::Token),
     ("connection", "string", Class::Password),
+    ("devops", "pat", Class::Token),
     ("fastlane", "session", Class::Token),
+    ("github", "pat", Class::Token),
+    ("gitlab", "pat", Class::Token),
     ("goog", "signature", Class::Token),
     ("key", "material", Class::Token),
     ("mfa", "code", Class::Code),
@@ -371,12 +377,13 @@ pub(super) fn class<'n>(name: &'n str) -> Option<Class> {
     {
         return Some(Class::Code);
     }
-    if is_one_of(last, &["auth", "creds", "pat", "plaintext"])
+    if is_one_of(last, &["auth", "creds", "plaintext"])
         || ends(last, "assertion")
-        // Of Terraform and 1Password, behind which a host or an account is named, and of Rails.
+        // Of Terraform and 1Password, behind which a host or an account is named, of Rails, and of Azure's command line.
         || name.starts_with("TF_TOKEN_")
         || name.starts_with("OP_SESSION_")
         || ends(name, "key_base")
+        || ends(name, "devops_ext_pat")
     {
         return Some(Class::Token);
     }
@@ -642,6 +649,8 @@ mod tests {
             "client-certificate-data",
             "session",
             "stopSession",
+            "UNRESERVED_PAT",
+            "pat",
             "database",
             "keybase",
             "path",
