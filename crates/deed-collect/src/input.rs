@@ -275,7 +275,7 @@ impl<R: BufRead> JsonEvents<R> {
                     }
                     let rest = if self.over { "; nothing behind it can be told apart" } else { "" };
                     let why = if is_wide { NOT_UTF_8.to_owned() } else { format!("not JSON: {why}") };
-                    return Err(rejected(line, why + rest));
+                    return Err(rejected(line, why + &self.lines_of(line) + rest));
                 }
                 Fed::End(_) if too_large => {
                     return Err(rejected(line, format!("the event is larger than {largest} bytes")));
@@ -334,14 +334,36 @@ impl<R: BufRead> JsonEvents<R> {
     /// read again from there.
     fn find_again(&mut self, text: &mut Vec<u8>, line: u64, margin: Option<&[u8]>) -> bool {
         let Some(margin) = margin else { return false };
-        let begin = [b"\n", margin, b"{"].concat();
-        let Some(at) = text.windows(begin.len()).position(|window| window == begin) else { return false };
+        let begins = |at: &usize| text[*at] == b'\n' && self.begins_event(&text[at + 1..], margin);
+        let Some(at) = (0..text.len()).find(begins) else { return false };
         self.back_to(text, at + 1, line);
         self.margin = Some(Vec::new());
         true
     }
 
-    /// Passes over whole lines up to one that begins with `margin` and `{`.
+    /// Whether `line` begins with what an event stands behind that comes after one behind `margin`. Outside of a list it may
+    /// be less: what is a part of an event is indented further than it.
+    fn begins_event(&self, line: &[u8], margin: &[u8]) -> bool {
+        let spaces = line.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+        let same = if self.place == Place::Top {
+            margin.starts_with(&line[..spaces])
+        } else {
+            line[..spaces] == *margin
+        };
+        same && line.get(spaces) == Some(&b'{')
+    }
+
+    /// Says which lines were taken for the rest of what began on `line` and broke off, now that the next event was looked for.
+    fn lines_of(&self, line: u64) -> String {
+        let last = self.line - u64::from(self.margin.is_some());
+        match last.saturating_sub(line) {
+            0 => String::new(),
+            1 => format!("; line {last} is taken for the rest of it"),
+            _ => format!("; lines {} to {last} are taken for the rest of it", line + 1),
+        }
+    }
+
+    /// Passes over whole lines up to one that begins with `margin` and `{`, or as [`JsonEvents::begins_event`] says.
     fn skip_to_margin(&mut self, margin: Option<&[u8]>) -> Result<(), Rejected> {
         let Some(margin) = margin else {
             // Events that share their lines with others: nothing says where the next one begins.
@@ -351,7 +373,14 @@ impl<R: BufRead> JsonEvents<R> {
         loop {
             match self.skip_spaces()? {
                 None => return Ok(()),
-                Some(b'{') if self.margin.as_deref() == Some(margin) => return Ok(()),
+                Some(b'{')
+                    if self
+                        .margin
+                        .as_deref()
+                        .is_some_and(|own| self.begins_event(&[own, b"{"].concat(), margin)) =>
+                {
+                    return Ok(());
+                }
                 Some(_) => self.skip_until(|byte| byte == b'\n')?,
             }
         }
@@ -412,7 +441,7 @@ impl<R: BufRead> JsonEvents<R> {
                 Fed::Broken(_, why) => {
                     self.place = Place::Top;
                     self.skip_to_margin(Some(b""))?;
-                    return Err(rejected(line, format!("not JSON: {why}")));
+                    return Err(rejected(line, format!("not JSON: {why}{}", self.lines_of(line))));
                 }
             }
         }

@@ -88,7 +88,7 @@ impl Mapping {
             let line = event.line;
             record::record(self, &event)
                 .map(|record| Mapped { record, line })
-                .map_err(|error| Rejected { line, error })
+                .map_err(|error| event.refused(error))
         }))
     }
 

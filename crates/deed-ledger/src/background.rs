@@ -126,6 +126,9 @@ pub(crate) fn sign_now(shared: &Shared) {
         Ok(signed) => {
             *shared.checkpoint.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(signed));
             shared.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
+            if let Err(error) = shared.keys.note_data_keys(&*shared.log.store) {
+                tracing::warn!(%error, "how many data keys there are is written down with the next checkpoint");
+            }
             None
         }
         Err(error) => {

@@ -9,7 +9,8 @@
 //! Destroying a data key makes every disclosure sealed under it unreadable, in backups too.
 //!
 //! Those of the log are made with the store, and never again: other keys in the place of lost ones would go unnoticed.
-//! Which tenants have one is listed beside the log, see [`crate::tenants`].
+//! Which tenants have one is listed beside the log, see [`crate::tenants`], and how many data keys there are, see
+//! [`crate::data_keys`].
 
 use std::{
     borrow::Borrow,
@@ -21,7 +22,10 @@ use std::{
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     panic,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, Once, OnceLock, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, Once, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -44,9 +48,10 @@ use zeroize::Zeroizing;
 use crate::{
     Table,
     append::AppendError,
+    data_keys,
     sealer::Name,
-    store::StoreError,
-    tenants::{KeyCheck, Tenants},
+    store::{Store, StoreError},
+    tenants::{self, KeyCheck, Tenants},
 };
 
 const TENANTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("tenants");
@@ -104,11 +109,24 @@ pub enum KeyError {
         "`keys/keys.redb` has another key of tenant `{0}` than its records were made with: it belongs to another store; restore the backup of this store's `keys/`"
     )]
     Foreign(String),
+    /// There are fewer data keys than there were: they are of an earlier time.
+    #[error(
+        "`keys/keys.redb` has {have} data keys, and there were {were}: it is of an earlier time, and what was sealed with the others stays closed; restore the newest backup of `keys/`. Where there is none, remove `log/data-keys`: those payloads and names are lost then"
+    )]
+    Fewer {
+        /// How many there are.
+        have: u64,
+        /// How many there were.
+        were: u64,
+    },
+    /// The number of data keys is not what was written.
+    #[error("`log/data-keys` is damaged: it is not the number that was written; restore it from a backup")]
+    DataKeys,
     /// The list of tenants is not what was written.
     #[error("`log/tenants` is damaged: it is not the list that was written; restore it from a backup")]
     Tenants,
-    /// The list of tenants cannot be read or written.
-    #[error("failed to use the list of tenants: {0}")]
+    /// What is written of keys beside the log cannot be read or written.
+    #[error("failed to use what is written of keys beside the log: {0}")]
     TenantList(#[from] StoreError),
     /// The key database failed.
     #[error("failed to use `keys/keys.redb`: {0}")]
@@ -123,13 +141,35 @@ impl KeyError {
     pub(crate) fn is_damage(&self) -> bool {
         matches!(
             self,
-            KeyError::Damaged(_) | KeyError::Malformed { .. } | KeyError::Foreign(_) | KeyError::Tenants
+            KeyError::Damaged(_)
+                | KeyError::Malformed { .. }
+                | KeyError::Foreign(_)
+                | KeyError::Tenants
+                | KeyError::DataKeys
         )
     }
 
     /// Whether a key is not there that once was.
     pub(crate) fn is_missing(&self) -> bool {
-        matches!(self, KeyError::Missing(_) | KeyError::Forgotten(_))
+        matches!(self, KeyError::Missing(_) | KeyError::Forgotten(_) | KeyError::Fewer { .. })
+    }
+}
+
+/// What is written beside the log of the keys that there were.
+#[derive(Default)]
+pub(crate) struct Known {
+    tenants: BTreeMap<String, KeyCheck>,
+    /// How many data keys.
+    data_keys: u64,
+}
+
+impl Known {
+    /// What `store` says; nothing, where nothing was recorded yet.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not what was written.
+    pub(crate) fn read(store: &dyn Store) -> Result<Self, KeyError> {
+        Ok(Known { tenants: tenants::read(store)?, data_keys: data_keys::read(store)? })
     }
 }
 
@@ -144,6 +184,9 @@ pub(crate) struct Keys {
     listed: OnceLock<Tenants>,
     tenants: RwLock<Table<String, Arc<TenantKey>>>,
     data_keys: RwLock<Table<DataKeyId, Arc<LessSafeKey>>>,
+    /// How many data keys there are, and how many are written down.
+    made: AtomicU64,
+    noted: AtomicU64,
     /// Data keys that are asked for and not made yet.
     wanted: Mutex<Vec<DataKeyId>>,
     /// Held while data keys are being made.
@@ -338,12 +381,12 @@ impl Keys {
         if !path.try_exists().map_err(failed(&path))? {
             make_database(&folder, &path)?;
         }
-        Keys::open_in(folder, true, &BTreeMap::new())
+        Keys::open_in(folder, true, &Known::default())
     }
 
-    /// Opens the keys of a store that was made, in which `tenants` are known to have theirs. Nothing is written before all
+    /// Opens the keys of a store that was made, in which there were those that are `known`. Nothing is written before all
     /// of them are known to be there and the database to be whole.
-    pub(crate) fn open(dir: &Path, tenants: &BTreeMap<String, KeyCheck>) -> Result<Self, KeyError> {
+    pub(crate) fn open(dir: &Path, known: &Known) -> Result<Self, KeyError> {
         let folder = dir.join("keys");
         for file in [ORIGIN, ED25519, ML_DSA, DATABASE] {
             let path = folder.join(file);
@@ -351,17 +394,13 @@ impl Keys {
                 return Err(KeyError::Missing(file));
             }
         }
-        Keys::open_in(folder, false, tenants)
+        Keys::open_in(folder, false, known)
     }
 
-    fn open_in(
-        folder: PathBuf,
-        making: bool,
-        tenants: &BTreeMap<String, KeyCheck>,
-    ) -> Result<Self, KeyError> {
+    fn open_in(folder: PathBuf, making: bool, known: &Known) -> Result<Self, KeyError> {
         let path = folder.join(DATABASE);
         wait_for(&path)?;
-        Keys::with(folder.clone(), copy_of(&path)?, false).hold_against(tenants)?;
+        Keys::with(folder.clone(), copy_of(&path)?, false).hold_against(known)?;
         // Ours, or that of a process that was killed after it made a key file and before its name was durable.
         fs::File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed(&folder))?;
         let database = Database::open(&path).map_err(|e| KeyError::Database(e.to_string()))?;
@@ -383,6 +422,8 @@ impl Keys {
             listed: OnceLock::new(),
             tenants: RwLock::default(),
             data_keys: RwLock::default(),
+            made: AtomicU64::default(),
+            noted: AtomicU64::default(),
             wanted: Mutex::default(),
             writing: Mutex::default(),
         }
@@ -404,23 +445,44 @@ impl Keys {
         }
         // A stop between making a key and writing that down; a store that was made before there was a list.
         tenants.add(there)?;
+        self.made.store(self.count_data_keys()?, Ordering::Release);
         self.listed.get_or_init(|| tenants);
         Ok(())
     }
 
-    /// Whether the tenants that are `known` have the keys that they had.
+    /// Writes down in `store` how many data keys there are, where that is not written yet. One caller at a time.
     ///
     /// # Errors
-    /// [`KeyError::Forgotten`] or [`KeyError::Foreign`] with the first that has not.
-    pub(crate) fn hold_against(&self, known: &BTreeMap<String, KeyCheck>) -> Result<(), KeyError> {
-        for (tenant, check) in known {
+    /// It cannot be counted or written.
+    pub(crate) fn note_data_keys(&self, store: &dyn Store) -> Result<(), KeyError> {
+        let made = self.made.load(Ordering::Acquire);
+        if made > self.noted.load(Ordering::Acquire) {
+            data_keys::write(store, made)?;
+            self.noted.store(made, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    fn count_data_keys(&self) -> Result<u64, KeyError> {
+        self.with_database(|database| Ok(database.begin_read()?.open_table(DATA_KEYS)?.len()?))
+    }
+
+    /// Whether the keys that are `known` are there.
+    ///
+    /// # Errors
+    /// [`KeyError::Forgotten`] or [`KeyError::Foreign`] with the first tenant whose key is not, [`KeyError::Fewer`].
+    pub(crate) fn hold_against(&self, known: &Known) -> Result<(), KeyError> {
+        for (tenant, check) in &known.tenants {
             match self.known_tenant(tenant)? {
                 None => return Err(KeyError::Forgotten(tenant.clone())),
                 Some(key) if key.check() != *check => return Err(KeyError::Foreign(tenant.clone())),
                 Some(_) => {}
             }
         }
-        Ok(())
+        match self.count_data_keys()? {
+            have if have < known.data_keys => Err(KeyError::Fewer { have, were: known.data_keys }),
+            _ => Ok(()),
+        }
     }
 
     /// A 32-byte seed kept in `name`.
@@ -532,6 +594,7 @@ impl Keys {
         }
         let mut fresh = Zeroizing::new(vec![0_u8; wanted.len() * 32]);
         rand::fill(&mut fresh).map_err(|_| KeyError::Random)?;
+        let made = Cell::new(0);
         self.write(|transaction| {
             let mut table = transaction.open_table(DATA_KEYS)?;
             for (id, key) in wanted.iter().zip(fresh.chunks_exact(32)) {
@@ -539,8 +602,11 @@ impl Keys {
                     table.insert(id.as_slice(), key)?;
                 }
             }
+            made.set(table.len()?);
             Ok(())
-        })
+        })?;
+        self.made.store(made.get(), Ordering::Release);
+        Ok(())
     }
 
     /// The data key `id`; `None` if it was never made or has been destroyed.

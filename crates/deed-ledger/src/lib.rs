@@ -21,6 +21,7 @@
 mod append;
 mod background;
 mod blob;
+mod data_keys;
 #[doc(hidden)]
 pub mod fuzzing;
 mod health;

@@ -21,14 +21,14 @@ use crate::{
     index::{self, Index},
     journal::{self, Disk, Frame, Journal, JournalDamage, Recovered, Torn},
     key::each_key,
-    keys::{self, KeyError, Keys, random},
+    keys::{self, KeyError, Keys, Known, random},
     lock::{Lock, LockError},
     pack::{self, Pack},
     shared::Shared,
     signing::{CHECKPOINT, CheckpointSigner, KEPT, SignedCheckpoint},
     store::{LocalStore, Store, StoreError, make_folder},
     tail::Tail,
-    tenants::{self, Tenants},
+    tenants::Tenants,
     tree::Log,
     vault,
 };
@@ -152,7 +152,7 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
         LockError::Io(source) => folder(source),
     })?;
     let keys = match was_made(dir)? {
-        true => Keys::open(dir, &tenants::read(&LocalStore::read_only(dir))?)?,
+        true => Keys::open(dir, &Known::read(&LocalStore::read_only(dir))?)?,
         false => Keys::make(dir)?,
     };
     for name in FOLDERS {
@@ -249,8 +249,9 @@ pub(crate) fn open_on(
             "the journal ends in a frame that is not whole, as a stop in the middle of a write leaves it; it is dropped: no checkpoint covers it"
         );
     }
-    let (index, missing) = Index::open(store, packs).map_err(LedgerError::from)?;
     keys.list_in(tenants)?;
+    keys.note_data_keys(&*store)?;
+    let (index, missing) = Index::open(store, packs).map_err(LedgerError::from)?;
     let shared = Shared::new(log, index, keys, signer, Some(signed));
     for number in missing {
         derive_run(&shared, number)?;

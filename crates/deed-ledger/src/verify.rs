@@ -38,9 +38,9 @@ use files::Present;
 pub use report::{Checked, StoreReport};
 
 use crate::{
-    JournalDamage, LedgerError, PACK_LEAVES, PackError, journal,
+    JournalDamage, LedgerError, PACK_LEAVES, PackError, data_keys, journal,
     journal::Frame,
-    keys::{self, KeyError, Keys},
+    keys::{self, KeyError, Keys, Known},
     open,
     pack::{self, Pack},
     signing::{CHECKPOINT, CheckpointSigner, KEPT, kept_path},
@@ -120,14 +120,17 @@ pub fn verify_store(dir: &Path, options: &VerifyOptions<'_>) -> Result<StoreRepo
         return Err(VerifyError::NoStore(dir.display().to_string()));
     }
     let store: Arc<dyn Store> = Arc::new(LocalStore::read_only(dir));
-    // Before the keys: a tenant that comes meanwhile has its key before it is in the list.
-    let tenants = tenants::read(&*store);
+    // Before the keys: one that is made meanwhile is there before it is written down.
+    let known = Known::read(&*store);
     let keys = read_keys(dir);
     let mut report = StoreReport::default();
-    match (tenants, &keys) {
-        (Err(error), _) => report.violated(tenants::PATH, error.to_string()),
-        (Ok(tenants), Ok(keys)) => {
-            if let Err(error) = keys.hold_against(&tenants) {
+    match (known, &keys) {
+        (Err(error), _) => {
+            let place = if matches!(error, KeyError::DataKeys) { data_keys::PATH } else { tenants::PATH };
+            report.violated(place, error.to_string());
+        }
+        (Ok(known), Ok(keys)) => {
+            if let Err(error) = keys.hold_against(&known) {
                 let kind = if error.is_missing() { ProblemKind::Unverified } else { ProblemKind::Violated };
                 report.problems.push(problem(kind, "keys/keys.redb", error.to_string()));
             }

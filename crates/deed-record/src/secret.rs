@@ -7,8 +7,8 @@
 //! hash keyed by the tenant.
 //!
 //! Looked through are the strings and names of JSON at any depth, strings that hold JSON themselves,
-//! `name`/`value` pairs, command lines, headers, URLs, SQL, Kubernetes manifests, and text behind escapes
-//! of JSON and of URLs. What is neither named nor shaped like a secret is not found.
+//! `name`/`value` pairs, command lines and what known programs take in them, headers, URLs, forms, SQL,
+//! Kubernetes manifests, and text behind escapes of JSON and of URLs. What is neither named nor shaped like a secret is not found.
 //!
 //! What is taken out cannot be had back, so a rule that catches too much destroys evidence: access
 //! key ids, paging tokens, fingerprints and references to secrets stay.
@@ -16,15 +16,19 @@
 mod decoded;
 mod encoded;
 mod excise;
+mod form;
 mod hidden;
 mod hint;
 mod json;
 mod kept;
 mod kubernetes;
 mod name;
+mod program;
 mod shape;
+mod sql;
 mod text;
 mod value;
+mod vendor;
 
 pub use excise::{Excised, Fingerprints, excise};
 pub use hidden::hidden;

@@ -36,9 +36,24 @@ pub(super) enum Form {
 /// One event.
 pub(super) struct Row {
     pub(super) line: u64,
+    /// Of CSV, the line that it ends on.
+    last: u64,
     /// The event as JSON: of CSV an object of its columns.
     pub(super) text: String,
     pub(super) value: Value,
+}
+
+impl Row {
+    /// `error` of it, and how far it goes: a quote that nobody closed makes one row of many lines.
+    pub(super) fn refused(&self, error: String) -> Rejected {
+        refused(self.line, self.last, error)
+    }
+}
+
+fn refused(line: u64, last: u64, error: String) -> Rejected {
+    let rest =
+        if last > line { format!("; the row goes on to line {last}, in quotes") } else { String::new() };
+    Rejected { line, error: error + &rest }
 }
 
 type Rows<'a> = Box<dyn Iterator<Item = Result<Row, Rejected>> + 'a>;
@@ -61,7 +76,7 @@ pub(super) fn events<'a>(form: &'a Form, own: &[String], reader: Box<dyn BufRead
 
 fn row(line: u64, text: String) -> Result<Row, Rejected> {
     match serde_json::from_str(&text) {
-        Ok(value) => Ok(Row { line, text, value }),
+        Ok(value) => Ok(Row { line, last: line, text, value }),
         Err(error) => Err(Rejected { line, error: format!("not JSON: {}", json::error_text(&error)) }),
     }
 }
@@ -194,7 +209,11 @@ impl Iterator for Sheet<'_> {
             Ok(read) => read,
             Err(rejected) => return Some(Err(rejected)),
         };
-        Some(Sheet::row(self.columns.as_deref().unwrap_or_default(), line, &record))
+        let last = self.reader.position().line().saturating_sub(1);
+        let row = Sheet::row(self.columns.as_deref().unwrap_or_default(), line, &record);
+        Some(
+            row.map(|row| Row { last, ..row }).map_err(|Rejected { line, error }| refused(line, last, error)),
+        )
     }
 }
 

@@ -100,6 +100,35 @@ fn a_broken_line_costs_itself_only() {
     }
 }
 
+/// Every line of a file is an event's or named: those that are taken for the rest of a broken event, too.
+#[test]
+fn a_line_broken_over_several_names_them_all() {
+    let text = b"{\"n\":1}\n{\"n\":\"2\nand\nmore\"}\n{\"n\":3}\n{\"n\":\"4\n\"}\n{\"n\":5}\n{\"n\":\"6\nend";
+    let found = read(text);
+    let good: Vec<_> = found.iter().flatten().map(|(line, _)| *line).collect();
+    assert_eq!(good, [1, 5, 8], "{found:?}");
+    let bad: Vec<_> = found.into_iter().filter_map(Result::err).collect();
+    let why = "not JSON: a string runs over the end of its line";
+    assert_eq!(
+        bad,
+        [
+            (2, format!("{why}; lines 3 to 4 are taken for the rest of it")),
+            (6, format!("{why}; line 7 is taken for the rest of it")),
+            (9, format!("{why}; line 10 is taken for the rest of it")),
+        ]
+    );
+    // Indented, and the following ones not: none of them is a part of it.
+    let found = read(b"  {\"n\":\"1\n    {\"of\":\"it\"}\n{\"n\":2}\n{\"n\":3}\n");
+    let lines: Vec<_> = found.iter().map(|f| f.as_ref().map(|f| f.0).map_err(|f| f.0)).collect();
+    assert_eq!(lines, [Err(1), Ok(3), Ok(4)], "{found:?}");
+    assert!(
+        matches!(&found[0], Err((_, error)) if error.ends_with("line 2 is taken for the rest of it")),
+        "{found:?}"
+    );
+    let found = read(b"  {\"n\":[1\n{\"n\":2}\n{\"n\":3}\n");
+    assert_eq!(found.iter().filter(|f| f.is_ok()).count(), 2, "{found:?}");
+}
+
 #[test]
 fn many_broken_lines_take_no_longer_than_good_ones() {
     // The first line swallows all that follows until it ends; so would every other.

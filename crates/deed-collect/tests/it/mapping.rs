@@ -150,6 +150,16 @@ fn rows_that_do_not_fit_are_rejected_alone() {
     );
 }
 
+/// A quote that nobody closed takes in the lines behind it: they are named.
+#[test]
+fn a_row_of_many_lines_says_where_it_ends() {
+    let text = "id,at\n1,\"2026-11-20T10:00:00Z\n2,2026-11-20T10:00:01Z\n3,2026-11-20T10:00:02Z\n";
+    let found: Vec<_> =
+        read(SMALL, text).into_iter().map(|m| m.map(|m| m.line).map_err(|r| (r.line, r.error))).collect();
+    let [Err((2, error))] = &found[..] else { panic!("{found:?}") };
+    assert!(error.ends_with("the row goes on to line 4, in quotes"), "{error}");
+}
+
 #[test]
 fn files_come_in_other_forms() {
     let headless = format!("{SMALL}session = {{ field = [\"none\", \"id\"] }}\n")

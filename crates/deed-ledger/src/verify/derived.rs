@@ -103,7 +103,15 @@ impl<'d> Derived<'d> {
         if found.locked > 0 {
             report.unchecked.push(Unchecked {
                 place: vault::FOLDER.to_owned(),
-                why: format!("the disclosures of {} records have no data key here: erased, or this is a copy without `keys/`", found.locked),
+                why: format!(
+                    "the disclosures of {} records have no data key here: {}",
+                    found.locked,
+                    if report.without_keys {
+                        "this is a copy without `keys/`"
+                    } else {
+                        "erased, or lost with the newest of `keys/`"
+                    },
+                ),
             });
         }
         self.rows.map(RowsCheck::end).unwrap_or_default()

@@ -6,7 +6,7 @@ use deed_seal::verify::Unchecked;
 
 use super::{Leaves, StoreReport};
 use crate::{
-    index, pack,
+    data_keys, index, pack,
     signing::{CHECKPOINT, KEPT},
     tenants, vault,
 };
@@ -125,6 +125,9 @@ fn role(path: &str, leaves: &Leaves, covered: &[String], rows_checked: bool) -> 
         "log" if path == tenants::PATH => Role::Unchecked(
             "tells the keys of tenants from others'; held against `keys/` where those are there",
         ),
+        "log" if path == data_keys::PATH => {
+            Role::Unchecked("tells keys of an earlier time; held against `keys/` where those are there")
+        }
         "log"
             if path
                 .strip_prefix(KEPT)

@@ -142,6 +142,7 @@ impl StoreReport {
                 "rows": self.checked.rows,
                 "runs": self.checked.runs,
             },
+            "payloads_unchecked": self.locked,
             "unchecked": unchecked.collect::<Vec<_>>(),
             "problems": problems.collect::<Vec<_>>(),
             "seconds": {

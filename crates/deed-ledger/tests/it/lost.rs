@@ -212,6 +212,45 @@ fn keys_of_an_earlier_time_are_refused() {
     of_tenants(&open(dir.path()), &["beta"]);
 }
 
+/// Keys that are older than a person lack theirs: what was sealed with it stays closed, and nobody would be told.
+#[test]
+fn keys_older_than_a_person_are_refused() {
+    let dir = tempfile::tempdir().expect("folder");
+    let ledger = open(dir.path());
+    append(&ledger, &observations(0, 1));
+    ledger.close().expect("closed");
+    let (keys, number) = (dir.path().join("keys/keys.redb"), dir.path().join("log/data-keys"));
+    let earlier = fs::read(&keys).expect("read");
+    let before = fs::read_to_string(&number).expect("there");
+    let ledger = open(dir.path());
+    append(&ledger, &observations(1, 1));
+    ledger.close().expect("closed");
+    let (now, noted) = (fs::read(&keys).expect("read"), fs::read_to_string(&number).expect("there"));
+    assert_ne!(noted, before);
+
+    fs::write(&keys, &earlier).expect("written");
+    refused(dir.path(), "it is of an earlier time");
+    let report = verify_store(dir.path(), &VerifyOptions::default()).expect("a store");
+    assert_eq!(report.verified(), None);
+    assert!(
+        report.problems.iter().any(|problem| problem.place == "keys/keys.redb"),
+        "{:#?}",
+        report.problems
+    );
+    // The newest keys open it; so does giving up what the others had sealed.
+    fs::write(&keys, &now).expect("written");
+    open(dir.path()).close().expect("closed");
+    fs::write(&keys, &earlier).expect("written");
+    fs::remove_file(&number).expect("removed");
+    open(dir.path()).close().expect("closed");
+    assert_eq!(fs::read_to_string(&number).expect("made"), before);
+    for bad in ["", &before[1..], &before[..before.len() - 1], &before.replace('\n', "\n1")] {
+        fs::write(&number, bad).expect("written");
+        let error = Ledger::open(dir.path(), Options::default()).map(|_| ()).expect_err("no number");
+        assert!(error.is_violation() && error.to_string().contains("log/data-keys"), "{error}");
+    }
+}
+
 #[test]
 fn keys_of_another_store_are_refused() {
     let dir = filled();

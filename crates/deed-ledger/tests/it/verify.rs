@@ -72,7 +72,15 @@ fn a_good_store_verifies_and_every_file_is_accounted_for() {
     assert!(!journal.is_empty());
     assert_eq!(
         others,
-        ["keys/ed25519.seed", "keys/keys.redb", "keys/ml-dsa-44.seed", "keys/origin", "lock", "log/tenants"]
+        [
+            "keys/ed25519.seed",
+            "keys/keys.redb",
+            "keys/ml-dsa-44.seed",
+            "keys/origin",
+            "lock",
+            "log/data-keys",
+            "log/tenants"
+        ]
     );
 }
 

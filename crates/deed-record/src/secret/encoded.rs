@@ -3,8 +3,9 @@
 
 use super::{
     decoded::Decoded,
-    json::whole,
+    json::{self, whole},
     name::{Class, class},
+    program,
     shape::Found,
     text,
 };
@@ -27,31 +28,59 @@ fn ends_run(c: char) -> bool {
     c.is_ascii_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>')
 }
 
-fn in_run(run: &str, mut at: usize, times: usize, found: &mut Vec<Found>) {
-    // What the value before, under the same name, says of the next one, as in a list: `--password`.
+fn in_run(run: &str, at: usize, times: usize, found: &mut Vec<Found>) {
+    let parameters = parameters(run, at);
+    let words: Vec<&str> = parameters.iter().map(|parameter| &*parameter.value.text).collect();
+    let mut taken = Vec::new();
+    // Values under one name are a list.
+    for list in parameters.chunk_by(|a, b| !a.name.is_empty() && a.name == b.name) {
+        let first = taken.len();
+        taken.resize(first + list.len(), None);
+        for (nth, part) in program::secrets(&words[first..first + list.len()]) {
+            taken[first + nth] = Some(part);
+        }
+    }
+    // What the value before, under the same name, says of the next one: `--password`.
     let mut before: Option<(&str, Class)> = None;
-    for part in run.split(['?', '&']) {
-        let named = part.split_once('=');
-        let decoded = Decoded::percent(part, named.is_some());
-        let (name, value) = named.unwrap_or(("", part));
-        let value = Decoded::percent(value, true);
-        let flagged = before.filter(|(of, _)| *of == name).map(|(_, class)| whole(&value.text, class));
-        match flagged.filter(|secrets| !secrets.is_empty()) {
+    for (parameter, taken) in parameters.iter().zip(taken) {
+        let Parameter { at, part, name, value } = parameter;
+        let decoded = Decoded::percent(part, !name.is_empty());
+        let flagged = before.filter(|(of, _)| of == name).map(|(_, class)| whole(&value.text, class));
+        let taken = taken.map(|range| json::taken(&value.text, range));
+        match flagged.into_iter().chain(taken).find(|secrets| !secrets.is_empty()) {
             Some(secrets) => {
                 let start = at + part.len() - value.raw(value.text.len());
-                found.extend(secrets.into_iter().map(|secret| in_place(secret, &value, start)));
+                found.extend(secrets.into_iter().map(|secret| in_place(secret, value, start)));
             }
             // What is not encoded was looked through already.
-            None if decoded.text != part => {
+            None if decoded.text != *part => {
                 let secrets = text::within(&decoded.text, times - 1);
-                found.extend(secrets.into_iter().map(|secret| in_place(secret, &decoded, at)));
+                found.extend(secrets.into_iter().map(|secret| in_place(secret, &decoded, *at)));
             }
             None => {}
         }
         let flag = Some(&*value.text).filter(|value| value.starts_with('-') && !value.contains(' '));
-        before = flag.and_then(class).filter(|_| !name.is_empty()).map(|class| (name, class));
+        before = flag.and_then(class).filter(|_| !name.is_empty()).map(|class| (*name, class));
+    }
+}
+
+/// A part of an address or a form: `name=value`, or only a value.
+struct Parameter<'r> {
+    /// Where it begins.
+    at: usize,
+    part: &'r str,
+    name: &'r str,
+    value: Decoded<'r>,
+}
+
+fn parameters(run: &str, mut at: usize) -> Vec<Parameter<'_>> {
+    let mut all = Vec::new();
+    for part in run.split(['?', '&']) {
+        let (name, value) = part.split_once('=').unwrap_or(("", part));
+        all.push(Parameter { at, part, name, value: Decoded::percent(value, true) });
         at += part.len() + 1;
     }
+    all
 }
 
 /// `secret` of a decoded text where it stands encoded, `at` bytes on.

@@ -10,7 +10,9 @@ use aho_corasick::{
 
 use super::{
     name::{ENDINGS, class},
-    shape::{PREFIXES, is_base64, is_word},
+    program,
+    shape::{is_base64, is_word},
+    vendor::{self, COMPOSED, PREFIXES},
 };
 
 /// Whether `text`, plain or JSON, may hold a secret; false is certain.
@@ -45,18 +47,22 @@ pub(super) fn may_hold_secret(text: &str) -> bool {
 #[cold]
 fn is_hint(dfa: &DFA, state: StateID, text: &str, end: usize) -> bool {
     let (bytes, rest) = (text.as_bytes(), &text.as_bytes()[end..]);
-    (0..dfa.match_len(state)).any(|at| {
-        let which = dfa.match_pattern(state, at).as_usize();
-        if which < ENDINGS.len() {
+    (0..dfa.match_len(state)).any(|at| match WORDS[dfa.match_pattern(state, at).as_usize()] {
+        Word::Ending(which) => {
             let named = || {
                 if is_whole_name(bytes, end, ENDINGS[which]) { ALONE[which] } else { ends_name(text, end) }
             };
             is_kind(bytes, end, ENDINGS[which]) || named()
-        } else if which < ENDINGS.len() + PREFIXES.len() {
-            starts_word(bytes, end - PREFIXES[which - ENDINGS.len()].len()) && runs_on(rest, 16)
-        } else {
-            SIGNS[which - ENDINGS.len() - PREFIXES.len()].1(rest)
         }
+        Word::Prefix(prefix) => starts_word(bytes, end - prefix.len()) && runs_on(rest, 16),
+        Word::Part(parts) => vendor::goes_on(rest, parts),
+        Word::Program(sign, names) => {
+            let start = end - sign.len();
+            let before = &bytes[start.saturating_sub(FURTHEST)..start];
+            is_word_of_command(bytes, start, end)
+                && (names.is_empty() || names.iter().any(|name| calls(before, name)))
+        }
+        Word::Sign(_, goes_on) => goes_on(rest),
     })
 }
 
@@ -73,7 +79,43 @@ fn is_whole_name(bytes: &[u8], end: usize, ending: &str) -> bool {
 /// For each of [`ENDINGS`], whether it names a secret by itself.
 static ALONE: LazyLock<[bool; ENDINGS.len()]> = LazyLock::new(|| ENDINGS.map(|name| class(name).is_some()));
 
-/// Finds endings of names, prefixes of vendors and other signs, numbered in this order.
+/// What may hint at a secret, and of what sort it is.
+#[derive(Clone, Copy)]
+enum Word {
+    /// Of a name, by its number.
+    Ending(usize),
+    /// Of a vendor's token.
+    Prefix(&'static str),
+    /// In a token of several parts.
+    Part(&'static [vendor::Part]),
+    /// A program that takes secrets in its command line, or a word that says so of the programs of these names.
+    Program(&'static str, &'static [&'static str]),
+    /// Anything else, and whether what follows it can be a secret.
+    Sign(&'static str, fn(&[u8]) -> bool),
+}
+
+impl Word {
+    fn text(self) -> &'static str {
+        match self {
+            Word::Ending(which) => ENDINGS[which],
+            Word::Part(parts) => vendor::sign(parts),
+            Word::Prefix(text) | Word::Program(text, _) | Word::Sign(text, _) => text,
+        }
+    }
+}
+
+static WORDS: LazyLock<Vec<Word>> = LazyLock::new(|| {
+    let endings = (0..ENDINGS.len()).map(Word::Ending);
+    let tokens = PREFIXES.into_iter().map(Word::Prefix).chain(COMPOSED.iter().map(|parts| Word::Part(parts)));
+    let programs = program::signs().map(|(sign, names)| Word::Program(sign, names));
+    endings
+        .chain(tokens)
+        .chain(programs)
+        .chain(SIGNS.iter().map(|(sign, goes_on)| Word::Sign(sign, *goes_on)))
+        .collect()
+});
+
+/// Finds each of [`WORDS`], by its number.
 struct Hints {
     dfa: DFA,
     start: StateID,
@@ -81,7 +123,7 @@ struct Hints {
 }
 
 static HINTS: LazyLock<Option<Hints>> = LazyLock::new(|| {
-    let words = ENDINGS.into_iter().chain(PREFIXES).chain(SIGNS.iter().map(|(sign, _)| *sign));
+    let words = WORDS.iter().map(|word| word.text());
     let dfa = DFA::builder().ascii_case_insensitive(true).build(words).ok()?;
     Some(Hints { start: dfa.start_state(Anchored::No).ok()?, longest: dfa.max_pattern_len(), dfa })
 });
@@ -111,7 +153,6 @@ const SIGNS: &[Sign] = &[
     ("private%20key", |_| true),
     ("://", has_userinfo),
     (":\\/\\/", has_userinfo),
-    ("curl", |_| true),
     ("?sig=", |_| true),
     ("&sig=", |_| true),
     ("\\u0026sig=", |_| true),
@@ -123,6 +164,15 @@ const SIGNS: &[Sign] = &[
     ("q~", |rest| runs_on(rest, 31)),
     ("q%7e", |rest| runs_on(rest, 31)),
     ("identified", goes_on_as_sql),
+    ("tf_token_", |_| true),
+    ("op_session_", |_| true),
+    ("discord", |_| true),
+    ("bot ", |rest| runs_on(rest, 20)),
+    ("bot+", |rest| runs_on(rest, 20)),
+    ("bot%20", |rest| runs_on(rest, 20)),
+    ("dev.azure.com", |_| true),
+    ("visualstudio.com", |_| true),
+    ("devops", |_| true),
     ("secrets", ends_string),
     ("secretlist", ends_string),
     ("/secrets/", |_| true),
@@ -143,6 +193,32 @@ fn starts_word(bytes: &[u8], at: usize) -> bool {
         || before(2) == Some(b'\\')
         || before(6) == Some(b'\\')
         || before(3) == Some(b'%')
+}
+
+/// Whether a word of a command line stands from `start` to `end`.
+fn is_word_of_command(bytes: &[u8], start: usize, end: usize) -> bool {
+    starts_word(bytes, start) && !bytes[..start].ends_with(b".") && ends_word_of_command(&bytes[end..])
+}
+
+/// Whether the program `name` is among what stands in `bytes`.
+fn calls(bytes: &[u8], name: &str) -> bool {
+    let is_name = |at: usize| {
+        let end = at + name.len();
+        bytes[at..end].eq_ignore_ascii_case(name.as_bytes()) && is_word_of_command(bytes, at, end)
+    };
+    (0..bytes.len().saturating_sub(name.len())).any(is_name)
+}
+
+/// The word of a command line may end here; the name of a member (`"login":`) is none.
+fn ends_word_of_command(rest: &[u8]) -> bool {
+    let is_exe = rest.get(..4).is_some_and(|dot| dot.eq_ignore_ascii_case(b".exe"));
+    let rest = if is_exe { &rest[4..] } else { rest };
+    match rest.first() {
+        Some(b'"') => rest.get(1) != Some(&b':'),
+        Some(b'\\') => !rest.starts_with(b"\\\":"),
+        Some(b) => b.is_ascii_whitespace() || b"'`,()]&|;<>%+".contains(b),
+        None => false,
+    }
 }
 
 /// At least `least` characters of a token; what is escaped may be any.
@@ -238,6 +314,16 @@ fn may_be_command(before: &[u8]) -> bool {
     has(b"env") || has(b"set") || has(b"login") || has(b"account")
 }
 
+/// Whether the name that starts at `at` may be that of a tag with attributes, or a bare one of them:
+/// `<wsse:Password Type="…">`, `<input type=password value=…>`.
+fn opens_tag(bytes: &[u8], at: usize) -> bool {
+    let before = &bytes[..at];
+    before.ends_with(b"<")
+        || before.ends_with(b"=")
+        || before.ends_with(b":")
+        || (before.ends_with(b"\\") && bytes[at..].starts_with(b"u003"))
+}
+
 /// Whether a secret's name ends at `end`, with a value behind it.
 fn ends_name(text: &str, end: usize) -> bool {
     const LONGEST: usize = 64;
@@ -253,11 +339,14 @@ fn ends_name(text: &str, end: usize) -> bool {
         Some(b'"' | b'\'' | b'\\' | b'=' | b':' | b']' | b'>' | b'\n' | b'%' | b'+') => true,
         // `command=--password&command=…`
         Some(b'&') => bytes[short] == b'-',
+        // `<name>password</name><value>…`
+        Some(b'<') => bytes.get(behind + 1) == Some(&b'/'),
         // `name = value`, `name \n value: …`, `--name value`, `ENV NAME value`
         Some(b' ') => {
             let next = bytes[behind..].iter().find(|b| **b != b' ');
             matches!(next, Some(b'=' | b':' | b'\n' | b'\\' | b'\'' | b'"'))
                 || bytes[short..end].contains(&b'-')
+                || opens_tag(bytes, short)
                 || may_be_command(&bytes[short.saturating_sub(FURTHEST)..short])
         }
         _ => false,
@@ -296,7 +385,7 @@ mod tests {
 
     /// Texts made of what secrets and their names are made of, some of it escaped.
     fn texts() -> impl Strategy<Value = String> {
-        let pieces = ENDINGS.into_iter().chain(PREFIXES).chain(SIGNS.iter().map(|sign| sign.0)).chain([
+        let pieces = WORDS.iter().map(|word| word.text()).chain([
             "access",
             "api",
             "Api",
@@ -337,6 +426,19 @@ mod tests {
             "bearer%20abcdefgh12345678",
             "?command=",
             "&command=",
+            "mysql -phunter2",
+            "docker login -p hunter2",
+            "\",\"-p\",\"hunter2",
+            "echo hunter2 |",
+            "<input name=",
+            "value='hunter2'",
+            "<name>",
+            "</name><value>hunter2<",
+            "form-data; name=\"password\"\n\nhunter2",
+            "SET PASSWORD FOR ann = ",
+            "MTk4NjIyNDgzNDcxOTI1MjQ4.Cl2FMQ.ZnCjm1XVW7vRze4b7Cq4se7kKWs",
+            "abcdefghijklmnopqrstuvwxyz234567abcdefghijklmnopqrst",
+            "00D5g000004BhZq!AQ8AQLfTAbcdefghijklmnopqrstuvwxyz234567abcdefgh",
         ]);
         let pieces: Vec<&'static str> = pieces.collect();
         let glue = prop::sample::select(vec![

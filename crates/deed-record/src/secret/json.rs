@@ -2,13 +2,14 @@
 
 mod ahead;
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use super::{
     decoded::Decoded,
     excise::{Edit, Fingerprints},
     kept::{Keeps, Part, is_path_of_secret},
     name::{Class, class, class_within, describes},
+    program,
     shape::Found,
     text,
     value::{fingerprint_length, is_guessable, is_secret},
@@ -17,6 +18,9 @@ use crate::{RecordError, disclose::DEEPEST};
 
 /// Names of members that hold what another one names.
 const HOLDERS: &[&str] = &["value", "parametervalue", "headervalue", "stringvalue", "val"];
+
+/// Names of members that hold the arguments of what a member beside them runs.
+const ARGUMENTS: &[&str] = &["args", "arguments", "argv", "parameters"];
 
 /// One reading of one JSON text.
 pub(super) struct Walk<'j, 'w> {
@@ -43,8 +47,10 @@ struct Place<'p> {
     within: Option<Class>,
     /// Whether everything under a `data` there is a secret: a part of a store's log of what it keeps.
     kept: bool,
-    /// Whether it is what `curl` takes for `user:password`.
-    pair: bool,
+    /// From where to where in it a program takes a secret: see [`program`].
+    taken: Option<(usize, usize)>,
+    /// The words of the command that has its arguments there.
+    run_by: &'p [String],
 }
 
 #[derive(Clone, Copy)]
@@ -88,7 +94,7 @@ impl<'j, 'w> Walk<'j, 'w> {
         self.at += 1;
         let start = self.at;
         // What looking ahead found, once it was needed.
-        let (mut labelled, mut keeps) = (None, None);
+        let (mut labelled, mut keeps, mut runs) = (None, None, None);
         self.spaces();
         if self.eat(b'}') {
             return Ok(());
@@ -104,6 +110,12 @@ impl<'j, 'w> Walk<'j, 'w> {
                 return self.refuse(place, "expected `:`");
             }
             let holds = is_one_of(&name.text, HOLDERS);
+            if holds {
+                inner.taken = place.taken;
+            }
+            if is_one_of(&name.text, ARGUMENTS) && self.json[self.at..].trim_ascii_start().starts_with('[') {
+                inner.run_by = runs.get_or_insert_with(|| self.command(start)).as_slice();
+            }
             let label = if holds { *labelled.get_or_insert_with(|| self.label(start)) } else { None };
             if let Some(class) = class(&name.text) {
                 let within = class_within(&name.text, class);
@@ -154,7 +166,8 @@ impl<'j, 'w> Walk<'j, 'w> {
             return Ok(());
         }
         let mut before: Option<Class> = None;
-        let (mut curl, mut user) = (false, false);
+        let runs = place.run_by.iter().any(|word| program::is_named(word));
+        let mut taken = runs.then(|| self.taken(place.run_by, self.at, 0));
         for index in 0.. {
             self.spaces();
             let from = self.at;
@@ -162,11 +175,13 @@ impl<'j, 'w> Walk<'j, 'w> {
             inner.all = place.all;
             inner.within = place.within;
             inner.class = place.class.or(before);
-            inner.pair = curl && user;
+            let part = taken.iter().flatten().find(|(at, _)| *at == index);
+            inner.taken = part.map(|(_, part)| (part.start, part.end));
             self.value(&inner)?;
             let item = argument(&self.json[from..self.at]);
-            curl |= item.is_some_and(|item| item == "curl" || item.ends_with("/curl"));
-            user = matches!(item, Some("-u" | "--user"));
+            if taken.is_none() && item.is_some_and(program::is_named) {
+                taken = Some(self.taken(&[], from, index));
+            }
             before = item.and_then(|name| {
                 let class = class(name).filter(|_| !name.contains(' '))?;
                 (name.starts_with('-') || class == Class::Token || class == Class::Header).then_some(class)
@@ -193,8 +208,10 @@ impl<'j, 'w> Walk<'j, 'w> {
             return Ok(());
         }
         let found = if found.is_empty() { text::find(&value.text) } else { found };
-        let pair = || text::password_of(&value.text, 0).into_iter().collect();
-        let found = if place.pair && found.is_empty() { pair() } else { found };
+        let found = match place.taken {
+            Some((start, end)) if found.is_empty() => taken(&value.text, start..end),
+            _ => found,
+        };
         // `Authorization: Bearer …` is a token, and keeps its scheme: what is left besides decides
         // whether all of it is the secret.
         let found = match place.class {
@@ -334,6 +351,12 @@ fn argument(item: &str) -> Option<&str> {
     text.strip_prefix('"')?.strip_suffix('"')
 }
 
+/// What a program takes for a secret, which is at `range` of an item of its command line.
+pub(super) fn taken(item: &str, range: Range<usize>) -> Vec<Found> {
+    let secret = item.get(range.clone()).filter(|secret| program::judge(secret));
+    secret.map(|secret| Found::at(range, is_guessable(secret, Class::Password))).into_iter().collect()
+}
+
 /// The value itself, where it is a secret.
 pub(super) fn whole(value: &str, class: Class) -> Vec<Found> {
     let found = all_of(value, class);
@@ -376,13 +399,21 @@ fn escaped(text: &str) -> String {
 }
 
 impl<'p> Place<'p> {
-    const ROOT: Place<'static> =
-        Place { parent: None, depth: 0, class: None, all: false, within: None, kept: false, pair: false };
+    const ROOT: Place<'static> = Place {
+        parent: None,
+        depth: 0,
+        class: None,
+        all: false,
+        within: None,
+        kept: false,
+        taken: None,
+        run_by: &[],
+    };
 
     fn inside(&'p self, step: Step<'p>) -> Place<'p> {
         let class = if self.all { self.class } else { None };
         let (depth, all, kept) = (self.depth + 1, self.all, self.kept);
-        Place { parent: Some((self, step)), depth, class, all, within: None, kept, pair: false }
+        Place { parent: Some((self, step)), depth, class, all, within: None, kept, taken: None, run_by: &[] }
     }
 }
 

@@ -79,8 +79,10 @@ const NO_TOKEN: &[&str] = &[
 const SECRET_KEY: &[&str] = &[
     "access",
     "account",
+    "admin",
     "api",
     "app",
+    "application",
     "auth",
     "deploy",
     "encryption",
@@ -112,9 +114,18 @@ const WHOSE_PASS: &[&str] = &[
 const PAIRS: &[(&str, &str, Class)] = &[
     ("access", "signature", Class::Token),
     ("amz", "signature", Class::Token),
+    // Elsewhere it is short for a pattern.
+    ("azdo", "pat", Class::Token),
+    ("azure", "pat", Class::Token),
     ("backup", "code", Class::Code),
     ("backup", "phrase", Class::Phrase),
+    // Of Bitwarden's and fastlane's environment; elsewhere a session is only named.
+    ("bw", "session", Class::Token),
     ("connection", "string", Class::Password),
+    ("devops", "pat", Class::Token),
+    ("fastlane", "session", Class::Token),
+    ("github", "pat", Class::Token),
+    ("gitlab", "pat", Class::Token),
     ("goog", "signature", Class::Token),
     ("key", "material", Class::Token),
     ("mfa", "code", Class::Code),
@@ -274,8 +285,9 @@ const DESCRIPTION: &[&str] = &[
     "widget",
 ];
 
-/// How every name of a secret ends, but for digits; [`class`] knows no other.
-pub(super) const ENDINGS: [&str; 47] = [
+/// How every name of a secret ends, but for digits; [`class`] knows no other, but for two that [`hint`](super::hint) looks
+/// for by how they begin.
+pub(super) const ENDINGS: [&str; 50] = [
     "password",
     "passwords",
     "pass_word",
@@ -323,6 +335,9 @@ pub(super) const ENDINGS: [&str; 47] = [
     "confirm",
     "confirmation",
     "repeat",
+    "pat",
+    "key_base",
+    "session",
 ];
 
 /// What `name` says of the value under it; `None` where it says nothing.
@@ -362,19 +377,28 @@ pub(super) fn class<'n>(name: &'n str) -> Option<Class> {
     {
         return Some(Class::Code);
     }
-    if is_one_of(last, &["auth", "creds", "plaintext"]) || ends(last, "assertion") {
+    if is_one_of(last, &["auth", "creds", "plaintext"])
+        || ends(last, "assertion")
+        // Of Terraform and 1Password, behind which a host or an account is named, of Rails, and of Azure's command line.
+        || name.starts_with("TF_TOKEN_")
+        || name.starts_with("OP_SESSION_")
+        || ends(name, "key_base")
+        || ends(name, "devops_ext_pat")
+    {
         return Some(Class::Token);
     }
     if is_one_of(last, &["mnemonic"]) {
         return Some(Class::Phrase);
     }
-    // `privateKeyPem` is a key, `publicKeyPem` and `certificatePem` are none.
-    if let Some(rest) = without(last, "pem") {
+    // `privateKeyPem` and `client-key-data` are keys, `publicKeyPem` and `certificatePem` are none.
+    if let Some(rest) = without(last, "pem").or_else(|| without(last, "data")) {
         let key = name[..before.len() + rest.len()].trim_end_matches(is_separator);
         let (before, last) = last_word(key);
         let qualifier =
             without(last, "key").map(|rest| if rest.is_empty() { last_word(before).1 } else { rest });
-        return qualifier.filter(|word| ends(word, "private")).map(|_| Class::Token);
+        if let Some(whose) = qualifier {
+            return (ends(whose, "private") || ends(whose, "client")).then_some(Class::Token);
+        }
     }
     if let Some(rest) = without(last, "secret") {
         return (!is_one_of(qualifier(rest), NO_SECRET)).then_some(Class::Password);
@@ -499,6 +523,15 @@ mod tests {
             ("security_answer_2", Class::Password),
             ("privateKeyPem", Class::Token),
             ("PRIVATE_KEY_PEM", Class::Token),
+            ("client-key-data", Class::Token),
+            ("privateKeyData", Class::Token),
+            ("BW_SESSION", Class::Token),
+            ("SECRET_KEY_BASE", Class::Token),
+            ("TF_TOKEN_app_terraform_io", Class::Token),
+            ("OP_SESSION_my", Class::Token),
+            ("AZURE_DEVOPS_EXT_PAT", Class::Token),
+            ("B2_APPLICATION_KEY", Class::Token),
+            ("ALGOLIA_ADMIN_KEY", Class::Token),
             ("seed_phrase", Class::Phrase),
             ("recoveryPhrase", Class::Phrase),
             ("mnemonic", Class::Phrase),
@@ -610,6 +643,17 @@ mod tests {
             "publicKeyPem",
             "certificatePem",
             "keyPem",
+            "keyData",
+            "publicKeyData",
+            "certificate-authority-data",
+            "client-certificate-data",
+            "session",
+            "stopSession",
+            "UNRESERVED_PAT",
+            "pat",
+            "database",
+            "keybase",
+            "path",
             "answer",
             "phrase",
             "searchPhrase",

@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
-use super::value::{fingerprint_length, is_basic, is_unguessable};
+use super::{
+    value::{fingerprint_length, is_basic, is_unguessable},
+    vendor,
+};
 
 /// A secret in a text.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,158 +24,6 @@ impl Found {
     }
 }
 
-/// Characters of a vendor's token.
-#[derive(Clone, Copy)]
-enum Alphabet {
-    /// Letters and digits.
-    Plain,
-    /// And `-` and `_`.
-    Url,
-    /// And all of base64, `.` and `~`.
-    Base64,
-}
-
-/// A vendor's token: a prefix, then at least so many characters of an alphabet.
-struct Vendor(&'static str, usize, Alphabet);
-
-use Alphabet::{Base64, Plain, Url};
-
-const VENDORS: &[Vendor] = &[
-    Vendor("ghp_", 30, Plain),
-    Vendor("gho_", 30, Plain),
-    Vendor("ghu_", 30, Plain),
-    Vendor("ghs_", 30, Plain),
-    Vendor("ghr_", 30, Plain),
-    Vendor("github_pat_", 30, Url),
-    Vendor("glpat-", 18, Url),
-    Vendor("gldt-", 18, Url),
-    Vendor("glrt-", 18, Url),
-    Vendor("xoxb-", 16, Url),
-    Vendor("xoxp-", 16, Url),
-    Vendor("xoxa-", 16, Url),
-    Vendor("xoxr-", 16, Url),
-    Vendor("xoxs-", 16, Url),
-    Vendor("xoxe-", 16, Url),
-    Vendor("xapp-", 16, Url),
-    Vendor("hooks.slack.com/services/", 24, Base64),
-    Vendor("discord.com/api/webhooks/", 40, Base64),
-    Vendor("sk-", 20, Url),
-    Vendor("sk_live_", 16, Plain),
-    Vendor("sk_test_", 16, Plain),
-    Vendor("rk_live_", 16, Plain),
-    Vendor("rk_test_", 16, Plain),
-    Vendor("whsec_", 20, Base64),
-    Vendor("AIza", 30, Url),
-    Vendor("ya29.", 20, Base64),
-    Vendor("1//0", 30, Url),
-    Vendor("GOCSPX-", 20, Url),
-    Vendor("hvs.", 20, Url),
-    Vendor("hvb.", 20, Url),
-    Vendor("hvr.", 20, Url),
-    Vendor("npm_", 34, Plain),
-    Vendor("pypi-", 40, Url),
-    Vendor("rubygems_", 40, Plain),
-    Vendor("xai-", 40, Plain),
-    Vendor("ntn_", 40, Plain),
-    Vendor("figd_", 36, Url),
-    Vendor("pplx-", 40, Plain),
-    Vendor("PMAK-", 50, Url),
-    Vendor("NRAK-", 24, Plain),
-    Vendor("glc_", 40, Base64),
-    Vendor("sb_secret_", 24, Url),
-    Vendor("HRKU-", 30, Url),
-    Vendor("dckr_pat_", 20, Url),
-    Vendor("dop_v1_", 40, Plain),
-    Vendor("doo_v1_", 40, Plain),
-    Vendor("SG.", 40, Base64),
-    Vendor("shpat_", 24, Plain),
-    Vendor("shpss_", 24, Plain),
-    Vendor("shpca_", 24, Plain),
-    Vendor("hf_", 30, Plain),
-    Vendor("gsk_", 40, Plain),
-    Vendor("r8_", 34, Plain),
-    Vendor("dapi", 32, Plain),
-    Vendor("glsa_", 30, Url),
-    Vendor("sntrys_", 40, Base64),
-    Vendor("tskey-", 20, Url),
-    Vendor("sbp_", 40, Plain),
-    Vendor("pscale_tkn_", 30, Url),
-    Vendor("lin_api_", 24, Plain),
-    Vendor("ATATT", 40, Base64),
-    Vendor("ATCTT", 40, Base64),
-    Vendor("atlasv1.", 30, Base64),
-    Vendor("AGE-SECRET-KEY-1", 30, Plain),
-    Vendor("IQoJb3JpZ2lu", 40, Base64),
-    Vendor("FwoGZXIvYXdz", 40, Base64),
-    Vendor("FQoGZXIvYXdz", 40, Base64),
-    Vendor("AQoDYXdz", 40, Base64),
-    Vendor("gloas-", 40, Plain),
-    Vendor("glptt-", 30, Plain),
-    Vendor("glcbt-", 18, Url),
-    Vendor("glft-", 18, Url),
-    Vendor("glsoat-", 18, Url),
-    Vendor("glagent-", 18, Url),
-    Vendor("dckr_oat_", 20, Url),
-    Vendor("sntryu_", 40, Plain),
-    Vendor("xoxd-", 24, Base64),
-    Vendor("sk-lf-", 32, Url),
-    Vendor("lsv2_pt_", 32, Url),
-    Vendor("lsv2_sk_", 32, Url),
-    Vendor("pcsk_", 40, Url),
-    Vendor("nvapi-", 40, Url),
-    Vendor("tvly-", 20, Url),
-    Vendor("e2b_", 36, Plain),
-    Vendor("fc-", 32, Plain),
-    Vendor("csk-", 40, Plain),
-    Vendor("dp.pt.", 40, Plain),
-    Vendor("dp.st.", 40, Base64),
-    Vendor("dp.sa.", 40, Plain),
-    Vendor("dp.ct.", 40, Plain),
-    Vendor("ops_eyJ", 40, Base64),
-    Vendor("pul-", 40, Plain),
-    Vendor("nfp_", 36, Plain),
-    Vendor("fm2_", 60, Base64),
-    Vendor("pscale_pw_", 30, Url),
-    Vendor("pscale_oauth_", 30, Url),
-    Vendor("napi_", 40, Plain),
-    Vendor("secret_", 40, Plain),
-    Vendor("dt0c01.", 40, Base64),
-    Vendor("dt0s01.", 40, Base64),
-    Vendor("phx_", 40, Plain),
-    Vendor("CCIPAT_", 40, Url),
-    Vendor("CCIPRJ_", 40, Url),
-    Vendor("bkua_", 40, Plain),
-    Vendor("squ_", 40, Plain),
-    Vendor("sqp_", 40, Plain),
-    Vendor("sqa_", 40, Plain),
-    Vendor("CFPAT-", 40, Url),
-    Vendor("ATBB", 28, Plain),
-    Vendor("sl.", 100, Url),
-    Vendor("access-production-", 36, Url),
-    Vendor("access-sandbox-", 36, Url),
-    Vendor("hcaik_", 50, Plain),
-    Vendor("pat-na1-", 36, Url),
-    Vendor("pat-eu1-", 36, Url),
-    Vendor("xkeysib-", 60, Url),
-    Vendor("sk.eyJ", 40, Base64),
-    Vendor("sgp_", 40, Url),
-    Vendor("pnu_", 36, Plain),
-    Vendor("rdme_", 60, Plain),
-    Vendor("AKCp", 60, Plain),
-    Vendor("secret-token:", 16, Base64),
-];
-
-/// How a vendor's token begins.
-pub(super) const PREFIXES: [&str; VENDORS.len()] = {
-    let mut prefixes = [""; VENDORS.len()];
-    let mut at = 0;
-    while at < VENDORS.len() {
-        prefixes[at] = VENDORS[at].0;
-        at += 1;
-    }
-    prefixes
-};
-
 /// The secret whose shape begins at byte `at` of `text`.
 pub(super) fn at(text: &str, at: usize) -> Option<Found> {
     let rest = &text[at..];
@@ -185,7 +36,7 @@ pub(super) fn at(text: &str, at: usize) -> Option<Found> {
         _ => None,
     };
     let found = found
-        .or_else(|| if starts_word { vendor(rest).map(certain) } else { None })
+        .or_else(|| if starts_word { vendor::token(rest).map(certain) } else { None })
         .or_else(|| azure(text, at).map(certain))?;
     Some(Found::at(at + found.range.start..at + found.range.end, found.guessable))
 }
@@ -266,6 +117,10 @@ fn password_in_url(text: &str, at: usize) -> Option<Found> {
     let authority =
         &authority[..run(authority, |b| !matches!(b, b'/' | b'?' | b'#' | b' ' | b'"' | b'\'' | b'\n'))];
     let end = authority.rfind('@')?;
+    // A token that was taken out of it.
+    if fingerprint_length(authority) == end {
+        return None;
+    }
     let colon = authority[..end].find(':')? + 1;
     password(text, at + 3 + colon..at + 3 + end)
 }
@@ -326,22 +181,4 @@ fn jwt(rest: &str) -> Option<Found> {
     }
     // Without a signature it is a text that may be guessed.
     (parts >= 3 && end >= 30).then(|| Found::at(0..end, last < 20))
-}
-
-fn vendor(rest: &str) -> Option<usize> {
-    VENDORS.iter().find_map(|Vendor(prefix, least, alphabet)| {
-        let body = rest.strip_prefix(prefix)?;
-        let length = match alphabet {
-            Plain => run(body, |b| b.is_ascii_alphanumeric()),
-            Url => run(body, is_word),
-            Base64 => run(body, is_base64),
-        };
-        (length >= *least && (*prefix != "sk-" || has_random_run(&body[..length])))
-            .then_some(prefix.len() + length)
-    })
-}
-
-/// Tells `sk-proj-…` from the name of a style (`sk-loading-indicator-wrapper`).
-fn has_random_run(body: &str) -> bool {
-    body.split(['-', '_']).any(|part| part.len() >= 16 && part.bytes().any(|b| b.is_ascii_digit()))
 }

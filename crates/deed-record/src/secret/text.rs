@@ -1,10 +1,13 @@
 //! Secrets in a plain text: command lines, environments, headers, logs, code.
 
 use super::{
-    encoded, hint, kubernetes,
+    encoded, form, hint, kubernetes,
     name::{Class, class},
+    program,
     shape::{self, Found, is_word, run},
+    sql,
     value::{fingerprint_length, is_guessable, is_secret, without_fingerprints},
+    vendor,
 };
 
 /// Where in `text` secrets stand, in order, not overlapping.
@@ -26,21 +29,24 @@ pub(super) fn within(text: &str, encodings: usize) -> Vec<Found> {
 
 fn plain(text: &str) -> Vec<Found> {
     let mut found = Vec::new();
-    let curl = text.find("curl");
-    let mut manifests = kubernetes::values(text).into_iter().peekable();
+    let mut apart = kubernetes::values(text);
+    apart.extend(program::values(text));
+    apart.extend(form::values(text));
+    apart.extend(vendor::spoken_of(text));
+    apart.sort_by_key(|value| value.range.start);
+    let mut apart = apart.into_iter().peekable();
     let mut at = 0;
     while at < text.len() {
         if !text.is_char_boundary(at) {
             at += 1;
             continue;
         }
-        while manifests.next_if(|value| value.range.start < at).is_some() {}
-        let secret = manifests
+        while apart.next_if(|value| value.range.start < at).is_some() {}
+        let secret = apart
             .next_if(|value| value.range.start == at)
             .or_else(|| shape::at(text, at))
             .or_else(|| assigned(text, at))
-            .or_else(|| identified(text, at))
-            .or_else(|| curl.filter(|curl| *curl < at).and_then(|_| curl_user(text, at)));
+            .or_else(|| sql::at(text, at));
         match secret {
             Some(secret) => {
                 at = secret.range.end;
@@ -152,7 +158,7 @@ fn assignment(text: &str, at: usize, name: &str, class: Class) -> Option<Assignm
                 self::class(word).is_some() && matches!(command(text, mark, word), Some(Command::Word));
             (!names).then_some(mark)?
         }
-        quote @ (b'\'' | b'"') if mark > closed && class == Class::Password && is_account(text, at) => {
+        quote @ (b'\'' | b'"') if mark > closed && class == Class::Password && sql::is_account(text, at) => {
             return Some(Assignment { start: mark + 1, end: End::Sql(*quote), colon: false });
         }
         next if mark > closed && !matches!(next, b'-' | b'\n') => match command(text, at, name)? {
@@ -214,7 +220,8 @@ fn block(text: &str) -> Option<(usize, usize)> {
 /// So much of what stands before a name says whether a value follows it. [`hint`] looks as far.
 pub(super) const BEFORE: usize = 96;
 
-fn before(text: &str, at: usize) -> &str {
+/// What stands before byte `at`, as far as it matters.
+pub(super) fn before(text: &str, at: usize) -> &str {
     &text[text.ceil_char_boundary(at.saturating_sub(BEFORE))..at]
 }
 
@@ -252,60 +259,9 @@ fn is_netrc(text: &str, at: usize) -> bool {
     before(text, at).split_ascii_whitespace().any(|word| matches!(word, "machine" | "default"))
 }
 
-/// Whether SQL about an account goes on at byte `at`: `ALTER USER ann WITH`, `CREATE ROLE app`.
-fn is_account(text: &str, at: usize) -> bool {
-    let words =
-        || before(text, at).split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    let any = |known: &[&str]| words().any(|word| known.iter().any(|known| word.eq_ignore_ascii_case(known)));
-    let nearest = words().next_back().unwrap_or_default();
-    ["with", "encrypted"].iter().any(|word| nearest.eq_ignore_ascii_case(word))
-        || any(&["grant"])
-        || (any(&["create", "alter"]) && any(&["user", "role", "login", "group"]))
-}
-
-/// The password of `CREATE USER ann IDENTIFIED BY '…'`, at its keyword.
-fn identified(text: &str, at: usize) -> Option<Found> {
-    const KEYWORD: &str = "identified";
-    let keyword = text.get(at..at + KEYWORD.len()).filter(|word| word.eq_ignore_ascii_case(KEYWORD))?;
-    let starts_word = at == 0 || !is_word(text.as_bytes()[at - 1]);
-    if !starts_word || !(keyword == "IDENTIFIED" || is_account(text, at)) {
-        return None;
-    }
-    let mut end = at + KEYWORD.len();
-    let mut next = || {
-        let start = end + run(&text[end..], |b| b.is_ascii_whitespace());
-        end = start + run(&text[start..], |b| b.is_ascii_alphanumeric() || b == b'_');
-        (start, text[start..end].to_ascii_lowercase())
-    };
-    let mut word = next().1;
-    if word == "with" {
-        // What checks it: `mysql_native_password`.
-        next();
-        word = next().1;
-    }
-    if !matches!(&*word, "by" | "as") {
-        return None;
-    }
-    let (mut start, word) = next();
-    if matches!(&*word, "password" | "values") {
-        start = next().0;
-    }
-    let end = match text.as_bytes().get(start)? {
-        quote @ (b'\'' | b'"') => {
-            start += 1;
-            End::Sql(*quote)
-        }
-        _ if word == "random" => return None,
-        _ => End::Bare,
-    };
-    let value = end.find(&text[start..]);
-    (!value.is_empty() && is_secret(value, Class::Password))
-        .then(|| Found::at(start..start + value.len(), is_guessable(value, Class::Password)))
-}
-
 /// What ends a value.
 #[derive(Clone, Copy)]
-enum End {
+pub(super) enum End {
     /// A quote that is escaped itself, in a text within a text.
     Quote(u8),
     /// A quote that nothing escapes, in a later line too.
@@ -321,7 +277,7 @@ enum End {
 
 impl End {
     /// The value that `rest` begins with.
-    fn find(self, rest: &str) -> &str {
+    pub(super) fn find(self, rest: &str) -> &str {
         let until = |ends: &[u8]| &rest[..run(rest, |b| !ends.contains(&b))];
         match self {
             End::Quote(quote) => until(&[quote, b'\n']).trim_end_matches('\\'),
@@ -441,22 +397,4 @@ fn is_code(value: &str, name: &str) -> bool {
         && value.split('.').all(is_name)
         && value.bytes().filter(u8::is_ascii_digit).count() < 3;
     value.contains(['(', '[']) || dotted || value.eq_ignore_ascii_case(name)
-}
-
-/// The password of `curl -u user:password`.
-fn curl_user(text: &str, at: usize) -> Option<Found> {
-    let rest = text[at..].strip_prefix(" -u ").or_else(|| text[at..].strip_prefix(" --user "))?;
-    let rest = rest.trim_start_matches(['"', '\'', ' ']);
-    let pair = &rest[..run(rest, |b| !matches!(b, b' ' | b'"' | b'\'' | b'\n'))];
-    password_of(pair, text.len() - rest.len())
-}
-
-/// The password of `pair`, `user:password`, which begins at byte `at`.
-pub(super) fn password_of(pair: &str, at: usize) -> Option<Found> {
-    let (user, password) = pair.split_once(':')?;
-    if fingerprint_length(password) > 0 || !is_secret(password, Class::Password) {
-        return None;
-    }
-    let start = at + user.len() + 1;
-    Some(Found::at(start..start + password.len(), is_guessable(password, Class::Password)))
 }

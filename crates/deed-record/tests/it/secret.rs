@@ -51,6 +51,23 @@ fn pem() -> String {
         .concat()
 }
 
+fn airtable() -> String {
+    ["pat", "aB3dE6gH9jK2mN", ".", &"0123456789abcdef".repeat(4)].concat()
+}
+fn azure_key() -> String {
+    ["8ec07ZcR2DQf619Ckg8hGCCjqo2LeNnOHIgJPLLtoHieVQQGBHHx", "JQQJ9", "9BCACAAAAAAZg6lNAAASAZDO1Vba"]
+        .concat()
+        .split_at(84)
+        .0
+        .to_owned()
+}
+fn salesforce() -> String {
+    ["00D5g000004BhZq", "!AQ8AQ", &"LfTA.b_cdef9".repeat(8)].concat()
+}
+fn discord() -> String {
+    ["MTk4NjIyNDgzNDcxOTI1MjQ4", ".Cl2FMQ.", "ZnCjm1XVW7vRze4b7Cq4se7kKWs"].concat()
+}
+
 /// JSON, the secrets in it and whether each is one that nobody can guess.
 fn table() -> Vec<(String, Vec<(String, bool)>)> {
     let (github, session, jwt, aws, pem) = (github(), session_token(), jwt(), aws_secret(), pem());
@@ -349,6 +366,111 @@ fn table() -> Vec<(String, Vec<(String, bool)>)> {
             format!(r#"{{"text":"use gxP8Q~{} now"}}"#, "aB3-_".repeat(6) + "abcd"),
             vec![token(&format!("gxP8Q~{}abcd", "aB3-_".repeat(6)))],
         ),
+        // What programs take in their command lines.
+        (json("mysqldump -u root -phunter2 shop > x.sql"), vec![secret("hunter2")]),
+        (json("cd /x && /usr/bin/mysql -uroot -p'hunter 2' -e 'select 1'"), vec![secret("hunter 2")]),
+        (json("kubectl exec -it db-0 -- mariadb -phunter2 shop"), vec![secret("hunter2")]),
+        (json("bash -c \"mysql -u root -phunter2 < x.sql\""), vec![secret("hunter2")]),
+        (json("ssh h 'bash -c \"mysqldump -phunter2 x\"'"), vec![secret("hunter2")]),
+        (json("mysqladmin -u root password hunter2"), vec![secret("hunter2")]),
+        (json("docker login -u ann -p hunter2 registry.example.com"), vec![secret("hunter2")]),
+        (json("sudo docker login -u ann --password hunter2 registry"), vec![secret("hunter2")]),
+        (json("podman --log-level debug login \\\n  -u ann \\\n  -p=hunter2 quay.io"), vec![secret("hunter2")]),
+        (json("helm registry login -u ann -p hunter2 x"), vec![secret("hunter2")]),
+        (json("echo hunter2 | docker login -u ann --password-stdin"), vec![secret("hunter2")]),
+        (json("echo \"ann:hunter2\" | sudo chpasswd"), vec![secret("ann:hunter2")]),
+        (json("echo hunter2 | sudo -S id"), vec![secret("hunter2")]),
+        (json("sshpass -p hunter2 ssh -p 22 ann@host"), vec![secret("hunter2")]),
+        (json("sshpass -p'hunter2' scp -P 22 x h:"), vec![secret("hunter2")]),
+        (json("az login --service-principal -u app -p hunter2 --tenant t"), vec![secret("hunter2")]),
+        (json("az login -u ann --password hunter2"), vec![secret("hunter2")]),
+        (json("redis-cli -h db -p 6379 -a hunter2 ping"), vec![secret("hunter2")]),
+        (json("ldapsearch -x -D cn=admin -w hunter2 -b dc=x"), vec![secret("hunter2")]),
+        (
+            json("$s = ConvertTo-SecureString 'hunter2' -AsPlainText -Force; x (ConvertTo-SecureString -String \"gandalf\" -AsPlainText -Force)"),
+            vec![secret("hunter2"), secret("gandalf")],
+        ),
+        (json("'hunter2' | ConvertTo-SecureString -AsPlainText -Force"), vec![secret("hunter2")]),
+        (json("net user ann hunter2 /add"), vec![secret("hunter2")]),
+        (json("C:\\Windows\\System32\\net.exe user ann hunter2"), vec![secret("hunter2")]),
+        (json("htpasswd -b /etc/htpasswd ann hunter2"), vec![secret("hunter2")]),
+        (json("htpasswd -bnBC 10 \"\" hunter2 | tr -d ':'"), vec![secret("hunter2")]),
+        (
+            json("openssl pkcs12 -in a -passin pass:hunter2 -passout pass:gandalf"),
+            vec![secret("hunter2"), secret("gandalf")],
+        ),
+        (json("openssl passwd -6 -salt ab hunter2"), vec![secret("hunter2")]),
+        (json("curl -sS https://x/y -u ann:hunter2"), vec![secret("hunter2")]),
+        (json("curl --user=ann:hunter2 https://x/y"), vec![secret("hunter2")]),
+        (json("smbclient //srv/share -U ann%hunter2"), vec![secret("hunter2")]),
+        (json("sqlplus -S scott/tiger7@orcl @x.sql"), vec![secret("tiger7")]),
+        (json("kubectl create secret generic x --from-literal=user=bobby --from-literal=api=hunter2"), vec![secret("bobby"), secret("hunter2")]),
+        (json("CMD [\"mysqldump\", \"-uroot\", \"-phunter2\", \"x\"]"), vec![secret("hunter2")]),
+        (json("command:\n  - mysqldump\n  - -uroot\n  - -phunter2\nimage: x"), vec![secret("hunter2")]),
+        // The same as a list, in OpenTelemetry's form, and as Kubernetes is sent it.
+        (r#"["mysqldump","-uroot","-phunter2","x"]"#.into(), vec![secret("hunter2")]),
+        (r#"{"argv":["/usr/bin/docker","login","-u","ann","-p","hunter2"]}"#.into(), vec![secret("hunter2")]),
+        (r#"["sshpass", "-phunter2", "ssh", "-p22", "h"]"#.into(), vec![secret("hunter2")]),
+        (r#"["openssl","rsa","-passin","pass:hunter2"]"#.into(), vec![secret("hunter2")]),
+        (r#"["net","user","ann","hunter2","/add"]"#.into(), vec![secret("hunter2")]),
+        (r#"["bash","-c","mysql -phunter2"]"#.into(), vec![secret("hunter2")]),
+        (
+            r#"{"values":[{"stringValue":"redis-cli"},{"stringValue":"-a"},{"stringValue":"hunter2"}]}"#.into(),
+            vec![secret("hunter2")],
+        ),
+        (r#"{"u":"/exec?command=mysql&command=-phunter2&container=db"}"#.into(), vec![secret("hunter2")]),
+        (
+            r#"{"u":"/exec?command=redis-cli&command=-a&command=hunter2&stdin=true"}"#.into(),
+            vec![secret("hunter2")],
+        ),
+        // The arguments beside the command.
+        (r#"{"command":"mysql","args":["-u","root","-phunter2"]}"#.into(), vec![secret("hunter2")]),
+        (r#"{"args":["-p","hunter2","quay.io"],"command":"docker login"}"#.into(), vec![secret("hunter2")]),
+        (r#"{"command":["/usr/bin/redis-cli"],"args":["-a","hunter2"]}"#.into(), vec![secret("hunter2")]),
+        // Names of tools.
+        (json("export BW_SESSION=\"a1b2c3d4e5f6a7b8==\""), vec![secret("a1b2c3d4e5f6a7b8==")]),
+        (json("SECRET_KEY_BASE=0a1b2c3d4e5f AZURE_DEVOPS_EXT_PAT=abcdefg234567"), vec![secret("0a1b2c3d4e5f"), secret("abcdefg234567")]),
+        (json("users:\n- name: ann\n  user:\n    client-key-data: LS0tLS1CRUdJTg=="), vec![secret("LS0tLS1CRUdJTg==")]),
+        (r#"{"privateKeyData":"ewogICJ0eXBlIjogIng="}"#.into(), vec![secret("ewogICJ0eXBlIjogIng=")]),
+        // Forms.
+        (
+            json("--b\r\nContent-Disposition: form-data; name=\"user\"\r\n\r\nann\r\n--b\r\nContent-Disposition: form-data; name=\"password\"\r\nContent-Type: text/plain\r\n\r\nhunter2\r\n--b--"),
+            vec![secret("hunter2")],
+        ),
+        (json("<input type=\"text\" name=\"password\" value=\"hunter2\">"), vec![secret("hunter2")]),
+        (json("<input value='hunter2' id=x type=password />"), vec![secret("hunter2")]),
+        (json("<add key=\"Db.Password\" value=\"hunter2\"/>"), vec![secret("hunter2")]),
+        (json("<wsse:Password Type=\"x#PasswordText\">hunter2</wsse:Password>"), vec![secret("hunter2")]),
+        (json("<password><![CDATA[hunter2]]></password>"), vec![secret("hunter2")]),
+        (json("<entry key=\"db.password\">hunter2</entry>"), vec![secret("hunter2")]),
+        (
+            json("<property>\n <name>x.ConnectionPassword</name>\n <value>hunter2</value>\n</property>"),
+            vec![secret("hunter2")],
+        ),
+        // SQL.
+        (json("SET PASSWORD FOR 'ann'@'%' = PASSWORD('hunter2');"), vec![secret("hunter2")]),
+        (json("SET PASSWORD FOR ann = 'hunter2'"), vec![secret("hunter2")]),
+        (json("SET PASSWORD FOR 'ann'@'%' TO 'hunter2'"), vec![secret("hunter2")]),
+        (json("set password = password(\"hunter2\")"), vec![secret("hunter2")]),
+        (json("ALTER USER ann PASSWORD 'hunter2'"), vec![secret("hunter2")]),
+        (json("CREATE ROLE app WITH LOGIN PASSWORD 'hunter2' VALID UNTIL 'x'"), vec![secret("hunter2")]),
+        (json("GRANT ALL ON *.* TO ann IDENTIFIED BY 'hunter2'"), vec![secret("hunter2")]),
+        // Tokens of several parts.
+        (json(&format!("curl -H x {}", airtable())), vec![token(&airtable())]),
+        (json(&format!("key = \"{}\"", azure_key())), vec![token(&azure_key())]),
+        (json(&format!("sid {} ok", salesforce())), vec![token(&salesforce())]),
+        (json(&format!("a bot of Discord: client.run('{}')", discord())), vec![token(&discord())]),
+        (json(&format!("Bot {}", discord())), vec![token(&discord())]),
+        (
+            json(&format!("git clone https://{}@dev.azure.com/acme/x", "abcdefgh234567z".repeat(4).split_at(52).0)),
+            vec![token("abcdefgh234567z".repeat(4).split_at(52).0)],
+        ),
+        (
+            json(&format!("https://discordapp.com/api/webhooks/123456789012345678/{}", "aB3-_".repeat(13))),
+            vec![token(&format!("discordapp.com/api/webhooks/123456789012345678/{}", "aB3-_".repeat(13)))],
+        ),
+        (json(&format!("oc login --token=sha256~{}", "aB3-_".repeat(9))), vec![token(&format!("sha256~{}", "aB3-_".repeat(9)))]),
+        (json(&format!("mail {}-us21", "0123456789abcdef".repeat(2))), vec![token(&format!("{}-us21", "0123456789abcdef".repeat(2)))]),
         // Behind escapes, and beside broken ones.
         (r#"{"text":"\ud800 pass\u0077ord=hunter2"}"#.into(), vec![secret("hunter2")]),
         (
@@ -473,6 +595,25 @@ fn what_is_no_secret_stays() {
         r#"{"command":["curl","--user","ann","https://x:8080/y"],"other":["ps","-u","a:b"]}"#,
         r#"{"text":"enter the password again to confirm: repeat it","confirm":"yes","repeat":"3","again":"no"}"#,
         r#"[{"token=eyJtokeneyJeyJpassword://":null},"secret://vault/db"]"#,
+        // Flags that are a secret's for other programs only, prompts, variables, and talk about all of them.
+        r#"{"text":"ssh -p 22 h; mkdir -p /a/b; docker run -p 80:80 x login; nmap -p 1-1024 h; cp -p a b"}"#,
+        r#"{"text":"mysql -u root -p shop; mysqldump --protocol=tcp x; docker run --name mysql -p3306:3306 mysql:8"}"#,
+        r#"{"text":"mysql -p$PASS; mysql -p\"$pw\"; docker login -p $(cat f); docker login -u ann; redis-cli -a \"$REDIS\""}"#,
+        r#"{"text":"sshpass -e ssh -p 2222 h; sshpass -f /run/pw ssh -p 22 h; psql -h mysql -p5432"}"#,
+        r#"{"text":"net user; net user ann /active:no; the net user base grew quickly; curl -u ann https://x; zip -r a b"}"#,
+        r#"{"text":"htpasswd -c /etc/htpasswd ann; openssl rsa -passin env:PW -passin file:/x; ldapsearch -W -x; don't"}"#,
+        r#"{"text":"ConvertTo-SecureString $pw -AsPlainText; cat pw | docker login --password-stdin; echo hi | sudo tee x"}"#,
+        r#"["ssh","-p","22","docker","run","-p","80:80","--name","mysql","-p3306:3306"]"#,
+        r#"["mkdir","-p","mysql","a"]"#,
+        r#"["kubectl","patch","deployment","mongo","-p","{\"spec\":{\"replicas\":1}}"]"#,
+        r#"{"text":"kubectl patch sts mongo -p '{\"spec\":{}}'; docker run -d --name mongo -p 27017:27017 mongo"}"#,
+        r#"{"command":"ssh","args":["-p","22"],"other":{"args":["-phunter2"]},"name":"mysql"}"#,
+        r#"{"text":"<label for='password'>Password</label><div id='password'>Enter your password</div><a id='urlpassword'>#</a><input name='q' value='abc12345'>"}"#,
+        r#"{"text":"<string name='password'>Password</string><input type='password' value=''/><name>retries</name><value>3</value>"}"#,
+        r#"{"text":"form-data; name=\"file\"\n\nabc12345\n--b","key-data":"public","publicKeyData":"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"}"#,
+        r#"{"text":"SET PASSWORD for everybody, please; we set password rules; they set password = NULL"}"#,
+        r#"{"text":"pathology.txt 00D000000000001 is our org; abcdefghijklmnopqrstuvwxyz234567abcdefghijklmnopqrst"}"#,
+        r#"{"session":"0193a7b0-0000-7000","path":"abc12345","keybase":"ann12345","stopSession":"abc12345"}"#,
         "[]",
         "0",
         "\"\"",
@@ -577,10 +718,32 @@ fn time_does_not_grow_with_the_square_of_a_text() {
         "kind: Secret\\ndata: {a: ",
         "kind: Secret\\ndata: {a: '",
         "kind: Secret\\ndata: {\\\\\\\"",
+        "mysql ",
+        "mysql -pa ",
+        "docker login -p a ",
+        "echo a | docker login --password-stdin ",
+        "\\\"",
+        "\\\\\\\" '",
+        "\\\\",
+        "'a \\\" ",
+        "<a ",
+        "<a b=\\\"c",
+        "<password a=b>",
+        "form-data; name=password\\n",
+        "set password for ",
+        "discord abcdefghijklmnopqrstuvwxyz.abcdef.",
+        "pat",
     ] {
         texts.push(format!("{{\"password\":1,\"a\":\"curl {}\"}}", piece.repeat(60_000 / piece.len())));
     }
-    for piece in [r#""value":1,"#, r#""data":1,"#, r#""password":"x","#, r#""data":{"kind":1},"#] {
+    for piece in [
+        r#""args":[1],"#,
+        r#""args":["mysql"],"#,
+        r#""value":1,"#,
+        r#""data":1,"#,
+        r#""password":"x","#,
+        r#""data":{"kind":1},"#,
+    ] {
         texts.push(format!("{{{}\"z\":\"Secret\"}}", piece.repeat(6_000)));
     }
     let mut deep = r#"{"name":"password","value":1}"#.to_owned();

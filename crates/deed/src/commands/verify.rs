@@ -122,7 +122,7 @@ fn of_store(dir: &Path, against: Elsewhere) -> Result<Answer, Failure> {
         signed_by: report.signed_by.clone(),
         problems: report.problems,
         unchecked: report.unchecked,
-        without_keys: report.without_keys.then_some(report.locked),
+        closed: (report.locked > 0).then_some((report.locked, report.without_keys)),
         what: What::Store,
         place,
     })
@@ -160,8 +160,8 @@ struct Answer {
     signed_by: Vec<String>,
     problems: Vec<Problem>,
     unchecked: Vec<Unchecked>,
-    /// Of a store without its keys, the records whose payloads nobody could check.
-    without_keys: Option<u64>,
+    /// The number of records whose payloads nobody could check, and whether that is because there are no keys at all.
+    closed: Option<(u64, bool)>,
     what: What,
 }
 
@@ -211,7 +211,7 @@ impl Answer {
             signed_by: report.signed_by,
             problems: report.problems,
             unchecked: report.unchecked,
-            without_keys: None,
+            closed: None,
             what,
             place,
         }
@@ -228,14 +228,18 @@ impl Answer {
             Some(false) => output.bad("VIOLATED"),
             None => output.doubtful("UNVERIFIED"),
         };
-        // The log of a copy without keys proves itself, and that is less than all of the store.
-        let without = self.without_keys.filter(|locked| *locked > 0).map(|locked| {
-            format!(
-                "   the log alone: without `keys/` the payloads of {} were not checked",
-                count_of(locked, "record", "records")
-            )
+        // What is sealed of them proves itself, and that is less than all of the store.
+        let closed = self.closed.map(|(records, without_keys)| {
+            let records = count_of(records, "record", "records");
+            if without_keys {
+                format!("   the log alone: without `keys/` the payloads of {records} were not checked")
+            } else {
+                format!(
+                    "   but for the payloads of {records}, erased or without their key: they were not checked"
+                )
+            }
         });
-        let mut text = format!("{verdict}  {}{}\n", clean(&self.place), without.unwrap_or_default());
+        let mut text = format!("{verdict}  {}{}\n", clean(&self.place), closed.unwrap_or_default());
         let mut problems: Vec<&Problem> = self.problems.iter().collect();
         problems.sort_by_key(|problem| problem.kind == ProblemKind::Unverified);
         lines(&mut text, "", &problems.into_iter().map(Self::problem).collect::<Vec<_>>());

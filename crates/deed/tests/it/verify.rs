@@ -111,6 +111,48 @@ fn what_is_missing_never_passes() {
     assert!(ran.code == 4 && ran.out.contains("log/notes.txt"), "{ran:?}");
 }
 
+/// What nobody can open is no problem of the log, and no reader of the first line takes it for checked.
+#[test]
+fn the_first_line_says_which_payloads_were_not_checked() {
+    let record = |person: &str| {
+        format!(
+            r#"{{"kind":"observation","time":"2026-11-20T10:00:00Z","initiator":{{"key":"{person}","type":"human"}},"executor":{{"key":"a","type":"agent"}},"disclose":{{"arguments":{{"n":1}}}}}}"#
+        )
+    };
+    let home = Home::new();
+    home.run_with_input(["append", "-"], record("ann").as_bytes()).good();
+    let keys = home.store().join("keys/keys.redb");
+    let earlier = fs::read(&keys).unwrap();
+    assert_eq!(home.run(["verify", "--json"]).good().json()["payloads_unchecked"], 0);
+    for person in ["bob", "carol"] {
+        home.run_with_input(["append", "-"], record(person).as_bytes()).good();
+    }
+    // Keys of an earlier time are missing some: said by whatever opens the store, with what to do.
+    let now = fs::read(&keys).unwrap();
+    fs::write(&keys, &earlier).unwrap();
+    home.run(["find"]).bad(5, &["keys/keys.redb", "earlier time", "restore the newest backup"]);
+    let told = home.run(["doctor"]);
+    assert!(told.code == 5 && told.out.contains("keys/keys.redb"), "{told:#?}");
+    let told = home.run(["verify"]);
+    assert!(told.code == 5 && told.out.contains("keys/keys.redb"), "{told:#?}");
+    // Where there are no others, their payloads are given up.
+    fs::remove_file(home.store().join("log/data-keys")).unwrap();
+    let first = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+    let told = home.run(["verify"]).good().out;
+    assert!(
+        first(&told).ends_with(
+            "but for the payloads of 2 records, erased or without their key: they were not checked"
+        ),
+        "{told}"
+    );
+    assert_eq!(home.run(["verify", "--json"]).good().json()["payloads_unchecked"], 2);
+    fs::write(&keys, &now).unwrap();
+    assert!(!first(&home.run(["verify"]).good().out).contains("payloads"));
+    fs::remove_dir_all(home.store().join("keys")).unwrap();
+    let told = home.run(["verify"]).good().out;
+    assert!(first(&told).ends_with("without `keys/` the payloads of 3 records were not checked"), "{told}");
+}
+
 #[test]
 fn servers_and_folders_of_tiles_are_verified_too() {
     let home = Home::with_migration();

@@ -1,10 +1,13 @@
 //! Looking ahead: what other members of an object say of one, for they come in any order.
 
-use super::{Place, Walk, is_one_of};
+use std::{borrow::Cow, ops::Range};
+
+use super::{Place, Walk, argument, is_one_of};
 use crate::secret::{
     decoded::Decoded,
     kept::Keeps,
     name::{Class, class},
+    program,
 };
 
 /// Names of members that name what another member of the object holds.
@@ -19,6 +22,9 @@ const LABELS: &[&str] = &[
     "variable",
     "attribute",
 ];
+
+/// Names of members that say what is run with the arguments in another.
+const COMMANDS: &[&str] = &["command", "cmd", "program", "executable"];
 
 impl<'j> Walk<'j, '_> {
     /// What the name in the object that starts at `start` says of the value beside it.
@@ -59,6 +65,45 @@ impl<'j> Walk<'j, '_> {
         ahead.eat(b':');
         ahead.spaces();
         ahead.eat(b'{') && self.seek(ahead.at, &[name], b'{').is_some()
+    }
+
+    /// The words of the command that the object says which starts at `start`: a string, or a list of them.
+    pub(super) fn command(&self, start: usize) -> Vec<String> {
+        if let Some(text) = self.member(start, COMMANDS) {
+            return text.split_ascii_whitespace().map(str::to_owned).collect();
+        }
+        let list = self.seek(start, COMMANDS, b'[');
+        list.map_or(Vec::new(), |at| self.items(at + 1).into_iter().map(Cow::into_owned).collect())
+    }
+
+    /// Where programs take secrets in the items from the one that starts at `from` on, the `index`th of a command line that
+    /// begins with the words `before`.
+    pub(super) fn taken(&self, before: &[String], from: usize, index: usize) -> Vec<(usize, Range<usize>)> {
+        let items = self.items(from);
+        let words: Vec<&str> =
+            before.iter().map(String::as_str).chain(items.iter().map(|item| &**item)).collect();
+        let found = program::secrets(&words).into_iter();
+        found.filter_map(|(at, part)| Some((index + at.checked_sub(before.len())?, part))).collect()
+    }
+
+    /// The items of a list from the one on that starts at `from`; what is no text is empty.
+    fn items(&self, from: usize) -> Vec<Cow<'j, str>> {
+        let mut seen = Vec::new();
+        let mut ahead = self.ahead(from, &mut seen);
+        let mut words = Vec::new();
+        loop {
+            ahead.spaces();
+            let start = ahead.at;
+            if ahead.skip().is_none() {
+                break;
+            }
+            let item = argument(self.json[start..ahead.at].trim_end());
+            words.push(item.map(|item| Decoded::new(item).text).unwrap_or_default());
+            if !ahead.eat(b',') {
+                break;
+            }
+        }
+        words
     }
 
     /// Whether a string, an object, or a list of those comes next.
