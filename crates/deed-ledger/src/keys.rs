@@ -24,7 +24,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, Once, OnceLock, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -204,6 +204,8 @@ pub(crate) struct TenantKey {
     data_keys: RwLock<Table<Box<str>, KeysByPerson>>,
     /// What accounts are called, sealed. Whoever destroys a data key forgets these too.
     names: RwLock<Table<Account, NameAndBlob>>,
+    /// Whether it is in the list of tenants, durably.
+    is_listed: AtomicBool,
 }
 
 type KeysByPerson = Remembered<Vec<u8>, DataKeyId>;
@@ -253,6 +255,7 @@ impl TenantKey {
             accounts: Remembered::default(),
             data_keys: RwLock::default(),
             names: RwLock::default(),
+            is_listed: AtomicBool::new(false),
         })
     }
 
@@ -439,12 +442,11 @@ impl Keys {
             let names = all.iter()?.map(|entry| Ok(entry?.0.value().to_owned()));
             names.collect::<Result<Vec<String>, redb::Error>>()
         })?;
-        let mut there = Vec::new();
-        for name in names {
-            there.extend(self.known_tenant(&name)?.map(|key| (name, key.check())));
-        }
+        let there = names.iter().filter_map(|name| self.known_tenant(name).transpose());
+        let there = there.collect::<Result<Vec<_>, _>>()?;
         // A stop between making a key and writing that down; a store that was made before there was a list.
-        tenants.add(there)?;
+        tenants.add(there.iter().map(|key| (key.name.clone(), key.check())).collect())?;
+        there.iter().for_each(|key| key.is_listed.store(true, Ordering::Release));
         self.made.store(self.count_data_keys()?, Ordering::Release);
         self.listed.get_or_init(|| tenants);
         Ok(())
@@ -535,8 +537,9 @@ impl Keys {
             Some(key) => key,
             None => self.make_tenant(tenant)?,
         };
-        if let Some(tenants) = self.listed.get().filter(|tenants| !tenants.have(tenant)) {
+        if let Some(tenants) = self.listed.get().filter(|_| !key.is_listed.load(Ordering::Acquire)) {
             tenants.add(vec![(tenant.to_owned(), key.check())])?;
+            key.is_listed.store(true, Ordering::Release);
         }
         Ok(key)
     }

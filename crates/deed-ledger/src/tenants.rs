@@ -37,11 +37,6 @@ impl Tenants {
         Ok(Tenants { store, known })
     }
 
-    /// Whether `tenant` is in it.
-    pub(crate) fn have(&self, tenant: &str) -> bool {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).contains_key(tenant)
-    }
-
     /// Adds those of `tenants` that are not there yet, durably.
     ///
     /// # Errors

@@ -124,26 +124,23 @@ pub fn verify_store(dir: &Path, options: &VerifyOptions<'_>) -> Result<StoreRepo
     let known = Known::read(&*store);
     let keys = read_keys(dir);
     let mut report = StoreReport::default();
-    match (known, &keys) {
+    let held = match (&known, &keys) {
         (Err(error), _) => {
             let place = if matches!(error, KeyError::DataKeys) { data_keys::PATH } else { tenants::PATH };
-            report.violated(place, error.to_string());
+            Some(problem(kind_of(error), place, error.to_string()))
         }
         (Ok(known), Ok(keys)) => {
-            if let Err(error) = keys.hold_against(&known) {
-                let kind = if error.is_missing() { ProblemKind::Unverified } else { ProblemKind::Violated };
-                report.problems.push(problem(kind, "keys/keys.redb", error.to_string()));
-            }
+            let error = keys.hold_against(known).err();
+            error.map(|error| problem(kind_of(&error), "keys/keys.redb", error.to_string()))
         }
-        (Ok(_), Err(_)) => {}
-    }
+        (Ok(_), Err(_)) => None,
+    };
+    report.problems.extend(held);
     if let Err(error) = &keys {
         report.without_keys = true;
         // The log proves itself in a copy without keys; one that has some of them has lost the others.
-        if error.is_damage() {
-            report.violated("keys/keys.redb", error.to_string());
-        } else if dir.join("keys").is_dir() {
-            report.unverified("keys/keys.redb", error.to_string());
+        if error.is_damage() || dir.join("keys").is_dir() {
+            report.problems.push(problem(kind_of(error), "keys/keys.redb", error.to_string()));
         }
     }
     let started = Instant::now();
@@ -151,8 +148,10 @@ pub fn verify_store(dir: &Path, options: &VerifyOptions<'_>) -> Result<StoreRepo
     let own_keys = match keys.as_ref().map(own_verifier_keys) {
         Ok(Ok(own)) => own,
         Ok(Err(error)) => {
-            let is_damage = matches!(&error, LedgerError::Key(error) if error.is_damage());
-            let kind = if is_damage { ProblemKind::Violated } else { ProblemKind::Unverified };
+            let kind = match &error {
+                LedgerError::Key(error) => kind_of(error),
+                _ => ProblemKind::Unverified,
+            };
             report.problems.push(problem(kind, "keys", error.to_string()));
             Vec::new()
         }
@@ -560,4 +559,9 @@ fn cores() -> usize {
 
 pub(crate) fn problem(kind: ProblemKind, place: &str, what: String) -> Problem {
     Problem { kind, place: place.to_owned(), what }
+}
+
+/// What is damaged is violated; what is missing, or cannot be read, is unverified.
+fn kind_of(error: &KeyError) -> ProblemKind {
+    if error.is_damage() { ProblemKind::Violated } else { ProblemKind::Unverified }
 }

@@ -7,33 +7,30 @@ use super::{
 };
 
 /// Whether what follows `kind` says that it is a Secret.
-fn says_secret(behind: &[u8]) -> bool {
-    behind_quotes(behind).strip_prefix(b":").is_some_and(is_secret_kind)
+fn says_secret(behind: &str) -> bool {
+    behind_quotes(behind).strip_prefix(':').is_some_and(is_secret_kind)
 }
 
 /// Whether what follows `kind:` says so.
-fn is_secret_kind(behind: &[u8]) -> bool {
-    const KIND: &[u8] = b"secret";
+fn is_secret_kind(behind: &str) -> bool {
     let name = behind_quotes(behind);
-    name.len() >= KIND.len()
-        && name[..KIND.len()].eq_ignore_ascii_case(KIND)
-        && !name.get(KIND.len()).is_some_and(|b| is_word(*b))
+    name[..run(name, is_word)].eq_ignore_ascii_case("secret")
 }
 
 /// What follows quotes and spaces.
-fn behind_quotes(bytes: &[u8]) -> &[u8] {
-    &bytes[bytes.iter().take_while(|b| matches!(b, b' ' | b'"' | b'\'' | b'\\')).count()..]
+fn behind_quotes(text: &str) -> &str {
+    text.trim_start_matches([' ', '"', '\'', '\\'])
 }
 
 /// The values of the Secrets among the documents in `text`, in order.
 pub(super) fn values(text: &str) -> Vec<Found> {
     let mut found = Vec::new();
-    if !text.match_indices("kind").any(|(at, _)| says_secret(&text.as_bytes()[at + 4..])) {
+    if !text.match_indices("kind").any(|(at, _)| says_secret(&text[at + 4..])) {
         return found;
     }
     let lines: Vec<Line<'_>> = lines(text);
     for document in lines.split(|line| line.text.starts_with("---")) {
-        let is_secret = |entry: Entry<'_>| entry.name == "kind" && is_secret_kind(entry.value.as_bytes());
+        let is_secret = |entry: Entry<'_>| entry.name == "kind" && is_secret_kind(entry.value);
         if document.iter().any(|line| entries(line.text).any(is_secret)) {
             values_of(document, text, &mut found);
         }
@@ -71,11 +68,9 @@ struct Entry<'t> {
 impl<'t> Entry<'t> {
     /// The one that `text` begins with.
     fn at(text: &'t str) -> Option<Self> {
-        const QUOTES: [char; 4] = [' ', '"', '\'', '\\'];
-        let name = text.trim_start_matches(QUOTES);
+        let name = behind_quotes(text);
         let length = run(name, is_word);
-        let behind = name[length..].trim_start_matches(QUOTES);
-        let value = behind.strip_prefix(':')?.trim_start_matches(' ');
+        let value = behind_quotes(&name[length..]).strip_prefix(':')?.trim_start_matches(' ');
         Some(Entry { name: &name[..length], value })
     }
 

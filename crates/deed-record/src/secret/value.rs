@@ -153,35 +153,29 @@ fn looks_made(value: &str) -> bool {
 
 /// The text that `value` is in base64 or base64url.
 fn text_of(value: &str) -> Option<String> {
-    let digits = value.trim_end_matches('=').as_bytes();
-    let mut bytes = Vec::with_capacity(digits.len());
-    for group in digits.chunks(4) {
-        if group.iter().any(|b| matches!(b, b'.' | b'~' | b'=')) || group.len() == 1 {
-            return None;
-        }
-        bytes.extend_from_slice(&bits(group).to_be_bytes()[1..group.len()]);
-    }
-    let text = String::from_utf8(bytes).ok()?;
+    let text = String::from_utf8(decoded(value)?).ok()?;
     let is_text = !text.contains(|c: char| c.is_control() && !c.is_ascii_whitespace());
     is_text.then_some(text)
 }
 
 /// `user:password` in base64, as in `Basic` credentials and Docker's configuration.
 pub(super) fn is_basic(value: &str) -> bool {
+    let is_plain = value.trim_end_matches('=').len() >= 6 && !value.contains(['-', '_']);
+    let is_pair = |bytes: Vec<u8>| bytes.contains(&b':') && !bytes.iter().any(u8::is_ascii_control);
+    is_plain && decoded(value).is_some_and(is_pair)
+}
+
+/// What `value` is in base64 or base64url; a digit too many says nothing.
+fn decoded(value: &str) -> Option<Vec<u8>> {
     let digits = value.trim_end_matches('=').as_bytes();
-    if digits.len() < 6 || !digits.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/')) {
-        return false;
-    }
-    let mut colon = false;
+    let mut bytes = Vec::with_capacity(digits.len());
     for group in digits.chunks(4) {
-        for byte in &bits(group).to_be_bytes()[1..group.len()] {
-            if byte.is_ascii_control() {
-                return false;
-            }
-            colon |= *byte == b':';
+        if !group.iter().all(|b| b.is_ascii_alphanumeric() || b"+/-_".contains(b)) {
+            return None;
         }
+        bytes.extend_from_slice(&bits(group).to_be_bytes()[1..group.len()]);
     }
-    colon
+    Some(bytes)
 }
 
 /// What up to four digits of base64 stand for, in the lower three bytes.
