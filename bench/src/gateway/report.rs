@@ -110,14 +110,13 @@ impl Report {
             let Some(direct) = of(&self.calls, DIRECT, *connections) else { continue };
             if matches!(*name, DEED | DEED_100 | FASTMCP | CONTEXTFORGE) {
                 let label = format!("{name} adds at {connections}: p50, ms");
-                all.push((label, ms(deed.p50) - ms(direct.p50), String::new()));
+                let target = self.sync().filter(|_| (*name, *connections) == (DEED, 1));
+                let target =
+                    target.map(|sync| format!("at most {:.2}: one sync and 0.3", ms(sync + BESIDE_SYNC)));
+                all.push((label, ms(deed.p50) - ms(direct.p50), target.unwrap_or_default()));
                 let label = format!("{name} adds at {connections}: p99, ms");
                 all.push((label, ms(deed.p99) - ms(direct.p99), String::new()));
             }
-        }
-        if let (Some(deed), Some(sync)) = (of(&self.calls, DEED, 1), self.sync()) {
-            let target = format!("at most {:.2}: one sync and 0.3", ms(sync + BESIDE_SYNC));
-            all.push(("Deed at 1: p50, ms".into(), ms(deed.p50), target));
         }
         if let (Some(deed), Some(direct)) = (of(&self.node_calls, DEED, 8), of(&self.node_calls, DIRECT, 8)) {
             let label = "Node server at 8: Deed's calls a second / direct".into();
