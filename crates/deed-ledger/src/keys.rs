@@ -12,44 +12,35 @@
 //! Which tenants have one is listed beside the log, see [`crate::tenants`], and how many data keys there are, see
 //! [`crate::data_keys`].
 
+mod database;
+mod tenant;
+
 use std::{
-    borrow::Borrow,
     cell::{Cell, RefCell},
     collections::BTreeMap,
     fs::{self, OpenOptions},
-    hash::Hash,
-    io::{self, Read, Write},
+    io::{self, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
-    panic,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, Once, OnceLock, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
 };
 
 use aws_lc_rs::{
     aead::{AES_256_GCM_SIV, LessSafeKey, UnboundKey},
-    hmac, rand,
+    rand,
 };
-use deed_record::{Account, Alias, Pseudonyms};
-use deed_seal::hash::hashes;
-use redb::{
-    Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageBackend,
-    TableDefinition, backends::InMemoryBackend,
-};
-use rustix::{
-    fs::{FlockOperation, flock},
-    io::Errno,
-};
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 use zeroize::Zeroizing;
 
+pub(crate) use tenant::TenantKey;
+
+use database::{copy_of, make_database, wait_for};
+
 use crate::{
-    Table,
-    append::AppendError,
-    data_keys,
-    sealer::Name,
+    Table, data_keys,
     store::{Store, StoreError},
     tenants::{self, KeyCheck, Tenants},
 };
@@ -66,8 +57,6 @@ pub(crate) const ORIGIN: &str = "origin";
 const CACHED: usize = 65_536;
 /// The retention class of what names none.
 pub(crate) const NO_RETENTION: &str = "default";
-/// Retention classes whose data keys are known at hand.
-const MOST_CLASSES: usize = 256;
 
 /// Names a data key: keyed hash of tenant, person concerned and retention class.
 pub(crate) type DataKeyId = [u8; 16];
@@ -191,186 +180,6 @@ pub(crate) struct Keys {
     wanted: Mutex<Vec<DataKeyId>>,
     /// Held while data keys are being made.
     writing: Mutex<()>,
-}
-
-/// A tenant's pseudonym key, and its name.
-pub(crate) struct TenantKey {
-    pub(crate) name: String,
-    key: hmac::Key,
-    /// The key as HMAC mixes it in, inside and outside (RFC 2104, section 2).
-    pads: Zeroizing<[[u8; 64]; 2]>,
-    /// Derived once for each of those who keep coming.
-    accounts: Remembered<Box<str>, Account>,
-    data_keys: RwLock<Table<Box<str>, KeysByPerson>>,
-    /// What accounts are called, sealed. Whoever destroys a data key forgets these too.
-    names: RwLock<Table<Account, NameAndBlob>>,
-    /// Whether it is in the list of tenants, durably.
-    is_listed: AtomicBool,
-}
-
-type KeysByPerson = Remembered<Vec<u8>, DataKeyId>;
-type NameAndBlob = (Name, Arc<[u8]>);
-
-/// Values by key, all forgotten when there are too many.
-struct Remembered<K, V>(RwLock<Table<K, V>>);
-
-impl<K, V> Default for Remembered<K, V> {
-    fn default() -> Self {
-        Remembered(RwLock::default())
-    }
-}
-
-impl<K: Eq + Hash, V: Copy> Remembered<K, V> {
-    fn get_or<Q>(&self, key: &Q, make: impl FnOnce() -> V) -> V
-    where
-        K: Borrow<Q> + for<'q> From<&'q Q>,
-        Q: Eq + Hash + ?Sized,
-    {
-        if let Some(value) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(key) {
-            return *value;
-        }
-        let value = make();
-        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= CACHED {
-            all.clear();
-        }
-        all.insert(K::from(key), value);
-        value
-    }
-}
-
-impl TenantKey {
-    fn new(name: &str, key: &[u8]) -> Result<Self, KeyError> {
-        let malformed =
-            || KeyError::Malformed { file: DATABASE.to_owned(), expected: "a 32-byte pseudonym key" };
-        let bytes: &[u8; 32] = key.try_into().map_err(|_| malformed())?;
-        let mut pads = Zeroizing::new([[0x36; 64], [0x5c; 64]]);
-        for pad in pads.iter_mut() {
-            pad.iter_mut().zip(bytes).for_each(|(pad, byte)| *pad ^= byte);
-        }
-        Ok(TenantKey {
-            name: name.to_owned(),
-            key: hmac::Key::new(hmac::HMAC_SHA256, bytes),
-            pads,
-            accounts: Remembered::default(),
-            data_keys: RwLock::default(),
-            names: RwLock::default(),
-            is_listed: AtomicBool::new(false),
-        })
-    }
-
-    /// What tells this key from another.
-    fn check(&self) -> KeyCheck {
-        let keyed = self.keyed(&[b"check"]);
-        let mut check = KeyCheck::default();
-        check.copy_from_slice(&keyed[..16]);
-        check
-    }
-
-    /// The data key for what concerns `person` (empty: nobody in particular) in retention class `class`.
-    pub(crate) fn data_key_id(&self, person: &[u8], class: &str) -> DataKeyId {
-        let derive = || self.derive_data_key_id(person, class);
-        let classes = self.data_keys.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = classes.get(class) {
-            return known.get_or(person, derive);
-        }
-        drop(classes);
-        let mut classes = self.data_keys.write().unwrap_or_else(PoisonError::into_inner);
-        if classes.len() >= MOST_CLASSES {
-            classes.clear();
-        }
-        classes.entry(class.into()).or_default().get_or(person, derive)
-    }
-
-    /// The data key for the disclosures of a record that concerns `person`.
-    pub(crate) fn data_key_of(&self, person: Option<&Account>, retention: Option<&str>) -> DataKeyId {
-        self.data_key_id(person.map_or(&[], |account| &account.0), retention.unwrap_or(NO_RETENTION))
-    }
-
-    /// As [`keyed`](Pseudonyms::keyed) of each of `messages`, faster for many of them at a time.
-    pub(crate) fn keyed_all(&self, messages: &[[&[u8]; 2]]) -> Vec<[u8; 32]> {
-        let [inside, outside] = &*self.pads;
-        let inner: Vec<Vec<u8>> = messages
-            .iter()
-            .map(|parts| {
-                let mut message = Vec::with_capacity(80 + parts.iter().map(|part| part.len()).sum::<usize>());
-                message.extend_from_slice(inside);
-                each_piece(parts, &mut |piece| message.extend_from_slice(piece));
-                message
-            })
-            .collect();
-        let outer: Vec<[u8; 96]> = hashes(&inner)
-            .iter()
-            .map(|hash| {
-                let mut message = [0; 96];
-                message[..64].copy_from_slice(outside);
-                message[64..].copy_from_slice(&hash.0);
-                message
-            })
-            .collect();
-        hashes(&outer).into_iter().map(|hash| hash.0).collect()
-    }
-
-    /// The account of whoever is called `key`.
-    pub(crate) fn account_of(&self, key: &str) -> Account {
-        self.accounts.get_or(key, || self.account(Alias::parse(key)))
-    }
-
-    /// `name` of `account` as it was sealed before, or as `seal` does it.
-    pub(crate) fn sealed_name(
-        &self,
-        account: Account,
-        name: &Name,
-        seal: impl FnOnce() -> Result<Vec<u8>, AppendError>,
-    ) -> Result<Arc<[u8]>, AppendError> {
-        if let Some((known, blob)) = self.names.read().unwrap_or_else(PoisonError::into_inner).get(&account)
-            && known == name
-        {
-            return Ok(blob.clone());
-        }
-        let blob: Arc<[u8]> = seal()?.into();
-        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
-        if names.len() >= CACHED {
-            names.clear();
-        }
-        names.insert(account, (name.clone(), blob.clone()));
-        Ok(blob)
-    }
-
-    fn derive_data_key_id(&self, person: &[u8], class: &str) -> DataKeyId {
-        let digest = self.keyed(&[b"data-key", person, class.as_bytes()]);
-        let mut id = [0; 16];
-        id.copy_from_slice(&digest[..16]);
-        id
-    }
-}
-
-/// What is keyed of `parts`: each after its length, so that no two lists of parts are the same bytes.
-fn each_piece(parts: &[&[u8]], each: &mut dyn FnMut(&[u8])) {
-    for part in parts {
-        each(&(part.len() as u64).to_be_bytes());
-        each(part);
-    }
-}
-
-impl Pseudonyms for TenantKey {
-    fn keyed(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let mut context = hmac::Context::with_key(&self.key);
-        each_piece(parts, &mut |piece| context.update(piece));
-        let mut out = [0; 32];
-        out.copy_from_slice(context.sign().as_ref());
-        out
-    }
-}
-
-impl deed_record::secret::Fingerprints for TenantKey {
-    fn of_token(&self, secret: &[u8]) -> String {
-        format!("sha256:{}", deed_seal::hash::Hash::of(secret))
-    }
-
-    fn of_password(&self, secret: &[u8]) -> String {
-        format!("hmac-sha256:{}", deed_seal::hash::Hash(self.keyed(&[b"secret", secret])))
-    }
 }
 
 impl Keys {
@@ -720,108 +529,7 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], KeyError> {
     Ok(bytes)
 }
 
-/// Whoever held the store before lets go of its lock first and of the database a moment later.
-fn wait_for(path: &Path) -> Result<(), KeyError> {
-    const PATIENCE: Duration = Duration::from_secs(10);
-    let until = Instant::now() + PATIENCE;
-    let file = fs::File::open(path).map_err(failed(path))?;
-    loop {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) if Instant::now() < until => {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            result => return result.map_err(|e| failed(path)(e.into())),
-        }
-    }
-}
-
-/// A copy in memory of the database, after every page that is in use was held against its checksum: what
-/// reads a page later takes it for good, and a database in use can be read in no other way.
-fn copy_of(path: &Path) -> Result<Database, KeyError> {
-    let mut file = fs::File::open(path).map_err(failed(path))?;
-    let length = file.metadata().map_err(failed(path))?.len();
-    if length == 0 {
-        // The library would begin a new database in it.
-        return Err(KeyError::Damaged("the file is empty".to_owned()));
-    }
-    let copy = InMemoryBackend::new();
-    copy.set_len(length).map_err(failed(path))?;
-    let mut piece = Zeroizing::new(vec![0; 1 << 20]);
-    let mut at = 0;
-    loop {
-        match file.read(&mut piece).map_err(failed(path))? {
-            0 => break,
-            length => {
-                copy.write(at, &piece[..length]).map_err(failed(path))?;
-                at += length as u64;
-            }
-        }
-    }
-    checked(move || {
-        let mut database = Database::builder().create_with_backend(copy)?;
-        let whole = database.check_integrity()?;
-        Ok(whole.then_some(database))
-    })
-}
-
-/// What `check` gives. At some pages that are not what they were the library panics: here that is an
-/// answer like any other, and nobody is to be frightened by it.
-fn checked(check: impl FnOnce() -> Result<Option<Database>, DatabaseError>) -> Result<Database, KeyError> {
-    thread_local! {
-        static QUIET: Cell<bool> = const { Cell::new(false) };
-    }
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let others = panic::take_hook();
-        panic::set_hook(Box::new(move |panic| {
-            if !QUIET.get() {
-                others(panic);
-            }
-        }));
-    });
-    QUIET.set(true);
-    let result = panic::catch_unwind(panic::AssertUnwindSafe(check));
-    QUIET.set(false);
-    match result {
-        Ok(Ok(Some(database))) => Ok(database),
-        Ok(Err(error)) => Err(KeyError::Damaged(error.to_string())),
-        Ok(Ok(None)) | Err(_) => Err(KeyError::Damaged("its pages do not match their checksums".into())),
-    }
-}
-
-/// Makes an empty database: it has its name when it is whole, however often its maker is killed.
-fn make_database(folder: &Path, path: &Path) -> Result<(), KeyError> {
-    let part = folder.join("keys.redb.part");
-    match fs::remove_file(&part) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(&part)(error)),
-        _ => {}
-    }
-    let make = || -> Result<(), redb::Error> {
-        let transaction = Database::create(&part)?.begin_write()?;
-        transaction.open_table(TENANTS)?;
-        transaction.open_table(DATA_KEYS)?;
-        Ok(transaction.commit()?)
-    };
-    make().map_err(|e| KeyError::Database(e.to_string()))?;
-    fs::set_permissions(&part, fs::Permissions::from_mode(0o600)).map_err(failed(&part))?;
-    fs::rename(&part, path).map_err(failed(path))
-}
-
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> KeyError {
     let file = path.display().to_string();
     move |source| KeyError::Io { file, source }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn many_are_keyed_as_one_is() {
-        let tenant = TenantKey::new("acme", &[7; 32]).expect("a key");
-        let texts: Vec<Vec<u8>> = (0..70_usize).map(|n| vec![n as u8; n * 13]).collect();
-        let messages: Vec<[&[u8]; 2]> = texts.iter().map(|text| [b"event".as_slice(), text]).collect();
-        let one_by_one: Vec<_> = messages.iter().map(|message| tenant.keyed(message)).collect();
-        assert_eq!(tenant.keyed_all(&messages), one_by_one);
-    }
 }
