@@ -3,7 +3,7 @@
 use super::{
     name::{Class, class},
     shape::{Found, is_word, run},
-    value::{is_guessable, is_secret},
+    value::secret,
 };
 
 /// So much of a tag, and of the head of a part, says what it holds.
@@ -32,7 +32,7 @@ fn tagged(text: &str, at: usize) -> Option<Found> {
     if let Some(class) = named.or(called).or_else(field)
         && let Some(value) = tag.with(&["value", "content"]).next()
     {
-        return secret(text, value.at, value.value, class);
+        return secret(value.at, value.value, class);
     }
     if tag.closed {
         return None;
@@ -44,9 +44,9 @@ fn tagged(text: &str, at: usize) -> Option<Found> {
             || tag.attributes.iter().any(|attribute| attribute.value.eq_ignore_ascii_case(content))
     };
     match (called, named) {
-        (Some(class), _) => secret(text, start, content, class),
+        (Some(class), _) => secret(start, content, class),
         (None, Some(_)) if is_label() => None,
-        (None, Some(class)) => secret(text, start, content, class),
+        (None, Some(class)) => secret(start, content, class),
         (None, None) if matches!(&*local(tag.name).to_ascii_lowercase(), "name" | "key") => {
             value_behind(text, start + content.len(), class(content)?)
         }
@@ -62,13 +62,7 @@ fn value_behind(text: &str, at: usize, class: Class) -> Option<Found> {
     let tag =
         Tag::read(text, next).filter(|tag| !tag.closed && local(tag.name).eq_ignore_ascii_case("value"))?;
     let (start, content) = content(text, tag.end);
-    secret(text, start, content, class)
-}
-
-fn secret(text: &str, at: usize, value: &str, class: Class) -> Option<Found> {
-    debug_assert_eq!(&text[at..at + value.len()], value);
-    (!value.is_empty() && is_secret(value, class))
-        .then(|| Found::at(at..at + value.len(), is_guessable(value, class)))
+    secret(start, content, class)
 }
 
 /// A name without its namespace.
@@ -188,5 +182,5 @@ fn part(text: &str, at: usize) -> Option<Found> {
     let start = at + ends.into_iter().flatten().min()?;
     let rest = &text[start..];
     let value = rest[..rest.find("\n--").unwrap_or(rest.len())].trim_end_matches('\r');
-    secret(text, start, value, class)
+    secret(start, value, class)
 }

@@ -4,7 +4,7 @@ use super::{
     name::Class,
     shape::{Found, is_word, run},
     text::{End, before},
-    value::{is_guessable, is_secret},
+    value::secret,
 };
 
 /// The password whose statement begins at byte `at`.
@@ -86,9 +86,7 @@ fn value(text: &str, start: usize) -> Option<Found> {
         quote @ (b'\'' | b'"') => (start + 1, End::Sql(*quote)),
         _ => (start, End::Bare),
     };
-    let value = end.find(&text[start..]);
-    (!value.is_empty() && is_secret(value, Class::Password))
-        .then(|| Found::at(start..start + value.len(), is_guessable(value, Class::Password)))
+    secret(start, end.find(&text[start..]), Class::Password)
 }
 
 /// The words of a statement.

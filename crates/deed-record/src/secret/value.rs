@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::{name::Class, shape};
+use super::{
+    name::Class,
+    shape::{self, Found},
+};
 
 /// Whether `value`, under a name of `class`, is a secret.
 pub(super) fn is_secret(value: &str, class: Class) -> bool {
@@ -117,6 +120,12 @@ fn is_mask(value: &str) -> bool {
     ];
     value.chars().all(|c| matches!(c, '*' | '•' | 'x' | 'X' | '.' | '-' | ' '))
         || (value.len() <= 32 && WORDS.contains(&&*value.to_ascii_lowercase()))
+}
+
+/// `value`, which begins at byte `at` of a text, where it is a secret of that class.
+pub(super) fn secret(at: usize, value: &str, class: Class) -> Option<Found> {
+    (!value.is_empty() && is_secret(value, class))
+        .then(|| Found::at(at..at + value.len(), is_guessable(value, class)))
 }
 
 /// The name of a secret, or of where it is kept.
