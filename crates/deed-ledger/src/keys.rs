@@ -6,7 +6,8 @@
 //! | `ed25519.seed`, `ml-dsa-44.seed` | signing keys of the log, 32 bytes as hex |
 //! | `keys.redb` | a pseudonym key per tenant; a data key per tenant, person concerned and retention class |
 //!
-//! Destroying a data key makes every disclosure sealed under it unreadable, in backups too.
+//! Destroying a data key makes every disclosure sealed under it unreadable, in backups too. Whoever does so begins an epoch,
+//! see [`crate::key_epochs`].
 //!
 //! Those of the log are made with the store, and never again: other keys in the place of lost ones would go unnoticed.
 //! Which tenants have one is listed beside the log, see [`crate::tenants`], and how many data keys there are, see
@@ -41,6 +42,7 @@ use database::{copy_of, make_database, wait_for};
 
 use crate::{
     Table, data_keys,
+    key_epochs::{self, Epoch},
     store::{Store, StoreError},
     tenants::{self, KeyCheck, Tenants},
 };
@@ -112,6 +114,9 @@ pub enum KeyError {
     #[error("`log/data-keys` is damaged: it is not the number that was written; restore it from a backup")]
     DataKeys,
     /// The list of tenants is not what was written.
+    #[error("`log/key-epochs` is damaged: it is not the list that was written; restore it from a backup")]
+    Epochs,
+    /// The list of tenants is not what was written.
     #[error("`log/tenants` is damaged: it is not the list that was written; restore it from a backup")]
     Tenants,
     /// What is written of keys beside the log cannot be read or written.
@@ -135,6 +140,7 @@ impl KeyError {
                 | KeyError::Foreign(_)
                 | KeyError::Tenants
                 | KeyError::DataKeys
+                | KeyError::Epochs
         )
     }
 
@@ -150,6 +156,7 @@ pub(crate) struct Known {
     tenants: BTreeMap<String, KeyCheck>,
     /// How many data keys.
     data_keys: u64,
+    pub(crate) epochs: Vec<Epoch>,
 }
 
 impl Known {
@@ -158,7 +165,17 @@ impl Known {
     /// # Errors
     /// It cannot be read, or is not what was written.
     pub(crate) fn read(store: &dyn Store) -> Result<Self, KeyError> {
-        Ok(Known { tenants: tenants::read(store)?, data_keys: data_keys::read(store)? })
+        Ok(Known {
+            tenants: tenants::read(store)?,
+            data_keys: data_keys::read(store)?,
+            epochs: key_epochs::read(store)?,
+        })
+    }
+
+    /// Whether somebody accepted that data keys are lost, and removed what says how many there were. A stop before that was
+    /// written for the first time looks the same.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.data_keys == 0 && !self.tenants.is_empty()
     }
 }
 
@@ -171,6 +188,8 @@ pub(crate) struct Keys {
     making: bool,
     /// Where it is written down which tenants have a key; `None` where none is made.
     listed: OnceLock<Tenants>,
+    /// `None` where they cannot be read: then no data key is made.
+    epochs: Option<Arc<[Epoch]>>,
     tenants: RwLock<Table<String, Arc<TenantKey>>>,
     data_keys: RwLock<Table<DataKeyId, Arc<LessSafeKey>>>,
     /// How many data keys there are, and how many are written down.
@@ -209,29 +228,42 @@ impl Keys {
         Keys::open_in(folder, false, known)
     }
 
+    /// From now on data keys are made under names that none had before. Nothing may have been sealed by these keys yet.
+    ///
+    /// # Errors
+    /// It cannot be written down in `store`.
+    pub(crate) fn begin_epoch(&mut self, store: &dyn Store) -> Result<(), KeyError> {
+        let before = self.epochs.as_deref().unwrap_or_default().to_vec();
+        self.epochs = Some(key_epochs::begin(store, before)?.into());
+        self.tenants = RwLock::default();
+        Ok(())
+    }
+
     fn open_in(folder: PathBuf, making: bool, known: &Known) -> Result<Self, KeyError> {
         let path = folder.join(DATABASE);
         wait_for(&path)?;
-        Keys::with(folder.clone(), copy_of(&path)?, false).hold_against(known)?;
+        Keys::with(folder.clone(), copy_of(&path)?, false, None).hold_against(known)?;
         // Ours, or that of a process that was killed after it made a key file and before its name was durable.
         fs::File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed(&folder))?;
         let database = Database::open(&path).map_err(|e| KeyError::Database(e.to_string()))?;
-        Ok(Keys::with(folder, database, making))
+        Ok(Keys::with(folder, database, making, Some(&known.epochs)))
     }
 
-    /// Opens the keys of a store that is there already, making nothing; a holder may be using them.
-    pub(crate) fn open_existing(dir: &Path) -> Result<Self, KeyError> {
+    /// Opens the keys of a store that is there already, making nothing; a holder may be using them. `epochs` are those of the
+    /// store, where they can be read.
+    pub(crate) fn open_existing(dir: &Path, epochs: Option<&[Epoch]>) -> Result<Self, KeyError> {
         let folder = dir.join("keys");
         let database = copy_of(&folder.join(DATABASE))?;
-        Ok(Keys::with(folder, database, false))
+        Ok(Keys::with(folder, database, false, epochs))
     }
 
-    fn with(folder: PathBuf, database: Database, making: bool) -> Self {
+    fn with(folder: PathBuf, database: Database, making: bool, epochs: Option<&[Epoch]>) -> Self {
         Keys {
             folder,
             database: RwLock::new(Some(database)),
             making,
             listed: OnceLock::new(),
+            epochs: epochs.map(Arc::from),
             tenants: RwLock::default(),
             data_keys: RwLock::default(),
             made: AtomicU64::default(),
@@ -371,7 +403,7 @@ impl Keys {
             return Ok(Some(key.clone()));
         }
         let Some(bytes) = self.read(TENANTS, tenant)? else { return Ok(None) };
-        let key = Arc::new(TenantKey::new(tenant, &bytes)?);
+        let key = Arc::new(TenantKey::new(tenant, &bytes, self.epochs.clone())?);
         self.tenants.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.to_owned(), key.clone());
         Ok(Some(key))
     }

@@ -28,6 +28,7 @@ mod health;
 mod index;
 mod journal;
 mod key;
+mod key_epochs;
 mod keys;
 mod ledger;
 mod lock;

@@ -151,14 +151,21 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
         LockError::Held(holder) => OpenError::Held(holder),
         LockError::Io(source) => folder(source),
     })?;
-    let keys = match was_made(dir)? {
-        true => Keys::open(dir, &Known::read(&LocalStore::read_only(dir))?)?,
-        false => Keys::make(dir)?,
+    let known = match was_made(dir)? {
+        true => Some(Known::read(&LocalStore::read_only(dir))?),
+        false => None,
+    };
+    let mut keys = match &known {
+        Some(known) => Keys::open(dir, known)?,
+        None => Keys::make(dir)?,
     };
     for name in FOLDERS {
         make_folder(&std::path::absolute(dir.join(name)).map_err(folder)?).map_err(folder)?;
     }
     let store = Arc::new(LocalStore::open(dir, FOLDERS).map_err(folder)?);
+    if known.is_some_and(|known| known.has_lost()) {
+        keys.begin_epoch(&*store)?;
+    }
     let (shared, journal) = open_on(keys, store, Arc::new(journal::folder(dir)?), options)?;
     Ok(Opened { shared, journal, lock })
 }

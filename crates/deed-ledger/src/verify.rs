@@ -40,6 +40,7 @@ pub use report::{Checked, StoreReport};
 use crate::{
     JournalDamage, LedgerError, PACK_LEAVES, PackError, data_keys, journal,
     journal::Frame,
+    key_epochs::{self, Epoch},
     keys::{self, KeyError, Keys, Known},
     open,
     pack::{self, Pack},
@@ -122,11 +123,15 @@ pub fn verify_store(dir: &Path, options: &VerifyOptions<'_>) -> Result<StoreRepo
     let store: Arc<dyn Store> = Arc::new(LocalStore::read_only(dir));
     // Before the keys: one that is made meanwhile is there before it is written down.
     let known = Known::read(&*store);
-    let keys = read_keys(dir);
+    let keys = read_keys(dir, known.as_ref().ok().map(|known| &*known.epochs));
     let mut report = StoreReport::default();
     let held = match (&known, &keys) {
         (Err(error), _) => {
-            let place = if matches!(error, KeyError::DataKeys) { data_keys::PATH } else { tenants::PATH };
+            let place = match error {
+                KeyError::DataKeys => data_keys::PATH,
+                KeyError::Epochs => key_epochs::PATH,
+                _ => tenants::PATH,
+            };
             Some(problem(kind_of(error), place, error.to_string()))
         }
         (Ok(known), Ok(keys)) => {
@@ -514,10 +519,10 @@ fn signed_size(store: &dyn Store) -> u64 {
 }
 
 /// The keys. What a holder just writes may look damaged: then a second look finds it whole.
-fn read_keys(dir: &Path) -> Result<Keys, KeyError> {
+fn read_keys(dir: &Path, epochs: Option<&[Epoch]>) -> Result<Keys, KeyError> {
     let mut tries = 0;
     loop {
-        match Keys::open_existing(dir) {
+        match Keys::open_existing(dir, epochs) {
             Err(error) if error.is_damage() && tries < 3 => {
                 tries += 1;
                 std::thread::sleep(Duration::from_millis(50));

@@ -3,6 +3,7 @@
 use std::{
     borrow::Borrow,
     hash::Hash,
+    iter,
     sync::{Arc, PoisonError, RwLock, atomic::AtomicBool},
 };
 
@@ -12,7 +13,7 @@ use deed_seal::hash::hashes;
 use zeroize::Zeroizing;
 
 use super::{CACHED, DATABASE, DataKeyId, KeyError, NO_RETENTION};
-use crate::{Table, append::AppendError, sealer::Name, tenants::KeyCheck};
+use crate::{Table, append::AppendError, key_epochs::Epoch, sealer::Name, tenants::KeyCheck};
 
 /// Retention classes whose data keys are known at hand.
 const MOST_CLASSES: usize = 256;
@@ -23,6 +24,7 @@ pub(crate) struct TenantKey {
     key: hmac::Key,
     /// The key as HMAC mixes it in, inside and outside (RFC 2104, section 2).
     pads: Zeroizing<[[u8; 64]; 2]>,
+    epochs: Option<Arc<[Epoch]>>,
     /// Derived once for each of those who keep coming.
     accounts: Remembered<Box<str>, Account>,
     data_keys: RwLock<Table<Box<str>, KeysByPerson>>,
@@ -64,7 +66,7 @@ impl<K: Eq + Hash, V: Copy> Remembered<K, V> {
 }
 
 impl TenantKey {
-    pub(super) fn new(name: &str, key: &[u8]) -> Result<Self, KeyError> {
+    pub(super) fn new(name: &str, key: &[u8], epochs: Option<Arc<[Epoch]>>) -> Result<Self, KeyError> {
         let malformed =
             || KeyError::Malformed { file: DATABASE.to_owned(), expected: "a 32-byte pseudonym key" };
         let bytes: &[u8; 32] = key.try_into().map_err(|_| malformed())?;
@@ -76,6 +78,7 @@ impl TenantKey {
             name: name.to_owned(),
             key: hmac::Key::new(hmac::HMAC_SHA256, bytes),
             pads,
+            epochs,
             accounts: Remembered::default(),
             data_keys: RwLock::default(),
             names: RwLock::default(),
@@ -93,7 +96,8 @@ impl TenantKey {
 
     /// The data key for what concerns `person` (empty: nobody in particular) in retention class `class`.
     pub(crate) fn data_key_id(&self, person: &[u8], class: &str) -> DataKeyId {
-        let derive = || self.derive_data_key_id(person, class);
+        let newest = self.epochs.as_deref().and_then(<[Epoch]>::last);
+        let derive = || self.data_key_id_in(newest, person, class);
         let classes = self.data_keys.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = classes.get(class) {
             return known.get_or(person, derive);
@@ -109,6 +113,23 @@ impl TenantKey {
     /// The data key for the disclosures of a record that concerns `person`.
     pub(crate) fn data_key_of(&self, person: Option<&Account>, retention: Option<&str>) -> DataKeyId {
         self.data_key_id(person.map_or(&[], |account| &account.0), retention.unwrap_or(NO_RETENTION))
+    }
+
+    /// Whether `id` is, or was in an epoch before, what [`data_key_of`](Self::data_key_of) gives; `None` where the epochs are
+    /// not known.
+    pub(crate) fn has_been_data_key_of(
+        &self,
+        id: &[u8],
+        person: Option<&Account>,
+        retention: Option<&str>,
+    ) -> Option<bool> {
+        if *id == self.data_key_of(person, retention) {
+            return Some(true);
+        }
+        let (person, class): (&[u8], _) =
+            (person.map_or(&[], |account| &account.0), retention.unwrap_or(NO_RETENTION));
+        let mut epochs = iter::once(None).chain(self.epochs.as_deref()?.iter().map(Some));
+        Some(epochs.any(|epoch| *id == self.data_key_id_in(epoch, person, class)))
     }
 
     /// As [`keyed`](Pseudonyms::keyed) of each of `messages`, faster for many of them at a time.
@@ -161,8 +182,12 @@ impl TenantKey {
         Ok(blob)
     }
 
-    fn derive_data_key_id(&self, person: &[u8], class: &str) -> DataKeyId {
-        let digest = self.keyed(&[b"data-key", person, class.as_bytes()]);
+    fn data_key_id_in(&self, epoch: Option<&Epoch>, person: &[u8], class: &str) -> DataKeyId {
+        let class = class.as_bytes();
+        let digest = match epoch {
+            None => self.keyed(&[b"data-key", person, class]),
+            Some(epoch) => self.keyed(&[b"data-key", person, class, epoch]),
+        };
         let mut id = [0; 16];
         id.copy_from_slice(&digest[..16]);
         id
@@ -203,7 +228,7 @@ mod tests {
 
     #[test]
     fn many_are_keyed_as_one_is() {
-        let tenant = TenantKey::new("acme", &[7; 32]).expect("a key");
+        let tenant = TenantKey::new("acme", &[7; 32], None).expect("a key");
         let texts: Vec<Vec<u8>> = (0..70_usize).map(|n| vec![n as u8; n * 13]).collect();
         let messages: Vec<[&[u8]; 2]> = texts.iter().map(|text| [b"event".as_slice(), text]).collect();
         let one_by_one: Vec<_> = messages.iter().map(|message| tenant.keyed(message)).collect();

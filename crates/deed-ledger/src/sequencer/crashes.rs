@@ -223,7 +223,7 @@ fn keys() -> Keys {
         ledger.close().expect("closed");
         dir
     });
-    Keys::open_existing(store.path()).expect("keys")
+    Keys::open_existing(store.path(), Some(&[])).expect("keys")
 }
 
 fn sender() -> Sender {

@@ -6,7 +6,7 @@ use deed_seal::verify::Unchecked;
 
 use super::{Leaves, StoreReport};
 use crate::{
-    data_keys, index, pack,
+    data_keys, index, key_epochs, pack,
     signing::{CHECKPOINT, KEPT},
     tenants, vault,
 };
@@ -128,6 +128,9 @@ fn role(path: &str, leaves: &Leaves, covered: &[String], rows_checked: bool) -> 
         "log" if path == data_keys::PATH => {
             Role::Unchecked("tells keys of an earlier time; held against `keys/` where those are there")
         }
+        "log" if path == key_epochs::PATH => Role::Unchecked(
+            "names data keys that were made after others were lost; disclosures are held against it",
+        ),
         "log"
             if path
                 .strip_prefix(KEPT)

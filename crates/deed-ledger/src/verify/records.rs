@@ -13,7 +13,7 @@ use crate::{
     PACK_LEAVES,
     blob::{self, BlobError},
     key::each_key,
-    keys::{DataKeyId, Keys},
+    keys::Keys,
     vault::{self, Vault, VaultError},
 };
 
@@ -226,9 +226,7 @@ impl Reader<'_> {
             }
             return None;
         }
-        if let (Some(expected), Some(named)) = (self.data_key_of(record), sealed.get(..16))
-            && named != expected
-        {
+        if sealed.get(..16).and_then(|named| self.is_data_key_of(named, record)) == Some(false) {
             self.report(
                 ProblemKind::Violated,
                 index,
@@ -245,16 +243,16 @@ impl Reader<'_> {
         None
     }
 
-    /// The data key that the disclosures of `record` are sealed under; `None` where its tenant's key is not
+    /// Whether the disclosures of `record` may be sealed under the data key `named`; `None` where its tenant's key is not
     /// here. That an erased key is missing must not hide that another one is named.
-    fn data_key_of(&self, record: &Skeleton<'_>) -> Option<DataKeyId> {
+    fn is_data_key_of(&self, named: &[u8], record: &Skeleton<'_>) -> Option<bool> {
         let tenant = self.keys?.known_tenant(&record.tenant).ok().flatten()?;
         let person = [&record.initiator, &record.executor]
             .into_iter()
             .flatten()
             .find(|party| party.kind == PrincipalType::Human && party.account.is_some())
             .and_then(|party| party.account);
-        Some(tenant.data_key_of(person.as_ref(), record.retention.as_deref()))
+        tenant.has_been_data_key_of(named, person.as_ref(), record.retention.as_deref())
     }
 
     /// Holds opened disclosures against the digests in their records.

@@ -251,6 +251,56 @@ fn keys_older_than_a_person_are_refused() {
     }
 }
 
+/// Where somebody accepts that data keys are lost, what was sealed with them stays closed, and nothing else comes of it: also
+/// not once those whose keys they were act again.
+#[test]
+fn lost_data_keys_only_close_what_they_sealed() {
+    let dir = tempfile::tempdir().expect("folder");
+    let by = |ledger: &Ledger, who: &str| {
+        let record = r#"{"kind":"observation","time":"2026-11-20T10:00:00Z","executor":{"key":"corp:WHO","type":"human","name":"WHO"},"operation":"op","disclose":{"arguments":{"by":"WHO"}}}"#;
+        append(ledger, &record.replace("WHO", who));
+    };
+    let (keys, number) = (dir.path().join("keys/keys.redb"), dir.path().join("log/data-keys"));
+    let ledger = open(dir.path());
+    by(&ledger, "anna");
+    ledger.close().expect("closed");
+    let earlier = fs::read(&keys).expect("read");
+    // Twice: the second time the keys made after the first loss are lost as well.
+    for lost in 1..=2 {
+        let ledger = open(dir.path());
+        by(&ledger, "bert");
+        ledger.close().expect("closed");
+        fs::write(&keys, &earlier).expect("written");
+        refused(dir.path(), "it is of an earlier time");
+        fs::remove_file(&number).expect("removed");
+        let ledger = open(dir.path());
+        by(&ledger, "bert");
+        by(&ledger, "anna");
+        for leaf in 0..ledger.size() {
+            let opened = ledger.disclosures(leaf);
+            let is_lost = (1..=3 * lost - 2).contains(&leaf);
+            assert_eq!(opened.is_err(), is_lost, "leaf {leaf} after loss {lost}: {opened:?}");
+        }
+        ledger.close().expect("closed");
+        let report = verify_store(dir.path(), &VerifyOptions::default()).expect("a store");
+        assert_eq!(report.problems, [], "after loss {lost}");
+    }
+    let epochs = dir.path().join("log/key-epochs");
+    let good = fs::read_to_string(&epochs).expect("there");
+    for bad in ["", &good[1..], &good[..good.len() - 1], &good.replace('\n', "\n1")] {
+        fs::write(&epochs, bad).expect("written");
+        let error = Ledger::open(dir.path(), Options::default()).map(|_| ()).expect_err("no epochs");
+        assert!(error.is_violation() && error.to_string().contains("log/key-epochs"), "{error}");
+        let report = verify_store(dir.path(), &VerifyOptions::default()).expect("a store");
+        assert_eq!(report.verified(), Some(false));
+        assert!(
+            report.problems.iter().all(|problem| problem.place == "log/key-epochs"),
+            "{:#?}",
+            report.problems
+        );
+    }
+}
+
 #[test]
 fn keys_of_another_store_are_refused() {
     let dir = filled();
