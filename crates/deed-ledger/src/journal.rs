@@ -296,6 +296,8 @@ pub(crate) struct ReadOnly {
     pub(crate) torn: Option<Torn>,
     /// Files that were used, and of which nothing is needed.
     pub(crate) spent: Vec<String>,
+    /// Files without a header that makes sense: no frame of theirs can be told.
+    pub(crate) blank: Vec<String>,
 }
 
 /// The frames with leaves at or above `packed` of the journal in `dir`, touching nothing.
@@ -305,8 +307,10 @@ pub(crate) fn read_only(dir: &Path, packed: u64) -> Result<ReadOnly, JournalDama
         return Ok(ReadOnly::default());
     }
     let found = recover::read(&Folder(path), packed, false)?;
-    let spent = found.files.into_iter().filter(|file| file.is_spent).map(|file| file.name).collect();
-    Ok(ReadOnly { frames: found.frames, torn: found.torn, spent })
+    let (spent, mut rest): (Vec<_>, Vec<_>) = found.files.into_iter().partition(|file| file.is_spent);
+    rest.retain(|file| file.generation == 0);
+    let names = |files: Vec<recover::FoundFile>| files.into_iter().map(|file| file.name).collect();
+    Ok(ReadOnly { frames: found.frames, torn: found.torn, spent: names(spent), blank: names(rest) })
 }
 
 fn header(generation: u64, first: u64) -> [u8; 28] {

@@ -33,7 +33,7 @@ const FRAME_BYTES: usize = 8 << 20;
 /// Sealed batches that wait for the sequencer take no more memory than this.
 const QUEUE_BYTES: usize = 64 << 20;
 /// So many complete packs may wait in memory for the store.
-pub(crate) const MOST_WAITING: usize = 3;
+pub(crate) const MOST_WAITING: usize = 2;
 /// How long a sender waits for room before it is told that recording is unavailable.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a batch that is in no hurry waits for one that is, to become durable by the same sync.

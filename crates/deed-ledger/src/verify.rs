@@ -301,6 +301,7 @@ pub struct Leaves {
     packed: u64,
     /// Files of the journal of which nothing is needed any more.
     spent: Vec<String>,
+    blank: Vec<String>,
     /// Leaves from `packed` on, with their sealed disclosures.
     tail: Vec<journal::Entry>,
     /// Where the journal stops making sense.
@@ -338,7 +339,7 @@ impl Leaves {
             packed = once_packed;
             tail = read_tail(dir, packed);
         }
-        let journal::ReadOnly { frames, torn, spent } = tail.unwrap_or_else(|error| {
+        let journal::ReadOnly { frames, torn, spent, blank } = tail.unwrap_or_else(|error| {
             let what = error.to_string();
             let about = format!("journal `{}` ", error.file());
             let what = what.strip_prefix(&about).unwrap_or(&what).to_owned();
@@ -353,7 +354,7 @@ impl Leaves {
             }
         }
         let hashes = deed_seal::hash::leaf_hashes(&tail.iter().map(|entry| &entry.leaf).collect::<Vec<_>>());
-        Ok(Leaves { store, packs, packed, spent, tail, torn, hashes, damaged: Mutex::default() })
+        Ok(Leaves { store, packs, packed, spent, blank, tail, torn, hashes, damaged: Mutex::default() })
     }
 
     /// Leaves in packs: below this.
@@ -364,6 +365,16 @@ impl Leaves {
     /// Whether nothing that is in the file `name` of the journal is needed any more.
     fn is_spent(&self, name: &str) -> bool {
         self.spent.iter().any(|spent| spent == name)
+    }
+
+    /// Whether the journal file `name` has no header that makes sense.
+    fn is_blank(&self, name: &str) -> bool {
+        self.blank.iter().any(|blank| blank == name)
+    }
+
+    /// Whether there are leaves that pack `number`, not written yet, will hold.
+    fn are_due(&self, number: u64) -> bool {
+        number.saturating_mul(PACK_LEAVES) < self.size()
     }
 
     /// All leaves.

@@ -83,6 +83,8 @@ fn is_named(settings: &str, path: &str) -> bool {
     ['"', '\''].iter().any(|quote| settings.contains(&format!("{quote}{path}{quote}")))
 }
 
+const UNPACKED: &str = "its pack is not written yet; the journal has what is in it";
+
 enum Role {
     /// Checked above, or found damaged there.
     Covered,
@@ -118,6 +120,10 @@ fn role(path: &str, leaves: &Leaves, covered: &[String], rows_checked: bool) -> 
         "journal" if leaves.is_spent(name) => Role::Unchecked(
             "all that stands in it is in packs; it is used again, or removed, when there is need",
         ),
+        "journal" if leaves.is_blank(name) => Role::Unchecked(
+            "it does not begin as a journal file in use does, so that no frame of it can be told: one made ahead of need, or \
+             damaged; no leaf of the log stands in it alone",
+        ),
         "journal" if name.ends_with(".journal") => Role::Unchecked(
             "its frames are checked; what stands behind the last one waits to be written over and says nothing",
         ),
@@ -141,12 +147,14 @@ fn role(path: &str, leaves: &Leaves, covered: &[String], rows_checked: bool) -> 
         pack::FOLDER if pack::number_of(path).is_some() => Role::Covered,
         vault::FOLDER => match vault::number_of(path) {
             Some(number) if leaves.packs().contains_key(&number) => Role::Covered,
-            Some(_) => Role::Unchecked("its pack is not written yet; the journal has what is in it"),
+            Some(number) if leaves.are_due(number) => Role::Unchecked(UNPACKED),
+            Some(_) => Role::Stranger("the log has no leaves of such a pack; move it out of the store"),
             None => Role::Stranger("no part of Deed makes such a file; move it out of the store"),
         },
         index::FOLDER => match index::packs_of(path) {
             Some(packs) if packs.end <= leaves.packs().len() as u64 => Role::Covered,
-            Some(_) => Role::Unchecked("its pack is not written yet; the journal has what is in it"),
+            Some(packs) if leaves.are_due(packs.end.saturating_sub(1)) => Role::Unchecked(UNPACKED),
+            Some(_) => Role::Stranger("the log has no leaves of such packs; move it out of the store"),
             None => Role::Stranger("no part of Deed makes such a file; move it out of the store"),
         },
         _ if covered.iter().any(|other| other == path) => Role::Covered,

@@ -273,11 +273,28 @@ fn a_kept_checkpoint_that_is_gone_or_called_otherwise_is_found() {
 
 #[test]
 fn a_file_that_is_neither_checked_nor_known_is_a_problem() {
+    for path in ["packs/extra.txt", "disclosures/000007.disclosures", "index/000007-000009.run"] {
+        let dir = copy();
+        fs::write(dir.path().join(path), "hello").expect("written");
+        let report = check(dir.path());
+        assert_eq!(report.verified(), Some(false));
+        assert_eq!(report.problems[0].place, path);
+    }
+}
+
+/// One made ahead of need, or damaged: nobody is told that something in it was checked.
+#[test]
+fn a_journal_file_of_which_no_frame_can_be_told_is_not_called_checked() {
     let dir = copy();
-    fs::write(dir.path().join("packs/extra.txt"), "hello").expect("written");
+    fs::write(dir.path().join("journal/0099.journal"), "hello").expect("written");
     let report = check(dir.path());
-    assert_eq!(report.verified(), Some(false));
-    assert_eq!(report.problems[0].place, "packs/extra.txt");
+    assert_eq!(report.verified(), Some(true), "{:#?}", report.problems);
+    let says = |words: &str| {
+        let all = report.unchecked.iter().filter(|unchecked| unchecked.why.contains(words));
+        all.map(|unchecked| unchecked.place.as_str()).collect::<Vec<_>>()
+    };
+    assert!(says("no frame of it can be told").contains(&"journal/0099.journal"));
+    assert!(!says("its frames are checked").contains(&"journal/0099.journal"));
 }
 
 #[test]
