@@ -59,6 +59,7 @@ impl Sheet<'_> {
         self.ended();
         self.counterparts();
         self.spooled();
+        self.contradicted();
         self.page.blank();
         self.judged();
         self.findings();
@@ -105,6 +106,16 @@ impl Sheet<'_> {
             let since = beside(spooled, action.time);
             let text = format!("{late} s after the act, from the spool, where it waited since {since}");
             self.page.free("recorded", &text);
+        }
+    }
+
+    /// That there are other records of the very same event, whose original bytes are others.
+    fn contradicted(&mut self) {
+        let others = &self.answer.action.conflicts;
+        let ids: Vec<String> = others.iter().map(ToString::to_string).collect();
+        if !ids.is_empty() {
+            let text = format!("the same event was recorded with other content; compare {}", ids.join(", "));
+            self.page.free("conflicts", &text);
         }
     }
 

@@ -1,7 +1,10 @@
 //! Who asked, who acted, and everybody between.
 
 use deed_record::{Kind, PrincipalType};
-use deed_review::{Attribution, Edge};
+use deed_review::{
+    Attribution, Edge,
+    render::{self, Style},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -151,7 +154,11 @@ fn the_same_event_told_differently_is_said() {
     assert_eq!(answer.action.conflicts, [id(20)]);
     assert_eq!(answer.verdict.attribution.value, Attribution::Partial);
     let other = Store::of(&records).explain(20);
-    assert_eq!((other.action.id, other.action.conflicts), (id(20), vec![id(ACTION)]));
+    assert_eq!((other.action.id, &other.action.conflicts), (id(20), &vec![id(ACTION)]));
+    for (answer, other) in [(answer, id(20)), (other, id(ACTION))] {
+        let screen = render::explain(&answer, Style::default());
+        assert!(screen.contains("conflicts") && screen.contains(&other.to_string()), "{screen}");
+    }
 }
 
 #[test]
