@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
+    mem,
     ops::ControlFlow,
 };
 
@@ -10,6 +11,7 @@ use deed_identity::{CredentialKey, State};
 use deed_ledger::{Key, LedgerError};
 use deed_record::{Account, Basis, Change, Credential, Kind, RecordId, Skeleton, Status, Timestamp, TraceId};
 
+use super::paths::{Node, Paths};
 use crate::evidence::LedgerEvidence;
 
 /// Actions that are gathered.
@@ -20,7 +22,7 @@ const MOST_FOLLOWED: usize = 10_000;
 /// What one credential led to.
 #[derive(Default)]
 pub(super) struct Gathered {
-    /// The credential that was asked for is the first.
+    /// The credential that was asked for is the first; the others are in the order of their names.
     pub(super) credentials: Vec<Known>,
     pub(super) made: Vec<Made>,
     pub(super) hits: Vec<Hit>,
@@ -34,6 +36,7 @@ pub(super) struct Gathered {
 /// A credential on the way.
 #[derive(Default)]
 pub(super) struct Known {
+    /// A password or a second factor has none: it is that of whom it was issued to.
     pub(super) names: BTreeSet<String>,
     pub(super) depth: u32,
     pub(super) parent: Option<usize>,
@@ -51,14 +54,58 @@ pub(super) struct Known {
     pub(super) users: BTreeMap<Account, u64>,
 }
 
+impl Known {
+    /// Whether it is the password of an account, which ends when it is set again.
+    pub(super) fn is_password(&self) -> bool {
+        self.names.is_empty() && self.kind.as_deref() == Some(PASSWORD)
+    }
+
+    fn describe(&mut self, kind: Option<&str>, issuer: Option<&str>, expires: Option<Timestamp>) {
+        // Whichever record comes first, what they differ in is told the same.
+        let least = |old: &mut Option<String>, new: Option<&str>| {
+            if let Some(new) = new
+                && old.as_deref().is_none_or(|old| new < old)
+            {
+                *old = Some(new.to_owned());
+            }
+        };
+        least(&mut self.kind, kind);
+        least(&mut self.issuer, issuer);
+        self.expires = self.expires.max(expires);
+    }
+
+    fn is_issued(&mut self, said: (Timestamp, RecordId)) {
+        self.issued = Some(self.issued.map_or(said, |issued| issued.min(said)));
+    }
+
+    /// Takes in what was said of it under another name.
+    fn merge(&mut self, other: Known) {
+        self.describe(other.kind.as_deref(), other.issuer.as_deref(), other.expires);
+        other.issued.into_iter().for_each(|said| self.is_issued(said));
+        self.names.extend(other.names);
+        self.begun = self.begun.max(other.begun);
+        self.ended.extend(other.ended);
+        self.suspended = self.suspended.max(other.suspended);
+        self.subjects.extend(other.subjects);
+        self.users.extend(other.users);
+    }
+}
+
 /// A principal that was made with one of the credentials, or whose password was set with one.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Made {
     pub(super) account: Account,
-    pub(super) depth: u32,
     pub(super) since: Timestamp,
     /// Only its password was set: what is done with that came from here.
     pub(super) by_password: bool,
+}
+
+/// A credential without a name of its own that was issued to somebody.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Nameless {
+    account: Account,
+    kind: String,
+    since: Timestamp,
 }
 
 /// One action.
@@ -132,10 +179,36 @@ struct Gatherer<'g> {
     tenant: &'g str,
     found: Gathered,
     by_name: HashMap<String, usize>,
-    made: HashSet<(Account, Timestamp, bool)>,
-    /// Leaves that were looked at already.
-    seen: HashSet<u64>,
+    /// Of credentials that turned out to be one, which of them stands for it.
+    same: HashMap<usize, usize>,
+    made: HashMap<Made, usize>,
+    nameless: BTreeMap<Nameless, Issue>,
+    paths: Paths,
+    /// Which hit a leaf is.
+    seen: HashMap<u64, usize>,
+    /// By what else a hit was come upon than by the credential that it was done with.
+    beside: HashMap<usize, BTreeSet<Beside>>,
     todo: VecDeque<Todo>,
+}
+
+/// The first record by which a credential without a name was issued, and with which credentials it was.
+struct Issue {
+    said: (Timestamp, RecordId),
+    leaf: u64,
+    issuer: Option<String>,
+    with: BTreeSet<usize>,
+}
+
+/// What an action has to do with what is followed, where that is not the credential that it was done with: what counts
+/// most first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Beside {
+    /// Deed showed this credential upstream in place of another.
+    Upstream(usize),
+    /// One who was made with it did it, and showed none.
+    Made(usize),
+    /// This credential was handed on there.
+    HandedOn(usize),
 }
 
 /// Everything that the credential of `tenant` with any of these names led to; `None` where no record names it.
@@ -149,11 +222,15 @@ pub(super) fn gather(
         tenant,
         found: Gathered::default(),
         by_name: HashMap::new(),
-        made: HashSet::new(),
-        seen: HashSet::new(),
+        same: HashMap::new(),
+        made: HashMap::new(),
+        nameless: BTreeMap::new(),
+        paths: Paths::default(),
+        seen: HashMap::new(),
+        beside: HashMap::new(),
         todo: VecDeque::new(),
     };
-    let first = gatherer.known(names.iter().map(String::as_str), None, 0);
+    let first = gatherer.known(names.iter().map(String::as_str));
     debug_assert_eq!(first, Some(0));
     // Breadth first: what is nearest is followed even where not everything can be.
     while let Some(todo) = gatherer.todo.pop_front() {
@@ -162,7 +239,7 @@ pub(super) fn gather(
             Todo::Account(at) => gatherer.follow_made(at)?,
         }
     }
-    let found = gatherer.finish();
+    let found = gatherer.finish()?;
     Ok((found.0 > 0).then_some(found.1))
 }
 
@@ -178,17 +255,13 @@ impl Gathered {
 }
 
 impl Gatherer<'_> {
-    /// The credential of these names, new or known.
-    fn known<'n>(
-        &mut self,
-        names: impl Iterator<Item = &'n str>,
-        parent: Option<usize>,
-        depth: u32,
-    ) -> Option<usize> {
+    /// The credential of these names, new or known. What goes by names of several is one.
+    fn known<'n>(&mut self, names: impl Iterator<Item = &'n str>) -> Option<usize> {
         let names: Vec<&str> = names.collect();
-        let at = names.iter().find_map(|name| self.by_name.get(*name)).copied();
-        let at = match at {
-            Some(at) => at,
+        let known: BTreeSet<usize> =
+            names.iter().filter_map(|name| self.by_name.get(*name)).map(|at| self.one(*at)).collect();
+        let at = match known.first() {
+            Some(at) => *at,
             None if self.found.credentials.len() + self.made.len() >= MOST_FOLLOWED => {
                 self.found.cut.insert(
                     "more than 10,000 credentials and principals came from it: the rest is not followed",
@@ -197,10 +270,15 @@ impl Gatherer<'_> {
             }
             None if names.is_empty() => return None,
             None => {
-                self.found.credentials.push(Known { parent, depth, ..Known::default() });
+                self.found.credentials.push(Known::default());
                 self.found.credentials.len() - 1
             }
         };
+        for other in known.into_iter().skip(1) {
+            let merged = mem::take(&mut self.found.credentials[other]);
+            self.found.credentials[at].merge(merged);
+            self.same.insert(other, at);
+        }
         for name in names {
             if self.by_name.insert(name.to_owned(), at).is_none() {
                 self.found.credentials[at].names.insert(name.to_owned());
@@ -210,18 +288,33 @@ impl Gatherer<'_> {
         Some(at)
     }
 
+    /// What stands for the credential that was found as number `at`.
+    fn one(&self, mut at: usize) -> usize {
+        while let Some(other) = self.same.get(&at) {
+            at = *other;
+        }
+        at
+    }
+
+    /// A credential of these names came from credential `parent`, as a record says.
+    fn came<'n>(&mut self, names: impl Iterator<Item = &'n str>, parent: usize, record: &Skeleton<'_>) {
+        if let Some(at) = self.known(names) {
+            self.paths.came(at, parent, (record.time, record.id));
+        }
+    }
+
     fn follow(&mut self, at: usize, name: &str) -> Result<(), LedgerError> {
         let key = Key::Credential { tenant: self.tenant, name };
         // Borrowed apart: looking at a record may find more to follow.
         let ledger = self.evidence.ledger();
         ledger.lookup_each(&key, None, &mut |leaf, record| {
-            self.look(at, leaf, record);
+            self.look(self.one(at), leaf, record);
             self.go_on()
         })
     }
 
     fn follow_made(&mut self, at: usize) -> Result<(), LedgerError> {
-        let Made { account, depth, since, by_password } = self.found.made[at];
+        let Made { account, since, by_password } = self.found.made[at];
         let (until, issued) = if by_password {
             self.set_again(account, since)?
         } else {
@@ -231,15 +324,18 @@ impl Gatherer<'_> {
         ledger.lookup_each(&Key::Executor(account), None, &mut |leaf, record| {
             let is_it = record.time >= since && until.is_none_or(|until| record.time < until);
             let is_it = is_it && (!by_password || is_opened(record, since, &issued));
-            if is_it && is_head(record) && self.seen.insert(leaf) {
+            if is_it && is_head(record) {
                 // What it acts with is followed too: whatever was issued by that came from here.
                 let with = record.credential.as_ref();
-                let at = with.and_then(|with| self.known(with.names(), None, depth));
-                self.hit(leaf, record, at, depth);
-                if let (Some(at), Some(with)) = (at, with) {
-                    self.used(at, leaf, record);
-                    self.describe(at, with);
-                    self.rest(at, leaf, record);
+                match with.and_then(|with| Some((self.known(with.names())?, with))) {
+                    Some((credential, with)) => {
+                        self.paths.acted(at, credential);
+                        self.hit(leaf, record, Some(credential));
+                        self.used(credential, leaf, record);
+                        self.describe(credential, with);
+                        self.rest(credential, leaf, record);
+                    }
+                    None => self.hit_beside(leaf, record, Beside::Made(at)),
                 }
             }
             self.go_on()
@@ -277,10 +373,7 @@ impl Gatherer<'_> {
     ) -> Result<(Option<Timestamp>, BTreeSet<String>), LedgerError> {
         let (mut again, mut issued) = (BTreeSet::new(), BTreeSet::new());
         self.evidence.ledger().lookup_each(&Key::Party(account), None, &mut |_, record| {
-            for effect in record.effects.iter().flatten().filter(|effect| effect.kind == Kind::Credential) {
-                let subject = effect.terms.as_ref().and_then(|terms| terms.subject.as_ref());
-                let theirs = subject.and_then(|party| party.account) == Some(account);
-                let Some(credential) = effect.credential.as_ref().filter(|_| theirs) else { continue };
+            for (credential, _) in given_to(record, account) {
                 if is_password(credential) && record.time > since {
                     again.insert(record.time);
                 }
@@ -307,33 +400,32 @@ impl Gatherer<'_> {
         let is_this = |names: &BTreeSet<String>, credential: &Credential<'_>| {
             credential.names().any(|name| names.contains(name))
         };
-        let depth = self.found.credentials[at].depth;
         let names = self.found.credentials[at].names.clone();
         let own = record.credential.as_ref();
         if let Some(own) = own.filter(|own| is_this(&names, own)) {
+            // Another name of the same.
+            let at = self.known(own.names()).unwrap_or(at);
             self.describe(at, own);
             if record.basis == Basis::Enforced {
                 self.found.at_deed.insert(at);
             }
             if record.kind == Kind::Credential {
                 self.changed(at, leaf, record, own, record.terms.as_ref());
-            } else if is_head(record) && self.seen.insert(leaf) {
+            } else if is_head(record) {
                 self.used(at, leaf, record);
-                self.hit(leaf, record, Some(at), depth);
+                self.hit(leaf, record, Some(at));
             }
-            // Another name of the same.
-            self.known(own.names(), None, depth);
             self.rest(at, leaf, record);
         } else if let Some(own) = own
             && [&own.parent, &own.upstream].into_iter().flatten().any(|name| names.contains(&**name))
         {
             if own.parent.as_ref().is_some_and(|parent| names.contains(&**parent)) {
                 // Derived from it: found, described and followed under its own name.
-                self.known(own.names(), Some(at), depth + 1);
-            } else if is_head(record) && self.seen.insert(leaf) {
+                self.came(own.names(), at, record);
+            } else if is_head(record) {
                 // What Deed showed upstream in place of another: this very action.
                 self.used(at, leaf, record);
-                self.hit(leaf, record, Some(at), depth);
+                self.hit_beside(leaf, record, Beside::Upstream(at));
                 self.found.at_deed.insert(at);
             }
         } else if record
@@ -342,13 +434,9 @@ impl Gatherer<'_> {
             .flatten()
             .any(|hop| hop.credential.as_ref().is_some_and(|name| names.contains(&**name)))
             && is_head(record)
-            && self.seen.insert(leaf)
         {
             // Somebody further down acted on what this one handed on.
-            self.hit(leaf, record, Some(at), depth + 1);
-            if let Some(hit) = self.found.hits.last_mut() {
-                hit.handed_on = true;
-            }
+            self.hit_beside(leaf, record, Beside::HandedOn(at));
         }
         for effect in record.effects.iter().flatten() {
             let Some(credential) = &effect.credential else { continue };
@@ -356,11 +444,11 @@ impl Gatherer<'_> {
                 continue;
             }
             if is_this(&names, credential) {
+                let at = self.known(credential.names()).unwrap_or(at);
                 self.describe(at, credential);
                 self.changed(at, leaf, record, credential, effect.terms.as_ref());
-                self.known(credential.names(), None, depth);
             } else if credential.parent.as_ref().is_some_and(|parent| names.contains(&**parent)) {
-                self.known(credential.names(), Some(at), depth + 1);
+                self.came(credential.names(), at, record);
             }
         }
     }
@@ -370,9 +458,8 @@ impl Gatherer<'_> {
         if !record.kind.is_action() {
             return;
         }
-        let depth = self.found.credentials[at].depth;
         if let Some(upstream) = record.credential.as_ref().and_then(|own| own.upstream.as_ref()) {
-            self.known([&**upstream].into_iter(), Some(at), depth + 1);
+            self.came([&**upstream].into_iter(), at, record);
         }
         let mut changed = false;
         for effect in record.effects.iter().flatten() {
@@ -381,19 +468,15 @@ impl Gatherer<'_> {
             let change = terms.and_then(|terms| terms.change);
             let begins = change == Some(Change::Issued);
             let subject = terms.and_then(|terms| terms.subject.as_ref()).and_then(|party| party.account);
-            match effect.kind {
-                Kind::Credential
-                    if effect.credential.as_ref().is_some_and(is_password)
-                        && matches!(change, Some(Change::Issued | Change::Rotated)) =>
-                {
-                    self.comes(subject, depth + 1, record.time, true);
-                }
-                Kind::Credential if begins => {
-                    if let Some(credential) = &effect.credential {
-                        self.known(credential.names(), Some(at), depth + 1);
+            match (effect.kind, &effect.credential) {
+                (Kind::Credential, Some(credential)) if begins || is_set_anew(credential, change) => {
+                    if credential.names().next().is_some() {
+                        self.came(credential.names(), at, record);
+                    } else if let Some(account) = subject {
+                        self.issued_nameless(at, leaf, record, credential, account);
                     }
                 }
-                Kind::Principal if begins => self.comes(subject, depth + 1, record.time, false),
+                (Kind::Principal, _) if begins => self.comes(at, subject, record.time, false),
                 _ => {}
             }
         }
@@ -402,18 +485,62 @@ impl Gatherer<'_> {
         }
     }
 
-    /// Somebody is followed from then on.
-    fn comes(&mut self, account: Option<Account>, depth: u32, since: Timestamp, by_password: bool) {
-        if let Some(account) = account
-            && self.found.credentials.len() + self.made.len() < MOST_FOLLOWED
-            && self.made.insert((account, since, by_password))
-        {
-            self.found.made.push(Made { account, depth, since, by_password });
-            self.todo.push_back(Todo::Account(self.found.made.len() - 1));
+    /// A credential without a name of its own is that of whom it was issued to.
+    fn issued_nameless(
+        &mut self,
+        at: usize,
+        leaf: u64,
+        record: &Skeleton<'_>,
+        credential: &Credential<'_>,
+        account: Account,
+    ) {
+        let Some(kind) = credential.kind.as_deref() else { return };
+        let nameless = Nameless { account, kind: kind.to_owned(), since: record.time };
+        let said = (record.time, record.id);
+        let issuer = credential.issuer.as_deref().map(str::to_owned);
+        let issue =
+            self.nameless.entry(nameless).or_insert(Issue { said, leaf, issuer, with: BTreeSet::new() });
+        issue.with.insert(at);
+        if said < issue.said {
+            (issue.said, issue.leaf) = (said, leaf);
+        }
+        if kind == PASSWORD {
+            self.comes(at, Some(account), record.time, true);
         }
     }
 
-    fn hit(&mut self, leaf: u64, record: &Skeleton<'_>, credential: Option<usize>, depth: u32) {
+    /// Somebody is followed from then on.
+    fn comes(&mut self, at: usize, account: Option<Account>, since: Timestamp, by_password: bool) {
+        let Some(account) = account else { return };
+        let made = Made { account, since, by_password };
+        let known = match self.made.get(&made) {
+            Some(known) => *known,
+            None if self.found.credentials.len() + self.made.len() >= MOST_FOLLOWED => return,
+            None => {
+                let new = self.found.made.len();
+                self.found.made.push(made);
+                self.made.insert(made, new);
+                self.todo.push_back(Todo::Account(new));
+                new
+            }
+        };
+        self.paths.made(known, at);
+    }
+
+    /// Takes an action that was come upon by something else than what it was done with.
+    fn hit_beside(&mut self, leaf: u64, record: &Skeleton<'_>, beside: Beside) {
+        let hit = self.hit(leaf, record, None);
+        self.beside.entry(hit).or_default().insert(beside);
+    }
+
+    /// Takes an action, once, however often it is come upon; with `credential`, where that is what it was done with.
+    fn hit(&mut self, leaf: u64, record: &Skeleton<'_>, credential: Option<usize>) -> usize {
+        if let Some(known) = self.seen.get(&leaf) {
+            let hit = &mut self.found.hits[*known];
+            hit.credential = hit.credential.or(credential);
+            return *known;
+        }
+        self.seen.insert(leaf, self.found.hits.len());
         // Every call of a tool is the same operation.
         let does = record.tool.as_ref().map(|tool| match &tool.server {
             Some(server) => Cow::Owned(format!("{server}/{}", tool.name)),
@@ -427,7 +554,7 @@ impl Gatherer<'_> {
             id: record.id,
             leaf,
             credential,
-            depth,
+            depth: 0,
             handed_on: false,
             executor,
             system: texts.number(Some(system(record))),
@@ -444,6 +571,7 @@ impl Gatherer<'_> {
             supersedes: record.supersedes,
         };
         self.found.hits.push(hit);
+        self.found.hits.len() - 1
     }
 
     /// Takes who acted with credential `at` itself.
@@ -454,15 +582,8 @@ impl Gatherer<'_> {
     }
 
     fn describe(&mut self, at: usize, credential: &Credential<'_>) {
-        let known = &mut self.found.credentials[at];
-        let text = |old: &mut Option<String>, new: Option<&str>| {
-            if old.is_none() {
-                *old = new.map(str::to_owned);
-            }
-        };
-        text(&mut known.kind, credential.kind.as_deref());
-        text(&mut known.issuer, credential.issuer.as_deref());
-        known.expires = known.expires.max(credential.expires);
+        let (kind, issuer) = (credential.kind.as_deref(), credential.issuer.as_deref());
+        self.found.credentials[at].describe(kind, issuer, credential.expires);
     }
 
     /// Takes what became of credential `at`.
@@ -492,8 +613,7 @@ impl Gatherer<'_> {
             Some(change @ (Change::Issued | Change::Renewed)) => {
                 known.begun = known.begun.max(Some(record.time));
                 if change == Change::Issued {
-                    let said = (record.time, record.id);
-                    known.issued = Some(known.issued.map_or(said, |issued| issued.min(said)));
+                    known.is_issued((record.time, record.id));
                 }
                 let subject = terms.and_then(|terms| terms.subject.as_ref()).and_then(|party| party.account);
                 if let Some(subject) = subject {
@@ -507,8 +627,31 @@ impl Gatherer<'_> {
         }
     }
 
-    /// Puts everything in order; how many leaves told of it.
-    fn finish(mut self) -> (usize, Gathered) {
+    /// Puts everything in order, the same whichever was found first; how many leaves told of it.
+    fn finish(mut self) -> Result<(usize, Gathered), LedgerError> {
+        self.put_in_order();
+        let passwords = self.take_nameless()?;
+        let nearest = self.paths.from_first(self.found.credentials.len(), self.found.made.len());
+        for (at, known) in self.found.credentials.iter_mut().enumerate() {
+            known.depth = nearest.depth(Node::Credential(at));
+            known.parent = nearest.parent(at);
+        }
+        let with = |at: usize| (Some(at), nearest.depth(Node::Credential(at)));
+        for (at, hit) in self.found.hits.iter_mut().enumerate() {
+            let beside = self.beside.get(&at).and_then(|beside| beside.first().copied());
+            (hit.credential, hit.depth) = match (hit.credential, beside) {
+                (Some(at), _) | (None, Some(Beside::Upstream(at))) => with(at),
+                (None, Some(Beside::Made(at))) => {
+                    (passwords.get(&at).copied(), nearest.depth(Node::Made(at)))
+                }
+                (None, Some(Beside::HandedOn(at))) => {
+                    hit.handed_on = true;
+                    let (credential, depth) = with(at);
+                    (credential, depth + 1)
+                }
+                (None, None) => (None, 0),
+            };
+        }
         let found = &mut self.found;
         // Corrected readings of an event give way to the one that corrects them.
         let corrected: HashSet<RecordId> =
@@ -527,13 +670,136 @@ impl Gatherer<'_> {
                 .iter()
                 .filter(|known| known.issued.is_some() || !known.ended.is_empty() || known.kind.is_some())
                 .count();
-        (told, self.found)
+        Ok((told, self.found))
     }
+
+    /// Numbers credentials by their names, and those who were made by what they are, rather than as they were found.
+    fn put_in_order(&mut self) {
+        let credentials = mem::take(&mut self.found.credentials);
+        let count = credentials.len();
+        let mut standing: Vec<(usize, Known)> =
+            credentials.into_iter().enumerate().filter(|(at, _)| !self.same.contains_key(at)).collect();
+        standing.sort_by(|(at, one), (other_at, other)| {
+            (*at != 0, &one.names).cmp(&(*other_at != 0, &other.names))
+        });
+        let mut of_standing = vec![0; count];
+        for (new, (old, _)) in standing.iter().enumerate() {
+            of_standing[*old] = new;
+        }
+        let numbers: Vec<usize> = (0..count).map(|at| of_standing[self.one(at)]).collect();
+        // What is done with a password goes before what else its holder did.
+        let mut made: Vec<(usize, Made)> = mem::take(&mut self.found.made).into_iter().enumerate().collect();
+        made.sort_by_key(|(_, made)| (!made.by_password, *made));
+        let mut of_made = vec![0; made.len()];
+        for (new, (old, _)) in made.iter().enumerate() {
+            of_made[*old] = new;
+        }
+        let found = &mut self.found;
+        found.credentials = standing.into_iter().map(|(_, known)| known).collect();
+        found.made = made.into_iter().map(|(_, made)| made).collect();
+        found.hits.iter_mut().for_each(|hit| hit.credential = hit.credential.map(|at| numbers[at]));
+        found.at_deed = found.at_deed.iter().map(|at| numbers[*at]).collect();
+        self.paths.renumber(&numbers, &of_made);
+        for beside in self.beside.values_mut() {
+            let anew = beside.iter().map(|beside| match beside {
+                Beside::Upstream(at) => Beside::Upstream(numbers[*at]),
+                Beside::Made(at) => Beside::Made(of_made[*at]),
+                Beside::HandedOn(at) => Beside::HandedOn(numbers[*at]),
+            });
+            *beside = anew.collect();
+        }
+        for issue in self.nameless.values_mut() {
+            issue.with = issue.with.iter().map(|at| numbers[*at]).collect();
+        }
+    }
+
+    /// Takes credentials without a name of their own among the others; which of them is the password that whoever was made
+    /// acted with.
+    fn take_nameless(&mut self) -> Result<HashMap<usize, usize>, LedgerError> {
+        let mut passwords = HashMap::new();
+        for (nameless, issue) in mem::take(&mut self.nameless) {
+            let Nameless { account, kind, since } = nameless;
+            let at = self.found.credentials.len();
+            let ended = self.ended(account, &kind, since)?;
+            for with in &issue.with {
+                self.paths.came(at, *with, issue.said);
+            }
+            let set = Made { account, since, by_password: true };
+            let made = self.found.made.iter().position(|made| kind == PASSWORD && *made == set);
+            if let Some(made) = made {
+                passwords.insert(made, at);
+                for session in self.paths.acted_with(made) {
+                    self.paths.came(session, at, issue.said);
+                }
+            }
+            self.found.credentials.push(Known {
+                kind: Some(kind),
+                issuer: issue.issuer,
+                issued: Some(issue.said),
+                begun: Some(since),
+                ended,
+                subjects: BTreeMap::from([(account, issue.leaf)]),
+                ..Known::default()
+            });
+        }
+        Ok(passwords)
+    }
+
+    /// What became since then of a credential of `kind` that `account` was issued at `since` and that has no name: a
+    /// password ends when it is set again, any other when those of its kind are taken away.
+    fn ended(
+        &self,
+        account: Account,
+        kind: &str,
+        since: Timestamp,
+    ) -> Result<BTreeSet<(Timestamp, Change)>, LedgerError> {
+        let mut ended = BTreeSet::new();
+        self.evidence.ledger().lookup_each(&Key::Party(account), None, &mut |_, record| {
+            for (credential, change) in given_to(record, account).filter(|_| record.time > since) {
+                let is_of_kind = credential.kind.as_deref() == Some(kind);
+                match change {
+                    _ if !is_of_kind || credential.names().next().is_some() => {}
+                    Some(Change::Revoked) => {
+                        ended.insert((record.time, Change::Revoked));
+                    }
+                    Some(Change::Issued | Change::Rotated) if kind == PASSWORD => {
+                        ended.insert((record.time, Change::Rotated));
+                    }
+                    _ => {}
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(ended)
+    }
+}
+
+const PASSWORD: &str = "password";
+
+/// Types of credentials whose rotation gives whoever asks for it the new secret.
+const SET_ANEW: &[&str] = &[PASSWORD, "service_specific"];
+
+/// Whether the credential is one that whoever had it changed knows since then.
+fn is_set_anew(credential: &Credential<'_>, change: Option<Change>) -> bool {
+    change == Some(Change::Rotated) && credential.kind.as_deref().is_some_and(|kind| SET_ANEW.contains(&kind))
 }
 
 /// Whether it is the password of an account, which has no name of its own.
 fn is_password(credential: &Credential<'_>) -> bool {
-    credential.kind.as_deref() == Some("password") && credential.names().next().is_none()
+    credential.kind.as_deref() == Some(PASSWORD) && credential.names().next().is_none()
+}
+
+/// What a record says of credentials of `account`.
+fn given_to<'r, 'a>(
+    record: &'r Skeleton<'a>,
+    account: Account,
+) -> impl Iterator<Item = (&'r Credential<'a>, Option<Change>)> {
+    let effects = record.effects.iter().flatten().filter(|effect| effect.kind == Kind::Credential);
+    effects.filter_map(move |effect| {
+        let terms = effect.terms.as_ref()?;
+        let theirs = terms.subject.as_ref()?.account == Some(account);
+        Some((effect.credential.as_ref().filter(|_| theirs)?, terms.change))
+    })
 }
 
 /// Whether it was done with a password that was set at `since`: a sign-in that shows nothing else, or a session that was
