@@ -1,6 +1,7 @@
 //! Counting what was gathered, and writing out one page of it.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeSet, HashMap, HashSet},
     time::Duration,
 };
@@ -144,7 +145,7 @@ impl Teller<'_> {
             ..Counts::default()
         };
         let by_use = |credential: &BlastCredential| {
-            (credential.depth, std::cmp::Reverse(credential.last_used), credential.name.clone())
+            (credential.depth, Reverse(credential.last_used), credential.name.clone())
         };
         revoke.sort_by_cached_key(by_use);
         ended.sort_by_cached_key(by_use);
@@ -249,7 +250,7 @@ impl Teller<'_> {
             }
         }
         let mut all: Vec<_> = all.into_iter().collect();
-        all.sort_unstable_by_key(|(account, (count, ..))| (std::cmp::Reverse(*count), *account));
+        all.sort_unstable_by_key(|(account, (count, last, _))| (Reverse(*count), Reverse(*last), *account));
         all.truncate(MOST_TALLIED);
         let told = all.into_iter().map(|(account, (count, last, leaf))| {
             Ok(Tally { name: self.called(account, leaf)?, count, last: Some(last) })
