@@ -62,13 +62,15 @@ pub(super) fn look<E: Evidence>(
     Ok(kept)
 }
 
-/// Whether it was done in a session, by whoever that was opened for, and the record leaves open who that is.
+/// Whether it was done in a session that was opened in another system, by whom that knows (a hop with the very credential
+/// that was shown), and the record leaves open who that is.
 fn may_be_named(rec: &Skeleton<'_>) -> bool {
     let kind = rec.credential.as_ref().and_then(|used| used.kind.as_deref());
     rec.kind == Kind::Observation
         && rec.basis == Basis::Imported
         && kind.is_some_and(|kind| !deed_identity::is_static_type(kind))
         && asking(rec).is_none()
+        && rec.chain.as_ref().is_some_and(|hops| !hops.is_empty())
         && !is_handed_on(rec)
 }
 

@@ -193,7 +193,7 @@ async fn what_is_done_with_a_password_that_was_set_with_it_came_from_it() {
         (&json!("password"), &json!("password"))
     );
     let revoke = blast(&server, "ADMIN").await["revoke"].clone();
-    assert_eq!(names(&revoke), ["ADMIN", "password of aws:bob", "LATER"], "{revoke:#}");
+    assert_eq!(names(&revoke), ["ADMIN", "LATER", "password of aws:bob"], "{revoke:#}");
     let bob = server.get("/v1/principals/aws:bob").await.json();
     let password =
         bob["credentials"].as_array().unwrap().iter().find(|row| row["type"] == "password").unwrap();

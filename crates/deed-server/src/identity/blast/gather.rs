@@ -11,8 +11,12 @@ use deed_identity::{CredentialKey, State};
 use deed_ledger::{Key, LedgerError};
 use deed_record::{Account, Basis, Change, Credential, Kind, RecordId, Skeleton, Status, Timestamp, TraceId};
 
-use super::paths::{Node, Paths};
+mod finish;
+mod nameless;
+
+use super::paths::Paths;
 use crate::evidence::LedgerEvidence;
+use nameless::{Issue, Nameless, PASSWORD, given_to, is_password, is_set_anew};
 
 /// Actions that are gathered.
 const MOST_ACTIONS: usize = 1_000_000;
@@ -100,14 +104,6 @@ pub(super) struct Made {
     pub(super) by_password: bool,
 }
 
-/// A credential without a name of its own that was issued to somebody.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Nameless {
-    account: Account,
-    kind: String,
-    since: Timestamp,
-}
-
 /// One action.
 #[derive(Clone)]
 pub(super) struct Hit {
@@ -189,14 +185,6 @@ struct Gatherer<'g> {
     /// By what else a hit was come upon than by the credential that it was done with.
     beside: HashMap<usize, BTreeSet<Beside>>,
     todo: VecDeque<Todo>,
-}
-
-/// The first record by which a credential without a name was issued, and with which credentials it was.
-struct Issue {
-    said: (Timestamp, RecordId),
-    leaf: u64,
-    issuer: Option<String>,
-    with: BTreeSet<usize>,
 }
 
 /// What an action has to do with what is followed, where that is not the credential that it was done with: what counts
@@ -485,30 +473,6 @@ impl Gatherer<'_> {
         }
     }
 
-    /// A credential without a name of its own is that of whom it was issued to.
-    fn issued_nameless(
-        &mut self,
-        at: usize,
-        leaf: u64,
-        record: &Skeleton<'_>,
-        credential: &Credential<'_>,
-        account: Account,
-    ) {
-        let Some(kind) = credential.kind.as_deref() else { return };
-        let nameless = Nameless { account, kind: kind.to_owned(), since: record.time };
-        let said = (record.time, record.id);
-        let issuer = credential.issuer.as_deref().map(str::to_owned);
-        let issue =
-            self.nameless.entry(nameless).or_insert(Issue { said, leaf, issuer, with: BTreeSet::new() });
-        issue.with.insert(at);
-        if said < issue.said {
-            (issue.said, issue.leaf) = (said, leaf);
-        }
-        if kind == PASSWORD {
-            self.comes(at, Some(account), record.time, true);
-        }
-    }
-
     /// Somebody is followed from then on.
     fn comes(&mut self, at: usize, account: Option<Account>, since: Timestamp, by_password: bool) {
         let Some(account) = account else { return };
@@ -626,180 +590,6 @@ impl Gatherer<'_> {
             _ => {}
         }
     }
-
-    /// Puts everything in order, the same whichever was found first; how many leaves told of it.
-    fn finish(mut self) -> Result<(usize, Gathered), LedgerError> {
-        self.put_in_order();
-        let passwords = self.take_nameless()?;
-        let nearest = self.paths.from_first(self.found.credentials.len(), self.found.made.len());
-        for (at, known) in self.found.credentials.iter_mut().enumerate() {
-            known.depth = nearest.depth(Node::Credential(at));
-            known.parent = nearest.parent(at);
-        }
-        let with = |at: usize| (Some(at), nearest.depth(Node::Credential(at)));
-        for (at, hit) in self.found.hits.iter_mut().enumerate() {
-            let beside = self.beside.get(&at).and_then(|beside| beside.first().copied());
-            (hit.credential, hit.depth) = match (hit.credential, beside) {
-                (Some(at), _) | (None, Some(Beside::Upstream(at))) => with(at),
-                (None, Some(Beside::Made(at))) => {
-                    (passwords.get(&at).copied(), nearest.depth(Node::Made(at)))
-                }
-                (None, Some(Beside::HandedOn(at))) => {
-                    hit.handed_on = true;
-                    let (credential, depth) = with(at);
-                    (credential, depth + 1)
-                }
-                (None, None) => (None, 0),
-            };
-        }
-        let found = &mut self.found;
-        // Corrected readings of an event give way to the one that corrects them.
-        let corrected: HashSet<RecordId> =
-            found.hits.iter().filter(|hit| hit.event != 0).filter_map(|hit| hit.supersedes).collect();
-        found.hits.retain(|hit| !corrected.contains(&hit.id));
-        found.changes.retain(|change| !corrected.contains(&change.id));
-        // A further view of an action that is here itself is no other action.
-        let ids: HashSet<RecordId> = found.hits.iter().map(|hit| hit.id).collect();
-        found.hits.retain(|hit| hit.part_of.is_none_or(|action| !ids.contains(&action)));
-        found.hits.sort_unstable_by_key(|hit| (hit.time, hit.id));
-        found.changes.sort_unstable_by_key(|change| (change.time, change.id));
-        found.changes.dedup_by_key(|change| change.id);
-        let told = found.hits.len()
-            + found
-                .credentials
-                .iter()
-                .filter(|known| known.issued.is_some() || !known.ended.is_empty() || known.kind.is_some())
-                .count();
-        Ok((told, self.found))
-    }
-
-    /// Numbers credentials by their names, and those who were made by what they are, rather than as they were found.
-    fn put_in_order(&mut self) {
-        let credentials = mem::take(&mut self.found.credentials);
-        let count = credentials.len();
-        let mut standing: Vec<(usize, Known)> =
-            credentials.into_iter().enumerate().filter(|(at, _)| !self.same.contains_key(at)).collect();
-        standing.sort_by(|(at, one), (other_at, other)| {
-            (*at != 0, &one.names).cmp(&(*other_at != 0, &other.names))
-        });
-        let mut of_standing = vec![0; count];
-        for (new, (old, _)) in standing.iter().enumerate() {
-            of_standing[*old] = new;
-        }
-        let numbers: Vec<usize> = (0..count).map(|at| of_standing[self.one(at)]).collect();
-        // What is done with a password goes before what else its holder did.
-        let mut made: Vec<(usize, Made)> = mem::take(&mut self.found.made).into_iter().enumerate().collect();
-        made.sort_by_key(|(_, made)| (!made.by_password, *made));
-        let mut of_made = vec![0; made.len()];
-        for (new, (old, _)) in made.iter().enumerate() {
-            of_made[*old] = new;
-        }
-        let found = &mut self.found;
-        found.credentials = standing.into_iter().map(|(_, known)| known).collect();
-        found.made = made.into_iter().map(|(_, made)| made).collect();
-        found.hits.iter_mut().for_each(|hit| hit.credential = hit.credential.map(|at| numbers[at]));
-        found.at_deed = found.at_deed.iter().map(|at| numbers[*at]).collect();
-        self.paths.renumber(&numbers, &of_made);
-        for beside in self.beside.values_mut() {
-            let anew = beside.iter().map(|beside| match beside {
-                Beside::Upstream(at) => Beside::Upstream(numbers[*at]),
-                Beside::Made(at) => Beside::Made(of_made[*at]),
-                Beside::HandedOn(at) => Beside::HandedOn(numbers[*at]),
-            });
-            *beside = anew.collect();
-        }
-        for issue in self.nameless.values_mut() {
-            issue.with = issue.with.iter().map(|at| numbers[*at]).collect();
-        }
-    }
-
-    /// Takes credentials without a name of their own among the others; which of them is the password that whoever was made
-    /// acted with.
-    fn take_nameless(&mut self) -> Result<HashMap<usize, usize>, LedgerError> {
-        let mut passwords = HashMap::new();
-        for (nameless, issue) in mem::take(&mut self.nameless) {
-            let Nameless { account, kind, since } = nameless;
-            let at = self.found.credentials.len();
-            let ended = self.ended(account, &kind, since)?;
-            for with in &issue.with {
-                self.paths.came(at, *with, issue.said);
-            }
-            let set = Made { account, since, by_password: true };
-            let made = self.found.made.iter().position(|made| kind == PASSWORD && *made == set);
-            if let Some(made) = made {
-                passwords.insert(made, at);
-                for session in self.paths.acted_with(made) {
-                    self.paths.came(session, at, issue.said);
-                }
-            }
-            self.found.credentials.push(Known {
-                kind: Some(kind),
-                issuer: issue.issuer,
-                issued: Some(issue.said),
-                begun: Some(since),
-                ended,
-                subjects: BTreeMap::from([(account, issue.leaf)]),
-                ..Known::default()
-            });
-        }
-        Ok(passwords)
-    }
-
-    /// What became since then of a credential of `kind` that `account` was issued at `since` and that has no name: a
-    /// password ends when it is set again, any other when those of its kind are taken away.
-    fn ended(
-        &self,
-        account: Account,
-        kind: &str,
-        since: Timestamp,
-    ) -> Result<BTreeSet<(Timestamp, Change)>, LedgerError> {
-        let mut ended = BTreeSet::new();
-        self.evidence.ledger().lookup_each(&Key::Party(account), None, &mut |_, record| {
-            for (credential, change) in given_to(record, account).filter(|_| record.time > since) {
-                let is_of_kind = credential.kind.as_deref() == Some(kind);
-                match change {
-                    _ if !is_of_kind || credential.names().next().is_some() => {}
-                    Some(Change::Revoked) => {
-                        ended.insert((record.time, Change::Revoked));
-                    }
-                    Some(Change::Issued | Change::Rotated) if kind == PASSWORD => {
-                        ended.insert((record.time, Change::Rotated));
-                    }
-                    _ => {}
-                }
-            }
-            ControlFlow::Continue(())
-        })?;
-        Ok(ended)
-    }
-}
-
-const PASSWORD: &str = "password";
-
-/// Types of credentials whose rotation gives whoever asks for it the new secret.
-const SET_ANEW: &[&str] = &[PASSWORD, "service_specific"];
-
-/// Whether the credential is one that whoever had it changed knows since then.
-fn is_set_anew(credential: &Credential<'_>, change: Option<Change>) -> bool {
-    change == Some(Change::Rotated) && credential.kind.as_deref().is_some_and(|kind| SET_ANEW.contains(&kind))
-}
-
-/// Whether it is the password of an account, which has no name of its own.
-fn is_password(credential: &Credential<'_>) -> bool {
-    credential.kind.as_deref() == Some(PASSWORD) && credential.names().next().is_none()
-}
-
-/// What a record says of credentials of `account`.
-fn given_to<'r, 'a>(
-    record: &'r Skeleton<'a>,
-    account: Account,
-) -> impl Iterator<Item = (&'r Credential<'a>, Option<Change>)> {
-    let effects = record.effects.iter().flatten().filter(|effect| effect.kind == Kind::Credential);
-    effects.filter_map(move |effect| {
-        let terms = effect.terms.as_ref()?;
-        let theirs = terms.subject.as_ref()?.account == Some(account);
-        Some((effect.credential.as_ref().filter(|_| theirs)?, terms.change))
-    })
 }
 
 /// Whether it was done with a password that was set at `since`: a sign-in that shows nothing else, or a session that was
