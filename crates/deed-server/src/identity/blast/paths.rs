@@ -53,7 +53,7 @@ impl Paths {
     }
 
     /// The shortest way from the first credential to each of so many credentials and principals.
-    pub(super) fn from_first(&self, credentials: usize, made: usize) -> Nearest {
+    pub(super) fn shortest(&self, credentials: usize, made: usize) -> Nearest {
         let mut next: Vec<Vec<(usize, u32)>> = vec![Vec::new(); credentials + made];
         self.came.keys().for_each(|(at, parent)| next[*parent].push((*at, 1)));
         self.made.iter().for_each(|(at, with)| next[*with].push((credentials + at, 1)));

@@ -12,7 +12,7 @@ impl Gatherer<'_> {
     pub(super) fn finish(mut self) -> Result<(usize, Gathered), LedgerError> {
         self.put_in_order();
         let passwords = self.take_nameless()?;
-        let nearest = self.paths.from_first(self.found.credentials.len(), self.found.made.len());
+        let nearest = self.paths.shortest(self.found.credentials.len(), self.found.made.len());
         for (at, known) in self.found.credentials.iter_mut().enumerate() {
             known.depth = nearest.depth(Node::Credential(at));
             known.parent = nearest.parent(at);
