@@ -9,7 +9,7 @@ mod effects;
 mod gke;
 mod who;
 
-use deed_record::{Decision, Outcome, PersonalSent, Ruling, Status, StepType};
+use deed_record::{Decision, IMPERSONATION, Outcome, PersonalSent, Ruling, Status, StepType, TermsSent};
 use serde_json::Value;
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 use call::{Call, Stage};
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
-pub const MAPPING: &str = "kubernetes/6";
+pub const MAPPING: &str = "kubernetes/7";
 
 /// The records of one event, or of each event in one delivery of CloudWatch Logs.
 ///
@@ -123,12 +123,16 @@ fn record(call: &Call<'_>, event: &str) -> Result<String, String> {
     submission.decision = decision(call);
     submission.effects = effects::effects(call);
     submission.executor = Some(parties.executor);
-    submission.initiator = parties.initiator;
     submission.operation = call.operation().map(json::text);
     submission.outcome = outcome(call);
     submission.permission = call.operation().filter(|_| call.object.is_some()).map(json::text);
     submission.personal = personal(call);
     submission.resource = call.resource();
+    submission.terms = parties.impersonated.map(|subject| TermsSent {
+        role: Some(IMPERSONATION.into()),
+        subject: Some(subject),
+        ..TermsSent::default()
+    });
     // Whether it would be admitted is all that was asked.
     submission.step_type = call.is_rehearsal().then_some(StepType::PolicyCheck);
     shared::record(&submission, event)

@@ -16,7 +16,7 @@ use crate::{
 use entry::Entry;
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
-pub const MAPPING: &str = "vault/6";
+pub const MAPPING: &str = "vault/7";
 
 /// The record of one entry.
 ///

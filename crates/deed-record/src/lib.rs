@@ -46,6 +46,6 @@ pub use skeleton::{
 pub use submission::{ChainHop, EffectSent, PersonalSent, Principal, Submission, TermsSent, is_label};
 pub use text::Text;
 pub use time::Timestamp;
-pub use tried::{Right, Tried};
+pub use tried::{IMPERSONATION, Right, Tried};
 pub use withdrawn::{Withdrawal, Withdrawn, tells_of};
 pub use written::Written;

@@ -117,7 +117,8 @@ pub struct Submission<'a> {
     /// Whose record it is; the token's tenant, else `default`.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<Text<'a>>,
-    /// The terms of a request, approval, grant, credential, exception, tool or principal record.
+    /// The terms of a request, approval, grant, credential, exception, tool or principal record; of an action with `role`
+    /// `impersonation`, in whose name (`subject`) whoever acted did so.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub terms: Option<TermsSent<'a>>,
     /// When it happened, as the sender says. Required.

@@ -3,7 +3,9 @@
 
 use std::borrow::Cow;
 
-use crate::{Account, Answer, Basis, Change, Kind, Resource, Ruling, Skeleton, Status, Terms, Withdrawn};
+use crate::{
+    Account, Answer, Basis, Change, Kind, Party, Resource, Ruling, Skeleton, Status, Terms, Withdrawn,
+};
 
 /// What became of something that was tried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,7 +29,17 @@ pub enum Right<'r> {
     In(&'r str),
 }
 
+/// The role of whoever acts in another's name, which they gave themselves.
+pub const IMPERSONATION: &str = "impersonation";
+
 impl Skeleton<'_> {
+    /// In whose name, and with whose rights, it was done, where whoever acted gave that name themselves and was let: it
+    /// tells nothing of who asked.
+    pub fn impersonated(&self) -> Option<&Party<'_>> {
+        let terms = self.terms.as_ref().filter(|_| self.kind.is_action())?;
+        terms.subject.as_ref().filter(|_| terms.role.as_deref() == Some(IMPERSONATION))
+    }
+
     /// What became of what this record tells of, who tried it and on what; `None` where it does not tell all of that.
     pub fn tried(&self) -> Option<(Tried, Account, Cow<'_, str>)> {
         let account = self.executor.as_ref()?.account?;

@@ -191,6 +191,8 @@ pub(crate) struct Beside {
     pub(crate) first_seen: Option<RecordId>,
     /// Of an action that names nobody who asked: who may have, further up in its trace.
     pub(crate) above: Above,
+    /// What else was done in its session and names who asked, the nearest in time of each who is named.
+    pub(crate) session: Vec<RecordId>,
     /// There were too many to look at all of them.
     pub(crate) cut: bool,
 }

@@ -167,6 +167,9 @@ pub struct Executor {
     /// as far as this action shows. It bears on no verdict.
     #[serde(default)]
     pub also: Vec<Also>,
+    /// In whose name it acted, with whose rights, where it gave that name itself and was let. Who asked that does not tell.
+    #[serde(default)]
+    pub impersonated: Option<Who>,
     /// How well that is known.
     pub edge: Edge,
     /// How it is known.

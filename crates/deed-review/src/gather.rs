@@ -17,6 +17,7 @@ mod counterpart;
 mod denied;
 mod entitled;
 mod place;
+mod session;
 mod tool;
 
 pub(crate) use above::may_inherit;
@@ -96,6 +97,7 @@ fn gather_with<'c, E: Evidence>(
     (beside.rights, beside.rights_cut) = (entitled.covering, entitled.cut);
     beside.rights_open = entitled.open;
     beside.above = above;
+    beside.session = session::look(&mut reader, &family, &credentials)?;
     beside.denied = denied::look(&mut reader, &family, &credentials)?;
     beside.held_tool = tool::look(&mut reader, &family)?;
     beside.first_seen = before::look(&mut reader, &family)?;
@@ -321,7 +323,10 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
                     .map(|claim| (at, claim)),
             );
         }
-        issued.sort_by_key(|(_, claim)| claim.rec.weight());
+        // Whoever says what it was derived from knows better than who only says with what it was asked for.
+        let unsaid =
+            |claim: &Claim<'_>| claim.credential.is_none_or(|credential| credential.parent.is_none());
+        issued.sort_by_key(|(_, claim)| (!claim.rec.firm(), unsaid(claim), claim.rec.weight()));
         let above = issued.iter().find_map(|(_, claim)| parent_of(claim, names)).unwrap_or_default();
         (issued.into_iter().map(|(at, _)| at).collect(), above)
     }

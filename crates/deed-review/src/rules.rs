@@ -9,6 +9,7 @@ mod place;
 mod right;
 mod window;
 
+pub(crate) use delegation::is_handed_on;
 pub(crate) use place::CHANGED;
 pub(crate) use right::{ACTION_WITHOUT_GRANT, DENIED_THEN_DONE, GRANT_WITHOUT_APPROVAL};
 

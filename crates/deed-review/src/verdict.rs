@@ -89,6 +89,9 @@ impl<'c> Links<'c> {
             });
             reasons.extend(somebody.notes.iter().cloned());
         }
+        if self.case.head().is.impersonated().is_some() {
+            reasons.push("whoever acted gave another's name, which tells nothing of who asked".to_owned());
+        }
         let gaps = self.people.chain.iter().filter(|hop| hop.edge == Edge::Missing).count();
         if gaps > 0 {
             reasons.push(format!("{gaps} of {} hops between them name nobody", self.people.chain.len()));

@@ -127,6 +127,7 @@ pub(crate) fn executor(links: &Links<'_>, names: &Names) -> Executor {
         owner: declared.and_then(|declared| declared.owner.clone()),
         sponsor: declared.and_then(|declared| declared.sponsor.clone()),
         also: also(links, names),
+        impersonated: links.case.head().is.impersonated().map(|party| names.who(party)),
         edge: somebody.edge,
         how: somebody.how.clone(),
         records: ids(somebody.records.iter().copied()),

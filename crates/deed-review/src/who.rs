@@ -75,6 +75,9 @@ impl<'c> People<'c> {
         let (inferred, hops) = inferred_initiator(case, lineage, executor.account());
         let initiator = requester(case, lineage, executor.account());
         let mut initiator = initiator.or_else(|| asked_above(case, executor.account())).unwrap_or(inferred);
+        if initiator.edge == Edge::Missing && initiator.disputed.is_empty() {
+            initiator = named_in_session(case).unwrap_or(initiator);
+        }
         if initiator.edge == Edge::Missing && case.beside.above.cut {
             initiator
                 .how
@@ -359,6 +362,34 @@ fn asked_above<'c>(case: &'c Case<'c>, executor: Option<Account>) -> Option<Some
     Some(Somebody { party: Some(party), edge: Edge::Inferred, how, notes, records, disputed })
 }
 
+/// Who is behind the session that it was done in, as the log of another system says of something else that was done in it.
+fn named_in_session<'c>(case: &'c Case<'c>) -> Option<Somebody<'c>> {
+    let named = || case.beside.session.iter().filter_map(|id| case.get(*id));
+    let asking = |rec: &'c Rec<'c>| rec.is.initiator.as_ref().filter(|party| party.account.is_some());
+    let rec = named().next()?;
+    let party = asking(rec)?;
+    let account = party.account?;
+    let disputed: Vec<Account> = named()
+        .filter_map(|rec| asking(rec)?.account)
+        .filter(|other| !case.is_same(*other, account))
+        .collect();
+    if !disputed.is_empty() {
+        let nobody = Somebody::missing("records of what else was done in its session disagree on who asked");
+        return Some(Somebody { disputed: disputed.into_iter().chain([account]).collect(), ..nobody });
+    }
+    let records: Vec<&Rec<'c>> = named().collect();
+    let how = format!(
+        "named with the same credential {}, {}",
+        beside(rec.is.time, case.time()),
+        agreed(&records).1
+    );
+    let notes = vec![format!(
+        "who asked is inferred from record {}, of something else that was done in the same session",
+        rec.is.id
+    )];
+    Some(Somebody { party: Some(party), edge: Edge::Inferred, how, notes, records, disputed })
+}
+
 /// Whoever had done what `rec` tells of: who asked for it, else who acted. Of a record that is no call but a statement,
 /// who acted may be the service that makes it, which asked for nothing.
 fn had_it_done<'c>(case: &Case<'c>, rec: &'c Rec<'c>) -> Option<&'c Party<'c>> {
@@ -389,7 +420,8 @@ fn inferred_initiator<'c>(
         let issued: Vec<&Claim<'c>> = level.issued_before(moment).collect();
         let firm = issued.iter().any(|claim| claim.rec.firm());
         let weighty = || issued.iter().map(|claim| claim.rec).filter(|rec| rec.firm() == firm);
-        let weighty = || weighty().filter(|rec| !weighty().any(|other| knows_better(other, rec)));
+        let lends = |rec: &Rec<'_>| is_lent(rec, level.names);
+        let weighty = || weighty().filter(|rec| !weighty().any(|other| knows_better(other, rec, lends)));
         let mut named = weighty().filter_map(|rec| had_it_done(case, rec).map(|party| (rec, party)));
         let Some((rec, party)) = named.next() else {
             // Who asked the service for it stands further up.
@@ -436,9 +468,22 @@ fn inferred_initiator<'c>(
     (Somebody { party: Some(party), edge: Edge::Inferred, how, notes, records, disputed }, hops)
 }
 
+/// The type of what is made for one caller, and taken back when the time for which it is lent ends.
+const LEASE: &str = "lease";
+
+/// Whether it lends the credential of these names to whoever asked.
+fn is_lent(rec: &Rec<'_>, names: &BTreeSet<String>) -> bool {
+    rec.claims(Kind::Credential).filter(Claim::issues).filter_map(|claim| claim.credential).any(
+        |credential| {
+            credential.kind.as_deref() == Some(LEASE) && credential.names().any(|name| names.contains(name))
+        },
+    )
+}
+
 /// Whether `other` tells of the same issue from where it was asked: what a session was asked with is known only to the
-/// log of whoever asked, and both the account that asks and the one that answers have a log.
-fn knows_better(other: &Rec<'_>, rec: &Rec<'_>) -> bool {
+/// log of whoever asked, and both the account that asks and the one that answers have a log; and who asked for what is
+/// lent is known to the log of whoever lends it, which has it made with rights of its own.
+fn knows_better(other: &Rec<'_>, rec: &Rec<'_>, lends: impl Fn(&Rec<'_>) -> bool) -> bool {
     let asked_with =
         |rec: &Rec<'_>| rec.is.credential.as_ref().is_some_and(|with| with.names().next().is_some());
     let observed = |rec: &Rec<'_>| rec.is.kind == Kind::Observation && rec.is.basis == Basis::Imported;
@@ -446,8 +491,7 @@ fn knows_better(other: &Rec<'_>, rec: &Rec<'_>) -> bool {
         && observed(rec)
         && other.voice() != rec.voice()
         && (other.is.time.0 - rec.is.time.0).abs() <= SKEW
-        && asked_with(other)
-        && !asked_with(rec)
+        && (asked_with(other) && !asked_with(rec) || lends(other) && !lends(rec))
 }
 
 /// Whoever had a credential issued.

@@ -6,6 +6,7 @@
 
 mod blast;
 mod declared;
+mod nameless;
 mod names;
 mod principal;
 mod snapshot;

@@ -155,6 +155,21 @@ fn iam_credential(event: &Event) -> Option<EffectSent<'static>> {
             (Change::Issued, new(other("ssh_public_key", id)))
         }
         "DeleteSSHPublicKey" => (Change::Revoked, other("ssh_public_key", asked_id("sSHPublicKeyId"))),
+        "UploadSigningCertificate" => {
+            let id = service_id(&["responseElements", "certificate", "certificateId"]);
+            (Change::Issued, new(other("signing_certificate", id)))
+        }
+        "UpdateSigningCertificate" => {
+            let change = match event.asked("status") {
+                Some("Inactive") => Change::Revoked,
+                Some("Active") => Change::Renewed,
+                _ => Change::Altered,
+            };
+            (change, other("signing_certificate", asked_id("certificateId")))
+        }
+        "DeleteSigningCertificate" => {
+            (Change::Revoked, other("signing_certificate", asked_id("certificateId")))
+        }
         "CreateServiceSpecificCredential" => {
             let id =
                 service_id(&["responseElements", "serviceSpecificCredential", "serviceSpecificCredentialId"]);

@@ -1,4 +1,4 @@
-//! Who called, with what, and for whom.
+//! Who called, with what, and in whose name.
 
 use deed_record::{ChainHop, Credential, Principal, PrincipalType};
 use serde_json::Value;
@@ -15,7 +15,7 @@ pub(super) struct Parties {
     pub(super) chain: Vec<ChainHop<'static>>,
     pub(super) credential: Option<Credential<'static>>,
     pub(super) executor: Principal<'static>,
-    pub(super) initiator: Option<Principal<'static>>,
+    pub(super) impersonated: Option<Principal<'static>>,
 }
 
 pub(super) fn parties(call: &Call<'_>) -> Parties {
@@ -42,8 +42,8 @@ pub(super) fn parties(call: &Call<'_>) -> Parties {
         chain,
         credential: shown(call).or(key),
         executor,
-        // Whoever is impersonated is whom the call was made for; the caller is answerable for it.
-        initiator: call.acted_as.map(|name| user(call, name)),
+        // The caller gave that name: it tells with whose rights the call was made, and not who asked for it.
+        impersonated: call.acted_as.map(|name| user(call, name)),
     }
 }
 

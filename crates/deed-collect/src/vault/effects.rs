@@ -10,6 +10,7 @@ use super::{
     who::{self, after},
 };
 use crate::{
+    cloudtrail::identity as aws,
     json,
     shared::{self, at, credential_effect, fingerprint, grant_effect, other_effect, own, text},
 };
@@ -19,8 +20,16 @@ pub(super) fn effects(entry: &Entry<'_>) -> Option<Vec<EffectSent<'static>>> {
     if !entry.succeeded() {
         return None;
     }
-    let found =
-        [token(entry), wrapped(entry), lease(entry), ended(entry), kept(entry), rule(entry), entity(entry)];
+    let found = [
+        token(entry),
+        wrapped(entry),
+        lease(entry),
+        leased_key(entry),
+        ended(entry),
+        kept(entry),
+        rule(entry),
+        entity(entry),
+    ];
     let found: Vec<_> = found.into_iter().flatten().collect();
     (!found.is_empty()).then_some(found)
 }
@@ -79,12 +88,13 @@ fn lease(entry: &Entry<'_>) -> Option<EffectSent<'static>> {
     let id = text(entry.value, &["response", "secret", "lease_id"]);
     let change = if renewed { Change::Renewed } else { Change::Issued };
     let id = id.or_else(|| entry.asked("lease_id").filter(|_| renewed))?;
-    let account = account(entry).filter(|_| change == Change::Issued);
+    let made =
+        account(entry).or_else(|| fingerprint(access_key(entry)?)).filter(|_| change == Change::Issued);
     // Whoever had an account made in another system acts there under its name, and is not that account.
-    let subject = account.is_none().then(|| who::executor(entry));
+    let subject = made.is_none().then(|| who::executor(entry));
     let lease = named("lease", id);
     let lease = Credential {
-        fingerprint: lease.fingerprint.or(account),
+        fingerprint: lease.fingerprint.or(made),
         issued: (change == Change::Issued).then_some(entry.time),
         parent: parent(entry, None).filter(|_| change == Change::Issued),
         ..lease
@@ -98,6 +108,25 @@ fn account(entry: &Entry<'_>) -> Option<Text<'static>> {
     let (above, _) = entry.path().rsplit_once('/')?;
     let name = entry.answered("username").filter(|name| !name.starts_with("hmac-"))?;
     fingerprint(name).filter(|_| above.ends_with("/creds"))
+}
+
+/// The key of AWS that an engine made for one caller alone (`aws/creds/ROLE`, `aws/sts/ROLE`), by its id.
+fn access_key<'v>(entry: &Entry<'v>) -> Option<&'v str> {
+    let (above, _) = entry.path().rsplit_once('/')?;
+    let made = above.ends_with("/creds") || above.ends_with("/sts");
+    entry.answered("access_key").filter(|id| made && !id.starts_with("hmac-"))
+}
+
+/// The same key as the log of AWS knows it. It and its lease are one credential, which both go by the digest of its id.
+fn leased_key(entry: &Entry<'_>) -> Option<EffectSent<'static>> {
+    let id = access_key(entry)?;
+    let key = Credential {
+        fingerprint: fingerprint(id),
+        issued: Some(entry.time),
+        parent: parent(entry, None),
+        ..aws::access_key(id)
+    };
+    Some(credential_effect(Change::Issued, key, None, entry.resource()))
 }
 
 /// By the system's name for it, which may be hashed.

@@ -4,7 +4,7 @@ use deed_collect::{Source, cloudtrail, records};
 use deed_record::{Basis, Change, Disclosable, Kind, PrincipalType, Status, StepType};
 use serde_json::{Value, json};
 
-use crate::{CLOUDTRAIL, parse};
+use crate::{CLOUDTRAIL, parse, value_of};
 
 /// The record of the fixture's only event of this name and sort of caller.
 pub(crate) fn fixture(name: &str, caller: &str) -> String {
@@ -45,7 +45,7 @@ fn an_assumed_role_is_issued_a_key() {
     let source = record.source.expect("imported");
     assert_eq!(
         (&*source.system, source.collector.as_deref()),
-        ("cloudtrail:457448411975", Some("cloudtrail/7"))
+        ("cloudtrail:457448411975", Some("cloudtrail/8"))
     );
     let executor = record.executor.expect("an action");
     assert_eq!(executor.key.as_deref(), Some("aws:arn:aws:iam::457448411975:user/christophe"));
@@ -564,4 +564,29 @@ fn what_is_no_event_is_refused_by_field() {
     for text in ["", "{", "{\"eventID\":\"1\"} x", "nonsense"] {
         assert!(cloudtrail::map(text).expect_err("no JSON").starts_with("not JSON: "), "{text}");
     }
+}
+
+#[test]
+fn a_signing_certificate_is_a_credential_of_its_user() {
+    let of = |action: &str, asked: Value, answer: Value| {
+        let event = json!({
+            "eventID": "1", "eventTime": "2026-11-20T10:00:00Z", "eventSource": "iam.amazonaws.com", "eventName": action,
+            "userIdentity": {"type": "IAMUser", "arn": "arn:aws:iam::1:user/adm", "accountId": "1"},
+            "requestParameters": asked, "responseElements": answer,
+        });
+        let record = value_of(&cloudtrail::map(&event.to_string()).expect("maps"));
+        let effect = &record["effects"][0];
+        (
+            effect["credential"]["type"].clone(),
+            effect["credential"]["id"].clone(),
+            effect["terms"]["change"].clone(),
+        )
+    };
+    let told = |change: &str| (json!("signing_certificate"), json!("C1"), json!(change));
+    let certificate = json!({"certificate": {"certificateId": "C1"}});
+    assert_eq!(of("UploadSigningCertificate", json!({"userName": "bk"}), certificate), told("issued"));
+    let named = |status: &str| json!({"userName": "bk", "certificateId": "C1", "status": status});
+    assert_eq!(of("UpdateSigningCertificate", named("Inactive"), Value::Null), told("revoked"));
+    assert_eq!(of("UpdateSigningCertificate", named("Active"), Value::Null), told("renewed"));
+    assert_eq!(of("DeleteSigningCertificate", named("Active"), Value::Null), told("revoked"));
 }

@@ -68,7 +68,7 @@ fn a_call_names_who_made_it_with_what_and_why_it_was_let_through() {
     assert_eq!(refused["credential"]["fingerprint"], format!("sha256:{}", "5a".repeat(32)));
 
     let proxied = of("a-4");
-    assert_eq!(proxied["initiator"]["key"], "kubernetes:ann@example.com");
+    assert_eq!(proxied["terms"]["subject"]["key"], "kubernetes:ann@example.com");
     assert_eq!(proxied["executor"]["type"], "service_account");
 }
 
@@ -194,7 +194,7 @@ fn entries_of_cloud_logging() {
     let exec = &entries[0];
     assert_eq!(
         exec["source"],
-        json!({"collector": "kubernetes/6", "event_id": "g-1", "system": "kubernetes:acme/europe-west1/prod"})
+        json!({"collector": "kubernetes/7", "event_id": "g-1", "system": "kubernetes:acme/europe-west1/prod"})
     );
     assert_eq!(exec["operation"], "create pods/exec");
     assert_eq!(exec["resource"]["uri"], "kubernetes:acme/europe-west1/prod/namespaces/shop/pods/web-1/exec");
@@ -282,4 +282,20 @@ fn an_account_that_is_applied_is_made_by_that() {
     assert_eq!(effects("patch", 201), "issued");
     assert_eq!(effects("patch", 200), Value::Null);
     assert_eq!(effects("delete", 200), "revoked");
+}
+
+#[test]
+fn a_name_that_the_caller_gave_is_nobody_who_asked() {
+    let event = json!({
+        "kind": "Event", "auditID": "i-1", "stage": "ResponseComplete", "verb": "list",
+        "user": {"username": "system:serviceaccount:ci:robot"},
+        "impersonatedUser": {"username": "dana", "groups": ["system:masters"]},
+        "objectRef": {"resource": "secrets", "namespace": "pay"}, "responseStatus": {"code": 200},
+        "requestReceivedTimestamp": "2026-11-20T10:00:00.000000Z",
+    });
+    let record = all(&event.to_string()).remove(0);
+    assert_eq!(record["initiator"], Value::Null);
+    assert_eq!(record["executor"]["key"], "kubernetes:system:serviceaccount:ci:robot");
+    let dana = json!({"key": "kubernetes:dana", "name": "dana", "type": "unknown"});
+    assert_eq!(record["terms"], json!({"role": "impersonation", "subject": dana}));
 }

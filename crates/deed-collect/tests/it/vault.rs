@@ -272,3 +272,32 @@ fn no_path_names_a_person_by_address() {
         assert_eq!(of(path), format!("vault:{path}"));
     }
 }
+
+#[test]
+fn a_key_of_aws_is_one_with_its_lease() {
+    let read = |path: &str, key: &str| {
+        let entry = json!({"time": "2026-11-20T10:00:00Z", "type": "response", "auth": {"accessor": "a-1", "display_name": "ci"},
+                           "request": {"id": "1", "operation": "read", "path": path},
+                           "response": {"secret": {"lease_id": format!("{path}/9y")}, "data": {"access_key": key}}});
+        value_of(&vault::map(&entry.to_string()).expect("maps"))["effects"].clone()
+    };
+    for (path, id, kind) in [
+        ("aws/creds/deploy", "AKIAIOSFODNN7EXAMPLE", "access_key"),
+        ("corp/aws/sts/deploy", "ASIAIOSFODNN7EXAMPLE", "temporary_key"),
+    ] {
+        let effects = read(path, id);
+        let (lease, key) = (&effects[0]["credential"], &effects[1]["credential"]);
+        assert_eq!((&lease["id"], &lease["type"]), (&json!(format!("{path}/9y")), &json!("lease")));
+        // As CloudTrail has it.
+        assert_eq!((&key["id"], &key["type"]), (&json!(id), &json!(kind)));
+        assert!(key["fingerprint"].is_string() && key["fingerprint"] == lease["fingerprint"], "{effects:#}");
+        assert_eq!((&key["parent"], &lease["parent"]), (&json!("a-1"), &json!("a-1")));
+        assert_eq!(effects[1]["terms"], json!({"change": "issued"}));
+    }
+    // What the HMAC alone tells is joined to nothing, and other engines have keys of their own.
+    assert_eq!(
+        read("aws/creds/deploy", &format!("hmac-sha256:{}", "0".repeat(64))).as_array().map(Vec::len),
+        Some(1)
+    );
+    assert_eq!(read("kv/data/deploy", "AKIAIOSFODNN7EXAMPLE").as_array().map(Vec::len), Some(1));
+}

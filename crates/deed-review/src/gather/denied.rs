@@ -115,12 +115,15 @@ fn systems_of(denied: &Found, done: &Skeleton<'_>) -> Vec<String> {
     sources.map(|source| source.system.to_string()).collect()
 }
 
-/// Whether it was done on another way: in another system, by another name, or with another credential. `credentials` are
+/// Whether it was done on another way: in another system, by another name, in a name that was not theirs, or with another
+/// credential. `credentials` are
 /// those that it was done with, and that these were derived from.
 fn is_elsewhere(denied: &Skeleton<'_>, done: &Skeleton<'_>, credentials: &[BTreeSet<String>]) -> bool {
     let account = |rec: &Skeleton<'_>| rec.executor.as_ref().and_then(|party| party.account);
+    let name = |rec: &Skeleton<'_>| rec.impersonated().and_then(|party| party.account);
     system(denied) != system(done)
         || account(denied) != account(done)
+        || name(done).is_some_and(|given| name(denied) != Some(given))
         || denied.credential.as_ref().zip(done.credential.as_ref()).is_some_and(|(one, other)| {
             let named = one.names().next().is_some() && other.names().next().is_some();
             let shared = one.names().any(|name| other.names().any(|theirs| theirs == name));

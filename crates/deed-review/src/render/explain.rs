@@ -166,6 +166,10 @@ impl Sheet<'_> {
         self.page.link("acted", &value, &spoken(acted.kind.as_str()), acted.edge, &note);
         self.key_behind(acted.name.as_deref(), acted.key.as_deref(), acted.principal.as_deref());
         self.records(&acted.records);
+        if let Some(name) = &acted.impersonated {
+            let how = "impersonated: whoever acted gave that name, which tells nothing of who asked";
+            self.page.link("as", &who(name), &spoken(name.kind.as_str()), Edge::Asserted, how);
+        }
         for other in &acted.also {
             let kind = spoken(other.principal.kind.as_str());
             self.page.link("also as", &who(&other.principal), &kind, other.edge, &other.how);

@@ -1,10 +1,9 @@
 //! What was handed on: it can only narrow, ends with what it came from, and keeps who asked (I10, I11).
 
-use deed_record::{Basis, Hop, Text};
+use deed_record::{Basis, Hop, Skeleton, Text};
 
 use super::{Rule, grave};
 use crate::{
-    case::Rec,
     explanation::Finding,
     scope::matches,
     verdict::Links,
@@ -39,7 +38,7 @@ pub(super) fn findings(links: &Links<'_>, found: &mut Vec<Finding>) {
     found.extend(
         outlived(links).map(|(severity, reason)| DELEGATION_OUTLIVED_PARENT.finding(severity, reason)),
     );
-    let handed_on = links.case.of_action().any(is_handed_on);
+    let handed_on = links.case.of_action().any(|rec| is_handed_on(&rec.is));
     let initiator = &links.people.initiator;
     if handed_on && initiator.edge == Edge::Missing && initiator.disputed.is_empty() {
         let reason = "it was handed on, and no record says who asked first".to_owned();
@@ -49,10 +48,10 @@ pub(super) fn findings(links: &Links<'_>, found: &mut Vec<Finding>) {
 
 /// Whether `rec` names somebody between. Whose very credential was shown is who acted, by the name that another system has
 /// for them: a node or a person that logs in to a cluster with a role.
-fn is_handed_on(rec: &Rec<'_>) -> bool {
-    let shown = |name: &str| rec.is.credential.iter().flat_map(|used| used.names()).any(|own| own == name);
+pub(crate) fn is_handed_on(rec: &Skeleton<'_>) -> bool {
+    let shown = |name: &str| rec.credential.iter().flat_map(|used| used.names()).any(|own| own == name);
     let is_own = |hop: &Hop<'_>| hop.credential.as_deref().is_some_and(shown);
-    rec.is.chain.iter().flatten().any(|hop| rec.is.basis != Basis::Imported || !is_own(hop))
+    rec.chain.iter().flatten().any(|hop| rec.basis != Basis::Imported || !is_own(hop))
 }
 
 /// A hop whose scope the hop before it did not have.

@@ -84,8 +84,10 @@ pub(super) fn findings(links: &Links<'_>, found: &mut Vec<Finding>) {
             Some(Ruling::StepUp) => format!("a human refused it, asked by {who}"),
             _ => format!("{who} denied it"),
         };
-        let reason =
-            format!("{what} at {} (record {}), and it was done since", moment(denied.is.time), denied.is.id);
+        let own = links.case.head().is.impersonated().is_none();
+        let since = if own { "" } else { ", in a name that whoever acted gave" };
+        let at = moment(denied.is.time);
+        let reason = format!("{what} at {at} (record {}), and it was done since{since}", denied.is.id);
         found.push(DENIED_THEN_DONE.finding(Severity::High, reason));
     }
     if let Some(why) = links.bypassed() {

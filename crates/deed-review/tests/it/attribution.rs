@@ -423,3 +423,66 @@ fn who_asked_is_carried_down_a_trace() {
     assert_eq!(answer.initiator.edge, Edge::Missing);
     assert!(answer.initiator.how.contains("more records than are read"), "{}", answer.initiator.how);
 }
+
+#[test]
+fn in_whose_name_it_was_done_is_said_and_is_nobody_who_asked() {
+    let dana = json!({ "key": "kubernetes:dana", "type": "human", "name": "dana" });
+    let given = json!({ "initiator": null, "terms": { "role": "impersonation", "subject": dana } });
+    let store = Store::of(&changed(ACTION, given));
+    let answer = store.explain(ACTION);
+    assert_eq!((answer.initiator.key.as_deref(), answer.initiator.edge), (None, Edge::Missing));
+    let named = answer.executor.impersonated.as_ref().and_then(|who| who.key.as_deref());
+    assert_eq!((answer.executor.key.as_deref(), named), (Some("k8s:sa/etl"), Some("kubernetes:dana")));
+    assert_eq!(answer.verdict.attribution.value, Attribution::Partial);
+    let text = deed_review::render::explain(&answer, deed_review::render::Style::default());
+    assert!(text.contains("dana") && text.contains("impersonated"), "{text}");
+}
+
+/// What was done with one credential, in the logs of two systems: `asked` in the one, nobody in the other.
+fn of_session(kind: &str, asked: Value) -> (Vec<Value>, u64) {
+    let key = json!({ "id": "ASIA1", "type": kind });
+    let role = json!({ "key": "aws:role/sso", "type": "service_account" });
+    let hop = json!([{ "principal": role, "credential": "ASIA1" }]);
+    let records = vec![
+        record(
+            1,
+            Kind::Observation,
+            "10:00",
+            "cloudtrail:1",
+            json!({ "executor": role, "initiator": asked, "credential": key }),
+        ),
+        record(
+            2,
+            Kind::Observation,
+            "10:20",
+            "kubernetes:eu",
+            json!({ "executor": { "key": "kubernetes:eu/sso", "type": "unknown" }, "chain": hop, "credential": key }),
+        ),
+    ];
+    (records, 2)
+}
+
+#[test]
+fn who_is_named_with_a_session_in_one_log_asked_for_what_another_log_has_of_it() {
+    for turned in [false, true] {
+        let (mut records, action) = of_session("temporary_key", ann());
+        if turned {
+            records.reverse();
+        }
+        let answer = Store::of(&records).explain(action);
+        let asked = &answer.initiator;
+        assert_eq!((asked.key.as_deref(), asked.edge), (Some("okta:ann"), Edge::Inferred), "{}", asked.how);
+        assert!(asked.how.contains("same credential"), "{}", asked.how);
+        assert!(asked.records.contains(&id(1)), "{asked:?}");
+    }
+    let missing = |records: &[Value]| Store::of(records).explain(2).initiator.edge == Edge::Missing;
+    // A key that stays is used for this one and that, and a service is asked for its own call alone.
+    assert!(missing(&of_session("access_key", ann()).0));
+    let service = json!({ "key": "aws:cloudformation.amazonaws.com", "type": "workload" });
+    assert!(missing(&of_session("temporary_key", service).0));
+    // Several are at odds.
+    let (mut records, _) = of_session("temporary_key", ann());
+    let other = json!({ "initiator": bob(), "credential": { "id": "ASIA1", "type": "temporary_key" } });
+    records.push(record(3, Kind::Observation, "10:10", "cloudtrail:1", other));
+    assert!(missing(&records));
+}

@@ -365,3 +365,58 @@ fn what_may_be_an_after_effect_is_a_low_finding() {
     assert!(severity == Severity::Low && reason.contains("nothing tells with what"), "{reason}");
     assert_eq!(of("github:acme", &left, "12:00", push(json!({ "id": "github:token/5" }))).0, Severity::High);
 }
+
+/// A workload reads a key of AWS from Vault, which has AWS make it with a key of its own. Last, the lease is taken back.
+fn leased_key(made: &str) -> Vec<Value> {
+    let user = json!({ "key": "aws:user/vault-ci-1", "type": "unknown" });
+    let root = json!({ "key": "aws:user/vault-root", "type": "unknown" });
+    let ci = json!({ "key": "vault:ci", "type": "service_account" });
+    let key = json!({ "id": "AKIA1", "type": "access_key" });
+    let issued = |credential: Value| json!({ "kind": "credential", "credential": credential, "terms": { "change": "issued" } });
+    let lease = json!({ "id": "aws/creds/ci/9y", "fingerprint": "sha256:0f", "parent": "accessor-1", "type": "lease" });
+    let lent =
+        json!({ "id": "AKIA1", "fingerprint": "sha256:0f", "parent": "accessor-1", "type": "access_key" });
+    let ended = json!({ "kind": "credential", "credential": { "id": "aws/creds/ci/9y", "type": "lease" }, "terms": { "change": "revoked" } });
+    let token = json!({ "id": "accessor-1", "type": "vault_token" });
+    vec![
+        record(
+            1,
+            Kind::Observation,
+            made,
+            "cloudtrail:1",
+            json!({ "executor": root, "operation": "iam:CreateAccessKey", "credential": { "id": "AKIAROOT", "type": "access_key" },
+                    "effects": [{ "kind": "credential", "credential": key, "terms": { "change": "issued", "subject": user } }] }),
+        ),
+        record(
+            2,
+            Kind::Observation,
+            "10:00",
+            "vault:prod",
+            json!({ "executor": ci, "credential": token, "effects": [issued(lease), issued(lent)] }),
+        ),
+        record(3, Kind::Observation, "10:20", "cloudtrail:1", json!({ "executor": user, "credential": key })),
+        record(4, Kind::Observation, "10:30", "vault:prod", json!({ "effects": [ended] })),
+        record(5, Kind::Observation, "10:40", "cloudtrail:1", json!({ "executor": user, "credential": key })),
+    ]
+}
+
+#[test]
+fn a_key_that_is_lent_is_of_whoever_asked_for_it_and_ends_with_its_lease() {
+    for (made, turned) in [("09:59", false), ("10:01", false), ("09:59", true)] {
+        let mut records = leased_key(made);
+        if turned {
+            records.reverse();
+        }
+        let store = Store::of(&records);
+        let answer = store.explain(3);
+        let asked = &answer.initiator;
+        assert_eq!((asked.key.as_deref(), asked.edge), (Some("vault:ci"), Edge::Inferred), "{}", asked.how);
+        assert!(
+            answer.findings.iter().all(|finding| finding.rule != "revoked-credential"),
+            "{:?}",
+            answer.findings
+        );
+        let rules: Vec<String> = store.explain(5).findings.into_iter().map(|finding| finding.rule).collect();
+        assert!(rules.iter().any(|rule| rule.contains("revo")), "{rules:?}");
+    }
+}

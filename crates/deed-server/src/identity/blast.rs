@@ -6,6 +6,7 @@
 
 mod gather;
 mod past;
+mod paths;
 mod review;
 mod stands;
 mod tell;
@@ -79,7 +80,7 @@ pub struct Blast {
 /// A credential of the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlastCredential {
-    /// Its name, as it was asked for or as records have it.
+    /// Its name, as it was asked for or as records have it; of a password or a second factor, which has none, whose it is.
     pub name: String,
     /// Every name that it goes by.
     pub names: Vec<String>,
@@ -258,8 +259,11 @@ pub struct Changed {
     pub kind: Kind,
     /// What happened to it.
     pub change: Option<String>,
-    /// A credential's name, a role, scopes, a resource.
+    /// A credential's name, else its type; a role, scopes, a resource.
     pub what: Option<String>,
+    /// The type of the credential that it is about.
+    #[serde(rename = "type", default)]
+    pub credential_type: Option<String>,
     /// Whom it is about: an alias, else the account.
     pub subject: Option<String>,
 }

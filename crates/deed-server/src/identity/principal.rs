@@ -12,7 +12,7 @@ use deed_review::report::{InUse, Usage};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DeclaredIn, Followed,
+    DeclaredIn, Followed, nameless,
     names::{Names, credential_names, record, shown_name},
     suspended::{SuspensionRow, suspensions},
 };
@@ -110,7 +110,7 @@ pub struct AliasRow {
 /// One credential.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CredentialRow {
-    /// Its name: fingerprint, the issuer's id or jti.
+    /// Its name: fingerprint, the issuer's id or jti. A password or a second factor has none.
     pub credential: Option<String>,
     /// Every name that is known.
     pub names: Vec<String>,
@@ -469,14 +469,28 @@ impl Writer<'_> {
                 "where {unissued} credentials come from that were used: no record issues them"
             ));
         }
-        let total = all.len() as u64;
+        let mut nameless = Vec::new();
+        for account in &self.inside {
+            let (rows, more) = nameless::of(self.evidence, *account)?;
+            nameless.extend(rows);
+            if more {
+                unresolved.push(format!(
+                    "passwords and second factors of `{account}`: only the newest records that tell of it were read"
+                ));
+            }
+        }
+        let total = (all.len() + nameless.len()) as u64;
         let mut listed: Vec<CredentialFacts> = all.into_values().collect();
         let last = |facts: &CredentialFacts| {
             facts.last_used.map(|(time, _)| time).or(issued(facts).map(|(time, _)| time))
         };
         listed.sort_by_key(|facts| (std::cmp::Reverse(last(facts)), facts.key));
         listed.truncate(MOST_LISTED);
-        let rows = listed.iter().map(|facts| self.credential(facts)).collect::<Result<_, _>>()?;
+        let mut rows: Vec<CredentialRow> =
+            listed.iter().map(|facts| self.credential(facts)).collect::<Result<_, _>>()?;
+        rows.extend(nameless);
+        rows.sort_by_key(|row| std::cmp::Reverse(row.last_used.or(row.issued)));
+        rows.truncate(MOST_LISTED);
         Ok((rows, total, acted.into_values().collect()))
     }
 

@@ -180,6 +180,28 @@ async fn what_is_done_with_a_password_that_was_set_with_it_came_from_it() {
     .await;
     let answer = blast(&server, "EVIL").await;
     assert_eq!(operations(&answer), ["signin:ConsoleLogin", "s3:Act4"], "{answer:#}");
+    // The password is a credential, whose name is that of whoever has it, and ended when it was set again.
+    let password = &answer["ended"][0];
+    assert_eq!((&password["name"], &password["type"]), (&json!("password of aws:bob"), &json!("password")));
+    assert_eq!((&password["state"], &password["holder"]), (&json!("rotated"), &json!("aws:bob")));
+    assert_eq!((&password["parent"], &password["uses"]), (&json!("EVIL"), &json!(1)));
+    assert_eq!(answer["downstream"][0]["credential"], "password of aws:bob");
+    let console = answer["revoke"].as_array().unwrap().iter().find(|known| known["name"] == "CONSOLE");
+    assert_eq!(console.unwrap()["parent"], "password of aws:bob", "{answer:#}");
+    assert_eq!(
+        (&answer["changed"][0]["what"], &answer["changed"][0]["type"]),
+        (&json!("password"), &json!("password"))
+    );
+    let revoke = blast(&server, "ADMIN").await["revoke"].clone();
+    assert_eq!(names(&revoke), ["ADMIN", "LATER", "password of aws:bob"], "{revoke:#}");
+    let bob = server.get("/v1/principals/aws:bob").await.json();
+    let password =
+        bob["credentials"].as_array().unwrap().iter().find(|row| row["type"] == "password").unwrap();
+    assert_eq!(
+        (&password["credential"], &password["state"]),
+        (&Value::Null, &json!("active")),
+        "{password:#}"
+    );
 }
 
 #[tokio::test]
@@ -333,4 +355,53 @@ async fn a_grant_is_in_use_where_its_holder_uses_it() {
         (in_use, unknown),
         (vec![true, false, false], vec![&false.into(), &false.into(), &true.into()])
     );
+}
+
+#[tokio::test]
+async fn what_came_from_what_does_not_depend_on_what_came_first() {
+    let admin = || party("aws:admin", "unknown");
+    let backup = || party("aws:backup", "unknown");
+    let with_key = |mut record: Value, id: &str| {
+        record["credential"] = json!({ "id": id, "type": "access_key" });
+        record
+    };
+    let user = |number: u64| {
+        let effects = json!([{ "kind": "principal", "terms": { "change": "issued", "subject": backup() } }]);
+        with_key(logged(number, json!({ "executor": admin(), "effects": effects })), "LEAKED")
+    };
+    let both = |number: u64| {
+        let mut record = used(number, "ONE", backup(), "s3:Both");
+        record["credential"] = json!({ "id": "ONE", "jti": "OTHER" });
+        record
+    };
+    let records = [
+        user(1),
+        with_key(made(2, admin(), "FIRST", backup()), "LEAKED"),
+        with_key(made(3, backup(), "SECOND", backup()), "FIRST"),
+        with_key(made(4, backup(), "THIRD", backup()), "SECOND"),
+        with_key(made(5, backup(), "ONE", backup()), "THIRD"),
+        with_key(made(6, backup(), "OTHER", backup()), "FIRST"),
+        both(7),
+        used(8, "SECOND", backup(), "s3:Get"),
+        used(9, "THIRD", backup(), "s3:Delete"),
+    ];
+    let told = |answer: &Value| {
+        let revoke = answer["revoke"].as_array().unwrap();
+        let row = |known: &Value| {
+            format!("{} {} {} {}", known["name"], known["depth"], known["parent"], known["uses"])
+        };
+        let acted = |hit: &Value| format!("{} {} {}", hit["operation"], hit["credential"], hit["depth"]);
+        let downstream = answer["downstream"].as_array().unwrap().iter().map(acted);
+        revoke.iter().map(row).chain(downstream).collect::<Vec<String>>()
+    };
+    let first = told(&blast(&with(&records).await, "LEAKED").await);
+    assert!(first.contains(&r#""SECOND" 1 "FIRST" 2"#.to_owned()), "{first:#?}");
+    for order in 1..6 {
+        let mut turned: Vec<Value> = records.to_vec();
+        turned.rotate_left(order * 2 % records.len());
+        if order % 2 == 1 {
+            turned.reverse();
+        }
+        assert_eq!(told(&blast(&with(&turned).await, "LEAKED").await), first, "order {order}");
+    }
 }

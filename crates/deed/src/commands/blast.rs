@@ -134,8 +134,9 @@ fn text(answer: &Blast, tenant: &str, hint: &Hint, output: Output) -> String {
             };
             let subject =
                 changed.subject.as_deref().map(|who| format!(", {}", clean(who))).unwrap_or_default();
-            let (change, what) = (word(&changed.change), word(&changed.what));
-            page.item(&format!("{}  {}{change}{what}{subject}", moment(changed.time), changed.kind));
+            let kind = changed.credential_type.as_ref().filter(|kind| changed.what.as_ref() != Some(kind));
+            let (change, kind, what) = (word(&changed.change), word(&kind.cloned()), word(&changed.what));
+            page.item(&format!("{}  {}{change}{kind}{what}{subject}", moment(changed.time), changed.kind));
         }
         more(&mut page, answer.changed.len(), SHOWN);
     }

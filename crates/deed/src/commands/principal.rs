@@ -146,6 +146,8 @@ fn text(answer: &PrincipalAnswer, verbose: bool, hint: &Hint, output: Output) ->
             Some(last) => {
                 line.push_str(&format!("; {}, last {}", count(credential.uses, "use"), moment(last)))
             }
+            // What is done with one that has no name does not name it.
+            None if credential.credential.is_none() => {}
             None => line.push_str("; never seen in use"),
         }
         if credential.shared {

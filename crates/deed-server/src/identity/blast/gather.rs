@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
+    mem,
     ops::ControlFlow,
 };
 
@@ -10,7 +11,12 @@ use deed_identity::{CredentialKey, State};
 use deed_ledger::{Key, LedgerError};
 use deed_record::{Account, Basis, Change, Credential, Kind, RecordId, Skeleton, Status, Timestamp, TraceId};
 
+mod finish;
+mod nameless;
+
+use super::paths::Paths;
 use crate::evidence::LedgerEvidence;
+use nameless::{Issue, Nameless, PASSWORD, given_to, is_password, is_set_anew};
 
 /// Actions that are gathered.
 const MOST_ACTIONS: usize = 1_000_000;
@@ -20,7 +26,7 @@ const MOST_FOLLOWED: usize = 10_000;
 /// What one credential led to.
 #[derive(Default)]
 pub(super) struct Gathered {
-    /// The credential that was asked for is the first.
+    /// The credential that was asked for is the first; the others are in the order of their names.
     pub(super) credentials: Vec<Known>,
     pub(super) made: Vec<Made>,
     pub(super) hits: Vec<Hit>,
@@ -34,6 +40,7 @@ pub(super) struct Gathered {
 /// A credential on the way.
 #[derive(Default)]
 pub(super) struct Known {
+    /// A password or a second factor has none: it is that of whom it was issued to.
     pub(super) names: BTreeSet<String>,
     pub(super) depth: u32,
     pub(super) parent: Option<usize>,
@@ -51,11 +58,47 @@ pub(super) struct Known {
     pub(super) users: BTreeMap<Account, u64>,
 }
 
+impl Known {
+    /// Whether it is the password of an account, which ends when it is set again.
+    pub(super) fn is_password(&self) -> bool {
+        self.names.is_empty() && self.kind.as_deref() == Some(PASSWORD)
+    }
+
+    fn describe(&mut self, kind: Option<&str>, issuer: Option<&str>, expires: Option<Timestamp>) {
+        // Whichever record comes first, what they differ in is told the same.
+        let least = |old: &mut Option<String>, new: Option<&str>| {
+            if let Some(new) = new
+                && old.as_deref().is_none_or(|old| new < old)
+            {
+                *old = Some(new.to_owned());
+            }
+        };
+        least(&mut self.kind, kind);
+        least(&mut self.issuer, issuer);
+        self.expires = self.expires.max(expires);
+    }
+
+    fn is_issued(&mut self, said: (Timestamp, RecordId)) {
+        self.issued = Some(self.issued.map_or(said, |issued| issued.min(said)));
+    }
+
+    /// Takes in what was said of it under another name.
+    fn merge(&mut self, other: Known) {
+        self.describe(other.kind.as_deref(), other.issuer.as_deref(), other.expires);
+        other.issued.into_iter().for_each(|said| self.is_issued(said));
+        self.names.extend(other.names);
+        self.begun = self.begun.max(other.begun);
+        self.ended.extend(other.ended);
+        self.suspended = self.suspended.max(other.suspended);
+        self.subjects.extend(other.subjects);
+        self.users.extend(other.users);
+    }
+}
+
 /// A principal that was made with one of the credentials, or whose password was set with one.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Made {
     pub(super) account: Account,
-    pub(super) depth: u32,
     pub(super) since: Timestamp,
     /// Only its password was set: what is done with that came from here.
     pub(super) by_password: bool,
@@ -132,10 +175,28 @@ struct Gatherer<'g> {
     tenant: &'g str,
     found: Gathered,
     by_name: HashMap<String, usize>,
-    made: HashSet<(Account, Timestamp, bool)>,
-    /// Leaves that were looked at already.
-    seen: HashSet<u64>,
+    /// Of credentials that turned out to be one, which of them stands for it.
+    same: HashMap<usize, usize>,
+    made: HashMap<Made, usize>,
+    nameless: BTreeMap<Nameless, Issue>,
+    paths: Paths,
+    /// Which hit a leaf is.
+    seen: HashMap<u64, usize>,
+    /// By what else a hit was come upon than by the credential that it was done with.
+    beside: HashMap<usize, BTreeSet<Beside>>,
     todo: VecDeque<Todo>,
+}
+
+/// What an action has to do with what is followed, where that is not the credential that it was done with: what counts
+/// most first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Beside {
+    /// Deed showed this credential upstream in place of another.
+    Upstream(usize),
+    /// One who was made with it did it, and showed none.
+    Made(usize),
+    /// This credential was handed on there.
+    HandedOn(usize),
 }
 
 /// Everything that the credential of `tenant` with any of these names led to; `None` where no record names it.
@@ -149,11 +210,15 @@ pub(super) fn gather(
         tenant,
         found: Gathered::default(),
         by_name: HashMap::new(),
-        made: HashSet::new(),
-        seen: HashSet::new(),
+        same: HashMap::new(),
+        made: HashMap::new(),
+        nameless: BTreeMap::new(),
+        paths: Paths::default(),
+        seen: HashMap::new(),
+        beside: HashMap::new(),
         todo: VecDeque::new(),
     };
-    let first = gatherer.known(names.iter().map(String::as_str), None, 0);
+    let first = gatherer.known(names.iter().map(String::as_str));
     debug_assert_eq!(first, Some(0));
     // Breadth first: what is nearest is followed even where not everything can be.
     while let Some(todo) = gatherer.todo.pop_front() {
@@ -162,7 +227,7 @@ pub(super) fn gather(
             Todo::Account(at) => gatherer.follow_made(at)?,
         }
     }
-    let found = gatherer.finish();
+    let found = gatherer.finish()?;
     Ok((found.0 > 0).then_some(found.1))
 }
 
@@ -178,17 +243,13 @@ impl Gathered {
 }
 
 impl Gatherer<'_> {
-    /// The credential of these names, new or known.
-    fn known<'n>(
-        &mut self,
-        names: impl Iterator<Item = &'n str>,
-        parent: Option<usize>,
-        depth: u32,
-    ) -> Option<usize> {
+    /// The credential of these names, new or known. What goes by names of several is one.
+    fn known<'n>(&mut self, names: impl Iterator<Item = &'n str>) -> Option<usize> {
         let names: Vec<&str> = names.collect();
-        let at = names.iter().find_map(|name| self.by_name.get(*name)).copied();
-        let at = match at {
-            Some(at) => at,
+        let known: BTreeSet<usize> =
+            names.iter().filter_map(|name| self.by_name.get(*name)).map(|at| self.one(*at)).collect();
+        let at = match known.first() {
+            Some(at) => *at,
             None if self.found.credentials.len() + self.made.len() >= MOST_FOLLOWED => {
                 self.found.cut.insert(
                     "more than 10,000 credentials and principals came from it: the rest is not followed",
@@ -197,10 +258,15 @@ impl Gatherer<'_> {
             }
             None if names.is_empty() => return None,
             None => {
-                self.found.credentials.push(Known { parent, depth, ..Known::default() });
+                self.found.credentials.push(Known::default());
                 self.found.credentials.len() - 1
             }
         };
+        for other in known.into_iter().skip(1) {
+            let merged = mem::take(&mut self.found.credentials[other]);
+            self.found.credentials[at].merge(merged);
+            self.same.insert(other, at);
+        }
         for name in names {
             if self.by_name.insert(name.to_owned(), at).is_none() {
                 self.found.credentials[at].names.insert(name.to_owned());
@@ -210,18 +276,33 @@ impl Gatherer<'_> {
         Some(at)
     }
 
+    /// What stands for the credential that was found as number `at`.
+    fn one(&self, mut at: usize) -> usize {
+        while let Some(other) = self.same.get(&at) {
+            at = *other;
+        }
+        at
+    }
+
+    /// A credential of these names came from credential `parent`, as a record says.
+    fn came<'n>(&mut self, names: impl Iterator<Item = &'n str>, parent: usize, record: &Skeleton<'_>) {
+        if let Some(at) = self.known(names) {
+            self.paths.came(at, parent, (record.time, record.id));
+        }
+    }
+
     fn follow(&mut self, at: usize, name: &str) -> Result<(), LedgerError> {
         let key = Key::Credential { tenant: self.tenant, name };
         // Borrowed apart: looking at a record may find more to follow.
         let ledger = self.evidence.ledger();
         ledger.lookup_each(&key, None, &mut |leaf, record| {
-            self.look(at, leaf, record);
+            self.look(self.one(at), leaf, record);
             self.go_on()
         })
     }
 
     fn follow_made(&mut self, at: usize) -> Result<(), LedgerError> {
-        let Made { account, depth, since, by_password } = self.found.made[at];
+        let Made { account, since, by_password } = self.found.made[at];
         let (until, issued) = if by_password {
             self.set_again(account, since)?
         } else {
@@ -231,15 +312,18 @@ impl Gatherer<'_> {
         ledger.lookup_each(&Key::Executor(account), None, &mut |leaf, record| {
             let is_it = record.time >= since && until.is_none_or(|until| record.time < until);
             let is_it = is_it && (!by_password || is_opened(record, since, &issued));
-            if is_it && is_head(record) && self.seen.insert(leaf) {
+            if is_it && is_head(record) {
                 // What it acts with is followed too: whatever was issued by that came from here.
                 let with = record.credential.as_ref();
-                let at = with.and_then(|with| self.known(with.names(), None, depth));
-                self.hit(leaf, record, at, depth);
-                if let (Some(at), Some(with)) = (at, with) {
-                    self.used(at, leaf, record);
-                    self.describe(at, with);
-                    self.rest(at, leaf, record);
+                match with.and_then(|with| Some((self.known(with.names())?, with))) {
+                    Some((credential, with)) => {
+                        self.paths.acted(at, credential);
+                        self.hit(leaf, record, Some(credential));
+                        self.used(credential, leaf, record);
+                        self.describe(credential, with);
+                        self.rest(credential, leaf, record);
+                    }
+                    None => self.hit_beside(leaf, record, Beside::Made(at)),
                 }
             }
             self.go_on()
@@ -277,10 +361,7 @@ impl Gatherer<'_> {
     ) -> Result<(Option<Timestamp>, BTreeSet<String>), LedgerError> {
         let (mut again, mut issued) = (BTreeSet::new(), BTreeSet::new());
         self.evidence.ledger().lookup_each(&Key::Party(account), None, &mut |_, record| {
-            for effect in record.effects.iter().flatten().filter(|effect| effect.kind == Kind::Credential) {
-                let subject = effect.terms.as_ref().and_then(|terms| terms.subject.as_ref());
-                let theirs = subject.and_then(|party| party.account) == Some(account);
-                let Some(credential) = effect.credential.as_ref().filter(|_| theirs) else { continue };
+            for (credential, _) in given_to(record, account) {
                 if is_password(credential) && record.time > since {
                     again.insert(record.time);
                 }
@@ -307,33 +388,32 @@ impl Gatherer<'_> {
         let is_this = |names: &BTreeSet<String>, credential: &Credential<'_>| {
             credential.names().any(|name| names.contains(name))
         };
-        let depth = self.found.credentials[at].depth;
         let names = self.found.credentials[at].names.clone();
         let own = record.credential.as_ref();
         if let Some(own) = own.filter(|own| is_this(&names, own)) {
+            // Another name of the same.
+            let at = self.known(own.names()).unwrap_or(at);
             self.describe(at, own);
             if record.basis == Basis::Enforced {
                 self.found.at_deed.insert(at);
             }
             if record.kind == Kind::Credential {
                 self.changed(at, leaf, record, own, record.terms.as_ref());
-            } else if is_head(record) && self.seen.insert(leaf) {
+            } else if is_head(record) {
                 self.used(at, leaf, record);
-                self.hit(leaf, record, Some(at), depth);
+                self.hit(leaf, record, Some(at));
             }
-            // Another name of the same.
-            self.known(own.names(), None, depth);
             self.rest(at, leaf, record);
         } else if let Some(own) = own
             && [&own.parent, &own.upstream].into_iter().flatten().any(|name| names.contains(&**name))
         {
             if own.parent.as_ref().is_some_and(|parent| names.contains(&**parent)) {
                 // Derived from it: found, described and followed under its own name.
-                self.known(own.names(), Some(at), depth + 1);
-            } else if is_head(record) && self.seen.insert(leaf) {
+                self.came(own.names(), at, record);
+            } else if is_head(record) {
                 // What Deed showed upstream in place of another: this very action.
                 self.used(at, leaf, record);
-                self.hit(leaf, record, Some(at), depth);
+                self.hit_beside(leaf, record, Beside::Upstream(at));
                 self.found.at_deed.insert(at);
             }
         } else if record
@@ -342,13 +422,9 @@ impl Gatherer<'_> {
             .flatten()
             .any(|hop| hop.credential.as_ref().is_some_and(|name| names.contains(&**name)))
             && is_head(record)
-            && self.seen.insert(leaf)
         {
             // Somebody further down acted on what this one handed on.
-            self.hit(leaf, record, Some(at), depth + 1);
-            if let Some(hit) = self.found.hits.last_mut() {
-                hit.handed_on = true;
-            }
+            self.hit_beside(leaf, record, Beside::HandedOn(at));
         }
         for effect in record.effects.iter().flatten() {
             let Some(credential) = &effect.credential else { continue };
@@ -356,11 +432,11 @@ impl Gatherer<'_> {
                 continue;
             }
             if is_this(&names, credential) {
+                let at = self.known(credential.names()).unwrap_or(at);
                 self.describe(at, credential);
                 self.changed(at, leaf, record, credential, effect.terms.as_ref());
-                self.known(credential.names(), None, depth);
             } else if credential.parent.as_ref().is_some_and(|parent| names.contains(&**parent)) {
-                self.known(credential.names(), Some(at), depth + 1);
+                self.came(credential.names(), at, record);
             }
         }
     }
@@ -370,9 +446,8 @@ impl Gatherer<'_> {
         if !record.kind.is_action() {
             return;
         }
-        let depth = self.found.credentials[at].depth;
         if let Some(upstream) = record.credential.as_ref().and_then(|own| own.upstream.as_ref()) {
-            self.known([&**upstream].into_iter(), Some(at), depth + 1);
+            self.came([&**upstream].into_iter(), at, record);
         }
         let mut changed = false;
         for effect in record.effects.iter().flatten() {
@@ -381,19 +456,15 @@ impl Gatherer<'_> {
             let change = terms.and_then(|terms| terms.change);
             let begins = change == Some(Change::Issued);
             let subject = terms.and_then(|terms| terms.subject.as_ref()).and_then(|party| party.account);
-            match effect.kind {
-                Kind::Credential
-                    if effect.credential.as_ref().is_some_and(is_password)
-                        && matches!(change, Some(Change::Issued | Change::Rotated)) =>
-                {
-                    self.comes(subject, depth + 1, record.time, true);
-                }
-                Kind::Credential if begins => {
-                    if let Some(credential) = &effect.credential {
-                        self.known(credential.names(), Some(at), depth + 1);
+            match (effect.kind, &effect.credential) {
+                (Kind::Credential, Some(credential)) if begins || is_set_anew(credential, change) => {
+                    if credential.names().next().is_some() {
+                        self.came(credential.names(), at, record);
+                    } else if let Some(account) = subject {
+                        self.issued_nameless(at, leaf, record, credential, account);
                     }
                 }
-                Kind::Principal if begins => self.comes(subject, depth + 1, record.time, false),
+                (Kind::Principal, _) if begins => self.comes(at, subject, record.time, false),
                 _ => {}
             }
         }
@@ -403,17 +474,37 @@ impl Gatherer<'_> {
     }
 
     /// Somebody is followed from then on.
-    fn comes(&mut self, account: Option<Account>, depth: u32, since: Timestamp, by_password: bool) {
-        if let Some(account) = account
-            && self.found.credentials.len() + self.made.len() < MOST_FOLLOWED
-            && self.made.insert((account, since, by_password))
-        {
-            self.found.made.push(Made { account, depth, since, by_password });
-            self.todo.push_back(Todo::Account(self.found.made.len() - 1));
-        }
+    fn comes(&mut self, at: usize, account: Option<Account>, since: Timestamp, by_password: bool) {
+        let Some(account) = account else { return };
+        let made = Made { account, since, by_password };
+        let known = match self.made.get(&made) {
+            Some(known) => *known,
+            None if self.found.credentials.len() + self.made.len() >= MOST_FOLLOWED => return,
+            None => {
+                let new = self.found.made.len();
+                self.found.made.push(made);
+                self.made.insert(made, new);
+                self.todo.push_back(Todo::Account(new));
+                new
+            }
+        };
+        self.paths.made(known, at);
     }
 
-    fn hit(&mut self, leaf: u64, record: &Skeleton<'_>, credential: Option<usize>, depth: u32) {
+    /// Takes an action that was come upon by something else than what it was done with.
+    fn hit_beside(&mut self, leaf: u64, record: &Skeleton<'_>, beside: Beside) {
+        let hit = self.hit(leaf, record, None);
+        self.beside.entry(hit).or_default().insert(beside);
+    }
+
+    /// Takes an action, once, however often it is come upon; with `credential`, where that is what it was done with.
+    fn hit(&mut self, leaf: u64, record: &Skeleton<'_>, credential: Option<usize>) -> usize {
+        if let Some(known) = self.seen.get(&leaf) {
+            let hit = &mut self.found.hits[*known];
+            hit.credential = hit.credential.or(credential);
+            return *known;
+        }
+        self.seen.insert(leaf, self.found.hits.len());
         // Every call of a tool is the same operation.
         let does = record.tool.as_ref().map(|tool| match &tool.server {
             Some(server) => Cow::Owned(format!("{server}/{}", tool.name)),
@@ -427,7 +518,7 @@ impl Gatherer<'_> {
             id: record.id,
             leaf,
             credential,
-            depth,
+            depth: 0,
             handed_on: false,
             executor,
             system: texts.number(Some(system(record))),
@@ -444,6 +535,7 @@ impl Gatherer<'_> {
             supersedes: record.supersedes,
         };
         self.found.hits.push(hit);
+        self.found.hits.len() - 1
     }
 
     /// Takes who acted with credential `at` itself.
@@ -454,15 +546,8 @@ impl Gatherer<'_> {
     }
 
     fn describe(&mut self, at: usize, credential: &Credential<'_>) {
-        let known = &mut self.found.credentials[at];
-        let text = |old: &mut Option<String>, new: Option<&str>| {
-            if old.is_none() {
-                *old = new.map(str::to_owned);
-            }
-        };
-        text(&mut known.kind, credential.kind.as_deref());
-        text(&mut known.issuer, credential.issuer.as_deref());
-        known.expires = known.expires.max(credential.expires);
+        let (kind, issuer) = (credential.kind.as_deref(), credential.issuer.as_deref());
+        self.found.credentials[at].describe(kind, issuer, credential.expires);
     }
 
     /// Takes what became of credential `at`.
@@ -492,8 +577,7 @@ impl Gatherer<'_> {
             Some(change @ (Change::Issued | Change::Renewed)) => {
                 known.begun = known.begun.max(Some(record.time));
                 if change == Change::Issued {
-                    let said = (record.time, record.id);
-                    known.issued = Some(known.issued.map_or(said, |issued| issued.min(said)));
+                    known.is_issued((record.time, record.id));
                 }
                 let subject = terms.and_then(|terms| terms.subject.as_ref()).and_then(|party| party.account);
                 if let Some(subject) = subject {
@@ -506,34 +590,6 @@ impl Gatherer<'_> {
             _ => {}
         }
     }
-
-    /// Puts everything in order; how many leaves told of it.
-    fn finish(mut self) -> (usize, Gathered) {
-        let found = &mut self.found;
-        // Corrected readings of an event give way to the one that corrects them.
-        let corrected: HashSet<RecordId> =
-            found.hits.iter().filter(|hit| hit.event != 0).filter_map(|hit| hit.supersedes).collect();
-        found.hits.retain(|hit| !corrected.contains(&hit.id));
-        found.changes.retain(|change| !corrected.contains(&change.id));
-        // A further view of an action that is here itself is no other action.
-        let ids: HashSet<RecordId> = found.hits.iter().map(|hit| hit.id).collect();
-        found.hits.retain(|hit| hit.part_of.is_none_or(|action| !ids.contains(&action)));
-        found.hits.sort_unstable_by_key(|hit| (hit.time, hit.id));
-        found.changes.sort_unstable_by_key(|change| (change.time, change.id));
-        found.changes.dedup_by_key(|change| change.id);
-        let told = found.hits.len()
-            + found
-                .credentials
-                .iter()
-                .filter(|known| known.issued.is_some() || !known.ended.is_empty() || known.kind.is_some())
-                .count();
-        (told, self.found)
-    }
-}
-
-/// Whether it is the password of an account, which has no name of its own.
-fn is_password(credential: &Credential<'_>) -> bool {
-    credential.kind.as_deref() == Some("password") && credential.names().next().is_none()
 }
 
 /// Whether it was done with a password that was set at `since`: a sign-in that shows nothing else, or a session that was

@@ -72,7 +72,8 @@ impl Teller<'_> {
         let ended = format!("{} {}", standing.as_str(), second(since));
         let why = worked.map(|time| format!("it worked {}, although it was {ended}", second(time)));
         Ok(match standing {
-            Standing::Rotated => (true, why.or(Some(REPLACED.to_owned()))),
+            // What takes the place of a password ends it.
+            Standing::Rotated if !known.is_password() => (true, why.or(Some(REPLACED.to_owned()))),
             _ => (why.is_some(), why),
         })
     }

@@ -1,6 +1,7 @@
 //! Counting what was gathered, and writing out one page of it.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeSet, HashMap, HashSet},
     time::Duration,
 };
@@ -143,10 +144,11 @@ impl Teller<'_> {
             changed: found.changes.len() as u64,
             ..Counts::default()
         };
-        let by_use =
-            |credential: &BlastCredential| (credential.depth, std::cmp::Reverse(credential.last_used));
-        revoke.sort_by_key(by_use);
-        ended.sort_by_key(by_use);
+        let by_use = |credential: &BlastCredential| {
+            (credential.depth, Reverse(credential.last_used), credential.name.clone())
+        };
+        revoke.sort_by_cached_key(by_use);
+        ended.sort_by_cached_key(by_use);
         let mut cut: Vec<String> = found.cut.iter().map(|what| (*what).to_owned()).collect();
         for (what, list) in [("credentials to revoke", &mut revoke), ("credentials that ended", &mut ended)] {
             if list.len() > MOST_TOLD {
@@ -203,7 +205,7 @@ impl Teller<'_> {
     ) -> Result<BlastCredential, LedgerError> {
         let holders = self.holders(known, declared)?;
         Ok(BlastCredential {
-            name: self.name_of(known),
+            name: self.name_of(known)?,
             names: known.names.iter().cloned().collect(),
             kind: known.kind.clone(),
             issuer: known.issuer.clone(),
@@ -217,7 +219,8 @@ impl Teller<'_> {
             parent: known
                 .parent
                 .and_then(|at| self.found.credentials.get(at))
-                .map(|parent| self.name_of(parent)),
+                .map(|parent| self.name_of(parent))
+                .transpose()?,
             record: known.issued.map(|(_, record)| record),
             uses: uses.len() as u64,
             first_used: uses.first().map(|hit| hit.time),
@@ -225,11 +228,16 @@ impl Teller<'_> {
         })
     }
 
-    /// As it was asked for; else by an id, which says more to people than a fingerprint.
-    fn name_of(&self, known: &Known) -> String {
+    /// As it was asked for; else by an id, which says more to people than a fingerprint; else by whose it is.
+    fn name_of(&mut self, known: &Known) -> Result<String, LedgerError> {
         let asked = known.names.iter().find(|name| *name == self.asked);
         let id = known.names.iter().find(|name| !name.starts_with("sha256:"));
-        asked.or(id).or(known.names.first()).cloned().unwrap_or_default()
+        if let Some(name) = asked.or(id).or(known.names.first()) {
+            return Ok(name.clone());
+        }
+        let Some((account, leaf)) = known.subjects.first_key_value() else { return Ok(String::new()) };
+        let kind = known.kind.as_deref().unwrap_or("credential");
+        Ok(format!("{kind} of {}", self.called(*account, *leaf)?))
     }
 
     fn who(&mut self) -> Result<Vec<Tally>, LedgerError> {
@@ -242,7 +250,7 @@ impl Teller<'_> {
             }
         }
         let mut all: Vec<_> = all.into_iter().collect();
-        all.sort_unstable_by_key(|(account, (count, ..))| (std::cmp::Reverse(*count), *account));
+        all.sort_unstable_by_key(|(account, (count, last, _))| (Reverse(*count), Reverse(*last), *account));
         all.truncate(MOST_TALLIED);
         let told = all.into_iter().map(|(account, (count, last, leaf))| {
             Ok(Tally { name: self.called(account, leaf)?, count, last: Some(last) })
@@ -278,10 +286,12 @@ impl Teller<'_> {
             let record = parse(&sealed)?;
             for effect in record.effects.iter().flatten() {
                 let terms = effect.terms.as_ref();
-                let credential = effect.credential.as_ref().and_then(|credential| credential.names().next());
+                let credential = effect.credential.as_ref();
+                let credential_type = credential.and_then(|credential| credential.kind.as_deref());
                 let scopes =
                     terms.map(|terms| terms.scopes.iter().map(|s| &**s).collect::<Vec<_>>().join(" "));
                 let what = credential
+                    .and_then(|credential| credential.names().next().or(credential_type))
                     .map(str::to_owned)
                     .or(scopes.filter(|scopes| !scopes.is_empty()))
                     .or(terms.and_then(|terms| terms.role.as_ref()).map(|role| role.to_string()))
@@ -293,6 +303,7 @@ impl Teller<'_> {
                     kind: effect.kind,
                     change: terms.and_then(|terms| terms.change).map(|change| change.as_str().to_owned()),
                     what,
+                    credential_type: credential_type.map(str::to_owned),
                     subject: self.party(subject, change.leaf)?,
                 });
             }
@@ -312,13 +323,14 @@ impl Teller<'_> {
             status => status,
         };
         let credential = hit.credential.and_then(|at| self.found.credentials.get(at));
+        let credential = credential.map(|known| self.name_of(known)).transpose()?;
         let said = self.party(record.initiator.as_ref(), hit.leaf)?;
         let judged = self.judged.get(&hit.id);
         Ok(BlastRow {
             id: hit.id,
             kind: hit.kind,
             time: hit.time,
-            credential: credential.map(|known| self.name_of(known)),
+            credential,
             depth: hit.depth,
             initiator: judged.map_or(said, |judged| judged.initiator.clone()),
             initiator_principal: judged.and_then(|judged| judged.principal.clone()),
