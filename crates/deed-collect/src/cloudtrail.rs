@@ -21,7 +21,7 @@ use crate::json;
 use event::Event;
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
-pub const MAPPING: &str = "cloudtrail/7";
+pub const MAPPING: &str = "cloudtrail/8";
 
 /// What lists of events are called: in files, in answers of `lookup-events`, in what CloudWatch Logs delivers and answers.
 pub(crate) const LISTS: &[&str] = &["Records", "Events", "records", "logEvents", "events"];

@@ -45,7 +45,7 @@ fn an_assumed_role_is_issued_a_key() {
     let source = record.source.expect("imported");
     assert_eq!(
         (&*source.system, source.collector.as_deref()),
-        ("cloudtrail:457448411975", Some("cloudtrail/7"))
+        ("cloudtrail:457448411975", Some("cloudtrail/8"))
     );
     let executor = record.executor.expect("an action");
     assert_eq!(executor.key.as_deref(), Some("aws:arn:aws:iam::457448411975:user/christophe"));
