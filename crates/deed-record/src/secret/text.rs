@@ -162,7 +162,7 @@ fn assignment(text: &str, at: usize, name: &str, class: Class) -> Option<Assignm
             let value = skip(mark, b" \n");
             text[value..].starts_with("value:").then_some(value + 6)?
         }
-        next if before == Some(b'-') && mark > closed && *next != b'-' => {
+        next if before == Some(b'-') && mark > closed && !matches!(next, b'-' | b'|') => {
             // `pulumi config set --secret dbPassword x`: a name, and the value is behind it.
             let word = &text[mark..mark + run(&text[mark..], is_word)];
             let names =

@@ -409,6 +409,7 @@ fn table() -> Vec<(String, Vec<(String, bool)>)> {
         (json("command:\n  - mysqldump\n  - -uroot\n  - -phunter2\nimage: x"), vec![secret("hunter2")]),
         // A password that looks like the name of one: what would be its value goes too.
         (json("docker exec db mysql -uroot -pmy-secret-pw shop"), vec![secret("my-secret-pw"), secret("shop")]),
+        (json("ssh h mysqldump -psecretpw | gzip"), vec![secret("secretpw")]),
         (json("sshpass -prootpassword scp a h:"), vec![secret("rootpassword"), secret("scp")]),
         (
             r#"{"parameters":{"commands":["mysqldump -uroot -pSecret123 shop > y.sql"]}}"#.into(),
