@@ -216,7 +216,7 @@ fn initiator(event: &Event) -> Option<Principal<'static>> {
     }
     match kind? {
         "AssumedRole" => issuer(event, "arn").and_then(service_of_role).map(of_service),
-        // No service can come to a user's rights but by a forward access session, which it has of a call by that user.
+        // A service has a user's rights only for a call of that user's: by a forward access session, or as the console.
         "IAMUser" | "Root" if !is_assumed_root(event) => invoked_by(event).and_then(|_| own(event)),
         _ => None,
     }

@@ -165,7 +165,10 @@ fn people(identity: Value) -> (Option<String>, Vec<String>, Option<String>) {
     let text = by(identity);
     let record = parse(&text);
     let key = |principal: deed_record::Principal<'_>| principal.key.map(|key| key.to_string());
-    let chain = record.chain.into_iter().flatten().filter_map(|hop| key(hop.principal)).collect();
+    let hops = record.chain.into_iter().flatten();
+    // What was shown is the credential of whoever acted, and of nobody else.
+    let chain = hops.inspect(|hop| assert_eq!(hop.credential, None)).filter_map(|hop| key(hop.principal));
+    let chain = chain.collect();
     (record.initiator.and_then(key), chain, record.executor.and_then(key))
 }
 

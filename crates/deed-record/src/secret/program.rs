@@ -221,10 +221,13 @@ fn called<'w>(words: &'w [&'w str]) -> impl Iterator<Item = (&'static Program, u
     })
 }
 
-/// Whether the word at `at` is what a flag takes: `docker run --name mysql`, `psql -h mysql`.
+/// Whether the word at `at` is what a flag takes: `docker run --name mysql`, `psql -h mysql`, `docker run -v db:/var/lib/mysql`.
 fn is_value(words: &[&str], at: usize) -> bool {
     let before = at.checked_sub(1).map_or("", |before| words[before]);
-    before == "-h" || (before.len() > 2 && before.starts_with("--") && !before.contains('='))
+    let mapped = words[at].contains(':') && !words[at].contains(":\\");
+    before == "-h"
+        || (before.starts_with('-') && mapped)
+        || (before.len() > 2 && before.starts_with("--") && !before.contains('='))
 }
 
 /// The name of the program that `word` calls, without its path and without what it is run by: `/usr/bin/mysql`, `ssm:mysql`.

@@ -627,6 +627,7 @@ fn what_is_no_secret_stays() {
         r#"{"text":"htpasswd -c /etc/htpasswd ann; openssl rsa -passin env:PW -passin file:/x; ldapsearch -W -x; don't"}"#,
         r#"{"text":"ConvertTo-SecureString $pw -AsPlainText; cat pw | docker login --password-stdin; echo hi | sudo tee x"}"#,
         r#"{"text":"image:mysql -p 3306; docker tag mysql:8 acme:mysql; service:redis-cli; see:docker login"}"#,
+        r#"{"text":"docker run -v db:/var/lib/mysql -p3306:3306 x; docker run --link db:mysql -p3306:3306 x"}"#,
         r#"{"text":"net use Z: /delete; net use \\\\h\\s /persistent:yes; net use \\\\h\\s * /user:ann; the net use of it"}"#,
         r#"{"text":"rclone config create token s3 provider AWS region eu; rclone config create x drive"}"#,
         r#"{"text":"ALTER USER x PASSWORD EXPIRE; ALTER ROLE x PASSWORD NULL; ALTER USER x PASSWORD E''"}"#,
