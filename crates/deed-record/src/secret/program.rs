@@ -224,9 +224,8 @@ fn called<'w>(words: &'w [&'w str]) -> impl Iterator<Item = (&'static Program, u
 /// Whether the word at `at` is what a flag takes: `docker run --name mysql`, `psql -h mysql`, `docker run -v db:/var/lib/mysql`.
 fn is_value(words: &[&str], at: usize) -> bool {
     let before = at.checked_sub(1).map_or("", |before| words[before]);
-    let mapped = words[at].contains(':') && !words[at].contains(":\\");
     before == "-h"
-        || (before.starts_with('-') && mapped)
+        || (before == "-v" && words[at].contains(':'))
         || (before.len() > 2 && before.starts_with("--") && !before.contains('='))
 }
 
