@@ -16,32 +16,23 @@ pub(super) struct Parties {
 
 pub(super) fn parties(event: &Event) -> Parties {
     let initiator = initiator(event);
-    let service = invoked_by(event);
-    let kind = event.text(&["userIdentity", "type"]);
+    let executor = executor(event);
     let mut chain = Vec::new();
     // A federated user holds a part of the rights of the IAM user who asked for the token.
-    if kind == Some("FederatedUser")
+    if event.text(&["userIdentity", "type"]) == Some("FederatedUser")
         && let Some(arn) = issuer(event, "arn")
     {
         chain.push(hop(of_arn(arn, type_of_arn(arn), issuer(event, "userName"))));
     }
-    // The service that made the call with the identity's rights. It asked, as far as the event knows,
-    // unless the event also says for whom it worked; then it is a hop between.
-    let initiator = match (initiator, service) {
-        (Some(initiator), Some(service)) => {
-            chain.push(hop(service));
-            Some(initiator)
-        }
-        (None, service) => service,
-        (initiator, None) => initiator,
-    };
-    Parties {
-        chain,
-        credential: credential(event),
-        executor: executor(event),
-        initiator,
-        session: session(event),
+    // The service that made the call with somebody's rights stands between, where it is known who stands before it. It
+    // never is who asked: whether somebody called it, or it opened the session itself, no event says.
+    if let Some(service) = invoked_by(event)
+        && (initiator.is_some() || !chain.is_empty())
+        && ![initiator.as_ref(), Some(&executor)].into_iter().flatten().any(|known| known.key == service.key)
+    {
+        chain.push(hop(service));
     }
+    Parties { chain, credential: credential(event), executor, initiator, session: session(event) }
 }
 
 /// Somebody in system `aws`, by ARN without the path: requests name users, roles and groups without it.
@@ -114,23 +105,26 @@ pub(super) fn root(event: &Event, target: &str) -> Principal<'static> {
     of_arn(&arn, PrincipalType::Unknown, None)
 }
 
-/// By the ARN, else by the id of whatever it is in its account, else by the service's name.
+/// By its own name, else by the service's.
 fn by_what_is_there(event: &Event) -> Principal<'static> {
+    let named = || principal(PrincipalType::Unknown, None, event.text(&["userIdentity", "userName"]));
+    own(event).or_else(|| invoked_by(event)).unwrap_or_else(named)
+}
+
+/// By the ARN, else by the id of whatever it is in its account.
+fn own(event: &Event) -> Option<Principal<'static>> {
     let identity = |name: &str| event.text(&["userIdentity", name]);
     if let Some(arn) = identity("arn") {
-        return of_arn(arn, type_of_arn(arn), identity("userName"));
+        return Some(of_arn(arn, type_of_arn(arn), identity("userName")));
     }
-    if let Some(id) = identity("principalId") {
-        // `AROA…:session`: the part before the colon is the principal's.
-        let (id, session) = id.split_once(':').map_or((id, None), |(id, session)| (id, Some(session)));
-        let instance =
-            session.filter(|name| !is_personal(event, name)).map(|name| json::text(name.to_owned()));
-        return Principal {
-            instance,
-            ..principal(PrincipalType::Unknown, Some(format!("aws:{id}")), identity("userName"))
-        };
-    }
-    invoked_by(event).unwrap_or_else(|| principal(PrincipalType::Unknown, None, identity("userName")))
+    // `AROA…:session`: the part before the colon is the principal's.
+    let id = identity("principalId")?;
+    let (id, session) = id.split_once(':').map_or((id, None), |(id, session)| (id, Some(session)));
+    let instance = session.filter(|name| !is_personal(event, name)).map(|name| json::text(name.to_owned()));
+    Some(Principal {
+        instance,
+        ..principal(PrincipalType::Unknown, Some(format!("aws:{id}")), identity("userName"))
+    })
 }
 
 /// The role of an assumed-role session.
@@ -187,8 +181,8 @@ fn is_identity_center_role(arn: &str) -> bool {
 /// Who asked, where the event says so; never guessed from a session's name.
 fn initiator(event: &Event) -> Option<Principal<'static>> {
     let kind = event.text(&["userIdentity", "type"]);
-    if let Some(person) = on_behalf_of(event) {
-        return Some(person);
+    if let Some(somebody) = delegate(event).or_else(|| on_behalf_of(event)) {
+        return Some(somebody);
     }
     if let Some(source) = event.text(&["userIdentity", "sessionContext", "sourceIdentity"]) {
         // Set when the first session was opened, and the same through every role assumed since.
@@ -220,7 +214,31 @@ fn initiator(event: &Event) -> Option<Principal<'static>> {
         // Identity Center names the session after the user.
         return Some(of_identity_center(user));
     }
-    None
+    match kind? {
+        "AssumedRole" => issuer(event, "arn").and_then(service_of_role).map(of_service),
+        // A service has a user's rights only for a call of that user's: by a forward access session, or as the console.
+        "IAMUser" | "Root" if !is_assumed_root(event) => invoked_by(event).and_then(|_| own(event)),
+        _ => None,
+    }
+}
+
+/// The service that alone may assume the service-linked role of this ARN.
+fn service_of_role(arn: &str) -> Option<&str> {
+    let (_, path) = arn.split_once(":role/aws-service-role/")?;
+    path.split_once('/').map(|(service, _)| service)
+}
+
+/// Whether somebody else opened this session of a root user (`sts:AssumeRoot`).
+fn is_assumed_root(event: &Event) -> bool {
+    event.get(&["userIdentity", "sessionContext", "assumedRoot"]).is_some()
+}
+
+/// The account of the provider of a product that acts with rights which were delegated to it for a time.
+fn delegate(event: &Event) -> Option<Principal<'static>> {
+    let account = event.text(&["userIdentity", "invokedByDelegate", "accountId"])?;
+    let key = format!("aws:{account}");
+    let vendor = Some(json::text(key.clone()));
+    Some(Principal { vendor, ..principal(PrincipalType::ThirdParty, Some(key), None) })
 }
 
 /// A user of IAM Identity Center by name.
@@ -242,8 +260,11 @@ fn on_behalf_of(event: &Event) -> Option<Principal<'static>> {
 
 /// The AWS service that made the call.
 fn invoked_by(event: &Event) -> Option<Principal<'static>> {
-    let service = event.text(&["userIdentity", "invokedBy"])?;
-    Some(principal(PrincipalType::Workload, Some(format!("aws:{service}")), Some(service)))
+    event.text(&["userIdentity", "invokedBy"]).map(of_service)
+}
+
+fn of_service(service: &str) -> Principal<'static> {
+    principal(PrincipalType::Workload, Some(format!("aws:{service}")), Some(service))
 }
 
 /// A subject of an OpenID Connect issuer, by the issuer's address: `oidc:ISSUER/SUBJECT`.

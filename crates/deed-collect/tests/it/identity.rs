@@ -160,6 +160,100 @@ fn whoever_signs_in_through_identity_center_is_one_with_its_user() {
     );
 }
 
+/// Who asked, who stands between and who acted in an event with `identity`.
+fn people(identity: Value) -> (Option<String>, Vec<String>, Option<String>) {
+    let text = by(identity);
+    let record = parse(&text);
+    let key = |principal: deed_record::Principal<'_>| principal.key.map(|key| key.to_string());
+    let hops = record.chain.into_iter().flatten();
+    // What was shown is the credential of whoever acted, and of nobody else.
+    let chain = hops.inspect(|hop| assert_eq!(hop.credential, None)).filter_map(|hop| key(hop.principal));
+    let chain = chain.collect();
+    (record.initiator.and_then(key), chain, record.executor.and_then(key))
+}
+
+#[test]
+fn a_service_that_makes_a_call_is_not_who_asked_for_it() {
+    let (ann, role) = ("aws:arn:aws:iam::111122223333:user/ann", "aws:arn:aws:iam::111122223333:role/r");
+    let called = |identity: Value, initiator: Option<&str>, chain: &[&str], executor: &str| {
+        let expected = (
+            initiator.map(str::to_owned),
+            chain.iter().map(ToString::to_string).collect(),
+            Some(executor.to_owned()),
+        );
+        assert_eq!(people(identity.clone()), expected, "{identity}");
+    };
+    // A forward access session: who called the service asked, and the key is theirs.
+    let user = json!({
+        "type": "IAMUser", "arn": "arn:aws:iam::111122223333:user/ann", "userName": "ann", "accessKeyId": "ASIA1",
+        "invokedBy": "cloudformation.amazonaws.com",
+    });
+    called(user, Some(ann), &["aws:cloudformation.amazonaws.com"], ann);
+    let direct = json!({"type": "IAMUser", "arn": "arn:aws:iam::111122223333:user/ann", "userName": "ann"});
+    called(direct, None, &[], ann);
+    // Who opened the session of a root user is not in the event.
+    let root = |context: Value| {
+        json!({
+            "type": "Root", "arn": "arn:aws:iam::111122223333:root", "sessionContext": context, "invokedBy": "s3.amazonaws.com",
+        })
+    };
+    let key = "aws:arn:aws:iam::111122223333:root";
+    called(root(json!({})), Some(key), &["aws:s3.amazonaws.com"], key);
+    called(root(json!({"assumedRoot": "true"})), None, &[], key);
+    // Of a federated user's rights a part of the user's.
+    let federated = json!({
+        "type": "FederatedUser", "arn": "arn:aws:sts::111122223333:federated-user/f", "invokedBy": "s3.amazonaws.com",
+        "sessionContext": {"sessionIssuer": {"arn": "arn:aws:iam::111122223333:user/ann"}},
+    });
+    called(federated, None, &[ann, "aws:s3.amazonaws.com"], "aws:arn:aws:sts::111122223333:federated-user/f");
+    let session = |role: &str, name: &str, service: &str| {
+        json!({
+            "type": "AssumedRole", "principalId": format!("AROA1:{name}"), "invokedBy": service,
+            "sessionContext": {"sessionIssuer": {"arn": format!("arn:aws:iam::111122223333:role/{role}")}},
+        })
+    };
+    // A session of any role may be the service's own or that of whoever called it.
+    called(session("r", "ci", "cloudformation.amazonaws.com"), None, &[], role);
+    let sso = "aws-reserved/sso.amazonaws.com/eu-central-1/AWSReservedSSO_Dev_0a1b";
+    called(
+        session(sso, "carol@acme.example", "kms.amazonaws.com"),
+        Some("identity-center:carol@acme.example"),
+        &["aws:kms.amazonaws.com"],
+        "aws:arn:aws:iam::111122223333:role/AWSReservedSSO_Dev_0a1b",
+    );
+    // A service-linked role is its service's, whoever makes the call with it.
+    let linked = "aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling";
+    let key = "aws:arn:aws:iam::111122223333:role/AWSServiceRoleForAutoScaling";
+    let service = Some("aws:autoscaling.amazonaws.com");
+    called(session(linked, "AutoScaling", "autoscaling.amazonaws.com"), service, &[], key);
+    called(session(linked, "AutoScaling", "ec2.amazonaws.com"), service, &["aws:ec2.amazonaws.com"], key);
+    // Nobody is said to have asked a service that acts by itself, or one that comes with another account's rights.
+    let service = json!({"type": "AWSService", "invokedBy": "autoscaling.amazonaws.com"});
+    called(service, None, &[], "aws:autoscaling.amazonaws.com");
+    let other = json!({"type": "AWSAccount", "principalId": "AROA7:build", "accountId": "444455556666", "invokedBy": "s3.amazonaws.com"});
+    called(other, None, &[], "aws:AROA7");
+}
+
+#[test]
+fn a_provider_with_delegated_rights_is_a_third_party() {
+    let text = by(json!({
+        "type": "AssumedRole", "principalId": "AROA1:carol@acme.example", "accountId": "111122223333",
+        "accessKeyId": "ASIA1", "invokedByDelegate": {"accountId": "444455556666"},
+        "sessionContext": {"sessionIssuer": {"arn": "arn:aws:iam::111122223333:role/Admin"}},
+    }));
+    let record = parse(&text);
+    let provider = record.initiator.expect("the event says who");
+    assert_eq!(
+        (provider.key.as_deref(), provider.kind, provider.vendor.as_deref()),
+        (Some("aws:444455556666"), PrincipalType::ThirdParty, Some("aws:444455556666"))
+    );
+    let executor = record.executor.expect("an action");
+    assert_eq!(
+        (executor.key.as_deref(), executor.vendor),
+        (Some("aws:arn:aws:iam::111122223333:role/Admin"), None)
+    );
+}
+
 #[test]
 fn who_asked_is_taken_from_the_event_or_left_out() {
     let role = |context: Value, more: Value| {
@@ -169,16 +263,8 @@ fn who_asked_is_taken_from_the_event_or_left_out() {
         for (name, value) in more.as_object().expect("an object") {
             identity[name] = value.clone();
         }
-        let text = by(identity);
-        let record = parse(&text);
-        let chain: Vec<_> = record
-            .chain
-            .into_iter()
-            .flatten()
-            .filter_map(|hop| hop.principal.key)
-            .map(|k| k.to_string())
-            .collect();
-        (record.initiator.and_then(|i| i.key).map(|k| k.to_string()), chain)
+        let (initiator, chain, _) = people(identity);
+        (initiator, chain)
     };
     let service = || vec!["aws:cloudformation.amazonaws.com".to_owned()];
     assert_eq!(role(json!({}), json!({})), (None, vec![]));
@@ -186,10 +272,8 @@ fn who_asked_is_taken_from_the_event_or_left_out() {
         role(json!({"sourceIdentity": "ann"}), json!({})).0.as_deref(),
         Some("aws:source-identity/ann")
     );
-    assert_eq!(
-        role(json!({}), json!({"invokedBy": "cloudformation.amazonaws.com"})),
-        (service().pop(), vec![])
-    );
+    // Whether somebody called the service, or it assumed the role itself, is not said.
+    assert_eq!(role(json!({}), json!({"invokedBy": "cloudformation.amazonaws.com"})), (None, vec![]));
     // For whom the service worked is known: it is a hop between.
     let both = role(json!({"sourceIdentity": "ann"}), json!({"invokedBy": "cloudformation.amazonaws.com"}));
     assert_eq!(both, (Some("aws:source-identity/ann".to_owned()), service()));

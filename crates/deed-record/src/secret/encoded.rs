@@ -6,7 +6,7 @@ use super::{
     json::{self, whole},
     name::{Class, class},
     program,
-    shape::Found,
+    shape::{Found, in_order},
     text,
 };
 
@@ -47,17 +47,14 @@ fn in_run(run: &str, at: usize, times: usize, found: &mut Vec<Found>) {
         let decoded = Decoded::percent(part, !name.is_empty());
         let flagged = before.filter(|(of, _)| of == name).map(|(_, class)| whole(&value.text, class));
         let taken = taken.map(|range| json::taken(&value.text, range));
-        match flagged.into_iter().chain(taken).find(|secrets| !secrets.is_empty()) {
-            Some(secrets) => {
-                let start = at + part.len() - value.raw(value.text.len());
-                found.extend(secrets.into_iter().map(|secret| in_place(secret, value, start)));
-            }
+        let secrets: Vec<Found> = flagged.into_iter().chain(taken).flatten().collect();
+        if !secrets.is_empty() {
+            let start = at + part.len() - value.raw(value.text.len());
+            found.extend(secrets.into_iter().map(|secret| in_place(secret, value, start)));
+        } else if decoded.text != *part {
             // What is not encoded was looked through already.
-            None if decoded.text != *part => {
-                let secrets = text::within(&decoded.text, times - 1);
-                found.extend(secrets.into_iter().map(|secret| in_place(secret, &decoded, *at)));
-            }
-            None => {}
+            let secrets = text::within(&decoded.text, times - 1);
+            found.extend(secrets.into_iter().map(|secret| in_place(secret, &decoded, *at)));
         }
         let flag = Some(&*value.text).filter(|value| value.starts_with('-') && !value.contains(' '));
         before = flag.and_then(class).filter(|_| !name.is_empty()).map(|class| (*name, class));
@@ -88,18 +85,4 @@ fn in_place(secret: Found, decoded: &Decoded<'_>, at: usize) -> Found {
     let plain = secret.decoded.unwrap_or_else(|| decoded.text[secret.range.clone()].to_owned());
     let range = at + decoded.raw(secret.range.start)..at + decoded.raw(secret.range.end);
     Found { range, guessable: secret.guessable, decoded: Some(plain) }
-}
-
-/// In order, those that overlap as one.
-fn in_order(mut found: Vec<Found>) -> Vec<Found> {
-    found.sort_by_key(|found| found.range.start);
-    found.dedup_by(|next, first| {
-        let overlaps = next.range.start < first.range.end;
-        if overlaps && next.range.end > first.range.end {
-            first.range.end = next.range.end;
-            (first.guessable, first.decoded) = (true, None);
-        }
-        overlaps
-    });
-    found
 }

@@ -164,6 +164,9 @@ const SIGNS: &[Sign] = &[
     ("q~", |rest| runs_on(rest, 31)),
     ("q%7e", |rest| runs_on(rest, 31)),
     ("identified", goes_on_as_sql),
+    ("jdbc:oracle:", |_| true),
+    ("jdbc%3aoracle", |_| true),
+    ("jdbc%253aoracle", |_| true),
     ("tf_token_", |_| true),
     ("op_session_", |_| true),
     ("discord", |_| true),
@@ -324,6 +327,11 @@ fn opens_tag(bytes: &[u8], at: usize) -> bool {
         || (before.ends_with(b"\\") && bytes[at..].starts_with(b"u003"))
 }
 
+/// A literal of SQL begins here, and says how it is written: `E'…'`, `N'…'`.
+fn opens_literal(rest: &[u8]) -> bool {
+    matches!(rest, [b'E' | b'e' | b'N' | b'n', b'\'' | b'"' | b'\\' | b'%', ..])
+}
+
 /// Whether a secret's name ends at `end`, with a value behind it.
 fn ends_name(text: &str, end: usize) -> bool {
     const LONGEST: usize = 64;
@@ -343,8 +351,9 @@ fn ends_name(text: &str, end: usize) -> bool {
         Some(b'<') => bytes.get(behind + 1) == Some(&b'/'),
         // `name = value`, `name \n value: …`, `--name value`, `ENV NAME value`
         Some(b' ') => {
-            let next = bytes[behind..].iter().find(|b| **b != b' ');
-            matches!(next, Some(b'=' | b':' | b'\n' | b'\\' | b'\'' | b'"'))
+            let next = behind + bytes[behind..].iter().take_while(|b| **b == b' ').count();
+            matches!(bytes.get(next), Some(b'=' | b':' | b'\n' | b'\\' | b'\'' | b'"'))
+                || opens_literal(&bytes[next..])
                 || bytes[short..end].contains(&b'-')
                 || opens_tag(bytes, short)
                 || may_be_command(&bytes[short.saturating_sub(FURTHEST)..short])
@@ -408,6 +417,10 @@ mod tests {
             "login ann ",
             "machine x ",
             "ALTER USER ann WITH ",
+            "PASSWORD E'hunter2'",
+            "jdbc:oracle:thin:ann/hunter2@db",
+            "ssm:mysql -psecret x",
+            "net use \\\\h\\s hunter2",
             " IDENTIFIED BY '",
             "kind: Secret\nstringData:\n  a: b\n",
             "{\"kind\": Secret, data: {a: b}}",

@@ -10,7 +10,7 @@ use super::{
     kept::{Keeps, Part, is_path_of_secret},
     name::{Class, class, class_within, describes},
     program,
-    shape::Found,
+    shape::{Found, in_order},
     text,
     value::{fingerprint_length, is_guessable, is_secret},
 };
@@ -207,11 +207,11 @@ impl<'j, 'w> Walk<'j, 'w> {
         if found.is_empty() && self.embedded(place, &value, from) {
             return Ok(());
         }
-        let found = if found.is_empty() { text::find(&value.text) } else { found };
-        let found = match place.taken {
-            Some((start, end)) if found.is_empty() => taken(&value.text, start..end),
-            _ => found,
-        };
+        let mut found = if found.is_empty() { text::find(&value.text) } else { found };
+        if let Some((start, end)) = place.taken {
+            found.extend(taken(&value.text, start..end));
+            found = in_order(found);
+        }
         // `Authorization: Bearer …` is a token, and keeps its scheme: what is left besides decides
         // whether all of it is the secret.
         let found = match place.class {

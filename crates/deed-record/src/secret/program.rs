@@ -8,7 +8,7 @@ mod words;
 use std::ops::Range;
 
 use super::{
-    name::Class,
+    name::{Class, class},
     shape::Found,
     value::{fingerprint_length, is_guessable, is_secret},
 };
@@ -28,11 +28,15 @@ enum Takes {
     Nth(usize),
     /// The last word, where one of the short flags has this letter: `-nbB user X`.
     Last(char),
-    /// What is piped into it, where this flag is given: `echo X | …`.
+    /// The word behind one that names a secret, after so many that are no flags: `secret_access_key X`.
+    Named(usize),
+    /// The word behind the first that begins so: `\\host\share X`.
+    Behind(char),
+    /// What is piped into it, where this flag is given: `echo X | …`, `… <<< X`.
     Piped(&'static str),
 }
 
-use Takes::{First, Last, Next, Nth, Pair, Pasted, Piped};
+use Takes::{Behind, First, Last, Named, Next, Nth, Pair, Pasted, Piped};
 
 /// Programs that take secrets in the same way.
 struct Program {
@@ -81,6 +85,7 @@ const PROGRAMS: &[Program] = &[
     row(&["smbclient", "rpcclient", "smbmap"], &[], &[Pair("-U", '%')]),
     row(&["xfreerdp", "wlfreerdp", "cmdkey"], &[], &[Pasted("/p:"), Pasted("/pass:")]),
     row(&["net", "net1"], &["user"], &[Nth(2)]),
+    row(&["net", "net1"], &["use"], &[Behind('\\')]),
     row(&["psexec", "evil-winrm", "twine"], &[], &[Next("-p")]),
     row(&["schtasks"], &[], &[Next("/rp"), Next("/RP")]),
     row(&["convertto-securestring"], &[], &[Nth(1), Piped("")]),
@@ -93,6 +98,9 @@ const PROGRAMS: &[Program] = &[
     row(&["rabbitmqctl"], &["add_user"], &[Nth(2)]),
     row(&["rabbitmqctl"], &["change_password"], &[Nth(2)]),
     row(&["rclone"], &["obscure"], &[Nth(1)]),
+    row(&["rclone"], &["config", "create"], &[Named(2)]),
+    row(&["rclone"], &["config", "update"], &[Named(1)]),
+    row(&["rclone"], &["config", "password"], &[Named(1)]),
     row(&["ngrok"], &[], &[Next("authtoken"), Next("add-authtoken")]),
     row(&["nmcli"], &[], &[Next("password")]),
 ];
@@ -213,15 +221,22 @@ fn called<'w>(words: &'w [&'w str]) -> impl Iterator<Item = (&'static Program, u
     })
 }
 
-/// Whether the word at `at` is what a flag takes: `docker run --name mysql`, `psql -h mysql`.
+/// Whether the word at `at` is what a flag takes: `docker run --name mysql`, `psql -h mysql`, `docker run -v db:/var/lib/mysql`.
 fn is_value(words: &[&str], at: usize) -> bool {
     let before = at.checked_sub(1).map_or("", |before| words[before]);
-    before == "-h" || (before.len() > 2 && before.starts_with("--") && !before.contains('='))
+    before == "-h"
+        || (before == "-v" && words[at].contains(':'))
+        || (before.len() > 2 && before.starts_with("--") && !before.contains('='))
+}
+
+/// The name of the program that `word` calls, without its path and without what it is run by: `/usr/bin/mysql`, `ssm:mysql`.
+fn name(word: &str) -> &str {
+    word.rsplit(['/', '\\', ':']).next().unwrap_or(word)
 }
 
 impl Program {
     fn is_called(&self, word: &str) -> bool {
-        let name = word.rsplit(['/', '\\']).next().unwrap_or(word);
+        let name = name(word);
         let without_exe = || {
             let (name, exe) = name.split_at_checked(name.len().checked_sub(4)?)?;
             exe.eq_ignore_ascii_case(".exe").then_some(name)
@@ -302,6 +317,14 @@ impl Takes {
                 let last = operands().next_back().filter(|_| words[..end].iter().any(has));
                 last.and_then(whole).into_iter().collect()
             }
+            Named(nth) => {
+                let names = operands().skip(*nth).filter(|at| class(words[*at]).is_some());
+                names.filter(|at| at + 1 < end).filter_map(|at| whole(at + 1)).collect()
+            }
+            Behind(sign) => {
+                let mut behind = operands().skip_while(|at| !words[*at].starts_with(*sign)).skip(1);
+                behind.next().and_then(whole).into_iter().collect()
+            }
             Piped(_) => Vec::new(),
         }
     }
@@ -323,11 +346,17 @@ fn second(at: usize, word: &str, start: usize, sign: char) -> Option<(usize, Ran
         return None;
     }
     let from = start + first + sign.len_utf8();
-    let to =
-        if sign == '/' { word[from..].find('@').map_or(word.len(), |end| from + end) } else { word.len() };
+    let rest = &word[from..];
+    // An `@` within quotes is the password's.
+    let quoted = words::quoted(rest).map_or(0, |(_, length)| length);
+    let database = rest[quoted..].rfind('@').filter(|_| sign == '/');
+    let to = database.map_or(word.len(), |database| from + quoted + database);
     Some((at, from..to))
 }
 
 fn is_redirection(word: &str) -> bool {
     word.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(['<', '>'])
 }
+
+#[cfg(test)]
+mod tests;

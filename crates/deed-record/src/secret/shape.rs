@@ -24,6 +24,20 @@ impl Found {
     }
 }
 
+/// In order, those that overlap as one.
+pub(super) fn in_order(mut found: Vec<Found>) -> Vec<Found> {
+    found.sort_by_key(|found| found.range.start);
+    found.dedup_by(|next, first| {
+        let overlaps = next.range.start < first.range.end;
+        if overlaps && next.range.end > first.range.end {
+            first.range.end = next.range.end;
+            (first.guessable, first.decoded) = (true, None);
+        }
+        overlaps
+    });
+    found
+}
+
 /// The secret whose shape begins at byte `at` of `text`.
 pub(super) fn at(text: &str, at: usize) -> Option<Found> {
     let rest = &text[at..];
@@ -33,6 +47,7 @@ pub(super) fn at(text: &str, at: usize) -> Option<Found> {
         b'-' => private_key(rest).map(certain),
         b'B' | b'b' if starts_word => scheme(rest),
         b'e' if starts_word => jwt(rest),
+        b'J' | b'j' if starts_word => password_of_oracle(rest),
         _ => None,
     };
     let found = found
@@ -123,6 +138,17 @@ fn password_in_url(text: &str, at: usize) -> Option<Found> {
     }
     let colon = authority[..end].find(':')? + 1;
     password(text, at + 3 + colon..at + 3 + end)
+}
+
+/// The password of `jdbc:oracle:thin:user/password@host`.
+fn password_of_oracle(rest: &str) -> Option<Found> {
+    const DRIVER: &str = "jdbc:oracle:";
+    rest.get(..DRIVER.len()).filter(|start| start.eq_ignore_ascii_case(DRIVER))?;
+    let address = &rest[..run(rest, |b| !matches!(b, b' ' | b'"' | b'\'' | b'\n' | b'<' | b'>'))];
+    let (user, _) = address[DRIVER.len()..].split_once('/').filter(|(user, _)| !user.contains('@'))?;
+    let start = DRIVER.len() + user.len() + 1;
+    let end = start + address[start..].rfind('@')?;
+    password(rest, start..end)
 }
 
 /// The password of `user:password@host` at `range`, unless something else stands for it.

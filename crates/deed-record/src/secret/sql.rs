@@ -80,12 +80,18 @@ fn set_password(text: &str, at: usize) -> Option<Found> {
     None
 }
 
+/// Where the text of a literal starts that begins at byte `at`, and what ends it: `'…'`, `E'…'`, `N'…'`.
+pub(super) fn literal(text: &str, at: usize) -> Option<(usize, End)> {
+    let prefix = text.as_bytes().get(at).filter(|b| matches!(b, b'E' | b'e' | b'N' | b'n'));
+    let start = at + usize::from(prefix.is_some());
+    let quote = *text.as_bytes().get(start).filter(|b| matches!(b, b'\'' | b'"'))?;
+    let escapes = matches!(prefix, Some(b'E' | b'e'));
+    Some((start + 1, if escapes { End::Escaped(quote) } else { End::Sql(quote) }))
+}
+
 /// The password that begins at `start`, in quotes or bare.
 fn value(text: &str, start: usize) -> Option<Found> {
-    let (start, end) = match text.as_bytes().get(start)? {
-        quote @ (b'\'' | b'"') => (start + 1, End::Sql(*quote)),
-        _ => (start, End::Bare),
-    };
+    let (start, end) = literal(text, start).unwrap_or((start, End::Bare));
     secret(start, end.find(&text[start..]), Class::Password)
 }
 

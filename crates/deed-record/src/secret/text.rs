@@ -4,7 +4,7 @@ use super::{
     encoded, form, hint, kubernetes,
     name::{Class, class},
     program,
-    shape::{self, Found, is_word, run},
+    shape::{self, Found, in_order, is_word, run},
     sql,
     value::{fingerprint_length, is_guessable, is_secret, without_fingerprints},
     vendor,
@@ -41,7 +41,10 @@ fn plain(text: &str) -> Vec<Found> {
             at += 1;
             continue;
         }
-        while apart.next_if(|value| value.range.start < at).is_some() {}
+        // Another reading went on behind where they begin: what a program takes may look like the name of a secret.
+        while let Some(passed) = apart.next_if(|value| value.range.start < at) {
+            found.push(passed);
+        }
         let secret = apart
             .next_if(|value| value.range.start == at)
             .or_else(|| shape::at(text, at))
@@ -55,7 +58,8 @@ fn plain(text: &str) -> Vec<Found> {
             None => at += 1,
         }
     }
-    found
+    found.extend(apart);
+    in_order(found)
 }
 
 /// So much of a value decides whether it is a secret: a text full of names must not cost its square.
@@ -91,7 +95,10 @@ fn assigned(text: &str, at: usize) -> Option<Found> {
     {
         return None;
     }
-    let quoted = matches!(end, End::Quote(_) | End::Literal(_) | End::Sql(_) | End::Tag | End::Block(_));
+    let quoted = matches!(
+        end,
+        End::Quote(_) | End::Literal(_) | End::Sql(_) | End::Escaped(_) | End::Tag | End::Block(_)
+    );
     let believed = quoted
         || match class {
             Class::Short | Class::Code if colon => false,
@@ -138,6 +145,10 @@ fn assignment(text: &str, at: usize, name: &str, class: Class) -> Option<Assignm
         mark if mark > closed && text[mark..].starts_with("\\\n") => skip(mark + 2, b" \t"),
         mark => mark,
     };
+    let statement = mark > closed && class == Class::Password && before != Some(b'-');
+    if let Some((start, end)) = sql::literal(text, mark).filter(|_| statement && sql::is_account(text, at)) {
+        return Some(Assignment { start, end, colon: false });
+    }
     let behind = match bytes.get(mark)? {
         b'>' if matches!(before, Some(b'<' | b':')) => {
             return Some(Assignment { start: mark + 1, end: End::Tag, colon: false });
@@ -151,15 +162,12 @@ fn assignment(text: &str, at: usize, name: &str, class: Class) -> Option<Assignm
             let value = skip(mark, b" \n");
             text[value..].starts_with("value:").then_some(value + 6)?
         }
-        next if before == Some(b'-') && mark > closed && *next != b'-' => {
+        next if before == Some(b'-') && mark > closed && !matches!(next, b'-' | b'|') => {
             // `pulumi config set --secret dbPassword x`: a name, and the value is behind it.
             let word = &text[mark..mark + run(&text[mark..], is_word)];
             let names =
                 self::class(word).is_some() && matches!(command(text, mark, word), Some(Command::Word));
             (!names).then_some(mark)?
-        }
-        quote @ (b'\'' | b'"') if mark > closed && class == Class::Password && sql::is_account(text, at) => {
-            return Some(Assignment { start: mark + 1, end: End::Sql(*quote), colon: false });
         }
         next if mark > closed && !matches!(next, b'-' | b'\n') => match command(text, at, name)? {
             Command::Rest if class == Class::Password && !matches!(next, b'"' | b'\'') => {
@@ -270,6 +278,8 @@ pub(super) enum End {
     Block(usize),
     /// A quote that is no two: `'it''s'`.
     Sql(u8),
+    /// As [`Sql`](End::Sql), and behind no backslash: `'it\'s'`.
+    Escaped(u8),
     Line,
     Tag,
     Bare,
@@ -283,17 +293,19 @@ impl End {
             End::Quote(quote) => until(&[quote, b'\n']).trim_end_matches('\\'),
             End::Literal(quote) => literal(rest, quote),
             End::Block(indent) => indented(rest, indent),
-            End::Sql(quote) => {
+            End::Sql(quote) | End::Escaped(quote) => {
+                let escapes = matches!(self, End::Escaped(_));
                 let bytes = rest.as_bytes();
                 let mut end = 0;
                 while let Some(byte) = bytes.get(end) {
                     match byte {
                         b if *b == quote && bytes.get(end + 1) == Some(&quote) => end += 2,
+                        b'\\' if escapes => end += 2,
                         b if *b == quote || *b == b'\n' => break,
                         _ => end += 1,
                     }
                 }
-                rest[..end].trim_end_matches('\\')
+                rest[..end.min(rest.len())].trim_end_matches('\\')
             }
             End::Line => until(b"\"'\n\r").trim_end_matches(['\\', ' ']),
             End::Tag => until(b"<"),

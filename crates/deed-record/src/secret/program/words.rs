@@ -5,10 +5,16 @@ use std::ops::Range;
 /// Texts in texts are looked through so deep.
 const DEEPEST: usize = 4;
 
+/// Programs that write what they are told in their command line.
+const ECHOES: &[&str] = &["echo", "printf"];
+
+/// Programs that write what they read, at most in another form.
+const FILTERS: &[&str] = &["base64", "fold", "head", "rev", "tail", "tee", "tr", "xxd"];
+
 /// What a shell would run, or a text that only looks so.
 pub(super) struct Command<'t> {
     pub(super) words: Vec<Word<'t>>,
-    /// What `echo` writes to it, or a string is piped into it.
+    /// What `echo` writes to it, also through others, or a string is piped into it.
     pub(super) piped: Option<Word<'t>>,
 }
 
@@ -115,13 +121,30 @@ impl<'t> Reader<'t> {
         let words = std::mem::take(&mut self.words);
         let written = match &words[..] {
             [only] if only.quoted => Some(*only),
-            [echo, .., last] if matches!(echo.text, "echo" | "printf") => Some(*last),
+            [before @ .., last] if before.iter().any(|word| is_one_of(ECHOES, word)) => Some(*last),
+            [filter, ..] if is_one_of(FILTERS, filter) => self.piped,
             _ => None,
         };
-        let reads = std::mem::replace(&mut self.piped, written.filter(|_| piped));
+        let reads = std::mem::replace(&mut self.piped, written.filter(|_| piped)).or_else(|| here(&words));
         if !words.is_empty() {
             self.commands.push(Command { words, piped: reads });
         }
+    }
+}
+
+/// Whether `word` calls one of `programs`.
+fn is_one_of(programs: &[&str], word: &Word<'_>) -> bool {
+    programs.contains(&super::name(word.text))
+}
+
+/// The string that a command with `words` is given to read: `<<< X`.
+fn here<'t>(words: &[Word<'t>]) -> Option<Word<'t>> {
+    const SIGN: &str = "<<<";
+    let (nth, pasted) =
+        words.iter().enumerate().find_map(|(nth, word)| Some((nth, word.text.strip_prefix(SIGN)?)))?;
+    match pasted {
+        "" => words.get(nth + 1).copied(),
+        text => Some(Word { text, at: words[nth].at + SIGN.len(), quoted: false }),
     }
 }
 
@@ -178,7 +201,7 @@ fn word(text: &str) -> usize {
 }
 
 /// What is in the quotes that `text` begins with, escaped or not, and how long all of it is. They close in the same line.
-fn quoted(text: &str) -> Option<(Range<usize>, usize)> {
+pub(super) fn quoted(text: &str) -> Option<(Range<usize>, usize)> {
     /// Nobody escapes an escape of an escape further.
     const MOST_ESCAPES: usize = 7;
     let slashes = |text: &[u8]| text.iter().take_while(|b| **b == b'\\').count();
