@@ -175,6 +175,8 @@ impl Standing {
 pub(crate) struct Beside {
     /// Of a governed principal's action that another system logged: intents at the gateway that fit it.
     pub(crate) intents: BTreeSet<RecordId>,
+    /// Where none fits: a call of theirs that it may be of, though nothing can tell.
+    pub(crate) possible: PossibleCall,
     /// Tasks that it is said to be part of.
     pub(crate) tasks: BTreeSet<RecordId>,
     /// What whoever acted had been denied before, and did on another way.
@@ -193,6 +195,24 @@ pub(crate) struct Beside {
     pub(crate) above: Above,
     /// There were too many to look at all of them.
     pub(crate) cut: bool,
+}
+
+/// A call at the gateway that an action which another system logged may be of, by its time alone.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct PossibleCall {
+    /// The nearest that was under way.
+    pub(crate) call: Option<RecordId>,
+    /// Nothing tells that it has ended: once that is told, it may prove to have ended before.
+    pub(crate) open: bool,
+    /// There were more calls than are looked at.
+    pub(crate) cut: bool,
+}
+
+impl PossibleCall {
+    /// Whether there is one, or may be.
+    pub(crate) fn is_any(self) -> bool {
+        self.call.is_some() || self.cut
+    }
 }
 
 /// Spans above an action in its trace.

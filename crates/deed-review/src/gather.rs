@@ -13,6 +13,7 @@ use deed_record::{Account, Basis, Credential, Kind, RecordId, Ruling, Skeleton, 
 mod above;
 mod before;
 mod beside;
+mod calls;
 mod counterpart;
 mod denied;
 mod entitled;
@@ -20,7 +21,7 @@ mod place;
 mod tool;
 
 pub(crate) use above::may_inherit;
-pub(crate) use beside::SKEW;
+pub(crate) use beside::{CALL, SKEW};
 pub(crate) use counterpart::{Search, may_be_seen};
 pub(crate) use denied::{WITHIN, gave_itself, gives_to};
 pub(crate) use tool::is_definition;

@@ -47,6 +47,8 @@ pub struct Judged {
     /// The trace in which a span above it may tell who asked, where it does not tell itself and something that is found
     /// may depend on that.
     pub below: Option<TraceId>,
+    /// A call that it may be of, as long as nothing tells that one has ended: then it may prove to be of none.
+    pub waits_for: Option<RecordId>,
     /// By what right.
     pub verdict: Verdict,
     /// What deserves a look.
@@ -84,6 +86,7 @@ pub fn judge<E: Evidence>(evidence: &E, id: RecordId) -> Result<Option<Judged>, 
         span: span_of(head),
         seen: may_be_seen(head).then(|| (head.trace_id, with_parent(head))),
         below: head.trace_id.filter(|_| may_inherit(head) && asks_who_asked),
+        waits_for: case.beside.possible.call.filter(|_| case.beside.possible.open),
         onward: head.credential.as_ref().and_then(|shown| shown.upstream.as_deref()).map(str::to_owned),
         executor: links.people.executor.account(),
         credentials: credentials_of(head),

@@ -177,6 +177,10 @@ pub struct Review {
     done: BTreeMap<u16, Timestamp>,
     /// Actions of which it was found that they had been denied before, by time.
     eluding: BTreeSet<(Timestamp, RecordId)>,
+    /// Actions of which it was found that they went past the gateway, by time: a call may come that they are of.
+    past: BTreeSet<(Timestamp, RecordId)>,
+    /// What may be of a call of which nothing tells that it has ended, by that call.
+    waiting: BTreeMap<RecordId, BTreeSet<RecordId>>,
     /// Of each tool when its definition was pinned, or began to wait to be approved.
     tools: BTreeMap<Digest, BTreeMap<(Timestamp, RecordId), bool>>,
     /// Credentials of which somebody says what they hold, or where they were made.

@@ -10,7 +10,7 @@ mod right;
 mod window;
 
 pub(crate) use place::CHANGED;
-pub(crate) use right::{ACTION_WITHOUT_GRANT, DENIED_THEN_DONE, GRANT_WITHOUT_APPROVAL};
+pub(crate) use right::{ACTION_WITHOUT_GRANT, BYPASS, DENIED_THEN_DONE, GRANT_WITHOUT_APPROVAL};
 
 use crate::{explanation::Finding, verdict::Links, words::Severity};
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use deed_record::{Account, Basis, Credential, Kind, Party, Ruling, Skeleton, Timestamp};
 
-use super::{Family, MOST_NAMING, Reader, place::Place};
+use super::{Family, MOST_NAMING, Reader, calls, place::Place};
 use crate::{Declared, Evidence, ExplainError, Found, case::Beside};
 
 /// How far the clocks of two systems may be apart, in microseconds: five minutes, as token verifiers allow.
@@ -16,7 +16,10 @@ pub(super) const AT_WORK: i64 = 60 * 60 * 1_000_000;
 
 /// How long a call may wait for a human before it is done, in microseconds: an answer is taken for an hour, and used within a
 /// quarter of an hour.
-const HELD: i64 = 75 * 60 * 1_000_000;
+pub(super) const HELD: i64 = 75 * 60 * 1_000_000;
+
+/// How far what is done may be from the call that it is of, or from its end, in microseconds.
+pub(crate) const CALL: i64 = AT_WORK + HELD + SKEW;
 
 /// Looks beside the action of `family`.
 pub(super) fn look<E: Evidence>(
@@ -52,6 +55,15 @@ pub(super) fn look<E: Evidence>(
                 beside.intents.insert(reader.records[at].is.id);
             }
         }
+        // A trace that it is in would tell.
+        if beside.intents.is_empty()
+            && head.trace_id.is_none()
+            && let Some(acting) = account(head.executor.as_ref())
+        {
+            let accounts = reader.evidence.every_account(&head.tenant, acting);
+            let accounts = accounts.map_err(ExplainError::Evidence)?;
+            beside.possible = calls::look(reader, &head, &place, &accounts)?;
+        }
     }
     let of_task = |rec: &Skeleton<'_>| rec.kind == Kind::Task && in_task && rec.task == head.task;
     for at in chosen(reader, in_trace, &head, of_task)? {
@@ -83,7 +95,7 @@ fn is_governed(head: &Skeleton<'_>, declared: &BTreeMap<Account, Declared>) -> b
 }
 
 /// Whether `rec` is an intent that Deed recorded, and may be what was at work at `moment`.
-fn fits(rec: &Skeleton<'_>, moment: Timestamp) -> bool {
+pub(super) fn fits(rec: &Skeleton<'_>, moment: Timestamp) -> bool {
     let since = moment.0 - rec.time.0;
     is_call(rec) && (-SKEW..=AT_WORK + waited(rec)).contains(&since)
 }

@@ -22,6 +22,8 @@ struct Dump {
     stopped: BTreeMap<Account, Timestamp>,
     done: BTreeMap<u16, Timestamp>,
     eluding: BTreeSet<(Timestamp, RecordId)>,
+    past: BTreeSet<(Timestamp, RecordId)>,
+    waiting: BTreeMap<RecordId, BTreeSet<RecordId>>,
     tools: Vec<(Digest, Definitions)>,
     bounds: Vec<(Digest, Bounds)>,
     used: BTreeSet<u64>,
@@ -52,6 +54,8 @@ impl Review {
             stopped: self.stopped.clone(),
             done: self.done.clone(),
             eluding: self.eluding.clone(),
+            past: self.past.clone(),
+            waiting: self.waiting.clone(),
             tools: self
                 .tools
                 .iter()
@@ -85,6 +89,8 @@ impl Review {
             stopped: dump.stopped,
             done: dump.done,
             eluding: dump.eluding,
+            past: dump.past,
+            waiting: dump.waiting,
             tools: dump
                 .tools
                 .into_iter()

@@ -2,12 +2,16 @@
 
 use deed_identity::{CredentialKey, CredentialView, Role, State};
 use deed_record::{
-    Basis, Change, Credential, Kind, RecordId, Ruling, Skeleton, SpanId, Status, Terms, TraceId,
+    Basis, Change, Credential, Kind, RecordId, Ruling, Skeleton, SpanId, Status, Terms, Timestamp, TraceId,
 };
 
 use super::{Bounds, Digest, Known, Look, Review};
 use crate::{
-    claim::is_of_token_service, gather::may_be_seen, judge::span_of, rules::CHANGED, scope::matches,
+    claim::is_of_token_service,
+    gather::{CALL, may_be_seen},
+    judge::span_of,
+    rules::CHANGED,
+    scope::matches,
     verb::changes,
 };
 
@@ -57,6 +61,7 @@ impl Review {
         if rec.kind == Kind::Intent && rec.basis == Basis::Enforced {
             self.matches(rec);
         }
+        self.may_cause(rec, known);
         // Where a span stands in its trace tells what can be of it, and who asked for what is below it.
         let is_span = rec.span_id.is_some() && rec.kind.is_action() && rec.kind != Kind::Outcome;
         let placed = rec.trace_id.filter(|_| is_span || rec.parent_span_id.is_some());
@@ -83,6 +88,28 @@ impl Review {
                 self.unmatched.extend(names.chain(rec.trace_id.map(trace_key)));
             }
         }
+    }
+
+    /// A call of somebody governed, or how one ended: what they did about that time and was found to have gone past the
+    /// gateway may be of it, and what may be of it may prove to be of none.
+    fn may_cause(&mut self, rec: &Skeleton<'_>, known: &impl Known) {
+        let ours = matches!(rec.kind, Kind::Intent | Kind::Outcome) && rec.basis == Basis::Enforced;
+        if let Some(action) = rec.action.filter(|_| ours) {
+            self.looks.extend(self.waiting.remove(&action).into_iter().flatten().map(Look::Action));
+        }
+        if !ours || self.past.is_empty() {
+            return;
+        }
+        let calling = rec.executor.as_ref().and_then(|party| party.account);
+        let theirs = calling.map(|account| known.every_account(&rec.tenant, account));
+        let around = Timestamp(rec.time.0 - CALL)..=Timestamp(rec.time.0 + CALL);
+        let (first, last) = (RecordId([0; 16]), RecordId([u8::MAX; 16]));
+        let near = self.past.range((*around.start(), first)..=(*around.end(), last)).map(|(_, id)| *id);
+        let by_them = |id: &RecordId| {
+            let acting = self.flagged.get(id).and_then(|flagged| flagged.executor);
+            theirs.as_ref().is_none_or(|theirs| acting.is_some_and(|acting| theirs.contains(&acting)))
+        };
+        self.looks.extend(near.filter(by_them).map(Look::Action));
     }
 
     /// Whether what another system tells may be of a call that is a finding, or that was done with a token of Deed's.

@@ -11,7 +11,7 @@ use crate::{
     case::Rec,
     gather::{MOST_NAMING, Search, WITHIN},
     judge,
-    rules::DENIED_THEN_DONE,
+    rules::{BYPASS, DENIED_THEN_DONE, Rule},
 };
 
 /// What came of a look.
@@ -168,13 +168,18 @@ impl Review {
                         self.looks.remove(&Look::Action(*id));
                     }
                 }
-                let eludes = judged.findings.iter().any(|finding| finding.rule == DENIED_THEN_DONE.name);
+                let found = |rule: &Rule| judged.findings.iter().any(|finding| finding.rule == rule.name);
                 let place = (judged.time, judged.action);
-                if eludes {
-                    self.eluding.insert(place)
-                } else {
-                    self.eluding.remove(&place)
-                };
+                for (rule, places) in [(DENIED_THEN_DONE, &mut self.eluding), (BYPASS, &mut self.past)] {
+                    if found(&rule) {
+                        places.insert(place)
+                    } else {
+                        places.remove(&place)
+                    };
+                }
+                if let Some(call) = judged.waits_for {
+                    self.waiting.entry(call).or_default().insert(judged.action);
+                }
                 // A span may come that stands above it, and names who asked.
                 self.unmatched.extend(judged.below.map(|trace| trace.0));
                 if judged.findings.is_empty() {

@@ -22,7 +22,7 @@ pub(crate) const DENIED_THEN_DONE: Rule = Rule {
     remedy: "close the way it took; ask whoever did it why (`deed explain` of the denied one says who asked)",
     controls: &["PR.AA-05", "AC-3", "DE.CM-09", "ASI03"],
 };
-pub(super) const BYPASS: Rule = Rule {
+pub(crate) const BYPASS: Rule = Rule {
     name: "bypass",
     means: "somebody who is to act through Deed alone acted elsewhere, and no intent at the gateway fits",
     remedy: "take away the credential that works without the gateway; look at what else it was used for (`deed blast`)",
