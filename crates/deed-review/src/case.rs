@@ -7,7 +7,9 @@ use std::{
 };
 
 use deed_identity::Coverage;
-use deed_record::{Account, Basis, Kind, Party, PrincipalType, RecordId, Skeleton, Status, Timestamp};
+use deed_record::{
+    Account, Basis, Kind, Party, PrincipalType, RecordId, Skeleton, SpanId, Status, Timestamp,
+};
 
 use crate::{Controlled, Declared, ExplainError, Found};
 
@@ -177,8 +179,10 @@ pub(crate) struct Beside {
     pub(crate) intents: BTreeSet<RecordId>,
     /// Where none fits: a call of theirs that it may be of, though nothing can tell.
     pub(crate) possible: PossibleCall,
-    /// Tasks that it is said to be part of.
+    /// Tasks that it is part of, of those that say what they mean to do.
     pub(crate) tasks: BTreeSet<RecordId>,
+    /// The spans above it by which that is known.
+    pub(crate) passed: BTreeSet<SpanId>,
     /// What whoever acted had been denied before, and did on another way.
     pub(crate) denied: Option<RecordId>,
     /// What gave whoever acted a right that covers it, where no record names one.

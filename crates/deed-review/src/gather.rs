@@ -18,12 +18,15 @@ mod counterpart;
 mod denied;
 mod entitled;
 mod place;
+mod spans;
+mod task;
 mod tool;
 
 pub(crate) use above::may_inherit;
 pub(crate) use beside::{CALL, SKEW};
 pub(crate) use counterpart::{Search, may_be_seen};
 pub(crate) use denied::{WITHIN, gave_itself, gives_to};
+pub(crate) use task::says;
 pub(crate) use tool::is_definition;
 
 use entitled::Entitled;
@@ -97,6 +100,8 @@ fn gather_with<'c, E: Evidence>(
     (beside.rights, beside.rights_cut) = (entitled.covering, entitled.cut);
     beside.rights_open = entitled.open;
     beside.above = above;
+    let of_task = task::look(&mut reader, &family)?;
+    (beside.tasks, beside.passed) = (of_task.tasks, of_task.passed);
     beside.denied = denied::look(&mut reader, &family, &credentials)?;
     beside.held_tool = tool::look(&mut reader, &family)?;
     beside.first_seen = before::look(&mut reader, &family)?;

@@ -163,8 +163,10 @@ pub struct Review {
     held: HashSet<RecordId>,
     /// Actions that something was said of, and that have not come yet.
     awaited: HashSet<RecordId>,
-    /// Tasks that say what they mean to do.
+    /// Traces in which a task says what it means to do.
     tasks: HashSet<Digest>,
+    /// Spans in them by which it is known of which task something is: what stands there may come later.
+    passed: HashSet<Digest>,
     /// Credentials and traces of what governed principals did, as other systems logged it: an intent may fit.
     unmatched: HashSet<Digest>,
     /// Places of calls that are a finding, or that were not to be: what another system logs of them tells more.

@@ -1,5 +1,4 @@
-//! Records that no record of the action names, found by what they have in common with it: the task that it is part
-//! of, and intents at the gateway that fit what another system logged.
+//! Intents at the gateway that no record of the action names, and that fit what another system logged.
 
 use std::collections::BTreeMap;
 
@@ -32,8 +31,7 @@ pub(super) fn look<E: Evidence>(
         return Ok(beside);
     };
     let governed = head.basis == Basis::Imported && is_governed(&head, declared);
-    let in_task = head.task.is_some();
-    let in_trace = match head.trace_id.filter(|_| governed || in_task) {
+    let in_trace = match head.trace_id.filter(|_| governed) {
         Some(trace) => reader.evidence.by_trace(trace, MOST_NAMING).map_err(ExplainError::Evidence)?,
         None => Vec::new(),
     };
@@ -49,7 +47,7 @@ pub(super) fn look<E: Evidence>(
                 beside.intents.insert(reader.records[at].is.id);
             }
         }
-        for at in chosen(reader, in_trace.clone(), &head, may_be)? {
+        for at in chosen(reader, in_trace, &head, may_be)? {
             let theirs = account(reader.records[at].is.executor.as_ref());
             if same_principal(reader, &head, theirs, declared)? {
                 beside.intents.insert(reader.records[at].is.id);
@@ -64,10 +62,6 @@ pub(super) fn look<E: Evidence>(
             let accounts = accounts.map_err(ExplainError::Evidence)?;
             beside.possible = calls::look(reader, &head, &place, &accounts)?;
         }
-    }
-    let of_task = |rec: &Skeleton<'_>| rec.kind == Kind::Task && in_task && rec.task == head.task;
-    for at in chosen(reader, in_trace, &head, of_task)? {
-        beside.tasks.insert(reader.records[at].is.id);
     }
     Ok(beside)
 }

@@ -8,7 +8,7 @@ use deed_record::{
 use super::{Bounds, Digest, Known, Look, Review};
 use crate::{
     claim::is_of_token_service,
-    gather::{CALL, may_be_seen},
+    gather::{CALL, may_be_seen, says},
     judge::span_of,
     rules::CHANGED,
     scope::matches,
@@ -65,8 +65,12 @@ impl Review {
         // Where a span stands in its trace tells what can be of it, and who asked for what is below it.
         let is_span = rec.span_id.is_some() && rec.kind.is_action() && rec.kind != Kind::Outcome;
         let placed = rec.trace_id.filter(|_| is_span || rec.parent_span_id.is_some());
-        self.looks
-            .extend(placed.filter(|trace| self.unmatched.contains(&trace_key(*trace))).map(Look::Trace));
+        let above = |trace: &TraceId| {
+            let span = rec.span_id.map(|span| span_key(&rec.tenant, *trace, span));
+            is_span && span.is_some_and(|span| self.passed.contains(&span))
+        };
+        let awaited = |trace: &TraceId| self.unmatched.contains(&trace_key(*trace)) || above(trace);
+        self.looks.extend(placed.filter(awaited).map(Look::Trace));
         if may_be_seen(rec) && self.is_beside(rec, &shown) {
             self.looks.insert(Look::Beside(rec.id));
         }
@@ -167,10 +171,8 @@ impl Review {
         if rec.decision.as_ref().is_some_and(|decision| decision.effect != Ruling::Allow) {
             self.hold(rec);
         }
-        if rec.kind == Kind::Task
-            && let Some((trace, key)) = task_key(rec)
-        {
-            self.tasks.insert(key);
+        if let Some(trace) = rec.trace_id.filter(|_| says(rec)) {
+            self.tasks.insert(trace_key(trace));
             self.looks.insert(Look::Trace(trace));
         }
         let at_door = is_of_token_service(rec);
@@ -271,7 +273,7 @@ impl Review {
             || self.is_stopped(rec)
             || handed_on && (for_nobody || !at_door)
             || self.held.contains(&rec.id)
-            || task_key(rec).is_some_and(|(_, key)| self.tasks.contains(&key))
+            || rec.trace_id.is_some_and(|trace| self.tasks.contains(&trace_key(trace)))
             || is_beyond_clearance(rec, known)
             || is_engaged(rec, known)
             || rec.credential.as_ref().is_some_and(|used| self.is_credential_suspect(rec, used, shown, state))
@@ -413,12 +415,6 @@ fn told<'r, 'a>(rec: &'r Skeleton<'a>) -> impl Iterator<Item = (&'r Credential<'
     let effects = rec.effects.iter().flatten().filter(|effect| effect.kind == Kind::Credential);
     let effects = effects.filter_map(|effect| Some((effect.credential.as_ref()?, effect.terms.as_ref())));
     own.map(|own| (own, rec.terms.as_ref())).into_iter().chain(effects)
-}
-
-fn task_key(rec: &Skeleton<'_>) -> Option<(TraceId, Digest)> {
-    let (trace, task) = (rec.trace_id?, rec.task.as_deref()?);
-    // A tenant has no such name.
-    Some((trace, CredentialKey::of(&format!("{}\0{trace}", rec.tenant), task).to_bytes()))
 }
 
 fn name_key(rec: &Skeleton<'_>, name: &str) -> Digest {

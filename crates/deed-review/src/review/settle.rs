@@ -177,6 +177,9 @@ impl Review {
                         places.remove(&place)
                     };
                 }
+                let passed =
+                    judged.passed.iter().map(|(trace, span)| span_key(&judged.tenant, *trace, *span));
+                self.passed.extend(passed);
                 if let Some(call) = judged.waits_for {
                     self.waiting.entry(call).or_default().insert(judged.action);
                 }

@@ -196,11 +196,8 @@ fn beyond_task(links: &Links<'_>) -> Option<String> {
     let case = links.case;
     let mut tasks = case.beside.tasks.iter().filter_map(|id| case.get(*id));
     // Two tasks of one name in one trace: which of them it is part of is not known.
-    let task = tasks.next().filter(|_| tasks.next().is_none() && !case.beside.cut)?;
+    let task = tasks.next().filter(|_| tasks.next().is_none())?;
     let meant = &task.is.terms.as_ref()?.scopes;
-    if meant.is_empty() {
-        return None;
-    }
     let tool = case.of_action().find_map(|rec| rec.is.tool.as_ref());
     let tool = tool.map(|tool| match &tool.server {
         Some(server) => format!("{server}/{}", tool.name),
@@ -210,7 +207,8 @@ fn beyond_task(links: &Links<'_>) -> Option<String> {
     let used: Vec<String> = tool.into_iter().chain(permission).collect();
     let first = used.first()?;
     let within = used.iter().any(|used| meant.iter().any(|scope| matches(scope, used)));
-    (!within).then(|| {
-        format!("the task said what it would do, and `{first}` is not among it ({})", task.said_by())
-    })
+    let named = case.head().is.task.is_some() && case.head().is.task == task.is.task;
+    let which = if named { "the task" } else { "the task that it stands under in its trace" };
+    (!within)
+        .then(|| format!("{which} said what it would do, and `{first}` is not among it ({})", task.said_by()))
 }
