@@ -276,7 +276,10 @@ impl Review {
             || rec.trace_id.is_some_and(|trace| self.tasks.contains(&trace_key(trace)))
             || is_beyond_clearance(rec, known)
             || is_engaged(rec, known)
-            || rec.credential.as_ref().is_some_and(|used| self.is_credential_suspect(rec, used, shown, state))
+            || rec
+                .credential
+                .as_ref()
+                .is_some_and(|used| self.is_credential_suspect(rec, used, shown, state, known))
     }
 
     fn is_somebody_watched(&mut self, rec: &Skeleton<'_>, shown: &Shown, known: &impl Known) -> bool {
@@ -325,15 +328,22 @@ impl Review {
         used: &Credential<'_>,
         shown: &Shown,
         state: &State,
+        known: &impl Known,
     ) -> bool {
         let beyond = |permission: &str| !used.scopes.iter().any(|scope| matches(scope, permission));
         used.expires.is_some_and(|end| rec.time >= end)
             || !used.scopes.is_empty() && rec.permission.as_deref().is_some_and(beyond)
-            || shown.own.iter().any(|key| self.is_doubtful(rec, *key, state))
+            || shown.own.iter().any(|key| self.is_doubtful(rec, *key, state, known))
     }
 
     /// Whether what is known of a credential may count against this use of it.
-    fn is_doubtful(&self, rec: &Skeleton<'_>, key: CredentialKey, state: &State) -> bool {
+    fn is_doubtful(&self, rec: &Skeleton<'_>, key: CredentialKey, state: &State, known: &impl Known) -> bool {
+        // Whoever is engaged for something, and opened a session, is held to that in whatever came of it.
+        let engaged =
+            |account| known.declared(&rec.tenant, account).is_some_and(|who| who.contract.is_some());
+        let opened = |told: &[CredentialView<'_>]| {
+            told.iter().flat_map(|view| view.holders()).any(|(account, _)| engaged(account))
+        };
         let bounds = |key: &CredentialKey| self.bounds.get(key).copied().unwrap_or_default();
         let scoped = |bounds: Bounds| bounds.scopes || bounds.scopes_at_door && rec.basis != Basis::Enforced;
         let ended = |key: &CredentialKey, known: &[CredentialView<'_>]| {
@@ -346,29 +356,30 @@ impl Review {
         if scoped(own) && rec.permission.is_some() || own.environment && rec.environment.is_some() {
             return true;
         }
-        let known: Vec<CredentialView<'_>> = state.views_of(key).collect();
+        let told: Vec<CredentialView<'_>> = state.views_of(key).collect();
         let acting = rec.executor.as_ref().and_then(|party| party.account);
         let theirs = |(account, role)| role == Role::Given && Some(account) != acting;
         let late = |(change, first)| change == Change::Issued && first > rec.time;
-        if known
+        if told
             .iter()
             .any(|view| view.more_holders() || view.holders().any(theirs) || view.changes().any(late))
-            || ended(&key, &known)
+            || ended(&key, &told)
+            || opened(&told)
         {
             return true;
         }
-        let mut above = parents(&known);
+        let mut above = parents(&told);
         for _ in 0..MOST_PARENTS {
             let [parent] = above[..] else { return !above.is_empty() };
             // Whether it narrowed is seen by holding both against each other.
             if scoped(bounds(&parent)) {
                 return true;
             }
-            let known: Vec<CredentialView<'_>> = state.views_of(parent).collect();
-            if ended(&parent, &known) {
+            let told: Vec<CredentialView<'_>> = state.views_of(parent).collect();
+            if ended(&parent, &told) || opened(&told) {
                 return true;
             }
-            above = parents(&known);
+            above = parents(&told);
         }
         !above.is_empty()
     }

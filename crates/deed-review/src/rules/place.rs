@@ -151,10 +151,18 @@ fn asking<'c>(links: &Links<'c>) -> Option<&'c Party<'c>> {
 
 fn beyond_contract(links: &Links<'_>) -> Option<String> {
     let people = &links.people;
-    let asking = asking(links);
-    let between = people.chain.iter().filter(|hop| hop.edge != Edge::Inferred).map(|hop| hop.party);
-    let parties = people.executor.party.into_iter().chain(asking).chain(between);
-    parties.filter_map(|party| links.case.declared(party)).find_map(|party| beyond_contract_of(links, party))
+    let told = people.executor.party.into_iter().chain(asking(links)).map(|party| (party, None));
+    let between = people.chain.iter().filter(|hop| hop.edge != Edge::Inferred);
+    let told = told.chain(between.map(|hop| (hop.party, None)));
+    // Whoever opened a session, and with that another, did what was done in it.
+    let asked = people.initiator.party.filter(|_| people.initiator.by_session);
+    let asked = asked.map(|party| (party, Some(&*people.initiator.how)));
+    let opened = people.chain.iter().filter(|hop| hop.by_session);
+    let opened = opened.map(|hop| (hop.party, Some(&*hop.how))).chain(asked);
+    told.chain(opened).find_map(|(party, how)| {
+        let reason = beyond_contract_of(links, links.case.declared(party)?)?;
+        Some(how.map_or_else(|| reason.clone(), |how| format!("{reason}; inferred: they {how}")))
+    })
 }
 
 fn beyond_contract_of(links: &Links<'_>, acting: &Declared) -> Option<String> {
