@@ -185,6 +185,8 @@ pub(crate) struct Beside {
     pub(crate) passed: BTreeSet<SpanId>,
     /// What whoever acted had been denied before, and did on another way.
     pub(crate) denied: Option<RecordId>,
+    /// Where nothing shows that: a call they had been denied shortly before, which may have been of the same.
+    pub(crate) likely_denied: LikelyDenied,
     /// What gave whoever acted a right that covers it, where no record names one.
     pub(crate) rights: BTreeSet<RecordId>,
     /// Rights of whoever acted were too many to read all.
@@ -210,6 +212,22 @@ pub(crate) struct PossibleCall {
     pub(crate) open: bool,
     /// There were more calls than are looked at.
     pub(crate) cut: bool,
+}
+
+/// A call that was denied shortly before an action of the same principal, and may have been of the same.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct LikelyDenied {
+    pub(crate) call: Option<RecordId>,
+    /// The action may be of this call instead, which was let through.
+    pub(crate) unless: PossibleCall,
+}
+
+impl Beside {
+    /// The call that it may be of, as long as nothing tells that one has ended.
+    pub(crate) fn waits_for(&self) -> Option<RecordId> {
+        let possible = [self.possible, self.likely_denied.unless];
+        possible.into_iter().filter(|possible| possible.open).find_map(|possible| possible.call)
+    }
 }
 
 impl PossibleCall {

@@ -24,6 +24,7 @@ mod tool;
 
 pub(crate) use above::may_inherit;
 pub(crate) use beside::{CALL, SKEW};
+pub(crate) use calls::{may_be_eluded, may_elude};
 pub(crate) use counterpart::{Search, may_be_seen};
 pub(crate) use denied::{WITHIN, gave_itself, gives_to};
 pub(crate) use task::says;
@@ -103,6 +104,9 @@ fn gather_with<'c, E: Evidence>(
     let of_task = task::look(&mut reader, &family)?;
     (beside.tasks, beside.passed) = (of_task.tasks, of_task.passed);
     beside.denied = denied::look(&mut reader, &family, &credentials)?;
+    if beside.denied.is_none() {
+        beside.likely_denied = calls::denied(&mut reader, &family)?;
+    }
     beside.held_tool = tool::look(&mut reader, &family)?;
     beside.first_seen = before::look(&mut reader, &family)?;
     Ok(Some(reader.into_case(family, credentials, declared, controlled, complete, beside)))

@@ -179,7 +179,8 @@ pub struct Review {
     done: BTreeMap<u16, Timestamp>,
     /// Actions of which it was found that they had been denied before, by time.
     eluding: BTreeSet<(Timestamp, RecordId)>,
-    /// Actions of which it was found that they went past the gateway, by time: a call may come that they are of.
+    /// Actions of which it was found that they went past the gateway, or were done on another way than the one that was denied, by
+    /// time: a call may come that they are of.
     past: BTreeSet<(Timestamp, RecordId)>,
     /// What may be of a call of which nothing tells that it has ended, by that call.
     waiting: BTreeMap<RecordId, BTreeSet<RecordId>>,

@@ -174,7 +174,7 @@ impl<'c> Links<'c> {
                 let tool = call.is.acted_upon();
                 let tool = tool.map_or_else(String::new, |tool| format!(" of `{tool}`"));
                 let at = beside(call.is.time, case.time());
-                format!("it may be of a call{tool} {at} (record {}), which neither a trace nor a credential tells", call.is.id)
+                format!("it may be of a call{tool} made {at} (record {}), which neither a trace nor a credential tells", call.is.id)
             },
         );
         Some(format!("`{}` is to act through Deed alone: {what}", acting.key))

@@ -1,14 +1,20 @@
 //! Calls at the gateway that may be what another system logged, where nothing that it logs could tell.
 
-use deed_record::{Account, Ruling, Skeleton, Status, Timestamp};
+use std::collections::BTreeSet;
+
+use deed_record::{Account, Basis, Kind, RecordId, Ruling, Skeleton, Status, Timestamp};
 
 use super::{
-    Reader,
+    Family, Reader,
     beside::{AT_WORK, HELD, SKEW, fits},
     counterpart::ends,
     place::Place,
 };
-use crate::{Evidence, ExplainError, Found, case::PossibleCall, verb::changes};
+use crate::{
+    Evidence, ExplainError, Found,
+    case::{LikelyDenied, PossibleCall},
+    verb::{Verb, changes},
+};
 
 /// Calls of one account in one hour of which all are looked at; of more nothing is concluded.
 pub(super) const MOST_CALLS: usize = 4096;
@@ -28,7 +34,6 @@ pub(super) fn look<E: Evidence>(
 ) -> Result<PossibleCall, ExplainError<E::Error>> {
     let evidence = reader.evidence;
     let mut possible = PossibleCall::default();
-    let hour = |time: i64| time.div_euclid(HOUR);
     let own = hour(head.time.0);
     let mut hours: Vec<i64> = (hour(head.time.0 - AT_WORK - HELD)..=hour(head.time.0 + SKEW)).collect();
     hours.sort_by_key(|hour| (hour - own).abs());
@@ -65,6 +70,61 @@ pub(super) fn look<E: Evidence>(
         }
     }
     Ok(possible)
+}
+
+/// The last call of whoever did what `family` tells of that Deed denied them within minutes before it, that names no thing, and
+/// that by its name does the same: under another of their names, and where no call that was let through may be it.
+pub(super) fn denied<E: Evidence>(
+    reader: &mut Reader<'_, '_, E>,
+    family: &Family,
+) -> Result<LikelyDenied, ExplainError<E::Error>> {
+    let Some(head) = reader.head(family).filter(|head| may_elude(head)).cloned() else {
+        return Ok(LikelyDenied::default());
+    };
+    let Some(acting) = head.executor.as_ref().and_then(|party| party.account) else {
+        return Ok(LikelyDenied::default());
+    };
+    let evidence = reader.evidence;
+    let accounts = evidence.every_account(&head.tenant, acting).map_err(ExplainError::Evidence)?;
+    let mut last: Option<(Timestamp, RecordId, Found)> = None;
+    for account in accounts.iter().filter(|account| **account != acting) {
+        for hour in [hour(head.time.0 - SKEW), hour(head.time.0)].into_iter().collect::<BTreeSet<_>>() {
+            let found = evidence.calls(*account, Timestamp(hour * HOUR), MOST_CALLS);
+            for found in found.map_err(ExplainError::Evidence)? {
+                let Ok(call) = found.sealed.skeleton() else { continue };
+                let place = (call.time, call.id);
+                let near = (0..=SKEW).contains(&(head.time.0 - call.time.0)) && call.tenant == head.tenant;
+                let same = may_be_eluded(&call) && Verb::of(&call) == Verb::of(&head);
+                if near && same && last.as_ref().is_none_or(|last| (last.0, last.1) < place) {
+                    last = Some((place.0, place.1, found));
+                }
+            }
+        }
+    }
+    let Some((_, id, found)) = last else { return Ok(LikelyDenied::default()) };
+    let place = Place::of(&head, &[]);
+    let possible = look(reader, &head, &place, &accounts)?;
+    if possible.is_any() {
+        return Ok(LikelyDenied { call: None, unless: possible });
+    }
+    let call = reader.keep(found)?.map(|_| id);
+    Ok(LikelyDenied { call, unless: possible })
+}
+
+/// Whether it is what somebody may do in another system once Deed denied them a call: it changed something there.
+pub(crate) fn may_elude(act: &Skeleton<'_>) -> bool {
+    let done = act.outcome.as_ref().is_some_and(|outcome| outcome.status == Status::Success);
+    act.kind == Kind::Observation && act.basis == Basis::Imported && done && changes(act) == Some(true)
+}
+
+/// Whether it is a call that Deed denied, which would have changed something and does not say what.
+pub(crate) fn may_be_eluded(call: &Skeleton<'_>) -> bool {
+    let denied = call.decision.as_ref().is_some_and(|decision| decision.effect == Ruling::Deny);
+    denied && call.calling().is_some() && call.resource.is_none() && changes(call) == Some(true)
+}
+
+fn hour(time: i64) -> i64 {
+    time.div_euclid(HOUR)
 }
 
 /// Whether what `call` announces can have led to `act`, as far as both tell: where both name what would show it, a

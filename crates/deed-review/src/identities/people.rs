@@ -117,6 +117,11 @@ impl Look<'_> {
         let owner = self.declared(who).and_then(|known| known.owner.clone());
         let found = match owner {
             None if self.directory.names_owners() => {
+                let accounts = joined.members.iter().map(|member| member.account);
+                // What the inventory has is somebody's, whatever it is.
+                if who.declared.is_none() && accounts.clone().all(|account| self.is_of_others(account)) {
+                    return;
+                }
                 let reason = "the inventory names nobody who answers for it".to_owned();
                 let found = IdentityFinding::new(&ORPHAN, Severity::Low, reason, acted);
                 IdentityFinding { occurrence: String::new(), ..found }
@@ -136,6 +141,50 @@ impl Look<'_> {
             }
         };
         self.find(IdentityFinding { account: Some(who.head), ..found });
+    }
+
+    /// Whether nobody can be named who answers for it: a part of a cluster, a service of the provider's, or a role in which
+    /// people, or such a service, do all that is done.
+    fn is_of_others(&mut self, account: Account) -> bool {
+        let Some(facts) = self.state.account(account).filter(|facts| facts.executed > 0) else { return true };
+        if self.is_of_system(account, &facts) {
+            return true;
+        }
+        if facts.kind != PrincipalType::ServiceAccount || self.holds_lasting(account) {
+            return false;
+        }
+        let links = self.state.links_of(account).into_iter();
+        let links = links.filter(|link| link.to == account && link.rank > Rank::Told);
+        let by_others = links.filter(|link| {
+            let from = self.state.account(link.from);
+            let person = self.who(link.from).kind == PrincipalType::Human;
+            person || from.is_some_and(|from| self.is_of_system(link.from, &from))
+        });
+        by_others.map(|link| link.count).sum::<u64>() >= facts.executed
+    }
+
+    /// Whether it is a part of the system that tells of it: what a cluster calls a workload are its nodes and its control
+    /// plane; what acts in a cloud's log without any credential is a service of the cloud.
+    fn is_of_system(&self, account: Account, facts: &AccountFacts) -> bool {
+        let all_of =
+            |sort: &str| facts.places.iter().all(|place| place.system.split(':').next() == Some(sort));
+        let shows = |key| {
+            let held = self.state.credential(key).map(|credential| credential.holders).unwrap_or_default();
+            held.iter().any(|held| held.account == account && held.role != Role::Asked)
+        };
+        let shows = || self.state.credentials_of(account).into_iter().any(shows);
+        facts.kind == PrincipalType::Workload && (all_of("kubernetes") || all_of("cloudtrail") && !shows())
+    }
+
+    /// Whether it was given, or used, a credential that stands until somebody takes it away.
+    fn holds_lasting(&self, account: Account) -> bool {
+        let mut held =
+            self.state.credentials_of(account).into_iter().filter_map(|key| self.state.credential(key));
+        held.any(|credential| {
+            let own =
+                credential.holders.iter().any(|held| held.account == account && held.role != Role::Asked);
+            own && credential.is_static() == Some(true)
+        })
     }
 
     /// A person who is gone from the directory, and of whom the inventory has an account elsewhere that acts.

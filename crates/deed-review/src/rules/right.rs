@@ -88,6 +88,17 @@ pub(super) fn findings(links: &Links<'_>, found: &mut Vec<Finding>) {
             format!("{what} at {} (record {}), and it was done since", moment(denied.is.time), denied.is.id);
         found.push(DENIED_THEN_DONE.finding(Severity::High, reason));
     }
+    if let Some(denied) = links.case.beside.likely_denied.call.and_then(|id| links.case.get(id)) {
+        let what = denied.is.acted_upon();
+        let what = what.map_or_else(|| "a call".to_owned(), |what| format!("`{what}`"));
+        let reason = format!(
+            "Deed denied {what} at {} (record {}), and what is called the same was done elsewhere within minutes; the call does \
+             not say what it was of",
+            moment(denied.is.time),
+            denied.is.id
+        );
+        found.push(DENIED_THEN_DONE.finding(Severity::Medium, reason));
+    }
     if let Some(why) = links.bypassed() {
         found.push(BYPASS.finding(grave(links), why));
     }
