@@ -134,7 +134,8 @@ fn may_cause(call: &Skeleton<'_>, act: &Skeleton<'_>) -> bool {
     let used = act.credential.as_ref().is_some_and(|used| used.names().next().is_some());
     let reads = changes(call) == Some(false) && changes(act) == Some(true);
     let decided = call.decision.as_ref().is_some_and(|decision| decision.effect != Ruling::Deny);
-    decided && !(onward && used) && !reads && !is_elsewhere(call, act)
+    let ruled_out = onward && used || reads || is_elsewhere(call, act);
+    decided && !ruled_out
 }
 
 /// Whether both name things of one system, neither of which is in the other.

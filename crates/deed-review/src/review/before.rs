@@ -1,7 +1,7 @@
 //! What was denied, and what tools had become: held against what is done afterwards, whichever of both comes first.
 
 use deed_identity::{CredentialKey, GrantKey, State};
-use deed_record::{Account, Basis, Change, Effect, Kind, RecordId, Skeleton, Timestamp, Tried};
+use deed_record::{Account, Basis, Change, Effect, Kind, RecordId, Ruling, Skeleton, Timestamp, Tried};
 
 use super::{Digest, Known, Look, Review};
 use crate::gather::{SKEW, WITHIN, gave_itself, gives_to, is_definition, may_be_eluded, may_elude};
@@ -54,8 +54,10 @@ impl Review {
     /// for what was done minutes after it.
     fn eludes_a_call(&mut self, rec: &Skeleton<'_>, known: &impl Known) -> bool {
         let Some(account) = rec.executor.as_ref().and_then(|party| party.account) else { return false };
+        let denied = rec.decision.as_ref().is_some_and(|decision| decision.effect == Ruling::Deny);
+        let may_be = denied || rec.kind == Kind::Observation && rec.basis == Basis::Imported;
         // Only the inventory knows that they act under another name.
-        if known.declared(&rec.tenant, account).is_none() {
+        if !may_be || known.declared(&rec.tenant, account).is_none() {
             return false;
         }
         let whose = whose(rec, account, known);
