@@ -54,6 +54,7 @@ pub struct Engagement {
     /// Calls that were observed.
     pub calls: u64,
     /// Of those, done as another identity, in sessions that they opened.
+    #[serde(default)]
     pub through: u64,
     /// Of those, within the contract.
     pub within: u64,
