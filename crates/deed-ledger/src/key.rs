@@ -43,6 +43,13 @@ pub enum Key<'a> {
         /// Fingerprint, id or jti.
         name: &'a str,
     },
+    /// Calls that Deed decided on, by who made them and when.
+    Calling {
+        /// Who.
+        account: Account,
+        /// The hour; see [`hour`].
+        hour: i64,
+    },
     /// Records about a resource.
     Resource {
         /// Whose.
@@ -103,9 +110,17 @@ pub enum Key<'a> {
     },
 }
 
+/// An hour, in microseconds.
+const HOUR: i64 = 60 * 60 * 1_000_000;
+
 /// The day of a time, in UTC, counted from 1970-01-01.
 pub fn day(time: Timestamp) -> i64 {
-    time.0.div_euclid(24 * 60 * 60 * 1_000_000)
+    time.0.div_euclid(24 * HOUR)
+}
+
+/// The hour of a time, in UTC, counted from 1970-01-01.
+pub fn hour(time: Timestamp) -> i64 {
+    time.0.div_euclid(HOUR)
 }
 
 /// Index hashes keep 48 bits: with 100 million keys one look-up in a million meets a stranger,
@@ -120,7 +135,7 @@ pub(crate) fn is_id(hash: u64) -> bool {
 impl Key<'_> {
     /// The key's place in an index: the same in every store of this version.
     pub(crate) fn hash(&self) -> u64 {
-        let dated = |account: &Account, day: i64| [&account.0[..], &day.to_be_bytes()].concat();
+        let dated = |account: &Account, at: i64| [&account.0[..], &at.to_be_bytes()].concat();
         let parts;
         let (sort, tenant, name): (u8, &str, &[u8]) = match self {
             Key::Id(id) => (0, "", &id.0),
@@ -159,6 +174,10 @@ impl Key<'_> {
                 (sort, tenant, &parts)
             }
             Key::Opened { tenant, uri } => (20, tenant, uri.as_bytes()),
+            Key::Calling { account, hour } => {
+                parts = dated(account, *hour);
+                (21, "", &parts)
+            }
         };
         let mut hasher =
             SipHasher13::new_with_keys(0x6465_6564_2d69_6e64, 0x6578_2f31_0000_0000 | u64::from(sort));
@@ -203,6 +222,9 @@ pub(crate) fn each_key(record: &Skeleton<'_>, each: &mut dyn FnMut(Key<'_>)) {
         }
     }
     record.shown().for_each(|name| each(Key::CredentialCall { tenant, name }));
+    if let Some(account) = record.calling() {
+        each(Key::Calling { account, hour: hour(record.time) });
+    }
     if let Some(resource) = &record.resource {
         each(Key::Resource { tenant, uri: &resource.uri });
     }

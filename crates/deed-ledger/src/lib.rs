@@ -52,7 +52,7 @@ pub use blob::{BlobError, Opened};
 pub use health::{Check, Counters, Health};
 pub use index::{IndexError, RebuiltIndex};
 pub use journal::{JournalDamage, JournalError};
-pub use key::{Key, day};
+pub use key::{Key, day, hour};
 pub use keys::KeyError;
 pub use ledger::{Ledger, LedgerError, Pending};
 pub use open::{OpenError, Options};

@@ -76,6 +76,12 @@ impl Skeleton<'_> {
         Some((tool.server.as_deref()?, &*tool.name))
     }
 
+    /// Who made a call that Deed decided on, by any door; of any other record nobody.
+    pub fn calling(&self) -> Option<Account> {
+        let decided = self.kind == Kind::Intent && self.basis == Basis::Enforced && self.decision.is_some();
+        self.executor.as_ref().filter(|_| decided)?.account
+    }
+
     /// Every name of the credential with which a call was made that Deed decided on, as shown to Deed and behind it; of
     /// any other record none.
     pub fn shown(&self) -> impl Iterator<Item = &str> {

@@ -7,7 +7,9 @@ use std::{
 };
 
 use deed_identity::Coverage;
-use deed_record::{Account, Basis, Kind, Party, PrincipalType, RecordId, Skeleton, Status, Timestamp};
+use deed_record::{
+    Account, Basis, Kind, Party, PrincipalType, RecordId, Skeleton, SpanId, Status, Timestamp,
+};
 
 use crate::{Controlled, Declared, ExplainError, Found};
 
@@ -175,10 +177,16 @@ impl Standing {
 pub(crate) struct Beside {
     /// Of a governed principal's action that another system logged: intents at the gateway that fit it.
     pub(crate) intents: BTreeSet<RecordId>,
-    /// Tasks that it is said to be part of.
+    /// Where none fits: a call of theirs that it may be of, though nothing can tell.
+    pub(crate) possible: PossibleCall,
+    /// Tasks that it is part of, of those that say what they mean to do.
     pub(crate) tasks: BTreeSet<RecordId>,
+    /// The spans above it by which that is known.
+    pub(crate) passed: BTreeSet<SpanId>,
     /// What whoever acted had been denied before, and did on another way.
     pub(crate) denied: Option<RecordId>,
+    /// Where nothing shows that: a call they had been denied shortly before, which may have been of the same.
+    pub(crate) likely_denied: LikelyDenied,
     /// What gave whoever acted a right that covers it, where no record names one.
     pub(crate) rights: BTreeSet<RecordId>,
     /// Rights of whoever acted were too many to read all.
@@ -195,6 +203,40 @@ pub(crate) struct Beside {
     pub(crate) session: Vec<RecordId>,
     /// There were too many to look at all of them.
     pub(crate) cut: bool,
+}
+
+/// A call at the gateway that an action which another system logged may be of, by its time alone.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct PossibleCall {
+    /// The nearest that was under way.
+    pub(crate) call: Option<RecordId>,
+    /// Nothing tells that it has ended: once that is told, it may prove to have ended before.
+    pub(crate) open: bool,
+    /// There were more calls than are looked at.
+    pub(crate) cut: bool,
+}
+
+/// A call that was denied shortly before an action of the same principal, and may have been of the same.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct LikelyDenied {
+    pub(crate) call: Option<RecordId>,
+    /// The action may be of this call instead, which was let through.
+    pub(crate) unless: PossibleCall,
+}
+
+impl Beside {
+    /// The call that it may be of, as long as nothing tells that one has ended.
+    pub(crate) fn waits_for(&self) -> Option<RecordId> {
+        let possible = [self.possible, self.likely_denied.unless];
+        possible.into_iter().filter(|possible| possible.open).find_map(|possible| possible.call)
+    }
+}
+
+impl PossibleCall {
+    /// Whether there is one, or may be.
+    pub(crate) fn is_any(self) -> bool {
+        self.call.is_some() || self.cut
+    }
 }
 
 /// Spans above an action in its trace.

@@ -66,6 +66,14 @@ pub trait Evidence {
     /// The evidence cannot be read.
     fn by_call(&self, tenant: &str, name: &str, limit: usize) -> Result<Vec<Found>, Self::Error>;
 
+    /// Calls that Deed decided on, made by `account` in the hour of `time` (UTC; [`Skeleton::calling`]).
+    ///
+    /// [`Skeleton::calling`]: deed_record::Skeleton::calling
+    ///
+    /// # Errors
+    /// The evidence cannot be read.
+    fn calls(&self, account: Account, time: Timestamp, limit: usize) -> Result<Vec<Found>, Self::Error>;
+
     /// Records about the resource `uri`.
     ///
     /// # Errors

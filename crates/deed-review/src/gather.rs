@@ -13,17 +13,22 @@ use deed_record::{Account, Basis, Credential, Kind, RecordId, Ruling, Skeleton, 
 mod above;
 mod before;
 mod beside;
+mod calls;
 mod counterpart;
 mod denied;
 mod entitled;
 mod place;
 mod session;
+mod spans;
+mod task;
 mod tool;
 
 pub(crate) use above::may_inherit;
-pub(crate) use beside::SKEW;
+pub(crate) use beside::{CALL, SKEW};
+pub(crate) use calls::{may_be_eluded, may_elude};
 pub(crate) use counterpart::{Search, may_be_seen};
 pub(crate) use denied::{WITHIN, gave_itself, gives_to};
+pub(crate) use task::says;
 pub(crate) use tool::is_definition;
 
 use entitled::Entitled;
@@ -98,7 +103,12 @@ fn gather_with<'c, E: Evidence>(
     beside.rights_open = entitled.open;
     beside.above = above;
     beside.session = session::look(&mut reader, &family, &credentials)?;
+    let of_task = task::look(&mut reader, &family)?;
+    (beside.tasks, beside.passed) = (of_task.tasks, of_task.passed);
     beside.denied = denied::look(&mut reader, &family, &credentials)?;
+    if beside.denied.is_none() {
+        beside.likely_denied = calls::denied(&mut reader, &family)?;
+    }
     beside.held_tool = tool::look(&mut reader, &family)?;
     beside.first_seen = before::look(&mut reader, &family)?;
     Ok(Some(reader.into_case(family, credentials, declared, controlled, complete, beside)))

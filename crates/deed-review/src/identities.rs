@@ -30,6 +30,7 @@ pub const IDENTITY_RULES: &[Rule] = &[
     sharing::SHARED_ACCOUNT,
     people::DORMANT_IDENTITY,
     people::ORPHAN,
+    people::OFFBOARDED_IDENTITY,
     trouble::RETRY_STORM,
     trouble::SOURCE_GAP,
     sessions::SESSION_START_END_ONLY,
@@ -179,6 +180,7 @@ impl Look<'_> {
             let who = Who::of(&joined, account);
             self.dormant(&joined, who);
             self.orphan(&joined, who);
+            self.offboarded(&joined, who);
         }
     }
 

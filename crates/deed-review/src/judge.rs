@@ -6,7 +6,7 @@ use deed_record::{Account, Basis, Kind, PrincipalType, RecordId, Skeleton, SpanI
 
 use crate::{
     Evidence, ExplainError,
-    case::Shelf,
+    case::{Case, Shelf},
     explanation::{Finding, Verdict},
     gather::{MOST_RECORDS, gather, may_be_seen, may_inherit},
     report::Attributed,
@@ -47,6 +47,10 @@ pub struct Judged {
     /// The trace in which a span above it may tell who asked, where it does not tell itself and something that is found
     /// may depend on that.
     pub below: Option<TraceId>,
+    /// The spans above it by which it is known of which task it is, or that it is of none.
+    pub passed: Vec<(TraceId, SpanId)>,
+    /// A call that it may be of, as long as nothing tells that one has ended: then it may prove to be of none.
+    pub waits_for: Option<RecordId>,
     /// By what right.
     pub verdict: Verdict,
     /// What deserves a look.
@@ -84,6 +88,8 @@ pub fn judge<E: Evidence>(evidence: &E, id: RecordId) -> Result<Option<Judged>, 
         span: span_of(head),
         seen: may_be_seen(head).then(|| (head.trace_id, with_parent(head))),
         below: head.trace_id.filter(|_| may_inherit(head) && asks_who_asked),
+        passed: head.trace_id.into_iter().flat_map(|trace| passed(&case, trace)).collect(),
+        waits_for: case.beside.waits_for(),
         onward: head.credential.as_ref().and_then(|shown| shown.upstream.as_deref()).map(str::to_owned),
         executor: links.people.executor.account(),
         credentials: credentials_of(head),
@@ -96,6 +102,10 @@ pub fn judge<E: Evidence>(evidence: &E, id: RecordId) -> Result<Option<Judged>, 
         verdict,
         findings,
     }))
+}
+
+fn passed(case: &Case<'_>, trace: TraceId) -> impl Iterator<Item = (TraceId, SpanId)> {
+    case.beside.passed.iter().map(move |span| (trace, *span))
 }
 
 /// What the credential that a record shows is called.

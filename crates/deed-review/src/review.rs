@@ -163,8 +163,10 @@ pub struct Review {
     held: HashSet<RecordId>,
     /// Actions that something was said of, and that have not come yet.
     awaited: HashSet<RecordId>,
-    /// Tasks that say what they mean to do.
+    /// Traces in which a task says what it means to do.
     tasks: HashSet<Digest>,
+    /// Spans in them by which it is known of which task something is: what stands there may come later.
+    passed: HashSet<Digest>,
     /// Credentials and traces of what governed principals did, as other systems logged it: an intent may fit.
     unmatched: HashSet<Digest>,
     /// Places of calls that are a finding, or that were not to be: what another system logs of them tells more.
@@ -177,6 +179,11 @@ pub struct Review {
     done: BTreeMap<u16, Timestamp>,
     /// Actions of which it was found that they had been denied before, by time.
     eluding: BTreeSet<(Timestamp, RecordId)>,
+    /// Actions of which it was found that they went past the gateway, or were done on another way than the one that was denied, by
+    /// time: a call may come that they are of.
+    past: BTreeSet<(Timestamp, RecordId)>,
+    /// What may be of a call of which nothing tells that it has ended, by that call.
+    waiting: BTreeMap<RecordId, BTreeSet<RecordId>>,
     /// Of each tool when its definition was pinned, or began to wait to be approved.
     tools: BTreeMap<Digest, BTreeMap<(Timestamp, RecordId), bool>>,
     /// Credentials of which somebody says what they hold, or where they were made.

@@ -11,7 +11,7 @@ mod window;
 
 pub(crate) use delegation::is_handed_on;
 pub(crate) use place::CHANGED;
-pub(crate) use right::{ACTION_WITHOUT_GRANT, DENIED_THEN_DONE, GRANT_WITHOUT_APPROVAL};
+pub(crate) use right::{ACTION_WITHOUT_GRANT, BYPASS, DENIED_THEN_DONE, GRANT_WITHOUT_APPROVAL};
 
 use crate::{explanation::Finding, verdict::Links, words::Severity};
 

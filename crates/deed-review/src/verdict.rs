@@ -20,7 +20,7 @@ use crate::{
     warrant::Warrant,
     who::People,
     withdrawn,
-    words::{Attribution, Authority, Edge, moment},
+    words::{Attribution, Authority, Edge, beside, moment},
 };
 
 /// Everything that a verdict is made from.
@@ -161,9 +161,26 @@ impl<'c> Links<'c> {
         let (case, head) = (self.case, &self.case.head().is);
         let acting = case.declared(head.executor.as_ref()?).filter(|acting| acting.governed)?;
         let observed = head.kind == Kind::Observation && head.basis == Basis::Imported;
-        let unseen = case.beside.intents.is_empty() && !case.beside.cut;
+        let unseen = case.beside.intents.is_empty() && !case.beside.cut && !case.beside.possible.is_any();
         (observed && unseen)
             .then(|| format!("`{}` is to act through Deed alone, and no intent here fits", acting.key))
+    }
+
+    /// Why it is not known whether it went past the gateway; `None` where that is known, or does not matter.
+    fn may_have_bypassed(&self) -> Option<String> {
+        let (case, possible) = (self.case, self.case.beside.possible);
+        let acting = case.declared(case.head().is.executor.as_ref()?).filter(|_| possible.is_any())?;
+        let call = possible.call.and_then(|id| case.get(id));
+        let what = call.map_or_else(
+            || "they made more calls about that time than are looked at".to_owned(),
+            |call| {
+                let tool = call.is.acted_upon();
+                let tool = tool.map_or_else(String::new, |tool| format!(" of `{tool}`"));
+                let at = beside(call.is.time, case.time());
+                format!("it may be of a call{tool} made {at} (record {}), which neither a trace nor a credential tells", call.is.id)
+            },
+        );
+        Some(format!("`{}` is to act through Deed alone: {what}", acting.key))
     }
 
     /// The rule that says which part of a right was never given, and how that is known: somebody's log is complete
@@ -172,7 +189,9 @@ impl<'c> Links<'c> {
         let (case, head) = (self.case, &self.case.head().is);
         let open = !case.cut.is_empty() || self.refused().is_some();
         let absent = |is_one: fn(&str) -> bool| self.rights.absent.iter().any(|(what, _)| is_one(what));
-        if open || self.warrant.is_ok() || head.basis != Basis::Imported || self.bypassed().is_some() {
+        // What came through Deed was decided there.
+        let bypassed = self.bypassed().is_some() || case.beside.possible.is_any();
+        if open || self.warrant.is_ok() || head.basis != Basis::Imported || bypassed {
             return None;
         }
         let Some(grant) = self.rights.grant.as_ref().filter(|grant| grant.firm && grant.belongs) else {
@@ -411,6 +430,7 @@ impl<'c> Links<'c> {
                 against.push(format!("record {} refuses it", refusal.claim.rec.is.id));
             }
         }
+        against.extend(self.may_have_bypassed());
         for level in self.lineage.parents().filter(|_| !self.lineage.is_of_ours()) {
             if let Some(revoked) = level.standing.revoked.filter(|claim| !claim.is_of_it_alone()) {
                 against.push(format!(

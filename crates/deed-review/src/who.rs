@@ -35,6 +35,8 @@ pub(crate) struct Somebody<'c> {
     pub(crate) records: Vec<&'c Rec<'c>>,
     /// Everybody that the action's own records name there, where they disagree.
     pub(crate) disputed: Vec<Account>,
+    /// What it was done with came of a session that they opened, as logs tell.
+    pub(crate) by_session: bool,
 }
 
 /// One hop, and how it is known.
@@ -46,6 +48,8 @@ pub(crate) struct Between<'c> {
     pub(crate) edge: Edge,
     pub(crate) how: String,
     pub(crate) records: Vec<&'c Rec<'c>>,
+    /// What it was done with came of a session that they opened, as logs tell.
+    pub(crate) by_session: bool,
 }
 
 impl<'c> People<'c> {
@@ -69,6 +73,7 @@ impl<'c> People<'c> {
                 notes: Vec::new(),
                 records: executor.records.clone(),
                 disputed: executor.disputed.clone(),
+                by_session: false,
             };
             return People { initiator, executor, chain };
         }
@@ -134,7 +139,8 @@ impl<'c> Somebody<'c> {
     fn missing(how: impl Into<String>) -> Self {
         let how = how.into();
         let (notes, records, disputed) = (Vec::new(), Vec::new(), Vec::new());
-        Somebody { party: None, edge: Edge::Missing, how, notes, records, disputed }
+        let by_session = false;
+        Somebody { party: None, edge: Edge::Missing, how, notes, records, disputed, by_session }
     }
 }
 
@@ -210,7 +216,8 @@ fn stated<'c>(
     if !disputed.is_empty() {
         disputed.push(account);
     }
-    Some(Somebody { party: Some(named), edge, how, notes, records, disputed })
+    let by_session = false;
+    Some(Somebody { party: Some(named), edge, how, notes, records, disputed, by_session })
 }
 
 /// How much the word of a record weighs, the least first.
@@ -264,6 +271,7 @@ fn declared_chain<'c>(case: &'c Case<'c>, lineage: &Lineage<'c>) -> Vec<Between<
             edge,
             how,
             records,
+            by_session: false,
         };
         if rec.is.basis == Basis::Enforced && hop.delegation.is_none() {
             between.by_token(case, lineage);
@@ -331,7 +339,8 @@ fn requester<'c>(
     let notes = vec![format!("who asked is whoever asked for the right, by record {}", rec.is.id)];
     // That Deed recorded the request does not prove who made it.
     let edge = if request.edge == Edge::Proven { Edge::Asserted } else { request.edge };
-    Some(Somebody { party: Some(party), edge, how, notes, records: vec![rec], disputed: Vec::new() })
+    let (records, disputed, by_session) = (vec![rec], Vec::new(), false);
+    Some(Somebody { party: Some(party), edge, how, notes, records, disputed, by_session })
 }
 
 /// Who asked, as the nearest span above the action says that names somebody. Who acted there acted there alone.
@@ -359,7 +368,8 @@ fn asked_above<'c>(case: &'c Case<'c>, executor: Option<Account>) -> Option<Some
     let notes =
         vec![format!("who asked is inferred from record {}, a span above it in the same trace", rec.is.id)];
     records.extend(of(&above.between));
-    Some(Somebody { party: Some(party), edge: Edge::Inferred, how, notes, records, disputed })
+    let (edge, by_session) = (Edge::Inferred, false);
+    Some(Somebody { party: Some(party), edge, how, notes, records, disputed, by_session })
 }
 
 /// Who is behind the session that it was done in, as the log of another system says of something else that was done in it.
@@ -387,7 +397,8 @@ fn named_in_session<'c>(case: &'c Case<'c>) -> Option<Somebody<'c>> {
         "who asked is inferred from record {}, of something else that was done in the same session",
         rec.is.id
     )];
-    Some(Somebody { party: Some(party), edge: Edge::Inferred, how, notes, records, disputed })
+    let (edge, by_session) = (Edge::Inferred, false);
+    Some(Somebody { party: Some(party), edge, how, notes, records, disputed, by_session })
 }
 
 /// Whoever had done what `rec` tells of: who asked for it, else who acted. Of a record that is no call but a statement,
@@ -416,8 +427,11 @@ fn inferred_initiator<'c>(
     let mut records: Vec<&Rec<'c>> = Vec::new();
     let mut hops: Vec<Between<'c>> = Vec::new();
     let mut asker: Option<Asker<'c>> = None;
+    let mut by_session = true;
     for level in &lineage.levels {
         let issued: Vec<&Claim<'c>> = level.issued_before(moment).collect();
+        // Whoever made a key that stands did not open what is done with it.
+        by_session &= issued.iter().any(|claim| claim.rec.firm() && opens_session(claim));
         let firm = issued.iter().any(|claim| claim.rec.firm());
         let weighty = || issued.iter().map(|claim| claim.rec).filter(|rec| rec.firm() == firm);
         let lends = |rec: &Rec<'_>| is_lent(rec, level.names);
@@ -440,7 +454,8 @@ fn inferred_initiator<'c>(
         let explicit = rec.is.initiator.as_ref().is_some_and(|party| party.account.is_some());
         // Renewing one's own credential asks for nothing: who asked stands further up.
         if explicit || party.account != executor || case.kind(party) == PrincipalType::Human {
-            let asked = Asker { party, rec, credential: level.names.first().map_or("", |name| name) };
+            let credential = level.names.first().map_or("", |name| name);
+            let asked = Asker { party, rec, credential, by_session: by_session && rec.firm() };
             // Whoever had one issued with another of their own handed nothing on.
             let between = asker.replace(asked).filter(|between| between.party.account != party.account);
             hops.extend(between.map(|between| between.as_hop(asked.credential)));
@@ -451,7 +466,7 @@ fn inferred_initiator<'c>(
         moment = rec.is.time;
     }
     hops.reverse();
-    let Some(Asker { party, rec, .. }) = asker else {
+    let Some(Asker { party, rec, by_session, .. }) = asker else {
         let how = match lineage.own() {
             None => format!("{UNSAID}, nor what it was done with"),
             Some(_) if records.is_empty() => {
@@ -465,7 +480,8 @@ fn inferred_initiator<'c>(
     let notes =
         vec![format!("who asked is inferred from record {}, by which the credential was issued", rec.is.id)];
     let disputed = Vec::new();
-    (Somebody { party: Some(party), edge: Edge::Inferred, how, notes, records, disputed }, hops)
+    let edge = Edge::Inferred;
+    (Somebody { party: Some(party), edge, how, notes, records, disputed, by_session }, hops)
 }
 
 /// The type of what is made for one caller, and taken back when the time for which it is lent ends.
@@ -502,6 +518,14 @@ struct Asker<'c> {
     rec: &'c Rec<'c>,
     /// What was issued.
     credential: &'c str,
+    /// It is a session, and so is all that came of it.
+    by_session: bool,
+}
+
+/// Whether `claim` tells of a credential that lives no longer than a session.
+fn opens_session(claim: &Claim<'_>) -> bool {
+    let kind = claim.credential.and_then(|credential| credential.kind.as_deref());
+    kind.map(deed_identity::is_static_type) == Some(false)
 }
 
 impl<'c> Asker<'c> {
@@ -515,6 +539,7 @@ impl<'c> Asker<'c> {
             edge: Edge::Inferred,
             how: format!("had credential {} issued, {}", self.credential, self.rec.said_by()),
             records: vec![self.rec],
+            by_session: self.by_session,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use deed_identity::Coverage;
-use deed_ledger::{BlobError, Key, Ledger, LedgerError, day};
+use deed_ledger::{BlobError, Key, Ledger, LedgerError, day, hour};
 use deed_record::{Account, RecordId, Right, Sealed, Skeleton, Timestamp, TraceId, Tried};
 use deed_review::{Controlled, Declared, Evidence, Found, Name, explanation::Suppressed, tuning::Matter};
 use deed_seal::hash::leaf_hash;
@@ -112,6 +112,10 @@ impl Evidence for LedgerEvidence<'_> {
 
     fn by_call(&self, tenant: &str, name: &str, limit: usize) -> Result<Vec<Found>, LedgerError> {
         self.shown(&Key::CredentialCall { tenant, name }, limit)
+    }
+
+    fn calls(&self, account: Account, time: Timestamp, limit: usize) -> Result<Vec<Found>, LedgerError> {
+        self.shown(&Key::Calling { account, hour: hour(time) }, limit)
     }
 
     fn tried(

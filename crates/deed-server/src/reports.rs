@@ -6,6 +6,7 @@
 
 mod agents;
 mod controls;
+mod opened;
 mod people;
 mod recertification;
 mod rows;

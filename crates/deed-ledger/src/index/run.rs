@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Its number grows when records are looked up by more: runs of an earlier one are built again.
-pub(crate) const MAGIC: &[u8; 8] = b"deedrun6";
+pub(crate) const MAGIC: &[u8; 8] = b"deedrun7";
 const HEADER: usize = 64;
 /// Keys a bucket holds on average, as a power of two.
 const BUCKET_KEYS: u32 = 5;

@@ -2,16 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use deed_record::{Basis, Kind, RecordId, Skeleton};
+use deed_record::{Basis, RecordId, Skeleton};
 
-use super::{Family, Reader, counterpart::MOST_IN_TRACE};
-use crate::{
-    Evidence, ExplainError, Found,
-    case::{Above, corrects},
-};
+use super::{Family, Reader, counterpart::MOST_IN_TRACE, spans::Spans};
+use crate::{Evidence, ExplainError, Found, case::Above};
 
 /// Spans above one that are gone through.
-const MOST_ABOVE: usize = 64;
+pub(super) const MOST_ABOVE: usize = 64;
 
 /// Whether `rec` itself tells who asked only by where it stands in its trace, if at all.
 pub(crate) fn may_inherit(rec: &Skeleton<'_>) -> bool {
@@ -43,7 +40,7 @@ pub(super) fn look<E: Evidence>(
         return Ok(Above { cut: true, ..Above::default() });
     }
     let acting = head.executor.as_ref().and_then(|party| party.account);
-    let spans = spans(&found, family, &head);
+    let spans = Spans::of(&found, family, &head);
     let mut passed = head.span_id.into_iter().collect::<BTreeSet<_>>();
     let mut between: Vec<&Found> = Vec::new();
     let mut above = head.parent_span_id;
@@ -51,34 +48,17 @@ pub(super) fn look<E: Evidence>(
         if between.len() == MOST_ABOVE {
             return Ok(Above { cut: true, ..Above::default() });
         }
-        let here = || spans.iter().filter(|(rec, _)| rec.span_id == Some(span));
+        let here = || spans.at(span);
         let naming = here().filter(|(rec, _)| asking(rec).is_some_and(|asking| Some(asking) != acting));
-        let naming: Vec<&Found> = naming.map(|(_, found)| *found).collect();
+        let naming: Vec<&Found> = naming.map(|(_, found)| found).collect();
         if !naming.is_empty() {
             let asking = kept(reader, &naming)?;
             return Ok(Above { asking, between: kept(reader, &between)?, cut: false });
         }
-        // A span that is said to be in two places is in neither.
-        let mut parents: BTreeSet<_> = here().filter_map(|(rec, _)| rec.parent_span_id).collect();
-        above = parents.pop_first().filter(|_| parents.is_empty());
-        between.extend(here().min_by_key(|(rec, _)| rec.id).map(|(_, found)| *found));
+        above = spans.above(span);
+        between.extend(here().min_by_key(|(rec, _)| rec.id).map(|(_, found)| found));
     }
     Ok(Above::default())
-}
-
-/// What began in the same tenant among `found`, without readings that were corrected.
-fn spans<'f>(found: &'f [Found], family: &Family, head: &Skeleton<'_>) -> Vec<(Skeleton<'f>, &'f Found)> {
-    let read = found.iter().filter_map(|found| Some((found.sealed.skeleton().ok()?, found)));
-    let is_other = |rec: &Skeleton<'_>| rec.tenant == head.tenant && !family.ids.contains(&rec.id);
-    let is_span = |rec: &Skeleton<'_>| rec.kind.is_action() && rec.kind != Kind::Outcome;
-    let mut spans: Vec<_> = read.filter(|(rec, _)| is_other(rec) && is_span(rec)).collect();
-    let corrected = |later: &Skeleton<'_>| {
-        let earlier = spans.iter().find(|(earlier, _)| Some(earlier.id) == later.supersedes);
-        earlier.filter(|(earlier, _)| corrects(later, earlier)).map(|(earlier, _)| earlier.id)
-    };
-    let corrected: BTreeSet<RecordId> = spans.iter().filter_map(|(later, _)| corrected(later)).collect();
-    spans.retain(|(rec, _)| !corrected.contains(&rec.id));
-    spans
 }
 
 fn kept<E: Evidence>(

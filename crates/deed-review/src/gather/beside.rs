@@ -1,11 +1,10 @@
-//! Records that no record of the action names, found by what they have in common with it: the task that it is part
-//! of, and intents at the gateway that fit what another system logged.
+//! Intents at the gateway that no record of the action names, and that fit what another system logged.
 
 use std::collections::BTreeMap;
 
 use deed_record::{Account, Basis, Credential, Kind, Party, Ruling, Skeleton, Timestamp};
 
-use super::{Family, MOST_NAMING, Reader, place::Place};
+use super::{Family, MOST_NAMING, Reader, calls, place::Place};
 use crate::{Declared, Evidence, ExplainError, Found, case::Beside};
 
 /// How far the clocks of two systems may be apart, in microseconds: five minutes, as token verifiers allow.
@@ -16,7 +15,10 @@ pub(super) const AT_WORK: i64 = 60 * 60 * 1_000_000;
 
 /// How long a call may wait for a human before it is done, in microseconds: an answer is taken for an hour, and used within a
 /// quarter of an hour.
-const HELD: i64 = 75 * 60 * 1_000_000;
+pub(super) const HELD: i64 = 75 * 60 * 1_000_000;
+
+/// How far what is done may be from the call that it is of, or from its end, in microseconds.
+pub(crate) const CALL: i64 = AT_WORK + HELD + SKEW;
 
 /// Looks beside the action of `family`.
 pub(super) fn look<E: Evidence>(
@@ -29,8 +31,7 @@ pub(super) fn look<E: Evidence>(
         return Ok(beside);
     };
     let governed = head.basis == Basis::Imported && is_governed(&head, declared);
-    let in_task = head.task.is_some();
-    let in_trace = match head.trace_id.filter(|_| governed || in_task) {
+    let in_trace = match head.trace_id.filter(|_| governed) {
         Some(trace) => reader.evidence.by_trace(trace, MOST_NAMING).map_err(ExplainError::Evidence)?,
         None => Vec::new(),
     };
@@ -46,16 +47,21 @@ pub(super) fn look<E: Evidence>(
                 beside.intents.insert(reader.records[at].is.id);
             }
         }
-        for at in chosen(reader, in_trace.clone(), &head, may_be)? {
+        for at in chosen(reader, in_trace, &head, may_be)? {
             let theirs = account(reader.records[at].is.executor.as_ref());
             if same_principal(reader, &head, theirs, declared)? {
                 beside.intents.insert(reader.records[at].is.id);
             }
         }
-    }
-    let of_task = |rec: &Skeleton<'_>| rec.kind == Kind::Task && in_task && rec.task == head.task;
-    for at in chosen(reader, in_trace, &head, of_task)? {
-        beside.tasks.insert(reader.records[at].is.id);
+        // A trace that it is in would tell.
+        if beside.intents.is_empty()
+            && head.trace_id.is_none()
+            && let Some(acting) = account(head.executor.as_ref())
+        {
+            let accounts = reader.evidence.every_account(&head.tenant, acting);
+            let accounts = accounts.map_err(ExplainError::Evidence)?;
+            beside.possible = calls::look(reader, &head, &place, &accounts)?;
+        }
     }
     Ok(beside)
 }
@@ -83,7 +89,7 @@ fn is_governed(head: &Skeleton<'_>, declared: &BTreeMap<Account, Declared>) -> b
 }
 
 /// Whether `rec` is an intent that Deed recorded, and may be what was at work at `moment`.
-fn fits(rec: &Skeleton<'_>, moment: Timestamp) -> bool {
+pub(super) fn fits(rec: &Skeleton<'_>, moment: Timestamp) -> bool {
     let since = moment.0 - rec.time.0;
     is_call(rec) && (-SKEW..=AT_WORK + waited(rec)).contains(&since)
 }

@@ -287,15 +287,7 @@ impl<'e, E: Evidence> Search<'e, E> {
         if let Some(ended) = self.ended.get(&intent.id) {
             return Ok(*ended);
         }
-        let mut ended = None;
-        for found in self.evidence.by_ref(intent.id, MOST_ENDINGS).map_err(ExplainError::Evidence)? {
-            let rec = read(&found)?;
-            let real = rec.outcome.as_ref().is_some_and(|outcome| outcome.status != Status::Unknown);
-            let ours = rec.action == Some(intent.id) && rec.tenant == intent.tenant;
-            if ours && real && rec.kind == Kind::Outcome && rec.basis == Basis::Enforced {
-                ended = ended.max(Some(rec.time));
-            }
-        }
+        let ended = ends(self.evidence, intent)?.into_iter().map(|(time, _)| time).max();
         self.ended.insert(intent.id, ended);
         Ok(ended)
     }
@@ -371,6 +363,24 @@ impl Counterparts {
         }
         Ok(())
     }
+}
+
+/// When the call that `intent` let through ended, and how, as Deed itself recorded.
+pub(super) fn ends<E: Evidence>(
+    evidence: &E,
+    intent: &Skeleton<'_>,
+) -> Result<Vec<(Timestamp, Status)>, ExplainError<E::Error>> {
+    let mut ends = Vec::new();
+    for found in evidence.by_ref(intent.id, MOST_ENDINGS).map_err(ExplainError::Evidence)? {
+        let rec = read(&found)?;
+        let ours = rec.action == Some(intent.id) && rec.tenant == intent.tenant;
+        let status = rec.outcome.as_ref().map(|outcome| outcome.status);
+        let real = status.filter(|status| *status != Status::Unknown);
+        if ours && rec.kind == Kind::Outcome && rec.basis == Basis::Enforced {
+            ends.extend(real.map(|status| (rec.time, status)));
+        }
+    }
+    Ok(ends)
 }
 
 /// What so many records of one system come to that fit a call equally well. Nothing but the call itself stands above what

@@ -33,21 +33,28 @@ pub(super) struct Turned {
 
 impl Look<'_> {
     pub(super) fn shared(&mut self, credential: &CredentialFacts) {
-        // Only a log tells who used it; a sender may name anybody.
         let mut by: BTreeMap<Account, RecordId> = BTreeMap::new();
-        for held in self.state.users(credential).into_iter().filter(|held| held.rank > Rank::Told) {
+        let mut firm = false;
+        for held in self.state.users(credential) {
+            firm |= held.rank > Rank::Told;
             by.entry(self.who(held.account).head).or_insert(held.record);
         }
         let Some(last) = credential.last_used else { return };
         if let Some(turns) = &credential.in_turns {
-            let by = by.keys().copied().collect();
+            let by = by.keys().copied().filter(|_| firm).collect();
             self.turned.push(Turned { addresses: turns.addresses, by, finding: None });
         }
         if by.len() > 1 {
             let more = if credential.more_holders { ", and more" } else { "" };
-            let reason = format!("{}{more} used it", count(by.len() as i64, "principal"));
+            // A sender may name anybody: whoever is told of may have used nothing.
+            let (severity, told) =
+                if firm { (Severity::High, "") } else { (Severity::Medium, ", as senders alone say") };
+            let reason = format!("{}{more} used it{told}", count(by.len() as i64, "principal"));
             let others: Vec<Account> = by.keys().copied().collect();
-            self.found_shared(credential, Severity::High, reason, last, others);
+            self.found_shared(credential, severity, reason, last, others);
+            return;
+        }
+        if !firm {
             return;
         }
         // A person may have two devices; that a machine is in two places at a time is worth a look.

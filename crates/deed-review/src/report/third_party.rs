@@ -53,6 +53,9 @@ pub struct Engagement {
     pub rights_total: u64,
     /// Calls that were observed.
     pub calls: u64,
+    /// Of those, done as another identity, in sessions that they opened.
+    #[serde(default)]
+    pub through: u64,
     /// Of those, within the contract.
     pub within: u64,
     /// Outside of it, or after its end.
@@ -268,6 +271,12 @@ fn row(party: &Engagement) -> Row {
         let resources =
             if terms.resources.is_empty() { vec!["anything".to_owned()] } else { terms.resources.clone() };
         line("may act upon", resources, &mut notes);
+    }
+    if party.through > 0 {
+        notes.push(format!(
+            "{} as another identity, in sessions that they opened",
+            count(party.through, "call")
+        ));
     }
     let right = |right: &Right| {
         let by = right.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();

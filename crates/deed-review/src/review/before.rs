@@ -1,10 +1,10 @@
 //! What was denied, and what tools had become: held against what is done afterwards, whichever of both comes first.
 
 use deed_identity::{CredentialKey, GrantKey, State};
-use deed_record::{Account, Basis, Change, Effect, Kind, RecordId, Skeleton, Timestamp, Tried};
+use deed_record::{Account, Basis, Change, Effect, Kind, RecordId, Ruling, Skeleton, Timestamp, Tried};
 
 use super::{Digest, Known, Look, Review};
-use crate::gather::{WITHIN, gave_itself, gives_to, is_definition};
+use crate::gather::{SKEW, WITHIN, gave_itself, gives_to, is_definition, may_be_eluded, may_elude};
 
 impl Review {
     /// Whether it was denied to the same principal within two days; what a denial, or what takes it back, changes for
@@ -22,7 +22,8 @@ impl Review {
             let later = self.eluding.range((rec.time, RecordId([0; 16]))..=(until, RecordId([u8::MAX; 16])));
             self.looks.extend(later.map(|(_, id)| Look::Action(*id)));
         }
-        let Some((tried, account, uri)) = tried else { return false };
+        let eludes = self.eludes_a_call(rec, known);
+        let Some((tried, account, uri)) = tried else { return eludes };
         let uri = &*uri;
         let place = place_key(&rec.tenant, uri);
         let slot = slot_of(place);
@@ -38,15 +39,42 @@ impl Review {
                 if self.done.get(&slot).is_some_and(|last| *last > rec.time) {
                     self.looks.insert(Look::Denied(rec.id));
                 }
-                false
+                eludes
             }
-            Tried::Allowed => false,
+            Tried::Allowed => eludes,
             Tried::Done => {
                 let last = self.done.entry(slot).or_insert(rec.time);
                 *last = (*last).max(rec.time);
-                self.denied.contains(&place) && self.denied.contains(&by_whom()[0])
+                eludes || self.denied.contains(&place) && self.denied.contains(&by_whom()[0])
             }
         }
+    }
+
+    /// Whether a call that says not what it was of was denied to the same principal minutes before; what such a denial changes
+    /// for what was done minutes after it.
+    fn eludes_a_call(&mut self, rec: &Skeleton<'_>, known: &impl Known) -> bool {
+        let Some(account) = rec.executor.as_ref().and_then(|party| party.account) else { return false };
+        let denied = rec.decision.as_ref().is_some_and(|decision| decision.effect == Ruling::Deny);
+        let may_be = denied || rec.kind == Kind::Observation && rec.basis == Basis::Imported;
+        // Only the inventory knows that they act under another name.
+        if !may_be || known.declared(&rec.tenant, account).is_none() {
+            return false;
+        }
+        let whose = whose(rec, account, known);
+        let shortly = rec.time.0.div_euclid(SKEW);
+        let near = |at: i64| place_key(&format!("{whose}\0{at}"), "\0call");
+        let slot = slot_of(place_key(&whose, "\0call"));
+        if may_be_eluded(rec) {
+            self.denied.extend([shortly, shortly + 1].map(near));
+            if self.done.get(&slot).is_some_and(|last| *last >= rec.time) {
+                self.looks.insert(Look::Denied(rec.id));
+            }
+        } else if may_elude(rec) {
+            let last = self.done.entry(slot).or_insert(rec.time);
+            *last = (*last).max(rec.time);
+            return self.denied.contains(&near(shortly));
+        }
+        false
     }
 
     /// What was given on a thing at `since` may be the right to what was done there, or to anything in it.

@@ -16,12 +16,15 @@ struct Dump {
     held: BTreeSet<RecordId>,
     awaited: BTreeSet<RecordId>,
     tasks: BTreeSet<Digest>,
+    passed: BTreeSet<Digest>,
     unmatched: BTreeSet<Digest>,
     open: BTreeSet<Digest>,
     denied: BTreeSet<Digest>,
     stopped: BTreeMap<Account, Timestamp>,
     done: BTreeMap<u16, Timestamp>,
     eluding: BTreeSet<(Timestamp, RecordId)>,
+    past: BTreeSet<(Timestamp, RecordId)>,
+    waiting: BTreeMap<RecordId, BTreeSet<RecordId>>,
     tools: Vec<(Digest, Definitions)>,
     bounds: Vec<(Digest, Bounds)>,
     used: BTreeSet<u64>,
@@ -46,12 +49,15 @@ impl Review {
             held: self.held.iter().copied().collect(),
             awaited: self.awaited.iter().copied().collect(),
             tasks: self.tasks.iter().copied().collect(),
+            passed: self.passed.iter().copied().collect(),
             unmatched: self.unmatched.iter().copied().collect(),
             open: self.open.iter().copied().collect(),
             denied: self.denied.iter().copied().collect(),
             stopped: self.stopped.clone(),
             done: self.done.clone(),
             eluding: self.eluding.clone(),
+            past: self.past.clone(),
+            waiting: self.waiting.clone(),
             tools: self
                 .tools
                 .iter()
@@ -79,12 +85,15 @@ impl Review {
             held: dump.held.into_iter().collect(),
             awaited: dump.awaited.into_iter().collect(),
             tasks: dump.tasks.into_iter().collect(),
+            passed: dump.passed.into_iter().collect(),
             unmatched: dump.unmatched.into_iter().collect(),
             open: dump.open.into_iter().collect(),
             denied: dump.denied.into_iter().collect(),
             stopped: dump.stopped,
             done: dump.done,
             eluding: dump.eluding,
+            past: dump.past,
+            waiting: dump.waiting,
             tools: dump
                 .tools
                 .into_iter()

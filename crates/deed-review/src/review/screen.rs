@@ -2,12 +2,16 @@
 
 use deed_identity::{CredentialKey, CredentialView, Role, State};
 use deed_record::{
-    Basis, Change, Credential, Kind, RecordId, Ruling, Skeleton, SpanId, Status, Terms, TraceId,
+    Basis, Change, Credential, Kind, RecordId, Ruling, Skeleton, SpanId, Status, Terms, Timestamp, TraceId,
 };
 
 use super::{Bounds, Digest, Known, Look, Review};
 use crate::{
-    claim::is_of_token_service, gather::may_be_seen, judge::span_of, rules::CHANGED, scope::matches,
+    claim::is_of_token_service,
+    gather::{CALL, may_be_seen, says},
+    judge::span_of,
+    rules::CHANGED,
+    scope::matches,
     verb::changes,
 };
 
@@ -57,11 +61,16 @@ impl Review {
         if rec.kind == Kind::Intent && rec.basis == Basis::Enforced {
             self.matches(rec);
         }
+        self.may_cause(rec, known);
         // Where a span stands in its trace tells what can be of it, and who asked for what is below it.
         let is_span = rec.span_id.is_some() && rec.kind.is_action() && rec.kind != Kind::Outcome;
         let placed = rec.trace_id.filter(|_| is_span || rec.parent_span_id.is_some());
-        self.looks
-            .extend(placed.filter(|trace| self.unmatched.contains(&trace_key(*trace))).map(Look::Trace));
+        let above = |trace: &TraceId| {
+            let span = rec.span_id.map(|span| span_key(&rec.tenant, *trace, span));
+            is_span && span.is_some_and(|span| self.passed.contains(&span))
+        };
+        let awaited = |trace: &TraceId| self.unmatched.contains(&trace_key(*trace)) || above(trace);
+        self.looks.extend(placed.filter(awaited).map(Look::Trace));
         if may_be_seen(rec) && self.is_beside(rec, &shown) {
             self.looks.insert(Look::Beside(rec.id));
         }
@@ -83,6 +92,28 @@ impl Review {
                 self.unmatched.extend(names.chain(rec.trace_id.map(trace_key)));
             }
         }
+    }
+
+    /// A call of somebody governed, or how one ended: what they did about that time and was found to have gone past the
+    /// gateway may be of it, and what may be of it may prove to be of none.
+    fn may_cause(&mut self, rec: &Skeleton<'_>, known: &impl Known) {
+        let ours = matches!(rec.kind, Kind::Intent | Kind::Outcome) && rec.basis == Basis::Enforced;
+        if let Some(action) = rec.action.filter(|_| ours) {
+            self.looks.extend(self.waiting.remove(&action).into_iter().flatten().map(Look::Action));
+        }
+        if !ours || self.past.is_empty() {
+            return;
+        }
+        let calling = rec.executor.as_ref().and_then(|party| party.account);
+        let theirs = calling.map(|account| known.every_account(&rec.tenant, account));
+        let around = Timestamp(rec.time.0 - CALL)..=Timestamp(rec.time.0 + CALL);
+        let (first, last) = (RecordId([0; 16]), RecordId([u8::MAX; 16]));
+        let near = self.past.range((*around.start(), first)..=(*around.end(), last)).map(|(_, id)| *id);
+        let by_them = |id: &RecordId| {
+            let acting = self.flagged.get(id).and_then(|flagged| flagged.executor);
+            theirs.as_ref().is_none_or(|theirs| acting.is_some_and(|acting| theirs.contains(&acting)))
+        };
+        self.looks.extend(near.filter(by_them).map(Look::Action));
     }
 
     /// Whether what another system tells may be of a call that is a finding, or that was done with a token of Deed's.
@@ -140,10 +171,8 @@ impl Review {
         if rec.decision.as_ref().is_some_and(|decision| decision.effect != Ruling::Allow) {
             self.hold(rec);
         }
-        if rec.kind == Kind::Task
-            && let Some((trace, key)) = task_key(rec)
-        {
-            self.tasks.insert(key);
+        if let Some(trace) = rec.trace_id.filter(|_| says(rec)) {
+            self.tasks.insert(trace_key(trace));
             self.looks.insert(Look::Trace(trace));
         }
         let at_door = is_of_token_service(rec);
@@ -244,10 +273,13 @@ impl Review {
             || self.is_stopped(rec)
             || handed_on && (for_nobody || !at_door)
             || self.held.contains(&rec.id)
-            || task_key(rec).is_some_and(|(_, key)| self.tasks.contains(&key))
+            || rec.trace_id.is_some_and(|trace| self.tasks.contains(&trace_key(trace)))
             || is_beyond_clearance(rec, known)
             || is_engaged(rec, known)
-            || rec.credential.as_ref().is_some_and(|used| self.is_credential_suspect(rec, used, shown, state))
+            || rec
+                .credential
+                .as_ref()
+                .is_some_and(|used| self.is_credential_suspect(rec, used, shown, state, known))
     }
 
     fn is_somebody_watched(&mut self, rec: &Skeleton<'_>, shown: &Shown, known: &impl Known) -> bool {
@@ -296,15 +328,22 @@ impl Review {
         used: &Credential<'_>,
         shown: &Shown,
         state: &State,
+        known: &impl Known,
     ) -> bool {
         let beyond = |permission: &str| !used.scopes.iter().any(|scope| matches(scope, permission));
         used.expires.is_some_and(|end| rec.time >= end)
             || !used.scopes.is_empty() && rec.permission.as_deref().is_some_and(beyond)
-            || shown.own.iter().any(|key| self.is_doubtful(rec, *key, state))
+            || shown.own.iter().any(|key| self.is_doubtful(rec, *key, state, known))
     }
 
     /// Whether what is known of a credential may count against this use of it.
-    fn is_doubtful(&self, rec: &Skeleton<'_>, key: CredentialKey, state: &State) -> bool {
+    fn is_doubtful(&self, rec: &Skeleton<'_>, key: CredentialKey, state: &State, known: &impl Known) -> bool {
+        // Whoever is engaged for something, and opened a session, is held to that in whatever came of it.
+        let engaged =
+            |account| known.declared(&rec.tenant, account).is_some_and(|who| who.contract.is_some());
+        let opened = |told: &[CredentialView<'_>]| {
+            told.iter().flat_map(|view| view.holders()).any(|(account, _)| engaged(account))
+        };
         let bounds = |key: &CredentialKey| self.bounds.get(key).copied().unwrap_or_default();
         let scoped = |bounds: Bounds| bounds.scopes || bounds.scopes_at_door && rec.basis != Basis::Enforced;
         let ended = |key: &CredentialKey, known: &[CredentialView<'_>]| {
@@ -317,29 +356,30 @@ impl Review {
         if scoped(own) && rec.permission.is_some() || own.environment && rec.environment.is_some() {
             return true;
         }
-        let known: Vec<CredentialView<'_>> = state.views_of(key).collect();
+        let told: Vec<CredentialView<'_>> = state.views_of(key).collect();
         let acting = rec.executor.as_ref().and_then(|party| party.account);
         let theirs = |(account, role)| role == Role::Given && Some(account) != acting;
         let late = |(change, first)| change == Change::Issued && first > rec.time;
-        if known
+        if told
             .iter()
             .any(|view| view.more_holders() || view.holders().any(theirs) || view.changes().any(late))
-            || ended(&key, &known)
+            || ended(&key, &told)
+            || opened(&told)
         {
             return true;
         }
-        let mut above = parents(&known);
+        let mut above = parents(&told);
         for _ in 0..MOST_PARENTS {
             let [parent] = above[..] else { return !above.is_empty() };
             // Whether it narrowed is seen by holding both against each other.
             if scoped(bounds(&parent)) {
                 return true;
             }
-            let known: Vec<CredentialView<'_>> = state.views_of(parent).collect();
-            if ended(&parent, &known) {
+            let told: Vec<CredentialView<'_>> = state.views_of(parent).collect();
+            if ended(&parent, &told) || opened(&told) {
                 return true;
             }
-            above = parents(&known);
+            above = parents(&told);
         }
         !above.is_empty()
     }
@@ -386,12 +426,6 @@ fn told<'r, 'a>(rec: &'r Skeleton<'a>) -> impl Iterator<Item = (&'r Credential<'
     let effects = rec.effects.iter().flatten().filter(|effect| effect.kind == Kind::Credential);
     let effects = effects.filter_map(|effect| Some((effect.credential.as_ref()?, effect.terms.as_ref())));
     own.map(|own| (own, rec.terms.as_ref())).into_iter().chain(effects)
-}
-
-fn task_key(rec: &Skeleton<'_>) -> Option<(TraceId, Digest)> {
-    let (trace, task) = (rec.trace_id?, rec.task.as_deref()?);
-    // A tenant has no such name.
-    Some((trace, CredentialKey::of(&format!("{}\0{trace}", rec.tenant), task).to_bytes()))
 }
 
 fn name_key(rec: &Skeleton<'_>, name: &str) -> Digest {

@@ -9,9 +9,9 @@ use super::{Affected, Flagged, Look, Review, screen::span_key};
 use crate::{
     ExplainError, Judged,
     case::Rec,
-    gather::{MOST_NAMING, Search, WITHIN},
+    gather::{MOST_NAMING, SKEW, Search, WITHIN, may_be_eluded, may_elude},
     judge,
-    rules::DENIED_THEN_DONE,
+    rules::{BYPASS, DENIED_THEN_DONE, Rule},
 };
 
 /// What came of a look.
@@ -64,12 +64,23 @@ fn done_since<E: Affected>(
     let mut actions = BTreeSet::new();
     let Some((Tried::Denied, account, uri)) = rec.tried() else { return Ok(actions) };
     let denied = rec.time;
+    let accounts = evidence.every_account(&rec.tenant, account).map_err(ExplainError::Evidence)?;
+    if may_be_eluded(rec) {
+        let mut shortly = |done: &Skeleton<'_>| {
+            if (0..=SKEW).contains(&(done.time.0 - denied.0)) && may_elude(done) {
+                actions.insert(done.action_id());
+            }
+        };
+        for account in accounts.iter().filter(|own| **own != account) {
+            evidence.acted(*account, &mut shortly).map_err(ExplainError::Evidence)?;
+        }
+    }
     let mut after = |done: &Skeleton<'_>| {
         if (1..=WITHIN).contains(&(done.time.0 - denied.0)) {
             actions.insert(done.action_id());
         }
     };
-    for account in evidence.every_account(&rec.tenant, account).map_err(ExplainError::Evidence)? {
+    for account in accounts {
         for day in [denied, Timestamp(denied.0 + WITHIN)] {
             evidence.done(account, &uri, day, &mut after).map_err(ExplainError::Evidence)?;
         }
@@ -168,13 +179,23 @@ impl Review {
                         self.looks.remove(&Look::Action(*id));
                     }
                 }
-                let eludes = judged.findings.iter().any(|finding| finding.rule == DENIED_THEN_DONE.name);
+                let found = |rule: &Rule| judged.findings.iter().any(|finding| finding.rule == rule.name);
+                let (eludes, bypasses) = (found(&DENIED_THEN_DONE), found(&BYPASS));
                 let place = (judged.time, judged.action);
-                if eludes {
-                    self.eluding.insert(place)
-                } else {
-                    self.eluding.remove(&place)
-                };
+                let kept = [(eludes, &mut self.eluding), (eludes || bypasses, &mut self.past)];
+                for (is_found, places) in kept {
+                    if is_found {
+                        places.insert(place)
+                    } else {
+                        places.remove(&place)
+                    };
+                }
+                let passed =
+                    judged.passed.iter().map(|(trace, span)| span_key(&judged.tenant, *trace, *span));
+                self.passed.extend(passed);
+                if let Some(call) = judged.waits_for {
+                    self.waiting.entry(call).or_default().insert(judged.action);
+                }
                 // A span may come that stands above it, and names who asked.
                 self.unmatched.extend(judged.below.map(|trace| trace.0));
                 if judged.findings.is_empty() {

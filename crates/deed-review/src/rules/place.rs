@@ -151,10 +151,18 @@ fn asking<'c>(links: &Links<'c>) -> Option<&'c Party<'c>> {
 
 fn beyond_contract(links: &Links<'_>) -> Option<String> {
     let people = &links.people;
-    let asking = asking(links);
-    let between = people.chain.iter().filter(|hop| hop.edge != Edge::Inferred).map(|hop| hop.party);
-    let parties = people.executor.party.into_iter().chain(asking).chain(between);
-    parties.filter_map(|party| links.case.declared(party)).find_map(|party| beyond_contract_of(links, party))
+    let told = people.executor.party.into_iter().chain(asking(links)).map(|party| (party, None));
+    let between = people.chain.iter().filter(|hop| hop.edge != Edge::Inferred);
+    let told = told.chain(between.map(|hop| (hop.party, None)));
+    // Whoever opened a session, and with that another, did what was done in it.
+    let asked = people.initiator.party.filter(|_| people.initiator.by_session);
+    let asked = asked.map(|party| (party, Some(&*people.initiator.how)));
+    let opened = people.chain.iter().filter(|hop| hop.by_session);
+    let opened = opened.map(|hop| (hop.party, Some(&*hop.how))).chain(asked);
+    told.chain(opened).find_map(|(party, how)| {
+        let reason = beyond_contract_of(links, links.case.declared(party)?)?;
+        Some(how.map_or_else(|| reason.clone(), |how| format!("{reason}; inferred: they {how}")))
+    })
 }
 
 fn beyond_contract_of(links: &Links<'_>, acting: &Declared) -> Option<String> {
@@ -196,11 +204,8 @@ fn beyond_task(links: &Links<'_>) -> Option<String> {
     let case = links.case;
     let mut tasks = case.beside.tasks.iter().filter_map(|id| case.get(*id));
     // Two tasks of one name in one trace: which of them it is part of is not known.
-    let task = tasks.next().filter(|_| tasks.next().is_none() && !case.beside.cut)?;
+    let task = tasks.next().filter(|_| tasks.next().is_none())?;
     let meant = &task.is.terms.as_ref()?.scopes;
-    if meant.is_empty() {
-        return None;
-    }
     let tool = case.of_action().find_map(|rec| rec.is.tool.as_ref());
     let tool = tool.map(|tool| match &tool.server {
         Some(server) => format!("{server}/{}", tool.name),
@@ -210,7 +215,8 @@ fn beyond_task(links: &Links<'_>) -> Option<String> {
     let used: Vec<String> = tool.into_iter().chain(permission).collect();
     let first = used.first()?;
     let within = used.iter().any(|used| meant.iter().any(|scope| matches(scope, used)));
-    (!within).then(|| {
-        format!("the task said what it would do, and `{first}` is not among it ({})", task.said_by())
-    })
+    let named = case.head().is.task.is_some() && case.head().is.task == task.is.task;
+    let which = if named { "the task" } else { "the task that it stands under in its trace" };
+    (!within)
+        .then(|| format!("{which} said what it would do, and `{first}` is not among it ({})", task.said_by()))
 }

@@ -22,7 +22,7 @@ pub(crate) const DENIED_THEN_DONE: Rule = Rule {
     remedy: "close the way it took; ask whoever did it why (`deed explain` of the denied one says who asked)",
     controls: &["PR.AA-05", "AC-3", "DE.CM-09", "ASI03"],
 };
-pub(super) const BYPASS: Rule = Rule {
+pub(crate) const BYPASS: Rule = Rule {
     name: "bypass",
     means: "somebody who is to act through Deed alone acted elsewhere, and no intent at the gateway fits",
     remedy: "take away the credential that works without the gateway; look at what else it was used for (`deed blast`)",
@@ -89,6 +89,17 @@ pub(super) fn findings(links: &Links<'_>, found: &mut Vec<Finding>) {
         let at = moment(denied.is.time);
         let reason = format!("{what} at {at} (record {}), and it was done since{since}", denied.is.id);
         found.push(DENIED_THEN_DONE.finding(Severity::High, reason));
+    }
+    if let Some(denied) = links.case.beside.likely_denied.call.and_then(|id| links.case.get(id)) {
+        let what = denied.is.acted_upon();
+        let what = what.map_or_else(|| "a call".to_owned(), |what| format!("`{what}`"));
+        let reason = format!(
+            "Deed denied {what} at {} (record {}), and what is called the same was done elsewhere within minutes; the call does \
+             not say what it was of",
+            moment(denied.is.time),
+            denied.is.id
+        );
+        found.push(DENIED_THEN_DONE.finding(Severity::Medium, reason));
     }
     if let Some(why) = links.bypassed() {
         found.push(BYPASS.finding(grave(links), why));

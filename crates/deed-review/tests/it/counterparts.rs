@@ -392,3 +392,44 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_call_that_may_be_the_cause_leaves_it_unverified() {
+    let agent = |key: &str, kind: &str| json!({ "key": key, "type": kind });
+    let call = json!({
+        "executor": agent("agent:ops", "agent"), "operation": "tools/call",
+        "tool": { "server": "kubectl", "name": "get" },
+        "decision": { "effect": "allow", "policies": ["p"], "policy_set": "sha256:1", "engine": "cedar" },
+    });
+    let ended = json!({
+        "action": id(1), "executor": agent("agent:ops", "agent"), "outcome": { "status": "success" },
+    });
+    let act = json!({
+        "executor": agent("kubernetes:sa/ops", "service_account"), "operation": "get deployments.apps",
+        "credential": { "id": "jti-1" }, "outcome": { "status": "success" },
+    });
+    let mut store = Store::of(&[
+        record(1, Kind::Intent, "10:19", "deed", call),
+        record(2, Kind::Outcome, "10:19", "deed", ended),
+        record(9, Kind::Observation, "10:20", "kubernetes:prod", act),
+    ]);
+    store.inventory(
+        "[[principal]]\nkey = \"ops\"\ntype = \"agent\"\naliases = [\"agent:ops\", \"kubernetes:sa/ops\"]\ngoverned = true",
+    );
+    let answer = store.explain(9);
+    assert_eq!(answer.verdict.authority.value, Authority::Unverified, "{:#?}", answer.verdict);
+    let why = answer.verdict.authority.reasons.join("; ");
+    assert!(why.contains("`ops` is to act through Deed alone") && why.contains(&id(1).to_string()), "{why}");
+    assert!(why.contains("`mcp:kubectl/get`"), "{why}");
+    assert_eq!(answer.findings, []);
+    // Twenty minutes later none of theirs was under way.
+    let later = record(
+        10,
+        Kind::Observation,
+        "10:40",
+        "kubernetes:prod",
+        json!({ "executor": agent("kubernetes:sa/ops", "service_account"), "operation": "get deployments.apps" }),
+    );
+    store.add(&later);
+    assert_eq!(store.explain(10).verdict.authority.value, Authority::Bypassed);
+}

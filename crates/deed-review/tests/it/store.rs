@@ -330,6 +330,15 @@ impl Evidence for Store {
         Ok(found)
     }
 
+    fn calls(&self, account: Account, time: Timestamp, limit: usize) -> Result<Vec<Found>, Infallible> {
+        let hour = |time: Timestamp| time.0.div_euclid(60 * 60 * 1_000_000);
+        let called = |found: &&Found| {
+            let rec = found.sealed.skeleton().expect("readable");
+            rec.calling() == Some(account) && hour(rec.time) == hour(time)
+        };
+        Ok(self.leaves.iter().rev().filter(called).take(limit).cloned().collect())
+    }
+
     fn complete_for(&self, coverage: Coverage) -> Result<Vec<String>, Infallible> {
         Ok(self.complete.iter().filter(|(of, _)| *of == coverage).map(|(_, system)| system.clone()).collect())
     }

@@ -162,6 +162,9 @@ pub struct BlastReview {
     pub humans: Vec<Tally>,
     /// Those behind which no person is known.
     pub nobody: u64,
+    /// Of those, whom the inventory has as answering for whoever acted: nobody who asked for it.
+    #[serde(default)]
+    pub owners: Vec<Tally>,
     /// Those that were judged, by class.
     pub classes: Vec<Tally>,
     /// Those that were judged, by authority.

@@ -67,6 +67,12 @@ pub(super) fn moment(time: Timestamp) -> String {
     format!("TIMESTAMP '{time}'")
 }
 
+/// A list of texts, in parentheses; one that holds the empty text alone where it is empty.
+pub(super) fn texts<'t>(texts: impl Iterator<Item = &'t String>) -> String {
+    let words: Vec<String> = texts.map(|text| format!("'{}'", text.replace('\'', "''"))).collect();
+    if words.is_empty() { "('')".to_owned() } else { format!("({})", words.join(", ")) }
+}
+
 /// A list of accounts, in parentheses; one that holds nobody where it is empty.
 pub(super) fn list(accounts: &[Account]) -> String {
     let words: Vec<String> =

@@ -5,13 +5,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use deed_identity::Contract;
 use deed_ledger::{Key, LedgerError};
 use deed_record::{Account, Kind, PrincipalType, RecordId, Timestamp};
-use deed_review::report::{Call, ContractTerms, Engagement, PartyShare, Right, ThirdParty};
+use deed_review::{
+    report::{Call, ContractTerms, Engagement, PartyShare, Right, ThirdParty},
+    review::Flagged,
+};
 use serde::Deserialize;
 
 use super::{
-    ReportQuery, covered, patience,
+    ReportQuery, covered, opened, patience,
     people::{Called, People, Somebody},
-    rows::{list, rows, when},
+    rows::{list, rows, texts, when},
 };
 use crate::{
     app::App,
@@ -35,6 +38,8 @@ struct All {
 #[derive(Deserialize)]
 struct Did {
     executor: Account,
+    /// The session in which it was done, where somebody from outside opened it.
+    session: Option<String>,
     vendor: Option<String>,
     what: Option<String>,
     calls: u64,
@@ -49,36 +54,43 @@ struct Did {
 pub(super) async fn make(app: &App, query: ReportQuery) -> Result<ThirdParty, Problem> {
     let patience = patience(app);
     let known = outsiders(app, &query).await?;
+    let opened = opened::by(app, &known).await?;
     let condition = when(&query);
     let all = format!(
         "SELECT count(*) AS actions, count(*) FILTER (WHERE executor IS NULL) AS unknown FROM actions WHERE {condition}"
     );
     let all: Vec<All> = rows(app, &query, &all).await?;
     let did = format!(
-        "SELECT executor, vendor, CASE WHEN tool = '' THEN operation ELSE tool END AS what, sum(calls) AS calls,
-                min(first) AS first, max(last) AS last
-         FROM (SELECT executor, vendor, coalesce(concat_ws('/', tool_server, tool_name), '') AS tool, operation,
+        "SELECT executor, session, vendor, CASE WHEN tool = '' THEN operation ELSE tool END AS what,
+                sum(calls) AS calls, min(first) AS first, max(last) AS last
+         FROM (SELECT executor, CASE WHEN credential IN {sessions} THEN credential END AS session, vendor,
+                      coalesce(concat_ws('/', tool_server, tool_name), '') AS tool, operation,
                       count(*) AS calls, min(time) AS first, max(time) AS last
                FROM actions
                WHERE executor IS NOT NULL AND {condition}
-                 AND ({})
-               GROUP BY 1, 2, 3, 4)
-         GROUP BY 1, 2, 3",
-        by_outsiders(&known)
+                 AND ({} OR credential IN {sessions})
+               GROUP BY 1, 2, 3, 4, 5)
+         GROUP BY 1, 2, 3, 4",
+        by_outsiders(&known),
+        sessions = texts(opened.by.keys()),
     );
     let did: Vec<Did> = rows(app, &query, &did).await?;
     app.ask(move |engine| {
         let reviewed = engine.reviewed().now(patience)?;
         let flagged = query.flagged(&reviewed.review);
         let beyond = flagged.filter(|(_, flagged)| flagged.findings.iter().any(|found| found.rule == OUTSIDE));
+        let by_whom = |flagged: &Flagged| opened.opener(&flagged.credentials).or(flagged.executor);
         let beyond: Vec<(RecordId, Option<Account>)> =
-            beyond.map(|(id, flagged)| (id, flagged.executor)).collect();
+            beyond.map(|(id, flagged)| (id, by_whom(flagged))).collect();
         drop(reviewed);
         let followed = engine.followed(patience)?;
         let people = People::of(engine, &followed.state, query.tenant.as_deref())?;
         let outside = outside_calls(engine, &beyond)?;
         let mut by: HashMap<Account, Vec<&Did>> = HashMap::new();
-        did.iter().for_each(|did| by.entry(did.executor).or_default().push(did));
+        for did in &did {
+            let opener = opened.opener(&did.session);
+            by.entry(opener.unwrap_or(did.executor)).or_default().push(did);
+        }
         let evidence = engine.evidence(query.tenant.as_deref());
         let mut called = Called::new(&people, &followed.state, &evidence);
         let mut parties = Vec::new();
@@ -94,6 +106,7 @@ pub(super) async fn make(app: &App, query: ReportQuery) -> Result<ThirdParty, Pr
         let third_party = parties.iter().map(|party| party.calls).sum::<u64>();
         let own = total.saturating_sub(unknown + third_party);
         let mut left_out = followed.state.left_out();
+        left_out.extend(opened.left_out());
         if known.len() > super::rows::MOST_LISTED {
             left_out.push(format!(
                 "the inventory has more than {} accounts from outside: actions of the rest count where their record marks \
@@ -187,6 +200,8 @@ fn engagement(
         }
     }
     let calls = operations.values().map(|call| call.calls).sum::<u64>();
+    let other = |did: &&&Did| did.session.is_some() && who.accounts().all(|own| own != did.executor);
+    let through = theirs.iter().filter(other).map(|did| did.calls).sum::<u64>();
     let beyond = operations.values().map(|call| call.outside).sum::<u64>();
     let mut operations: Vec<Call> = operations.into_values().collect();
     operations.sort_by(|a, b| (b.outside, b.calls, &a.what).cmp(&(a.outside, a.calls, &b.what)));
@@ -202,6 +217,7 @@ fn engagement(
         rights,
         rights_total,
         calls,
+        through,
         within: if contract.is_some() { calls - beyond } else { 0 },
         outside: beyond,
         unverified: if contract.is_some() { 0 } else { calls - beyond },

@@ -106,6 +106,18 @@ async fn each_action_says_who_is_behind_it_and_what_was_found() {
 }
 
 #[tokio::test]
+async fn where_no_person_is_known_who_answers_for_it_is_named_as_that() {
+    let server = with(&[used(1, "AKIA1", party("aws:ci", "service_account"), "s3:GetObject")]).await;
+    let inventory = "[[principal]]\nkey = \"ci\"\ntype = \"service_account\"\naliases = [\"aws:ci\"]\nowner = \"human:dana\"\n";
+    let put = Request::put("/v1/inventory").header("content-type", "application/toml");
+    let put = call(server.http(), put.body(Bytes::from(inventory).into()).unwrap()).await;
+    assert_eq!(put.status, 200, "{}", put.text());
+    let review = blast(&server, "AKIA1").await["review"].clone();
+    assert_eq!((&review["nobody"], names(&review["humans"]).len()), (&1.into(), 0), "{review:#}");
+    assert_eq!(names(&review["owners"]), ["human:dana"]);
+}
+
+#[tokio::test]
 async fn what_is_past_deed_has_its_human_and_counts_as_never_approved() {
     let ci = || party("aws:ci", "service_account");
     let server =

@@ -200,6 +200,10 @@ fn review(page: &mut Page, review: &BlastReview) {
         people.push(format!("no person is known ({})", grouped(review.nobody)));
     }
     page.field("behind it", &format!("{}; {judged}", people.join(", ")));
+    if !review.owners.is_empty() {
+        let owners = tallied(&review.owners, str::to_owned);
+        page.field("", &format!("answers for who acted, and need not have asked: {owners}"));
+    }
     let found = format!("{} with findings", count(review.found, "action"));
     let found = if review.found > 0 { page.output.bad(&found) } else { found };
     let colon = if review.rules.is_empty() { "" } else { ": " };

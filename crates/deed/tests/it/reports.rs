@@ -248,3 +248,31 @@ fn third_parties_agents_and_controls_are_told_apart_and_add_up() {
         "{told:#}"
     );
 }
+
+#[test]
+fn what_a_vendor_does_in_a_session_that_it_opened_is_the_vendors() {
+    let home = Home::new();
+    home.write("store/inventory.toml", INVENTORY);
+    let initech = json!({ "key": "aws:user/initech", "type": "third_party" });
+    let etl = json!({ "key": "aws:user/etl", "type": "service_account" });
+    let session = json!({ "id": "ASIA'2", "type": "temporary_key" });
+    let issued = json!([{ "kind": "credential", "credential": session, "terms": { "change": "issued", "subject": etl } }]);
+    let records = [
+        logged(
+            1,
+            "20T10:00:00",
+            json!({ "executor": initech, "operation": "sts:AssumeRole", "effects": issued }),
+        ),
+        logged(
+            2,
+            "20T10:01:00",
+            json!({ "operation": "GetObject", "permission": "s3:GetObject", "credential": session }),
+        ),
+        logged(3, "20T10:02:00", json!({ "operation": "GetObject", "permission": "s3:GetObject" })),
+    ];
+    home.run_with_input(["append", "-"], records.concat().as_bytes()).good();
+    let told = report(&home, &["third-party"]);
+    assert_eq!(told["activity"], json!({ "third_party": 2, "own": 1, "unknown": 0 }), "{told:#}");
+    let party = &told["parties"][0];
+    assert_eq!((&party["calls"], &party["through"], &party["outside"]), (&2.into(), &1.into(), &1.into()));
+}

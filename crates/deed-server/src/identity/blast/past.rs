@@ -18,9 +18,13 @@ const MATCHES_WITHIN: i64 = 3_600_000_000;
 /// Clocks of two systems differ by so much, in microseconds.
 const CLOCKS: i64 = 300_000_000;
 
+/// The rule that finds what went past Deed.
+const BYPASS: &str = "bypass";
+
 const UNGOVERNED: &str = "who acted is not in the inventory";
 const NOT_AT_DEED: &str = "the inventory does not have who acted as governed, and nothing tells that the credential is for use through Deed";
 const GOVERNED: &str = "who acted is to act through Deed alone, and Deed decided on nothing that fits";
+const MAY_BE_OF_A_CALL: &str = "who acted is to act through Deed alone, and it may be of a call that Deed decided on (`deed explain` says which)";
 const FOR_DEED: &str = "the inventory has who acted, Deed issued the credential or was shown it, and it decided on nothing that fits";
 const ONLY_TOLD: &str = "only the sender of the record tells of it";
 
@@ -60,7 +64,8 @@ impl<'t> Teller<'t> {
                 let at_deed = hit.credential.is_some_and(|at| found.at_deed.contains(&at));
                 match known {
                     None => Passed::Unverified(UNGOVERNED),
-                    Some(known) if known.governed => Passed::Bypassed(GOVERNED),
+                    Some(known) if known.governed && self.is_bypass(hit) => Passed::Bypassed(GOVERNED),
+                    Some(known) if known.governed => Passed::Unverified(MAY_BE_OF_A_CALL),
                     Some(_) if at_deed => Passed::Bypassed(FOR_DEED),
                     Some(_) => Passed::Unverified(NOT_AT_DEED),
                 }
@@ -82,6 +87,11 @@ impl<'t> Teller<'t> {
         why.sort_by(|a, b| (b.count, &a.name).cmp(&(a.count, &b.name)));
         counts.unverified_why = why;
         past
+    }
+
+    /// Whether rules found that it went past Deed.
+    fn is_bypass(&self, hit: &Hit) -> bool {
+        self.review.rules.get(&hit.id).is_some_and(|rules| rules.iter().any(|rule| rule == BYPASS))
     }
 
     /// One of them as it is told.

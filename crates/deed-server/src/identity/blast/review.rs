@@ -38,6 +38,8 @@ pub(super) struct Judged {
     pub(super) edge: Edge,
     pub(super) class: Class,
     pub(super) authority: Authority,
+    /// Whom the inventory names as the owner of whoever acted.
+    owner: Option<String>,
     time: Timestamp,
 }
 
@@ -108,6 +110,7 @@ fn judge_one(evidence: &LedgerEvidence<'_>, id: RecordId) -> Result<Option<Judge
         edge: who.edge,
         class: answer.verdict.class,
         authority: answer.verdict.authority.value,
+        owner: answer.executor.owner,
         time: answer.action.time,
     }))
 }
@@ -132,6 +135,8 @@ pub(super) fn review(found: &Found, judged: &HashMap<RecordId, Judged>) -> Blast
     of.humans = tallied(
         people.filter_map(|one| Some((one.principal.clone().or(one.initiator.clone())?, Some(one.time)))),
     );
+    let without = judged.values().filter(|one| one.kind != PrincipalType::Human);
+    of.owners = tallied(without.filter_map(|one| Some((one.owner.clone()?, Some(one.time)))));
     of.nobody = of.judged - of.humans.iter().map(|human| human.count).sum::<u64>();
     of
 }

@@ -97,7 +97,7 @@ fn names_of(
 pub(super) struct Teller<'t> {
     evidence: &'t LedgerEvidence<'t>,
     pub(super) found: &'t Gathered,
-    review: Found,
+    pub(super) review: Found,
     judged: HashMap<RecordId, Judged>,
     names: Names<'t>,
     asked: &'t str,
