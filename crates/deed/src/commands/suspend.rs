@@ -40,7 +40,7 @@ pub(crate) async fn run(global: &Global, suspended: bool, suspend: Suspend, outp
                 "no record knows a credential of that name yet; it holds for one that comes by exactly that"
             }
             false => {
-                "no record and no inventory knows that name yet; it holds for whoever comes by exactly that, and for a credential of that name with --credential"
+                "no record and no inventory knows that name yet; it holds for whoever comes by it, and for a credential of that name with --credential"
             }
         });
     }
