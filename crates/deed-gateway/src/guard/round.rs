@@ -38,16 +38,19 @@ struct Known {
 }
 
 impl Questions {
-    fn add(&self, call: String, asked: Vec<(String, Pending)>) {
+    /// Notes what was asked; what the same call asked before, nobody will answer.
+    fn add(&self, call: String, asked: Vec<(String, Pending)>) -> Vec<(String, Pending)> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.order.len() == MOST
             && let Some(oldest) = known.order.pop_front()
         {
             known.asked.remove(&oldest);
         }
-        if known.asked.insert(call.clone(), asked).is_none() {
+        let before = known.asked.insert(call.clone(), asked);
+        if before.is_none() {
             known.order.push_back(call);
         }
+        before.unwrap_or_default()
     }
 
     fn take(&self, call: &str) -> Vec<(String, Pending)> {
@@ -111,15 +114,14 @@ impl<R: Road> Guard<R> {
             match self.server_asks(method, params.as_deref(), Some(&pending.intent.place)).await {
                 Ok(question) => asked.push((name.clone(), question.without_payload())),
                 Err(why) => {
-                    for (_, question) in asked {
-                        self.end(&question, Status::Cancelled, Some("withheld".into()), None).await;
-                    }
+                    self.unanswered(asked).await;
                     return Err(not_passed_on(id, method, &why));
                 }
             }
         }
         if !asked.is_empty() {
-            self.door.questions().add(call(&pending.intent, asks.request_state), asked);
+            let before = self.door.questions().add(call(&pending.intent, asks.request_state), asked);
+            self.unanswered(before).await;
         }
         Ok(())
     }
@@ -128,16 +130,26 @@ impl<R: Road> Guard<R> {
     pub(super) async fn answers_input(&self, intent: &Intent, params: Option<&RawValue>) {
         let Some(params) = params.filter(|params| holds(params, b"\"inputResponses\"")) else { return };
         let Ok(answers) = serde_json::from_str::<Answers<'_>>(params.get()) else { return };
-        for (name, question) in self.door.questions().take(&call(intent, answers.request_state)) {
-            match answers.input_responses.get(&name) {
-                Some(answer) => self.conclude(&question, Ok(answer)).await,
-                None => self.end(&question, Status::Cancelled, Some("unanswered".into()), None).await,
+        let mut asked = self.door.questions().take(&call(intent, answers.request_state));
+        for (name, question) in &asked {
+            if let Some(answer) = answers.input_responses.get(name) {
+                self.conclude(question, Ok(answer)).await;
             }
+        }
+        asked.retain(|(name, _)| !answers.input_responses.contains_key(name));
+        self.unanswered(asked).await;
+    }
+
+    /// Records that nobody answers `asked`.
+    async fn unanswered(&self, asked: Vec<(String, Pending)>) {
+        for (_, question) in asked {
+            self.end(&question, Status::Cancelled, Some("unanswered".into()), None).await;
         }
     }
 }
 
-/// Which call it is, each time that it is made: by whom, what, with which arguments, and in what state.
+/// Which call it is, each time that it is made: by whom, what, and in what state; where the server gave none, with which
+/// arguments.
 fn call(intent: &Intent, state: Option<&RawValue>) -> String {
     let who = |who: &Who| json!([who.kind.as_str(), who.key]);
     let value = |text: &RawValue| serde_json::from_str::<Value>(text.get()).unwrap_or_default();
@@ -145,7 +157,7 @@ fn call(intent: &Intent, state: Option<&RawValue>) -> String {
         intent.method,
         intent.name,
         intent.uri,
-        intent.arguments.as_deref().map(value),
+        intent.arguments.as_deref().filter(|_| state.is_none()).map(value),
         who(&intent.place.executor),
         intent.place.initiator.as_ref().map(who),
         state.map(value),
