@@ -81,9 +81,19 @@ pub(crate) struct StepUp {
     state: State,
     /// Until when somebody is known to wait for it.
     waited_for: Timestamp,
-    /// Whether nobody can go on with it: it is from a process before this one, and what waited for it is gone, or its arguments
-    /// are known without their secrets alone. An approval is good for the same call when that is made again.
-    is_past: bool,
+    asker: Asker,
+}
+
+/// Whether whoever asked can go on with a step-up. Where not, an approval is good for the same call when that is made again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Asker {
+    /// They can.
+    GoesOn,
+    /// It is from a process before this one, and what waited for it is gone, or its arguments are known without their secrets
+    /// alone.
+    IsPast,
+    /// They said that they wait no longer.
+    GaveUp,
 }
 
 #[derive(Clone, Debug)]
@@ -143,14 +153,13 @@ impl StepUp {
             time,
             state: State::Waiting,
             waited_for: Timestamp(0),
-            is_past: false,
+            asker: Asker::GoesOn,
         }
     }
 
-    /// The same, of a process before this one; with the approval that it was given. `goes_on` says that whoever waits for it
-    /// asks for it again, and that all of it is known.
-    pub(crate) fn restored(self, approval: Option<Approval>, goes_on: bool) -> Self {
-        StepUp { state: approval.map_or(State::Waiting, State::Approved), is_past: !goes_on, ..self }
+    /// The same, of a process before this one; with the approval that it was given.
+    pub(crate) fn restored(self, approval: Option<Approval>, asker: Asker) -> Self {
+        StepUp { state: approval.map_or(State::Waiting, State::Approved), asker, ..self }
     }
 
     /// The same, of a process before this one, which may have ended before whoever waits heard `decided`: they are told again.
@@ -180,7 +189,7 @@ impl StepUp {
 
     /// Whether somebody waits for it at `now`.
     pub(crate) fn is_waited_for(&self, now: Timestamp) -> bool {
-        self.waited_for > now && !self.is_past
+        self.waited_for > now && self.asker == Asker::GoesOn
     }
 
     pub(crate) fn ends(&self) -> Timestamp {
@@ -275,7 +284,7 @@ impl Approvals {
         let all = self.lock();
         let lacks = |step_up: &&StepUp| {
             let is_open = matches!(step_up.state, State::Waiting | State::Approved(_));
-            step_up.is_past && step_up.intent.run.is_some() && is_open
+            step_up.asker == Asker::IsPast && step_up.intent.run.is_some() && is_open
         };
         all.get(&id).filter(lacks).cloned()
     }
@@ -284,7 +293,7 @@ impl Approvals {
     pub(crate) fn made_whole(&self, id: RecordId, intent: Intent) {
         if let Some(step_up) = self.lock().get_mut(&id) {
             step_up.intent = intent;
-            step_up.is_past = false;
+            step_up.asker = Asker::GoesOn;
         }
     }
 
@@ -293,6 +302,13 @@ impl Approvals {
         let mut all = self.lock();
         if all.get(&id).is_some_and(|step_up| matches!(step_up.state, State::Waiting)) {
             all.remove(&id);
+        }
+    }
+
+    /// Whoever asked for `id` waits no longer, and does not go on with it whatever is answered.
+    pub(crate) fn give_up(&self, id: RecordId) {
+        if let Some(step_up) = self.lock().get_mut(&id) {
+            step_up.asker = Asker::GaveUp;
         }
     }
 
@@ -313,7 +329,10 @@ impl Approvals {
             State::Spent(action) => {
                 Became::Refused(format!("its approval was used up by action `{action}`; ask anew"))
             }
-            State::Approved(_) if step_up.is_past => Became::Waiting,
+            State::Approved(_) if step_up.asker == Asker::IsPast => Became::Waiting,
+            State::Approved(_) if step_up.asker == Asker::GaveUp => {
+                Became::Refused("nobody approved it while it was waited for; ask anew".into())
+            }
             State::Taken(_, Some(answer)) => Became::Decided(answer),
             State::Approved(approval) | State::Taken(approval, None) => {
                 step_up.state = State::Taken(approval.clone(), None);
@@ -365,6 +384,9 @@ impl Approvals {
         })
     }
 }
+
+/// The code of a call that nobody approved for as long as it waited.
+pub const NOT_IN_TIME: &str = "not_approved_in_time";
 
 /// Whether nobody can approve any more what ended so: the client called it off, or its credential holds no longer.
 pub(crate) fn is_off(status: Status, code: Option<&str>) -> bool {

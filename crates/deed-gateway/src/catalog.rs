@@ -31,6 +31,8 @@ pub(crate) struct Pin {
     pub(crate) approved: Option<Version>,
     /// What it has become since, and waits to be approved.
     pub(crate) held: Option<Version>,
+    /// The record that says that it was listed as it was approved since then.
+    pub(crate) back: Option<RecordId>,
 }
 
 impl Pin {
@@ -42,9 +44,11 @@ impl Pin {
     /// What holds a tool of this definition back; `None` where it may be called.
     pub(crate) fn holds(&self, definition: Option<&str>) -> Option<&Version> {
         let held = self.held.as_ref()?;
-        // A door that has not seen a definition cannot say that it is the approved one.
-        let is_approved =
-            definition.is_some() && self.approved.as_ref().map(|version| &*version.digest) == definition;
+        // A door that has not seen a definition knows what was listed last.
+        let is_approved = match definition {
+            Some(_) => self.approved.as_ref().map(|version| &*version.digest) == definition,
+            None => self.back.is_some(),
+        };
         (!is_approved).then_some(held)
     }
 
@@ -53,7 +57,10 @@ impl Pin {
         let is = |version: &Option<Version>| version.as_ref().is_some_and(|version| version.digest == digest);
         match &self.approved {
             None => Some(News::First),
-            Some(_) if is(&self.approved) || is(&self.held) => None,
+            Some(_) if is(&self.approved) => {
+                (self.held.is_some() && self.back.is_none()).then_some(News::Back)
+            }
+            Some(_) if is(&self.held) && self.back.is_none() => None,
             Some(_) => Some(News::Changed),
         }
     }
@@ -66,6 +73,8 @@ pub(crate) enum News {
     First,
     /// It is not what was approved.
     Changed,
+    /// It was not, and is again.
+    Back,
 }
 
 /// Tenant, server and name.
@@ -79,7 +88,7 @@ pub(crate) struct Catalog {
     seen: Mutex<HashMap<Place, String>>,
 }
 
-/// How many of a tool's records are read: of its history the end counts.
+/// How many of a tool's records are read at a time.
 const READ: usize = 16;
 
 impl Catalog {
@@ -124,8 +133,9 @@ impl Catalog {
         let mut pins = self.lock();
         let pin = pins.entry((tenant.to_owned(), server.to_owned(), name.to_owned())).or_default();
         match news {
-            News::First => *pin = Pin { approved: Some(version), held: None },
-            News::Changed => pin.held = Some(version),
+            News::First => *pin = Pin { approved: Some(version), ..Pin::default() },
+            News::Changed => (pin.held, pin.back) = (Some(version), None),
+            News::Back => pin.back = Some(version.record),
         }
     }
 
@@ -205,29 +215,40 @@ pub(crate) fn resource(server: &str, name: &str) -> String {
 
 fn read(ledger: &Ledger, tenant: &str, server: &str, name: &str) -> Result<Pin, LedgerError> {
     let uri = resource(server, name);
-    let mut pin = Pin::default();
-    // Newest first: what was held after it was approved is held.
-    for leaf in ledger.lookup(&Key::Resource { tenant, uri: &uri }, READ, None)? {
-        let sealed = ledger.leaf(leaf)?;
-        let record =
-            sealed.skeleton().map_err(|error| LedgerError::Broken(format!("leaf {leaf}: {error}")))?;
-        if !is_ours(&record) {
-            continue;
+    let (mut pin, mut before) = (Pin::default(), None);
+    // Newest first, until it was approved: what was held after that is held.
+    loop {
+        let leaves = ledger.lookup(&Key::Resource { tenant, uri: &uri }, READ, before)?;
+        for leaf in &leaves {
+            if read_one(ledger, *leaf, &mut pin)? {
+                return Ok(pin);
+            }
         }
-        let digest = record.tool.as_ref().and_then(|tool| tool.digest.as_ref()).map(ToString::to_string);
-        let (Kind::Tool, Some(digest)) = (record.kind, digest) else { continue };
-        let version = Version { record: record.id, digest };
-        match record.terms.and_then(|terms| terms.change) {
-            Some(Change::Altered) => {
-                pin.held.get_or_insert(version);
-            }
-            _ => {
-                pin.approved = Some(version);
-                break;
-            }
+        match leaves.last() {
+            Some(last) if leaves.len() == READ => before = Some(*last),
+            _ => return Ok(pin),
         }
     }
-    Ok(pin)
+}
+
+/// Takes what record `leaf` says of a tool into what newer ones said; whether older ones say nothing more.
+fn read_one(ledger: &Ledger, leaf: u64, pin: &mut Pin) -> Result<bool, LedgerError> {
+    let sealed = ledger.leaf(leaf)?;
+    let record = sealed.skeleton().map_err(|error| LedgerError::Broken(format!("leaf {leaf}: {error}")))?;
+    let digest = record.tool.as_ref().and_then(|tool| tool.digest.as_ref()).map(ToString::to_string);
+    let (Kind::Tool, Some(digest), true) = (record.kind, digest, is_ours(&record)) else { return Ok(false) };
+    let version = Version { record: record.id, digest };
+    match record.terms.and_then(|terms| terms.change) {
+        Some(Change::Altered) => {
+            pin.held.get_or_insert(version);
+        }
+        Some(Change::Renewed) if pin.held.is_none() => {
+            pin.back.get_or_insert(version.record);
+        }
+        Some(Change::Renewed) => {}
+        _ => pin.approved = Some(version),
+    }
+    Ok(pin.approved.is_some())
 }
 
 /// The definition that a tool's record holds, as its server wrote it; `None` where it was erased.

@@ -8,9 +8,13 @@ use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 
 /// The code of what the client called off, or no longer waits for.
-pub(crate) const BY_CLIENT: &str = "client";
+pub const BY_CLIENT: &str = "client";
 /// The code of what the connection's end left without an end of its own.
 pub(crate) const CONNECTION_ENDED: &str = "connection_ended";
+
+/// What a result says that asks for input (MCP, multi round-trip requests), and the code of a call that ended so: it was
+/// answered, and did not come to its end.
+pub(crate) const INPUT_REQUIRED: &str = "input_required";
 
 /// Results longer than this, in bytes, are kept as length and digest.
 const LONGEST_KEPT: usize = 1 << 20;
@@ -28,6 +32,11 @@ pub(crate) fn of(outcome: Result<&RawValue, &RawValue>) -> (Status, Option<Strin
             (Status::Failure, code)
         }
     }
+}
+
+/// Whether `result` may ask for input.
+pub(crate) fn asks_for_input(result: &RawValue) -> bool {
+    memchr::memmem::find(result.get().as_bytes(), b"\"inputRequests\"").is_some()
 }
 
 /// As [`of`], for the text of a result.
@@ -55,7 +64,7 @@ fn of_result(result: &RawValue) -> (Status, Option<String>) {
         return (Status::Failure, code("is_error"));
     }
     match (facts.result_type.as_deref(), facts.status.as_deref()) {
-        (Some("input_required"), _) => (Status::Success, code("input_required")),
+        (Some(INPUT_REQUIRED), _) => (Status::Success, code(INPUT_REQUIRED)),
         (Some("task"), Some(status)) => (Status::Success, Some(format!("task_{status}"))),
         (_, Some("completed")) => match facts.result.map(of_result) {
             Some((Status::Failure, why)) => (Status::Failure, why),

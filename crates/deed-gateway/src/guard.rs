@@ -1,6 +1,7 @@
 //! Stands at a door: has what passes decided on and recorded, whatever it comes over.
 
 mod masked;
+mod round;
 
 use std::{
     sync::Arc,
@@ -12,11 +13,12 @@ use deed_record::{Ruling, Status};
 use serde_json::value::RawValue;
 
 use crate::{
+    approvals::NOT_IN_TIME,
     conclusions::Conclusions,
     door::Door,
     ending,
     http::params::Mirrored,
-    intent::{Answer, Conclusion, Intent, Listing, keeps_payload},
+    intent::{Answer, Conclusion, Intent, Listing, Place, keeps_payload},
     listing, mask,
     message::{self, Id},
     method,
@@ -26,6 +28,8 @@ use crate::{
     term::TermEnd,
     trace,
 };
+
+pub(crate) use self::round::Questions;
 
 /// See the module.
 pub(crate) struct Guard<R: Road> {
@@ -172,6 +176,7 @@ impl<R: Road> Guard<R> {
             Ok(intent) => intent,
             Err(why) => return Asked::Reply(refusal::unavailable(id, None, method, &why, params)),
         };
+        self.answers_input(&intent, params).await;
         match self.recorder.intend(&intent).await {
             Ok(Verdict::Go(recorded)) => self.go(text, params, intent, recorded),
             Ok(Verdict::Stop(answer)) if answer.effect == Ruling::StepUp && !self.patience.is_zero() => {
@@ -232,7 +237,7 @@ impl<R: Road> Guard<R> {
     async fn stop(&self, id: &Id, params: Option<&RawValue>, intent: Intent, answer: &Answer) -> Asked {
         let reply = refusal::denied(id, &intent, answer, params);
         if answer.effect == Ruling::StepUp {
-            let code = Some("not_approved_in_time".into());
+            let code = Some(NOT_IN_TIME.into());
             self.end(&Pending::new(intent), Status::Denied, code, None).await;
         }
         Asked::Reply(reply)
@@ -287,6 +292,15 @@ impl<R: Road> Guard<R> {
             && pending.intent.method == method::TOOL_CALL
         {
             self.door.tasks().learn(result, self.door.caller(), &pending);
+        }
+        if let Ok(result) = outcome
+            && ending::asks_for_input(result)
+            && let Err(heard) = Box::pin(self.asks_for_input(id, &pending, result)).await
+        {
+            // The record holds what the caller got.
+            let (status, _) = ending::of(outcome);
+            self.end(&pending, status, Some("withheld".into()), None).await;
+            return heard;
         }
         if method::is_of_task(&pending.intent.method) {
             self.task_ended(pending.intent.arguments.as_deref(), outcome.ok()).await;
@@ -349,7 +363,8 @@ impl<R: Road> Guard<R> {
         }
     }
 
-    /// What the server asks of the client is recorded before the client hears it.
+    /// What the server asks of the client, as a part of the call at `of` where it says of which, is recorded before the client
+    /// hears it.
     ///
     /// # Errors
     /// It is not to be passed on.
@@ -357,6 +372,7 @@ impl<R: Road> Guard<R> {
         &self,
         method: &str,
         params: Option<&RawValue>,
+        of: Option<&Place>,
     ) -> Result<Pending, Stopped> {
         let intent = if method::is_server_request(method) {
             self.door.server_intent(method, params)
@@ -365,6 +381,9 @@ impl<R: Road> Guard<R> {
             self.door.server_refusal(method, "unknown_method", why)
         };
         let mut intent = intent.map_err(Stopped::Unrecorded)?;
+        if let Some(call) = of {
+            (intent.place.trace_id, intent.place.parent_span_id) = (call.trace_id, Some(call.span_id));
+        }
         intent.arguments = intent.arguments.map(|arguments| self.without_secrets(arguments));
         match self.recorder.intend(&intent).await.map_err(Stopped::Unrecorded)? {
             Verdict::Go(_) => Ok(Pending::new(intent)),
@@ -406,6 +425,7 @@ impl<R: Road> Guard<R> {
             // Without random bytes nothing is recorded either.
             id: fresh_id().ok(),
             action: intent.id,
+            tenant: None,
             server: intent.server.clone(),
             method: intent.method.clone(),
             name: intent.name.clone(),

@@ -63,6 +63,9 @@ pub struct Intent {
     /// What is particular to a command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Run>,
+    /// Whose it is, where a door of this machine knows by a token that was verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
     /// Where it stands.
     pub place: Place,
     /// Why the door itself refuses it: it is recorded all the same.
@@ -125,6 +128,7 @@ impl Intent {
             upstream: None,
             reported_by: None,
             run: None,
+            tenant: None,
             place,
             refused: None,
             missed: None,
@@ -322,6 +326,9 @@ pub struct Conclusion {
     pub id: Option<RecordId>,
     /// The intent.
     pub action: RecordId,
+    /// As in [`Intent::tenant`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
     /// The server it was for.
     pub server: String,
     /// The method.

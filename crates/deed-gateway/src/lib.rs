@@ -48,9 +48,10 @@ mod trace;
 mod write;
 
 pub use allowance::Allowance;
-pub use approvals::{Replied, Reply, ReplyError, Waiting};
+pub use approvals::{NOT_IN_TIME, Replied, Reply, ReplyError, Waiting};
 pub use catalog::HeldTool;
 pub use door::{Caller, Door};
+pub use ending::BY_CLIENT;
 pub use intent::{
     Answer, Conclusion, Intent, Listed, Listing, Missed, NO_SERVER, Place, Refused, Shown, Suspension, Who,
 };

@@ -1,6 +1,6 @@
 //! Names of people, as they are compared where it matters that somebody is somebody else.
 
-use std::{collections::HashSet, iter::once};
+use std::{borrow::Cow, collections::HashSet, iter::once};
 
 use deed_identity::{Inventory, Principal, principal_name};
 use deed_record::PrincipalType;
@@ -9,52 +9,102 @@ use unicode_normalization::UnicodeNormalization;
 use crate::intent::Who;
 
 impl Who {
-    /// The same, who names themself: with nothing in it that cannot be seen.
+    /// The same, whom somebody names: written so that nobody reads another name in it. Nothing in it cannot be seen, no blank
+    /// stands at an end or beside a `:`, and there is a name behind the type.
     ///
     /// # Errors
-    /// There is, in a sentence.
+    /// It is not, in a sentence.
     pub fn visible(self) -> Result<Self, String> {
-        let unseen = |text: &Option<String>| text.as_deref()?.chars().find(|c| is_unseen(*c));
-        let found = [&self.key, &self.name, &self.instance].into_iter().find_map(unseen);
-        match found {
-            Some(c) => Err(format!(
-                "a name must hold nothing that cannot be seen, and this one holds U+{:04X}",
-                u32::from(c)
-            )),
-            None => Ok(self),
+        for text in [&self.key, &self.name, &self.instance].into_iter().flatten() {
+            if let Some(c) = text.chars().find(|c| is_unseen(*c)) {
+                let c = u32::from(c);
+                return Err(format!(
+                    "a name must hold nothing that cannot be seen, and this one holds U+{c:04X}"
+                ));
+            }
+            if text.trim() != text {
+                return Err(format!("a name must not begin or end with a blank: `{text}`"));
+            }
         }
+        let Some(key) = self.key.as_deref() else { return Ok(self) };
+        if key.split(':').any(|part| part.trim() != part) {
+            return Err(format!("a name must have no blank beside a `:`: `{key}`"));
+        }
+        if typed(key).is_some_and(|(_, behind)| behind.is_empty()) {
+            return Err(format!("the name behind `{key}` is empty"));
+        }
+        Ok(self)
+    }
+
+    /// The key, and in full one that does not say what they are.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let key = self.key.as_deref().filter(|key| !key.is_empty());
+        let is_short = |key: &&str| !key.contains(':') && self.kind != PrincipalType::Unknown;
+        let full = key.filter(is_short).map(|key| Cow::Owned(format!("{}:{key}", self.kind)));
+        key.map(Cow::Borrowed).into_iter().chain(full)
     }
 }
 
-/// Whether two keys are of one principal, as far as the inventory says. Names that look alike, or differ in what stands before
-/// the same key alone, are no two people's.
-pub(crate) fn is_same(inventory: &Inventory, a: &str, b: &str) -> bool {
-    !names(inventory, a).is_disjoint(&names(inventory, b))
+/// Whether two are one principal, as far as the inventory says. Names that look alike, or differ in what stands before the same
+/// key alone, are no two people's.
+pub(crate) fn is_same(inventory: &Inventory, a: &Who, b: &Who) -> bool {
+    let names = |who: &Who| who.keys().flat_map(|key| names(inventory, &key)).collect::<HashSet<_>>();
+    !names(a).is_disjoint(&names(b))
 }
 
-/// `key` as somebody means who writes `TYPE:KEY` for a key that says already whose it is. What the inventory declares stands as
-/// it is.
-pub(crate) fn meant(inventory: &Inventory, key: &str) -> String {
-    let mut key = principal_name(key).into_owned();
-    while inventory.principal(&key).is_none()
+/// The key of `who` as somebody means who writes `TYPE:KEY` for a key that says already whose it is, or leaves `TYPE:` out. What
+/// the inventory declares stands as it is.
+pub(crate) fn meant(inventory: &Inventory, who: &Who) -> Option<String> {
+    let is_declared = |key: &str| inventory.principal(key).is_some();
+    let key = who.keys().find(|key| is_declared(key)).or_else(|| who.keys().last())?;
+    let mut key = principal_name(&key).into_owned();
+    while !is_declared(&key)
         && let Some((_, behind)) = typed(&key).filter(|(_, behind)| is_key(behind))
     {
         key = principal_name(behind).into_owned();
     }
-    key
+    Some(key)
 }
 
-/// `key` without what makes no other person of it: blanks around it, capitals, other forms of the same letters, what cannot be
-/// seen, AuthZEN's word for a human.
+/// `key` without what makes no other person of it: blanks at its ends, beside a `:` and more than one in a row, capitals, other
+/// forms of the same letters, what cannot be seen, AuthZEN's word for a human.
 pub(crate) fn plain(key: &str) -> String {
     let seen: String = key.nfkc().filter(|c| !is_unseen(*c)).collect();
-    // Up and down again is what Unicode calls folding, but for letters that nobody has in a key.
-    let folded: String = seen.trim().to_uppercase().to_lowercase().nfkc().collect();
+    let words = |part: &str| part.split_whitespace().collect::<Vec<_>>().join(" ");
+    let closed = seen.split(':').map(words).collect::<Vec<_>>().join(":");
+    // Down, up and down again is what Unicode calls folding, but for letters that nobody has in a key.
+    let folded: String = closed.to_lowercase().to_uppercase().to_lowercase().nfkc().collect();
     principal_name(&folded).into_owned()
 }
 
 /// Every name of whoever may be meant by `key`, plain.
 fn names(inventory: &Inventory, key: &str) -> HashSet<String> {
+    let said = said(key);
+    let declared = declared(inventory, &said).flat_map(names_of).map(|name| plain(name));
+    declared.chain(said.iter().cloned()).collect()
+}
+
+/// Every name that is stopped with whoever goes by `key`: those that the inventory has for them, else `key`, each as it is
+/// written and plain.
+pub(crate) fn to_stop(inventory: &Inventory, key: &str) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut add = |name: String| {
+        if !all.contains(&name) {
+            all.push(name)
+        }
+    };
+    let said = said(key);
+    let mut found = declared(inventory, &said).flat_map(names_of).peekable();
+    let own = found.peek().is_none().then_some(key);
+    for name in own.into_iter().chain(found.map(String::as_str)) {
+        add(principal_name(name).into_owned());
+        add(plain(name));
+    }
+    all
+}
+
+/// `key`, plain, and what stands in it behind words for what somebody is.
+fn said(key: &str) -> Vec<String> {
     let mut said = vec![plain(key)];
     while let Some(last) = said.last()
         && let Some((_, behind)) = typed(last).filter(|(_, behind)| is_key(behind))
@@ -62,19 +112,22 @@ fn names(inventory: &Inventory, key: &str) -> HashSet<String> {
         let behind = plain(behind);
         said.push(behind);
     }
-    let is_meant = |principal: &&Principal| {
-        names_of(principal).any(|name| said.contains(&name))
+    said
+}
+
+/// Whoever of the inventory goes by one of the names `said`.
+fn declared<'i>(inventory: &'i Inventory, said: &[String]) -> impl Iterator<Item = &'i Principal> {
+    inventory.principals().iter().filter(move |principal| {
+        names_of(principal).any(|name| said.contains(&plain(name)))
             || said
                 .iter()
                 .filter_map(|name| typed(name))
                 .any(|(kind, behind)| principal.kind == kind && plain(&principal.key) == behind)
-    };
-    let declared = inventory.principals().iter().filter(is_meant).flat_map(names_of);
-    declared.chain(said.iter().cloned()).collect()
+    })
 }
 
-fn names_of(principal: &Principal) -> impl Iterator<Item = String> + '_ {
-    once(&principal.key).chain(&principal.aliases).map(|name| plain(name))
+fn names_of(principal: &Principal) -> impl Iterator<Item = &String> {
+    once(&principal.key).chain(&principal.aliases)
 }
 
 /// What stands behind `TYPE:`.
@@ -108,7 +161,15 @@ pub(crate) fn shows_nothing(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Somebody who goes by `key`; a human where it does not say.
+    fn who(key: &str) -> Who {
+        let kind = typed(key).map_or(PrincipalType::Human, |(kind, _)| kind);
+        Who { kind, key: Some(key.to_owned()), name: None, instance: None }
+    }
 
     #[test]
     fn nobody_becomes_somebody_else_by_how_they_write_their_name() {
@@ -122,6 +183,10 @@ mod tests {
             ("oidc:idp.example/ann", "human:oidc:idp.example/ann"),
             ("oidc:idp.example/ann", "user:human:oidc:idp.example/Ann"),
             ("human:bob", " HUMAN:bob "),
+            ("human:bob", "human: bob"),
+            ("human:bob", "human:\u{3000}bob\u{a0}"),
+            ("human:bob", "bob"),
+            ("human:ann smith", "human:Ann \u{2009}Smith"),
             ("human:bob", "user:bob"),
             ("human:bob", "human:\u{ff42}\u{ff4f}\u{ff42}"),
             ("human:bob", "human:b\u{200b}ob\0"),
@@ -131,7 +196,10 @@ mod tests {
             ("oidc:idp.example/7f3a", "human:human:ann.smith"),
             ("human:oidc:idp.example/7f3a", "ann"),
         ] {
-            assert!(is_same(&inventory, a, b) && is_same(&inventory, b, a), "{a:?} {b:?}");
+            assert!(
+                is_same(&inventory, &who(a), &who(b)) && is_same(&inventory, &who(b), &who(a)),
+                "{a:?} {b:?}"
+            );
         }
         for (a, b) in [
             ("human:ann", "agent:ann"),
@@ -139,10 +207,67 @@ mod tests {
             ("oidc:idp.example/ann", "oidc:other.example/ann"),
             ("oidc:idp.example/ann", "human:ann"),
         ] {
-            assert!(!is_same(&inventory, a, b), "{a:?} {b:?}");
+            assert!(!is_same(&inventory, &who(a), &who(b)), "{a:?} {b:?}");
         }
-        assert_eq!(meant(&inventory, "human:oidc:idp.example/bob"), "oidc:idp.example/bob");
-        assert_eq!(meant(&inventory, "user:bob"), "human:bob");
-        assert_eq!(meant(&inventory, "human:"), "human:");
+        let meant = |key| meant(&inventory, &who(key)).expect("a key");
+        assert_eq!(meant("human:oidc:idp.example/bob"), "oidc:idp.example/bob");
+        assert_eq!(meant("user:bob"), "human:bob");
+        assert_eq!(meant("bob"), "human:bob");
+        assert_eq!(meant("ann"), "ann");
+        assert_eq!(meant("human:"), "human:");
+    }
+
+    /// Ways to write `name` that make no other one of it.
+    fn written(name: &'static str) -> impl Strategy<Value = String> {
+        let blanks = prop::sample::select(vec!["", " ", "\t", "\u{a0}", "\u{3000}", "\u{2003} ", "\u{205f}"]);
+        let unseen = prop::sample::select(vec![
+            "", "", "\u{200b}", "\u{ad}", "\u{fe0f}", "\u{3164}", "\u{2800}", "\0",
+        ]);
+        let form = prop::sample::select(vec![
+            |c: char| c.to_string(),
+            |c: char| c.to_uppercase().collect(),
+            |c: char| c.to_string().nfd().collect(),
+            |c: char| c.to_string().nfkd().collect(),
+            |c: char| match c {
+                '!'..='~' if c != ':' => char::from_u32(u32::from(c) + 0xfee0).into_iter().collect(),
+                _ => c.to_string(),
+            },
+        ]);
+        let one = (blanks.clone(), unseen, form);
+        (prop::collection::vec(one, name.chars().count()), blanks).prop_map(move |(ways, last)| {
+            let mut at_end = true;
+            let mut text = String::new();
+            for (c, (blank, unseen, form)) in name.chars().zip(ways) {
+                if at_end || c == ':' {
+                    text.push_str(blank);
+                }
+                text.push_str(&form(c));
+                text.push_str(unseen);
+                at_end = c == ':';
+            }
+            text + last
+        })
+    }
+
+    proptest! {
+        /// INVARIANT D8: however somebody writes their name, they stay who they are, or are told that it is no name.
+        #[test]
+        fn no_spelling_makes_somebody_else_or_goes_round_a_suspension(
+            (name, text) in prop::sample::select(vec!["human:ann", "agent:ren\u{e9}e", "human:stra\u{df}e", "os:\u{3c3}\u{3c2}"])
+                .prop_flat_map(|name| (Just(name), written(name)))
+        ) {
+            let inventory = Inventory::default();
+            prop_assert!(is_same(&inventory, &who(name), &who(&text)), "{:?} {:?}", name, text);
+            prop_assert!(to_stop(&inventory, &text).contains(&plain(name)));
+            prop_assert_eq!(plain(&plain(&text)), plain(&text));
+            let said = who(&text).visible();
+            let has_more = text.chars().any(|c| c.is_whitespace() || is_unseen(c));
+            prop_assert_eq!(said.is_err(), has_more, "{:?}", text);
+        }
+
+        #[test]
+        fn of_any_text_the_plain_form_is_plain(text in ".*") {
+            prop_assert_eq!(plain(&plain(&text)), plain(&text));
+        }
     }
 }

@@ -317,6 +317,29 @@ impl DecisionPoint {
         Ok(())
     }
 
+    /// As [`DecisionPoint::conclude_once`], of a command that was not let run for as long as whoever asked waited: from then on they
+    /// do not go on with it, whatever is answered. An approval is good for the same command when it is asked for again.
+    ///
+    /// # Errors
+    /// As there; what was let through meanwhile has another end.
+    pub async fn give_up(
+        &self,
+        conclusion: &Conclusion,
+        by: Option<&str>,
+        tenant: &str,
+    ) -> Result<(), EndError> {
+        {
+            // Either it is let through before, or not at all.
+            let _clearing = self.clearing.lock().await;
+            self.approvals.give_up(conclusion.action);
+        }
+        let found = self.is_open(conclusion.action).map_err(|error| Unavailable::new(error.to_string()))?;
+        match found {
+            Some((_, true)) => Err(EndError::Another),
+            _ => self.conclude_once(conclusion, by, tenant).await,
+        }
+    }
+
     /// Ends what a process before this one has left open, and what has been under way for longer than anything
     /// may take. For a thread of its own: it reads as far back as an action may last.
     ///

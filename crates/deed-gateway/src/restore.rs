@@ -19,7 +19,7 @@ use serde_json::{
 };
 
 use crate::{
-    approvals::{ANSWERABLE, Approval, StepUp, USABLE, binding, in_words, is_off, later, of_words},
+    approvals::{ANSWERABLE, Approval, Asker, StepUp, USABLE, binding, in_words, is_off, later, of_words},
     intent::{Intent, NO_SERVER, Place, Who},
     point::{decided_before, is_ours, of_run},
     run::{RUN, Run},
@@ -148,8 +148,8 @@ impl Found {
             Some(_) => return Ok(None),
         };
         let Some(step_up) = step_up(ledger, leaf)? else { return Ok(None) };
-        let goes_on = goes_on(ledger, &step_up)?;
-        Ok(Some(step_up.restored(approval, goes_on)))
+        let asker = asker(ledger, &step_up)?;
+        Ok(Some(step_up.restored(approval, asker)))
     }
 
     fn look(&mut self, leaf: u64, record: &Skeleton<'_>) {
@@ -280,13 +280,19 @@ fn spent_on(
 
 /// Whether whoever waits for it asks again, and all of it is known: a command of another machine, which has a ticket for that,
 /// with the very arguments that an approval is bound to. What was kept of them is without their secrets.
-fn goes_on(ledger: &Ledger, step_up: &StepUp) -> Result<bool, LedgerError> {
+fn asker(ledger: &Ledger, step_up: &StepUp) -> Result<Asker, LedgerError> {
     let StepUp { intent, tenant, .. } = step_up;
     if intent.run.is_none() {
-        return Ok(false);
+        return Ok(Asker::IsPast);
+    }
+    if has_end(ledger, intent.id)? {
+        return Ok(Asker::GaveUp);
     }
     let binding = binding(ledger, intent, None, tenant)?;
-    Ok(binding.is_some_and(|binding| step_up.is_bound_to(&binding)))
+    match binding.is_some_and(|binding| step_up.is_bound_to(&binding)) {
+        true => Ok(Asker::GoesOn),
+        false => Ok(Asker::IsPast),
+    }
 }
 
 /// The approval that leaf `leaf` is; `None` where it is not known any more whose.
@@ -362,6 +368,7 @@ mod tests {
         Conclusion {
             id: None,
             action: RecordId([n; 16]),
+            tenant: None,
             server: "files".into(),
             method: "tools/call".into(),
             name: None,

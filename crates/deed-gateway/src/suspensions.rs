@@ -9,11 +9,12 @@ use std::{
     sync::{PoisonError, RwLock},
 };
 
+use deed_identity::principal_name;
 use deed_ledger::{Key, Ledger, LedgerError};
 use deed_record::{Account, Credential, Kind, Skeleton};
 use tokio::sync::watch;
 
-use crate::{intent::Intent, point::is_ours};
+use crate::{intent::Intent, names::plain, point::is_ours};
 
 /// What records of suspensions are about.
 pub const RESOURCE: &str = "deed:suspension";
@@ -133,9 +134,10 @@ fn stops_of(
 ) -> Result<Option<String>, LedgerError> {
     let place = &intent.place;
     for who in once(&place.executor).chain(&place.initiator).chain(&place.chain) {
-        let Some(key) = who.key.as_deref() else { continue };
-        if let Some(why) = stops_key(all, ledger, key, tenant)? {
-            return Ok(Some(why));
+        for key in who.keys() {
+            if let Some(why) = stops_key(all, ledger, &key, tenant)? {
+                return Ok(Some(why));
+            }
         }
     }
     let credential = intent.credential();
@@ -156,14 +158,21 @@ fn stops_key(
     key: &str,
     tenant: &str,
 ) -> Result<Option<String>, LedgerError> {
-    for name in once(key).chain(as_user(key).as_deref()) {
-        if let Some(account) = ledger.account(tenant, name)?
+    for name in said_of(key) {
+        if let Some(account) = ledger.account(tenant, &name)?
             && all.contains(&Stopped::Account(tenant.to_owned(), account))
         {
             return Ok(Some(format!("`{key}` is suspended")));
         }
     }
     Ok(None)
+}
+
+/// What a suspension may call whoever goes by `key`: that, and the plain form of it, by either word for a human.
+pub(crate) fn said_of(key: &str) -> Vec<String> {
+    let key = principal_name(key);
+    let names = once(key.clone().into_owned()).chain(Some(plain(&key)).filter(|plain| *plain != key));
+    names.flat_map(|name| once(name.clone()).chain(as_user(&name))).collect()
 }
 
 /// What records may call the human `name` by AuthZEN's word: what was said of that name holds for them.

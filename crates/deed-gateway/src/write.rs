@@ -14,6 +14,7 @@ use deed_seal::hash::Hash;
 use serde_json::value::RawValue;
 
 use crate::{
+    approvals::NOT_IN_TIME,
     catalog::{self, News},
     intent::{Conclusion, Intent, Listed, Listing, Missed, Place, Refused, Who},
     method::{PROMPT_GET, TOOL_CALL, TOOL_LIST, step_type},
@@ -105,7 +106,7 @@ fn gap_of<'a>(missed: &Missed, system: String, now: Timestamp) -> Submission<'a>
 
 /// The end of an intent that nobody else ended, from what its own record says.
 pub(crate) fn ended<'a>(open: &Skeleton<'a>, status: Status, now: Timestamp) -> Written<'a> {
-    let code = if status == Status::Unknown { "no_outcome" } else { "not_approved_in_time" };
+    let code = if status == Status::Unknown { "no_outcome" } else { NOT_IN_TIME };
     let mut outcome = record(Kind::Outcome, now);
     outcome.basis = Some(open.basis);
     outcome.action = Some(open.id);
@@ -190,6 +191,7 @@ pub(crate) fn tool<'a>(
     let change = match new {
         News::First => Change::Issued,
         News::Changed => Change::Altered,
+        News::Back => Change::Renewed,
     };
     record.terms = Some(TermsSent { change: Some(change), ..TermsSent::default() });
     record.disclose.0.push((Text::from("definition"), Disclosable::Whole(Cow::Owned(definition))));

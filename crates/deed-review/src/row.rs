@@ -39,6 +39,9 @@ pub struct ActionRow {
     pub effect: Option<Ruling>,
     /// How it ended.
     pub status: Option<Status>,
+    /// The code that it ended with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
 }
 
 /// The row of an action, from the action's own record and, where that does not tell, from its outcome.
@@ -71,7 +74,7 @@ pub fn action_row<E: Evidence>(evidence: &E, found: &Found) -> Result<ActionRow,
     let action = &records[0];
     let names = Names::of(evidence, [action])?;
     let said: Vec<_> = records.iter().filter_map(|rec| Some((rec, rec.is.outcome.as_ref()?))).collect();
-    let is = &action.is;
+    let (is, ended) = (&action.is, standing(&said));
     Ok(ActionRow {
         id: is.id,
         kind: is.kind,
@@ -88,6 +91,7 @@ pub fn action_row<E: Evidence>(evidence: &E, found: &Found) -> Result<ActionRow,
         operation: is.operation.as_ref().map(|text| text.to_string()),
         resource: is.resource.as_ref().map(|resource| resource.uri.to_string()),
         effect: is.decision.as_ref().map(|decision| decision.effect),
-        status: standing(&said).map(|(_, outcome)| outcome.status),
+        status: ended.map(|(_, outcome)| outcome.status),
+        code: ended.and_then(|(_, outcome)| outcome.code.as_ref()).map(|text| text.to_string()),
     })
 }

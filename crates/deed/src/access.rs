@@ -4,6 +4,7 @@ use std::{
     env,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    pin::pin,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -11,11 +12,11 @@ use std::{
 use deed_server::{Addresses, ServeOptions, settings::Settings};
 use http::header::HeaderValue;
 use hyper::body::Incoming;
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::sleep};
 
 use crate::{
     cli::Global,
-    client::{CallError, Client, Endpoint, Request, Response},
+    client::{CallError, Client, Endpoint, Presence, Request, Response, hung},
     exit::{Code, Failure},
     hint::Hint,
     holder::{Holder, TakeError},
@@ -25,6 +26,12 @@ use crate::{
 /// How long a store that changes hands is waited for, and a server that does not answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 const SERVER_PATIENCE: Duration = Duration::from_secs(5);
+/// When it is looked whether whoever holds the store is there, for how long, and how often in a row in vain before it is given
+/// up: long enough for a machine that is very busy.
+const BEFORE_A_LOOK: Duration = Duration::from_millis(1500);
+const LOOK: Duration = Duration::from_millis(1500);
+const LOOKS: u32 = 5;
+const LOOKS_IF_URGENT: u32 = 2;
 
 /// Where records are kept.
 pub(crate) enum Place {
@@ -213,7 +220,7 @@ impl Access {
     pub(crate) async fn call(&self, request: &Request) -> Result<Response, Failure> {
         let mut patience = Patience::new(self.patience());
         loop {
-            match self.0.client.send(request).await {
+            match self.watched(request, self.0.client.send(request)).await {
                 Ok(response) if response.is_busy() && !patience.is_over() => patience.wait().await,
                 Ok(response) => {
                     self.note_place();
@@ -231,12 +238,54 @@ impl Access {
     pub(crate) async fn stream(&self, request: &Request) -> Result<http::Response<Incoming>, Failure> {
         let mut patience = Patience::new(self.patience());
         loop {
-            match self.0.client.stream(request).await {
+            match self.watched(request, self.0.client.stream(request)).await {
                 Ok(response) => {
                     self.note_place();
                     return Ok(response);
                 }
                 Err(error) => self.recover(&mut patience, error).await?,
+            }
+        }
+    }
+
+    /// Whether somebody else holds the store and listens.
+    pub(crate) async fn is_held(&self) -> bool {
+        self.0.store.is_some() && self.0.client.is_listened_to().await
+    }
+
+    /// What becomes of `asked`, which asks for `request`. An answer may take its time; but where whoever holds the store does not
+    /// even say that they are there, it is given up.
+    async fn watched<T>(
+        &self,
+        request: &Request,
+        asked: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        let is_own = || self.0.held.try_lock().is_ok_and(|held| held.is_some());
+        if self.0.store.is_none() || is_own() {
+            return asked.await;
+        }
+        let most = if request.is_urgent { LOOKS_IF_URGENT } else { LOOKS };
+        let (mut asked, mut silent) = (pin!(asked), 0);
+        loop {
+            let look = async {
+                sleep(BEFORE_A_LOOK).await;
+                self.0.client.presence(LOOK).await
+            };
+            let seen = tokio::select! {
+                biased;
+                answer = &mut asked => return answer,
+                seen = look => seen,
+            };
+            let Presence::Silent(process) = seen else {
+                silent = 0;
+                continue;
+            };
+            silent += 1;
+            if silent >= most {
+                return Err(CallError::Hung(process));
+            }
+            if silent == 1 {
+                output::note(&format!("deed: {}", hung(process)));
             }
         }
     }
@@ -295,11 +344,15 @@ impl Access {
     /// Makes it worth while to try again, or gives up.
     async fn recover(&self, patience: &mut Patience, error: CallError) -> Result<(), Failure> {
         let is_broken = matches!(error, CallError::Broken(_));
+        let is_hung = matches!(error, CallError::Hung(_));
         let given_up = |why: String| {
             let failure = Failure::new(format!("failed to reach `{}`", self.0.name))
                 .code(Code::Unavailable)
                 .detail(why);
             match &self.0.store {
+                Some(_) if is_hung => failure
+                    .detail("end that process: its records are safe")
+                    .detail("should it go on instead, what was asked may be done still"),
                 Some(_) => failure.detail("if its holder hangs, end that process; its records are safe"),
                 None if is_broken => {
                     failure.detail("is `deed serve` running there, and is the URL right: http, https, port?")
@@ -311,7 +364,7 @@ impl Access {
             let failure = Failure::new(format!("failed to reach `{}`", self.0.name)).code(Code::Unavailable);
             return Err(untrusted.details().into_iter().fold(failure, Failure::detail));
         }
-        if matches!(error, CallError::Slow) || patience.is_over() {
+        if matches!(error, CallError::Slow | CallError::Hung(_)) || patience.is_over() {
             return Err(given_up(error.to_string()));
         }
         let Some(dir) = &self.0.store else {

@@ -110,6 +110,8 @@ pub(crate) struct Request {
     content_type: Option<&'static str>,
     body: Bytes,
     headers: HeaderMap,
+    /// Whether somebody waits who must know soon.
+    pub(crate) is_urgent: bool,
 }
 
 impl Request {
@@ -121,7 +123,13 @@ impl Request {
             content_type: None,
             body: Bytes::new(),
             headers: HeaderMap::new(),
+            is_urgent: false,
         }
+    }
+
+    /// The same, of somebody who must know soon that nobody does it.
+    pub(crate) fn urgently(self) -> Self {
+        Request { is_urgent: true, ..self }
     }
 
     /// The same with one more header.
@@ -238,6 +246,8 @@ pub(crate) enum CallError {
     Broken(String),
     /// No answer in time.
     Slow,
+    /// Whoever holds the store says nothing at all; which process that is, where the system says so.
+    Hung(Option<i32>),
     /// It is not known that this is the server: trying again would not help.
     Untrusted(tls::Untrusted),
 }
@@ -248,9 +258,24 @@ impl std::fmt::Display for CallError {
             CallError::Unreachable(error) => write!(f, "nobody answers: {error}"),
             CallError::Broken(why) => write!(f, "the connection broke: {why}"),
             CallError::Slow => write!(f, "no answer within {} s", ANSWERING.as_secs()),
+            CallError::Hung(process) => f.write_str(&hung(*process)),
             CallError::Untrusted(untrusted) => untrusted.fmt(f),
         }
     }
+}
+
+/// That the holder of a store hangs.
+pub(crate) fn hung(process: Option<i32>) -> String {
+    let process = process.map(|process| format!(" ({process})")).unwrap_or_default();
+    format!("the process that holds the store{process} does not answer: it hangs, or was stopped")
+}
+
+/// Whether somebody is there.
+pub(crate) enum Presence {
+    /// They are, or nobody listens.
+    There,
+    /// Somebody listens, and says nothing; which process, where the system says so.
+    Silent(Option<i32>),
 }
 
 /// Connections to one server, kept for the next request.
@@ -288,6 +313,37 @@ impl Client {
     pub(crate) async fn stream(&self, request: &Request) -> Result<http::Response<Incoming>, CallError> {
         // The connection goes on by itself until the body is read, and is then closed.
         self.begin(request).await.map(|(answer, _)| answer)
+    }
+
+    /// Whether somebody listens on the socket of a store.
+    pub(crate) async fn is_listened_to(&self) -> bool {
+        match &self.endpoint {
+            Endpoint::Unix(path) => UnixStream::connect(path).await.is_ok(),
+            Endpoint::Tls(..) | Endpoint::Tcp(..) => false,
+        }
+    }
+
+    /// Whether whoever listens on the socket of a store says within `patience` that they are there, on a connection of its own:
+    /// whoever is long at work on something does.
+    pub(crate) async fn presence(&self, patience: Duration) -> Presence {
+        let Endpoint::Unix(path) = &self.endpoint else { return Presence::There };
+        let stream = match UnixStream::connect(path).await {
+            Ok(stream) => stream,
+            // So many wait already.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Presence::Silent(None),
+            Err(_) => return Presence::There,
+        };
+        let process = stream.peer_cred().ok().and_then(|peer| peer.pid());
+        let asked = http::Request::get("/healthz").header(HOST, self.endpoint.host()).body(Full::default());
+        let answered = timeout(patience, async {
+            let (mut connection, Ok(asked)) = (converse(stream).await?, asked) else { return Ok(()) };
+            let answer = connection.send_request(asked).await;
+            answer.map(drop).map_err(|error| CallError::Broken(error.to_string()))
+        });
+        match answered.await {
+            Ok(_) => Presence::There,
+            Err(_) => Presence::Silent(process),
+        }
     }
 
     /// Closes the connections that wait for another request.

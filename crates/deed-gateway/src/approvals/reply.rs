@@ -1,6 +1,6 @@
 //! What a human answers to a step-up, and whether it counts.
 
-use std::fmt;
+use std::{fmt, iter::once};
 
 use deed_identity::{Inventory, principal_name};
 use deed_ledger::AppendError;
@@ -47,14 +47,13 @@ fn said_by<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Who, D::Error> 
         }
     }
     let wrong = |why: String| de::Error::custom(format!("`by`: {why}"));
-    let who = deserializer.deserialize_any(By)?.visible().map_err(wrong)?;
+    let who = deserializer.deserialize_any(By)?;
     let is_there = |text: &&str| !text.is_empty();
     let named = who.name.as_deref().filter(is_there).map(|name| format!("{}:{name}", who.kind));
     let key = who.key.filter(|key| !key.is_empty()).or(named);
-    match key {
-        Some(key) => Ok(Who { key: Some(principal_name(&key).into_owned()), ..who }),
-        None => Err(de::Error::custom("`by`: expected a `key` or a `name`; nobody says who answers")),
-    }
+    let key = key.ok_or_else(|| wrong("expected a `key` or a `name`; nobody says who answers".into()))?;
+    let key = Some(principal_name(&key).into_owned());
+    Who { key, ..who }.visible().map_err(wrong)
 }
 
 /// An answer that is recorded, and counts.
@@ -103,7 +102,7 @@ pub(crate) fn may_answer(step_up: &StepUp, by: &Who, inventory: &Inventory) -> R
     if by.kind != deed_record::PrincipalType::Human {
         return refuse(format!("a human must answer, and `{key}` is none"));
     }
-    let has_part = has_part(step_up, key, inventory);
+    let has_part = has_part(step_up, by, inventory);
     for approver in &step_up.approvers {
         match approver {
             Approver::SelfApproval => {}
@@ -127,9 +126,8 @@ pub(crate) fn may_answer(step_up: &StepUp, by: &Who, inventory: &Inventory) -> R
     Ok(())
 }
 
-/// Whether `key` is whoever asked for `step_up` or would execute it.
-pub(crate) fn has_part(step_up: &StepUp, key: &str, inventory: &Inventory) -> bool {
-    let same = |who: &Who| who.key.as_deref().is_some_and(|other| is_same(inventory, key, other));
+/// Whether `by` is whoever asked for `step_up` or would execute it.
+pub(crate) fn has_part(step_up: &StepUp, by: &Who, inventory: &Inventory) -> bool {
     let place = &step_up.intent.place;
-    same(&place.executor) || place.initiator.as_ref().is_some_and(same)
+    once(&place.executor).chain(&place.initiator).any(|who| is_same(inventory, by, who))
 }

@@ -1,6 +1,9 @@
 //! What policy keeps from the caller (T5): in answers, and in whatever else the server says of what is under way.
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use serde_json::value::RawValue;
 
@@ -9,6 +12,7 @@ use crate::{
     ending,
     mask::{self, Masked},
     message::{self, Id},
+    method::{CANCELLED, TASK_STATUS},
     recorder::Road,
     refusal,
 };
@@ -72,11 +76,13 @@ impl<R: Road> Guard<R> {
         }
     }
 
-    /// What the client hears of `text`, which answers nothing, and in which the server says `said`: nothing where that is of a
-    /// task of somebody else, or may hold what is `masked` of what is under way, and cannot be cut.
+    /// What the client hears of `text`, which answers nothing, and in which the server says `said`, as a notification of
+    /// `method` where it is one: nothing where that is of a task of somebody else, or may hold what is `masked` of what is under
+    /// way, and cannot be cut.
     pub(crate) fn beside<'t>(
         &self,
         text: &'t str,
+        method: Option<&str>,
         said: Option<&RawValue>,
         mut masked: BTreeSet<String>,
     ) -> Option<Cow<'t, str>> {
@@ -89,20 +95,36 @@ impl<R: Road> Guard<R> {
         }
         masked.extend(self.door.tasks().mask_of(said).into_iter().flatten());
         let (Some(said), false) = (said, masked.is_empty()) else { return Some(Cow::Borrowed(text)) };
-        match mask::mask(said.get(), &Vec::from_iter(masked)) {
-            Masked::Untouched => Some(Cow::Owned(message::alone(text.to_owned()))),
-            Masked::Without(without, _) => {
-                Some(Cow::Owned(message::alone(message::edited(text, vec![(said.get(), without)]))))
-            }
-            Masked::Withheld => {
-                tracing::warn!(
-                    server = self.door.server(),
-                    "the server said something beside an answer that may hold a masked field: it was not passed on"
-                );
-                None
-            }
+        let sober = sober(method, said);
+        let masked =
+            sober.map_or(Masked::Withheld, |said| match mask::mask(&said, &Vec::from_iter(masked)) {
+                Masked::Untouched => Masked::Without(said.into_owned(), 0),
+                masked => masked,
+            });
+        if let Masked::Without(without, _) = masked {
+            return Some(Cow::Owned(message::alone(message::edited(text, vec![(said.get(), without)]))));
         }
+        tracing::warn!(
+            server = self.door.server(),
+            "the server said something beside an answer that may hold a masked field: it was not passed on"
+        );
+        None
     }
+}
+
+/// The parameters of a notification without the words that its server is free to choose: what is masked is known by its
+/// values only once the result is there, and may stand in them before. `None` where nothing else is told.
+fn sober<'s>(method: Option<&str>, said: &'s RawValue) -> Option<Cow<'s, str>> {
+    let is_kept: fn(&str) -> bool = match method {
+        Some("notifications/message") => return None,
+        Some("notifications/progress") => |name| matches!(name, "progressToken" | "progress" | "total"),
+        Some(CANCELLED) => |name| name == "requestId",
+        Some(TASK_STATUS) => |name| name != "statusMessage",
+        _ => return Some(Cow::Borrowed(said.get())),
+    };
+    let mut members: BTreeMap<String, &RawValue> = serde_json::from_str(said.get()).ok()?;
+    members.retain(|name, _| is_kept(name));
+    serde_json::to_string(&members).ok().map(Cow::Owned)
 }
 
 impl Pending {

@@ -82,10 +82,10 @@ impl Exchange<'_> {
             }
             Ok(Message::Notification { method, params }) => {
                 guard.noticed(&method, params).await;
-                self.beside(text, params)
+                self.beside(text, Some(&method), params)
             }
             Ok(Message::Response { id: None, outcome }) => {
-                self.beside(text, Some(outcome.unwrap_or_else(|error| error)))
+                self.beside(text, None, Some(outcome.unwrap_or_else(|error| error)))
             }
             Ok(Message::Response { id: Some(id), outcome }) => {
                 let heard = match (calls.take(&id), outcome) {
@@ -116,13 +116,13 @@ impl Exchange<'_> {
                 Heard::default()
             }
             // What it asked already is told again on a stream that was taken up again.
-            Ok(Message::Request { id, params, .. }) if calls.is_asked(&id) => self.beside(text, params),
+            Ok(Message::Request { id, params, .. }) if calls.is_asked(&id) => self.beside(text, None, params),
             Ok(Message::Request { id, method, params }) => {
-                let heard = self.beside(text, params);
+                let heard = self.beside(text, None, params);
                 let refusal = match &heard.text {
                     None => refusal::kept_back(&id),
                     Some(kept) => {
-                        match Box::pin(guard.server_asks(&method, message::params_of(kept))).await {
+                        match Box::pin(guard.server_asks(&method, message::params_of(kept), None)).await {
                             Ok(pending) => {
                                 calls.server_asked(id, pending);
                                 return heard;
@@ -162,9 +162,10 @@ impl Exchange<'_> {
         }
     }
 
-    /// What the client hears of `text`, which answers nothing, and in which the server says `said`.
-    fn beside<'t>(&self, text: &'t str, said: Option<&RawValue>) -> Heard<'t> {
-        Heard { text: self.guard.beside(text, said, self.calls.masked()), ..Heard::default() }
+    /// What the client hears of `text`, which answers nothing, and in which the server says `said`, as a notification of
+    /// `method` where it is one.
+    fn beside<'t>(&self, text: &'t str, method: Option<&str>, said: Option<&RawValue>) -> Heard<'t> {
+        Heard { text: self.guard.beside(text, method, said, self.calls.masked()), ..Heard::default() }
     }
 
     /// What the client hears of `body`; `None` where it is no answer to request `id`.

@@ -131,7 +131,7 @@ impl DecisionPoint {
     }
 
     /// The leaf of intent `action`, and whether it was let through and has no end.
-    fn is_open(&self, action: RecordId) -> Result<Option<(u64, bool)>, LedgerError> {
+    pub(super) fn is_open(&self, action: RecordId) -> Result<Option<(u64, bool)>, LedgerError> {
         let Some(leaf) = self.ledger.lookup(&Key::Id(action), 1, None)?.first().copied() else {
             return Ok(None);
         };

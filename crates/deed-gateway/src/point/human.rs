@@ -299,7 +299,7 @@ impl DecisionPoint {
         self.restore().await?;
         let inventory = self.in_force().inventory;
         let mut reply = reply.clone();
-        reply.by.key = reply.by.key.map(|key| meant(&inventory, &key));
+        reply.by.key = meant(&inventory, &reply.by);
         let reply = &reply;
         let Some(step_up) = self.approvals.answerable(id, now()) else {
             let record = self.reply_tool(id, reply).await?;
@@ -311,7 +311,7 @@ impl DecisionPoint {
         self.refuse_silenced(reply, id, Some(place), (server, &step_up.tenant)).await?;
         let record = self.once(&step_up.tenant, "approval", &said(id, reply))?;
         let now = now();
-        let own = reply.by.key.as_deref().is_some_and(|key| has_part(&step_up, key, &inventory));
+        let own = has_part(&step_up, &reply.by, &inventory);
         let mut records = vec![write::approval(&step_up, reply, record, own, now)];
         if !reply.approved {
             let lapsed = self.once(&step_up.tenant, "lapsed", &id.to_string())?;

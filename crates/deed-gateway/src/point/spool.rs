@@ -13,7 +13,7 @@ use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{DecisionPoint, OURS};
 use crate::{
-    approvals::is_off,
+    approvals::{NOT_IN_TIME, is_off},
     intent::{Conclusion, Missed},
     recorder::Unavailable,
     request::Ruled,
@@ -127,6 +127,8 @@ impl DecisionPoint {
     pub(super) fn are_concluded(&self, conclusions: &[Conclusion]) {
         let off = conclusions.iter().filter(|ended| is_off(ended.status, ended.code.as_deref()));
         off.for_each(|conclusion| self.approvals.withdraw(conclusion.action));
+        let given_up = conclusions.iter().filter(|ended| ended.code.as_deref() == Some(NOT_IN_TIME));
+        given_up.for_each(|conclusion| self.approvals.give_up(conclusion.action));
         conclusions.iter().for_each(|conclusion| self.doors.end(conclusion.action));
         let Some(aside) = &self.aside else { return };
         conclusions.iter().for_each(|conclusion| aside.ended(conclusion.action));

@@ -1,15 +1,14 @@
 //! Who is stopped, at every door (T12).
 
-use deed_identity::principal_name;
 use deed_ledger::{Key, LedgerError, now};
 use tokio::sync::watch;
 
 use super::{DecisionPoint, InForce};
 use crate::{
     intent::{Intent, Refused, Suspension},
-    names::plain,
+    names::to_stop,
     recorder::Unavailable,
-    suspensions::{Stopped, as_user, is_suspension},
+    suspensions::{Stopped, as_user, is_suspension, said_of},
     write::human as write,
 };
 
@@ -56,24 +55,21 @@ impl DecisionPoint {
     /// Whether `said` names a credential, and all names of what it names.
     fn concerned(&self, said: &Suspension, tenant: &str) -> Result<(bool, Vec<String>), LedgerError> {
         let InForce { inventory, .. } = self.in_force();
-        let known = inventory.principal(&said.what).filter(|_| !said.credential);
+        let is_known = !said.credential && inventory.principal(&said.what).is_some();
         // What records know as a credential is one.
         let key = Key::Credential { tenant, name: &said.what };
-        let credential =
-            said.credential || (known.is_none() && !self.ledger.lookup(&key, 1, None)?.is_empty());
-        let names = match known {
-            Some(known) => std::iter::once(&known.key).chain(&known.aliases).cloned().collect(),
-            None => vec![said.what.clone()],
+        let credential = said.credential || (!is_known && !self.ledger.lookup(&key, 1, None)?.is_empty());
+        let names = match credential {
+            true => vec![said.what.clone()],
+            false => self.by_any_word(to_stop(&inventory, &said.what), tenant)?,
         };
-        let names = if credential { names } else { self.in_our_words(names, tenant)? };
         Ok((credential, names))
     }
 
-    /// `names` as principals are known by them here; a suspension under another word for a human goes with theirs.
-    fn in_our_words(&self, names: Vec<String>, tenant: &str) -> Result<Vec<String>, LedgerError> {
+    /// `names`; a suspension under another word for a human goes with theirs.
+    fn by_any_word(&self, names: Vec<String>, tenant: &str) -> Result<Vec<String>, LedgerError> {
         let mut all = Vec::with_capacity(names.len());
         for name in names {
-            let name = principal_name(&name).into_owned();
             let other = match as_user(&name) {
                 Some(user) => self.stopped_by(false, &user, tenant)?.map(|about| (user, about)),
                 None => None,
@@ -81,7 +77,6 @@ impl DecisionPoint {
             let other = other.filter(|(_, about)| self.suspensions.holds(about)).map(|(user, _)| user);
             all.extend(std::iter::once(name).chain(other));
         }
-        all.dedup();
         Ok(all)
     }
 
@@ -132,8 +127,7 @@ impl DecisionPoint {
     /// Whether a record of `tenant` is about what `said` names.
     fn is_recorded(&self, said: &Suspension, tenant: &str) -> Result<bool, LedgerError> {
         let mut keys = vec![Key::Credential { tenant, name: &said.what }];
-        let name = principal_name(&said.what);
-        for name in std::iter::once(&*name).chain(as_user(&name).as_deref()).filter(|_| !said.credential) {
+        for name in said_of(&said.what).iter().filter(|_| !said.credential) {
             if let Some(account) = self.ledger.account(tenant, name)? {
                 keys.extend([Key::Initiator(account), Key::Executor(account), Key::Party(account)]);
             }
@@ -167,14 +161,10 @@ impl DecisionPoint {
         !matches!(self.stopped(intent, tenant), Ok(None))
     }
 
-    /// Why whoever goes by `key` has no say now: they are suspended, also by what their name comes to without blanks and capitals.
+    /// Why whoever goes by `key` has no say now: they are suspended.
     pub(super) fn silenced(&self, key: &str, tenant: &str) -> Result<Option<String>, Unavailable> {
-        let broken = |error: LedgerError| Unavailable::new(error.to_string());
-        let why = self.suspensions.stops_one(&self.ledger, key, tenant).map_err(broken)?;
-        match why {
-            Some(why) => Ok(Some(why)),
-            None => self.suspensions.stops_one(&self.ledger, &plain(key), tenant).map_err(broken),
-        }
+        let why = self.suspensions.stops_one(&self.ledger, key, tenant);
+        why.map_err(|error| Unavailable::new(error.to_string()))
     }
 
     /// `intent` as one that is refused, where somebody who has a part in it is suspended.

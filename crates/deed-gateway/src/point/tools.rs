@@ -8,7 +8,7 @@ use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{DecisionPoint, InForce, door};
 use crate::{
-    catalog::{self, HeldTool, Pin, Version},
+    catalog::{self, HeldTool, News, Pin, Version},
     intent::{Intent, Listed, Listing, Refused, Shown},
     method::TOOL_CALL,
     recorder::Unavailable,
@@ -24,7 +24,10 @@ impl DecisionPoint {
         let mut news = Vec::new();
         for tool in &listing.tools {
             let pin = self.pin(tenant, &listing.server, &tool.name).await?;
-            if let Some(new) = pin.news(&tool.digest) {
+            let is_other = |other: &Listed| other.name == tool.name && other.digest != tool.digest;
+            // What is listed as two is neither.
+            let is_two = || listing.tools.iter().any(is_other);
+            if let Some(new) = pin.news(&tool.digest).filter(|new| *new != News::Back || !is_two()) {
                 news.push((tool, new, self.news_id(listing, tool, &pin, tenant)?));
             }
         }
@@ -57,7 +60,7 @@ impl DecisionPoint {
         tenant: &str,
     ) -> Result<RecordId, Unavailable> {
         let before = [&pin.approved, &pin.held].map(|version| version.as_ref().map(|version| version.record));
-        let what = json!([listing.server, tool.name, tool.digest, before]);
+        let what = json!([listing.server, tool.name, tool.digest, before, pin.back]);
         self.once(tenant, "tool", &what.to_string())
     }
 

@@ -12,7 +12,7 @@ use deed_record::{RecordId, Ruling, SpanId, Status, Timestamp, TraceId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{RecordedIntent, Unavailable, Verdict, whole_seconds};
-use crate::{intent::Answer, run::Released};
+use crate::{approvals::NOT_IN_TIME, ending::BY_CLIENT, intent::Answer, run::Released};
 
 /// Where commands of other machines are decided on.
 pub const RUNS: &str = "/v1/runs";
@@ -96,6 +96,14 @@ pub struct RunEnded {
     /// How long it took, in milliseconds; `None` where it was not started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<i64>,
+}
+
+impl RunEnded {
+    /// Whether it says that it was never let run: nobody approved it while it was waited for, or it was called off before.
+    pub fn is_given_up(&self) -> bool {
+        self.status == Status::Denied && self.code == NOT_IN_TIME
+            || self.status == Status::Cancelled && self.code == BY_CLIENT
+    }
 }
 
 /// How long somebody waits for an answer.

@@ -65,14 +65,14 @@ impl<R: Road> Relay<R> {
                     None => continue,
                 },
                 Ok(Message::Response { id: None, outcome }) => {
-                    match self.beside(&line, Some(outcome.unwrap_or_else(|error| error))) {
+                    match self.beside(&line, None, Some(outcome.unwrap_or_else(|error| error))) {
                         Some(text) => text,
                         None => continue,
                     }
                 }
                 Ok(Message::Notification { method, params }) => {
                     self.guard.noticed(&method, params).await;
-                    match self.beside(&line, params) {
+                    match self.beside(&line, Some(&method), params) {
                         Some(text) => text,
                         None => continue,
                     }
@@ -105,12 +105,13 @@ impl<R: Road> Relay<R> {
         }
     }
 
-    /// What the client hears of a line that answers nothing, and in which the server says `said`.
-    fn beside(&self, line: &[u8], said: Option<&RawValue>) -> Option<String> {
+    /// What the client hears of a line that answers nothing, and in which the server says `said`, as a notification of `method`
+    /// where it is one.
+    fn beside(&self, line: &[u8], method: Option<&str>, said: Option<&RawValue>) -> Option<String> {
         // Whatever was read as a message is UTF-8.
         let text = str::from_utf8(line).unwrap_or_default();
         let masked = Pending::masked(lock(&self.pending).values());
-        self.guard.beside(text, said, masked).map(Cow::into_owned)
+        self.guard.beside(text, method, said, masked).map(Cow::into_owned)
     }
 
     /// What the client hears of a request of the server.
@@ -131,8 +132,8 @@ impl<R: Road> Relay<R> {
                 .refuse(Some(id), method, "duplicate_id", refusal::INVALID_REQUEST, why)
                 .await);
         }
-        let text = self.beside(line, params).ok_or_else(|| refusal::kept_back(id))?;
-        match self.guard.server_asks(method, message::params_of(&text)).await {
+        let text = self.beside(line, None, params).ok_or_else(|| refusal::kept_back(id))?;
+        match self.guard.server_asks(method, message::params_of(&text), None).await {
             Ok(pending) => {
                 lock(&self.asked).insert(id.clone(), pending);
                 Ok(text)

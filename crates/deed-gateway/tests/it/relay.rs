@@ -1,5 +1,7 @@
 //! What passes, what does not, and what is recorded of it.
 
+use serde_json::{Value, json};
+
 use crate::support::{Between, answer, call, of_kind, records};
 
 #[tokio::test]
@@ -238,6 +240,74 @@ async fn what_the_server_asks_is_recorded_before_the_client_hears() {
     assert!(between.server.is_silent().await);
     let recorded = between.end().await;
     assert_eq!(of_kind(&recorded, "outcome").len(), 1);
+}
+
+/// A server of 2026-07-28 asks in the result of a call, which is then made again with the answers.
+#[tokio::test]
+async fn what_a_result_asks_for_is_recorded_before_the_client_hears() {
+    let mut between = Between::with("");
+    between.client.send(&call(1, "read", "{}")).await;
+    between.server.hear().await;
+    let asks = json!({ "resultType": "input_required", "requestState": "abc", "inputRequests": {
+        "branch": { "method": "elicitation/create", "params": { "mode": "form", "message": "Which branch?" } },
+        "roots": { "method": "roots/list" },
+    } });
+    between.server.send(&json!({ "jsonrpc": "2.0", "id": 1, "result": asks }).to_string()).await;
+    assert_eq!(between.client.hear().await["result"], asks, "it passes as it came");
+    let asked = records(&between.ledger);
+    let asked = of_kind(&asked, "intent");
+    assert_eq!(
+        asked[1..].iter().map(|intent| &intent["operation"]).collect::<Vec<_>>(),
+        ["elicitation/create", "roots/list"]
+    );
+    let of_call = |intent: &Value| (intent["trace_id"].clone(), intent["parent_span_id"].clone());
+    assert_eq!(of_call(asked[1]), (asked[0]["trace_id"].clone(), asked[0]["span_id"].clone()));
+
+    // Made again in another state, it answers nothing.
+    for (id, state) in [(2, "of another"), (3, "abc")] {
+        let again = json!({ "name": "read", "arguments": {}, "requestState": state, "inputResponses": {
+            "branch": { "action": "accept", "content": { "branch": "main" } },
+        } });
+        between
+            .client
+            .send(&json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": again }).to_string())
+            .await;
+        between.server.hear().await;
+        between.server.send(&format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[]}}}}"#)).await;
+        between.client.hear().await;
+    }
+    // What nobody here knows is not passed on.
+    between.client.send(&call(4, "read", "{}")).await;
+    between.server.hear().await;
+    let asks =
+        json!({ "resultType": "input_required", "inputRequests": { "a": { "method": "files/read" } } });
+    between.server.send(&json!({ "jsonrpc": "2.0", "id": 4, "result": asks }).to_string()).await;
+    assert_eq!(between.client.hear().await["error"]["code"], deed_gateway::DENIED);
+
+    let recorded = between.end().await;
+    let ended = |intent: &Value| -> Vec<Value> {
+        of_kind(&recorded, "outcome")
+            .iter()
+            .filter(|end| end["action"] == intent["id"])
+            .map(|end| json!([end["outcome"]["status"], end["outcome"]["code"]]))
+            .collect()
+    };
+    let ends: Vec<_> = of_kind(&recorded, "intent")
+        .into_iter()
+        .map(|intent| json!([intent["operation"], ended(intent)]))
+        .collect();
+    assert_eq!(
+        Value::from(ends),
+        json!([
+            ["tools/call", [["success", "input_required"]]],
+            ["elicitation/create", [["success", null]]],
+            ["roots/list", [["cancelled", "unanswered"]]],
+            ["tools/call", [["success", null]]],
+            ["tools/call", [["success", null]]],
+            ["tools/call", [["success", "withheld"]]],
+            ["files/read", [["denied", "unknown_method"]]],
+        ])
+    );
 }
 
 #[tokio::test]

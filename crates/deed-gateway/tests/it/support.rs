@@ -201,6 +201,7 @@ pub(crate) fn ended(n: u8, status: Status) -> Conclusion {
     Conclusion {
         id: None,
         action: asked.id,
+        tenant: None,
         server: "files".into(),
         method: "tools/call".into(),
         name: None,

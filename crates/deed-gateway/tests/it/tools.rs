@@ -1,6 +1,10 @@
 //! Lists of tools: pinned, held, filtered; results without what must not be seen.
 
-use deed_gateway::{Intent, Listed, Listing};
+use std::time::Duration;
+
+use deed_gateway::{DecisionPoint, InForce, Intent, Listed, Listing};
+use deed_ledger::fresh_id;
+use deed_record::Ruling;
 use serde_json::{Value, json, value::RawValue};
 
 use crate::support::{Between, End, call, intent, of_kind, records};
@@ -48,12 +52,37 @@ async fn a_changed_definition_is_held() {
     let recorded = between.end().await;
     let tools = of_kind(&recorded, "tool");
     let changes: Vec<&Value> = tools.iter().map(|tool| &tool["terms"]["change"]).collect();
-    assert_eq!(changes, ["issued", "issued", "altered"]);
+    assert_eq!(changes, ["issued", "issued", "altered", "renewed"]);
     let digest = of_kind(&recorded, "intent")
         .into_iter()
         .find(|intent| intent["tool"]["name"] == "read")
         .map(|intent| intent["tool"]["digest"].clone());
     assert_eq!(digest.as_ref(), Some(&tools[0]["tool"]["digest"]), "calls say which version they are of");
+}
+
+/// However long the history of a tool is, what was approved stays approved, and what was listed last counts.
+#[tokio::test]
+async fn what_a_tool_was_last_is_known_after_a_restart() {
+    let between = Between::with("");
+    let listed = |n: u8| {
+        let definition = RawValue::from_string(json!({ "name": "read", "n": n }).to_string()).expect("JSON");
+        let tool = Listed { name: "read".into(), digest: format!("sha256:{n:064}"), definition };
+        Listing { server: "files".into(), place: intent(n).place, credential: None, tools: vec![tool] }
+    };
+    let started = || DecisionPoint::new(between.ledger.clone(), InForce::default(), Duration::from_secs(5));
+    let mut point = started();
+    // The first, twenty others, the first again, another, the first again: the last of them says whether it is held.
+    for (n, is_held) in
+        (1..=21).map(|n| (n, n > 1)).chain([(1, false), (30, true), (30, true), (1, false), (21, true)])
+    {
+        point.catalog(&listed(n), "default").await.expect("recorded");
+        let hidden = point.catalog(&listed(n), "default").await.expect("recorded").hidden;
+        assert_eq!(hidden.is_empty(), !is_held, "{n}");
+        point = started();
+        let asked = Intent { id: fresh_id().expect("random bytes"), ..intent(n) };
+        let answer = point.intend(&asked, "default").await.expect("recorded");
+        assert_eq!(answer.effect == Ruling::Deny, is_held, "{n}: {}", answer.reason);
+    }
 }
 
 #[tokio::test]
@@ -210,20 +239,17 @@ async fn masked_fields_take_no_other_way() {
     client.send(&call(2, "customer", "{}")).await;
     server.hear().await;
     for said in [
-        json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": { "message": "pin: 98765432" } }),
+        json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": { "progressToken": "p", "progress": 1, "message": "dialling 98765432" } }),
         json!({ "jsonrpc": "2.0", "id": "s", "method": "elicitation/create", "params": { "message": "pin 98765432?" } }),
-        json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": { "level": "info", "data": { "pin": "98765432" } } }),
+        json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": { "level": "info", "data": "dialling 98765432" } }),
         json!({ "jsonrpc": "2.0", "id": 2, "error": { "code": 5, "message": "refused", "data": { "pin": "98765432" } } }),
     ] {
         server.send(&said.to_string()).await;
     }
     assert_eq!(server.hear().await["error"]["code"], -31403, "who asks is answered");
-    let log = client.hear().await;
-    assert_eq!(
-        log["params"],
-        json!({ "level": "info", "data": { "pin": "[masked by policy]" } }),
-        "what cannot be cut stays back"
-    );
+    // Nobody knows the value before the result: what the server may word as it likes stays back.
+    let progress = client.hear().await;
+    assert_eq!(progress["params"], json!({ "progressToken": "p", "progress": 1 }));
     let failed = client.hear().await;
     assert_eq!(
         failed["error"],

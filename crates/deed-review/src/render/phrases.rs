@@ -2,11 +2,14 @@
 
 use deed_record::{Status, Timestamp};
 
-use super::text::{fit, width};
+use super::text::{fit, name, width};
 use crate::{
     explanation::{Action, Outcome, Who},
     words::beside,
 };
+
+/// The code of what was answered by asking for input (MCP, multi round-trip requests).
+pub(super) const INPUT_REQUIRED: &str = "input_required";
 
 /// What was done, in a few words.
 pub(super) fn title(action: &Action) -> String {
@@ -18,8 +21,8 @@ pub(super) fn title(action: &Action) -> String {
     let what = tool.or_else(|| action.operation.clone()).or_else(|| action.task.clone()).or(step);
     let what = what.unwrap_or_else(|| action.kind.as_str().to_owned());
     match &action.resource {
-        Some(resource) => format!("{what}  {}", resource.uri),
-        None => what,
+        Some(resource) => format!("{}  {}", name(&what), name(&resource.uri)),
+        None => name(&what).into_owned(),
     }
 }
 
@@ -43,10 +46,12 @@ pub(super) fn done_to(what: &str, about: &str, room: usize) -> String {
 pub(super) fn ending(outcome: &Outcome) -> String {
     let code = outcome.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
     let after = outcome.duration_ms.map(|ms| format!(" after {ms} ms")).unwrap_or_default();
+    let within = outcome.duration_ms.map(|ms| format!(" in {ms} ms")).unwrap_or_default();
     match outcome.status {
-        Status::Success => {
-            format!("succeeded{}", outcome.duration_ms.map(|ms| format!(" in {ms} ms")).unwrap_or_default())
+        Status::Success if outcome.code.as_deref() == Some(INPUT_REQUIRED) => {
+            format!("asked for input{within}")
         }
+        Status::Success => format!("succeeded{within}"),
         Status::Failure => format!("failed{code}{after}"),
         Status::Denied => format!("was denied{code}"),
         Status::Cancelled => format!("was cancelled{after}"),

@@ -3,8 +3,8 @@
 use super::{
     Style,
     page::{Page, Paint},
-    phrases::{done_to, spoken},
-    text::{clean, fit, width},
+    phrases::{INPUT_REQUIRED, done_to, spoken},
+    text::{clean, fit, name, width},
 };
 use crate::ActionRow;
 use deed_record::{Account, Status};
@@ -67,6 +67,9 @@ pub fn rows(rows: &[ActionRow], style: Style<'_>) -> String {
 /// How it ended, as a word.
 fn status(row: &ActionRow) -> (String, Paint) {
     match row.status {
+        Some(Status::Success) if row.code.as_deref() == Some(INPUT_REQUIRED) => {
+            ("asked".to_owned(), Paint::Doubtful)
+        }
         Some(status @ Status::Success) => (spoken(status.as_str()), Paint::Good),
         Some(status @ Status::Unknown) => (spoken(status.as_str()), Paint::Doubtful),
         Some(status) => (spoken(status.as_str()), Paint::Bad),
@@ -95,7 +98,7 @@ fn what(row: &ActionRow, room: usize) -> String {
     let what =
         row.tool.as_deref().or(row.operation.as_deref()).or(row.task.as_deref()).unwrap_or(row.kind.as_str());
     match &row.resource {
-        Some(resource) => done_to(&clean(what), &clean(resource), room),
-        None => clean(what).into_owned(),
+        Some(resource) => done_to(&name(what), &name(resource), room),
+        None => name(what).into_owned(),
     }
 }

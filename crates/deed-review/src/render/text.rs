@@ -20,6 +20,28 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// A name, clean, with what nobody sees in it escaped too: blanks at its ends, blanks that are no plain ones, and what shows
+/// nothing. Two names that differ read differently.
+pub(crate) fn name(text: &str) -> Cow<'_, str> {
+    let is_hidden = |c: char| {
+        c != ' ' && c.is_whitespace() && !is_active(c)
+            || matches!(c, '\u{34f}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{e0080}'..='\u{e0fff}')
+    };
+    if !text.starts_with(' ') && !text.ends_with(' ') && !text.chars().any(is_hidden) {
+        return clean(text);
+    }
+    let (from, to) = (text.len() - text.trim_start_matches(' ').len(), text.trim_end_matches(' ').len());
+    let mut out = String::with_capacity(text.len() + 8);
+    for (at, c) in text.char_indices() {
+        match c {
+            ' ' if at < from || at >= to => out.extend(c.escape_unicode()),
+            c if is_hidden(c) => out.extend(c.escape_unicode()),
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(clean(&out).into_owned())
+}
+
 fn is_active(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
@@ -129,6 +151,21 @@ mod tests {
         assert_eq!(clean("a\u{1b}[31mred\u{7}\u{9b}2J\r\nb"), "a\\u{1b}[31mred\\u{7}\\u{9b}2J\\u{d}\\nb");
         assert_eq!(clean("user\u{202e}txt.exe"), "user\\u{202e}txt.exe");
         assert!(matches!(clean("naïve 東京"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn names_that_differ_read_differently() {
+        for (text, shown) in [
+            ("files/delete ", "files/delete\\u{20}"),
+            ("  delete", "\\u{20}\\u{20}delete"),
+            ("de\u{a0}lete", "de\\u{a0}lete"),
+            ("delete\u{3164}", "delete\\u{3164}"),
+            ("delete\u{200b}\n", "delete\\u{200b}\\n"),
+            (" ", "\\u{20}"),
+            ("two words", "two words"),
+        ] {
+            assert_eq!(name(text), shown, "{text:?}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{
     Style,
     page::{Page, Paint},
     phrases::{done_to, spoken, who},
-    text::{clean, width},
+    text::{name, width},
 };
 use crate::{
     Step, Trace,
@@ -170,9 +170,9 @@ fn what(step: &Step, rails: &str, columns: usize) -> String {
     match &step.resource {
         Some(resource) => {
             let room = columns.saturating_sub(1 + width(rails));
-            format!("{rails}{}", done_to(&clean(&what), &clean(&resource.uri), room))
+            format!("{rails}{}", done_to(&name(&what), &name(&resource.uri), room))
         }
-        None => format!("{rails}{what}"),
+        None => format!("{rails}{}", name(&what)),
     }
 }
 

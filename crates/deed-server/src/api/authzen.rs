@@ -247,6 +247,8 @@ fn intent(caller: &Caller, asked: &Evaluation, context: Context) -> Result<Inten
         Some((server, name)) if resource.kind == "tool" => (server.to_owned(), Some(name.to_owned()), None),
         _ => (NO_SERVER.to_owned(), None, Some(named(resource))),
     };
+    let initiator = initiator.as_ref().map(|entity| who("context.deed.initiator", entity)).transpose()?;
+    let executor = who("subject", subject)?;
     let fresh = Intent::reported(&caller.sender.name, trace_id)?;
     Ok(Intent {
         server,
@@ -256,19 +258,20 @@ fn intent(caller: &Caller, asked: &Evaluation, context: Context) -> Result<Inten
         arguments: context.arguments,
         task,
         credential: credential.and_then(|credential| serde_json::value::to_raw_value(&credential).ok()),
-        place: Place { initiator: initiator.as_ref().map(who), executor: who(subject), ..fresh.place },
+        place: Place { initiator, executor, ..fresh.place },
         ..fresh
     })
 }
 
-/// Whom `entity` names; a `user` is a human, and the same one as the human of that name.
-fn who(entity: &Entity) -> Who {
+/// Whom `entity`, which stands at `at`, names; a `user` is a human, and the same one as the human of that name.
+fn who(at: &str, entity: &Entity) -> Result<Who, Problem> {
     let key = principal_name(&named(entity)).into_owned();
     let kind = match &*entity.kind {
         "user" => PrincipalType::Human,
         kind => kind.parse().unwrap_or(PrincipalType::Unknown),
     };
-    Who { kind, key: Some(key), name: None, instance: None }
+    let who = Who { kind, key: Some(key), name: None, instance: None };
+    who.visible().map_err(|why| Problem::new(Kind::BadRequest, format!("`{at}`: {why}")))
 }
 
 /// `type:id`, unless the id says already whose it is.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{body::Body, extract::State, response::Response};
 use deed_gateway::{Conclusion, Intent, Listing, Reply, ReplyError, Suspension, Wait};
-use deed_record::RecordId;
+use deed_record::{RecordId, is_label};
 use http::{HeaderMap, HeaderValue, header};
 use serde::Deserialize;
 use serde_json::json;
@@ -32,7 +32,8 @@ pub(crate) async fn intend(
     body: Body,
 ) -> Result<Response, Problem> {
     let intent: Intent = Received::read(&app, &headers, body).await?.json()?;
-    json(&app.engine.decisions().intend_for(process, &intent, TENANT).await?)
+    let tenant = tenant(intent.tenant.as_deref())?;
+    json(&app.engine.decisions().intend_for(process, &intent, tenant).await?)
 }
 
 /// Waits for a human to answer a step-up.
@@ -151,7 +152,19 @@ pub(crate) async fn conclude(
     body: Body,
 ) -> Result<Response, Problem> {
     let conclusion: Conclusion = Received::read(&app, &headers, body).await?.json()?;
-    json(&app.engine.decisions().conclude(&[conclusion], TENANT).await?)
+    let tenant = tenant(conclusion.tenant.as_deref())?.to_owned();
+    json(&app.engine.decisions().conclude(&[conclusion], &tenant).await?)
+}
+
+/// Whose what a door of this machine asks is: the tenant that it verified, else that of whoever is bound to none.
+fn tenant(said: Option<&str>) -> Result<&str, Problem> {
+    match said {
+        None => Ok(TENANT),
+        Some(tenant) if is_label(tenant) => Ok(tenant),
+        Some(_) => {
+            Err(Problem::new(Kind::BadRequest, "`tenant`: expected 1 to 64 letters, digits, `-`, `_` or `.`"))
+        }
+    }
 }
 
 #[derive(Deserialize)]

@@ -71,20 +71,23 @@ pub(crate) async fn wait(
     json(&RunTold { wants_command, ..ticket.tell(&app, answer).await? })
 }
 
-/// Records how a command ended that was let run.
+/// Records how a command ended that was let run, or that nobody waits for any more.
 pub(crate) async fn conclude(
     State(app): State<Arc<App>>,
     Named(id): Named<RecordId>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let ticket = Ticket::of(&app, &headers, id, Allows::Outcome).await?;
+    let ticket = Ticket::read(&app, &headers, id).await?;
     let ended: RunEnded = Received::read_at_most(SHORT, &app, &headers, body).await?.json()?;
     check(&ended)?;
+    let given_up = ended.is_given_up();
+    ticket.is_for(if given_up { Allows::Wait } else { Allows::Outcome })?;
     let record = runs::outcome_id(&app, id, &ticket.tenant).await?;
     let conclusion = Conclusion {
         id: Some(record),
         action: ticket.action,
+        tenant: None,
         server: String::new(),
         method: ticket.operation,
         name: None,
@@ -100,7 +103,11 @@ pub(crate) async fn conclude(
         compensates: ticket.compensates.filter(|_| ended.duration_ms.is_some()),
         fields: Vec::new(),
     };
-    let told = app.engine.decisions().conclude_once(&conclusion, ticket.by.as_deref(), &ticket.tenant).await;
+    let (decisions, by) = (app.engine.decisions(), ticket.by.as_deref());
+    let told = match given_up {
+        true => decisions.give_up(&conclusion, by, &ticket.tenant).await,
+        false => decisions.conclude_once(&conclusion, by, &ticket.tenant).await,
+    };
     told.map_err(|error| match error {
         EndError::Another => Problem::new(Kind::Conflict, error.to_string()),
         EndError::Unavailable(error) => error.into(),
@@ -119,6 +126,7 @@ fn check(ended: &RunEnded) -> Result<(), Problem> {
     }
     match ended.status {
         Status::Success | Status::Failure | Status::Cancelled | Status::Unknown => Ok(()),
+        Status::Denied if ended.is_given_up() => Ok(()),
         _ => wrong("status", "expected `success`, `failure`, `cancelled` or `unknown`"),
     }
 }

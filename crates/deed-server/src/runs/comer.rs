@@ -184,12 +184,10 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<Secret>, Problem> {
 /// written so.
 fn claimed(text: &str) -> Result<Who, String> {
     match text.strip_prefix("os:").filter(|name| !name.is_empty()) {
-        Some(name) => Ok(Who {
-            kind: PrincipalType::Human,
-            key: Some(text.to_owned()),
-            name: Some(name.to_owned()),
-            instance: None,
-        }),
+        Some(name) => {
+            let (key, name) = (Some(text.to_owned()), Some(name.to_owned()));
+            Who { kind: PrincipalType::Human, key, name, instance: None }.visible()
+        }
         None => text.parse(),
     }
 }

@@ -94,6 +94,16 @@ impl Ticket {
         action: RecordId,
         allows: Allows,
     ) -> Result<Self, Problem> {
+        let ticket = Ticket::read(app, headers, action).await?;
+        ticket.is_for(allows)?;
+        Ok(ticket)
+    }
+
+    /// The ticket for `action` in `headers`, whatever step it is for.
+    ///
+    /// # Errors
+    /// It is none of this store's, or over.
+    pub(crate) async fn read(app: &App, headers: &HeaderMap, action: RecordId) -> Result<Self, Problem> {
         let none = "send `Authorization: Bearer` and the ticket that came with the decision";
         let shown = bearer(headers)?.ok_or_else(|| Problem::new(Kind::Unauthenticated, none))?;
         let ticket = app.ask(move |engine| open(engine.ledger(), shown.expose())).await?;
@@ -103,14 +113,22 @@ impl Ticket {
         if ticket.action != action {
             return Err(Problem::new(Kind::Forbidden, "the ticket is for another action"));
         }
-        match (ticket.allows, allows) {
+        Ok(ticket)
+    }
+
+    /// Whether it is good for `allows`.
+    ///
+    /// # Errors
+    /// It is for something else.
+    pub(crate) fn is_for(&self, allows: Allows) -> Result<(), Problem> {
+        match (self.allows, allows) {
             (Allows::Wait, Allows::Outcome) => {
                 Err(Problem::new(Kind::Forbidden, "nobody has let it run: the ticket is for the wait"))
             }
             (Allows::Outcome, Allows::Wait) => {
                 Err(Problem::new(Kind::Forbidden, "it may run already: the ticket is for the outcome"))
             }
-            _ => Ok(ticket),
+            _ => Ok(()),
         }
     }
 

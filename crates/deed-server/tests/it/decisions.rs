@@ -100,7 +100,7 @@ async fn a_user_is_the_human_of_that_name() {
     // Nobody approves their own.
     let waits = ask(&running, &question("payments", &json!({}))).await.json();
     let path = format!("/v1/approvals/{}", waits["context"]["deed"]["approval_id"].as_str().unwrap());
-    for by in ["human:ann", "user:ann", "human:Ann", "human:ann "] {
+    for by in ["human:ann", "user:ann", "human:Ann", "ann"] {
         let reply = json!({ "approved": true, "by": { "type": "human", "key": by } }).to_string();
         let own = call(running.http(), post(&path, "application/json", reply)).await;
         assert_eq!((own.status, own.problem()), (403, "not-theirs".to_owned()), "{by}");
@@ -182,7 +182,14 @@ async fn who_asked_cannot_answer_under_another_name() {
     {
         assert_eq!(answer(json!(own)).await, 403, "{own}");
     }
-    for unseen in ["human:b\u{200b}ob", "human:bob\0", "human:bob\u{fe0f}"] {
+    for unseen in [
+        "human:b\u{200b}ob",
+        "human:bob\0",
+        "human:bob\u{fe0f}",
+        "human: bob",
+        "human:\u{3000}bob",
+        "human:bob\u{a0}",
+    ] {
         assert_eq!(answer(json!(unseen)).await, 400, "{unseen:?}");
         assert_eq!(answer(json!({ "type": "human", "name": unseen })).await, 400, "{unseen:?}");
         let said =
@@ -194,6 +201,42 @@ async fn who_asked_cannot_answer_under_another_name() {
     assert_eq!(answer(json!("human:oidc:idp.example/bob")).await, 200);
     let explained = running.get(&format!("/v1/actions/{id}/explain")).await.json();
     assert!(explained["approvals"].to_string().contains("\"oidc:idp.example/bob\""), "{explained}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspension_holds_however_the_name_is_written() {
+    let running = Running::start().await;
+    for (stopped, kind, id) in [
+        ("agent:y", "agent", "Y"),
+        ("agent: Z\u{a0}", "agent", "z"),
+        ("Agent:Q", "Agent", "q"),
+        ("human:ren\u{e9}", "user", "rene\u{301}"),
+    ] {
+        let asked = || {
+            let mut asked = question("orders", &json!({}));
+            asked["subject"] = json!({ "type": kind, "id": id });
+            asked
+        };
+        assert_eq!(ask(&running, &asked()).await.json()["decision"], true, "{id}");
+        let say = |suspended: bool| {
+            let said = json!({ "what": stopped, "suspended": suspended, "by": { "type": "human", "key": "human:bob" } });
+            call(running.http(), post("/v1/suspensions", "application/json", said.to_string()))
+        };
+        assert_eq!(say(true).await.status, 200);
+        let answer = ask(&running, &asked()).await.text();
+        assert!(answer.contains("is suspended"), "{stopped:?} {answer}");
+        assert_eq!(say(false).await.json()["before"], true, "{stopped:?}");
+        assert_eq!(ask(&running, &asked()).await.json()["decision"], true, "{id}");
+    }
+    for id in [" y", "y\u{3000}", "agent: y", "y\u{200b}"] {
+        let mut asked = question("orders", &json!({}));
+        asked["subject"] = json!({ "type": "agent", "id": id });
+        let answer = ask(&running, &asked).await;
+        assert_eq!((answer.status, answer.problem()), (400, "bad-request".to_owned()), "{id:?}");
+        asked["subject"] = json!({ "type": "agent", "id": "x" });
+        asked["context"]["deed"]["initiator"] = json!({ "type": "human", "id": id });
+        assert_eq!(ask(&running, &asked).await.status, 400, "{id:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -144,6 +144,11 @@ fn ended(status: &str) -> Value {
     json!({ "time": deed_ledger::now().to_string(), "status": status, "code": "0", "duration_ms": 12 })
 }
 
+/// Nobody approved it for as long as it was waited for.
+fn given_up() -> Value {
+    json!({ "time": deed_ledger::now().to_string(), "status": "denied", "code": "not_approved_in_time" })
+}
+
 fn text<'v>(value: &'v Value, at: &str) -> &'v str {
     value.pointer(at).and_then(Value::as_str).unwrap_or_else(|| panic!("no {at} in {value}"))
 }
@@ -407,6 +412,8 @@ async fn a_human_lets_it_run() {
     };
     let (heard, approved) = tokio::join!(world.step("wait", id, ticket, &later), approve);
     assert_eq!((approved, &heard.json()["answer"]["effect"]), (200, &json!("allow")));
+    // What was let through was not given up.
+    assert_eq!(world.step("outcome", id, ticket, &given_up()).await.status, 409);
     assert_eq!(world.step("outcome", id, ticket, &ended("success")).await.status, 403);
     let heard = heard.json();
     assert_eq!(world.step("outcome", id, text(&heard, "/ticket"), &ended("success")).await.status, 200);
@@ -427,6 +434,31 @@ async fn a_human_lets_it_run() {
     assert_eq!(reply(id, "human:bob", false).await, 200);
     let heard = world.step("wait", id, ticket, &soon).await.json();
     assert_eq!((&heard["answer"]["effect"], heard.get("ticket")), (&json!("deny"), None));
+}
+
+/// INVARIANT D11: whoever gives up says so, and does not go on by an approval that comes later; the same command asked again does.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_given_up_is_not_let_run() {
+    let world = World::start().await;
+    let shown = token(1, json!({}));
+    let soon = json!({ "seconds": 0 });
+    let told = world.told(&shown, &run("deploy:prod/web")).await;
+    let (id, ticket) = (text(&told, "/answer/id").to_owned(), text(&told, "/ticket").to_owned());
+    assert_eq!(world.step("outcome", &id, &ticket, &ended("failure")).await.status, 403);
+    for _ in 0..2 {
+        assert_eq!(world.step("outcome", &id, &ticket, &given_up()).await.status, 200);
+    }
+    let outcome = &world.explain(&id).await["outcome"];
+    assert_eq!((&outcome["status"], &outcome["code"]), (&json!("denied"), &json!("not_approved_in_time")));
+    let body = json!({ "approved": true, "by": { "type": "human", "key": "human:bob" } }).to_string();
+    let approved = world.at_home(post(&format!("/v1/approvals/{id}"), "application/json", body)).await;
+    assert_eq!((approved.status, approved.json()["waits"].clone()), (200, json!(false)));
+    assert_eq!(world.step("wait", &id, &ticket, &soon).await.json()["answer"]["effect"], "deny");
+    let world = world.again().await;
+    let heard = world.step("wait", &id, &ticket, &json!({ "seconds": 0, "command": ["./deploy.sh"] })).await;
+    assert_eq!(heard.json()["answer"]["effect"], "deny");
+    let again = world.told(&shown, &run("deploy:prod/web")).await;
+    assert_eq!(again["answer"]["effect"], "allow");
 }
 
 /// INVARIANT D8: all of what was approved is known, or the approval is not for it.

@@ -23,7 +23,7 @@ struct Approvals {
 
 pub(crate) async fn list(global: &Global, output: Output) -> Outcome {
     let access = Access::open(global, Need::Existing)?;
-    let answer = access.call(&Request::get("/v1/approvals")).await;
+    let answer = access.call(&Request::get("/v1/approvals").urgently()).await;
     let listed = answer.and_then(|answer| answer.json::<Approvals>());
     let listed = access.finish(listed).await?;
     if output.json {
@@ -131,7 +131,7 @@ pub(crate) async fn reply(global: &Global, approved: bool, reply: Reply, output:
     let by = reply.by.unwrap_or_else(values::system_who);
     let body = json!({ "approved": approved, "by": by, "reason": reply.reason });
     let path = format!("/v1/approvals/{}", reply.id);
-    let answer = access.call(&Request::post(path, "application/json", body.to_string())).await;
+    let answer = access.call(&Request::post(path, "application/json", body.to_string()).urgently()).await;
     let answered = answer.and_then(|answer| {
         let is_theirs = answer.status != http::StatusCode::FORBIDDEN;
         let failed = |failure: Failure| if is_theirs { failure } else { failure.code(Code::Denied) };

@@ -37,11 +37,10 @@ pub(crate) async fn run(global: &Global, mcp: Mcp, stop: &Stop) -> Outcome {
         return Err(Failure::new("failed to speak to the server: it has no standard input and output"));
     };
     // Made, and taken hold of, before the first call comes: a store that cannot be used is said at once.
-    if let Err(failure) = reached(&access, &Request::get("/v1/health")).await {
-        note("nothing will be let through: the store cannot be used");
-        crate::output::report(&failure);
-    } else {
-        access.note_new();
+    // One that somebody holds is not waited for: where they hang, the first call says so as soon as any.
+    match access.is_held().await {
+        true => drop(tokio::spawn(look(access.clone()))),
+        false => look(access.clone()).await,
     }
     let relay =
         Relay::new(door, Recorder::there(Store(access.clone())), Duration::from_secs(mcp.wait.into()));
@@ -51,6 +50,16 @@ pub(crate) async fn run(global: &Global, mcp: Mcp, stop: &Stop) -> Outcome {
     let ended = end(server, stop).await;
     let worked = relayed.map_err(|error| Failure::new("the connection broke").detail(error.to_string()));
     access.finish(worked.and(ended)).await
+}
+
+/// Says whether the store can be used.
+async fn look(access: Access) {
+    if let Err(failure) = reached(&access, &Request::get("/v1/health").urgently()).await {
+        note("nothing will be let through: the store cannot be used");
+        crate::output::report(&failure);
+    } else {
+        access.note_new();
+    }
 }
 
 fn start(command: &[String]) -> Result<Child, Failure> {

@@ -11,10 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use deed_gateway::{Answer, RecordedIntent, Unavailable, Verdict, traceparent};
+use deed_gateway::{Answer, BY_CLIENT, NOT_IN_TIME, RecordedIntent, Unavailable, Verdict, traceparent};
 use deed_ledger::now;
 use deed_record::{Ruling, SpanId, Status, TraceId};
-use tokio::task::spawn_blocking;
+use tokio::{task::spawn_blocking, time::timeout};
 
 use self::{
     artifact::Artifact,
@@ -34,6 +34,8 @@ use crate::{
 const TRIES: u32 = 60;
 const PAUSE: Duration = Duration::from_millis(500);
 const HALF_A_MINUTE: Duration = Duration::from_secs(30);
+/// How long it is tried to tell that a command was not started.
+const A_MOMENT: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(global: &Global, run: cli::Run) -> Outcome {
     let mut signals = Signals::listen()?;
@@ -181,20 +183,31 @@ async fn wait(
     note(&format!("deed: waits up to {} s for a human: {}", patience.as_secs(), answer.reason));
     note(&format!("  approve  {}", way.how_to_answer(hint, "approve", answer.id)));
     note(&format!("  refuse   {}", way.how_to_answer(hint, "refuse", answer.id)));
-    let verdict = tokio::select! {
-        verdict = way.wait(&answer, patience) => verdict?,
-        got = signals.end() => {
-            return Err(Failure::new(format!("{} while it waited: the command was not started", got.name())));
-        }
+    let heard = tokio::select! {
+        verdict = way.wait(&answer, patience) => Ok(verdict?),
+        got = signals.end() => Err(got),
     };
-    match verdict {
-        Verdict::Go(recorded) => Ok(recorded),
-        Verdict::Stop(answer) if answer.effect == Ruling::StepUp => {
-            Err(Failure::new(format!("nobody approved it within {} s", patience.as_secs()))
-                .code(Code::Denied)
-                .detail("the command was not started"))
+    match heard {
+        Ok(Verdict::Go(recorded)) => Ok(recorded),
+        Ok(Verdict::Stop(answer)) if answer.effect == Ruling::StepUp => {
+            let why = format!("nobody approved it within {} s", patience.as_secs());
+            give_up(way, Status::Denied, NOT_IN_TIME).await;
+            Err(not_started(Failure::new(why).code(Code::Denied)))
         }
-        Verdict::Stop(answer) => Err(denied(&answer, hint)),
+        Ok(Verdict::Stop(answer)) => Err(denied(&answer, hint)),
+        Err(got) => {
+            give_up(way, Status::Cancelled, BY_CLIENT).await;
+            Err(Failure::new(format!("{} while it waited: the command was not started", got.name())))
+        }
+    }
+}
+
+/// Tells that nobody waits for it any more. Whoever waited is not kept waiting by that.
+async fn give_up(way: &Way, status: Status, code: &str) {
+    let exit = Ok(Code::Denied as u8);
+    let ended = Ended { status, code: code.to_owned(), took: None, time: now(), exit };
+    if timeout(A_MOMENT, conclude(way, &ended)).await.is_err() {
+        note("deed: that it was not started could not be recorded");
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) async fn run(global: &Global, suspended: bool, suspend: Suspend, outp
     };
     let is_credential = said.credential;
     let body = serde_json::to_vec(&said).map_err(|error| Failure::new(error.to_string()))?;
-    let answer = access.call(&Request::post("/v1/suspensions", "application/json", body)).await;
+    let answer = access.call(&Request::post("/v1/suspensions", "application/json", body).urgently()).await;
     let answer = access.finish(answer.and_then(|answer| answer.json::<Value>())).await;
     let (doing, done) = if suspended { ("suspend", "suspended") } else { ("resume", "resumed") };
     let answer = answer.map_err(|failure| failure.doing(doing))?;
@@ -40,7 +40,7 @@ pub(crate) async fn run(global: &Global, suspended: bool, suspend: Suspend, outp
                 "no record knows a credential of that name yet; it holds for one that comes by exactly that"
             }
             false => {
-                "no record and no inventory knows that name yet; it holds for whoever comes by exactly that, and for a credential of that name with --credential"
+                "no record and no inventory knows that name yet; it holds for whoever comes by it, and for a credential of that name with --credential"
             }
         });
     }

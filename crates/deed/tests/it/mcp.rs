@@ -13,7 +13,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::Home;
+use crate::support::{Home, finish};
 
 /// The example server of `deed-gateway`, which is built with the tests.
 fn server() -> PathBuf {
@@ -98,6 +98,36 @@ fn text_of(answer: &Value) -> &str {
 
 fn policies(home: &Home, text: &str) -> String {
     home.write("policies/rules.cedar", text).parent().unwrap().to_str().unwrap().to_owned()
+}
+
+/// Whoever holds the store is stopped: nobody waits for long, and what to do is said.
+#[test]
+fn a_holder_that_hangs_is_named() {
+    let home = Home::new();
+    let server = home.serve(&[]);
+    let process = server.child.id().to_string();
+    crate::support::signal(&server.child, "STOP");
+    let begin = |arguments: &[&str]| {
+        home.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let id = "01a209e4-d5a0-7bba-8afe-aff23d423543";
+    let all = [
+        begin(&["suspend", "agent:x", "--reason", "incident"]),
+        begin(&["resume", "agent:x", "--reason", "over"]),
+        begin(&["approve", id, "--as", "human:bob"]),
+        begin(&["find"]),
+    ];
+    let mut session = Session::silent(&home, &[], &[]);
+    let refused = session.hello();
+    assert_eq!(refused["error"]["code"], deed_gateway::UNAVAILABLE, "{refused}");
+    session.end();
+    for child in all {
+        let ran = finish(child.wait_with_output().unwrap());
+        ran.bad(7, &[&process, "does not answer", "end that process"]);
+    }
+    crate::support::signal(&server.child, "CONT");
+    home.run(["find"]).good();
+    server.stop();
 }
 
 const NO_WIPE: &str = r#"

@@ -167,8 +167,32 @@ fn a_human_approves_from_another_terminal() {
     let id = waiting(&home)["id"].as_str().unwrap().to_owned();
     home.run(["refuse", &id, "--as", "human:bob", "--reason", "freeze"]).good();
     finish(child.wait_with_output().unwrap()).bad(6, &["human:bob", "freeze"]);
-    run(&home, &["--wait", "0"], "touch refused").bad(6, &["nobody approved it"]);
     assert!(!home.path("refused").exists());
+}
+
+/// INVARIANT D11: what was given up ends then, and an approval that comes later is good for the next like it.
+fn given_up(home: &Home, run: &dyn Fn(&str) -> Ran) {
+    run("0").bad(6, &["nobody approved it", "not started"]);
+    let id = waiting(home)["id"].as_str().unwrap().to_owned();
+    let ended = |id: &str| home.run(["explain", id, "--json"]).good().json()["outcome"].clone();
+    let refused = json!(["denied", "not_approved_in_time"]);
+    assert_eq!(json!([ended(&id)["status"], ended(&id)["code"]]), refused);
+    home.run(["approve", &id, "--as", "human:bob"]).good();
+    assert_eq!(json!([ended(&id)["status"], ended(&id)["code"]]), refused);
+    let told = home.run(["explain", &id]).good().out;
+    assert!(!told.contains("AUTHORISED") && !told.contains("not known"), "{told}");
+    run("0").good();
+}
+
+#[test]
+fn what_nobody_approved_in_time_ends_as_refused() {
+    let home = Home::new();
+    publish(&home, ASK_FIRST);
+    let of = ["--as", "workload:ci", "--for", "human:ann", "--wait"];
+    given_up(&home, &|wait| run(&home, &[&of[..], &[wait]].concat(), "true"));
+    let server = home.serve(&[]);
+    given_up(&home, &|wait| run(&home, &[&of[..], &[wait]].concat(), "false || true"));
+    server.stop();
 }
 
 #[test]
@@ -347,6 +371,8 @@ fn interrupted_while_it_waits_nothing_starts() {
     signal(&child, "INT");
     finish(child.wait_with_output().unwrap()).bad(1, &["SIGINT", "not started"]);
     assert!(!home.path("done").exists());
+    let outcome = newest(&home)["outcome"].clone();
+    assert_eq!((&outcome["status"], &outcome["code"]), (&"cancelled".into(), &"client".into()));
 }
 
 /// INVARIANT D11: whoever was killed leaves an intent that the next holder of the store ends as unknown.

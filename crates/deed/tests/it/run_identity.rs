@@ -8,11 +8,13 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use deed_ledger::{Ledger, Options};
+use deed_record::Kind;
 use deed_token::SigningKey;
 use serde_json::{Value, json};
 
 use crate::{
-    run::{command, newest, publish, run},
+    run::{command, newest, publish, run, waiting},
     support::{Home, Ran, finish},
 };
 
@@ -148,6 +150,46 @@ fn issuers_of_the_settings_are_believed() {
     let mut given = command(&home, &[], "true");
     finish(given.env("DEED_ID_TOKEN", token(&key(1), json!({}))).output().unwrap()).good();
     run(&home, &["--audience", "deed-prod"], "true").bad(6, &["no token"]);
+}
+
+/// A store of this machine decides for whom a server would.
+#[test]
+fn the_tenant_is_that_of_the_issuer() {
+    let home = Home::new();
+    home.write("store/github.json", json!({ "keys": [key(1).public().to_jwk()] }).to_string());
+    home.write(
+        "store/deed.toml",
+        format!("[tokens]\nissuer = \"https://deed.example\"\n[[issuer]]\nurl = \"{GITHUB}\"\naudiences = [\"deed-prod\"]\njwks_file = \"github.json\"\ntenant = \"acme\"\n"),
+    );
+    publish(
+        &home,
+        r#"@id("rest") permit (principal, action, resource);
+        @id("not-acme") forbid (principal, action, resource == Deed::Resource::"deploy:prod/web")
+            when { context.tenant == "acme" };
+        @id("ask") @effect("step_up") forbid (principal, action, resource == Deed::Resource::"deploy:x");"#,
+    );
+    home.write("token", token(&key(1), json!({})));
+    let shown = |resource: &str, more: &[&str]| {
+        let base = ["run", "--action", "deploy", "--resource", resource, "--id-token", "token"];
+        home.run([&base[..], more, &["--", "true"]].concat())
+    };
+    shown("deploy:prod/web", &[]).bad(6, &["not-acme"]);
+    shown("deploy:test/web", &[]).good();
+    shown("deploy:x", &["--wait", "0"]).bad(6, &["nobody approved it"]);
+    let id = waiting(&home)["id"].as_str().unwrap().to_owned();
+    home.run(["approve", &id, "--as", "human:bob"]).good();
+    shown("deploy:x", &["--wait", "0"]).good();
+    {
+        let ledger = Ledger::open(&home.store(), Options::default()).unwrap();
+        for index in 0..ledger.size() {
+            let leaf = ledger.leaf(index).unwrap();
+            let record = leaf.skeleton().unwrap();
+            let is_of_run = !matches!(record.kind, Kind::Policy | Kind::Access);
+            assert!(!is_of_run || *record.tenant == *"acme", "{}", String::from_utf8_lossy(&leaf.leaf));
+        }
+    }
+    home.run(["suspend", KEY]).good();
+    shown("deploy:test/web", &[]).bad(6, &["suspended"]);
 }
 
 #[test]

@@ -309,6 +309,8 @@ fn a_human_approves_on_the_server() {
     let never =
         world.command("deploy:prod/web", &["--id-token", "token", "--wait", "0"], "touch done").output();
     finish(never.unwrap()).bad(6, &["nobody approved it"]);
+    let given_up = waiting(&world.home)["id"].as_str().unwrap().to_owned();
+    assert_eq!(world.explain(&given_up)["outcome"]["code"], "not_approved_in_time");
     let child = world.begin("deploy:prod/web", &["--id-token", "token"], "touch done");
     until("nothing waits", || {
         world.home.run(["approvals", "--json"]).good().json()["approvals"]
@@ -317,7 +319,13 @@ fn a_human_approves_on_the_server() {
     });
     signal(&child, "INT");
     finish(child.wait_with_output().unwrap()).bad(1, &["SIGINT", "not started"]);
+    assert_eq!(newest(&world.home)["outcome"]["code"], "client");
     world.nothing_done();
+    // Whoever gave up does not go on, and the same command asked for again does.
+    world.home.run(["approve", &given_up, "--as", "human:bob"]).good();
+    assert_eq!(world.explain(&given_up)["outcome"]["status"], "denied");
+    let again = world.command("deploy:prod/web", &["--id-token", "token", "--wait", "0"], "touch done");
+    finish({ again }.output().unwrap()).good();
 }
 
 /// Answers every connection with `answer`, or with nothing at all.

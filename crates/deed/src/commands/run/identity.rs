@@ -110,6 +110,12 @@ impl Identity {
         }
     }
 
+    /// Whose it is, as the settings say of the issuer. One that the command line names has no tenant of its own.
+    pub(super) fn tenant(&self) -> Option<&str> {
+        let Identity::Proven(workload) = self else { return None };
+        Some(&*workload.principal.tenant).filter(|tenant| *tenant != TENANT)
+    }
+
     /// What was shown, as records have it (INVARIANT D9: its fingerprint).
     pub(super) fn credential(&self) -> Option<Box<RawValue>> {
         let Identity::Proven(workload) = self else { return None };

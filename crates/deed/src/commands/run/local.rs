@@ -93,6 +93,7 @@ impl Local {
         let conclusion = Conclusion {
             id: self.outcome,
             action: intent.id,
+            tenant: intent.tenant.clone(),
             server: intent.server.clone(),
             method: run.map_or(&intent.method, |run| &run.operation).clone(),
             name: intent.name.clone(),
@@ -187,6 +188,7 @@ fn intent(
     };
     let mut intent = Intent::of_run(what, &run.resource, arguments, place)?;
     intent.credential = identity.credential();
+    intent.tenant = identity.tenant().map(str::to_owned);
     if let Identity::Refused(refused) = identity {
         intent.refused = Some(refused.clone());
     }
