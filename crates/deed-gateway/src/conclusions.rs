@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use crate::{
+    guard::Questions,
     intent::Conclusion,
     recorder::{Recorder, Road},
 };
@@ -31,13 +32,16 @@ pub(crate) struct Conclusions {
     /// Gone once no more are taken.
     waiting: Mutex<Option<mpsc::Sender<Conclusion>>>,
     work: Mutex<Option<JoinHandle<()>>>,
+    /// What ends at the latest with this.
+    pub(crate) questions: Questions,
 }
 
 impl Conclusions {
     pub(crate) fn new<R: Road>(recorder: Recorder<R>) -> Self {
         let (waiting, conclusions) = mpsc::channel(WAITING);
         let work = tokio::spawn(record_all(recorder, conclusions));
-        Conclusions { waiting: Mutex::new(Some(waiting)), work: Mutex::new(Some(work)) }
+        let questions = Questions::default();
+        Conclusions { waiting: Mutex::new(Some(waiting)), work: Mutex::new(Some(work)), questions }
     }
 
     /// Has `conclusion` recorded. Waits for room where recording cannot keep up.
@@ -54,6 +58,14 @@ impl Conclusions {
 
     /// Takes no more, and waits until all are recorded, but no longer than `patience`.
     pub(crate) async fn finish(&self, patience: Duration) {
+        let unanswered = async {
+            for unanswered in self.questions.end() {
+                self.add(unanswered).await;
+            }
+        };
+        if timeout(patience, unanswered).await.is_err() {
+            tracing::warn!("the ends of some questions could not be recorded in time; they will be unknown");
+        }
         drop(self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take());
         let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(work) = work else { return };

@@ -12,7 +12,6 @@ use serde_json::value::RawValue;
 
 use crate::{
     allowance::Allowance,
-    guard::Questions,
     http::params::{Mirrored, mirrored},
     intent::{Intent, Listed, Place, Refused, Who},
     method::{PROMPT_GET, RESOURCE_READ, TOOL_CALL},
@@ -103,8 +102,6 @@ pub(crate) struct Learned {
     definitions: Arc<Mutex<HashMap<String, Definition>>>,
     /// The tasks that calls have become.
     tasks: Arc<Tasks>,
-    /// What the server has asked in results.
-    questions: Arc<Questions>,
 }
 
 /// What is known of a tool.
@@ -245,11 +242,6 @@ impl Door {
     pub(crate) fn server_refusal(&self, method: &str, code: &str, why: &str) -> Result<Intent, Unavailable> {
         let refused = Some(Refused { code: code.to_owned(), why: why.to_owned() });
         Ok(Intent { refused, ..self.server_intent(method, None)? })
-    }
-
-    /// What the server has asked in results, and has no answer yet.
-    pub(crate) fn questions(&self) -> &Questions {
-        &self.learned.questions
     }
 
     /// The tasks that calls to the server have become.

@@ -68,6 +68,29 @@ impl Pending {
         Pending { intent, mask: self.mask.clone(), restricted: Vec::new(), ..*self }
     }
 
+    /// Its end, now.
+    pub(crate) fn ended(&self, status: Status, code: Option<String>) -> Conclusion {
+        let Intent { id, server, method, name, uri, place, .. } = &self.intent;
+        Conclusion {
+            // Without random bytes nothing is recorded either.
+            id: fresh_id().ok(),
+            action: *id,
+            tenant: None,
+            server: server.clone(),
+            method: method.clone(),
+            name: name.clone(),
+            uri: uri.clone(),
+            place: place.clone(),
+            time: now(),
+            status,
+            code,
+            duration_ms: i64::try_from(self.since.elapsed().as_millis()).ok(),
+            result: None,
+            compensates: None,
+            fields: Vec::new(),
+        }
+    }
+
     /// Whether policy keeps something of the answer from the caller.
     pub(crate) fn is_masked(&self) -> bool {
         !self.mask.is_empty()
@@ -420,26 +443,8 @@ impl<R: Road> Guard<R> {
         result: Option<Box<RawValue>>,
         fields: Vec<String>,
     ) {
-        let Pending { intent, since, .. } = pending;
-        let conclusion = Conclusion {
-            // Without random bytes nothing is recorded either.
-            id: fresh_id().ok(),
-            action: intent.id,
-            tenant: None,
-            server: intent.server.clone(),
-            method: intent.method.clone(),
-            name: intent.name.clone(),
-            uri: intent.uri.clone(),
-            place: intent.place.clone(),
-            time: now(),
-            status,
-            code,
-            duration_ms: i64::try_from(since.elapsed().as_millis()).ok(),
-            result: result.map(|result| self.without_secrets(result)),
-            compensates: None,
-            fields,
-        };
-        self.conclusions.add(conclusion).await;
+        let result = result.map(|result| self.without_secrets(result));
+        self.conclusions.add(Conclusion { result, fields, ..pending.ended(status, code) }).await;
     }
 
     /// INVARIANT D9: what a server was started with is in no record, whatever it says.

@@ -14,7 +14,7 @@ use serde_json::{Value, json, value::RawValue};
 use super::{Guard, Pending, Stopped};
 use crate::{
     ending::INPUT_REQUIRED,
-    intent::{Intent, Who},
+    intent::{Conclusion, Intent, Who},
     listing::sorted,
     mask::{self, Masked},
     message::{self, Id},
@@ -22,7 +22,7 @@ use crate::{
     refusal,
 };
 
-/// Calls whose questions are remembered; of older ones nobody tells how they ended.
+/// Calls whose questions are remembered; older ones nobody will answer.
 const MOST: usize = 4096;
 
 /// Questions that have no answer yet.
@@ -38,19 +38,24 @@ struct Known {
 }
 
 impl Questions {
-    /// Notes what was asked; what the same call asked before, nobody will answer.
+    /// Notes what was asked, and gives what nobody will answer any more: what the same call asked before, or what the first
+    /// of too many did.
     fn add(&self, call: String, asked: Vec<(String, Pending)>) -> Vec<(String, Pending)> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.order.len() == MOST
-            && let Some(oldest) = known.order.pop_front()
-        {
-            known.asked.remove(&oldest);
+        if let Some(before) = known.asked.insert(call.clone(), asked) {
+            return before;
         }
-        let before = known.asked.insert(call.clone(), asked);
-        if before.is_none() {
-            known.order.push_back(call);
-        }
-        before.unwrap_or_default()
+        known.order.push_back(call);
+        let first = if known.order.len() > MOST { known.order.pop_front() } else { None };
+        first.and_then(|first| known.asked.remove(&first)).unwrap_or_default()
+    }
+
+    /// All of them, which nobody will answer any more.
+    pub(crate) fn end(&self) -> Vec<Conclusion> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.order.clear();
+        let asked = known.asked.drain().flat_map(|(_, asked)| asked);
+        asked.map(|(_, question)| unanswered(&question)).collect()
     }
 
     fn take(&self, call: &str) -> Vec<(String, Pending)> {
@@ -120,7 +125,7 @@ impl<R: Road> Guard<R> {
             }
         }
         if !asked.is_empty() {
-            let before = self.door.questions().add(call(&pending.intent, asks.request_state), asked);
+            let before = self.conclusions.questions.add(call(&pending.intent, asks.request_state), asked);
             self.unanswered(before).await;
         }
         Ok(())
@@ -130,7 +135,7 @@ impl<R: Road> Guard<R> {
     pub(super) async fn answers_input(&self, intent: &Intent, params: Option<&RawValue>) {
         let Some(params) = params.filter(|params| holds(params, b"\"inputResponses\"")) else { return };
         let Ok(answers) = serde_json::from_str::<Answers<'_>>(params.get()) else { return };
-        let mut asked = self.door.questions().take(&call(intent, answers.request_state));
+        let mut asked = self.conclusions.questions.take(&call(intent, answers.request_state));
         for (name, question) in &asked {
             if let Some(answer) = answers.input_responses.get(name) {
                 self.conclude(question, Ok(answer)).await;
@@ -143,9 +148,13 @@ impl<R: Road> Guard<R> {
     /// Records that nobody answers `asked`.
     async fn unanswered(&self, asked: Vec<(String, Pending)>) {
         for (_, question) in asked {
-            self.end(&question, Status::Cancelled, Some("unanswered".into()), None).await;
+            self.conclusions.add(unanswered(&question)).await;
         }
     }
+}
+
+fn unanswered(question: &Pending) -> Conclusion {
+    question.ended(Status::Cancelled, Some("unanswered".into()))
 }
 
 /// Which call it is, each time that it is made: by whom, what, and in what state; where the server gave none, with which

@@ -283,6 +283,13 @@ async fn what_a_result_asks_for_is_recorded_before_the_client_hears() {
         json!({ "resultType": "input_required", "inputRequests": { "a": { "method": "files/read" } } });
     between.server.send(&json!({ "jsonrpc": "2.0", "id": 4, "result": asks }).to_string()).await;
     assert_eq!(between.client.hear().await["error"]["code"], deed_gateway::DENIED);
+    // What nobody ever answers ends with the connection.
+    between.client.send(&call(5, "read", "{}")).await;
+    between.server.hear().await;
+    let asks =
+        json!({ "resultType": "input_required", "inputRequests": { "a": { "method": "roots/list" } } });
+    between.server.send(&json!({ "jsonrpc": "2.0", "id": 5, "result": asks }).to_string()).await;
+    between.client.hear().await;
 
     let recorded = between.end().await;
     let ended = |intent: &Value| -> Vec<Value> {
@@ -306,6 +313,8 @@ async fn what_a_result_asks_for_is_recorded_before_the_client_hears() {
             ["tools/call", [["success", null]]],
             ["tools/call", [["success", "withheld"]]],
             ["files/read", [["denied", "unknown_method"]]],
+            ["tools/call", [["success", "input_required"]]],
+            ["roots/list", [["cancelled", "unanswered"]]],
         ])
     );
 }
