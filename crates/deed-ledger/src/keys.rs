@@ -110,15 +110,14 @@ pub enum KeyError {
         /// How many there were.
         were: u64,
     },
-    /// The number of data keys is not what was written.
-    #[error("`log/data-keys` is damaged: it is not the number that was written; restore it from a backup")]
-    DataKeys,
-    /// The list of tenants is not what was written.
-    #[error("`log/key-epochs` is damaged: it is not the list that was written; restore it from a backup")]
-    Epochs,
-    /// The list of tenants is not what was written.
-    #[error("`log/tenants` is damaged: it is not the list that was written; restore it from a backup")]
-    Tenants,
+    /// What is noted of keys beside the log is not what was written.
+    #[error("`{file}` is damaged: it is not {what} that was written; restore it from a backup")]
+    Noted {
+        /// The file.
+        file: &'static str,
+        /// What it should be.
+        what: &'static str,
+    },
     /// What is written of keys beside the log cannot be read or written.
     #[error("failed to use what is written of keys beside the log: {0}")]
     TenantList(#[from] StoreError),
@@ -135,12 +134,7 @@ impl KeyError {
     pub(crate) fn is_damage(&self) -> bool {
         matches!(
             self,
-            KeyError::Damaged(_)
-                | KeyError::Malformed { .. }
-                | KeyError::Foreign(_)
-                | KeyError::Tenants
-                | KeyError::DataKeys
-                | KeyError::Epochs
+            KeyError::Damaged(_) | KeyError::Malformed { .. } | KeyError::Foreign(_) | KeyError::Noted { .. }
         )
     }
 

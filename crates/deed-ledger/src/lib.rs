@@ -32,6 +32,7 @@ mod key_epochs;
 mod keys;
 mod ledger;
 mod lock;
+mod noted;
 mod open;
 mod pack;
 mod sealer;

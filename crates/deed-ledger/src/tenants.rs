@@ -9,14 +9,13 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use deed_seal::hash::Hash;
+use crate::{keys::KeyError, noted::Noted, store::Store};
 
-use crate::{keys::KeyError, store::Store};
-
-/// Where the list is: a line `deed-tenants/1 DIGEST`, of the rest in SHA-256, and a line `CHECK TENANT` for each, by name.
+/// Where the list is.
 pub(crate) const PATH: &str = "log/tenants";
 
-const HEAD: &str = "deed-tenants/1 ";
+/// A line `CHECK TENANT` for each, by name.
+const NOTED: Noted = Noted { path: PATH, head: "deed-tenants/1", what: "the list" };
 
 /// What tells one pseudonym key from another and gives nothing of it away.
 pub(crate) type KeyCheck = [u8; 16];
@@ -52,8 +51,7 @@ impl Tenants {
         for (tenant, check) in &all {
             text.push_str(&format!("{:032x} {tenant}\n", u128::from_be_bytes(*check)));
         }
-        let text = format!("{HEAD}{}\n{text}", Hash::of(text.as_bytes()));
-        self.store.replace(PATH, text.as_bytes())?;
+        NOTED.write(&*self.store, &text)?;
         *known = all;
         Ok(())
     }
@@ -64,22 +62,10 @@ impl Tenants {
 /// # Errors
 /// It cannot be read, or is no such list.
 pub(crate) fn read(store: &dyn Store) -> Result<BTreeMap<String, KeyCheck>, KeyError> {
-    let text = match store.read(PATH) {
-        Ok(text) => text,
-        Err(error) if error.is_missing() => return Ok(BTreeMap::new()),
-        Err(error) => return Err(error.into()),
-    };
     let line = |line: &str| {
         let (check, tenant) = line.split_once(' ').filter(|(check, _)| check.len() == 32)?;
         let check = u128::from_str_radix(check, 16).ok()?.to_be_bytes();
         Some((tenant.to_owned(), check))
     };
-    let listed = || -> Option<BTreeMap<String, KeyCheck>> {
-        let (digest, lines) = str::from_utf8(&text).ok()?.strip_prefix(HEAD)?.split_once('\n')?;
-        if digest != Hash::of(lines.as_bytes()).to_string() {
-            return None;
-        }
-        lines.lines().map(line).collect()
-    };
-    listed().ok_or(KeyError::Tenants)
+    Ok(NOTED.read(store, |lines| lines.lines().map(line).collect())?.unwrap_or_default())
 }

@@ -38,9 +38,9 @@ use files::Present;
 pub use report::{Checked, StoreReport};
 
 use crate::{
-    JournalDamage, LedgerError, PACK_LEAVES, PackError, data_keys, journal,
+    JournalDamage, LedgerError, PACK_LEAVES, PackError, journal,
     journal::Frame,
-    key_epochs::{self, Epoch},
+    key_epochs::Epoch,
     keys::{self, KeyError, Keys, Known},
     open,
     pack::{self, Pack},
@@ -127,11 +127,7 @@ pub fn verify_store(dir: &Path, options: &VerifyOptions<'_>) -> Result<StoreRepo
     let mut report = StoreReport::default();
     let held = match (&known, &keys) {
         (Err(error), _) => {
-            let place = match error {
-                KeyError::DataKeys => data_keys::PATH,
-                KeyError::Epochs => key_epochs::PATH,
-                _ => tenants::PATH,
-            };
+            let place = if let KeyError::Noted { file, .. } = error { file } else { tenants::PATH };
             Some(problem(kind_of(error), place, error.to_string()))
         }
         (Ok(known), Ok(keys)) => {

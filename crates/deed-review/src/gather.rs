@@ -4,11 +4,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    rc::Rc,
     sync::Arc,
 };
 
 use deed_identity::Coverage;
-use deed_record::{Account, Basis, Credential, Kind, RecordId, Ruling, Skeleton, Timestamp};
+use deed_record::{Account, Basis, Credential, Kind, RecordId, Ruling, Skeleton, Timestamp, TraceId};
 
 mod above;
 mod before;
@@ -125,6 +126,8 @@ struct Reader<'c, 'e, E> {
     ids: HashMap<RecordId, usize>,
     /// What `by_ref` gave of the ids that were asked for.
     asked: BTreeMap<RecordId, Vec<usize>>,
+    /// What was read last of a trace.
+    trace: Option<(TraceId, Rc<[Found]>)>,
     /// Records that issued the credential which was used.
     issued: BTreeSet<usize>,
     absent: BTreeSet<RecordId>,
@@ -154,10 +157,23 @@ impl<'c, 'e, E: Evidence> Reader<'c, 'e, E> {
             leaves: HashMap::new(),
             ids: HashMap::new(),
             asked: BTreeMap::new(),
+            trace: None,
             issued: BTreeSet::new(),
             absent: BTreeSet::new(),
             cut: BTreeSet::new(),
         }
+    }
+
+    /// The records of `trace`, read once for all who look into it; as many as [`counterpart::MOST_IN_TRACE`] may be cut.
+    fn in_trace(&mut self, trace: TraceId) -> Result<Rc<[Found]>, ExplainError<E::Error>> {
+        if let Some((_, found)) = self.trace.as_ref().filter(|(known, _)| *known == trace) {
+            return Ok(found.clone());
+        }
+        let found =
+            self.evidence.by_trace(trace, counterpart::MOST_IN_TRACE).map_err(ExplainError::Evidence)?;
+        let found: Rc<[Found]> = found.into();
+        self.trace = Some((trace, found.clone()));
+        Ok(found)
     }
 
     /// The action that record `asked` belongs to.

@@ -378,19 +378,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{
-        super::{excise::Fingerprints, json::Walk, text},
+        super::{excise::Marks, json::Walk, text},
         *,
     };
-
-    struct Marks;
-    impl Fingerprints for Marks {
-        fn of_token(&self, _: &[u8]) -> String {
-            "sha256:".to_owned()
-        }
-        fn of_password(&self, _: &[u8]) -> String {
-            "hmac-sha256:".to_owned()
-        }
-    }
 
     /// Texts made of what secrets and their names are made of, some of it escaped.
     fn texts() -> impl Strategy<Value = String> {

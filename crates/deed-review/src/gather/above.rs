@@ -35,7 +35,7 @@ pub(super) fn look<E: Evidence>(
     else {
         return Ok(Above::default());
     };
-    let found = reader.evidence.by_trace(trace, MOST_IN_TRACE).map_err(ExplainError::Evidence)?;
+    let found = reader.in_trace(trace)?;
     if found.len() >= MOST_IN_TRACE {
         return Ok(Above { cut: true, ..Above::default() });
     }

@@ -25,7 +25,7 @@ pub(super) fn look<E: Evidence>(
     let placed = |head: &&Skeleton<'_>| head.task.is_some() || head.parent_span_id.is_some();
     let Some(head) = reader.head(family).filter(placed).cloned() else { return Ok(of) };
     let Some(trace) = head.trace_id else { return Ok(of) };
-    let found = reader.evidence.by_trace(trace, MOST_IN_TRACE).map_err(ExplainError::Evidence)?;
+    let found = reader.in_trace(trace)?;
     if found.len() >= MOST_IN_TRACE {
         return Ok(of);
     }

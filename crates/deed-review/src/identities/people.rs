@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use deed_identity::{AccountFacts, Coverage, Joined, Rank, Role, Standing};
+use deed_identity::{AccountFacts, Coverage, CredentialFacts, HolderFacts, Joined, Rank, Role, Standing};
 use deed_record::{Account, Alias, Change, PrincipalType, RecordId, Timestamp};
 
 use super::{DAY, HOUR, IdentityFinding, Look, Who, count, days, is_open};
@@ -168,23 +168,20 @@ impl Look<'_> {
     fn is_of_system(&self, account: Account, facts: &AccountFacts) -> bool {
         let all_of =
             |sort: &str| facts.places.iter().all(|place| place.system.split(':').next() == Some(sort));
-        let shows = |key| {
-            let held = self.state.credential(key).map(|credential| credential.holders).unwrap_or_default();
-            held.iter().any(|held| held.account == account && held.role != Role::Asked)
-        };
-        let shows = || self.state.credentials_of(account).into_iter().any(shows);
+        let shows = || self.held_by(account).next().is_some();
         facts.kind == PrincipalType::Workload && (all_of("kubernetes") || all_of("cloudtrail") && !shows())
     }
 
     /// Whether it was given, or used, a credential that stands until somebody takes it away.
     fn holds_lasting(&self, account: Account) -> bool {
-        let mut held =
-            self.state.credentials_of(account).into_iter().filter_map(|key| self.state.credential(key));
-        held.any(|credential| {
-            let own =
-                credential.holders.iter().any(|held| held.account == account && held.role != Role::Asked);
-            own && credential.is_static() == Some(true)
-        })
+        self.held_by(account).any(|credential| credential.is_static() == Some(true))
+    }
+
+    /// What it was given, or used.
+    fn held_by(&self, account: Account) -> impl Iterator<Item = CredentialFacts> {
+        let all = self.state.credentials_of(account).into_iter().filter_map(|key| self.state.credential(key));
+        let own = move |held: &HolderFacts| held.account == account && held.role != Role::Asked;
+        all.filter(move |credential| credential.holders.iter().any(own))
     }
 
     /// A person who is gone from the directory, and of whom the inventory has an account elsewhere that acts.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::ControlFlow};
 
 use deed_identity::Standing;
 use deed_ledger::{Key, LedgerError};
-use deed_record::{Account, Basis, Change, Kind, RecordId, Timestamp};
+use deed_record::{Account, Basis, Change, Credential, Kind, RecordId, Skeleton, Timestamp};
 
 use super::principal::{ChangeRow, CredentialRow};
 use crate::evidence::LedgerEvidence;
@@ -31,11 +31,9 @@ pub(super) fn of(
     let mut read = 0;
     evidence.ledger().lookup_each(&Key::Party(account), None, &mut |_, record| {
         read += 1;
-        for effect in record.effects.iter().flatten().filter(|effect| effect.kind == Kind::Credential) {
-            let (Some(credential), Some(terms)) = (&effect.credential, &effect.terms) else { continue };
-            let theirs = terms.subject.as_ref().and_then(|party| party.account) == Some(account);
-            let kind = credential.kind.as_deref().filter(|_| theirs && credential.names().next().is_none());
-            if let (Some(kind), Some(change)) = (kind, terms.change) {
+        for (credential, change) in given_to(record, account) {
+            let kind = credential.kind.as_deref().filter(|_| credential.names().next().is_none());
+            if let (Some(kind), Some(change)) = (kind, change) {
                 let issuer = credential.issuer.as_deref();
                 all.entry(kind.to_owned()).or_default().take(
                     issuer,
@@ -50,6 +48,19 @@ pub(super) fn of(
     // What only ended is not known to have been there.
     let issued = all.into_iter().filter(|(_, nameless)| nameless.issued.is_some());
     Ok((issued.map(|(kind, nameless)| nameless.row(kind)).collect(), read == MOST_READ))
+}
+
+/// What a record says of credentials of `account`.
+pub(super) fn given_to<'r, 'a>(
+    record: &'r Skeleton<'a>,
+    account: Account,
+) -> impl Iterator<Item = (&'r Credential<'a>, Option<Change>)> {
+    let effects = record.effects.iter().flatten().filter(|effect| effect.kind == Kind::Credential);
+    effects.filter_map(move |effect| {
+        let terms = effect.terms.as_ref()?;
+        let theirs = terms.subject.as_ref()?.account == Some(account);
+        Some((effect.credential.as_ref().filter(|_| theirs)?, terms.change))
+    })
 }
 
 impl Nameless {

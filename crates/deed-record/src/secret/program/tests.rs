@@ -3,19 +3,9 @@
 use proptest::prelude::*;
 
 use super::{
-    super::{excise::Fingerprints, json::Walk, text},
+    super::{excise::Marks, json::Walk, text},
     *,
 };
-
-struct Marks;
-impl Fingerprints for Marks {
-    fn of_token(&self, _: &[u8]) -> String {
-        "sha256:".to_owned()
-    }
-    fn of_password(&self, _: &[u8]) -> String {
-        "hmac-sha256:".to_owned()
-    }
-}
 
 /// Passwords that look like names of secrets, like options and like other words.
 const PASSWORDS: &[&str] = &[

@@ -15,8 +15,8 @@ mod finish;
 mod nameless;
 
 use super::paths::Paths;
-use crate::evidence::LedgerEvidence;
-use nameless::{Issue, Nameless, PASSWORD, given_to, is_password, is_set_anew};
+use crate::{evidence::LedgerEvidence, identity::nameless::given_to};
+use nameless::{Issue, Nameless, PASSWORD, is_password, is_set_anew};
 
 /// Actions that are gathered.
 const MOST_ACTIONS: usize = 1_000_000;

@@ -7,9 +7,10 @@ use std::{
 };
 
 use deed_ledger::{Key, LedgerError};
-use deed_record::{Account, Change, Credential, Kind, RecordId, Skeleton, Timestamp};
+use deed_record::{Account, Change, Credential, RecordId, Skeleton, Timestamp};
 
 use super::{Gatherer, Known, Made};
+use crate::identity::nameless::given_to;
 
 pub(super) const PASSWORD: &str = "password";
 
@@ -126,17 +127,4 @@ pub(super) fn is_set_anew(credential: &Credential<'_>, change: Option<Change>) -
 /// Whether it is the password of an account, which has no name of its own.
 pub(super) fn is_password(credential: &Credential<'_>) -> bool {
     credential.kind.as_deref() == Some(PASSWORD) && credential.names().next().is_none()
-}
-
-/// What a record says of credentials of `account`.
-pub(super) fn given_to<'r, 'a>(
-    record: &'r Skeleton<'a>,
-    account: Account,
-) -> impl Iterator<Item = (&'r Credential<'a>, Option<Change>)> {
-    let effects = record.effects.iter().flatten().filter(|effect| effect.kind == Kind::Credential);
-    effects.filter_map(move |effect| {
-        let terms = effect.terms.as_ref()?;
-        let theirs = terms.subject.as_ref()?.account == Some(account);
-        Some((effect.credential.as_ref().filter(|_| theirs)?, terms.change))
-    })
 }
