@@ -28,8 +28,9 @@ use crate::{
 /// The runs of so many packs are merged into one.
 const FAN_IN: u64 = 16;
 pub(crate) const FOLDER: &str = "index";
-/// Filters of the newest runs stay in memory, up to this: those of fifty million ids. Older runs are read.
-const FILTER_BYTES: usize = 64 << 20;
+/// What the newest runs keep in memory to be asked quickly, up to this: that of some thirty million records. Older runs are
+/// read.
+const GUIDE_BYTES: usize = 128 << 20;
 
 /// Why the index cannot answer.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +104,7 @@ impl Index {
             }
         }
         missing.extend(covered..packs);
-        let_go(&mut runs, FILTER_BYTES);
+        let_go(&mut runs, GUIDE_BYTES);
         Ok((Index { store, runs: RwLock::new(runs), writing: Mutex::default() }, missing))
     }
 
@@ -151,7 +152,7 @@ impl Index {
         let run = Arc::new(Run::open(&*self.store, &path)?);
         let mut runs = self.runs.write().unwrap_or_else(PoisonError::into_inner);
         runs.insert(packs.start, run);
-        let_go(&mut runs, FILTER_BYTES);
+        let_go(&mut runs, GUIDE_BYTES);
         Ok(())
     }
 
@@ -223,13 +224,13 @@ impl Index {
     }
 }
 
-/// Lets go of the filters of the oldest runs where all take more than `most` bytes.
+/// Lets go of what the oldest runs keep in memory where all take more than `most` bytes.
 fn let_go(runs: &mut BTreeMap<u64, Arc<Run>>, most: usize) {
     let mut left = most;
     for run in runs.values_mut().rev() {
-        match left.checked_sub(run.filter_size()) {
+        match left.checked_sub(run.guide_size()) {
             Some(rest) => left = rest,
-            None => *run = Arc::new(run.without_filter()),
+            None => *run = Arc::new(run.without_guide()),
         }
     }
 }
@@ -255,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_found_with_and_without_filters_and_after_merging() {
+    fn ids_are_found_with_and_without_guides_and_after_merging() {
         let store = Arc::new(MemoryStore::default());
         let (index, _) = Index::open(store.clone(), 0).expect("opens");
         for pack in 0..FAN_IN + 1 {
@@ -275,23 +276,23 @@ mod tests {
         assert_eq!(index.all().len(), 2);
         hold(&index);
         let_go(&mut index.runs.write().unwrap(), 0);
-        assert!(index.all().iter().all(|run| run.filter_size() == 0));
+        assert!(index.all().iter().all(|run| run.guide_size() == 0));
         hold(&index);
         let (again, missing) = Index::open(store, FAN_IN + 1).expect("opens");
         assert!(missing.is_empty());
-        assert!(again.all().iter().all(|run| run.filter_size() > 0));
+        assert!(again.all().iter().all(|run| run.guide_size() > 0));
         hold(&again);
     }
 
     #[test]
-    fn the_oldest_filters_go_first() {
+    fn the_oldest_guides_go_first() {
         let store = Arc::new(MemoryStore::default());
         let (index, _) = Index::open(store, 0).expect("opens");
         (0..3).for_each(|pack| index.add(pack, &mut [(id(pack), 0)]).expect("written"));
         let mut runs = index.runs.write().unwrap();
-        let two = 2 * runs[&0].filter_size();
+        let two = 2 * runs[&0].guide_size();
         let_go(&mut runs, two);
-        let kept: Vec<bool> = runs.values().map(|run| run.filter_size() > 0).collect();
+        let kept: Vec<bool> = runs.values().map(|run| run.guide_size() > 0).collect();
         assert_eq!(kept, [false, true, true]);
     }
 }

@@ -66,17 +66,25 @@ impl Values {
     /// Adds each value: 0 for none, else 1 and the value, texts and lists after their length.
     fn add(&mut self, array: &ArrayRef) {
         if array.null_count() == array.len() {
-            self.waiting.resize(self.waiting.len() + array.len(), 0);
-        } else {
-            for row in 0..array.len() {
-                self.add_row(array, row);
-                if self.waiting.len() >= Self::PIECE {
-                    self.hash();
-                }
+            return self.waiting.resize(self.waiting.len() + array.len(), 0);
+        }
+        match array.data_type() {
+            DataType::Utf8View => {
+                array.as_string_view().iter().for_each(|value| self.add_some(value, Self::add_text))
             }
+            DataType::Int64 => {
+                let values = array.as_primitive::<Int64Type>();
+                values.iter().for_each(|value| self.add_some(value, Self::add_number));
+            }
+            DataType::Timestamp(..) => {
+                let values = array.as_primitive::<TimestampMicrosecondType>();
+                values.iter().for_each(|value| self.add_some(value, Self::add_number));
+            }
+            _ => (0..array.len()).for_each(|row| self.add_row(array, row)),
         }
     }
 
+    /// The same of one value, of any type.
     fn add_row(&mut self, array: &ArrayRef, row: usize) {
         if array.is_null(row) {
             self.waiting.push(0);
@@ -86,28 +94,46 @@ impl Values {
         match array.data_type() {
             DataType::Utf8View => self.add_text(array.as_string_view().value(row)),
             DataType::Utf8 => self.add_text(array.as_string::<i32>().value(row)),
-            DataType::Int64 => {
-                self.waiting.extend(array.as_primitive::<Int64Type>().value(row).to_le_bytes());
-            }
+            DataType::Int64 => self.add_number(array.as_primitive::<Int64Type>().value(row)),
             DataType::Timestamp(..) => {
-                self.waiting
-                    .extend(array.as_primitive::<TimestampMicrosecondType>().value(row).to_le_bytes());
+                self.add_number(array.as_primitive::<TimestampMicrosecondType>().value(row));
             }
             DataType::List(_) => {
-                let items = array.as_list::<i32>().value(row);
-                self.waiting.extend((items.len() as u64).to_le_bytes());
-                self.add(&items);
+                let lists = array.as_list::<i32>();
+                let (from, to) =
+                    (lists.value_offsets()[row] as usize, lists.value_offsets()[row + 1] as usize);
+                self.waiting.extend(((to - from) as u64).to_le_bytes());
+                (from..to).for_each(|item| self.add_row(lists.values(), item));
             }
             DataType::Struct(_) => {
-                array.as_struct().columns().iter().for_each(|member| self.add(&member.slice(row, 1)));
+                array.as_struct().columns().iter().for_each(|member| self.add_row(member, row));
             }
             other => unreachable!("no column of `records` is a {other}"),
         }
+        self.hash_piece();
+    }
+
+    fn add_some<T>(&mut self, value: Option<T>, add: impl FnOnce(&mut Self, T)) {
+        self.waiting.push(u8::from(value.is_some()));
+        if let Some(value) = value {
+            add(self, value);
+        }
+        self.hash_piece();
+    }
+
+    fn add_number(&mut self, value: i64) {
+        self.waiting.extend(value.to_le_bytes());
     }
 
     fn add_text(&mut self, value: &str) {
         self.waiting.extend((value.len() as u64).to_le_bytes());
         self.waiting.extend(value.as_bytes());
+    }
+
+    fn hash_piece(&mut self) {
+        if self.waiting.len() >= Self::PIECE {
+            self.hash();
+        }
     }
 
     fn hash(&mut self) {

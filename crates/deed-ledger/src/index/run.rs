@@ -1,16 +1,15 @@
 //! One sorted run.
 //!
 //! ```text
-//! header 64, little-endian: "deedrun7", first pack u64, one past the last pack u64, keys u64,
+//! header 64, little-endian: "deedrun8", first pack u64, one past the last pack u64, keys u64,
 //!        entries u64, bucket bits u32, ids u32, directory offset u64, 0 u32, CRC-32C of bytes 0..60
 //! buckets: keys in order; for each the hash bits below the bucket's, big-endian, then its leaves
 //!        (offsets from the run's first leaf) as varints of (difference << 1 | more follow)
 //! directory: for each bucket its offset u32 and the CRC-32C of its bytes, then the end
 //! CRC-32C of the directory
-//! filter over the ids, and its CRC-32C
+//! filter over the keys, and its CRC-32C
 //! ```
-//! A look-up reads two directory entries and one bucket of some forty keys; that of an id which the filter does not know,
-//! nothing.
+//! A look-up reads one bucket of some forty keys; that of a key which the filter does not know, nothing.
 
 use std::ops::Range;
 
@@ -25,24 +24,35 @@ use crate::{
 };
 
 /// Its number grows when records are looked up by more: runs of an earlier one are built again.
-pub(crate) const MAGIC: &[u8; 8] = b"deedrun7";
+pub(crate) const MAGIC: &[u8; 8] = b"deedrun8";
 const HEADER: usize = 64;
 /// Keys a bucket holds on average, as a power of two.
-const BUCKET_KEYS: u32 = 5;
+const BUCKET_KEYS: u32 = 6;
+/// Bytes of a bucket in the directory.
+const PLACE: usize = 8;
 
 /// A key's hash and a leaf it leads to, as an offset from the run's first leaf.
 pub(crate) type Entry = (u64, u32);
 
-/// An open run: the header and the filter, for the rest stays in the store.
+/// An open run: what says where a key is, for the rest stays in the store.
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
     pub(crate) path: String,
     pub(crate) packs: Range<u64>,
+    keys: u64,
     ids: u32,
     bucket_bits: u32,
     directory: u64,
     /// `None` where it was let go of.
-    filter: Option<Filter>,
+    guide: Option<Guide>,
+}
+
+/// What need not be read again for a look-up.
+#[derive(Clone, Debug)]
+struct Guide {
+    /// The directory as it is stored.
+    directory: Vec<u8>,
+    filter: Filter,
 }
 
 pub(super) fn path_of(packs: &Range<u64>) -> String {
@@ -67,7 +77,7 @@ pub(crate) fn encode(packs: Range<u64>, entries: impl Iterator<Item = Entry> + C
         count += u64::from(last != Some(entry));
         last = Some(entry);
     }
-    let mut filter = Filter::with_room(ids.into());
+    let mut filter = Filter::with_room(ids.into(), keys - u64::from(ids));
     let bucket_bits = (64 - keys.leading_zeros()).saturating_sub(BUCKET_KEYS).min(24);
     let suffix = suffix_bytes(bucket_bits);
 
@@ -79,9 +89,7 @@ pub(crate) fn encode(packs: Range<u64>, entries: impl Iterator<Item = Entry> + C
         while let Some((hash, offset)) =
             entries.next_if(|(hash, _)| hash >> (HASH_BITS - bucket_bits) == bucket)
         {
-            if is_id(hash) {
-                filter.add(hash);
-            }
+            filter.add(hash);
             out.extend_from_slice(&hash.to_be_bytes()[8 - suffix..]);
             let mut before = 0;
             let mut now = offset;
@@ -140,30 +148,32 @@ impl Run {
         }
         let header = store.read_range(path, 0..HEADER as u64)?;
         let mut run = Run::parse_header(path, &header, size).ok_or_else(|| damaged(0))?;
-        let from = run.filter_at();
-        run.filter =
-            Some(Filter::parse(checked(&store.read_range(path, from..size)?).ok_or_else(|| damaged(from))?));
+        let mut directory = store.read_range(path, run.directory..size)?;
+        let filter = directory.split_off((run.filter_at() - run.directory) as usize);
+        checked(&directory).ok_or_else(|| damaged(run.directory))?;
+        let filter = Filter::parse(checked(&filter).ok_or_else(|| damaged(run.filter_at()))?);
+        run.guide = Some(Guide { directory, filter });
         Ok(run)
     }
 
     /// Where the filter begins.
     fn filter_at(&self) -> u64 {
-        self.directory + (8_u64 << self.bucket_bits) + 8
+        self.directory + ((PLACE as u64) << self.bucket_bits) + 8
     }
 
-    /// The same without its filter: ids are looked for in the store.
-    pub(crate) fn without_filter(&self) -> Self {
-        Run { filter: None, ..self.clone() }
+    /// The same without what it keeps in memory: all is looked for in the store.
+    pub(crate) fn without_guide(&self) -> Self {
+        Run { path: self.path.clone(), packs: self.packs.clone(), guide: None, ..*self }
     }
 
-    /// Bytes that its filter takes in memory.
-    pub(crate) fn filter_size(&self) -> usize {
-        self.filter.as_ref().map_or(0, Filter::size)
+    /// Bytes that it keeps in memory.
+    pub(crate) fn guide_size(&self) -> usize {
+        self.guide.as_ref().map_or(0, |guide| guide.directory.len() + guide.filter.size())
     }
 
     /// Whether a look-up of `hash` may find something; if not, nothing need be read.
     pub(crate) fn may_hold(&self, hash: u64) -> bool {
-        !is_id(hash) || self.filter.as_ref().is_none_or(|filter| filter.may_hold(hash))
+        self.guide.as_ref().is_none_or(|guide| guide.filter.may_hold(hash))
     }
 
     fn parse_header(path: &str, header: &[u8], size: u64) -> Option<Self> {
@@ -177,27 +187,34 @@ impl Run {
         let run = Run {
             path: path.to_owned(),
             packs: u64_at(8)?..u64_at(16)?,
+            keys: u64_at(24)?,
             ids: u32_at(44)?,
             bucket_bits: u32_at(40)?,
             directory: u64_at(48)?,
-            filter: None,
+            guide: None,
         };
-        let filter = (Filter::blocks(run.ids.into()) * BLOCK) as u64 + 4;
+        let others = run.keys.checked_sub(run.ids.into())?;
+        let filter =
+            (Filter::blocks(run.ids.into(), others) as u64).checked_mul(BLOCK as u64)?.checked_add(4)?;
         let sane = Some(&run.packs) == packs_of(path).as_ref()
             && run.bucket_bits <= 24
-            && run.directory.checked_add((8_u64 << run.bucket_bits) + 8 + filter) == Some(size);
+            && run.directory.checked_add(((PLACE as u64) << run.bucket_bits) + 8)?.checked_add(filter)
+                == Some(size);
         sane.then_some(run)
     }
 
     /// The leaves of `hash`, as offsets from the run's first leaf, rising.
     pub(crate) fn leaves(&self, store: &dyn Store, hash: u64) -> Result<Vec<u32>, IndexError> {
-        let bucket = hash >> (HASH_BITS - self.bucket_bits);
-        let entry = self.directory + bucket * 8;
-        let directory = store.read_range(&self.path, entry..entry + 12)?;
-        let u32_at = |at: usize| {
-            u32::from_le_bytes([directory[at], directory[at + 1], directory[at + 2], directory[at + 3]])
+        let at = (hash >> (HASH_BITS - self.bucket_bits)) as usize * PLACE;
+        let entry = self.directory + at as u64;
+        // Its place, and where the next one begins.
+        let place = match &self.guide {
+            Some(guide) => guide.directory.get(at..).and_then(|rest| rest.first_chunk().copied()),
+            None => store.read_range(&self.path, entry..entry + PLACE as u64 + 4)?.first_chunk().copied(),
         };
-        let (from, crc, to) = (u64::from(u32_at(0)), u32_at(4), u64::from(u32_at(8)));
+        let place: [u8; PLACE + 4] = place.ok_or_else(|| self.damaged(entry))?;
+        let u32_at = |at: usize| u32::from_le_bytes([place[at], place[at + 1], place[at + 2], place[at + 3]]);
+        let (from, crc, to) = (u64::from(u32_at(0)), u32_at(4), u64::from(u32_at(PLACE)));
         if from > to || to > self.directory {
             return Err(self.damaged(entry));
         }
@@ -217,7 +234,7 @@ impl Run {
     }
 
     /// Calls `each` with every entry, in order, with `bytes` the whole object: for verifying, and before merging. They
-    /// rise, their leaves are those of the run's packs, and the filter knows of each id.
+    /// rise, their leaves are those of the run's packs, and the filter knows of each key.
     ///
     /// # Errors
     /// Any byte that is not what was written.
@@ -236,7 +253,7 @@ impl Run {
         }
         let filter = checked(filter).ok_or_else(|| self.damaged(self.filter_at()))?;
         // What the right ids make is what was written.
-        let mut made = Filter::with_room(self.ids.into());
+        let mut made = Filter::with_room(self.ids.into(), self.keys - u64::from(self.ids));
         let leaves = (self.packs.end - self.packs.start).saturating_mul(PACK_LEAVES);
         let mut last = None;
         let mut entries = self.entries(bytes);
@@ -247,9 +264,7 @@ impl Run {
                 Some(None) => break,
                 // Checksums say that these are the bytes that were written, not that they were written well.
                 Some(Some(entry)) if last.is_none_or(|last| last < entry) && u64::from(entry.1) < leaves => {
-                    if is_id(entry.0) {
-                        made.add(entry.0);
-                    }
+                    made.add(entry.0);
                     last = Some(entry);
                     each(entry);
                 }
@@ -307,8 +322,8 @@ impl Entries<'_> {
             let u32_at = |at: usize| {
                 self.bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes)
             };
-            let entry = self.directory + self.bucket * 8;
-            let (from, crc, to) = (u32_at(entry)?, u32_at(entry + 4)?, u32_at(entry + 8)?);
+            let entry = self.directory + self.bucket * PLACE;
+            let (from, crc, to) = (u32_at(entry)?, u32_at(entry + 4)?, u32_at(entry + PLACE)?);
             (self.at, self.end) = (from as usize, to as usize);
             let data = self.bytes.get(..self.directory)?.get(self.at..self.end)?;
             if crc32c::crc32c(data) != crc {
