@@ -53,7 +53,7 @@ pub struct Engagement {
     pub rights_total: u64,
     /// Calls that were observed.
     pub calls: u64,
-    /// Of those, done as another identity, in sessions that they opened.
+    /// Of those, done by another identity: in sessions that they opened, or because they asked.
     #[serde(default)]
     pub through: u64,
     /// Of those, within the contract.
@@ -274,7 +274,7 @@ fn row(party: &Engagement) -> Row {
     }
     if party.through > 0 {
         notes.push(format!(
-            "{} as another identity, in sessions that they opened",
+            "{} by another identity, in a session that they opened or because they asked",
             count(party.through, "call")
         ));
     }

@@ -40,6 +40,8 @@ struct Did {
     executor: Account,
     /// The session in which it was done, where somebody from outside opened it.
     session: Option<String>,
+    /// Who asked for it, where that is somebody from outside and whoever acted is not.
+    asked: Option<Account>,
     vendor: Option<String>,
     what: Option<String>,
     calls: u64,
@@ -54,6 +56,7 @@ struct Did {
 pub(super) async fn make(app: &App, query: ReportQuery) -> Result<ThirdParty, Problem> {
     let patience = patience(app);
     let known = outsiders(app, &query).await?;
+    let too_many = known.len() > super::rows::MOST_LISTED;
     let opened = opened::by(app, &known).await?;
     let condition = when(&query);
     let all = format!(
@@ -61,17 +64,20 @@ pub(super) async fn make(app: &App, query: ReportQuery) -> Result<ThirdParty, Pr
     );
     let all: Vec<All> = rows(app, &query, &all).await?;
     let did = format!(
-        "SELECT executor, session, vendor, CASE WHEN tool = '' THEN operation ELSE tool END AS what,
+        "SELECT executor, session, asked, vendor, CASE WHEN tool = '' THEN operation ELSE tool END AS what,
                 sum(calls) AS calls, min(first) AS first, max(last) AS last
-         FROM (SELECT executor, CASE WHEN credential IN {sessions} THEN credential END AS session, vendor,
+         FROM (SELECT executor, CASE WHEN credential IN {sessions} THEN credential END AS session,
+                      CASE WHEN coalesce({acted}, false) THEN NULL WHEN {asked} THEN initiator END AS asked,
+                      CASE WHEN coalesce({acted}, false) THEN vendor ELSE initiator_vendor END AS vendor,
                       coalesce(concat_ws('/', tool_server, tool_name), '') AS tool, operation,
                       count(*) AS calls, min(time) AS first, max(time) AS last
                FROM actions
                WHERE executor IS NOT NULL AND {condition}
-                 AND ({} OR credential IN {sessions})
-               GROUP BY 1, 2, 3, 4, 5)
-         GROUP BY 1, 2, 3, 4",
-        by_outsiders(&known),
+                 AND ({acted} OR {asked} OR credential IN {sessions})
+               GROUP BY 1, 2, 3, 4, 5, 6)
+         GROUP BY 1, 2, 3, 4, 5",
+        acted = by_outsiders(&known),
+        asked = for_outsiders(&known),
         sessions = texts(opened.by.keys()),
     );
     let did: Vec<Did> = rows(app, &query, &did).await?;
@@ -79,7 +85,13 @@ pub(super) async fn make(app: &App, query: ReportQuery) -> Result<ThirdParty, Pr
         let reviewed = engine.reviewed().now(patience)?;
         let flagged = query.flagged(&reviewed.review);
         let beyond = flagged.filter(|(_, flagged)| flagged.findings.iter().any(|found| found.rule == OUTSIDE));
-        let by_whom = |flagged: &Flagged| opened.opener(&flagged.credentials).or(flagged.executor);
+        let outsiders: HashSet<Account> = known.into_iter().collect();
+        let by_whom = |flagged: &Flagged| {
+            let from_outside = |account: &Account| outsiders.contains(account);
+            let acted = flagged.executor.filter(from_outside);
+            let party = acted.or_else(|| flagged.initiator.filter(from_outside)).or(flagged.executor);
+            opened.opener(&flagged.credentials).or(party)
+        };
         let beyond: Vec<(RecordId, Option<Account>)> =
             beyond.map(|(id, flagged)| (id, by_whom(flagged))).collect();
         drop(reviewed);
@@ -88,8 +100,8 @@ pub(super) async fn make(app: &App, query: ReportQuery) -> Result<ThirdParty, Pr
         let outside = outside_calls(engine, &beyond)?;
         let mut by: HashMap<Account, Vec<&Did>> = HashMap::new();
         for did in &did {
-            let opener = opened.opener(&did.session);
-            by.entry(opener.unwrap_or(did.executor)).or_default().push(did);
+            let party = opened.opener(&did.session).or(did.asked).unwrap_or(did.executor);
+            by.entry(party).or_default().push(did);
         }
         let evidence = engine.evidence(query.tenant.as_deref());
         let mut called = Called::new(&people, &followed.state, &evidence);
@@ -107,7 +119,7 @@ pub(super) async fn make(app: &App, query: ReportQuery) -> Result<ThirdParty, Pr
         let own = total.saturating_sub(unknown + third_party);
         let mut left_out = followed.state.left_out();
         left_out.extend(opened.left_out());
-        if known.len() > super::rows::MOST_LISTED {
+        if too_many {
             left_out.push(format!(
                 "the inventory has more than {} accounts from outside: actions of the rest count where their record marks \
                  them so",
@@ -137,7 +149,15 @@ pub(super) async fn outsiders(app: &App, query: &ReportQuery) -> Result<Vec<Acco
 
 /// As a condition: somebody from outside acted.
 pub(super) fn by_outsiders(known: &[Account]) -> String {
-    format!("vendor IS NOT NULL OR executor_type = 'third_party' OR executor IN {}", list(known))
+    format!("(vendor IS NOT NULL OR executor_type = 'third_party' OR executor IN {})", list(known))
+}
+
+/// As a condition: somebody from outside asked.
+fn for_outsiders(known: &[Account]) -> String {
+    format!(
+        "(initiator_vendor IS NOT NULL OR initiator_type = 'third_party' OR initiator IN {})",
+        list(known)
+    )
 }
 
 /// Whether the inventory or records have it as somebody from outside.
@@ -200,7 +220,7 @@ fn engagement(
         }
     }
     let calls = operations.values().map(|call| call.calls).sum::<u64>();
-    let other = |did: &&&Did| did.session.is_some() && who.accounts().all(|own| own != did.executor);
+    let other = |did: &&&Did| who.accounts().all(|own| own != did.executor);
     let through = theirs.iter().filter(other).map(|did| did.calls).sum::<u64>();
     let beyond = operations.values().map(|call| call.outside).sum::<u64>();
     let mut operations: Vec<Call> = operations.into_values().collect();

@@ -250,6 +250,44 @@ fn third_parties_agents_and_controls_are_told_apart_and_add_up() {
 }
 
 #[test]
+fn what_a_vendor_has_another_do_is_the_vendors() {
+    let home = Home::new();
+    home.write("store/inventory.toml", INVENTORY);
+    let initech = json!({ "key": "aws:user/initech", "type": "third_party" });
+    let umbrella = json!({ "key": "aws:user/umbrella", "type": "service_account", "vendor": "Umbrella" });
+    let records = [
+        logged(
+            1,
+            "20T10:00:00",
+            json!({ "initiator": initech, "operation": "GetObject", "permission": "s3:GetObject" }),
+        ),
+        logged(
+            2,
+            "20T10:01:00",
+            json!({ "initiator": umbrella, "operation": "PutObject", "permission": "s3:PutObject" }),
+        ),
+        // Who is engaged and acts is who did it, whoever asked.
+        logged(
+            3,
+            "20T10:02:00",
+            json!({ "initiator": umbrella, "executor": initech, "operation": "GetObject" }),
+        ),
+        logged(4, "20T10:03:00", json!({ "operation": "GetObject", "permission": "s3:GetObject" })),
+    ];
+    home.run_with_input(["append", "-"], records.concat().as_bytes()).good();
+    let told = report(&home, &["third-party"]);
+    assert_eq!(told["activity"], json!({ "third_party": 3, "own": 1, "unknown": 0 }), "{told:#}");
+    let of = |vendor: &str| {
+        let mut parties = told["parties"].as_array().unwrap().iter();
+        let party = parties
+            .find(|party| party["vendor"].as_str().is_some_and(|name| name.eq_ignore_ascii_case(vendor)));
+        let party = party.unwrap_or_else(|| panic!("{vendor}: {told:#}"));
+        (party["calls"].as_u64().unwrap(), party["through"].as_u64().unwrap())
+    };
+    assert_eq!((of("initech"), of("umbrella")), ((2, 1), (1, 1)), "{told:#}");
+}
+
+#[test]
 fn what_a_vendor_does_in_a_session_that_it_opened_is_the_vendors() {
     let home = Home::new();
     home.write("store/inventory.toml", INVENTORY);
