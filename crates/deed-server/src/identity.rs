@@ -178,9 +178,10 @@ impl Identities {
             let followed = kept.read();
             (followed.state.digest(), followed.leaves)
         };
-        let mut fresh = kept.fold_all(HashSet::new(), leaves)?;
+        // In one thread, for what else is derived again has the other.
+        let mut fresh = kept.fold_part(HashSet::new(), 0..leaves)?;
         if fresh.stale {
-            fresh = kept.fold_all(std::mem::take(&mut fresh.superseded), leaves)?;
+            fresh = kept.fold_part(std::mem::take(&mut fresh.superseded), 0..leaves)?;
         }
         let digest = fresh.state.digest();
         let sizes = fresh.state.sizes();
