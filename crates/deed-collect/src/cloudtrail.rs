@@ -5,7 +5,7 @@
 
 mod document;
 mod effects;
-mod event;
+pub(crate) mod event;
 pub(crate) mod identity;
 mod permission;
 mod resource;
@@ -17,7 +17,7 @@ use deed_record::{Basis, Kind, Outcome, PersonalSent, Source, Status, StepType, 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::json;
+use crate::{json, parse};
 use event::Event;
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
@@ -32,8 +32,8 @@ pub(crate) const LISTS: &[&str] = &["Records", "Events", "records", "logEvents",
 /// is around it first. What the mapping does not understand is recorded all the same, as what it is.
 ///
 /// # Errors
-/// Only for what is no event: not a JSON object, or without `eventID` or `eventTime`. The error names
-/// the field and completes "line 3, …".
+/// Only for what is no event: not a JSON object, without `eventID` or `eventTime`, or an aggregated one, which sums up others.
+/// The error names the field and completes "line 3, …".
 pub fn map(event_text: &str) -> Result<String, String> {
     // Few events come wrapped, and looking inside the others would be reading them twice.
     if !["\"CloudTrailEvent\"", "\"detail\"", "\"message\""].iter().any(|name| event_text.contains(name)) {
@@ -65,9 +65,7 @@ struct Envelope<'a> {
 }
 
 fn map_event(text: &str) -> Result<String, String> {
-    let value =
-        serde_json::from_str(text).map_err(|error| format!("not JSON: {}", json::error_text(&error)))?;
-    let event = Event::new(value)?;
+    let event = Event::new(parse::object(text)?)?;
     let parties = identity::parties(&event);
     // An addendum tells anew of an event that was delivered before.
     let addendum = event.text(&["addendum", "originalEventID"]).filter(|original| *original != event.id);

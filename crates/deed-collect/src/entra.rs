@@ -17,11 +17,7 @@ use deed_record::{
 };
 use sha2::{Digest, Sha256};
 
-use crate::{
-    authority::text,
-    json,
-    loose::{self, Loose},
-};
+use crate::{authority::text, json, loose::Loose, parse};
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
 pub const MAPPING: &str = "entra/3";
@@ -38,7 +34,7 @@ const SYSTEM: &str = "entra";
 /// and completes "line 3, …".
 pub fn map(event_text: &str) -> Result<String, String> {
     let whole = event_text.trim();
-    let value = loose::parse(whole)?;
+    let value = parse::object(whole)?;
     let event = Event::new(Loose(&value));
     let time = event.time()?;
     let id = event.id(whole)?;

@@ -10,7 +10,7 @@ mod who;
 use deed_record::{Outcome, PersonalSent, Status};
 
 use crate::{
-    json,
+    json, parse,
     shared::{self, own},
 };
 use event::Event;
@@ -25,7 +25,7 @@ pub const MAPPING: &str = "github/7";
 /// completes "line 3, …".
 pub fn map(document: &str) -> Result<String, String> {
     let document = document.trim();
-    let value = shared::parse(document)?;
+    let value = parse::object(document)?;
     let event = Event::read(&value, document)?;
     let mut submission = shared::observed(event.time, MAPPING, event.system(), event.id.clone());
     let (initiator, executor) = who::parties(&event);

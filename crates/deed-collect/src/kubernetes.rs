@@ -13,7 +13,7 @@ use deed_record::{Decision, IMPERSONATION, Outcome, PersonalSent, Ruling, Status
 use serde_json::Value;
 
 use crate::{
-    json,
+    json, parse,
     shared::{self, own, text},
 };
 use call::{Call, Stage};
@@ -31,7 +31,7 @@ pub const MAPPING: &str = "kubernetes/7";
 /// completes "line 3, …".
 pub fn map(document: &str) -> Vec<Result<String, String>> {
     let document = document.trim();
-    let value = match shared::parse(document) {
+    let value = match parse::object(document) {
         Ok(value) => value,
         Err(error) => return vec![Err(error)],
     };
@@ -65,7 +65,7 @@ fn message(event: &Value, cluster: Option<&str>) -> Result<String, String> {
     let Some(inner) = text(event, &["message"]) else {
         return Err("field `message`: expected the text of an event".to_owned());
     };
-    plain(&shared::parse(inner)?, inner.trim(), cluster)
+    plain(&parse::object(inner)?, inner.trim(), cluster)
 }
 
 fn one(value: &Value, document: &str) -> Result<String, String> {
@@ -96,7 +96,7 @@ fn azure(value: &Value, log: &Value) -> Result<String, String> {
             _ => None,
         }
     });
-    let event = shared::parse(inner).map_err(|error| format!("field `properties.log`: {error}"))?;
+    let event = parse::object(inner).map_err(|error| format!("field `properties.log`: {error}"))?;
     plain(&event, inner.trim(), cluster.as_deref())
 }
 

@@ -26,6 +26,7 @@ mod loose;
 mod mapping;
 pub mod okta;
 pub mod otlp;
+mod parse;
 mod read;
 mod shared;
 pub mod source;

@@ -127,16 +127,6 @@ pub(crate) fn unwrapped<'t>(text: &'t str, id: &str, around: &[&str]) -> &'t str
     inner.into_iter().find(|inner| inner.starts_with('{')).unwrap_or(text)
 }
 
-/// Reads the JSON of one event.
-pub(crate) fn parse(text: &str) -> Result<Value, String> {
-    let value: Value =
-        serde_json::from_str(text).map_err(|error| format!("not JSON: {}", json::error_text(&error)))?;
-    match value {
-        Value::Object(_) => Ok(value),
-        other => Err(format!("expected an object, found {}", json::kind_of(&other))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

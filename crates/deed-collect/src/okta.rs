@@ -15,6 +15,7 @@ use crate::{
     authority::{self, text},
     json,
     loose::{self, Loose},
+    parse,
 };
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
@@ -34,7 +35,7 @@ const SYSTEM: &str = "okta";
 /// field and completes "line 3, …".
 pub fn map(event_text: &str) -> Result<String, String> {
     let whole = loose::unwrapped(event_text, "uuid", &["detail", "event"]);
-    let value = loose::parse(whole)?;
+    let value = parse::object(whole)?;
     let event = Event(Loose(&value));
     let id = event.0.id(&["uuid"])?;
     let time = event.0.happened(&["published"])?;

@@ -21,7 +21,7 @@ use opentelemetry_proto::tonic::collector::{
 };
 use serde::de::DeserializeOwned;
 
-use crate::json;
+use crate::{json, parse};
 pub(crate) use metrics::is_metrics;
 pub(crate) use payload::push_text_members;
 
@@ -183,8 +183,9 @@ pub fn decode_protobuf<R: Export>(body: &[u8]) -> Result<Request<R>, String> {
 /// Reads a request in OTLP/JSON (`application/json`).
 ///
 /// Besides the exact form, what well-known exporters write is read: empty lists left out, enum values
-/// by name, `null` for what is absent, `NaN` as a string. An item with something of the wrong form, or that nests
-/// too deep to be read, costs itself only, one whose resource or scope has costs all that it holds.
+/// by name, `null` for what is absent, `NaN` as a string, and half a surrogate pair, for which U+FFFD
+/// stands. An item with something of the wrong form, or that nests too deep to be read, costs itself
+/// only, one whose resource or scope has costs all that it holds.
 ///
 /// # Errors
 /// Not JSON, or not a request of this sort. The error names the place but no content (D9).
@@ -196,7 +197,8 @@ pub fn decode_json<R: Export>(body: &[u8]) -> Result<Request<R>, String> {
     }
     serde_json::from_slice::<R>(body).map(Request::from).or_else(|error| {
         // Reading again with care costs several times as much, and only where it is needed.
-        let repaired = if error.is_eof() { None } else { relaxed::repair(body) };
+        let mended = parse::mended(body);
+        let repaired = if error.is_eof() { None } else { relaxed::repair(mended.as_deref().unwrap_or(body)) };
         repaired.and_then(relaxed::read).ok_or_else(|| {
             format!("not an OTLP export of {}s in JSON: {}", R::ITEM, json::error_text(&error))
         })

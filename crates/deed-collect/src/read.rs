@@ -10,7 +10,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use crate::{
     Mapped, Rejected, Source, cloudtrail, entra, github,
     input::{self, JsonEvents, json_events as events, json_events_up_to},
-    kubernetes, okta, otlp, source, ssf, teleport, vault,
+    kubernetes, okta, otlp, parse, source, ssf, teleport, vault,
 };
 
 /// An export larger than this, in bytes, is rejected: what the specification recommends that
@@ -169,9 +169,9 @@ struct Signals {
 
 fn json(line: u64, text: &str) -> Vec<Result<Mapped, Rejected>> {
     let refuse = |error: String| vec![Err(Rejected { line, error })];
-    let signals = match serde_json::from_str::<Signals>(text) {
+    let signals = match parse::value::<Signals>(text) {
         Ok(signals) => signals,
-        Err(error) => return refuse(format!("not JSON: {}", crate::json::error_text(&error))),
+        Err(error) => return refuse(error),
     };
     let mut records = Vec::new();
     if signals.resource_spans.is_some() {

@@ -9,17 +9,6 @@ use sha2::{Digest, Sha256};
 
 use crate::{authority, cloudtrail, json};
 
-/// The event in `text`, which must be an object.
-pub(crate) fn parse(text: &str) -> Result<Value, String> {
-    let value: Value =
-        serde_json::from_str(text).map_err(|error| format!("not JSON: {}", json::error_text(&error)))?;
-    if value.is_object() {
-        Ok(value)
-    } else {
-        Err(format!("expected an object, found {}", json::kind_of(&value)))
-    }
-}
-
 /// What stands at `path`.
 pub(crate) fn at<'v>(value: &'v Value, path: &[&str]) -> Option<&'v Value> {
     path.iter().try_fold(value, |value, name| value.get(name))

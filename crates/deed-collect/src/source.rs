@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use deed_record::Kind;
 
-use crate::ssf;
+use crate::{cloudtrail::event::AGGREGATED, ssf};
 
 /// A system whose logs are read.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -131,6 +131,19 @@ pub fn guess(head: &[u8], file_name: &str) -> Option<Source> {
         return Some(Source::CloudTrail);
     }
     None
+}
+
+/// Why a file that begins with `head` is none of events, or `None` where it may be one.
+pub fn no_events(head: &[u8]) -> Option<&'static str> {
+    let members = members(&head[..head.len().min(HEAD)]);
+    let types = || members.iter().filter(|member| member.name == b"eventType");
+    let nearest = types().map(|member| member.depth).min()?;
+    let sums_up = |member: &Member<'_>| {
+        member.depth == nearest && member.text.is_some_and(|text| text == AGGREGATED.as_bytes())
+    };
+    // An event that a caller could have shaped has an id of its own and a name.
+    let is_event = depth_of(&members, "eventID").is_some_and(|depth| depth <= nearest);
+    (types().any(sums_up) && !is_event).then_some("aggregated events of CloudTrail, which sum up others")
 }
 
 /// Why a file of this name is no log, or `None` where it may be one.
@@ -368,6 +381,20 @@ mod tests {
         assert_eq!(guess(b"\0\0\x01\x93\x0a\x90\x03\x0a\x20\x12", "x.pb"), Some(Source::Otlp));
         assert_eq!(guess(b"\0\0\x01\x93abc", "x.pb"), None);
         assert_eq!(guess(b"hello\n", "x.log"), None);
+    }
+
+    #[test]
+    fn what_sums_events_up_is_no_log_of_them() {
+        let sums_up = r#"{"Records":[{"eventVersion":"1.0","eventId":"1","eventCategory":"Aggregated","eventType":"AwsAggregatedEvent","summary":{}}]}"#;
+        assert!(no_events(sums_up.as_bytes()).is_some());
+        for head in [
+            r#"{"Records":[{"eventID":"1","eventType":"AwsApiCall","requestParameters":{"eventType":"AwsAggregatedEvent"}}]}"#,
+            r#"{"eventID":"1","eventType":"AwsAggregatedEvent"}"#,
+            r#"{"eventType":"user.session.start","uuid":"1"}"#,
+            "hello",
+        ] {
+            assert_eq!(no_events(head.as_bytes()), None, "{head}");
+        }
     }
 
     #[test]

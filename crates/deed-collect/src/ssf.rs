@@ -23,8 +23,8 @@ use crate::{
     Mapped, Rejected,
     authority::{self, text},
     input,
-    loose::{self, Loose},
-    shared,
+    loose::Loose,
+    parse, shared,
 };
 pub use stops::Stop;
 use subject::Subject;
@@ -65,7 +65,7 @@ pub fn map(claims: &str) -> Result<String, String> {
 /// As there.
 pub fn signal(claims: &str, system: Option<&str>) -> Result<Signal, String> {
     let claims = claims.trim();
-    let value = loose::parse(claims)?;
+    let value = parse::object(claims)?;
     let event = Event::read(Loose(&value), system)?;
     let time = event.time()?;
     let subject = Subject::of(event);

@@ -16,7 +16,7 @@ use crate::{
     authority::{self, text},
     json::{self, Json},
     loose::{self, Loose},
-    otlp,
+    otlp, parse,
 };
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
@@ -35,7 +35,7 @@ const SYSTEM: &str = "teleport";
 /// completes "line 3, …".
 pub fn map(event_text: &str) -> Result<String, String> {
     let whole = loose::unwrapped(event_text, "uid", &["event", "record"]);
-    let value = loose::parse(whole)?;
+    let value = parse::object(whole)?;
     let event = Event(Loose(&value));
     let id = event.0.id(&["uid"])?;
     let time = event.0.happened(&["time"])?;

@@ -10,7 +10,7 @@ mod who;
 use deed_record::{Decision, Outcome, PersonalSent, Ruling, Status};
 
 use crate::{
-    json,
+    json, parse,
     shared::{self, own},
 };
 use entry::Entry;
@@ -25,7 +25,7 @@ pub const MAPPING: &str = "vault/7";
 /// completes "line 3, …".
 pub fn map(document: &str) -> Result<String, String> {
     let document = document.trim();
-    let value = shared::parse(document)?;
+    let value = parse::object(document)?;
     let entry = Entry::read(&value, document)?;
     let mut submission = shared::observed(entry.time, MAPPING, "vault".to_owned(), entry.event_id());
     // A request and its response are one action: that of the response, which need not have come yet.

@@ -1,6 +1,9 @@
 //! How the ledger is doing, in words and in numbers.
 
-use std::sync::{PoisonError, atomic::Ordering};
+use std::{
+    sync::{PoisonError, atomic::Ordering},
+    time::{Duration, Instant},
+};
 
 use deed_record::Timestamp;
 use serde::Serialize;
@@ -10,6 +13,9 @@ use crate::{Ledger, sequencer::MOST_WAITING, signing::now};
 /// How far a clock may be behind the last record before somebody is told, in microseconds: steps of time synchronisation are
 /// smaller.
 const CLOCK_STEP: i64 = 5_000_000;
+
+/// How long the disk may take to keep what was written before nothing counts as recorded any more: half of what a sender waits.
+pub(crate) const SLOW: Duration = Duration::from_secs(5);
 
 /// Whether the ledger works, and if not, why.
 #[derive(Clone, Debug, Serialize)]
@@ -61,11 +67,26 @@ pub struct Counters {
 impl Ledger {
     /// Whether recording, packing and signing work.
     pub fn health(&self) -> Health {
+        self.health_at(Instant::now())
+    }
+
+    pub(crate) fn health_at(&self, now: Instant) -> Health {
         let shared = self.shared();
         let mut checks = Vec::new();
-        checks.push(match shared.failure() {
-            None => Check { name: "journal", ok: true, detail: format!("{} leaves durable", self.size()) },
-            Some(why) => Check {
+        let waited = shared.writing_since().map(|since| now.saturating_duration_since(since));
+        checks.push(match (shared.failure(), waited.filter(|waited| *waited >= SLOW)) {
+            (None, None) => {
+                Check { name: "journal", ok: true, detail: format!("{} leaves durable", self.size()) }
+            }
+            (None, Some(waited)) => Check {
+                name: "journal",
+                ok: false,
+                detail: format!(
+                    "the disk has not answered for {} s; records wait, and are taken once it does",
+                    waited.as_secs()
+                ),
+            },
+            (Some(why), _) => Check {
                 name: "journal",
                 ok: false,
                 detail: format!("{why}; nothing more is recorded until the store is opened again"),

@@ -257,7 +257,10 @@ pub(crate) fn open_on(
         );
     }
     keys.list_in(tenants)?;
-    keys.note_data_keys(&*store)?;
+    // A full disk can still be read: what is written down less of is made up for, as after a stop in between.
+    if let Err(error) = keys.note_data_keys(&*store) {
+        tracing::warn!(%error, "how many data keys there are is written down with the next checkpoint");
+    }
     let (index, missing) = Index::open(store, packs).map_err(LedgerError::from)?;
     let shared = Shared::new(log, index, keys, signer, Some(signed));
     for number in missing {

@@ -389,7 +389,7 @@ impl Sequencer {
                 self.frame.name(&name.account.0, &name.blob);
             }
         }
-        self.journal.commit(&mut self.frame).map_err(|error| {
+        self.shared.writing(|| self.journal.commit(&mut self.frame)).map_err(|error| {
             if let JournalError::Broken(why) = &error {
                 // INVARIANT D2: the state of the disk is unknown; nothing more is taken.
                 self.shared.fail(why);

@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) signer_waits: AtomicBool,
     /// Why nothing is written any more, once that is so.
     failed: OnceLock<String>,
+    /// Since when the disk has been asked to keep what is being written, while it is.
+    writing: Mutex<Option<Instant>>,
     /// Why the last attempt to write a pack did not work.
     packing: Mutex<Option<String>>,
     /// Why the last attempt to sign did not work.
@@ -68,6 +70,7 @@ impl Shared {
             closing: AtomicBool::new(false),
             signer_waits: AtomicBool::new(false),
             failed: OnceLock::new(),
+            writing: Mutex::new(None),
             packing: Mutex::new(None),
             signing: Mutex::new(None),
             changed: (Mutex::new(0), Condvar::new()),
@@ -84,6 +87,19 @@ impl Shared {
 
     pub(crate) fn failure(&self) -> Option<&str> {
         self.failed.get().map(String::as_str)
+    }
+
+    /// What `write` gives, which asks the disk to keep something; meanwhile [`Shared::writing_since`] says since when.
+    pub(crate) fn writing<T>(&self, write: impl FnOnce() -> T) -> T {
+        let set = |since| *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = since;
+        set(Some(Instant::now()));
+        let written = write();
+        set(None);
+        written
+    }
+
+    pub(crate) fn writing_since(&self) -> Option<Instant> {
+        *self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn packing_error(&self) -> Option<String> {

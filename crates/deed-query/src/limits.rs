@@ -76,8 +76,8 @@ pub(crate) fn check_text(query: &str) -> Result<(), QueryError> {
     Ok(())
 }
 
-/// Whether `WITH` makes no more of a query than the planner may get: each use of a name is planned anew, so that
-/// names used twice by names used twice double it every time.
+/// Whether a query names no more tables than the planner may get: its time grows with their square. Each use of a name of
+/// `WITH` is planned anew, so that names used twice by names used twice double it every time.
 pub(crate) fn check_names(query: &Query) -> Result<(), QueryError> {
     struct Withs(usize);
     impl Visitor for Withs {
@@ -94,29 +94,44 @@ pub(crate) fn check_names(query: &Query) -> Result<(), QueryError> {
         let what = "`WITH` stands at the beginning of a query, and nowhere else";
         return Err(QueryError::Refused(what.into()));
     }
-    let mut tables: HashMap<String, usize> = HashMap::new();
-    let count = |query: &Query, tables: &HashMap<String, usize>| {
-        let mut all: usize = 0;
+    let mut known: HashMap<String, Named> = HashMap::new();
+    let count = |query: &Query, known: &HashMap<String, Named>| {
+        let mut all = Named::default();
         let _never_breaks = visit_relations(query, |name| {
             let name = name.0.last().and_then(|last| last.as_ident()).map(|last| last.value.to_lowercase());
-            let stands_for = name.and_then(|name| tables.get(&name).copied());
-            all = all.saturating_add(stands_for.unwrap_or(1));
+            let stands_for = name.and_then(|name| known.get(&name).copied());
+            let Named { names, tables } = stands_for.unwrap_or(Named { names: 1, tables: 1 });
+            all.names = all.names.saturating_add(names);
+            all.tables = all.tables.saturating_add(tables);
             ControlFlow::<()>::Continue(())
         });
         all
     };
+    let few = |tables: usize| Size { tables, ..Size::default() }.check();
     for named in query.with.iter().flat_map(|with| &with.cte_tables) {
-        let all = count(&named.query, &tables);
-        let stands_for = tables.entry(named.alias.name.value.to_lowercase()).or_insert(1);
-        *stands_for = all.max(*stands_for);
+        let all = count(&named.query, &known);
+        // It is planned, used or not.
+        few(all.tables)?;
+        let stands_for = known.entry(named.alias.name.value.to_lowercase()).or_default();
+        stands_for.names = stands_for.names.max(all.names).max(1);
+        stands_for.tables = stands_for.tables.max(all.tables);
     }
-    if count(query, &tables) > STEPS {
+    if count(query, &known).names > STEPS {
         let what = format!(
             "the names in `WITH` stand for more than {STEPS} tables; a name that is used twice counts twice"
         );
         return Err(QueryError::Refused(what));
     }
-    Ok(())
+    let body = Query { with: None, ..query.clone() };
+    few(count(&body, &known).tables)
+}
+
+/// What a query names, with what its names of `WITH` stand for.
+#[derive(Clone, Copy, Default)]
+struct Named {
+    /// Tables, and names that stand for none.
+    names: usize,
+    tables: usize,
 }
 
 /// How large a query is.
@@ -199,5 +214,45 @@ impl Size {
             )));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::sql::sqlparser::{ast::Statement, parser::Parser};
+
+    use super::*;
+
+    /// What is said against `query` before it is planned.
+    fn refused(query: &str) -> Option<String> {
+        let parsed = Parser::parse_sql(&GenericDialect, query).expect("SQL");
+        let [Statement::Query(query)] = &parsed[..] else { panic!("no query") };
+        check_names(query).err().map(|error| error.to_string())
+    }
+
+    fn tables(count: usize) -> String {
+        (0..count).map(|number| format!("records r{number}")).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn tables_are_counted_before_anything_is_planned() {
+        let (few, many) = (tables(100), tables(101));
+        for good in [
+            format!("SELECT 1 FROM {few}"),
+            format!("WITH a AS (SELECT 1 FROM {few}) SELECT 1 FROM a"),
+            format!("WITH a AS (SELECT 1 AS x) SELECT 1 FROM {}", tables(100).replace("records", "a")),
+        ] {
+            assert_eq!(refused(&good), None, "{good}");
+        }
+        for bad in [
+            format!("SELECT 1 FROM {many}"),
+            format!("SELECT * FROM (SELECT 1 FROM {many}) t"),
+            format!("SELECT 1 WHERE EXISTS (SELECT 1 FROM {many})"),
+            format!("WITH unused AS (SELECT 1 FROM {many}) SELECT 1"),
+            format!("WITH a AS (SELECT 1 FROM {few}) SELECT 1 FROM a UNION ALL SELECT 1 FROM a"),
+        ] {
+            let said = refused(&bad).unwrap_or_else(|| panic!("{bad}"));
+            assert!(said.contains("more than 100 tables"), "{said}");
+        }
     }
 }

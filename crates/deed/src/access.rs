@@ -216,9 +216,11 @@ impl Access {
     /// holder where nobody does.
     ///
     /// # Errors
-    /// No answer in time, or the store cannot be opened. A refusal is an answer.
+    /// No answer in time, or the store cannot be opened. A refusal is an answer. [`Failure::is_unsent`] where the request never
+    /// arrived anywhere.
     pub(crate) async fn call(&self, request: &Request) -> Result<Response, Failure> {
         let mut patience = Patience::new(self.patience());
+        let mut may_have_arrived = false;
         loop {
             match self.watched(request, self.0.client.send(request)).await {
                 Ok(response) if response.is_busy() && !patience.is_over() => patience.wait().await,
@@ -226,7 +228,12 @@ impl Access {
                     self.note_place();
                     return Ok(response);
                 }
-                Err(error) => self.recover(&mut patience, error).await?,
+                Err(error) => {
+                    may_have_arrived |=
+                        matches!(error, CallError::Broken(_) | CallError::Slow | CallError::Hung(_));
+                    let recovered = self.recover(&mut patience, error).await;
+                    recovered.map_err(|failure| if may_have_arrived { failure } else { failure.unsent() })?;
+                }
             }
         }
     }

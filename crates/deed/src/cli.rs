@@ -46,7 +46,7 @@ Exit codes:
   4  violated: evidence was checked and is wrong
   5  unverified: evidence could not be checked, something is missing
   6  denied: policy or an approver says no
-  7  recorder unavailable: nothing was recorded, or nobody answers
+  7  recorder unavailable, or nobody answers: nothing was let through
 
 Begin with `deed demo`, then try your own logs: `deed import auto PATH`."
 )]
@@ -134,7 +134,8 @@ Exit code 0 unless nothing at all was accepted."
         help_template = PAGE,
         before_help = "Reads a JSON array or one record a line; `-` is standard input. All of a file is looked through \
             before any of it is sent: one bad record, and nothing is recorded. A record without an `id` gets one \
-            here, so that sending it again after a broken connection does not record it twice.",
+            here. Where it ends before everything is known to be recorded, it says with which `--retry` the file is \
+            sent again, which records nothing twice.",
         after_help = "\
 Examples:
   deed append records.json

@@ -31,6 +31,8 @@ pub(crate) struct Failure {
     message: String,
     /// Lines below it: where, and what to do.
     details: Vec<String>,
+    /// Whether what was asked for never reached whoever was to do it.
+    unsent: bool,
 }
 
 /// What every command returns.
@@ -39,7 +41,7 @@ pub(crate) type Outcome = Result<(), Failure>;
 impl Failure {
     /// A failure whose message begins with "failed to …".
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Failure { code: Code::Failed as u8, message: message.into(), details: Vec::new() }
+        Failure { code: Code::Failed as u8, message: message.into(), details: Vec::new(), unsent: false }
     }
 
     /// Ends with `code` and says nothing: the command has said it all.
@@ -49,7 +51,7 @@ impl Failure {
 
     /// Ends as a command ended that was let through, and says nothing: it has spoken for itself.
     pub(crate) fn of_command(code: u8) -> Self {
-        Failure { code, message: String::new(), details: Vec::new() }
+        Failure { code, message: String::new(), details: Vec::new(), unsent: false }
     }
 
     /// The command line makes no sense.
@@ -72,6 +74,18 @@ impl Failure {
     /// Whether it exits with that code.
     pub(crate) fn is(&self, code: Code) -> bool {
         self.code == code as u8
+    }
+
+    /// The same of what never reached whoever was to do it, and so was not done.
+    #[must_use]
+    pub(crate) fn unsent(mut self) -> Self {
+        self.unsent = true;
+        self
+    }
+
+    /// Whether what was asked for was not done: it never reached whoever was to do it. Otherwise that may be open.
+    pub(crate) fn is_unsent(&self) -> bool {
+        self.unsent
     }
 
     /// The same with one more line: where, why, or what to do.

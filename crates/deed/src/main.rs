@@ -77,7 +77,9 @@ async fn run(cli: Cli) -> Outcome {
     let stop = if passes_signals_on { Stop::never() } else { Stop::listen()? };
     // These end in their own way, with what they have done so far told.
     let ends_itself = match &command {
-        Command::Demo(_) | Command::Serve(_) | Command::Import(_) | Command::Mcp(_) => true,
+        Command::Append(_) | Command::Demo(_) | Command::Serve(_) | Command::Import(_) | Command::Mcp(_) => {
+            true
+        }
         Command::Export(export) => export.follow,
         _ => false,
     };
@@ -97,7 +99,7 @@ async fn dispatch(global: &Global, command: Command, output: Output, stop: &Stop
         Command::Demo(demo) => demo::run(global, demo, output, stop).await,
         Command::Serve(serve) => commands::serve::run(global, serve, output, stop).await,
         Command::Import(import) => commands::import::run(global, import, output, stop).await,
-        Command::Append(append) => commands::append::run(global, append, output).await,
+        Command::Append(append) => commands::append::run(global, append, output, stop).await,
         Command::Find(find) => commands::find::run(global, find, output).await,
         Command::Explain(explain) => commands::explain::run(global, explain, output).await,
         Command::Trace(trace) => commands::trace::run(global, trace, output).await,

@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    collections::HashMap,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -21,6 +22,32 @@ pub(crate) fn fresh() -> Result<RecordId, Failure> {
     aws_lc_rs::rand::fill(&mut random).map_err(|_| Failure::new("the system gives no random bytes"))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok(RecordId::v7(now.as_millis() as u64, random))
+}
+
+/// The ids that one sending of a file gives. The same text under the same `sending` gets the same ones, in whatever order its
+/// records stand, so that it can be sent again; records of equal text are as many as there are.
+pub(crate) struct Sending<'a> {
+    sending: RecordId,
+    /// How often each text came before.
+    equal: HashMap<&'a str, u64>,
+}
+
+impl<'a> Sending<'a> {
+    pub(crate) fn new(sending: RecordId) -> Self {
+        Sending { sending, equal: HashMap::new() }
+    }
+
+    /// The id of the next record: a UUIDv7 of the time of the sending.
+    pub(crate) fn id(&mut self, record: &'a str) -> RecordId {
+        let before = self.equal.entry(record).or_default();
+        let named =
+            [&b"deed append\n"[..], &self.sending.0[..], &before.to_be_bytes(), record.as_bytes()].concat();
+        *before += 1;
+        let (mut millis, mut digest) = ([0; 8], [0; 10]);
+        millis[2..].copy_from_slice(&self.sending.0[..6]);
+        digest.copy_from_slice(&Hash::of(&named).0[..10]);
+        RecordId::v7(u64::from_be_bytes(millis), digest)
+    }
 }
 
 /// The id of a record that is imported: the same text gets the same one, so that importing a file again
@@ -110,6 +137,20 @@ mod tests {
         {
             assert_eq!(given(record), record);
         }
+    }
+
+    #[test]
+    fn a_sending_knows_its_records_again_and_equal_ones_stay_as_many() {
+        let ids = |sending: RecordId, records: &[&'static str]| -> Vec<RecordId> {
+            let mut sending = Sending::new(sending);
+            records.iter().map(|record| sending.id(record)).collect()
+        };
+        let (one, other) = (RecordId::v7(1_700_000_000_000, [1; 10]), RecordId::v7(1, [1; 10]));
+        let first = ids(one, &["{}", "{ }", "{}"]);
+        assert_eq!(first.iter().collect::<std::collections::BTreeSet<_>>().len(), 3);
+        assert!(first.iter().all(|id| id.version() == 7 && id.0[..6] == one.0[..6]));
+        assert_eq!(ids(one, &["{\"new\":1}", "{}", "{}", "{ }"])[1..], [first[0], first[2], first[1]]);
+        assert!(ids(other, &["{}", "{ }", "{}"]).iter().all(|id| !first.contains(id)));
     }
 
     #[test]

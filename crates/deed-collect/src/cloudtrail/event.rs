@@ -14,12 +14,16 @@ pub(super) struct Event {
     pub(super) time: Timestamp,
 }
 
+/// The `eventType` of what sums up the data events of some minutes.
+pub(crate) const AGGREGATED: &str = "AwsAggregatedEvent";
+
 impl Event {
+    /// Of an object.
     pub(super) fn new(value: Value) -> Result<Self, String> {
-        if !value.is_object() {
-            return Err(format!("expected an object, found {}", json::kind_of(&value)));
-        }
         let id = match value.get("eventID") {
+            None if value.get("eventType").is_some_and(|of| of == AGGREGATED) => {
+                return Err("an aggregated event, which sums up others and tells of no single one".to_owned());
+            }
             None => return Err("field `eventID`: missing".to_owned()),
             Some(Value::String(id)) if id.is_empty() => return Err("field `eventID`: empty".to_owned()),
             Some(Value::String(id)) => id.clone(),

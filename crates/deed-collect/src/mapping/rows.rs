@@ -15,6 +15,7 @@ use crate::{
     input::{self, LARGEST_EVENT},
     json::{self, Json},
     loose::Loose,
+    parse,
 };
 
 /// The form of a system's files.
@@ -75,9 +76,9 @@ pub(super) fn events<'a>(form: &'a Form, own: &[String], reader: Box<dyn BufRead
 }
 
 fn row(line: u64, text: String) -> Result<Row, Rejected> {
-    match serde_json::from_str(&text) {
+    match parse::value(&text) {
         Ok(value) => Ok(Row { line, last: line, text, value }),
-        Err(error) => Err(Rejected { line, error: format!("not JSON: {}", json::error_text(&error)) }),
+        Err(error) => Err(Rejected { line, error }),
     }
 }
 

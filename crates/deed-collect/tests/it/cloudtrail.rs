@@ -36,6 +36,36 @@ fn every_event_of_the_fixture_has_a_record() {
 }
 
 #[test]
+fn a_text_that_was_cut_within_a_character_costs_no_event() {
+    let event = |id: &str, agent: &str| {
+        format!(
+            r#"{{"eventID":"{id}","eventTime":"2026-11-01T10:00:00Z","eventSource":"s3.amazonaws.com","eventName":"PutObject","userAgent":"{agent}","sourceIPAddress":"192.0.2.1","requestParameters":{{"bucketName":"b-{agent}","key":"k"}}}}"#
+        )
+    };
+    let file = format!(r#"{{"Records":[{},{}]}}"#, event("1", "cut \\ud83d"), event("2", "\\ud83d\\ude00"));
+    let records: Vec<_> = records(Source::CloudTrail, file.as_bytes()).map(|r| r.expect("maps")).collect();
+    assert_eq!(records.len(), 2);
+    let record = parse(&records[0].record);
+    assert_eq!(record.resource.expect("an object").uri, "arn:aws:s3:::b-cut \u{fffd}".into());
+    // The event stays as it is.
+    let Some(Disclosable::Whole(kept)) = record.disclose.get("event") else { panic!("no event") };
+    assert_eq!(&**kept, event("1", "cut \\ud83d"));
+    assert!(records[1].record.contains("arn:aws:s3:::b-😀"));
+}
+
+#[test]
+fn an_aggregated_event_is_none() {
+    let aggregated = json!({
+        "eventVersion": "1.0", "accountId": "111122223333", "eventId": "1", "eventCategory": "Aggregated",
+        "eventType": "AwsAggregatedEvent", "eventSource": "s3.amazonaws.com",
+        "timeWindow": {"windowStart": "2026-11-21T12:00:00Z", "windowEnd": "2026-11-21T12:05:00Z", "windowSize": "PT5M"},
+        "summary": {"primaryDimension": {"dimension": "eventName", "statistics": [{"name": "GetObject", "value": 512}]}},
+    });
+    let error = cloudtrail::map(&aggregated.to_string()).expect_err("tells of no single event");
+    assert!(error.contains("aggregated event"), "{error}");
+}
+
+#[test]
 fn an_assumed_role_is_issued_a_key() {
     let text = fixture("AssumeRole", "IAMUser");
     let record = parse(&text);

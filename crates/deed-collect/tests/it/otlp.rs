@@ -605,3 +605,22 @@ fn in_protobuf_too_an_item_that_cannot_be_read_costs_itself_only() {
         assert!(otlp::decode_protobuf::<ExportTraceServiceRequest>(&other).is_err());
     }
 }
+
+#[test]
+fn a_text_that_was_cut_within_a_character_costs_nothing() {
+    let tool = |id: &str, text: &str| {
+        let attributes = json!({"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "t", "gen_ai.tool.call.arguments": text});
+        span(id, "", "execute_tool t", attributes, json!({}))
+    };
+    let spans = [
+        tool("00f067aa0ba902b1", "whole"),
+        tool("00f067aa0ba902b2", "CUT"),
+        tool("00f067aa0ba902b3", "\u{1f600}"),
+    ];
+    let body = json!({"resourceSpans": [{"resource": {}, "scopeSpans": [{"spans": spans}]}]}).to_string();
+    let body = body.replace("CUT", "done \\ud83d");
+    let records = otlp::decode_json::<ExportTraceServiceRequest>(body.as_bytes()).expect("reads").records();
+    let records: Vec<String> = records.into_iter().map(|record| record.expect("a record")).collect();
+    assert_eq!(records.len(), 3);
+    assert!(records[1].contains("done \u{fffd}") && records[2].contains('\u{1f600}'), "{records:?}");
+}

@@ -102,6 +102,11 @@ impl SimDisk {
         self.state().power = Some(operations);
     }
 
+    /// Answers nobody until what is returned is dropped.
+    pub(crate) fn hang(&self) -> impl Drop {
+        self.state()
+    }
+
     pub(crate) fn faults(&self) -> Faults {
         self.state().faults
     }

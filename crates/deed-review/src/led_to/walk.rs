@@ -3,7 +3,10 @@
 //! Where a record names the one before it, that is its word. Where only a credential's name joins them, or an action was
 //! done by whom a grant was given to, in its time and within it, that is `inferred`.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+};
 
 use deed_record::{Account, Basis, Credential, Kind, RecordId};
 
@@ -289,7 +292,10 @@ impl<E: Evidence> Walk<'_, E> {
     ) -> Result<(), ExplainError<E::Error>> {
         let known = self.came.get(&rec.is.id);
         // What is known best is told, of equals the same whatever came first.
-        if known.is_some_and(|(_, known)| (known.edge, &known.how, known.from) <= (edge, &how, from)) {
+        let is_better = |(_, known): &(Sort, Came)| {
+            (Reverse(known.edge), &known.how, known.from) <= (Reverse(edge), &how, from)
+        };
+        if known.is_some_and(is_better) {
             return Ok(());
         }
         let names = Names::of(self.evidence, [rec])?;

@@ -78,6 +78,28 @@ fn what_nobody_names_is_inferred_from_the_grant_s_own_bounds() {
 }
 
 #[test]
+fn what_a_record_says_is_known_better_than_what_is_concluded() {
+    let within =
+        json!({ "executor": etl(), "permission": "db:schema:alter", "resource": { "uri": "db:orders/x" } });
+    let act = |n, more: Value| {
+        with(&record(n, Kind::Observation, "10:30", "postgres:orders", within.clone()), more)
+    };
+    let mut records: Vec<Value> =
+        story().into_iter().filter(|record| record["id"] != json!(id(ACTION))).collect();
+    // Done by whom the grant was given to, within it; two of them name it besides, one as Deed decided it.
+    records.push(act(20, json!({ "grant": id(GRANT) })));
+    records.push(act(21, json!({ "grant": id(GRANT), "basis": "enforced" })));
+    records.push(act(22, json!({})));
+    let led = of(&Store::of(&records), GRANT);
+    let edges: Vec<Edge> = led.actions.iter().map(|came| came.edge).collect();
+    assert_eq!(
+        (numbers(&led.actions), edges),
+        (vec![20, 21, 22], vec![Edge::Asserted, Edge::Proven, Edge::Inferred])
+    );
+    assert!(led.actions[0].how.starts_with(&format!("it names {}", id(GRANT))), "{:?}", led.actions[0]);
+}
+
+#[test]
 fn it_does_not_depend_on_order() {
     let mut records = story();
     let led = of(&Store::of(&records), REQUEST);

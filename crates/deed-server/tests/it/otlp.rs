@@ -144,6 +144,13 @@ async fn what_cannot_be_a_record_is_counted() {
     let told = answer["partialSuccess"]["errorMessage"].as_str().unwrap();
     assert!(told.contains("span 0, field `traceId`: expected 32 hex digits"), "{told}");
     assert_eq!(running.size(), 3);
+
+    // A text that its exporter cut within a character costs none at all.
+    let cut = SPAN.replace("\"create\"", "\"cut \\ud83d\"").replace("EEE19B7EC3C1B174", "EEE19B7EC3C1B175");
+    assert!(cut.contains("ud83d"));
+    let answer = call(running.otlp(), post("/v1/traces", "application/json", cut)).await;
+    assert_eq!((answer.status, &*answer.text()), (200, "{}"));
+    assert_eq!(running.size(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]

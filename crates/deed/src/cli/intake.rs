@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use deed_record::RecordId;
 use deed_server::settings::Listener;
 
 use crate::values::{self, SourceChoice};
@@ -64,4 +65,7 @@ pub(crate) struct Append {
     /// File with a JSON array of records, or one record a line; `-` is standard input
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+    /// Go on with an append that failed, under the ids it gave: nothing is recorded twice
+    #[arg(long, value_name = "ID", value_parser = values::record_id)]
+    pub(crate) retry: Option<RecordId>,
 }

@@ -6,17 +6,19 @@ use std::{
     path::Path,
 };
 
-use deed_record::{parse_one, split_records};
+use deed_record::{RecordId, parse_one, split_records};
 use serde_json::json;
 
 use crate::{
     access::{Access, Need},
     cli::{Append, Global},
-    commands::records::{Receipt, send_all},
+    commands::records::{Receipt, Refusal, send_all},
     exit::{Failure, Outcome},
+    hint::Hint,
     inputs::{is_stdin, name_of},
-    output::{Output, count},
-    record_id,
+    output::{Output, count, shell_word},
+    record_id::{self, Sending},
+    stop::Stop,
 };
 
 /// Records of one request, and bytes of one request: whichever is reached first.
@@ -26,12 +28,24 @@ const BATCH_BYTES: usize = 4 << 20;
 /// Receipts that people are shown.
 const SHOWN: usize = 10;
 
-pub(crate) async fn run(global: &Global, append: Append, output: Output) -> Outcome {
+pub(crate) async fn run(global: &Global, append: Append, output: Output, stop: &Stop) -> Outcome {
     let name = name_of(&append.file);
     let failed = |failure: Failure| failure.doing(format!("append `{name}`"));
-    let records = Records::read(&append.file).map_err(failed)?;
+    let sending = append.retry.map_or_else(record_id::fresh, Ok)?;
+    let mut records = Records::read(&append.file, sending).map_err(failed)?;
+    records.are_retried = append.retry.is_some();
     let access = Access::open(global, Need::Make)?;
-    let receipts = access.finish(records.send(&access).await).await.map_err(failed)?;
+    let mut receipts = Vec::with_capacity(records.texts.len());
+    let sent = tokio::select! {
+        sent = records.send(&access, &mut receipts) => sent,
+        () = stop.asked() => Err(Ended { failure: Failure::new("interrupted"), rest: Rest::Open }),
+    };
+    let sent = sent.map_err(|ended| {
+        let with_ids = if records.are_named { String::new() } else { format!(" --retry {sending}") };
+        let again = format!("append {}{with_ids}", shell_word(&append.file.to_string_lossy()));
+        ended.told(&records, receipts.len(), &Hint::of(global).deed(&again))
+    });
+    access.finish(sent).await.map_err(failed)?;
     if output.json {
         return output.document(&json!({ "receipts": receipts }));
     }
@@ -43,23 +57,71 @@ struct Records {
     texts: Vec<String>,
     /// The line each of them begins on, from 1.
     lines: Vec<usize>,
+    /// Whether each of them, or its source, had named it already.
+    are_named: bool,
+    /// Whether they were sent before.
+    are_retried: bool,
+}
+
+/// Why not all records are known to be recorded.
+struct Ended {
+    failure: Failure,
+    rest: Rest,
+}
+
+/// What became of the records that have no receipt.
+enum Rest {
+    /// None of them is recorded.
+    Unrecorded,
+    /// Those up to this line are recorded, but for the one that is meant.
+    RecordedTo(usize),
+    /// Whether those of the batch that was under way are recorded is not known.
+    Open,
+}
+
+impl Ended {
+    /// What a person is told: what is recorded, of `recorded` with a receipt and the others, and that the command `again` adds
+    /// what is missing.
+    fn told(self, records: &Records, recorded: usize, again: &str) -> Failure {
+        let so_far = format!("{} before it recorded", count(recorded as u64, "record"));
+        let line = records.lines.get(recorded).copied().unwrap_or(0);
+        let kept = match (self.rest, recorded) {
+            (Rest::Unrecorded, 0) if !records.are_retried => {
+                return self.failure.detail("nothing was recorded");
+            }
+            (Rest::Unrecorded, 0) => "nothing more was recorded".to_owned(),
+            (Rest::Unrecorded, _) => so_far,
+            (Rest::RecordedTo(line), _) => format!("the others up to line {line} are recorded"),
+            (Rest::Open, 0) => "whether any of it was recorded is open".to_owned(),
+            (Rest::Open, _) => format!("{so_far}; whether any from line {line} on were is open"),
+        };
+        self.failure.detail(kept).detail(format!("`{again}` records what is missing, and nothing twice"))
+    }
 }
 
 impl Records {
-    /// Reads and checks a file.
-    fn read(path: &Path) -> Result<Self, Failure> {
+    /// Reads and checks a file, and names what has no name as records of `sending`.
+    fn read(path: &Path, sending: RecordId) -> Result<Self, Failure> {
         let body = read(path).map_err(|error| Failure::new(error.to_string()))?;
         let nothing = "nothing was recorded";
         let split = split_records(&body).map_err(|error| Failure::new(error.to_string()).detail(nothing))?;
-        let mut records =
-            Records { texts: Vec::with_capacity(split.len()), lines: Vec::with_capacity(split.len()) };
+        let mut records = Records {
+            texts: Vec::with_capacity(split.len()),
+            lines: Vec::with_capacity(split.len()),
+            are_named: true,
+            are_retried: false,
+        };
+        let mut sending = Sending::new(sending);
         // Where a record stands is known by where its text lies in the whole.
         let (mut line, mut counted) = (1, 0);
         for text in split {
             let at = text.as_ptr() as usize - body.as_ptr() as usize;
             line += body[counted..at].iter().filter(|byte| **byte == b'\n').count();
             counted = at;
-            let with_id = record_id::with_id(text, record_id::fresh)?;
+            let with_id = record_id::with_id(text, || {
+                records.are_named = false;
+                Ok(sending.id(text))
+            })?;
             if let Err(error) = parse_one(&with_id, false) {
                 let field =
                     if error.field.is_empty() { String::new() } else { format!(", field `{}`", error.field) };
@@ -72,43 +134,41 @@ impl Records {
     }
 
     /// Sends them in batches, each of which is taken whole or not at all.
-    async fn send(&self, access: &Access) -> Result<Vec<Receipt>, Failure> {
-        let mut receipts: Vec<Receipt> = Vec::with_capacity(self.texts.len());
+    async fn send(&self, access: &Access, receipts: &mut Vec<Receipt>) -> Result<(), Ended> {
         while receipts.len() < self.texts.len() {
             let from = receipts.len();
             let batch = &self.texts[from..from + self.batch(from)];
             let batch: Vec<&str> = batch.iter().map(String::as_str).collect();
-            let kept = match from {
-                0 => "nothing was recorded".to_owned(),
-                from => format!(
-                    "{} before it recorded; sending the file again records the rest",
-                    count(from as u64, "record")
-                ),
-            };
-            match send_all(access, &batch).await.map_err(|failure| failure.detail(kept.clone()))? {
+            let answer = send_all(access, &batch).await.map_err(|failure| Ended {
+                rest: if failure.is_unsent() { Rest::Unrecorded } else { Rest::Open },
+                failure,
+            })?;
+            match answer {
                 Ok(taken) if taken.len() == batch.len() => receipts.extend(taken),
                 Ok(taken) => {
-                    return Err(Failure::new(format!(
-                        "the server answered for {} of {} records",
-                        taken.len(),
-                        batch.len()
-                    )));
+                    let what = format!("the server answered for {} of {} records", taken.len(), batch.len());
+                    return Err(Ended { failure: Failure::new(what), rest: Rest::Open });
                 }
-                Err(refusal) => {
-                    let last = self.lines.get(from + batch.len() - 1).copied().unwrap_or(0);
-                    let kept = match refusal.is_conflict() {
-                        true if batch.len() > 1 => format!("the others up to line {last} are recorded"),
-                        _ => kept,
-                    };
-                    let line = refusal.index.and_then(|index| self.lines.get(from + index));
-                    return Err(match line {
-                        Some(line) => Failure::new(format!("line {line}, {}", refusal.error)).detail(kept),
-                        None => refusal.failure.detail(kept),
-                    });
-                }
+                Err(refusal) => return Err(self.refused(refusal, from, batch.len())),
             }
         }
-        Ok(receipts)
+        Ok(())
+    }
+
+    /// What the refusal of a batch of `batch` records means, the first of which is the record `from`.
+    fn refused(&self, refusal: Refusal, from: usize, batch: usize) -> Ended {
+        let last = self.lines.get(from + batch - 1).copied().unwrap_or(0);
+        let rest = match refusal.is_conflict() {
+            _ if refusal.is_open() => Rest::Open,
+            true if batch > 1 => Rest::RecordedTo(last),
+            _ => Rest::Unrecorded,
+        };
+        let line = refusal.index.and_then(|index| self.lines.get(from + index));
+        let failure = match line {
+            Some(line) => Failure::new(format!("line {line}, {}", refusal.error)),
+            None => refusal.failure,
+        };
+        Ended { failure, rest }
     }
 
     /// How many records from `from` on go into one request.

@@ -51,6 +51,11 @@ impl Refusal {
     pub(crate) fn is_conflict(&self) -> bool {
         self.status == StatusCode::CONFLICT
     }
+
+    /// Whether the records may have been recorded all the same: a disk that failed, or was too slow to say, may hold them.
+    pub(crate) fn is_open(&self) -> bool {
+        self.status.is_server_error()
+    }
 }
 
 /// Sends `records`, all of them or none.

@@ -19,6 +19,28 @@ pub(crate) fn numbers(ran: &Ran) -> [u64; 4] {
 }
 
 #[test]
+fn aggregated_events_are_passed_over_and_texts_cut_within_a_character_taken() {
+    let home = Home::new();
+    let event = |id: &str, agent: &str| {
+        format!(
+            r#"{{"eventID":"{id}","eventTime":"2026-11-01T10:00:00Z","eventSource":"s3.amazonaws.com","eventName":"GetObject","userIdentity":{{"type":"Root","accountId":"111122223333"}},"userAgent":"{agent}"}}"#
+        )
+    };
+    let file = format!(r#"{{"Records":[{},{}]}}"#, event("1", "cut \\ud83d"), event("2", "whole"));
+    home.write("logs/a.json", file);
+    let sums_up = r#"{"Records":[{"eventVersion":"1.0","accountId":"111122223333","eventId":"3","eventCategory":"Aggregated","eventType":"AwsAggregatedEvent","awsRegion":"eu-west-1","eventSource":"s3.amazonaws.com","timeWindow":{"windowStart":"2026-11-21T12:00:00Z","windowEnd":"2026-11-21T12:05:00Z","windowSize":"PT5M"},"summary":{"primaryDimension":{"dimension":"resourceARN","statistics":[{"name":"arn:aws:s3:::shop-assets","value":512}]},"details":[]}}]}"#;
+    home.write("logs/b.json", sums_up);
+    for source in ["cloudtrail", "auto"] {
+        let ran = home.run(["import", "--json", source, home.path("logs").to_str().unwrap()]).good();
+        let answer = ran.json();
+        assert_eq!((numbers(&ran)[0], numbers(&ran)[3]), (2, 0), "{answer}");
+        assert!(answer["skipped"][0].as_str().unwrap().ends_with("b.json"), "{answer}");
+    }
+    let text = home.run(["import", "cloudtrail", home.path("logs").to_str().unwrap()]).good();
+    assert!(format!("{}{}", text.out, text.err).contains("aggregated events of CloudTrail"), "{text:?}");
+}
+
+#[test]
 fn importing_twice_adds_nothing() {
     let home = Home::new();
     let cloudtrail = examples().join("cloudtrail");

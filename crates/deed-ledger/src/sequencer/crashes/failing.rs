@@ -1,12 +1,16 @@
 //! What a running ledger does when storage fails, one failure at a time.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use deed_seal::hash::leaf_hash;
 
 use super::{run, sender, text_of};
 use crate::{
     AppendError, Ledger, PACK_LEAVES,
+    health::SLOW,
     journal::sim::{Faults, SimDisk},
     sequencer::MOST_WAITING,
     store::sim::SimStore,
@@ -63,6 +67,31 @@ fn after_a_failed_sync_nothing_is_recorded_until_the_store_is_opened_again() {
 }
 
 #[test]
+fn a_disk_that_does_not_answer_is_told_of_until_it_does() {
+    let running = start();
+    assert_eq!(running.append(0), Ok(0));
+    let is_told = |ledger: &Ledger| {
+        let late = ledger.health_at(Instant::now() + SLOW);
+        late.checks.iter().any(|check| {
+            check.name == "journal" && !check.ok && check.detail.contains("has not answered for 5 s")
+        })
+    };
+    assert!(!is_told(&running.ledger), "nothing is asked of it");
+    let hanging = running.disk.hang();
+    std::thread::scope(|scope| {
+        let appending = scope.spawn(|| running.append(2));
+        while !is_told(&running.ledger) {
+            assert!(!appending.is_finished(), "recorded without a disk");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(running.is_well("journal"), "it may take a moment");
+        drop(hanging);
+        assert_eq!(appending.join().expect("no panic"), Ok(1));
+    });
+    assert!(!is_told(&running.ledger) && running.is_well("journal"));
+}
+
+#[test]
 fn without_room_for_another_journal_file_appends_are_refused_until_there_is() {
     let running = start();
     running.disk.set_faults(Faults { room: 1000, ..Faults::default() });
@@ -71,6 +100,18 @@ fn without_room_for_another_journal_file_appends_are_refused_until_there_is() {
     running.disk.set_faults(Faults::default());
     assert_eq!(running.append(0), Ok(0));
     assert!(running.is_well("journal"));
+}
+
+#[test]
+fn a_store_on_a_full_disk_is_opened_and_read() {
+    let running = start();
+    assert_eq!(running.append(0), Ok(0));
+    running.disk.set_faults(Faults { room: 1000, ..Faults::default() });
+    // The keys in memory know of more data keys than are written down.
+    let running = running.again();
+    assert!(running.ledger.leaf(0).is_ok());
+    running.disk.set_faults(Faults::default());
+    assert_eq!(running.append(2), Ok(1));
 }
 
 #[test]

@@ -150,6 +150,11 @@ impl Reader<'_> {
                     && self.reject(&name, 0, format!("cannot be read: {error}"));
             }
         };
+        if !matches!(self.reads, Reads::By(_))
+            && let Some(why) = source::no_events(&head)
+        {
+            return self.say(Read::Skipped(path.to_owned(), why));
+        }
         let reads = match self.reads.clone() {
             Reads::Auto => source::guess(&head, &path.to_string_lossy()).map(Reads::As),
             known => Some(known),
