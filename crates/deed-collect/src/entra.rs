@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use crate::{authority::text, json, loose::Loose, parse};
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
-pub const MAPPING: &str = "entra/3";
+pub const MAPPING: &str = "entra/4";
 
 /// What Entra's object ids are ids in.
 const SYSTEM: &str = "entra";
@@ -160,8 +160,11 @@ impl<'v> Event<'v> {
         }
     }
 
+    /// What the directory does on a call of Graph it logs under the id of that call.
     fn session(self) -> Option<&'v str> {
-        self.is.any(&["sessionId", "correlationId"]).or_else(|| self.outer.text(&["correlationId"]))
+        let call = self.is.text(&["requestId"]).filter(|_| self.sort == Sort::Graph);
+        let own = || self.is.any(&["sessionId", "correlationId"]);
+        call.or_else(own).or_else(|| self.outer.text(&["correlationId"]))
     }
 
     fn personal(self) -> Option<PersonalSent<'static>> {

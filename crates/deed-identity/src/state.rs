@@ -9,13 +9,14 @@ mod given;
 mod keys;
 mod listed;
 mod merge;
+mod taken;
 mod turns;
 mod used;
 mod users;
 mod view;
 mod withdrawn;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use deed_record::{Account, Change, RecordId, Timestamp};
 
@@ -33,7 +34,7 @@ pub use turns::{Address, InTurns};
 pub use used::{SeenBy, UsedAs};
 pub use view::CredentialView;
 
-use given::{GrantEntry, LinkEntry, SourceEntry, ThingEntry, TriedEntry};
+use given::{GrantEntry, LinkEntry, SourceEntry, ThingEntry, TriedEntry, Word};
 use keys::{SourceKey, TriedKey};
 
 /// How much is kept. What is beyond is left out by key, the same keys whatever came first; what was left out is
@@ -200,7 +201,9 @@ impl State {
 
     /// What became of an account: also that it was let go on where a lock was lifted by its name.
     fn became(&self, entry: &AccountEntry) -> Vec<ChangeFacts> {
-        let unlocked = self.unlocked(entry).map(|mark| ChangeFacts::logged(Change::Renewed, mark));
+        let unlocked = self
+            .unlocked(entry)
+            .map(|mark| Word { mark, change: Change::Renewed, rank: Rank::Logged }.told());
         facts(&entry.changes).into_iter().chain(unlocked).collect()
     }
 
@@ -320,16 +323,21 @@ impl State {
         self.grants.get(&key).map(|entry| self.grant_facts(key, entry))
     }
 
-    /// Grants to `account`, in order.
+    /// Grants to `account`, in order. What tells only that one of them was taken back is none of its own.
     pub fn grants_of(&self, account: Account) -> Vec<GrantFacts> {
         let mut keys = self.index.grants.get(&account).cloned().unwrap_or_default();
         keys.sort_unstable();
         keys.dedup();
         let grants = keys.into_iter().filter_map(|key| Some((key, self.grants.get(&key)?)));
-        grants
-            .filter(|(_, entry)| entry.subject == Some(account))
-            .map(|(key, entry)| self.grant_facts(key, entry))
-            .collect()
+        let theirs = grants.filter(|(_, entry)| entry.subject == Some(account));
+        let mut all: Vec<GrantFacts> = theirs.map(|(key, entry)| self.grant_facts(key, entry)).collect();
+        let given = all.iter().filter(|grant| !grant.only_ended());
+        let ends = given.flat_map(|grant| &grant.changes).filter(|entry| entry.ends());
+        let ends: HashSet<RecordId> = ends.map(|entry| entry.record).collect();
+        all.retain(|grant| {
+            !grant.only_ended() || !grant.changes.iter().all(|entry| ends.contains(&entry.record))
+        });
+        all
     }
 
     fn grant_facts(&self, key: GrantKey, entry: &GrantEntry) -> GrantFacts {
@@ -338,7 +346,8 @@ impl State {
         let mut changes = facts(&entry.changes);
         let thing = entry.thing.and_then(|thing| self.things.get(&thing));
         let taken = thing.and_then(|thing| thing.after(entry.last_given()?));
-        changes.extend(taken.map(|mark| ChangeFacts::logged(Change::Revoked, mark)));
+        changes.extend(taken.map(Word::told));
+        changes.extend(self.taken_back(entry));
         changes.extend(self.ended_with(entry));
         let scopes = gives.iter().flat_map(|gives| &gives.scopes);
         GrantFacts {
@@ -350,7 +359,7 @@ impl State {
             scopes: scopes.map(|scope| self.strings.word(*scope).to_owned()).collect(),
             more_scopes: gives.is_some_and(|gives| gives.more_scopes),
             resource: gives.and_then(|gives| word(gives.resource)),
-            names_request: entry.names_request,
+            names_request: entry.request.is_some(),
             names_approval: entry.names_approval,
             given_in: entry.given.and_then(|(_, system)| word(system)),
             expires: Some(entry.expires).filter(|expires| expires.0 != 0),

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use deed_record::{Account, Answer, Basis, Change, Kind, Party, PrincipalType, RecordId, Ruling, Timestamp};
+use deed_record::{
+    Account, Answer, Basis, Change, Effect, Kind, Party, PrincipalType, RecordId, Ruling, Timestamp,
+};
 
 use crate::{
     authority::{Asked, Given},
@@ -124,12 +126,22 @@ pub(crate) fn answers<'c>(
             })
             .chain(grant.and_then(|grant| grant.claim.terms).and_then(|terms| terms.subject.as_ref()))
             .filter_map(|party| party.account)
-            .chain(people.initiator.account())
-            .chain(people.initiator.disputed.iter().copied())
             .collect()
     };
     let (asked_for_named, asked_for) = (asking(named_request, named_grant), asking(request, grant));
-    let who_asked = |claim: &Claim<'_>| if named(claim) { &asked_for_named } else { &asked_for };
+    // INVARIANT D8: someone who neither asked nor executes. What only gives others what was asked for is done by whoever
+    // it was, and nothing is done with it yet.
+    let gives = |claim: &Claim<'_>, by| only_gives(case, request, claim, by);
+    let acts = |claim: &Claim<'_>, by| {
+        people.executor.account().is_some_and(|acts| case.is_same(acts, by)) && !gives(claim, by)
+    };
+    let asked = |claim: &Claim<'_>, by| {
+        let who_asked = if named(claim) { &asked_for_named } else { &asked_for };
+        let mut had_it_done =
+            people.initiator.account().into_iter().chain(people.initiator.disputed.iter().copied());
+        who_asked.iter().any(|asked| case.is_same(*asked, by))
+            || had_it_done.any(|asked| case.is_same(asked, by)) && !gives(claim, by)
+    };
     let approvers = case.controlled.as_ref().and_then(|controlled| controlled.approvers.as_ref());
     let worth = |claim: &Claim<'c>| match (answer(claim), approver(claim)) {
         (None, _) => Worth::Silent,
@@ -138,11 +150,8 @@ pub(crate) fn answers<'c>(
         (_, None) => Worth::Anonymous,
         _ if claim.time() > done => Worth::Late,
         _ if claim.time() > moment && !(held && claim.rec.is.basis == Basis::Enforced) => Worth::UnderWay,
-        // INVARIANT D8: someone who neither asked nor executes.
-        (_, Some(by)) if people.executor.account().is_some_and(|acts| case.is_same(acts, by)) => {
-            Worth::ByWhoActs
-        }
-        (_, Some(by)) if who_asked(claim).iter().any(|asked| case.is_same(*asked, by)) => Worth::ByWhoAsked,
+        (_, Some(by)) if acts(claim, by) => Worth::ByWhoActs,
+        (_, Some(by)) if asked(claim, by) => Worth::ByWhoAsked,
         _ if approving(claim).is_some_and(|by| is_machine(case, by)) => Worth::ByMachine,
         _ if withdrawn(claim) => Worth::Withdrawn,
         _ if claim.terms.and_then(|terms| terms.expires).is_some_and(|end| end <= moment) => Worth::Ended,
@@ -239,6 +248,27 @@ impl<'c> Target<'c> {
     fn names(&self, claim: &Claim<'_>) -> bool {
         self.named.contains(&claim.rec.is.id)
     }
+}
+
+/// Whether all that the action changes is to give, on the request that `claim` answers, something to others than `by`.
+fn only_gives(case: &Case<'_>, request: Option<&Asked<'_>>, claim: &Claim<'_>, by: Account) -> bool {
+    let answered = &claim.rec.is;
+    let of_it = |rec: &Rec<'_>| rec.is.request.is_some() && rec.is.request == answered.request;
+    if answered.action.is_some() || !case.of_action().any(of_it) {
+        return false;
+    }
+    let effects = || case.of_action().flat_map(|rec| rec.is.effects.iter().flatten());
+    let to_another = |effect: &Effect<'_>| {
+        let to = effect.terms.as_ref().and_then(|terms| terms.subject.as_ref());
+        let to = to.and_then(|party| party.account).map(|to| !case.is_same(to, by));
+        match effect.kind {
+            Kind::Approval => true,
+            // Given to whoever asked, where nothing else is said.
+            Kind::Grant => to.unwrap_or(request.is_some()),
+            _ => to.unwrap_or(false),
+        }
+    };
+    effects().any(|effect| effect.kind == Kind::Grant) && effects().all(to_another)
 }
 
 fn answer(claim: &Claim<'_>) -> Option<Answer> {

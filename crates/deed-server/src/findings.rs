@@ -360,6 +360,8 @@ impl Kept {
             Some(reviewed) => {
                 working.saved = reviewed.leaves;
                 *self.write() = reviewed;
+                // Whoever looked before this saw nothing of it.
+                lock(&self.fresh).note_all();
                 None
             }
             None => self

@@ -32,7 +32,9 @@ use crate::{
 };
 
 pub(crate) use blast::{Asked, BlastQuery, blast};
-pub use blast::{Blast, BlastCredential, BlastReview, BlastRow, Bypass, Tally as BlastTally};
+pub use blast::{
+    Blast, BlastCredential, BlastReview, BlastRow, Bypass, Changed as BlastChange, Tally as BlastTally,
+};
 pub(crate) use declared::DeclaredIn;
 pub(crate) use names::credential_names;
 pub(crate) use names::{Names, shown_name};

@@ -49,8 +49,8 @@ pub use evidence::LedgerEvidence;
 pub use findings::{FindingList, FindingRow, ReviewError};
 pub use force::{ForceError, PublishError, Replayed};
 pub use identity::{
-    Blast, BlastCredential, BlastReview, BlastRow, BlastTally, Bypass, ChangeRow, IdentityError, LiftedRow,
-    PrincipalAnswer, SuspensionRow,
+    Blast, BlastChange, BlastCredential, BlastReview, BlastRow, BlastTally, Bypass, ChangeRow, IdentityError,
+    LiftedRow, PrincipalAnswer, SuspensionRow,
 };
 pub use problem::{Kind as ProblemKind, Problem};
 pub use serve::{Addresses, ServeError, ServeOptions, Server, serve};

@@ -2,7 +2,8 @@
 
 use std::{
     borrow::Cow,
-    cell::Cell,
+    cell::RefCell,
+    collections::VecDeque,
     io::{self, BufRead, Read},
     rc::Rc,
 };
@@ -109,27 +110,37 @@ fn find<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
 /// The rows of a CSV file (RFC 4180; any delimiter).
 struct Sheet<'a> {
     reader: csv::Reader<Bounded<Box<dyn BufRead + 'a>>>,
-    taken: Rc<Cell<usize>>,
+    seen: Rc<RefCell<Seen>>,
     columns: Option<Vec<String>>,
     over: bool,
 }
 
 impl<'a> Sheet<'a> {
     fn new(reader: Box<dyn BufRead + 'a>, delimiter: u8, columns: Option<&[String]>) -> Self {
-        let taken = Rc::new(Cell::new(0));
-        let reader = Bounded { reader, taken: taken.clone() };
+        let seen = Rc::<RefCell<Seen>>::default();
+        let reader = Bounded { reader, seen: seen.clone() };
         let reader =
             ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(reader);
-        Sheet { reader, taken, columns: columns.map(<[String]>::to_vec), over: false }
+        Sheet { reader, seen, columns: columns.map(<[String]>::to_vec), over: false }
     }
 
-    /// The next row that is not empty, and its line.
-    fn read(&mut self) -> Option<Result<(u64, ByteRecord), Rejected>> {
+    /// The next row that is not empty, and its first and last line.
+    fn read(&mut self) -> Option<Result<(u64, u64, ByteRecord), Rejected>> {
         let mut record = ByteRecord::new();
-        let line = self.reader.position().line();
-        self.taken.set(0);
+        // Of CRLF the row before has taken the first half.
+        let line = self.seen.borrow_mut().line(self.reader.position().byte() + 1);
+        self.seen.borrow_mut().taken = 0;
         match self.reader.read_byte_record(&mut record) {
-            Ok(true) => Some(Ok((record.position().map_or(line, csv::Position::line), record))),
+            Ok(true) => {
+                let mut seen = self.seen.borrow_mut();
+                // What ends the row is none of it; the last one of a file may have no end.
+                let end = self.reader.position().byte() - u64::from(!seen.ended);
+                let last = seen.line(end);
+                let within = record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
+                // A quote that nobody closed takes in the end of the file, behind which there is no line.
+                let open = seen.ended && record.as_slice().ends_with(b"\n");
+                Some(Ok((last.saturating_sub(within), last - u64::from(open), record)))
+            }
             Ok(false) => None,
             Err(error) => {
                 self.over = true;
@@ -140,7 +151,7 @@ impl<'a> Sheet<'a> {
 
     /// The names of the columns: the first row where the mapping does not say them.
     fn header(&mut self) -> Option<Rejected> {
-        let (line, record) = match self.read()? {
+        let (line, _, record) = match self.read()? {
             Ok(read) => read,
             Err(rejected) => return Some(rejected),
         };
@@ -206,11 +217,10 @@ impl Iterator for Sheet<'_> {
         if self.over {
             return None;
         }
-        let (line, record) = match self.read()? {
+        let (line, last, record) = match self.read()? {
             Ok(read) => read,
             Err(rejected) => return Some(Err(rejected)),
         };
-        let last = self.reader.position().line().saturating_sub(1);
         let row = Sheet::row(self.columns.as_deref().unwrap_or_default(), line, &record);
         Some(
             row.map(|row| Row { last, ..row }).map_err(|Rejected { line, error }| refused(line, last, error)),
@@ -222,16 +232,47 @@ impl Iterator for Sheet<'_> {
 /// would otherwise hold the rest of the file.
 struct Bounded<R> {
     reader: R,
-    taken: Rc<Cell<usize>>,
+    seen: Rc<RefCell<Seen>>,
+}
+
+/// What was read of a file. Where a row stands is counted here: the parser's own count knows no CRLF.
+#[derive(Default)]
+struct Seen {
+    /// Bytes since the last row was asked for.
+    taken: usize,
+    bytes: u64,
+    /// There are no more.
+    ended: bool,
+    /// Line breaks that were counted, and where those stand that are to come.
+    lines: u64,
+    breaks: VecDeque<u64>,
+}
+
+impl Seen {
+    /// The line of the byte at `end`, which is no less than the last one that was asked about.
+    fn line(&mut self, end: u64) -> u64 {
+        while self.breaks.front().is_some_and(|at| *at < end) {
+            self.breaks.pop_front();
+            self.lines += 1;
+        }
+        self.lines + 1
+    }
 }
 
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.taken.get() > LARGEST_EVENT {
+        let mut seen = self.seen.borrow_mut();
+        let seen = &mut *seen;
+        if seen.taken > LARGEST_EVENT {
             return Err(io::Error::other(format!("the row is larger than {LARGEST_EVENT} bytes")));
         }
         let read = self.reader.read(buffer)?;
-        self.taken.set(self.taken.get() + read);
+        let from = seen.bytes;
+        let breaks = buffer.iter().take(read).enumerate().filter(|(_, byte)| **byte == b'\n');
+        seen.breaks.extend(breaks.map(|(at, _)| from + at as u64));
+        seen.bytes += read as u64;
+        seen.taken += read;
+        seen.ended = read == 0;
         Ok(read)
     }
 }

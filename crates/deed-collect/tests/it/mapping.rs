@@ -129,35 +129,41 @@ fn rows_that_do_not_fit_are_rejected_alone() {
         "{SMALL}outcome.status = {{ field = \"r\", values = {{ ok = \"success\" }} }}\noutcome.duration_ms = {{ field = \"ms\" }}\n"
     );
     let text = "id,at,r,ms\n1,2026-11-20T10:00:00Z,ok,5\n2,yesterday,ok,5\n3,2026-11-20T10:00:00Z,hunter2,5\n\
-                4,2026-11-20T10:00:00Z,ok,-1\n5,2026-11-20T10:00:00Z\n,2026-11-20T10:00:00Z,ok,5\n\"7\n8\",2026-11-20T10:00:00Z,ok,\n9,,ok,\n";
-    let found: Vec<_> = read(&mapping, text)
-        .into_iter()
-        .map(|mapped| mapped.map(|m| m.line).map_err(|r| format!("{}: {}", r.line, r.error)))
-        .collect();
+                4,2026-11-20T10:00:00Z,ok,-1\n5,2026-11-20T10:00:00Z\n,2026-11-20T10:00:00Z,ok,5\n\"7\n8\",2026-11-20T10:00:00Z,ok,\n9,,ok,\n\"10\n\n\n\",,ok,\n\n11,2026-11-20T10:00:00Z,ok,\n";
     let refused = |text: &str| Err(text.to_owned());
-    assert_eq!(
-        found,
-        [
-            Ok(2),
-            refused("3: field `at`: expected an RFC 3339 time; `format` tells another form"),
-            refused("4: field `r`: expected one of `ok`"),
-            refused("5: field `ms`: expected a whole number of 0 or more"),
-            refused("6: expected 4 values, found 2"),
-            refused("7: field `id`: missing"),
-            Ok(8),
-            refused("10: field `at`: missing"),
-        ]
-    );
+    let expected = [
+        Ok(2),
+        refused("3: field `at`: expected an RFC 3339 time; `format` tells another form"),
+        refused("4: field `r`: expected one of `ok`"),
+        refused("5: field `ms`: expected a whole number of 0 or more"),
+        refused("6: expected 4 values, found 2"),
+        refused("7: field `id`: missing"),
+        Ok(8),
+        refused("10: field `at`: missing"),
+        refused("11: field `at`: missing; the row goes on to line 14, in quotes"),
+        Ok(16),
+    ];
+    for text in [text.to_owned(), text.replace('\n', "\r\n"), text.trim_end().to_owned()] {
+        let found: Vec<_> = read(&mapping, &text)
+            .into_iter()
+            .map(|mapped| mapped.map(|m| m.line).map_err(|r| format!("{}: {}", r.line, r.error)))
+            .collect();
+        assert_eq!(found, expected, "{text:?}");
+    }
 }
 
 /// A quote that nobody closed takes in the lines behind it: they are named.
 #[test]
 fn a_row_of_many_lines_says_where_it_ends() {
     let text = "id,at\n1,\"2026-11-20T10:00:00Z\n2,2026-11-20T10:00:01Z\n3,2026-11-20T10:00:02Z\n";
-    let found: Vec<_> =
-        read(SMALL, text).into_iter().map(|m| m.map(|m| m.line).map_err(|r| (r.line, r.error))).collect();
-    let [Err((2, error))] = &found[..] else { panic!("{found:?}") };
-    assert!(error.ends_with("the row goes on to line 4, in quotes"), "{error}");
+    for text in [text.to_owned(), text.replace('\n', "\r\n"), text.trim_end().to_owned()] {
+        let found: Vec<_> = read(SMALL, &text)
+            .into_iter()
+            .map(|m| m.map(|m| m.line).map_err(|r| (r.line, r.error)))
+            .collect();
+        let [Err((2, error))] = &found[..] else { panic!("{found:?}") };
+        assert!(error.ends_with("the row goes on to line 4, in quotes"), "{error}");
+    }
 }
 
 #[test]

@@ -7,8 +7,9 @@ use crate::strings::{Strings, Sym};
 use super::{
     State,
     entry::{AccountEntry, ChangeEntry, CredentialEntry, Lock, Rank, Role, change},
+    facts::is_end,
     fold::Said,
-    given::{Gives, GrantEntry, MOST_SCOPES, ThingEntry},
+    given::{Gives, GrantEntry, MOST_SCOPES, ThingEntry, Word},
     keys::{CredentialKey, GrantKey},
 };
 
@@ -25,11 +26,17 @@ impl State {
             }
             Kind::Grant => {
                 let terms = record.terms.as_ref();
-                let after =
-                    terms.and_then(|terms| terms.change).is_some_and(|change| change != Change::Issued);
-                // A grant that names another relies on it, unless it says what became of it.
-                let key = GrantKey::of_record(record.grant.filter(|_| after).unwrap_or(record.id));
-                self.grant_changed(said, key, terms, record.resource.as_ref(), Change::Issued);
+                let change = terms.and_then(|terms| terms.change);
+                let after = change.is_some_and(|change| change != Change::Issued);
+                let resource = record.resource.as_ref();
+                let key = match record.grant {
+                    // A grant that names another relies on it, unless it says what became of it.
+                    Some(named) if after => GrantKey::of_record(named),
+                    None if change.is_some_and(is_end) => GrantKey::of_terms(&record.tenant, terms, resource),
+                    _ => GrantKey::of_record(record.id),
+                };
+                self.grant_changed(said, key, terms, resource, Change::Issued);
+                self.takes_back(said, terms, resource);
             }
             Kind::Principal => self.principal_changed(said, record.terms.as_ref()),
             _ => {}
@@ -44,6 +51,7 @@ impl State {
                     if !is_told_anew(record, effect) {
                         let resource = effect.resource.as_ref();
                         self.grant_changed(said, key, effect.terms.as_ref(), resource, Change::Altered);
+                        self.takes_back(said, effect.terms.as_ref(), resource);
                     }
                     self.thing_changed(said, key, effect);
                 }
@@ -106,11 +114,11 @@ impl State {
         entry.expires =
             terms.and_then(|terms| terms.expires).map_or(entry.expires, |end| entry.expires.max(end));
         entry.tenant = self.strings.least(entry.tenant, said.tenant);
-        if !matches!(happened, Change::Used | Change::Revoked | Change::Expired) {
+        if happened != Change::Used && !is_end(happened) {
             if let Some(gives) = said.gives(terms, resource, &mut self.strings) {
                 entry.gives(gives, &self.strings);
             }
-            entry.names_request |= said.record.request.is_some();
+            entry.request = entry.request.max(said.record.request.map(|request| (said.mark, request)));
             entry.names_approval |= said.record.approvals.as_ref().is_some_and(|named| !named.is_empty());
         }
         let before = entry.subject;
@@ -126,31 +134,22 @@ impl State {
         let record = said.record;
         let thing = |uri: &str| GrantKey::of_thing(&record.tenant, self.strings.word(said.system), uri);
         let terms = effect.terms.as_ref();
-        let (subject, change) =
-            (terms.and_then(|terms| terms.subject.as_ref()), terms.and_then(|terms| terms.change));
-        if let Some(subject) = subject {
+        if terms.is_some_and(|terms| terms.subject.is_some()) {
             let by = record.resource.as_ref().filter(|by| *by.uri != *resource.uri).map(|by| thing(&by.uri));
-            let system = self.strings.word(said.system);
-            let all = subject.account.map(|who| GrantKey::of_all(&record.tenant, system, &resource.uri, who));
-            // What names neither role nor scope takes all that they have there: a membership, say.
-            let any = terms.is_some_and(|terms| terms.role.is_none() && terms.scopes.is_empty());
-            let ends = any && matches!(change, Some(Change::Revoked | Change::Expired));
-            if let Some(entry) =
-                all.filter(|_| ends).and_then(|all| self.things.entry(all, ThingEntry::default))
-            {
-                entry.at(said.mark);
-            }
-            let by = by.or(all);
             if let Some(entry) = self.grants.entry(key, || GrantEntry::new(said.tenant)) {
                 entry.by(by);
             }
             return;
         }
-        if change == Some(Change::Revoked) || is_told_anew(record, effect) {
-            let thing = thing(&resource.uri);
-            if let Some(entry) = self.things.entry(thing, ThingEntry::default) {
-                entry.at(said.mark);
-            }
+        let removed = terms.is_some_and(|terms| terms.change == Some(Change::Revoked));
+        if removed || is_told_anew(record, effect) {
+            self.thing_told(thing(&resource.uri), said, Change::Revoked);
+        }
+    }
+
+    pub(super) fn thing_told(&mut self, thing: GrantKey, said: Said<'_>, change: Change) {
+        if let Some(entry) = self.things.entry(thing, ThingEntry::default) {
+            entry.at(Word { mark: said.mark, change, rank: said.rank });
         }
     }
 
@@ -160,8 +159,8 @@ impl State {
         let system = self.strings.word(said.system);
         let thing = |uri: &str| GrantKey::of_thing(&record.tenant, system, uri);
         let (put, lifted) = (record.locks().map(thing), record.lifts().map(thing));
-        if let Some(entry) = lifted.and_then(|lock| self.things.entry(lock, ThingEntry::default)) {
-            entry.at(said.mark);
+        if let Some(lock) = lifted {
+            self.thing_told(lock, said, Change::Renewed);
         }
         let Some(thing) = put else { return };
         for withdrawal in record.withdrawals().filter(Withdrawal::is_taken) {
@@ -193,6 +192,15 @@ fn is_told_anew(record: &Skeleton<'_>, effect: &Effect<'_>) -> bool {
     altered && !subject(effect) && all.any(subject)
 }
 
+/// Puts `scopes` in order, each once, and leaves out those for which there is no room; whether there are such.
+pub(super) fn keep_least(scopes: &mut Vec<&str>) -> bool {
+    scopes.sort_unstable();
+    scopes.dedup();
+    let more = scopes.len() > MOST_SCOPES;
+    scopes.truncate(MOST_SCOPES);
+    more
+}
+
 impl Said<'_> {
     fn change(&self, change: Change) -> ChangeEntry {
         ChangeEntry { change, rank: self.rank, count: 1, first: self.mark, last: self.mark.0 }
@@ -212,10 +220,7 @@ impl Said<'_> {
         if role.is_empty() && resource.is_empty() && scopes.is_empty() {
             return None;
         }
-        scopes.sort_unstable();
-        scopes.dedup();
-        let more_scopes = scopes.len() > MOST_SCOPES;
-        scopes.truncate(MOST_SCOPES);
+        let more_scopes = keep_least(&mut scopes);
         let by = terms.and_then(|terms| terms.by.as_ref()).or(self.record.executor.as_ref());
         Some(Gives {
             said: self.mark,

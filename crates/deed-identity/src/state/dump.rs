@@ -14,7 +14,7 @@ use crate::{
 use super::{
     Bounds, State,
     entry::{AccountEntry, ChangeEntry, CredentialEntry, Holder, Lock, Place, Rank, Role},
-    given::{Gives, GrantEntry, LinkEntry, SourceEntry, ThingEntry, TriedEntry},
+    given::{Gives, GrantEntry, LinkEntry, SourceEntry, ThingEntry, TriedEntry, Word},
     keys::{CredentialKey, GrantKey, Mark, SourceKey, TriedKey},
     turns::{Address, Turn},
     used::{AllSeen, Seen, SeenBy, Used, UsedAs},
@@ -22,7 +22,7 @@ use super::{
 };
 
 /// What a dump begins with; another number is another form, and is derived again.
-const MAGIC: &[u8; 16] = b"deed-identity/11";
+const MAGIC: &[u8; 16] = b"deed-identity/12";
 
 /// A dump cannot be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -258,13 +258,14 @@ macro_rules! structs {
 structs! {
     AccountEntry {
         tenant, firm_types, told_types, first, last, initiated, executed, denied, failed, last_acted, last_done, places, used,
-        more_used, seen, changes, withdrawn, locks,
+        more_used, seen, changes, withdrawn, locks, taken_back,
     }
     Lock { put, thing }
     WithdrawnEntry { sort, system, kind, taken, renewed }
     Taken { mark, before, for_a_time }
     Place { system, environment, initiated, executed }
     ThingEntry { told }
+    Word { mark, change, rank }
     Turn { minute, address }
     Address { system, digest }
     CredentialEntry {
@@ -274,7 +275,7 @@ structs! {
     ChangeEntry { change, rank, count, first, last }
     Holder { account, role, rank, system, first }
     GrantEntry {
-        tenant, subject, expires, uses, first_used, last_used, changes, gives, names_request, names_approval, thing,
+        tenant, subject, expires, uses, first_used, last_used, changes, gives, request, names_approval, thing,
         given,
     }
     Gives { said, by, role, resource, scopes, more_scopes }

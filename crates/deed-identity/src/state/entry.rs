@@ -58,6 +58,8 @@ pub(crate) struct AccountEntry {
     pub(crate) withdrawn: Box<[WithdrawnEntry]>,
     /// Locks that were put on it, the newest.
     pub(crate) locks: Box<[Lock]>,
+    /// When a right of it was last taken back by what the right was.
+    pub(crate) taken_back: Option<Mark>,
 }
 
 /// A lock that was put on an account.
@@ -158,6 +160,7 @@ impl AccountEntry {
             changes: Box::default(),
             withdrawn: Box::default(),
             locks: Box::default(),
+            taken_back: None,
         }
     }
 
@@ -224,6 +227,7 @@ impl AccountEntry {
             self.withdraw(entry, strings);
         }
         other.locks.iter().for_each(|lock| self.lock(*lock));
+        self.taken_back = self.taken_back.max(other.taken_back);
         for place in &other.places {
             let place = Place { system: sym(place.system), environment: sym(place.environment), ..*place };
             self.place(place, strings);

@@ -2,7 +2,7 @@
 
 use deed_record::{Account, Change, PrincipalType, RecordId, Timestamp};
 
-use super::{CredentialKey, GrantKey, InTurns, Rank, Role, SeenBy, UsedAs, keys::Mark};
+use super::{CredentialKey, GrantKey, InTurns, Rank, Role, SeenBy, UsedAs};
 
 /// How many entries there are of each sort.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -251,10 +251,15 @@ pub struct ChangeFacts {
 }
 
 impl ChangeFacts {
-    /// What became of something by one record of a log: of locks, things and what was taken only that is kept.
-    pub(super) fn logged(change: Change, mark: Mark) -> Self {
-        ChangeFacts { change, rank: Rank::Logged, count: 1, first: mark.0, last: mark.0, record: mark.id() }
+    /// Whether it is an end.
+    pub(super) fn ends(&self) -> bool {
+        is_end(self.change)
     }
+}
+
+/// Whether what became of something is that it ended.
+pub(super) fn is_end(change: Change) -> bool {
+    matches!(change, Change::Revoked | Change::Expired)
 }
 
 /// An account that had to do with a credential.
@@ -310,6 +315,11 @@ pub struct GrantFacts {
 }
 
 impl GrantFacts {
+    /// Whether all that is known of it is that it ended.
+    pub(super) fn only_ended(&self) -> bool {
+        self.changes.iter().all(ChangeFacts::ends)
+    }
+
     /// When it was given, and the first record that says so.
     pub fn given(&self) -> Option<(Timestamp, RecordId)> {
         let given = self.changes.iter().filter(|entry| entry.change == Change::Issued);

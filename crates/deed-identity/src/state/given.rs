@@ -1,11 +1,12 @@
 //! What is known of one grant, hand-over or source, and of what was tried in vain.
 
-use deed_record::{Account, Change, Timestamp};
+use deed_record::{Account, Change, RecordId, Timestamp};
 
 use crate::strings::{Strings, Sym};
 
 use super::{
     entry::{ChangeEntry, Rank, change, keep_greatest},
+    facts::ChangeFacts,
     keys::{GrantKey, Mark},
 };
 
@@ -24,7 +25,8 @@ pub(crate) struct GrantEntry {
     pub(crate) changes: Box<[ChangeEntry]>,
     /// What it gives, as the last record that tells says.
     pub(crate) gives: Option<Box<Gives>>,
-    pub(crate) names_request: bool,
+    /// The request that the last record names which gave it and names one.
+    pub(crate) request: Option<(Mark, RecordId)>,
     pub(crate) names_approval: bool,
     /// The thing by which it was given, the least of several.
     pub(crate) thing: Option<GrantKey>,
@@ -105,7 +107,7 @@ impl GrantEntry {
             last_used: None,
             changes: Box::default(),
             gives: None,
-            names_request: false,
+            request: None,
             names_approval: false,
             thing: None,
             given: None,
@@ -165,7 +167,7 @@ impl GrantEntry {
         if let Some(last) = other.last_used {
             self.use_at(last, 0);
         }
-        self.names_request |= other.names_request;
+        self.request = self.request.max(other.request);
         self.names_approval |= other.names_approval;
         self.by(other.thing);
         if let Some((mark, system)) = other.given {
@@ -183,21 +185,36 @@ impl GrantEntry {
 /// Times that are kept of one thing.
 const MOST_TIMES: usize = 8;
 
-/// When a thing that gives rights was removed, or told anew whom it gives them to, or a lock was lifted: the newest times, in
-/// their order.
+/// When a thing that gives rights was removed, or told anew whom it gives them to; when a right was taken back by what it
+/// was; when a lock was lifted: the newest words, in their order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ThingEntry {
-    pub(crate) told: Box<[Mark]>,
+    pub(crate) told: Box<[Word]>,
+}
+
+/// What one record says became of something.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Word {
+    pub(crate) mark: Mark,
+    pub(crate) change: Change,
+    pub(crate) rank: Rank,
 }
 
 impl ThingEntry {
-    pub(crate) fn at(&mut self, mark: Mark) {
-        keep_greatest(&mut self.told, mark, MOST_TIMES);
+    pub(crate) fn at(&mut self, word: Word) {
+        keep_greatest(&mut self.told, word, MOST_TIMES);
     }
 
     /// The first of them after `given`.
-    pub(crate) fn after(&self, given: Timestamp) -> Option<Mark> {
-        self.told.iter().copied().find(|mark| mark.0 > given)
+    pub(crate) fn after(&self, given: Timestamp) -> Option<Word> {
+        self.told.iter().copied().find(|word| word.mark.0 > given)
+    }
+}
+
+impl Word {
+    pub(crate) fn told(self) -> ChangeFacts {
+        let Word { mark, change, rank } = self;
+        ChangeFacts { change, rank, count: 1, first: mark.0, last: mark.0, record: mark.id() }
     }
 }
 

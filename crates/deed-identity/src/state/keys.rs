@@ -1,6 +1,6 @@
 //! What entries are filed under.
 
-use deed_record::{Account, Effect, RecordId, Skeleton, Terms, Timestamp};
+use deed_record::{Account, Effect, RecordId, Resource, Skeleton, Terms, Timestamp};
 use sha2::{Digest, Sha256};
 
 use crate::bounded::Uniform;
@@ -56,22 +56,36 @@ impl GrantKey {
         GrantKey(digest(&[b"thing", tenant.as_bytes(), system.as_bytes(), uri.as_bytes()]))
     }
 
-    /// Of all that a log of `system` says `subject` has on one resource.
-    pub(crate) fn of_all(tenant: &str, system: &str, uri: &str, subject: Account) -> Self {
-        GrantKey(digest(&[b"all", tenant.as_bytes(), system.as_bytes(), uri.as_bytes(), &subject.0]))
+    /// Of what was taken back from `subject` by what it was: on a request, if one is named, the role, the resource and the
+    /// scopes, each empty where nothing is said of it.
+    pub(crate) fn of_taken(
+        subject: Account,
+        request: &[u8],
+        role: &str,
+        resource: &str,
+        scopes: &[&str],
+    ) -> Self {
+        let mut parts = vec![b"taken", &subject.0[..], request, role.as_bytes(), resource.as_bytes()];
+        parts.extend(scopes.iter().map(|scope| scope.as_bytes()));
+        GrantKey(digest(&parts))
     }
 
     /// Of the grant that `effect` is about: to the same subject, for the same role, scopes and resource.
     pub fn of_effect(tenant: &str, effect: &Effect<'_>) -> Self {
+        GrantKey::of_terms(tenant, effect.terms.as_ref(), effect.resource.as_ref())
+    }
+
+    /// Of the grant that `terms` and `resource` are about, as [`GrantKey::of_effect`] has it.
+    pub(crate) fn of_terms(tenant: &str, terms: Option<&Terms<'_>>, resource: Option<&Resource<'_>>) -> Self {
         let none = Terms::default();
-        let terms = effect.terms.as_ref().unwrap_or(&none);
+        let terms = terms.unwrap_or(&none);
         let subject =
             terms.subject.as_ref().and_then(|party| party.account).map_or([0; 16], |account| account.0);
         let mut scopes: Vec<&str> = terms.scopes.iter().map(|scope| &**scope).collect();
         scopes.sort_unstable();
         let mut parts: Vec<&[u8]> = vec![b"grant", tenant.as_bytes(), &subject];
         parts.push(terms.role.as_deref().unwrap_or_default().as_bytes());
-        parts.push(effect.resource.as_ref().map_or("", |resource| &*resource.uri).as_bytes());
+        parts.push(resource.map_or("", |resource| &*resource.uri).as_bytes());
         parts.extend(scopes.iter().map(|scope| scope.as_bytes()));
         GrantKey(digest(&parts))
     }

@@ -41,7 +41,7 @@ impl State {
         }
         for (key, theirs) in other.things.iter() {
             if let Some(entry) = self.things.entry(*key, ThingEntry::default) {
-                theirs.told.iter().for_each(|mark| entry.at(*mark));
+                theirs.told.iter().for_each(|word| entry.at(*word));
             }
         }
         for (pair, theirs) in other.links.iter() {

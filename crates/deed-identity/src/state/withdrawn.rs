@@ -6,10 +6,10 @@ use crate::strings::{Strings, Sym};
 
 use super::{
     ChangeFacts, Role, State,
-    entry::{AccountEntry, CredentialEntry},
+    entry::{AccountEntry, CredentialEntry, Rank},
     facts::CredentialFacts,
     fold::Said,
-    given::GrantEntry,
+    given::{GrantEntry, Word},
     keys::Mark,
 };
 
@@ -142,7 +142,8 @@ impl State {
         if of_account.filter_map(|other| other.taken).any(|taken| taken.mark > put) {
             return None;
         }
-        let lifted = entry.locks.iter().map(|lock| self.things.get(&lock.thing)?.after(lock.put.0));
+        let lifted =
+            entry.locks.iter().map(|lock| Some(self.things.get(&lock.thing)?.after(lock.put.0)?.mark));
         lifted.collect::<Option<Vec<Mark>>>()?.into_iter().max()
     }
 
@@ -161,7 +162,7 @@ impl State {
 
 impl Taken {
     fn told(self) -> ChangeFacts {
-        ChangeFacts::logged(Change::Revoked, self.mark)
+        Word { mark: self.mark, change: Change::Revoked, rank: Rank::Logged }.told()
     }
 }
 

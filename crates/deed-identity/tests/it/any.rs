@@ -52,7 +52,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Value> {
     let change = prop::sample::select(vec!["issued", "revoked", "rotated", "renewed", "expired", "altered"]);
     let system = prop::sample::select(vec!["aws", "k8s", "okta"]);
     let who = (name.clone(), kind.clone(), name.clone(), kind);
-    (0..6000_u32, who, (key.clone(), key), change, system, 0..16_u8, any_use()).prop_map(
+    (0..6000_u32, who, (key.clone(), key), change, system, 0..17_u8, any_use()).prop_map(
         |(number, (executor, kind, other, other_kind), (key, second), change, system, sort, more)| {
             let (executor, other) = (party(executor, kind), party(other, other_kind));
             match sort {
@@ -101,6 +101,10 @@ pub(crate) fn any_record() -> impl Strategy<Value = Value> {
                 15 => logged(number, system, json!({
                     "executor": executor,
                     "effects": [{ "kind": "principal", "resource": { "uri": key, "type": "lock" }, "terms": { "change": "renewed" } }],
+                })),
+                16 => logged(number, system, json!({
+                    "kind": "grant", "executor": executor, "request": "0193a700-0000-8000-8000-000000000002",
+                    "terms": { "change": change, "scopes": [key], "subject": other },
                 })),
                 10 => enforced(number, json!({
                     "kind": "grant", "grant": "0193a700-0000-8000-8000-000000000001", "approvals": ["0193a700-0000-8000-8000-000000000002"],

@@ -174,6 +174,78 @@ fn all_that_somebody_has_on_a_resource_ends_at_once() {
     assert_eq!(active(&[added.clone(), updated, removed, grant(4, &[("issued", Some("read"))])]), ["read"]);
 }
 
+#[test]
+fn a_right_is_taken_back_by_what_it_was() {
+    let asked = |n: u8| format!("0193a700-0000-8000-8000-00000000000{n}");
+    let said = |n: u32, change: &str, request: Option<u8>, terms: Value| {
+        let mut all = json!({ "change": change, "subject": party("app", "service_account") });
+        terms.as_object().into_iter().flatten().for_each(|(name, value)| all[name] = value.clone());
+        let mut more = json!({ "kind": "grant", "executor": party("boss", "human"), "terms": all });
+        request.iter().for_each(|request| more["request"] = json!(asked(*request)));
+        logged(n, "hr", more)
+    };
+    // The same right as an effect of an event.
+    let effect = |mut record: Value| {
+        record["kind"] = json!("observation");
+        record["effects"] = json!([{ "kind": "grant", "terms": record["terms"].take() }]);
+        record
+    };
+    let standing = |records: &[Value]| {
+        let of = |records: &[Value]| {
+            let grants = state(records).grants_of(account("app")).into_iter();
+            let now = at("2026-11-02T00:00:00Z");
+            let mut all: Vec<Standing> =
+                grants.map(|grant| Standing::at(now, &grant.changes, None)).collect();
+            all.sort_unstable();
+            all
+        };
+        let mut told = records.to_vec();
+        told.reverse();
+        assert_eq!(of(&told), of(records), "whatever comes first");
+        of(records)
+    };
+    let whole = || json!({ "role": "r7", "scopes": ["admin", "read"] });
+    let given = said(1, "issued", Some(1), whole());
+    let (active, gone) = ([Standing::Active], [Standing::Revoked]);
+    assert_eq!(standing(std::slice::from_ref(&given)), active);
+    for (terms, is_it) in [
+        (whole(), true),
+        (json!({ "role": "r7" }), true),
+        (json!({ "scopes": ["read", "admin"] }), true),
+        (json!({}), true),
+        (json!({ "role": "r8" }), false),
+        (json!({ "scopes": ["read"] }), false),
+    ] {
+        for (request, also) in [(None, true), (Some(1), true), (Some(2), false)] {
+            let taken = said(2, "revoked", request, terms.clone());
+            let is_gone = is_it && also;
+            // What it is that was taken back stands by itself where nobody is known to have had it.
+            let expected =
+                if is_gone { vec![Standing::Revoked] } else { vec![Standing::Active, Standing::Revoked] };
+            assert_eq!(standing(&[given.clone(), taken.clone()]), expected, "{terms} {request:?}");
+            assert_eq!(standing(&[given.clone(), effect(taken)]), expected, "{terms} {request:?}");
+        }
+        let expected =
+            if is_it { vec![Standing::Revoked] } else { vec![Standing::Active, Standing::Revoked] };
+        let as_effect = effect(said(1, "issued", None, whole()));
+        assert_eq!(standing(&[as_effect, said(2, "revoked", None, terms.clone())]), expected, "{terms}");
+    }
+    let expired = said(2, "expired", None, whole());
+    assert_eq!(standing(&[given.clone(), expired]), [Standing::Expired]);
+    // Given again: a grant of its own, and the first one is gone.
+    let taken = said(2, "revoked", None, json!({ "role": "r7" }));
+    let again = said(3, "issued", None, whole());
+    assert_eq!(standing(&[given.clone(), taken.clone(), again]), [Standing::Active, Standing::Revoked]);
+    let before = said(1, "revoked", None, whole());
+    assert_eq!(standing(&[before, said(2, "issued", None, whole())]), [Standing::Active, Standing::Revoked]);
+    let unknown = standing(&[taken.clone()]);
+    assert_eq!(unknown, gone, "nobody tells that it was given");
+    // Somebody else's.
+    let mut others = taken;
+    others["terms"]["subject"] = party("other", "service_account");
+    assert_eq!(standing(&[given, others]), active);
+}
+
 /// What stands of all grants to `ann` and of the session S1 of hers, whatever comes first.
 fn standing_of_ann(records: &[Value]) -> (Vec<Standing>, Standing) {
     let of = |records: &[Value]| {

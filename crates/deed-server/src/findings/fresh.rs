@@ -32,6 +32,11 @@ impl Fresh {
         }
     }
 
+    /// What was found in an earlier time was taken up: nobody has looked at any of it.
+    pub(super) fn note_all(&mut self) {
+        self.all = true;
+    }
+
     /// What came since the last time; everything the first time.
     pub(super) fn take(&mut self) -> News {
         let first = !std::mem::replace(&mut self.watched, true);

@@ -9,7 +9,7 @@ use crate::identity::last_leaf;
 
 /// The object in the store.
 pub(super) const PATH: &str = "findings/state";
-const MAGIC: &[u8; 16] = b"deedfindings/14\n";
+const MAGIC: &[u8; 16] = b"deedfindings/15\n";
 
 /// Reads what was kept, if it is of this very log.
 pub(super) fn load(ledger: &Ledger) -> Option<Reviewed> {

@@ -65,6 +65,10 @@ pub struct Blast {
     pub systems: Vec<Tally>,
     /// What it changed in authority: credentials, grants and principals, in the order of time.
     pub changed: Vec<Changed>,
+    /// What those who acted changed in authority without a word on which credential they did it with, since they first used
+    /// one of these: it may be of it.
+    #[serde(default)]
+    pub unnamed: Vec<Changed>,
     /// Actions with the credential itself, in the order of time.
     pub actions: Vec<BlastRow>,
     /// Actions of what came from it, in the order of time.
@@ -133,6 +137,9 @@ pub struct Counts {
     pub principals: u64,
     /// Changes of authority.
     pub changed: u64,
+    /// What else those who acted did in the same systems since then, where nothing tells with which credential.
+    #[serde(default)]
+    pub unnamed: u64,
     /// Actions that went past Deed.
     pub bypassed: u64,
     /// Actions that Deed decided on, or that match one.

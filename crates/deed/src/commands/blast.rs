@@ -1,7 +1,7 @@
 //! `deed blast`: everything that one credential led to.
 
 use deed_review::{Authority, Class, Edge};
-use deed_server::{Blast, BlastCredential, BlastReview, BlastRow, BlastTally as Tally};
+use deed_server::{Blast, BlastChange, BlastCredential, BlastReview, BlastRow, BlastTally as Tally};
 
 use super::principal::{Page, moment};
 use crate::{
@@ -82,6 +82,13 @@ fn text(answer: &Blast, tenant: &str, hint: &Hint, output: Output) -> String {
             count(counts.changed, "change")
         ),
     );
+    if counts.unnamed > 0 {
+        let others = count(counts.unnamed, "action");
+        page.field(
+            "besides",
+            &format!("{others} of who acted, in the same systems since then, without a word on what with"),
+        );
+    }
     let bypassed = format!("{} went past Deed", grouped(counts.bypassed));
     let bypassed = if counts.bypassed > 0 { output.bad(&bypassed) } else { bypassed };
     page.field(
@@ -126,20 +133,8 @@ fn text(answer: &Blast, tenant: &str, hint: &Hint, output: Output) -> String {
         }
         more(&mut page, tallies.len(), TALLIED);
     }
-    if !answer.changed.is_empty() {
-        page.head("changed, to be undone", answer.changed.len() as u64);
-        for changed in answer.changed.iter().take(SHOWN) {
-            let word = |text: &Option<String>| {
-                text.as_deref().map(|text| format!(" {}", clean(text))).unwrap_or_default()
-            };
-            let subject =
-                changed.subject.as_deref().map(|who| format!(", {}", clean(who))).unwrap_or_default();
-            let kind = changed.credential_type.as_ref().filter(|kind| changed.what.as_ref() != Some(kind));
-            let (change, kind, what) = (word(&changed.change), word(&kind.cloned()), word(&changed.what));
-            page.item(&format!("{}  {}{change}{kind}{what}{subject}", moment(changed.time), changed.kind));
-        }
-        more(&mut page, answer.changed.len(), SHOWN);
-    }
+    changes(&mut page, "changed, to be undone", &answer.changed);
+    changes(&mut page, "changed by who acted, with what is not told", &answer.unnamed);
     // Those that are listed among the actions say it there.
     let listed = |id| answer.actions.iter().chain(&answer.downstream).any(|row| row.id == id);
     let unlisted: Vec<_> = answer.bypasses.iter().filter(|bypass| !listed(bypass.id)).collect();
@@ -179,6 +174,24 @@ fn text(answer: &Blast, tenant: &str, hint: &Hint, output: Output) -> String {
     };
     page.next(&[first, hint.deed("explain ID")]);
     page.out
+}
+
+/// What was changed in authority.
+fn changes(page: &mut Page, title: &str, changes: &[BlastChange]) {
+    if changes.is_empty() {
+        return;
+    }
+    page.head(title, changes.len() as u64);
+    for changed in changes.iter().take(SHOWN) {
+        let word = |text: &Option<String>| {
+            text.as_deref().map(|text| format!(" {}", clean(text))).unwrap_or_default()
+        };
+        let subject = changed.subject.as_deref().map(|who| format!(", {}", clean(who))).unwrap_or_default();
+        let kind = changed.credential_type.as_ref().filter(|kind| changed.what.as_ref() != Some(kind));
+        let (change, kind, what) = (word(&changed.change), word(&kind.cloned()), word(&changed.what));
+        page.item(&format!("{}  {}{change}{kind}{what}{subject}", moment(changed.time), changed.kind));
+    }
+    more(page, changes.len(), SHOWN);
 }
 
 /// Whose it is; several where it is not known which of them.

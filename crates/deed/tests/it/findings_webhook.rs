@@ -111,6 +111,34 @@ fn each_finding_is_sent_once_although_the_receiver_fails_and_the_server_is_kille
 }
 
 #[test]
+fn what_waits_is_sent_although_it_was_taken_up_from_the_store() {
+    let home = Home::with_migration();
+    let before = home.run(["findings", "--json"]).good().json_lines().len();
+    // Nobody listens there.
+    settings(&home, "http://127.0.0.1:1/hooks", "");
+    let serving = home.serve(&[]);
+    let kept = home.store().join("follow/findings-webhook");
+    while !kept.exists() {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    home.run_with_input(["append", "-"], another().as_bytes()).good();
+    let after = home.run(["findings", "--json"]).good().json_lines().len();
+    assert!(after > before);
+    assert_eq!(serving.stop(), 0);
+    home.run(["rebuild"]).good();
+    assert!(home.store().join("findings/state").exists());
+
+    let (url, heard) = receiver(&[]);
+    settings(&home, &url, "");
+    let serving = home.serve(&[]);
+    let mut all = taken(&heard, after - before);
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), after - before);
+    assert_eq!(serving.stop(), 0);
+}
+
+#[test]
 fn a_first_start_sends_what_comes_and_not_what_was_there() {
     let home = Home::with_migration();
     let (url, heard) = receiver(&[]);

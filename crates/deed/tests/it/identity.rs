@@ -278,6 +278,85 @@ fn a_key_leads_to_everything_that_came_from_it() {
     home.run(["blast", "--tenant", "other", "AKIA1"]).bad(3, &["no record"]);
 }
 
+/// A leaked secret of one service principal; its token adds a secret to another, which signs in with it. The log of what was
+/// changed names no credential, and the id of the call where that was logged, too.
+#[test]
+fn what_a_directory_logs_of_a_call_is_of_the_token_it_was_made_with() {
+    let event = |number: u64, category: &str, properties: Value| {
+        let time = format!("2026-11-20T10:{:02}:{:02}Z", number / 60, number % 60);
+        let mut event =
+            json!({ "time": time, "tenantId": "t-1", "category": category, "properties": properties });
+        event["properties"]["id"] = json!(format!("e-{number}"));
+        event
+    };
+    let signs_in = |number: u64, who: &str, secret: &str, token: &str| {
+        let properties = json!({
+            "servicePrincipalId": who, "servicePrincipalCredentialKeyId": secret, "uniqueTokenIdentifier": token,
+            "signInEventTypes": ["servicePrincipal"], "status": { "errorCode": 0 }, "correlationId": format!("s-{number}"),
+        });
+        event(number, "ServicePrincipalSignInLogs", properties)
+    };
+    let calls = |number: u64, who: &str, token: &str, method: &str| {
+        let properties = json!({
+            "requestId": format!("call-{number}"), "servicePrincipalId": who, "signInActivityId": token,
+            "requestMethod": method, "requestUri": "https://graph.microsoft.com/v1.0/x", "responseStatusCode": 200,
+        });
+        event(number, "MicrosoftGraphActivityLogs", properties)
+    };
+    let audited = |number: u64, who: &str, correlation: &str, what: &str, target: Value| {
+        let properties = json!({
+            "activityDisplayName": what, "result": "success", "correlationId": correlation,
+            "initiatedBy": { "app": { "servicePrincipalId": who } }, "targetResources": [target],
+        });
+        event(number, "AuditLogs", properties)
+    };
+    let adds = |secret: &str| {
+        let keys = json!([format!("[KeyIdentifier={secret},KeyType=Password,KeyUsage=Verify]")]).to_string();
+        let modified = json!([{ "displayName": "KeyDescription", "oldValue": "[]", "newValue": keys }]);
+        json!({ "type": "ServicePrincipal", "id": "sp-2", "modifiedProperties": modified })
+    };
+    let group = json!({ "type": "User", "id": "u-1", "modifiedProperties": [
+        { "displayName": "Group.ObjectID", "newValue": "\"g-1\"" },
+    ] });
+    let mut records = vec![
+        audited(1, "sp-1", "unseen-1", "Add member to group", group.clone()),
+        signs_in(2, "sp-1", "secret-1", "token-1"),
+        calls(3, "sp-1", "token-1", "POST"),
+        audited(4, "sp-1", "call-3", "Add service principal credentials", adds("secret-2")),
+        // Somebody else's call has another id.
+        audited(5, "sp-9", "call-3", "Add service principal credentials", adds("secret-9")),
+        signs_in(6, "sp-2", "secret-2", "token-2"),
+        calls(7, "sp-2", "token-2", "GET"),
+        audited(8, "sp-2", "unseen-2", "Add member to group", group),
+    ];
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        let home = Home::new();
+        let log = home.write("entra.json", json!({ "records": records }).to_string());
+        home.run(["import", "entra", log.to_str().unwrap()]).good();
+        let answer = home.run(["blast", "--json", "secret-1"]).good().json();
+        let texts = |list: &str, member: &str| -> Vec<String> {
+            let rows = answer[list].as_array().unwrap().iter();
+            rows.map(|row| row[member].as_str().unwrap_or("-").to_owned()).collect()
+        };
+        assert_eq!(texts("revoke", "name"), ["secret-1", "token-1", "secret-2", "token-2"], "{answer:#}");
+        assert_eq!(answer["revoke"][2]["parent"], "token-1");
+        assert_eq!(texts("changed", "what"), ["token-1", "secret-2", "token-2"]);
+        // The call and what was logged of it are one action.
+        assert_eq!(texts("downstream", "operation"), ["graph/POST", "signIn/servicePrincipal", "graph/GET"]);
+        // What was done on a call that nobody logged; not what was done before.
+        assert_eq!(
+            (&answer["counts"]["unnamed"], texts("unnamed", "what")),
+            (&1.into(), vec!["entra:Group/g-1".into()])
+        );
+        let text = home.run(["blast", "secret-1"]).good().out;
+        assert!(text.contains("besides") && text.contains("with what is not told"), "{text}");
+        told.push(answer["counts"].clone());
+        records.reverse();
+    }
+    assert_eq!(told[0], told[1], "whatever comes first");
+}
+
 /// A key that is stopped at Deed's doors goes on working everywhere else.
 #[test]
 fn whether_somebody_was_suspended_is_said() {

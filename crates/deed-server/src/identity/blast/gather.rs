@@ -11,12 +11,16 @@ use deed_identity::{CredentialKey, State};
 use deed_ledger::{Key, LedgerError};
 use deed_record::{Account, Basis, Change, Credential, Kind, RecordId, Skeleton, Status, Timestamp, TraceId};
 
+mod call;
 mod finish;
 mod nameless;
+mod unnamed;
 
 use super::paths::Paths;
 use crate::{evidence::LedgerEvidence, identity::nameless::given_to};
+use call::Call;
 use nameless::{Issue, Nameless, PASSWORD, is_password, is_set_anew};
+pub(super) use unnamed::Unnamed;
 
 /// Actions that are gathered.
 const MOST_ACTIONS: usize = 1_000_000;
@@ -33,6 +37,8 @@ pub(super) struct Gathered {
     pub(super) changes: Vec<ChangedAt>,
     pub(super) texts: Texts,
     pub(super) cut: BTreeSet<&'static str>,
+    /// What else whoever acted did, and nobody tells with what.
+    pub(super) unnamed: Unnamed,
     /// Credentials that Deed itself issued or was shown.
     pub(super) at_deed: HashSet<usize>,
 }
@@ -168,6 +174,7 @@ impl Texts {
 enum Todo {
     Name(usize, String),
     Account(usize),
+    Call(Call),
 }
 
 struct Gatherer<'g> {
@@ -182,6 +189,8 @@ struct Gatherer<'g> {
     paths: Paths,
     /// Which hit a leaf is.
     seen: HashMap<u64, usize>,
+    /// Leaves that tell of calls of which the same log may tell more.
+    calls: HashSet<u64>,
     /// By what else a hit was come upon than by the credential that it was done with.
     beside: HashMap<usize, BTreeSet<Beside>>,
     todo: VecDeque<Todo>,
@@ -215,6 +224,7 @@ pub(super) fn gather(
         nameless: BTreeMap::new(),
         paths: Paths::default(),
         seen: HashMap::new(),
+        calls: HashSet::new(),
         beside: HashMap::new(),
         todo: VecDeque::new(),
     };
@@ -225,8 +235,10 @@ pub(super) fn gather(
         match todo {
             Todo::Name(at, name) => gatherer.follow(at, &name)?,
             Todo::Account(at) => gatherer.follow_made(at)?,
+            Todo::Call(call) => gatherer.follow_call(&call)?,
         }
     }
+    gatherer.look_for_unnamed()?;
     let found = gatherer.finish()?;
     Ok((found.0 > 0).then_some(found.1))
 }
@@ -542,6 +554,7 @@ impl Gatherer<'_> {
     fn used(&mut self, at: usize, leaf: u64, record: &Skeleton<'_>) {
         if let Some(executor) = record.executor.as_ref().and_then(|party| party.account) {
             self.found.credentials[at].users.entry(executor).or_insert(leaf);
+            self.calls(at, leaf, record, executor);
         }
     }
 

@@ -12,7 +12,7 @@ use deed_review::Evidence;
 
 use super::{
     Blast, BlastCredential, BlastRow, Changed, Counts, DEFAULT_LIMIT, MOST_ROWS, Tally,
-    gather::{Gathered, Hit, Known, gather, system},
+    gather::{ChangedAt, Gathered, Hit, Known, gather, system},
     review::{self, Found, Judged},
     stands::standing,
 };
@@ -142,6 +142,7 @@ impl Teller<'_> {
                 .collect::<BTreeSet<_>>()
                 .len() as u64,
             changed: found.changes.len() as u64,
+            unnamed: found.unnamed.actions,
             ..Counts::default()
         };
         let by_use = |credential: &BlastCredential| {
@@ -187,7 +188,8 @@ impl Teller<'_> {
             touched: self.tally(|hit| hit.resource),
             operations: self.tally(|hit| hit.operation),
             systems: self.tally(|hit| hit.system),
-            changed: self.changed(&mut cut)?,
+            changed: self.changed(&found.changes, &mut cut)?,
+            unnamed: self.changed(&found.unnamed.changes, &mut cut)?,
             actions: self.rows(&first_page)?,
             downstream: self.rows(&second_page)?,
             bypasses,
@@ -275,9 +277,9 @@ impl Teller<'_> {
         told
     }
 
-    fn changed(&mut self, cut: &mut Vec<String>) -> Result<Vec<Changed>, LedgerError> {
+    fn changed(&mut self, changes: &[ChangedAt], cut: &mut Vec<String>) -> Result<Vec<Changed>, LedgerError> {
         let mut told = Vec::new();
-        for change in &self.found.changes {
+        for change in changes {
             if told.len() >= MOST_TOLD {
                 cut.push(format!("only the first {MOST_TOLD} changes of authority are listed"));
                 break;
