@@ -16,7 +16,7 @@ use crate::{
 use event::Event;
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
-pub const MAPPING: &str = "github/7";
+pub const MAPPING: &str = "github/8";
 
 /// The record of one event.
 ///

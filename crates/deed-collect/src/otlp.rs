@@ -5,6 +5,7 @@
 //! OpenInference, OpenLLMetry (`traceloop.*`) and the log events of coding agents. A span or log record
 //! that follows none of them is recorded as a plain step. The tables stand in `docs/collectors.md`.
 
+mod agent;
 mod attributes;
 mod convention;
 mod event;
@@ -26,7 +27,7 @@ pub(crate) use metrics::is_metrics;
 pub(crate) use payload::push_text_members;
 
 /// The collector and the version of its mapping, as `source.collector` of its records says.
-pub const MAPPING: &str = "otlp/4";
+pub const MAPPING: &str = "otlp/5";
 
 /// A request, with what could not be read of it.
 #[derive(Clone, PartialEq, Debug)]

@@ -270,10 +270,15 @@ impl<'k> Sealer<'k> {
             _ => fresh_id()?,
         };
         // Later conflicting copies of that event name the first one themselves: it is the action.
-        let action = submission.action.or_else(|| {
+        let of_event = || {
             let (event, source) = (submission.action_event.as_deref()?, submission.source.as_ref()?);
             Some(derived_id(&tenant.name, &source.system, event, None))
-        });
+        };
+        let (action, conflicts_with) = if submission.is_told_again() {
+            (conflicts_with, None)
+        } else {
+            (submission.action.or_else(of_event), conflicts_with)
+        };
         let mut people = People { tenant: &tenant, named: Vec::new() };
         let personal = submission.personal.as_ref().map(|sent| personal(sent, &tenant));
 

@@ -25,7 +25,8 @@ pub struct Submission<'a> {
     pub action: Option<RecordId>,
     /// Where `action` is absent: the source's own id of the event whose record is the action. What several events
     /// of one system say of one action is joined so in any order: the id of a record follows from its
-    /// tenant, system and event id, and is there before the record is.
+    /// tenant, system and event id, and is there before the record is. The event itself, where several records tell
+    /// of it: the first that comes is the action, and those with other original bytes belong to it.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub action_event: Option<Text<'a>>,
     /// The approvals it relies on.
@@ -337,20 +338,21 @@ impl<'a> Submission<'a> {
         }
     }
 
-    /// An action that is named by its event is another event of the same source.
+    /// An action that is named by its event is one of the same source.
     fn check_action_event(&self) -> Result<(), RecordError> {
-        let Some(event) = self.action_event.as_deref() else { return Ok(()) };
-        let own = match &self.source {
-            None => return refuse("action_event", "without a `source`, which names the system of the event"),
-            Some(source) => source.event_id.as_deref(),
-        };
-        match () {
-            () if event.is_empty() => refuse("action_event", "empty; leave it out where nobody knows"),
-            () if own == Some(event) => {
-                refuse("action_event", "the event itself; expected another one's `source.event_id`")
+        match (self.action_event.as_deref(), &self.source) {
+            (Some(_), None) => {
+                refuse("action_event", "without a `source`, which names the system of the event")
             }
-            () => Ok(()),
+            (Some(""), _) => refuse("action_event", "empty; leave it out where nobody knows"),
+            _ => Ok(()),
         }
+    }
+
+    /// Whether the event that this record tells of is the action itself, and others may tell of it too.
+    pub fn is_told_again(&self) -> bool {
+        let own = self.source.as_ref().and_then(|source| source.event_id.as_ref());
+        self.action.is_none() && self.action_event.is_some() && self.action_event.as_ref() == own
     }
 
     fn check_values(&self) -> Result<(), RecordError> {

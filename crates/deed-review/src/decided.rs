@@ -12,7 +12,7 @@ const STARTER: &str = "starter";
 
 /// What was decided about an action.
 pub(crate) struct Decided<'c> {
-    /// What the action's own record says, else the first record that says anything.
+    /// What the action's own record says, else the first record that says anything; of a party's words the last.
     pub(crate) first: Option<(&'c Rec<'c>, &'c Decision<'c>)>,
     /// What Deed decided again once a human had answered.
     pub(crate) then: Option<(&'c Rec<'c>, &'c Decision<'c>)>,
@@ -21,7 +21,16 @@ pub(crate) struct Decided<'c> {
 impl<'c> Decided<'c> {
     /// What the records of `case` say was decided.
     pub(crate) fn of(case: &'c Case<'c>) -> Self {
-        let mut all = case.of_action().filter_map(|rec| Some((rec, rec.is.decision.as_ref()?)));
+        let mut all: Vec<_> =
+            case.of_action().filter_map(|rec| Some((rec, rec.is.decision.as_ref()?))).collect();
+        // Somebody may be asked twice about one call: of what parties say beside it the last word stands.
+        let is_beside = |rec: &Rec<'_>| rec.is.id != case.head && rec.is.basis == Basis::Reported;
+        if all.first().is_some_and(|(rec, _)| is_beside(rec))
+            && let Some(last) = all.iter().rposition(|(rec, _)| is_beside(rec))
+        {
+            all.swap(0, last);
+        }
+        let mut all = all.into_iter();
         let first = all.next();
         let asked = first
             .filter(|(rec, decision)| rec.is.basis == Basis::Enforced && decision.effect == Ruling::StepUp);

@@ -61,8 +61,7 @@ pub fn action_row<E: Evidence>(evidence: &E, found: &Found) -> Result<ActionRow,
         let rec = Rec::read(found)?;
         let own = records.is_empty();
         let told = rec.is.outcome.as_ref().is_some_and(|outcome| outcome.status != Status::Unknown);
-        // What was only seen has no outcome of its own to look for.
-        if own && !told && rec.is.kind == Kind::Intent {
+        if own && !told && matches!(rec.is.kind, Kind::Intent | Kind::Observation) {
             todo = evidence.by_ref(rec.is.id, MOST_ENDINGS).map_err(ExplainError::Evidence)?;
         }
         let belongs =

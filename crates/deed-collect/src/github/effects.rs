@@ -7,7 +7,7 @@ use deed_record::{
 
 use super::{
     event::Event,
-    who::{named_application, token, user},
+    who::{key_fingerprint, named_application, token, user},
 };
 use crate::{
     authority, json,
@@ -77,7 +77,7 @@ fn credential(event: &Event<'_>, family: &str, what: &str) -> Option<EffectSent<
         "public_key" | "deploy_key" => {
             let deploys = family == "deploy_key" || event.repository().is_some();
             let id = event.word("public_key_id").or_else(|| event.word("key_id"));
-            let id = id.or_else(|| event.text("fingerprint").map(str::to_owned));
+            let id = id.or_else(|| event.key_fingerprint().map(str::to_owned));
             (if deploys { "deploy_key" } else { "ssh_key" }, id.map(|id| format!("github:key/{id}")))
         }
         "org_credential_authorization" => ("sso_authorization", event.word("token_id").map(|id| token(&id))),
@@ -91,7 +91,9 @@ fn credential(event: &Event<'_>, family: &str, what: &str) -> Option<EffectSent<
         "destroy" | "delete" | "revoke" | "access_revoked" | "deauthorize" | "unverify" => Change::Revoked,
         _ => return None,
     };
+    let of_key = matches!(family, "public_key" | "deploy_key").then(|| event.key_fingerprint()).flatten();
     let credential = Credential {
+        fingerprint: of_key.and_then(key_fingerprint).map(json::text),
         id: id.map(json::text),
         issued: matches!(change, Change::Issued | Change::Rotated).then_some(event.time),
         issuer: Some("github.com".into()),

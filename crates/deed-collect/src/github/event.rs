@@ -58,6 +58,16 @@ impl<'v> Event<'v> {
         )
     }
 
+    /// Of a key of SSH: `SHA256:` and its digest in base64, of old ones an MD5 in hex.
+    pub(super) fn key_fingerprint(&self) -> Option<&'v str> {
+        self.text("deploy_key_fingerprint").or_else(|| self.text("fingerprint"))
+    }
+
+    /// Whether it is about a key: then its fingerprint is that key's, not that of what the actor showed.
+    pub(super) fn is_about_a_key(&self) -> bool {
+        matches!(self.family(), "public_key" | "deploy_key")
+    }
+
     /// Whether it is about an application, which then did not act itself.
     pub(super) fn is_about_an_application(&self) -> bool {
         self.family().starts_with("oauth_")

@@ -1,6 +1,9 @@
 //! Who acted, through what, and with which token.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, STANDARD_NO_PAD},
+};
 use deed_record::{Credential, Principal, PrincipalType};
 
 use super::event::Event;
@@ -47,14 +50,16 @@ pub(super) fn named_application(event: &Event<'_>) -> Option<Principal<'static>>
 
 /// The token or key that was shown. Where the event is about a token, only a digest tells of the one that was shown.
 pub(super) fn credential(event: &Event<'_>) -> Option<Credential<'static>> {
+    let shown_key = event.text("deploy_key_fingerprint").filter(|_| !event.is_about_a_key());
     let fingerprint = event.text("hashed_token").and_then(fingerprint);
+    let fingerprint = fingerprint.or_else(|| shown_key.and_then(key_fingerprint));
     let about_another = event.is_about_a_token();
     if about_another && fingerprint.is_none() {
         return None;
     }
     let id = event.word("token_id").filter(|id| id != "0" && !about_another);
     let id = id.map(|id| json::text(token(&id)));
-    let kind = event.text("programmatic_access_type").map(sort);
+    let kind = event.text("programmatic_access_type").map(sort).or(shown_key.map(|_| "deploy_key"));
     if fingerprint.is_none() && id.is_none() && kind.is_none() {
         return None;
     }
@@ -71,6 +76,12 @@ pub(super) fn credential(event: &Event<'_>) -> Option<Credential<'static>> {
 /// A small number is no name by itself: other systems number their tokens too.
 pub(super) fn token(id: &str) -> String {
     format!("github:token/{id}")
+}
+
+/// What OpenSSH writes of a key, `SHA256:` and base64 without its end, as Deed writes a fingerprint.
+pub(super) fn key_fingerprint(written: &str) -> Option<String> {
+    let digest = STANDARD_NO_PAD.decode(written.strip_prefix("SHA256:")?.trim_end_matches('=')).ok()?;
+    (digest.len() == 32).then(|| format!("sha256:{}", json::hex(&digest)))
 }
 
 /// Standard base64 of the raw SHA-256 of a token, as Deed writes the fingerprint of the same token.

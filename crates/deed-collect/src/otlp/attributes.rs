@@ -79,6 +79,7 @@ pub(super) const NAMES: &[(&str, Slot, u8)] = &[
     ("error", Slot::Error, 1),
     ("error.message", Slot::Error, 0),
     ("error.type", Slot::ErrorCode, 0),
+    ("error_class", Slot::ErrorCode, 7),
     ("error_type", Slot::ErrorCode, 4),
     ("event.name", Slot::EventName, 0),
     ("event.timestamp", Slot::Time, 0),

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 use deed_record::{Decision, Kind, Ruling, StepType};
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use serde::Deserialize;
 
-use super::attributes::{Seen, Slot};
+use super::attributes::{Seen, Slot, text_of};
 use crate::json;
 
 /// What somebody did.
@@ -99,7 +100,7 @@ pub(super) fn of_span<'a>(seen: &Seen<'a>, name: &'a str, is_root: bool) -> (Dee
     match name {
         "claude_code.interaction" => return (Deed::Task, Cow::Borrowed(name)),
         "claude_code.llm_request" => return (Deed::Model, Cow::Borrowed(name)),
-        "claude_code.tool" => return (Deed::Tool, Cow::Borrowed(name)),
+        "claude_code.tool" | "claude_code.tool.execution" => return (Deed::Tool, Cow::Borrowed(name)),
         "claude_code.tool.blocked_on_user" => return (Deed::Check, Cow::Borrowed(name)),
         _ => {}
     }
@@ -177,23 +178,34 @@ pub(super) fn decision<'a>(seen: &Seen<'a>, deed: Deed) -> Option<Decision<'a>> 
     })
 }
 
-/// The server and the name of a tool that a coding agent reaches over MCP: `mcp__SERVER__TOOL`, or any tool whose
-/// parameters name both.
-pub(super) fn mcp_tool(name: &str, parameters: Option<&str>) -> Option<(String, String)> {
-    if let Some((server, tool)) = name.strip_prefix("mcp__").and_then(|rest| rest.split_once("__"))
-        && !server.is_empty()
-        && !tool.is_empty()
-    {
-        return Some((server.to_owned(), tool.to_owned()));
-    }
+/// The name and the server of the tool called `name`. One that a coding agent reaches over MCP goes by its own: of
+/// `mcp__SERVER__TOOL`, or of what its parameters say.
+pub(super) fn tool<'a>(
+    seen: &Seen<'a>,
+    name: Cow<'a, str>,
+    attributes: &[KeyValue],
+) -> (Cow<'a, str>, Option<Cow<'a, str>>) {
     #[derive(Deserialize)]
     struct Parameters {
         mcp_server_name: String,
         mcp_tool_name: String,
     }
-    let parameters = parameters.filter(|text| text.contains("\"mcp_tool_name\""))?;
-    let Parameters { mcp_server_name, mcp_tool_name } = serde_json::from_str(parameters).ok()?;
-    (!mcp_tool_name.is_empty()).then_some((mcp_server_name, mcp_tool_name))
+    let said = seen.text(Slot::ToolServer);
+    if let Some((server, tool)) = over_mcp(&name) {
+        return (Cow::Owned(tool.to_owned()), said.or_else(|| Some(Cow::Owned(server.to_owned()))));
+    }
+    let parameters = text_of(attributes, "tool_parameters").filter(|text| text.contains("\"mcp_tool_name\""));
+    let parameters = parameters.and_then(|text| serde_json::from_str::<Parameters>(text).ok());
+    match parameters.filter(|parameters| !parameters.mcp_tool_name.is_empty()) {
+        Some(its) => (Cow::Owned(its.mcp_tool_name), said.or(Some(Cow::Owned(its.mcp_server_name)))),
+        None => (name, said),
+    }
+}
+
+/// The server and the tool in `mcp__SERVER__TOOL`.
+pub(super) fn over_mcp(name: &str) -> Option<(&str, &str)> {
+    let (server, tool) = name.strip_prefix("mcp__")?.split_once("__")?;
+    (!server.is_empty() && !tool.is_empty()).then_some((server, tool))
 }
 
 /// Who offers the model, by the name that the newest conventions have for it.

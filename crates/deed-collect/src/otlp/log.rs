@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use deed_record::{
-    Basis, Outcome, PersonalSent, Resource, Ruling, SpanId, Status, Submission, Timestamp, Tool, TraceId,
-    WHOLE,
+    Basis, Decision, Outcome, PersonalSent, Resource, Ruling, SpanId, Status, Submission, Timestamp, Tool,
+    TraceId, WHOLE,
 };
 use opentelemetry_proto::tonic::{
     collector::logs::v1::ExportLogsServiceRequest,
@@ -14,7 +14,7 @@ use opentelemetry_proto::tonic::{
 use sha2::{Digest, Sha256};
 
 use super::{
-    Room,
+    Room, agent,
     attributes::{Seen, Slot},
     convention::{self, Deed},
     event::{Frame, LOGS},
@@ -24,6 +24,7 @@ use crate::json::{self, Json};
 
 pub(super) fn records(request: &ExportLogsServiceRequest, mut room: Room) -> Vec<Result<String, String>> {
     let mut records = Vec::new();
+    let told = agent::Logs::of(request);
     for resource in &request.resource_logs {
         let attributes = resource.resource.as_ref().map_or(&[][..], |resource| &resource.attributes);
         for scope in &resource.scope_logs {
@@ -36,7 +37,7 @@ pub(super) fn records(request: &ExportLogsServiceRequest, mut room: Room) -> Vec
             );
             for log in &scope.log_records {
                 let record = match &frame {
-                    Ok(frame) => room.take(frame.len(), || record(log, attributes, schema_url, frame)),
+                    Ok(frame) => room.take(frame.len(), || record(log, attributes, schema_url, frame, &told)),
                     Err(error) => Err(error.clone()),
                 };
                 records.push(record.map_err(|error| format!("log record {}, {error}", records.len())));
@@ -46,7 +47,13 @@ pub(super) fn records(request: &ExportLogsServiceRequest, mut room: Room) -> Vec
     records
 }
 
-fn record(log: &LogRecord, resource: &[KeyValue], schema_url: &str, frame: &Frame) -> Result<String, String> {
+fn record<'a>(
+    log: &'a LogRecord,
+    resource: &'a [KeyValue],
+    schema_url: &str,
+    frame: &Frame,
+    told: &agent::Logs<'a>,
+) -> Result<String, String> {
     let optional = |bytes: &[u8]| bytes.iter().any(|byte| *byte != 0);
     let trace_id = optional(&log.trace_id).then(|| span::id(&log.trace_id, "traceId")).transpose()?;
     let span_id = optional(&log.span_id).then(|| span::id(&log.span_id, "spanId")).transpose()?;
@@ -61,18 +68,22 @@ fn record(log: &LogRecord, resource: &[KeyValue], schema_url: &str, frame: &Fram
 
     let mut event = Json::with_capacity(1024);
     frame.push_log(&mut event, log)?;
+    let call = agent::event_id(&seen).filter(|_| matches!(deed, Deed::Tool | Deed::Check));
     // A log record has no id of its own unless its maker gave it one: the same bytes are the same record.
-    let event_id = match seen.text(Slot::LogId) {
-        Some(id) => format!("log/{id}"),
-        None => format!("log/{}", json::hex(&Sha256::digest(event.as_bytes())[..16])),
+    let event_id = match (&call, seen.text(Slot::LogId)) {
+        (Some(call), _) if deed == Deed::Tool => call.clone(),
+        (_, Some(id)) => format!("log/{id}"),
+        (_, None) => format!("log/{}", json::hex(&Sha256::digest(event.as_bytes())[..16])),
     };
+    let of_call = || told.decision(&service, call.as_deref()?);
+    let decision = convention::decision(&seen, deed).or_else(of_call);
     let submission = Submission {
         basis: Some(Basis::Reported),
-        decision: convention::decision(&seen, deed),
         environment: seen.text(Slot::Environment).map(json::text),
         executor: Some(who::executor(&seen, &service, deed.is_of_agent())),
         initiator: who::initiator(&seen, &service),
-        outcome: outcome(&seen, deed),
+        outcome: outcome(&seen, deed, decision.as_ref()),
+        decision,
         // The span in which it was written is what it is part of; it is no span itself.
         parent_span_id: span_id.map(SpanId),
         personal: personal(&seen),
@@ -81,8 +92,9 @@ fn record(log: &LogRecord, resource: &[KeyValue], schema_url: &str, frame: &Fram
         source: Some(who::source(&service, event_id)),
         step_type: deed.step_type().or_else(|| span::step_type(&seen)),
         task: seen.text(Slot::Task).map(json::text),
-        tool: tool(&seen, deed),
+        tool: tool(&seen, deed, &log.attributes),
         trace_id: trace_id.map(TraceId),
+        action_event: call.map(json::text),
         operation: Some(json::text(name)),
         ..Submission::new(deed.kind(), time)
     };
@@ -133,14 +145,13 @@ fn name<'a>(log: &'a LogRecord, seen: &Seen<'a>) -> Cow<'a, str> {
 }
 
 /// How it ended, for what has an end.
-fn outcome<'a>(seen: &Seen<'a>, deed: Deed) -> Option<Outcome<'a>> {
+fn outcome<'a>(seen: &Seen<'a>, deed: Deed, decision: Option<&Decision<'_>>) -> Option<Outcome<'a>> {
     let duration_ms = seen.number(Slot::DurationMs).filter(|ms| (0..1 << 53).contains(ms));
     if deed == Deed::Plain {
         return None;
     }
     let code = seen.text(Slot::ErrorCode).filter(|code| span::is_error(code));
-    let refused = deed == Deed::Tool
-        && convention::decision(seen, deed).is_some_and(|decision| decision.effect == Ruling::Deny);
+    let refused = deed == Deed::Tool && decision.is_some_and(|decision| decision.effect == Ruling::Deny);
     let status = match (seen.text(Slot::Success).as_deref(), &code) {
         (Some("true"), _) => Status::Success,
         _ if refused => Status::Denied,
@@ -155,15 +166,11 @@ fn outcome<'a>(seen: &Seen<'a>, deed: Deed) -> Option<Outcome<'a>> {
     })
 }
 
-fn tool<'a>(seen: &Seen<'a>, deed: Deed) -> Option<Tool<'a>> {
+fn tool<'a>(seen: &Seen<'a>, deed: Deed, attributes: &[KeyValue]) -> Option<Tool<'a>> {
     if !matches!(deed, Deed::Tool | Deed::Check) {
         return None;
     }
-    let mut name = seen.text(Slot::ToolName)?;
-    let mut server = seen.text(Slot::ToolServer);
-    if let Some((its_server, its_name)) = convention::mcp_tool(&name, seen.text(Slot::Arguments).as_deref()) {
-        (server, name) = (server.or(Some(Cow::Owned(its_server))), Cow::Owned(its_name));
-    }
+    let (name, server) = convention::tool(seen, seen.text(Slot::ToolName)?, attributes);
     Some(Tool { digest: None, name: json::text(name), server: server.map(json::text), version: None })
 }
 

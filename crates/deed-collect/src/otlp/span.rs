@@ -14,6 +14,7 @@ use opentelemetry_proto::tonic::{
 
 use super::{
     Room,
+    agent::{self, Part},
     attributes::{Seen, Slot, text_of},
     convention::{self, Deed},
     event::{Frame, SPANS},
@@ -28,7 +29,8 @@ pub(super) fn records(request: &ExportTraceServiceRequest, mut room: Room) -> Ve
             .iter()
             .flat_map(|resource| resource.scope_spans.iter().map(move |scope| (resource, scope)))
     };
-    let calls = tool_calls(scopes().flat_map(|(_, scope)| &scope.spans));
+    let spans = || scopes().flat_map(|(_, scope)| &scope.spans);
+    let around = Around { calls: tool_calls(spans()), told: agent::Spans::of(spans()) };
     let mut records = Vec::with_capacity(scopes().map(|(_, scope)| scope.spans.len()).sum());
     let mut disclose = Json::default();
     for (resource, scope) in scopes() {
@@ -41,14 +43,21 @@ pub(super) fn records(request: &ExportTraceServiceRequest, mut room: Room) -> Ve
         );
         for span in &scope.spans {
             let record = match &frame {
-                Ok(frame) => room
-                    .take(frame.len(), || record(span, attributes, schema_url, frame, &calls, &mut disclose)),
+                Ok(frame) => room.take(frame.len(), || {
+                    record(span, attributes, schema_url, frame, &around, &mut disclose)
+                }),
                 Err(error) => Err(error.clone()),
             };
             records.push(record.map_err(|error| format!("span {}, {error}", records.len())));
         }
     }
     records
+}
+
+/// What the other spans of a request say that bears on one.
+struct Around<'a> {
+    calls: Calls<'a>,
+    told: agent::Spans<'a>,
 }
 
 /// The tool calls of a request by trace and span id, with the tool's name where the span gives it.
@@ -83,6 +92,7 @@ fn called(span: &Span) -> Option<&str> {
         // `execute_tool search`.
         .or_else(|| span.name.strip_prefix("execute_tool "))
         .filter(|name| !name.is_empty())
+        .map(|name| convention::over_mcp(name).map_or(name, |(_, tool)| tool))
 }
 
 /// Whether `span` is how the call around it reaches the tool: its parent calls the same one.
@@ -94,12 +104,12 @@ fn is_leg(span: &Span, calls: &Calls<'_>) -> bool {
     }
 }
 
-fn record(
-    span: &Span,
-    resource: &[KeyValue],
+fn record<'a>(
+    span: &'a Span,
+    resource: &'a [KeyValue],
     schema_url: &str,
     frame: &Frame,
-    calls: &Calls<'_>,
+    Around { calls, told }: &Around<'a>,
     disclose: &mut Json,
 ) -> Result<String, String> {
     let trace_id = TraceId(id(&span.trace_id, "traceId")?);
@@ -126,10 +136,21 @@ fn record(
         kind => kind,
     };
     let service = who::service(&seen);
-    let tool = tool(span, &seen, deed, side);
+    let part = Part::of(&span.name);
+    let at = |span_id: SpanId| format!("{}/{}", json::hex(&trace_id.0), json::hex(&span_id.0));
+    let call = match part {
+        Some(Part::Call) => agent::event_id(&seen),
+        Some(Part::Wait) => told.event_id_above(span, &seen),
+        Some(Part::Run) => agent::event_id(&seen)
+            .or_else(|| told.event_id_above(span, &seen))
+            .or_else(|| parent_span_id.map(at)),
+        None => None,
+    };
+    let own_call = call.clone().filter(|_| part == Some(Part::Call));
     let submission = Submission {
+        action_event: call.map(json::text),
         basis: Some(Basis::Reported),
-        decision: convention::decision(&seen, deed),
+        decision: convention::decision(&seen, deed).or_else(|| told.decision(span)),
         environment: seen.text(Slot::Environment).map(json::text),
         executor: Some(match side {
             Side::Asked => who::nobody(),
@@ -138,16 +159,21 @@ fn record(
         }),
         initiator: who::initiator(&seen, &service),
         operation: Some(json::text(operation)),
-        outcome: Some(outcome(span, &seen, duration_ms)),
+        outcome: match part {
+            Some(Part::Call) if !is_failed(span, &seen) => Some(told.outcome(span, duration_ms)),
+            // Its end is that of the wait.
+            Some(Part::Wait) => None,
+            _ => Some(outcome(span, &seen, duration_ms)),
+        },
         parent_span_id,
         personal: personal(span, &seen),
         resource: resource_of(span, &seen, deed, schema_url),
         session: seen.text(Slot::Session).map(json::text),
-        source: Some(who::source(&service, format!("{}/{}", json::hex(&trace_id.0), json::hex(&span_id.0)))),
+        source: Some(who::source(&service, own_call.unwrap_or_else(|| at(span_id)))),
         span_id: Some(span_id),
         step_type: deed.step_type().or_else(|| step_type(&seen)),
         task: seen.text(Slot::Task).map(json::text),
-        tool,
+        tool: tool(span, &seen, deed, side).filter(|_| part != Some(Part::Run)),
         trace_id: Some(trace_id),
         ..Submission::new(kind, time)
     };
@@ -245,22 +271,31 @@ fn push_messages(disclose: &mut Json, span: &Span) {
 
 /// How it ended. A span without a status ended without an error, as far as its maker knows; one that
 /// has not ended is unknown (D11).
-fn outcome<'a>(span: &Span, seen: &Seen<'a>, duration_ms: Option<i64>) -> Outcome<'a> {
+pub(super) fn outcome<'a>(span: &Span, seen: &Seen<'a>, duration_ms: Option<i64>) -> Outcome<'a> {
     let code = seen.text(Slot::ErrorCode);
-    let failed = match span.status.as_ref().map_or(StatusCode::Unset, |status| status.code()) {
-        StatusCode::Error => true,
-        StatusCode::Ok => false,
-        StatusCode::Unset => code.as_deref().is_some_and(is_error),
-    };
-    let status = match (failed, duration_ms) {
-        (true, _) => code.as_deref().map_or(Status::Failure, status_of_error),
-        (false, Some(_)) => Status::Success,
-        (false, None) => Status::Unknown,
+    let failed = is_failed(span, seen);
+    let status = if failed {
+        code.as_deref().map_or(Status::Failure, status_of_error)
+    } else if span.end_time_unix_nano != 0 {
+        Status::Success
+    } else {
+        Status::Unknown
     };
     Outcome {
         code: code.filter(|code| failed && is_error(code)).map(json::text),
         duration_ms,
         ..Outcome::of(status)
+    }
+}
+
+fn is_failed(span: &Span, seen: &Seen<'_>) -> bool {
+    match span.status.as_ref().map_or(StatusCode::Unset, |status| status.code()) {
+        StatusCode::Error => true,
+        StatusCode::Ok => false,
+        StatusCode::Unset => {
+            seen.text(Slot::ErrorCode).is_some_and(|code| is_error(&code))
+                || seen.text(Slot::Success).as_deref() == Some("false")
+        }
     }
 }
 
@@ -309,7 +344,8 @@ fn tool<'a>(span: &'a Span, seen: &Seen<'a>, deed: Deed, side: Side) -> Option<T
         .or_else(|| seen.text(Slot::EntityName))
         .or_else(|| called(span).map(Cow::Borrowed))
         .unwrap_or(Cow::Borrowed(if span.name.is_empty() { "unknown" } else { &span.name }));
-    let server = seen.text(Slot::ToolServer).or_else(|| match side {
+    let (name, server) = convention::tool(seen, name, &span.attributes);
+    let server = server.or_else(|| match side {
         Side::Client => address(seen),
         Side::Serving | Side::Asked => seen.text(Slot::ServiceName),
         Side::None => None,

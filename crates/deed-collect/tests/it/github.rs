@@ -226,3 +226,43 @@ fn who_pays_no_more_may_be_a_member_still() {
     assert_eq!(role("org.remove_billing_manager"), "billing_manager");
     assert_eq!(role("org.remove_member"), Value::Null);
 }
+
+#[test]
+fn a_key_is_known_by_its_fingerprint() {
+    let of = |event: Value| value_of(&github::map(&event.to_string()).expect("maps"));
+    let event = |action: &str, more: Value| {
+        let mut event =
+            json!({"action": action, "@timestamp": 1795168800123_i64, "actor": "mallory", "org": "acme"});
+        event.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        of(event)
+    };
+    let written = "SHA256:oVkwcIXwSc+fPzoGgHZH7miFHMuKgNGqLChKtPuyjBs";
+    let digest = "sha256:a159307085f049cf9f3f3a06807647ee68851ccb8a80d1aa2c284ab4fbb28c1b";
+    let made = |more: Value| event("deploy_key.create", more)["effects"][0]["credential"].clone();
+    let key = made(json!({"repo": "acme/pay", "deploy_key_fingerprint": written}));
+    assert_eq!(
+        (&key["id"], &key["fingerprint"], &key["type"]),
+        (&json!(format!("github:key/{written}")), &json!(digest), &json!("deploy_key"))
+    );
+    // Its number names it too, where there is one.
+    let key = made(json!({"repo": "acme/pay", "public_key_id": 31, "fingerprint": written}));
+    assert_eq!((&key["id"], &key["fingerprint"]), (&json!("github:key/31"), &json!(digest)));
+    let key = made(json!({"fingerprint": "43:51:43:a1:b5:fc:8b:b7:0a:3a:a9:b1:0f:66:73:a8"}));
+    assert_eq!(
+        (&key["id"], &key["fingerprint"]),
+        (&json!("github:key/43:51:43:a1:b5:fc:8b:b7:0a:3a:a9:b1:0f:66:73:a8"), &Value::Null)
+    );
+    // What is done with it is done with the same key; what makes it is done with something else.
+    let push = event(
+        "git.push",
+        json!({"repo": "acme/pay", "deploy_key_fingerprint": written, "programmatic_access_type": "Deploy key"}),
+    );
+    assert_eq!(
+        push["credential"],
+        json!({"fingerprint": digest, "issuer": "github.com", "type": "deploy_key"})
+    );
+    assert_eq!(
+        event("deploy_key.create", json!({"deploy_key_fingerprint": written}))["credential"],
+        Value::Null
+    );
+}

@@ -1,5 +1,6 @@
 //! Everything that needs more than one module, or input from outside.
 
+mod agents;
 mod cloudtrail;
 mod documented;
 mod entra;

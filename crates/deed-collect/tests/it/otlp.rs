@@ -100,7 +100,7 @@ fn the_fixture_gives_the_same_from_both_forms() {
     let source = call.source.as_ref().expect("a source");
     assert_eq!(
         (&*source.system, source.event_id.as_deref(), source.collector.as_deref()),
-        ("otlp:feas-agents-otel", Some("3ec175232ad7a83a93696feb0c337d39/9e182a89b2234f6e"), Some("otlp/4"))
+        ("otlp:feas-agents-otel", Some("3ec175232ad7a83a93696feb0c337d39/9e182a89b2234f6e"), Some("otlp/5"))
     );
     let agent = records[3].executor.as_ref().expect("an action");
     assert_eq!(

@@ -252,6 +252,38 @@ fn events_of_one_action_name_it_before_it_is_there() {
 }
 
 #[test]
+fn an_event_that_several_records_tell_of_is_one_action() {
+    let record = |event_id: &str, operation: &str| {
+        format!(
+            r#"{{"kind":"observation","time":"2026-11-20T10:00:00Z","executor":{{"type":"agent"}},"operation":"{operation}","action_event":"call/1","source":{{"system":"otlp:a","event_id":"{event_id}"}}}}"#
+        )
+    };
+    let (span, log, run) = (record("call/1", "span"), record("call/1", "log"), record("run/1", "run"));
+    for order in [[&span, &log, &run], [&log, &run, &span], [&run, &log, &span]] {
+        let dir = tempfile::tempdir().expect("folder");
+        let ledger = open(dir.path());
+        let together = append(&ledger, &order.map(String::as_str).join("\n"));
+        for (one, receipt) in order.into_iter().zip(&together) {
+            let again = append(&ledger, one)[0].clone();
+            assert_eq!((again.id, again.index, again.duplicate), (receipt.id, receipt.index, true));
+        }
+        assert_eq!(ledger.size(), 3);
+        // The first that tells of the call is the action, and all else belongs to it.
+        let action = together
+            .iter()
+            .zip(order)
+            .find(|(_, one)| one.contains(r#""call/1"}"#))
+            .map(|(receipt, _)| receipt.id);
+        for receipt in &together {
+            let sealed = ledger.leaf(receipt.index).expect("there");
+            let is = sealed.skeleton().expect("a record");
+            let belongs_to = action.filter(|action| *action != receipt.id);
+            assert_eq!((is.action, is.conflicts_with), (belongs_to, None), "{order:?}");
+        }
+    }
+}
+
+#[test]
 fn a_body_larger_than_a_journal_file_is_recorded_whole() {
     let dir = tempfile::tempdir().expect("folder");
     let options = || deed_ledger::Options { journal_file_bytes: 1 << 20, ..deed_ledger::Options::default() };

@@ -30,8 +30,16 @@ impl<'r, 'c> Steps<'r, 'c> {
         let places = |records: &[&'r Rec<'c>]| -> BTreeMap<(&'r str, RecordId), usize> {
             records.iter().enumerate().map(|(at, rec)| ((&*rec.is.tenant, rec.is.id), at)).collect()
         };
-        // What another system logged of a call is no step beside it, and may tell how it ended.
-        let ends = |rec: &Rec<'_>| rec.is.kind == Kind::Outcome || told.calls.contains_key(&rec.is.id);
+        let all_at = places(&records.iter().collect::<Vec<_>>());
+        let is_again = |rec: &Rec<'_>| {
+            let action = rec.is.action.and_then(|action| all_at.get(&(&*rec.is.tenant, action)));
+            action.is_some_and(|at| is_same_event(rec, &records[*at]))
+        };
+        // What another system logged of a call, or the same one in other words, is no step beside it, and may tell how it
+        // ended.
+        let ends = |rec: &Rec<'_>| {
+            rec.is.kind == Kind::Outcome || told.calls.contains_key(&rec.is.id) || is_again(rec)
+        };
         let (ends, others): (Vec<_>, Vec<_>) = records.iter().partition(|rec| ends(rec));
         let others_at = places(&others);
         let ended = |rec: &Rec<'_>| told.calls.get(&rec.is.id).copied().or(rec.is.action);
@@ -57,6 +65,13 @@ impl<'r, 'c> Steps<'r, 'c> {
                 {
                     spans.entry((&*end.is.tenant, span)).or_insert(*step);
                 }
+            }
+        }
+        // A part of an action is a step below it, and tells how that ended.
+        for rec in this.steps.iter().copied().filter(|rec| rec.is.kind == Kind::Observation) {
+            let action = rec.is.action.and_then(|action| at.get(&(&*rec.is.tenant, action)));
+            if let Some(step) = action.filter(|step| this.steps[**step].is.id != rec.is.id) {
+                this.outcomes.entry(*step).or_default().push(rec);
             }
         }
         this.find_parents(&at, spans);
@@ -85,7 +100,14 @@ impl<'r, 'c> Steps<'r, 'c> {
             let tenant = &*rec.is.tenant;
             let action = rec.is.action.map(|action| self.told.calls.get(&action).copied().unwrap_or(action));
             let of_action = action.and_then(|action| at.get(&(tenant, action)));
-            let of_span = rec.is.parent_span_id.map(|span| (span, spans.get(&(tenant, span))));
+            // What tells of the step in other words may know better what it is part of.
+            let told =
+                self.outcomes.get(&place).into_iter().flatten().filter(|told| is_same_event(told, rec));
+            let above = std::iter::once(rec).chain(told).filter_map(|rec| rec.is.parent_span_id);
+            let above = above.map(|span| (span, spans.get(&(tenant, span))));
+            let of_span = above
+                .filter(|(_, parent)| *parent != Some(&place))
+                .min_by_key(|(_, parent)| parent.is_none());
             let parent = of_action
                 .or(of_span.and_then(|(_, parent)| parent))
                 .copied()
@@ -227,4 +249,11 @@ impl<'r, 'c> Steps<'r, 'c> {
             counterparts: self.told.counterparts.get(&is.id).cloned().unwrap_or_default(),
         }
     }
+}
+
+/// Whether both tell of the same event of the same source.
+fn is_same_event(one: &Rec<'_>, other: &Rec<'_>) -> bool {
+    let (Some(ours), Some(theirs)) = (&one.is.source, &other.is.source) else { return false };
+    let event = (&*ours.system, ours.event_id.as_deref());
+    one.is.id != other.is.id && event.1.is_some() && event == (&*theirs.system, theirs.event_id.as_deref())
 }

@@ -211,3 +211,67 @@ fn a_deep_trace_is_no_trouble() {
     let text = deed_review::render::trace(&trace, deed_review::render::Style::default());
     assert!(text.lines().all(|line| line.chars().count() <= deed_review::render::WIDTH));
 }
+
+#[test]
+fn one_call_that_is_told_twice_is_one_step_and_ends_as_its_run() {
+    let told = |n: u64, more: Value| {
+        let own = json!({ "source": { "system": "otlp:agent", "event_id": "call/1" }, "executor": etl() });
+        with(&with(&step(n, Kind::Observation, "10:00:01", 0, json!({})), own), more)
+    };
+    let begun = step(1, Kind::Task, "10:00:00", 0, json!({}));
+    let call =
+        |more| with(&told(2, json!({ "parent_span_id": span(1), "outcome": { "status": "unknown" } })), more);
+    // A log record has no span; it was written in that of the call.
+    let log = |more| with(&told(3, json!({ "span_id": null, "parent_span_id": span(2) })), more);
+    let run = |action: u64| {
+        let more = json!({ "action": id(action), "outcome": { "status": "failure" } });
+        step(4, Kind::Observation, "10:00:02", 2, more)
+    };
+    for (first, records) in [
+        (2, [begun.clone(), call(json!({})), log(json!({ "action": id(2) })), run(2)]),
+        (3, [begun.clone(), call(json!({ "action": id(3) })), log(json!({})), run(3)]),
+    ] {
+        let store = Store::of(&records);
+        let trace = store.trace(None);
+        let steps: Vec<_> = trace.steps.iter().map(|step| (step.id, step.parent, step.depth)).collect();
+        assert_eq!(steps, [(id(1), None, 0), (id(first), Some(id(1)), 1), (id(4), Some(id(first)), 2)]);
+        assert_eq!(gaps(&trace), []);
+        let ended = trace.steps[1].outcome.as_ref().map(|outcome| (outcome.id, outcome.status));
+        assert_eq!(ended, Some((id(4), Status::Failure)));
+        // So say the list and the explanation, whichever of the records is asked for.
+        let row = deed_review::action_row(&store, &store.found(first)).expect("readable");
+        assert_eq!(row.status, Some(Status::Failure));
+        for asked in [2, 3, 4] {
+            let answer = store.explain(asked);
+            assert_eq!((answer.action.id, answer.outcome.status), (id(first), Status::Failure));
+            assert_eq!(answer.action.conflicts, []);
+        }
+    }
+}
+
+#[test]
+fn of_several_answers_about_one_call_the_last_stands() {
+    let call = step(1, Kind::Observation, "10:00:05", 0, json!({ "outcome": { "status": "success" } }));
+    let answer = |n: u64, time: &str, effect: &str| {
+        let decision = json!({ "effect": effect, "policies": ["User"] });
+        step(
+            n,
+            Kind::Step,
+            time,
+            0,
+            json!({ "action": id(1), "step_type": "policy_check", "decision": decision }),
+        )
+    };
+    let denied = "done-although-denied";
+    for (answers, expected) in [
+        (vec![answer(2, "10:00:01", "deny")], vec![denied]),
+        (vec![answer(2, "10:00:01", "deny"), answer(3, "10:00:02", "allow")], vec![]),
+        (vec![answer(2, "10:00:01", "allow"), answer(3, "10:00:02", "deny")], vec![denied]),
+    ] {
+        let records = [vec![call.clone()], answers].concat();
+        let found = Store::of(&records).explain(1).findings;
+        let rules: Vec<_> =
+            found.iter().map(|finding| &*finding.rule).filter(|rule| *rule == denied).collect();
+        assert_eq!(rules, expected);
+    }
+}

@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Home, Ran, examples, finish, record, signal};
 
@@ -168,6 +168,80 @@ fn what_is_told_of_one_action_is_one_in_any_order() {
     let explained = home.run(["explain", "--json", lonely.trim_matches('"')]).good().json();
     assert_eq!(explained["outcome"]["status"], "success");
     assert_ne!(explained["action"]["id"].to_string(), lonely);
+}
+
+#[test]
+fn spans_and_log_records_of_an_agents_call_are_one_action() {
+    const TRACE: &str = "5b8efff798038103d269b633813fc60c";
+    let attributes = |members: Value| -> Value {
+        let one = |value: &Value| {
+            if value.is_boolean() { json!({"boolValue": value}) } else { json!({"stringValue": value}) }
+        };
+        members
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(key, value)| json!({"key": key, "value": one(value)}))
+            .collect()
+    };
+    let resource = json!({"attributes": attributes(json!({"service.name": "claude-code"}))});
+    let span = |name: &str, id: &str, parent: &str, members| {
+        json!({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [{
+            "traceId": TRACE, "spanId": id, "parentSpanId": parent, "name": name, "startTimeUnixNano": "1795456802000000000",
+            "endTimeUnixNano": "1795456805000000000", "attributes": attributes(members),
+        }]}]}]})
+    };
+    let log = |name: &str, members| {
+        json!({"resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": [{
+            "traceId": TRACE, "spanId": "aaaaaaaaaaaaaaa1", "eventName": name, "timeUnixNano": "1795456805000000000",
+            "attributes": attributes(members),
+        }]}]}]})
+    };
+    let (session, call) = ("s-1", "toolu_1");
+    // Each comes in an export of its own.
+    let exports = [
+        span(
+            "claude_code.tool",
+            "aaaaaaaaaaaaaaa2",
+            "aaaaaaaaaaaaaaa1",
+            json!({"session.id": session, "tool_use_id": call, "tool_name": "mcp__tickets__create"}),
+        ),
+        span(
+            "claude_code.tool.execution",
+            "aaaaaaaaaaaaaaa3",
+            "aaaaaaaaaaaaaaa2",
+            json!({"session.id": session, "tool_use_id": call, "success": true}),
+        ),
+        log(
+            "claude_code.tool_decision",
+            json!({"session.id": session, "tool_use_id": call, "tool_name": "mcp__tickets__create", "decision": "accept", "source": "config"}),
+        ),
+        log(
+            "claude_code.tool_result",
+            json!({"session.id": session, "tool_use_id": call, "tool_name": "mcp__tickets__create", "success": "true"}),
+        ),
+    ];
+    for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 1, 3, 0], [1, 0, 3, 2]] {
+        let home = Home::new();
+        for _ in 0..2 {
+            for at in order {
+                home.run_with_input(["import", "otlp", "-"], exports[at].to_string().as_bytes()).good();
+            }
+        }
+        let found = home.run(["find", "--json", "--tool", "tickets/create"]).good().json_lines();
+        let [row] = &found[..] else { panic!("{order:?}: {found:#?}") };
+        assert_eq!(row["status"], "success", "{order:?}");
+        let actions =
+            home.run(["sql", "--json", "SELECT id, outcome_status FROM actions"]).good().json_lines();
+        assert_eq!(actions, [json!({"id": row["id"], "outcome_status": "success"})], "{order:?}");
+        let answer = home.run(["explain", "--json", row["id"].as_str().unwrap()]).good().json();
+        assert_eq!(
+            (&answer["decision"]["effect"], &answer["outcome"]["status"], &answer["action"]["conflicts"]),
+            (&json!("allow"), &json!("success"), &json!([])),
+            "{order:?}"
+        );
+        assert_eq!(home.run(["find", "--json"]).good().json_lines().len(), 1, "{order:?}");
+    }
 }
 
 #[test]
