@@ -72,6 +72,14 @@ impl TilePath {
         *width
     }
 
+    /// The most bytes that it has: 32 for each hash, [`MAX_ENTRY`] and their length for each entry.
+    pub fn max_len(&self) -> usize {
+        match self {
+            Self::Hashes { width, .. } => usize::from(*width) * 32,
+            Self::Entries { width, .. } => usize::from(*width) * (2 + MAX_ENTRY),
+        }
+    }
+
     /// Whether fewer than 256 hashes or entries are in it.
     pub fn is_partial(&self) -> bool {
         u64::from(self.width()) < TILE_WIDTH

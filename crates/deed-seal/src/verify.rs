@@ -31,10 +31,12 @@ pub trait Tiles: Sync {
     /// Why a file that may be there could not be read.
     type Error: fmt::Display;
 
-    /// The bytes of a tile or entry bundle.
+    /// The bytes of a tile or entry bundle. Of one that is longer than [`TilePath::max_len`] one byte more is
+    /// enough: it is wrong, and may not fit into memory.
     fn get(&self, path: &TilePath) -> Result<Option<Vec<u8>>, Self::Error>;
 
-    /// The signed checkpoint.
+    /// The signed checkpoint; of one that is longer than [`MAX_NOTE`](crate::note::MAX_NOTE) one byte more is
+    /// enough.
     fn checkpoint(&self) -> Result<Option<Vec<u8>>, Self::Error>;
 }
 
@@ -274,7 +276,7 @@ fn read_kept<'a>(
     kept
 }
 
-/// The keys that signed `note`. With no keys nothing can be checked, and that is said.
+/// The keys that signed `note`. What no key could check is named.
 fn check_signatures<'k>(
     place: &str,
     note: &Note,
@@ -290,6 +292,12 @@ fn check_signatures<'k>(
         );
         report.unchecked.push(Unchecked { place: place.to_owned(), why });
         return Vec::new();
+    }
+    for signature in note.signatures.iter().filter(|signature| !keys.iter().any(|key| key.made(signature))) {
+        let (name, id) = (&signature.name, u32::from_be_bytes(signature.key_id));
+        let why =
+            format!("a signature of `{name}` (key id {id:08x}) was not checked: that key was not given");
+        report.unchecked.push(Unchecked { place: place.to_owned(), why });
     }
     match note.verify(keys) {
         Ok(signed_by) => return signed_by,

@@ -1,60 +1,54 @@
 //! A static log in a folder, and an account of every file in it.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use deed_seal::checkpoint::Checkpoint;
+use deed_seal::note::MAX_NOTE;
 use deed_seal::tile::TilePath;
 use deed_seal::verify::{Kept, Tiles, Unchecked};
 
-/// The files of a log, told apart by what they can be.
-pub(crate) struct Folder {
+/// The files of a log, told apart by what they can be. Links are not followed: what they lead to is no part of
+/// the folder.
+#[derive(Debug)]
+pub struct Folder {
     root: PathBuf,
-    /// Tiles and bundles that the checkpoint's size does not ask for.
     others: Vec<TilePath>,
-    /// `checkpoint.*` beside the checkpoint: earlier ones.
-    kept: Vec<PathBuf>,
+    kept: Vec<Kept>,
     foreign: Vec<Unchecked>,
 }
 
 impl Folder {
-    /// Looks at all names in the folder `root`, whose contents are read later.
-    pub(crate) fn open(root: &Path) -> Result<Self, String> {
+    /// Looks at all names in the folder `root`, and reads its checkpoints; tiles are read later.
+    ///
+    /// # Errors
+    /// The folder cannot be listed.
+    pub fn open(root: &Path) -> io::Result<Self> {
         let mut folder =
             Self { root: root.to_owned(), others: Vec::new(), kept: Vec::new(), foreign: Vec::new() };
-        let size = fs::read(root.join("checkpoint"))
-            .ok()
-            .and_then(|note| Checkpoint::open_unverified(&note).ok())
-            .map_or(0, |(checkpoint, _)| checkpoint.size);
-        let entries =
-            fs::read_dir(root).map_err(|error| format!("cannot open `{}`: {error}", root.display()))?;
-        folder.walk(entries, "", size);
+        let head =
+            folder.checkpoint().ok().flatten().and_then(|note| Checkpoint::open_unverified(&note).ok());
+        folder.walk(fs::read_dir(root)?, "", head.map_or(0, |(checkpoint, _)| checkpoint.size));
         folder.others.sort_unstable();
-        folder.kept.sort_unstable();
+        folder.kept.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         folder.foreign.sort_unstable_by(|a, b| a.place.cmp(&b.place));
         Ok(folder)
     }
 
-    /// Tiles and bundles beside those of the current tree.
-    pub(crate) fn others(&self) -> &[TilePath] {
+    /// Tiles and bundles that the checkpoint's size does not ask for.
+    pub fn others(&self) -> &[TilePath] {
         &self.others
     }
 
-    /// Earlier checkpoints that lie in the folder.
-    pub(crate) fn kept(&self) -> Result<Vec<Kept>, String> {
-        let read = |path: &PathBuf| {
-            let name = path.display().to_string();
-            let note =
-                fs::read(self.root.join(path)).map_err(|error| format!("cannot read `{name}`: {error}"))?;
-            Ok(Kept { name, note })
-        };
-        self.kept.iter().map(read).collect()
+    /// `checkpoint.*` beside the checkpoint: earlier ones.
+    pub fn kept(&self) -> &[Kept] {
+        &self.kept
     }
 
-    /// Files that are no part of a static log.
-    pub(crate) fn foreign(self) -> Vec<Unchecked> {
-        self.foreign
+    /// Files that are no part of a static log, or of which that cannot be told.
+    pub fn foreign(&self) -> &[Unchecked] {
+        &self.foreign
     }
 
     fn walk(&mut self, entries: fs::ReadDir, prefix: &str, size: u64) {
@@ -88,7 +82,7 @@ impl Folder {
                 self.tile(tile, TilePath::hashes(level, index, size));
             }
             Ok(tile @ TilePath::Entries { index, .. }) => self.tile(tile, TilePath::entries(index, size)),
-            Err(_) if path.starts_with("checkpoint.") => self.kept.push(path.into()),
+            Err(_) if path.starts_with("checkpoint.") => self.keep(path),
             Err(_) => self.leave(path, "not part of a static log".to_owned()),
         }
     }
@@ -99,27 +93,56 @@ impl Folder {
         }
     }
 
+    fn keep(&mut self, name: String) {
+        match self.read(&name, MAX_NOTE) {
+            Ok(Some(note)) => self.kept.push(Kept { name, note }),
+            Ok(None) => self.leave(name, "is not there any more".to_owned()),
+            Err(error) => self.leave(name, format!("cannot be read: {error}")),
+        }
+    }
+
     fn leave(&mut self, place: String, why: String) {
         self.foreign.push(Unchecked { place, why });
+    }
+
+    /// The file `name` of the folder; of one that is longer than `most` one byte more.
+    fn read(&self, name: &str, most: usize) -> io::Result<Option<Vec<u8>>> {
+        match self.open_plain(name) {
+            Ok(file) => {
+                let mut bytes = Vec::new();
+                file.take(most as u64 + 1).read_to_end(&mut bytes)?;
+                Ok(Some(bytes))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens what is a file of its own, in folders of their own: opening a pipe may take for ever.
+    fn open_plain(&self, name: &str) -> io::Result<File> {
+        let mut path = self.root.clone();
+        let mut parts = name.split('/').peekable();
+        while let Some(part) = parts.next() {
+            path.push(part);
+            let kind = fs::symlink_metadata(&path)?.file_type();
+            let is_plain = if parts.peek().is_some() { kind.is_dir() } else { kind.is_file() };
+            if !is_plain {
+                let is = if kind.is_symlink() { "a symbolic link" } else { "no plain file" };
+                return Err(io::Error::other(format!("`{part}` is {is}")));
+            }
+        }
+        File::open(path)
     }
 }
 
 impl Tiles for Folder {
     type Error = io::Error;
 
-    fn get(&self, path: &TilePath) -> Result<Option<Vec<u8>>, Self::Error> {
-        read(&self.root.join(path.to_string()))
+    fn get(&self, path: &TilePath) -> io::Result<Option<Vec<u8>>> {
+        self.read(&path.to_string(), path.max_len())
     }
 
-    fn checkpoint(&self) -> Result<Option<Vec<u8>>, Self::Error> {
-        read(&self.root.join("checkpoint"))
-    }
-}
-
-fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+    fn checkpoint(&self) -> io::Result<Option<Vec<u8>>> {
+        self.read("checkpoint", MAX_NOTE)
     }
 }

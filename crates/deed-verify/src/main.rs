@@ -1,19 +1,18 @@
 //! `deed-verify`: checks a static log (a folder of tiles) offline, for the person who trusts nobody.
 //!
-//! It shares one crate with the rest of Deed, `deed-seal`, and neither server nor async runtime. What it
+//! Of the rest of Deed it uses one crate, `deed-seal`, and neither server nor async runtime. What it
 //! reads is standard (C2SP tlog-tiles), so that it checks logs of others as well as those of Deed.
 
 mod arguments;
-mod folder;
 mod output;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use deed_seal::verify::{Against, verify};
+use deed_verify::Folder;
 
 use arguments::{Arguments, Request};
-use folder::Folder;
 
 /// The exit codes of Deed's commands, as far as this one uses them.
 mod exit {
@@ -40,8 +39,9 @@ fn run(arguments: &Arguments) -> u8 {
     let read = || {
         let keys = arguments.keys()?;
         let mut since = arguments.since()?;
-        let folder = Folder::open(&arguments.folder)?;
-        since.extend(folder.kept()?);
+        let folder = Folder::open(&arguments.folder)
+            .map_err(|error| format!("cannot open `{}`: {error}", arguments.folder.display()))?;
+        since.extend_from_slice(folder.kept());
         Ok::<_, String>((keys, since, folder))
     };
     let (keys, since, folder) = match read() {
@@ -50,7 +50,7 @@ fn run(arguments: &Arguments) -> u8 {
     };
     let against = Against { keys: &keys, since: &since, also: folder.others(), ..Against::default() };
     let mut report = verify(&folder, &against);
-    report.unchecked.extend(folder.foreign());
+    report.unchecked.extend_from_slice(folder.foreign());
     let code = match report.verified() {
         Some(true) => exit::VERIFIED,
         Some(false) => exit::VIOLATED,

@@ -371,7 +371,7 @@ impl Access {
             let failure = Failure::new(format!("failed to reach `{}`", self.0.name)).code(Code::Unavailable);
             return Err(untrusted.details().into_iter().fold(failure, Failure::detail));
         }
-        if matches!(error, CallError::Slow | CallError::Hung(_)) || patience.is_over() {
+        if matches!(error, CallError::Slow | CallError::Coded(_) | CallError::Hung(_)) || patience.is_over() {
             return Err(given_up(error.to_string()));
         }
         let Some(dir) = &self.0.store else {

@@ -6,17 +6,18 @@
 mod tls;
 
 use std::{
-    io,
-    net::IpAddr,
+    io::{self, Read as _},
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
+use flate2::bufread::MultiGzDecoder;
 use http::{
     HeaderMap, HeaderName, Method, StatusCode,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT},
 };
 use http_body_util::{BodyExt, Full};
 use hyper::{
@@ -40,9 +41,20 @@ const CONNECTING: Duration = Duration::from_secs(5);
 /// How long an answer may take to begin. The server gives up on its own queries before that.
 const ANSWERING: Duration = Duration::from_secs(180);
 
+/// The longest answer that is read whole, in bytes, unless the request knows better.
+const MAX_ANSWER: usize = 256 << 20;
+
 /// Where a server is.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Endpoint {
+pub(crate) struct Endpoint {
+    road: Road,
+    /// What every path there begins with: nothing, or `/…` without a slash at its end.
+    prefix: String,
+}
+
+/// How a server is reached.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Road {
     /// Host and port, with TLS.
     Tls(String, u16),
     /// Host and port.
@@ -52,7 +64,7 @@ pub(crate) enum Endpoint {
 }
 
 impl Endpoint {
-    /// Reads `https://HOST[:PORT][/]`, or the same with `http`.
+    /// Reads `https://HOST[:PORT][/PREFIX][/]`, or the same with `http`.
     ///
     /// # Errors
     /// It is no such URL.
@@ -61,43 +73,49 @@ impl Endpoint {
         let wrong =
             |why: &str| Failure::usage(format!("cannot use the server `{url}`")).detail(why.to_owned());
         let parsed: http::Uri = url.parse().map_err(|_| wrong(EXPECTED))?;
-        let (make, port): (fn(String, u16) -> Self, u16) = match parsed.scheme_str() {
-            Some("http") => (Endpoint::Tcp, 80),
-            Some("https") => (Endpoint::Tls, 443),
+        let (make, port): (fn(String, u16) -> Road, u16) = match parsed.scheme_str() {
+            Some("http") => (Road::Tcp, 80),
+            Some("https") => (Road::Tls, 443),
             _ => return Err(wrong(EXPECTED)),
         };
-        if !matches!(parsed.path(), "" | "/") || parsed.query().is_some() {
-            return Err(wrong("expected only host and port; paths are added here"));
+        if parsed.query().is_some() {
+            return Err(wrong("expected no query"));
         }
         let host =
             parsed.host().filter(|host| !host.is_empty()).ok_or_else(|| wrong("the host is missing"))?;
-        Ok(make(host.trim_matches(['[', ']']).to_owned(), parsed.port_u16().unwrap_or(port)))
+        let road = make(host.trim_matches(['[', ']']).to_owned(), parsed.port_u16().unwrap_or(port));
+        Ok(Endpoint { road, prefix: parsed.path().trim_end_matches('/').to_owned() })
+    }
+
+    /// Whoever listens at `address`, without TLS.
+    pub(crate) fn of_address(address: SocketAddr) -> Self {
+        Endpoint { road: Road::Tcp(address.ip().to_string(), address.port()), prefix: String::new() }
     }
 
     /// Whether whoever stands on the way can read what is sent, and answer in the server's place.
     pub(crate) fn is_open_road(&self) -> bool {
-        match self {
-            Endpoint::Tcp(host, _) => {
+        match &self.road {
+            Road::Tcp(host, _) => {
                 let is_loopback = host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
                 !is_loopback && !host.eq_ignore_ascii_case("localhost")
             }
-            Endpoint::Tls(..) | Endpoint::Unix(_) => false,
+            Road::Tls(..) | Road::Unix(_) => false,
         }
     }
 
     /// The socket of the store in `dir`.
     pub(crate) fn of_store(dir: &Path) -> Self {
-        Endpoint::Unix(dir.join("deed.sock"))
+        Endpoint { road: Road::Unix(dir.join("deed.sock")), prefix: String::new() }
     }
 
     fn host(&self) -> String {
-        match self {
-            Endpoint::Tls(host, port) | Endpoint::Tcp(host, port) if host.contains(':') => {
+        match &self.road {
+            Road::Tls(host, port) | Road::Tcp(host, port) if host.contains(':') => {
                 format!("[{host}]:{port}")
             }
-            Endpoint::Tls(host, 443) => host.clone(),
-            Endpoint::Tls(host, port) | Endpoint::Tcp(host, port) => format!("{host}:{port}"),
-            Endpoint::Unix(_) => "localhost".to_owned(),
+            Road::Tls(host, 443) => host.clone(),
+            Road::Tls(host, port) | Road::Tcp(host, port) => format!("{host}:{port}"),
+            Road::Unix(_) => "localhost".to_owned(),
         }
     }
 }
@@ -110,6 +128,8 @@ pub(crate) struct Request {
     content_type: Option<&'static str>,
     body: Bytes,
     headers: HeaderMap,
+    /// The longest answer, in bytes.
+    most: usize,
     /// Whether somebody waits who must know soon.
     pub(crate) is_urgent: bool,
 }
@@ -123,8 +143,14 @@ impl Request {
             content_type: None,
             body: Bytes::new(),
             headers: HeaderMap::new(),
+            most: MAX_ANSWER,
             is_urgent: false,
         }
+    }
+
+    /// The same, where an answer longer than `most` bytes is none.
+    pub(crate) fn at_most(self, most: usize) -> Self {
+        Request { most, ..self }
     }
 
     /// The same, of somebody who must know soon that nobody does it.
@@ -170,17 +196,25 @@ pub(crate) struct Response {
     pub(crate) status: StatusCode,
     /// What it says about itself.
     pub(crate) headers: HeaderMap,
-    /// What it holds.
+    /// What it holds; of one that is too long one byte too many.
     pub(crate) body: Bytes,
+    /// The most bytes that it may hold.
+    most: usize,
 }
 
 impl Response {
     /// The body of a good answer.
     ///
     /// # Errors
-    /// The server's refusal, in its own words.
+    /// The server's refusal, in its own words; or the answer is too long.
     pub(crate) fn good(self) -> Result<Bytes, Failure> {
-        if self.status.is_success() { Ok(self.body) } else { Err(refusal(self.status, &self.body)) }
+        if !self.status.is_success() {
+            return Err(refusal(self.status, &self.body));
+        }
+        if self.body.len() > self.most {
+            return Err(Failure::new(format!("the server's answer is longer than {} bytes", self.most)));
+        }
+        Ok(self.body)
     }
 
     /// Whether the server asks to come again later.
@@ -246,6 +280,8 @@ pub(crate) enum CallError {
     Broken(String),
     /// No answer in time.
     Slow,
+    /// The answer is coded in a way that is not understood, or is not what its coding says.
+    Coded(String),
     /// Whoever holds the store says nothing at all; which process that is, where the system says so.
     Hung(Option<i32>),
     /// It is not known that this is the server: trying again would not help.
@@ -258,6 +294,7 @@ impl std::fmt::Display for CallError {
             CallError::Unreachable(error) => write!(f, "nobody answers: {error}"),
             CallError::Broken(why) => write!(f, "the connection broke: {why}"),
             CallError::Slow => write!(f, "no answer within {} s", ANSWERING.as_secs()),
+            CallError::Coded(why) => write!(f, "the answer cannot be decoded: {why}"),
             CallError::Hung(process) => f.write_str(&hung(*process)),
             CallError::Untrusted(untrusted) => untrusted.fmt(f),
         }
@@ -299,11 +336,15 @@ impl Client {
     /// There is no answer; whether the request arrived is not known then.
     pub(crate) async fn send(&self, request: &Request) -> Result<Response, CallError> {
         let (answer, connection) = self.begin(request).await?;
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        let body = timeout(ANSWERING, answer.into_body().collect()).await.map_err(|_| CallError::Slow)?;
-        let body = body.map_err(|error| CallError::Broken(error.to_string()))?.to_bytes();
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-        Ok(Response { status, headers, body })
+        let (status, headers, most) = (answer.status(), answer.headers().clone(), request.most);
+        let coding = Coding::of(&headers)?;
+        let read = timeout(ANSWERING, read(answer.into_body(), coding.most(most)));
+        let body = read.await.map_err(|_| CallError::Slow)?;
+        let body = body.map_err(|error| CallError::Broken(error.to_string()))?;
+        if body.len() <= most {
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        }
+        Ok(Response { status, headers, body: coding.decode(body, most)?.into(), most })
     }
 
     /// Sends `request` once; the answer's body is read as it comes.
@@ -317,16 +358,16 @@ impl Client {
 
     /// Whether somebody listens on the socket of a store.
     pub(crate) async fn is_listened_to(&self) -> bool {
-        match &self.endpoint {
-            Endpoint::Unix(path) => UnixStream::connect(path).await.is_ok(),
-            Endpoint::Tls(..) | Endpoint::Tcp(..) => false,
+        match &self.endpoint.road {
+            Road::Unix(path) => UnixStream::connect(path).await.is_ok(),
+            Road::Tls(..) | Road::Tcp(..) => false,
         }
     }
 
     /// Whether whoever listens on the socket of a store says within `patience` that they are there, on a connection of its own:
     /// whoever is long at work on something does.
     pub(crate) async fn presence(&self, patience: Duration) -> Presence {
-        let Endpoint::Unix(path) = &self.endpoint else { return Presence::There };
+        let Road::Unix(path) = &self.endpoint.road else { return Presence::There };
         let stream = match UnixStream::connect(path).await {
             Ok(stream) => stream,
             // So many wait already.
@@ -358,7 +399,7 @@ impl Client {
         let mut connection = self.connection().await?;
         let mut builder = http::Request::builder()
             .method(&request.method)
-            .uri(&request.path)
+            .uri(format!("{}{}", self.endpoint.prefix, request.path))
             .header(HOST, self.endpoint.host())
             .header(USER_AGENT, concat!("deed/", env!("CARGO_PKG_VERSION")))
             .header(ACCEPT, "*/*");
@@ -390,12 +431,12 @@ impl Client {
             }
         }
         let slow = |_| CallError::Unreachable(io::ErrorKind::TimedOut.into());
-        match &self.endpoint {
-            Endpoint::Tls(..) => {
+        match &self.endpoint.road {
+            Road::Tls(..) => {
                 let stream = timeout(CONNECTING, self.tls.connect(&self.endpoint.host())).await;
                 handshake(stream.map_err(slow)??).await
             }
-            Endpoint::Tcp(host, port) => {
+            Road::Tcp(host, port) => {
                 let stream =
                     timeout(CONNECTING, TcpStream::connect((host.as_str(), *port))).await.map_err(slow)?;
                 let stream = stream.map_err(CallError::Unreachable)?;
@@ -403,7 +444,7 @@ impl Client {
                 drop(stream.set_nodelay(true));
                 converse(stream).await
             }
-            Endpoint::Unix(path) => {
+            Road::Unix(path) => {
                 let stream = timeout(CONNECTING, UnixStream::connect(path)).await.map_err(slow)?;
                 converse(stream.map_err(CallError::Unreachable)?).await
             }
@@ -427,6 +468,68 @@ async fn handshake(
     Ok(sender)
 }
 
+/// All that `body` holds; of more than `most` bytes one byte more.
+async fn read(mut body: Incoming, most: usize) -> Result<Vec<u8>, hyper::Error> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        let room = most.saturating_add(1) - bytes.len();
+        bytes.extend_from_slice(data.get(..room).unwrap_or(&data));
+        if bytes.len() > most {
+            break;
+        }
+    }
+    Ok(bytes)
+}
+
+/// How an answer is coded (RFC 9110, section 8.4). Static logs may be served as gzip to whoever asks
+/// (C2SP tlog-tiles).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Coding {
+    Plain,
+    Gzip,
+}
+
+impl Coding {
+    fn of(headers: &HeaderMap) -> Result<Self, CallError> {
+        let unknown = |coding: &str| CallError::Coded(format!("it comes as `{coding}`; understood is gzip"));
+        let mut coding = Coding::Plain;
+        for value in headers.get_all(CONTENT_ENCODING) {
+            let value = value.to_str().map_err(|_| unknown("?"))?;
+            for name in value.split(',').map(str::trim) {
+                match name.to_ascii_lowercase().as_str() {
+                    "" | "identity" => {}
+                    "gzip" | "x-gzip" if coding == Coding::Plain => coding = Coding::Gzip,
+                    _ => return Err(unknown(value)),
+                }
+            }
+        }
+        Ok(coding)
+    }
+
+    /// The most bytes of something of `most` bytes in this coding.
+    fn most(self, most: usize) -> usize {
+        match self {
+            Coding::Plain => most,
+            // What does not become shorter becomes little longer.
+            Coding::Gzip => most.saturating_add(most / 1024).saturating_add(1024),
+        }
+    }
+
+    /// `bytes` without it; of what is longer than `most` one byte more.
+    fn decode(self, bytes: Vec<u8>, most: usize) -> Result<Vec<u8>, CallError> {
+        if self == Coding::Plain {
+            return Ok(bytes);
+        }
+        let mut plain = Vec::new();
+        let decoder = MultiGzDecoder::new(bytes.as_slice()).take((most as u64).saturating_add(1));
+        match { decoder }.read_to_end(&mut plain) {
+            Ok(_) => Ok(plain),
+            Err(error) => Err(CallError::Coded(format!("it is no gzip: {error}"))),
+        }
+    }
+}
+
 /// `text` as part of a query string (RFC 3986, unreserved characters as they are).
 pub(crate) fn query_value(text: &str) -> String {
     text.bytes().fold(String::with_capacity(text.len() + 8), |mut out, byte| {
@@ -445,17 +548,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_are_http_host_and_port() {
-        assert!(
-            matches!(Endpoint::of_url("http://127.0.0.1:7400"), Ok(Endpoint::Tcp(host, 7400)) if host == "127.0.0.1")
-        );
-        assert!(
-            matches!(Endpoint::of_url("http://[::1]:7400/"), Ok(Endpoint::Tcp(host, 7400)) if host == "::1")
-        );
-        assert!(
-            matches!(Endpoint::of_url("https://deed.example"), Ok(Endpoint::Tls(host, 443)) if host == "deed.example")
-        );
-        for bad in ["127.0.0.1:7400", "http://", "http://h/v1", "ftp://h", ""] {
+    fn urls_are_http_host_port_and_prefix() {
+        let tcp = |host: &str, port| Road::Tcp(host.to_owned(), port);
+        let tls = |host: &str, port| Road::Tls(host.to_owned(), port);
+        for (url, road, prefix) in [
+            ("http://127.0.0.1:7400", tcp("127.0.0.1", 7400), ""),
+            ("http://[::1]:7400/", tcp("::1", 7400), ""),
+            ("https://deed.example", tls("deed.example", 443), ""),
+            ("https://log.example/log/x/", tls("log.example", 443), "/log/x"),
+        ] {
+            let read = Endpoint::of_url(url).ok();
+            assert_eq!(read, Some(Endpoint { road, prefix: prefix.to_owned() }), "{url}");
+        }
+        for bad in ["127.0.0.1:7400", "http://", "http://h/?a=b", "ftp://h", ""] {
             assert!(Endpoint::of_url(bad).is_err(), "{bad}");
         }
     }

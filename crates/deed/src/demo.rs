@@ -112,7 +112,7 @@ async fn play(
     play::append_migration(access).await?;
     let told = tell::ask(access, output).await?;
     let http = addresses.http.ok_or_else(|| Failure::new("the HTTP API did not start"))?;
-    let client = Arc::new(Client::new(Endpoint::Tcp(http.ip().to_string(), http.port()), None));
+    let client = Arc::new(Client::new(Endpoint::of_address(http), None));
     let stage = Stage { access, client, dir, keys, vendors, output };
     Ok((told, enforced::play(stage).await?))
 }

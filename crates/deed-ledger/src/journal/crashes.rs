@@ -60,6 +60,7 @@ fn many_short_processes_fill_few_files() {
             world.release();
             world.stop();
         }
+        world.disk.cut_power_after(u64::MAX);
         let written: u64 = world.frames.values().map(|frame| builder_of(frame).len() as u64).sum();
         let files = world.disk.list().expect("listed").len() as u64;
         // The last, a spare one, and what a cut left unfinished or brought back.

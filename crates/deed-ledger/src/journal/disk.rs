@@ -48,13 +48,18 @@ pub(crate) trait DiskFile: Send {
     /// Whether it has a name still.
     fn has_name(&self) -> io::Result<bool>;
 
-    /// Its first `length` bytes, or all there are.
-    fn read_first(&self, length: u64) -> io::Result<Vec<u8>> {
-        let length = usize::try_from(self.size()?.min(length)).map_err(io::Error::other)?;
-        let mut bytes = vec![0; length];
+    /// Its `length` bytes from `at` on, or as many as there are.
+    ///
+    /// # Errors
+    /// The disk failed, or there is no memory for so many.
+    fn read_range(&self, at: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        // Damaged bytes may ask for any length.
+        bytes.try_reserve_exact(length)?;
+        bytes.resize(length, 0);
         let mut filled = 0;
         while filled < length {
-            match self.read_at(&mut bytes[filled..], filled as u64) {
+            match self.read_at(&mut bytes[filled..], at + filled as u64) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

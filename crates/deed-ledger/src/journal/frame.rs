@@ -121,15 +121,28 @@ pub(crate) enum Read {
     Nothing,
 }
 
-pub(crate) fn read(bytes: &[u8], generation: u64) -> Read {
-    let Some(header) = bytes.get(..FRAME_HEADER) else { return Read::Nothing };
-    let u32_at = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
-    if &header[..4] != MAGIC || u64_at(24) != generation || crc32c::crc32c(&header[..36]) != u32_at(36) {
-        return Read::Nothing;
+/// Generation and size of the frame whose header stands at the beginning of `bytes`, if one does.
+pub(super) fn begun(bytes: &[u8]) -> Option<(u64, usize)> {
+    let header = bytes.get(..FRAME_HEADER)?;
+    if &header[..4] != MAGIC || crc32c::crc32c(&header[..36]) != u32_at(header, 36) {
+        return None;
     }
+    let length = u32_at(header, 4) as usize;
+    Some((u64_at(header, 24), (FRAME_HEADER + length).next_multiple_of(8)))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
+}
+
+pub(crate) fn read(bytes: &[u8], generation: u64) -> Read {
+    let Some((_, size)) = begun(bytes).filter(|(of, _)| *of == generation) else { return Read::Nothing };
+    let (u32_at, u64_at) = (|at| u32_at(bytes, at), |at| u64_at(bytes, at));
     let length = u32_at(4) as usize;
-    let size = (FRAME_HEADER + length).next_multiple_of(8);
     // With its padding: a file may end within that too.
     let Some(payload) = bytes.get(..size).map(|frame| &frame[FRAME_HEADER..FRAME_HEADER + length]) else {
         return Read::Torn(size);
@@ -145,7 +158,7 @@ pub(crate) fn read(bytes: &[u8], generation: u64) -> Read {
 
 /// The whole frame, of whatever generation, that stands at the beginning of `bytes`.
 pub(super) fn read_any(bytes: &[u8]) -> Option<Frame> {
-    let generation = u64::from_le_bytes(bytes.get(24..32)?.try_into().ok()?);
+    let (generation, _) = begun(bytes)?;
     match read(bytes, generation) {
         Read::Frame(frame, _) => Some(frame),
         Read::Torn(_) | Read::Nothing => None,

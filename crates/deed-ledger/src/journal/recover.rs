@@ -148,7 +148,7 @@ fn list(disk: &dyn Disk, packed: u64, write: bool) -> Result<Vec<FoundFile>, Jou
         let Some(slot) = name.strip_suffix(".journal").and_then(|n| n.parse::<u32>().ok()) else { continue };
         let file = disk.open(&name, write).map_err(JournalDamage::io(&name))?;
         let size = file.size().map_err(JournalDamage::io(&name))?;
-        let (generation, first) = header_of(&*file, &name, packed)?;
+        let (generation, first) = header_of(&*file, size, &name, packed)?;
         files.push(FoundFile {
             file,
             name,
@@ -167,9 +167,9 @@ fn list(disk: &dyn Disk, packed: u64, write: bool) -> Result<Vec<FoundFile>, Jou
 }
 
 /// Generation and first leaf of a file; 0 for one that was made but not used yet.
-fn header_of(file: &dyn DiskFile, name: &str, packed: u64) -> Result<(u64, u64), JournalDamage> {
+fn header_of(file: &dyn DiskFile, size: u64, name: &str, packed: u64) -> Result<(u64, u64), JournalDamage> {
     let io = || JournalDamage::io(name);
-    let start = file.read_first(HEADER + FRAME_HEADER as u64).map_err(io())?;
+    let start = file.read_range(0, HEADER as usize + FRAME_HEADER).map_err(io())?;
     let Some(header) = start.get(..28) else { return Ok((0, 0)) };
     let u64_at = |at: usize| (0..8).fold(0, |all, byte| all | u64::from(header[at + byte]) << (8 * byte));
     let crc = u32::from_le_bytes([header[24], header[25], header[26], header[27]]);
@@ -180,9 +180,11 @@ fn header_of(file: &dyn DiskFile, name: &str, packed: u64) -> Result<(u64, u64),
         return Ok((0, 0));
     }
     // A crash may cut the header short when a file is taken into use: then all that it held is in packs.
-    let bytes = file.read_first(u64::MAX).map_err(io())?;
-    let needed = |at: usize| frame::read_any(&bytes[at..]).is_some_and(|frame| frame.end() > packed);
-    if frames_in(&bytes, HEADER as usize).any(needed) {
+    let needed = |window: &mut Window<'_>, at: u64| {
+        let Some((_, size)) = frame::begun(window.get(at, FRAME_HEADER)?) else { return Ok(false) };
+        Ok(frame::read_any(window.get(at, size)?).is_some_and(|frame| frame.end() > packed))
+    };
+    if Window::new(file, size).find(HEADER, needed).map_err(io())?.is_some() {
         return Err(JournalDamage::Frame {
             file: name.to_owned(),
             at: 0,
@@ -199,17 +201,16 @@ fn frames_of(
     newest: bool,
     torn: &mut Option<Torn>,
 ) -> Result<Vec<Frame>, JournalDamage> {
-    let bytes = file.file.read_first(u64::MAX).map_err(JournalDamage::io(&file.name))?;
+    let io = || JournalDamage::io(&file.name);
+    let damaged =
+        |at: u64, what: &str| JournalDamage::Frame { file: file.name.clone(), at, what: what.to_owned() };
+    let mut window = Window::new(&*file.file, file.size);
     let mut frames: Vec<Frame> = Vec::new();
-    let mut at = (HEADER as usize).min(bytes.len());
+    let mut at = HEADER.min(window.size);
     let mut last = at;
-    loop {
-        let damaged = |at: usize, what: &str| JournalDamage::Frame {
-            file: file.name.clone(),
-            at: at as u64,
-            what: what.to_owned(),
-        };
-        match frame::read(&bytes[at..], file.generation) {
+    let ending = loop {
+        let (_, size) = frame::begun(window.get(at, FRAME_HEADER).map_err(io())?).unwrap_or_default();
+        match frame::read(window.get(at, size).map_err(io())?, file.generation) {
             Read::Frame(frame, size) => {
                 if let Some(before) = frames.last()
                     && before.end() != frame.first
@@ -218,41 +219,197 @@ fn frames_of(
                 }
                 frames.push(frame);
                 last = at;
-                at += size;
+                at += size as u64;
             }
-            ending => {
-                let later = frames_in(&bytes, at + 8)
-                    .find(|at| !matches!(frame::read(&bytes[*at..], file.generation), Read::Nothing));
-                if let Some(later) = later {
-                    return Err(damaged(
-                        at,
-                        &format!("bytes between here and {later} are not what was written"),
-                    ));
-                }
-                // In an older file it is what an earlier crash left: the next file then goes on exactly
-                // where this one ends, or the leaves are missed there.
-                let begun = matches!(ending, Read::Torn(_));
-                let something = bytes[at..].iter().take(FRAME_HEADER).any(|byte| *byte != 0);
-                if newest && (begun || something) {
-                    *torn = Some(Torn { file: file.name.clone(), at: at as u64, begun });
-                }
-                file.end = frames.last().map_or(0, Frame::end);
-                file.at = at as u64;
-                if let Read::Torn(size) = ending {
-                    file.torn_to = at.saturating_add(size).min(bytes.len()) as u64;
-                }
-                if newest && !frames.is_empty() {
-                    file.last = Some((last as u64, bytes[last..at].to_vec()));
-                }
-                return Ok(frames);
-            }
+            ending => break ending,
         }
+    };
+    let is_of_use = |window: &mut Window<'_>, at: u64| {
+        Ok(frame::begun(window.get(at, FRAME_HEADER)?).is_some_and(|(of, _)| of == file.generation))
+    };
+    if let Some(later) = window.find(at + 8, is_of_use).map_err(io())? {
+        return Err(damaged(at, &format!("bytes between here and {later} are not what was written")));
+    }
+    // In an older file it is what an earlier crash left: the next file then goes on exactly where this one
+    // ends, or the leaves are missed there.
+    let begun = matches!(ending, Read::Torn(_));
+    let something = window.get(at, FRAME_HEADER).map_err(io())?.iter().any(|byte| *byte != 0);
+    if newest && (begun || something) {
+        *torn = Some(Torn { file: file.name.clone(), at, begun });
+    }
+    if let Read::Torn(size) = ending {
+        file.torn_to = at.saturating_add(size as u64).min(window.size);
+    }
+    if newest && !frames.is_empty() {
+        file.last = Some((last, window.get(last, (at - last) as usize).map_err(io())?.to_vec()));
+    }
+    file.end = frames.last().map_or(0, Frame::end);
+    file.at = at;
+    Ok(frames)
+}
+
+/// A file that is looked at piece by piece: damage may make it longer than memory.
+struct Window<'a> {
+    file: &'a dyn DiskFile,
+    size: u64,
+    /// Where `bytes` are in it.
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Window<'a> {
+    /// Bytes of a piece; frames begin at multiples of 8.
+    const PIECE: usize = 4 << 20;
+
+    fn new(file: &'a dyn DiskFile, size: u64) -> Self {
+        Window { file, size, start: 0, bytes: Vec::new() }
+    }
+
+    /// The `length` bytes from `at` on, or as many as there are.
+    fn get(&mut self, at: u64, length: usize) -> io::Result<&[u8]> {
+        let end = at.saturating_add(length as u64).min(self.size);
+        if at < self.start || end > self.start + self.bytes.len() as u64 {
+            let rest = usize::try_from(self.size.saturating_sub(at)).unwrap_or(usize::MAX);
+            self.bytes = self.file.read_range(at, rest.min(length.max(Self::PIECE)))?;
+            self.start = at;
+        }
+        let from = usize::try_from(at - self.start).unwrap_or(usize::MAX);
+        let rest = self.bytes.get(from..).unwrap_or_default();
+        Ok(rest.get(..length).unwrap_or(rest))
+    }
+
+    /// The first place from `from` on, a multiple of 8, where something stands that begins like a frame and `is` one.
+    fn find(
+        &mut self,
+        from: u64,
+        mut is: impl FnMut(&mut Self, u64) -> io::Result<bool>,
+    ) -> io::Result<Option<u64>> {
+        let mut at = from;
+        while at < self.size {
+            let piece = self.get(at, Self::PIECE)?;
+            let begins = memchr::memmem::find_iter(piece, b"DFRM").filter(|begin| begin % 8 == 0);
+            for begin in begins.map(|begin| at + begin as u64).collect::<Vec<_>>() {
+                if is(self, begin)? {
+                    return Ok(Some(begin));
+                }
+            }
+            at += Self::PIECE as u64;
+        }
+        Ok(None)
     }
 }
 
-/// Where, from `from` on, something stands that begins like a frame.
-fn frames_in(bytes: &[u8], from: usize) -> impl Iterator<Item = usize> {
-    memchr::memmem::find_iter(bytes.get(from..).unwrap_or_default(), b"DFRM")
-        .map(move |at| from + at)
-        .filter(|at| at % 8 == 0 && bytes.len() - at >= FRAME_HEADER)
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use super::*;
+    use crate::journal::{FrameBuilder, header};
+
+    /// A journal of one file, of zeros but for what is in `parts`, that remembers the longest read.
+    #[derive(Clone)]
+    struct Sparse {
+        size: u64,
+        parts: Vec<(u64, Vec<u8>)>,
+        longest: Arc<AtomicUsize>,
+    }
+
+    impl Disk for Sparse {
+        fn list(&self) -> io::Result<Vec<String>> {
+            Ok(vec!["0000.journal".to_owned()])
+        }
+
+        fn open(&self, _name: &str, _write: bool) -> io::Result<Box<dyn DiskFile>> {
+            Ok(Box::new(self.clone()))
+        }
+
+        fn create(&self, _name: &str) -> io::Result<Box<dyn DiskFile>> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn remove(&self, _name: &str) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl DiskFile for Sparse {
+        fn size(&self) -> io::Result<u64> {
+            Ok(self.size)
+        }
+
+        fn allocate(&self, _bytes: u64) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<usize> {
+            self.longest.fetch_max(bytes.len(), Ordering::Relaxed);
+            bytes.fill(0);
+            for (from, part) in &self.parts {
+                for (offset, byte) in part.iter().enumerate() {
+                    if let Some(place) = (from + offset as u64).checked_sub(at)
+                        && let Some(place) = bytes.get_mut(place as usize)
+                    {
+                        *place = *byte;
+                    }
+                }
+            }
+            Ok(bytes.len())
+        }
+
+        fn write_at(&self, _bytes: &[u8], _at: u64) -> io::Result<usize> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn has_name(&self) -> io::Result<bool> {
+            Ok(true)
+        }
+    }
+
+    fn frame(first: u64) -> Vec<u8> {
+        let mut frame = FrameBuilder::new();
+        frame.start(first);
+        frame.leaf(b"leaf", b"blob");
+        frame.finish(7).to_vec()
+    }
+
+    #[test]
+    fn a_file_of_any_length_is_read_piece_by_piece() {
+        let (first, second) = (frame(0), frame(1));
+        let next = HEADER + first.len() as u64;
+        let parts = vec![(0, header(7, 0).to_vec()), (HEADER, first), (next, second.clone())];
+        let mut disk = Sparse { size: 64 << 20, parts, longest: Arc::default() };
+        let found = read(&disk, 0, false).expect("good");
+        assert_eq!((found.frames.len(), found.files[0].at), (2, next + second.len() as u64));
+        assert!(disk.longest.load(Ordering::Relaxed) <= Window::PIECE);
+
+        // What stands behind the last frame is looked at to the end, across the edges of pieces.
+        for far in [(Window::PIECE as u64) * 5 - 16, (64 << 20) - 72] {
+            disk.parts.push((far, frame(2)));
+            let damage = read(&disk, 0, false).err().map(|damage| damage.to_string()).unwrap_or_default();
+            assert!(damage.contains(&format!("and {far} are not what was written")), "{damage}");
+            disk.parts.pop();
+        }
+
+        // A header that asks for more than there is asks for no memory.
+        disk.parts.pop();
+        let mut long = second;
+        long[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
+        let crc = crc32c::crc32c(&long[..36]);
+        long[36..40].copy_from_slice(&crc.to_le_bytes());
+        disk.parts.push((next, long));
+        disk.size = 1 << 20;
+        let found = read(&disk, 0, false).expect("cut short");
+        assert!(found.torn.is_some_and(|torn| torn.at == next && torn.begun));
+    }
 }

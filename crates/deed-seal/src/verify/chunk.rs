@@ -216,13 +216,21 @@ impl<T: Tiles> Reader<'_, T> {
     /// The bytes of a file.
     pub(super) fn read(&mut self, path: &TilePath) -> Option<Vec<u8>> {
         match self.tiles.get(path) {
-            Ok(Some(bytes)) => {
-                self.report.files += 1;
-                return Some(bytes);
-            }
+            Ok(Some(bytes)) => return self.within(path, bytes),
             Ok(None) => self.report.unverified(path.to_string(), "is missing"),
             Err(error) => self.report.unverified(path.to_string(), format!("cannot be read: {error}")),
         }
+        None
+    }
+
+    /// `bytes`, unless there are more than the file `path` can have.
+    fn within(&mut self, path: &TilePath, bytes: Vec<u8>) -> Option<Vec<u8>> {
+        self.report.files += 1;
+        if bytes.len() <= path.max_len() {
+            return Some(bytes);
+        }
+        let what = format!("is longer than the {} bytes that it can have", path.max_len());
+        self.report.violated(path.to_string(), what);
         None
     }
 
@@ -296,8 +304,8 @@ impl<T: Tiles> Reader<'_, T> {
         if path.is_partial()
             && let (Ok(None), Ok(Some(bytes))) = (self.tiles.get(path), self.tiles.get(&path.full()))
         {
-            self.report.files += 1;
-            return Some((bytes, path.full()));
+            let full = path.full();
+            return self.within(&full, bytes).map(|bytes| (bytes, full));
         }
         self.read(path).map(|bytes| (bytes, *path))
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use deed_seal::checkpoint::Checkpoint;
 use deed_seal::hash::Hash;
-use deed_seal::note::{Ed25519Signer, Signer as _, VerifierKey};
+use deed_seal::note::{Ed25519Signer, Note, Signer as _, VerifierKey};
 use deed_seal::tile::TilePath;
 use deed_seal::verify::*;
 
@@ -207,6 +207,12 @@ fn wrong_lengths_are_violations() {
         log.files.get_mut(&path.parse::<TilePath>().unwrap()).unwrap().truncate(cut);
         assert_eq!(problems(&check(&log), ProblemKind::Violated), [format!("{path}: {what}")]);
     }
+    for (path, most) in [("tile/0/000", 8192), ("tile/0/002.p/88", 2816), ("tile/entries/000", 16_777_472)] {
+        let mut log = log.clone();
+        log.files.get_mut(&path.parse::<TilePath>().unwrap()).unwrap().resize(most + 1, 0);
+        let what = format!("{path}: is longer than the {most} bytes that it can have");
+        assert_eq!(problems(&check(&log), ProblemKind::Violated), [what]);
+    }
     let mut log = log;
     log.files.get_mut(&"tile/entries/002.p/88".parse().unwrap()).unwrap().extend(b"\0\x01x");
     let found = problems(&check(&log), ProblemKind::Violated);
@@ -276,6 +282,23 @@ fn keys_decide_who_vouches() {
     assert_eq!(report.unchecked[0].place, "example.com/stranger");
     let report = verify(&log, &Against::default());
     assert_eq!((report.verified(), report.is_self_consistent_only()), (Some(true), true));
+
+    // A signature that no given key could check is named, on whichever checkpoint it is.
+    let witness = Ed25519Signer::new("example.com/witness", &[2; 32]).unwrap();
+    let cosigned = |size| {
+        let checkpoint = Checkpoint::new("example.com/log", size, root(size));
+        Note::sign(checkpoint.to_text(), &[&log_signer(), &witness]).unwrap().to_string().into_bytes()
+    };
+    let seen = Log { checkpoint: Some(cosigned(3)), ..log.clone() };
+    let since = [Kept { name: "kept".to_owned(), note: cosigned(2) }];
+    let report = verify(&seen, &Against { keys: &keys(), since: &since, ..Against::default() });
+    assert_eq!(report.verified(), Some(true));
+    let id = u32::from_be_bytes(witness.key_id());
+    let why = format!(
+        "a signature of `example.com/witness` (key id {id:08x}) was not checked: that key was not given"
+    );
+    let named = |place: &str| Unchecked { place: place.to_owned(), why: why.clone() };
+    assert_eq!(report.unchecked, [named("checkpoint"), named("kept")]);
 
     let mut broken = log;
     let note = String::from_utf8(broken.checkpoint.take().unwrap()).unwrap();

@@ -282,6 +282,85 @@ fn every_file_of_the_folder_is_accounted_for() {
     assert!(run2.out.contains("checkpoint.300: the log does not continue it"), "{}", run2.out);
 }
 
+/// A pipe is not waited for, and what a link leads to is no part of the folder.
+#[test]
+#[cfg(unix)]
+fn what_is_no_plain_file_of_the_folder_is_named() {
+    let folder = log(3);
+    let root = folder.path().join("log");
+    let elsewhere = folder.path().join("elsewhere");
+    let link = |from: &str| {
+        fs::rename(root.join(from), &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, root.join(from)).unwrap();
+    };
+    let pipe = |from: &str| {
+        fs::rename(root.join(from), &elsewhere).unwrap();
+        assert!(Command::new("mkfifo").arg(root.join(from)).status().unwrap().success());
+    };
+    for from in ["tile/0/000.p/3", "tile/entries/000.p/3", "tile/0", "checkpoint"] {
+        for (make, is) in [(&link as &dyn Fn(&str), "a symbolic link"), (&pipe, "no plain file")] {
+            make(from);
+            let run = run(folder.path(), &["log", "--vkey", "key", "--json"]);
+            assert_eq!(run.code, 5, "{from} is {is}: {}", run.out);
+            let problem = &run.json()["problems"][0];
+            let part = from.rsplit('/').next().unwrap();
+            assert!(problem["where"].as_str().unwrap().starts_with(from), "{problem}");
+            assert_eq!(problem["what"], format!("cannot be read: `{part}` is {is}"));
+            fs::remove_file(root.join(from)).unwrap();
+            fs::rename(&elsewhere, root.join(from)).unwrap();
+        }
+    }
+    // Beside the log it is no problem, and is named.
+    fs::copy(root.join("checkpoint"), &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, root.join("checkpoint.old")).unwrap();
+    assert!(Command::new("mkfifo").arg(root.join("notes")).status().unwrap().success());
+    let run = run(folder.path(), &["log", "--vkey", "key", "--json"]);
+    assert_eq!(run.code, 0, "{}", run.out);
+    assert_eq!(
+        run.json()["unchecked"],
+        json!([
+            { "where": "checkpoint.old", "why": "cannot be read: `checkpoint.old` is a symbolic link" },
+            { "where": "notes", "why": "not part of a static log" },
+        ])
+    );
+}
+
+/// A sparse file may be longer than memory.
+#[test]
+fn a_file_longer_than_it_can_be_is_wrong_and_not_read_to_its_end() {
+    let folder = log(300);
+    for (name, says) in [
+        ("tile/0/000", "is longer than the 8192 bytes that it can have"),
+        ("tile/entries/001.p/44", "is longer than the 2883628 bytes that it can have"),
+        ("checkpoint", "the note has more than 1048576 bytes"),
+    ] {
+        let path = folder.path().join("log").join(name);
+        let good = fs::read(&path).unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
+        let run = run(folder.path(), &["log", "--vkey", "key", "--json"]);
+        assert_eq!(run.code, 4, "{name}: {}", run.out);
+        let problem = &run.json()["problems"][0];
+        assert_eq!((&problem["where"], &problem["what"]), (&json!(name), &json!(says)));
+        fs::write(&path, good).unwrap();
+    }
+}
+
+#[test]
+fn a_signature_that_no_given_key_could_check_is_named() {
+    let folder = log(3);
+    let path = folder.path().join("log/checkpoint");
+    let witness = Ed25519Signer::new("example.com/witness", &[9; 32]).unwrap();
+    let checkpoint = Checkpoint::open_unverified(&fs::read(&path).unwrap()).unwrap().0;
+    let note = Note::sign(checkpoint.to_text(), &[&signer(), &witness]).unwrap();
+    write(&path, note.to_string().as_bytes());
+    let answer = run(folder.path(), &["log", "--vkey", "key", "--json"]).json();
+    assert_eq!(answer["verified"], true);
+    assert_eq!(answer["unchecked"][0]["where"], "checkpoint");
+    assert!(answer["unchecked"][0]["why"].as_str().unwrap().contains("`example.com/witness`"), "{answer}");
+    let both = ["log", "--json", "--vkey", "key", "--vkey", &witness.verifier_key().to_string()];
+    assert_eq!(run(folder.path(), &both).json()["unchecked"], json!([]));
+}
+
 #[test]
 fn kept_checkpoints_and_keys_are_held_against_it() {
     let folder = log(600);

@@ -9,9 +9,16 @@ use std::{
     path::Path,
 };
 
-use deed_seal::{checkpoint::Checkpoint, tile::TilePath};
+use bytes::Bytes;
+use deed_seal::{
+    checkpoint::Checkpoint,
+    merkle::{consistency_proof, verify_consistency},
+    note::MAX_NOTE,
+    tile::{TilePath, TileTree, TileTreeError},
+};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
+use tokio::{runtime::Handle, task::spawn_blocking};
 
 use crate::{
     access::{Access, Need},
@@ -61,20 +68,32 @@ struct Written {
 /// Writes every tile of the newest checkpoint, then the checkpoint: whoever reads meanwhile finds the
 /// tree of the checkpoint that is there whole.
 async fn write_log(access: &Access, dir: &Path) -> Result<Written, Failure> {
-    let note = access.call(&Request::get("/checkpoint")).await?.good()?;
+    let note = access.call(&Request::get("/checkpoint").at_most(MAX_NOTE)).await?.good()?;
     let (head, _) = Checkpoint::open_unverified(&note).map_err(|error| Failure::new(error.to_string()))?;
-    continues(dir, &head)?;
+    let earlier = earlier(dir, &head)?;
+    if let Some(earlier) = &earlier {
+        continues(access, earlier, &head).await?;
+    }
+    // A tile never changes: one that belongs to the tree that is there is the one that would be written.
+    let is_of_earlier = |tile: &TilePath| {
+        let size = earlier.as_ref().map_or(0, |earlier| earlier.size);
+        let there = match *tile {
+            TilePath::Hashes { level, index, .. } => TilePath::hashes(level, index, size),
+            TilePath::Entries { index, .. } => TilePath::entries(index, size),
+        };
+        there == Some(*tile)
+    };
     let progress = Progress::bar(TilePath::all(head.size).count() as u64, "files");
     let written: Vec<bool> = stream::iter(TilePath::all(head.size))
         .map(|tile| {
-            let progress = &progress;
+            let (progress, is_of_earlier) = (&progress, &is_of_earlier);
             async move {
                 let path = dir.join(tile.to_string());
-                // A tile never changes: one that is there is the one that would be written.
                 let there = path.exists();
-                if !there {
-                    let bytes = access.call(&Request::get(format!("/{tile}"))).await?.good()?;
-                    write(&path, &bytes).map_err(|error| {
+                if !there || !is_of_earlier(&tile) {
+                    let bytes = fetch(access, &tile).await?;
+                    let done = if there { is_same(&path, &bytes) } else { write(&path, &bytes) };
+                    done.map_err(|error| {
                         Failure::new(format!("cannot write `{}`: {error}", path.display()))
                     })?;
                 }
@@ -91,12 +110,37 @@ async fn write_log(access: &Access, dir: &Path) -> Result<Written, Failure> {
     Ok(Written { head, files: files + 1, kept: written.len() as u64 - files })
 }
 
-/// Whether the log may be written into `dir`: it is new, empty, or holds an earlier state of the same log.
-fn continues(dir: &Path, head: &Checkpoint) -> Result<(), Failure> {
+async fn fetch(access: &Access, tile: &TilePath) -> Result<Bytes, Failure> {
+    access.call(&Request::get(format!("/{tile}")).at_most(tile.max_len())).await?.good()
+}
+
+/// Whether the log of `head` continues the one of `earlier`: what was once shown of a log is not replaced by another (D3).
+async fn continues(access: &Access, earlier: &Checkpoint, head: &Checkpoint) -> Result<(), Failure> {
+    let (access, runtime, old, new) = (access.clone(), Handle::current(), earlier.size, head.size);
+    let proof = spawn_blocking(move || {
+        let tile =
+            |level, index, width| runtime.block_on(fetch(&access, &TilePath::Hashes { level, index, width }));
+        consistency_proof(old, new, TileTree::new(new, tile))
+    });
+    let proof =
+        proof.await.map_err(|error| Failure::new(error.to_string()))?.map_err(|error| match error {
+            TileTreeError::Source(failure) => failure,
+            error => Failure::new(error.to_string()),
+        })?;
+    verify_consistency(old, new, &proof, &earlier.root, &head.root).map_err(|_| {
+        Failure::new(format!("the folder holds {old} leaves that this log does not continue")).detail(
+            "it is another history of the same log: keep both, and compare with `deed verify --since`",
+        )
+    })
+}
+
+/// The earlier state of the same log that `dir` holds; none if it is new, empty, or was not finished. Nothing else may be
+/// written into.
+fn earlier(dir: &Path, head: &Checkpoint) -> Result<Option<Checkpoint>, Failure> {
     let unusable = |error: io::Error| Failure::new(error.to_string());
     let mut entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unusable(error)),
     };
     let there = match fs::read(dir.join("checkpoint")) {
@@ -107,7 +151,9 @@ fn continues(dir: &Path, head: &Checkpoint) -> Result<(), Failure> {
         }
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(error)),
         // What an interrupted export leaves.
-        Err(_) if entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == "tile")) => return Ok(()),
+        Err(_) if entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == "tile")) => {
+            return Ok(None);
+        }
         Err(_) => {
             return Err(
                 Failure::new("the folder holds something else").detail("choose a new or empty folder")
@@ -125,7 +171,15 @@ fn continues(dir: &Path, head: &Checkpoint) -> Result<(), Failure> {
         ))
         .detail("the log was rolled back, or this is an old copy: compare with `deed verify --since`"));
     }
-    Ok(())
+    Ok(Some(there))
+}
+
+/// Whether a file that no checkpoint vouches for, of an export that was cut short, is the one that would be written.
+fn is_same(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if path.metadata()?.len() == bytes.len() as u64 && fs::read(path)? == bytes {
+        return Ok(());
+    }
+    Err(io::Error::other("one of another log is there; choose a new or empty folder"))
 }
 
 /// Writes a file whole, or not at all.

@@ -29,13 +29,20 @@ pub(crate) async fn run(global: &Global, serve: Serve, output: Output, stop: &St
     };
     raise_open_files();
     let until = Instant::now() + PATIENCE;
+    let mut is_told = false;
     let holder = loop {
         let options = |settings: &deed_server::settings::Settings| {
             listeners(&serve, ServeOptions::of_settings(&settings.listen))
         };
         match Holder::take_with(&dir, deed_ledger::Options::default(), options).await {
             Ok(holder) => break holder,
-            Err(TakeError::Held(_)) if Instant::now() < until && !stop.is_asked() => {
+            Err(TakeError::Held(by)) if Instant::now() < until && !stop.is_asked() => {
+                if !std::mem::replace(&mut is_told, true) {
+                    let patience = PATIENCE.as_secs();
+                    note(&format!(
+                        "deed: the store is held by another process ({by}); waiting {patience} s for its end"
+                    ));
+                }
                 tokio::time::sleep(Duration::from_millis(50)).await
             }
             Err(error) => return Err(error.into_failure().doing("serve")),

@@ -9,8 +9,10 @@ use std::{
 use deed_ledger::verify::{Rows, VerifyError, VerifyOptions, verify_store};
 use deed_seal::{
     note::VerifierKey,
-    verify::{Against, Kept, Problem, ProblemKind, Unchecked},
+    tile::TilePath,
+    verify::{Against, Kept, Problem, ProblemKind, Tiles, Unchecked},
 };
+use deed_verify::Folder;
 use serde_json::Value;
 
 use crate::{
@@ -22,7 +24,7 @@ use crate::{
     kept,
     output::{Output, clean, count, ended, grouped, shell_word},
     progress::Progress,
-    tiles::{Folder, Remote},
+    tiles::Remote,
 };
 
 /// Lines of one kind that people are shown; `--json` has them all.
@@ -34,14 +36,14 @@ pub(crate) async fn run(global: &Global, verify: Verify, output: Output) -> Outc
         Target::Server(url, endpoint) => {
             let client = Arc::new(Client::new(endpoint.clone(), access::token(&endpoint)?));
             let remote = Remote::open(client).await.map_err(|unread| {
-                let code = if unread.answered { Code::Failed } else { Code::Unavailable };
-                Failure::new("failed to read the log").code(code).detail(format!("{url}: {}", unread.why))
+                Failure::new("failed to read the log")
+                    .code(unread.code)
+                    .detail(format!("{url}: {}", unread.why))
             })?;
-            aside(move || Answer::of_log(What::Server, url, &remote, &against, &[], Vec::new(), Vec::new()))
-                .await?
+            aside(move || Answer::of_log(What::Server, url, &remote, &against, &[], &[])).await?
         }
         Target::Store(dir) => aside(move || of_store(&dir, against)).await??,
-        Target::Tiles(dir) => aside(move || of_folder(&dir, &against)).await??,
+        Target::Tiles(dir) => aside(move || of_folder(&dir, against)).await??,
     };
     answer.print(output)?;
     ended(match answer.verified {
@@ -140,12 +142,12 @@ pub(crate) fn rows() -> Option<&'static dyn Rows> {
     None
 }
 
-fn of_folder(dir: &Path, against: &Elsewhere) -> Result<Answer, Failure> {
+fn of_folder(dir: &Path, mut against: Elsewhere) -> Result<Answer, Failure> {
     let place = dir.display().to_string();
     let folder = Folder::open(dir)
         .map_err(|error| Failure::new(format!("failed to read `{place}`")).detail(error.to_string()))?;
-    let (kept, foreign) = (folder.kept.clone(), folder.foreign.clone());
-    Ok(Answer::of_log(What::Tiles, place, &folder, against, &folder.others, kept, foreign))
+    against.since.extend_from_slice(folder.kept());
+    Ok(Answer::of_log(What::Tiles, place, &folder, &against, folder.others(), folder.foreign()))
 }
 
 /// What is told about it.
@@ -174,27 +176,25 @@ enum What {
 }
 
 impl Answer {
-    fn of_log<T: deed_seal::verify::Tiles>(
+    fn of_log<T: Tiles>(
         what: What,
         place: String,
         tiles: &T,
         against: &Elsewhere,
-        also: &[deed_seal::tile::TilePath],
-        kept: Vec<Kept>,
-        foreign: Vec<Unchecked>,
+        also: &[TilePath],
+        foreign: &[Unchecked],
     ) -> Self {
         let progress = Counted::new();
         let count = |leaves| progress.add(leaves);
-        let since: Vec<Kept> = against.since.iter().cloned().chain(kept).collect();
         let against = Against {
             keys: &against.keys,
-            since: &since,
+            since: &against.since,
             also,
             progress: Some(&count),
             ..Against::default()
         };
         let mut report = deed_seal::verify::verify(tiles, &against);
-        report.unchecked.extend(foreign);
+        report.unchecked.extend_from_slice(foreign);
         Answer {
             verified: report.verified(),
             json: report.to_json(),

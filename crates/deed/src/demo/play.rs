@@ -16,7 +16,7 @@ use crate::{
 
 /// Exports every sample trace to the OTLP/HTTP receiver, as an agent does.
 pub(super) async fn export_traces(receiver: SocketAddr) -> Outcome {
-    let client = Client::new(Endpoint::Tcp(receiver.ip().to_string(), receiver.port()), None);
+    let client = Client::new(Endpoint::of_address(receiver), None);
     for (agent, export) in samples::TRACES {
         let failed =
             |why: String| Failure::new(format!("failed to export the traces of {agent}")).detail(why);

@@ -92,7 +92,7 @@ impl Vendors {
     }
 
     async fn ask(&self, request: &Request) -> Result<Response, Failure> {
-        let client = Client::new(Endpoint::Tcp(self.address.ip().to_string(), self.address.port()), None);
+        let client = Client::new(Endpoint::of_address(self.address), None);
         let answer = client.send(request).await;
         answer.map_err(|error| Failure::new("the MCP server is gone").detail(error.to_string()))
     }
@@ -119,7 +119,7 @@ pub(super) async fn release(place: &str) -> Outcome {
     let no_place = || Failure::usage(format!("cannot release `{place}`"));
     let (address, version) = place.split_once('/').ok_or_else(no_place)?;
     let address: SocketAddr = address.parse().map_err(|_| no_place())?;
-    let client = Client::new(Endpoint::Tcp(address.ip().to_string(), address.port()), None);
+    let client = Client::new(Endpoint::of_address(address), None);
     let answer = client.send(&Request::post(format!("/release/{version}"), "application/json", "")).await;
     let works = answer.map_err(|error| Failure::new("failed to release").detail(error.to_string()))?;
     if works.json::<bool>()? { Ok(()) } else { Err(Failure::new("the check after the release failed")) }

@@ -35,6 +35,43 @@ fn a_log_is_written_out_and_brought_up_to_date() {
     other.run(["export", "--tiles", home.path("public/log").to_str().unwrap()]).bad(1, &["another log"]);
 }
 
+/// What was once shown of a log is not replaced by another history of it (D3).
+#[test]
+fn a_fork_is_not_written_over_what_is_there() {
+    let home = Home::new();
+    let append = |home: &Home, store: &str, numbers: std::ops::Range<u64>| {
+        let records: String = numbers.map(|number| record(number) + "\n").collect();
+        home.run_with_input(["append", "--data", store, "-"], records.as_bytes()).good();
+    };
+    append(&home, "one", 0..3);
+    let copied = std::process::Command::new("cp")
+        .args(["-a", "one", "other"])
+        .current_dir(home.path(""))
+        .status()
+        .unwrap();
+    assert!(copied.success());
+    append(&home, "one", 3..300);
+    let export = |store: &str| home.run(["export", "--data", store, "--tiles", "mirror"]);
+    export("one").good();
+    let shown = fs::read(home.path("mirror/checkpoint")).unwrap();
+    // As long as the one that is there, and longer.
+    for numbers in [1003..1300, 1300..1400] {
+        append(&home, "other", numbers);
+        export("other").bad(1, &["failed to export", "300 leaves that this log does not continue"]);
+        assert_eq!(fs::read(home.path("mirror/checkpoint")).unwrap(), shown);
+        home.run(["verify", "mirror"]).good();
+    }
+    append(&home, "one", 300..600);
+    export("one").good();
+    home.run(["verify", "mirror"]).good();
+
+    // What an export left that was cut short is taken up by the same log alone.
+    fs::remove_file(home.path("mirror/checkpoint")).unwrap();
+    export("other").bad(1, &["cannot write", "another log", "empty folder"]);
+    export("one").good();
+    home.run(["verify", "mirror"]).good();
+}
+
 #[test]
 fn keys_are_printed_for_people_and_programs() {
     let home = Home::new();

@@ -37,7 +37,7 @@ fn listens_where_it_is_told_and_ends_in_good_order() {
     // Others go through its socket; a second server is told who is there.
     assert_eq!(home.run(["find", "--json"]).good().json_lines().len(), 5);
     home.run(["serve", "--listen", "127.0.0.1:0"])
-        .bad(1, &["failed to serve", "held by another process", "--data"]);
+        .bad(1, &["waiting 10 s for its end", "failed to serve", "held by another process", "--data"]);
     assert_eq!(serving.stop(), 0);
     assert!(!home.store().join("deed.sock").exists());
     home.run(["verify"]).good();

@@ -2,10 +2,16 @@
 
 use std::{
     fs,
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
+    process::Command,
+    thread,
 };
 
-use crate::support::Home;
+use flate2::{Compression, write::GzEncoder};
+
+use crate::support::{Home, Ran, finish};
 
 #[test]
 fn a_good_store_is_self_consistent() {
@@ -177,6 +183,15 @@ fn servers_and_folders_of_tiles_are_verified_too() {
     assert_eq!(report["unchecked"][0]["where"], "checkpoint");
     let known = home.run(["verify", "--json", "tiles", "--vkey", keys.to_str().unwrap()]).good().json();
     assert_eq!(known["unchecked"], serde_json::json!([]));
+    // A log signs with two keys: what only the other could check is named.
+    let ed25519 = fs::read_to_string(&keys).unwrap().lines().next().unwrap().to_owned();
+    for place in ["tiles", home.store().to_str().unwrap()] {
+        let known = home.run(["verify", "--json", place, "--vkey", &ed25519]).good().json();
+        let unchecked = known["unchecked"].as_array().unwrap();
+        let named =
+            unchecked.iter().any(|one| one["why"].as_str().unwrap().contains("that key was not given"));
+        assert!(named, "{place}: {unchecked:?}");
+    }
     // A signature that is none.
     let checkpoint = home.path("tiles/checkpoint");
     let good = fs::read_to_string(&checkpoint).unwrap();
@@ -217,4 +232,136 @@ fn a_server_that_asks_for_a_token_says_where_it_is_given() {
     let url = format!("http://127.0.0.1:{}", serving.http.unwrap().port());
     home.run(["verify", &url]).bad(1, &["failed to read the log", &url, "token", "$DEED_TOKEN"]);
     assert_eq!(serving.stop(), 0);
+}
+
+/// A web server over the files of a log in `root`: `answer` writes what is answered for a path and the file there.
+fn web_server(
+    root: PathBuf,
+    answer: impl Fn(&str, Option<Vec<u8>>, &mut TcpStream) -> io::Result<()> + Send + 'static,
+) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                asked.push(byte[0]);
+            }
+            let asked = String::from_utf8(asked).unwrap();
+            let path = asked.split(' ').nth(1).unwrap();
+            let file = fs::read(root.join(path.trim_start_matches('/'))).ok();
+            // That the client has read enough is no failure.
+            drop(answer(path, file, &mut stream));
+        }
+    });
+    address
+}
+
+fn whole(stream: &mut TcpStream, coding: Option<&str>, file: Option<Vec<u8>>) -> io::Result<()> {
+    let Some(file) = file else {
+        return write!(stream, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    };
+    let coding = coding.map(|coding| format!("Content-Encoding: {coding}\r\n")).unwrap_or_default();
+    write!(stream, "HTTP/1.1 200 OK\r\n{coding}Content-Length: {}\r\nConnection: close\r\n\r\n", file.len())?;
+    stream.write_all(&file)
+}
+
+fn gzip(file: Vec<u8>) -> Vec<u8> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    packed.write_all(&file).unwrap();
+    packed.finish().unwrap()
+}
+
+/// The program with less memory than there are bytes to be read.
+fn run_within_1_gb(home: &Home, arguments: &[&str]) -> Ran {
+    let plain = home.command([""; 0]);
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -v 1000000; exec \"$0\" \"$@\""]).arg(plain.get_program()).args(arguments);
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    finish(limited.current_dir(home.path("")).output().unwrap())
+}
+
+#[test]
+fn logs_of_others_are_read_as_tlog_tiles_allows() {
+    let home = Home::with_migration();
+    home.run(["export", "--tiles", "tiles"]).good();
+    let keys = home.write("deed.vkey", home.run(["keys"]).good().out);
+    let verify = |url: String| home.run(["verify", &url, "--vkey", keys.to_str().unwrap()]);
+
+    // Below a path of its server.
+    let below = web_server(home.path("tiles"), {
+        let root = home.path("tiles");
+        move |path, _, stream| {
+            let file = path.strip_prefix("/log/x/").and_then(|path| fs::read(root.join(path)).ok());
+            whole(stream, None, file)
+        }
+    });
+    assert!(verify(format!("http://{below}/log/x")).good().out.starts_with("VERIFIED"));
+    verify(format!("http://{below}/log/x/")).good();
+    assert_eq!(verify(format!("http://{below}")).code, 5);
+
+    // Packed, whoever asks.
+    let packed =
+        web_server(home.path("tiles"), |_, file, stream| whole(stream, Some("gzip"), file.map(gzip)));
+    assert!(verify(format!("http://{packed}")).good().out.starts_with("VERIFIED"));
+    // Of a coding that is not known, or is not what it says, nothing is known.
+    for coding in ["br", "gzip"] {
+        for place in ["tile/entries/000.p/9", "checkpoint"] {
+            let coded = web_server(home.path("tiles"), move |path, file, stream| {
+                whole(stream, (path == format!("/{place}")).then_some(coding), file)
+            });
+            let ran = verify(format!("http://{coded}"));
+            assert_eq!(ran.code, 5, "{coding}: {ran:#?}");
+            assert!(format!("{}{}", ran.out, ran.err).contains("cannot be decoded"), "{ran:#?}");
+        }
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_is_longer_than_it_can_be_is_named_and_not_read_to_its_end() {
+    let home = Home::with_migration();
+    home.run(["export", "--tiles", "tiles"]).good();
+    for (place, says) in [
+        ("tile/0/000.p/9", "tile/0/000.p/9: is longer than the 288 bytes that it can have"),
+        ("checkpoint", "checkpoint: the note has more than 1048576 bytes"),
+    ] {
+        // Without end, and packed into little.
+        let endless = web_server(home.path("tiles"), move |path, file, stream| {
+            if path != format!("/{place}") {
+                return whole(stream, None, file);
+            }
+            write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;
+            (0..8 << 10).try_for_each(|_| stream.write_all(&[0; 1 << 20]))
+        });
+        let packed = web_server(home.path("tiles"), move |path, file, stream| {
+            let is_there = path == format!("/{place}");
+            let file = if is_there { Some(gzip(vec![0; 256 << 10].repeat(8))) } else { file };
+            whole(stream, is_there.then_some("gzip"), file)
+        });
+        for address in [endless, packed] {
+            let ran = run_within_1_gb(&home, &["verify", &format!("http://{address}")]);
+            assert!(ran.code == 4 && ran.out.contains(says), "{ran:#?}");
+        }
+        let path = home.path("tiles").join(place);
+        let good = fs::read(&path).unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_len(8 << 30).unwrap();
+        let ran = run_within_1_gb(&home, &["verify", "tiles"]);
+        assert!(ran.code == 4 && ran.out.contains(says), "{ran:#?}");
+        fs::write(&path, good).unwrap();
+    }
+    home.run(["verify", "tiles"]).good();
+
+    // What stands behind the last frame of a journal says nothing, however much it is.
+    let journal = home.store().join("journal/0000.journal");
+    fs::File::options().write(true).open(&journal).unwrap().set_len(1 << 30).unwrap();
+    assert!(!run_within_1_gb(&home, &["find", "--json"]).good().out.is_empty());
 }
