@@ -354,6 +354,9 @@ pub struct Conclusion {
     /// Restricted fields that stood in what the caller got.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<String>,
+    /// The task that the call has become: its id, and in the log the resource that stands for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
 }
 
 /// How much of a payload is kept, as far as a record is concerned.
