@@ -21,7 +21,7 @@ use serde_json::{Value, json, value::RawValue};
 use tokio::sync::Notify;
 
 pub use self::reply::{Replied, Reply, ReplyError};
-pub(crate) use self::reply::{has_part, may_answer};
+pub(crate) use self::reply::{has_part, may_answer, said_by};
 use crate::{
     intent::{Answer, Intent, Who},
     listing::sorted,

@@ -14,6 +14,7 @@ use crate::{
     allowance::Allowance,
     http::params::{Mirrored, mirrored},
     intent::{Intent, Listed, Place, Refused, Who},
+    message,
     method::{PROMPT_GET, RESOURCE_READ, TOOL_CALL},
     onward::Onward,
     recorder::Unavailable,
@@ -45,23 +46,29 @@ pub struct Caller {
     pub onward: Onward,
     /// How long the credential holds.
     pub term: Term,
+    /// Whether a token says who it is, so that callers are told apart.
+    pub by_token: bool,
+    /// The tenant whose records tell of it.
+    pub tenant: String,
 }
 
 /// Who somebody is, apart from what they do and from a credential that may be renewed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Party {
+    tenant: String,
     initiator: Option<String>,
     executor: Option<String>,
-    shows_credential: bool,
+    by_token: bool,
 }
 
 impl Caller {
     pub(crate) fn party(&self) -> Party {
         let key = |who: &Option<Who>| who.as_ref().and_then(|who| who.key.clone());
         Party {
+            tenant: self.tenant.clone(),
             initiator: key(&self.initiator),
             executor: key(&self.executor),
-            shows_credential: self.credential.is_some(),
+            by_token: self.by_token,
         }
     }
 
@@ -183,10 +190,10 @@ impl Door {
             RESOURCE_READ => None,
             _ => params,
         };
-        let name = named.name.filter(|_| matches!(method, TOOL_CALL | PROMPT_GET));
+        let name = message::text_of(named.name).filter(|_| matches!(method, TOOL_CALL | PROMPT_GET));
         let definition =
             name.as_deref().filter(|_| method == TOOL_CALL).and_then(|name| self.definition(name));
-        let uri = named.uri.filter(|_| method.starts_with("resources/"));
+        let uri = message::text_of(named.uri).filter(|_| method.starts_with("resources/"));
         let withheld = self.caller.onward.withheld().cloned();
         let refused =
             withheld.or_else(|| self.caller.allowance.refuses(method, name.as_deref().or(uri.as_deref())));
@@ -363,9 +370,9 @@ impl Door {
 #[derive(Deserialize, Default)]
 struct Named<'a> {
     #[serde(borrow, default)]
-    name: Option<Text<'a>>,
+    name: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    uri: Option<Text<'a>>,
+    uri: Option<&'a RawValue>,
     #[serde(borrow, default)]
     arguments: Option<&'a RawValue>,
 }

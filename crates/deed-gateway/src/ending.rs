@@ -2,10 +2,15 @@
 
 use std::borrow::Cow;
 
-use deed_record::{Status, Text};
+use deed_record::Status;
 use deed_seal::hash::Hash;
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
+
+use crate::{
+    message::{may_hold, text_of},
+    method,
+};
 
 /// The code of what the client called off, or no longer waits for.
 pub const BY_CLIENT: &str = "client";
@@ -34,14 +39,26 @@ pub(crate) fn of(outcome: Result<&RawValue, &RawValue>) -> (Status, Option<Strin
     }
 }
 
-/// Whether `result` may ask for input.
-pub(crate) fn asks_for_input(result: &RawValue) -> bool {
-    memchr::memmem::find(result.get().as_bytes(), b"\"inputRequests\"").is_some()
+/// As [`of`], for the answer to a request of `method`: that a request about a task was answered is no word on what the task came
+/// to, which the code says.
+pub(crate) fn of_request(method: &str, outcome: Result<&RawValue, &RawValue>) -> (Status, Option<String>) {
+    match of(outcome) {
+        (Status::Cancelled, code) if method::is_of_task(method) => {
+            (Status::Success, code.or(Some("task_cancelled".into())))
+        }
+        (_, code) if outcome.is_ok() && method::is_of_task(method) => (Status::Success, code),
+        ended => ended,
+    }
 }
 
-/// As [`of`], for the text of a result.
-pub(crate) fn of_text(result: &str) -> (Status, Option<String>) {
-    serde_json::from_str::<&RawValue>(result).map_or((Status::Unknown, None), of_result)
+/// Whether `result` may ask for input.
+pub(crate) fn asks_for_input(result: &RawValue) -> bool {
+    may_hold(result, "inputRequests")
+}
+
+/// As [`of_request`], for the text of a result.
+pub(crate) fn of_text(method: &str, result: &str) -> (Status, Option<String>) {
+    serde_json::from_str(result).map_or((Status::Unknown, None), |result| of_request(method, Ok(result)))
 }
 
 /// HTTP and JSON-RPC may both say that all is well, and the tool may have failed: `isError`, in a result or in
@@ -50,20 +67,22 @@ fn of_result(result: &RawValue) -> (Status, Option<String>) {
     #[derive(Deserialize, Default)]
     #[serde(default, rename_all = "camelCase")]
     struct Facts<'a> {
-        is_error: bool,
         #[serde(borrow)]
-        result_type: Option<Text<'a>>,
+        is_error: Option<&'a RawValue>,
         #[serde(borrow)]
-        status: Option<Text<'a>>,
+        result_type: Option<&'a RawValue>,
+        #[serde(borrow)]
+        status: Option<&'a RawValue>,
         #[serde(borrow)]
         result: Option<&'a RawValue>,
     }
     let Ok(facts) = serde_json::from_str::<Facts<'_>>(result.get()) else { return (Status::Success, None) };
     let code = |code: &str| Some(code.to_owned());
-    if facts.is_error {
+    if facts.is_error.is_some_and(|is_error| is_error.get() == "true") {
         return (Status::Failure, code("is_error"));
     }
-    match (facts.result_type.as_deref(), facts.status.as_deref()) {
+    let (result_type, status) = (text_of(facts.result_type), text_of(facts.status));
+    match (result_type.as_deref(), status.as_deref()) {
         (Some(INPUT_REQUIRED), _) => (Status::Success, code(INPUT_REQUIRED)),
         (Some("task"), Some(status)) => (Status::Success, Some(format!("task_{status}"))),
         (_, Some("completed")) => match facts.result.map(of_result) {
@@ -106,6 +125,8 @@ mod tests {
             (r#"{"status":"completed","result":{"isError":false}}"#, Status::Success, None),
             (r#"{"status":"failed"}"#, Status::Failure, Some("task_failed")),
             (r#"{"status":7}"#, Status::Success, None),
+            (r#"{"isError":true,"status":7}"#, Status::Failure, Some("is_error")),
+            (r#"{"isError":null,"status":"failed"}"#, Status::Failure, Some("task_failed")),
         ] {
             assert_eq!(ended(text), (status, code.map(str::to_owned)), "{text}");
         }

@@ -2,6 +2,7 @@
 
 mod masked;
 mod round;
+mod task;
 
 use std::{
     sync::Arc,
@@ -25,6 +26,7 @@ use crate::{
     recorder::{Nowhere, RecordedIntent, Recorder, Road, Unavailable, Verdict},
     refusal,
     secrets::Secrets,
+    tasks,
     term::TermEnd,
     trace,
 };
@@ -52,12 +54,21 @@ pub(crate) struct Pending {
     pub(crate) mask: Vec<String>,
     /// Fields that the inventory calls restricted.
     restricted: Vec<String>,
+    /// The task that it has become.
+    task: Option<String>,
     since: Instant,
 }
 
 impl Pending {
     pub(crate) fn new(intent: Intent) -> Self {
-        Pending { intent, whole: true, mask: Vec::new(), restricted: Vec::new(), since: Instant::now() }
+        let (whole, since) = (true, Instant::now());
+        Pending { intent, whole, mask: Vec::new(), restricted: Vec::new(), task: None, since }
+    }
+
+    /// One that became a task, `age` ago, as the log has it.
+    pub(crate) fn recalled(intent: Intent, mask: Vec<String>, age: Duration) -> Self {
+        let now = Instant::now();
+        Pending { mask, since: now.checked_sub(age).unwrap_or(now), ..Pending::new(intent) }
     }
 
     /// What its end is recorded by, and what is masked of it.
@@ -65,7 +76,7 @@ impl Pending {
         let Intent { id, server, method, name, uri, place, .. } = &self.intent;
         let bare = Intent::bare(*id, server, method, place.clone());
         let intent = Intent { name: name.clone(), uri: uri.clone(), ..bare };
-        Pending { intent, mask: self.mask.clone(), restricted: Vec::new(), ..*self }
+        Pending { intent, mask: self.mask.clone(), restricted: Vec::new(), task: None, ..*self }
     }
 
     /// Its end, now.
@@ -88,6 +99,7 @@ impl Pending {
             result: None,
             compensates: None,
             fields: Vec::new(),
+            task: self.task.clone(),
         }
     }
 
@@ -185,7 +197,7 @@ impl<R: Road> Guard<R> {
             Some(("unknown_method", refusal::METHOD_NOT_FOUND, "nobody here knows this method"))
         } else if let Some(why) = method::wrong(method, params) {
             Some(("malformed", refusal::INVALID_PARAMS, why))
-        } else if method::is_of_task(method) && self.door.tasks().is_of_another(params, self.door.caller()) {
+        } else if method::names_task(method) && !Box::pin(self.is_own_task(params)).await {
             // The server may not tell its callers apart, and whose task it is no policy is asked.
             Some(("others_task", refusal::INVALID_PARAMS, "no such task of yours"))
         } else {
@@ -309,23 +321,28 @@ impl<R: Road> Guard<R> {
         pending: Pending,
         outcome: Result<&RawValue, &RawValue>,
     ) -> String {
-        let cut = self.own_tasks(text, &pending, outcome);
-        let (text, outcome) = message::or_cut(text, outcome, cut.as_deref());
-        if let Ok(result) = outcome
-            && pending.intent.method == method::TOOL_CALL
-        {
-            self.door.tasks().learn(result, self.door.caller(), &pending);
+        let mut pending = pending;
+        if let Ok(result) = outcome {
+            match &*pending.intent.method {
+                method::TOOL_CALL => {
+                    pending.task = self.door.tasks().learn(result, self.door.caller(), &pending);
+                }
+                method::TASK_LIST => drop(Box::pin(self.recall(&tasks::listed(result))).await),
+                _ => {}
+            }
         }
+        let cut = self.sober_tasks(text, &pending, outcome);
+        let (text, outcome) = message::or_cut(text, outcome, cut.as_deref());
         if let Ok(result) = outcome
             && ending::asks_for_input(result)
             && let Err(heard) = Box::pin(self.asks_for_input(id, &pending, result)).await
         {
             // The record holds what the caller got.
-            let (status, _) = ending::of(outcome);
+            let (status, _) = ending::of_request(&pending.intent.method, outcome);
             self.end(&pending, status, Some("withheld".into()), None).await;
             return heard;
         }
-        if method::is_of_task(&pending.intent.method) {
+        if method::names_task(&pending.intent.method) {
             self.task_ended(pending.intent.arguments.as_deref(), outcome.ok()).await;
         }
         let heard = match outcome {
@@ -337,38 +354,6 @@ impl<R: Road> Guard<R> {
         };
         self.conclude(&pending, outcome).await;
         heard
-    }
-
-    /// What a server tells beside answers, as far as it says how a task ended.
-    pub(crate) async fn noticed(&self, method: &str, params: Option<&RawValue>) {
-        // How somebody else's ended is for their log, and theirs to learn.
-        if method == method::TASK_STATUS && !self.door.tasks().is_of_another(params, self.door.caller()) {
-            self.task_ended(params, params).await;
-        }
-    }
-
-    /// The call that the task which `named` names was: where the server `said` that it did not succeed, that is how the call
-    /// ended. What was recorded of it when it became a task stays beside that.
-    async fn task_ended(&self, named: Option<&RawValue>, said: Option<&RawValue>) {
-        let (Some(named), Some(said)) = (named, said) else { return };
-        let (status, code) = ending::of(Ok(said));
-        if status == Status::Success {
-            return;
-        }
-        if let Some(call) = self.door.tasks().end(named) {
-            self.end(&call, status, code, None).await;
-        }
-    }
-
-    /// An answer to `tasks/list` without the tasks of others, where there is any of them.
-    fn own_tasks(
-        &self,
-        text: &str,
-        pending: &Pending,
-        outcome: Result<&RawValue, &RawValue>,
-    ) -> Option<String> {
-        let result = outcome.ok().filter(|_| pending.intent.method == method::TASK_LIST)?;
-        self.door.tasks().without_others(text, result, self.door.caller())
     }
 
     /// An answer to `tools/list`: what is new in it is pinned or held, and nobody sees what they may not use.
@@ -416,7 +401,7 @@ impl<R: Road> Guard<R> {
 
     /// Records how a request ended, as its answer tells.
     pub(crate) async fn conclude(&self, pending: &Pending, outcome: Result<&RawValue, &RawValue>) {
-        let (status, code) = ending::of(outcome);
+        let (status, code) = ending::of_request(&pending.intent.method, outcome);
         let payload = outcome.unwrap_or_else(|error| error);
         let kept = ending::kept(payload, pending.whole).into_owned();
         let fields = outcome.map(|result| mask::standing(result.get(), &pending.restricted));
@@ -464,10 +449,10 @@ impl<R: Road> Guard<R> {
         };
         let Answer { obligations, restricted, .. } = recorded.answer();
         let (whole, restricted) = (keeps_payload(obligations), restricted.clone());
-        let of_task =
-            if method::is_of_task(&intent.method) { self.door.tasks().mask_of(params) } else { None };
+        let task = if method::names_task(&intent.method) { tasks::asked_for(params) } else { None };
+        let of_task = task.and_then(|id| self.door.tasks().mask_of(&id));
         let mask = of_task.unwrap_or_else(|| obligations.mask.clone());
-        let pending = Pending { intent, whole, mask, restricted, since: Instant::now() };
+        let pending = Pending { intent, whole, mask, restricted, task: None, since: Instant::now() };
         Asked::Go(Box::new(Allowed { text, pending, recorded }))
     }
 }

@@ -99,6 +99,7 @@ impl Endpoint {
     pub async fn take(self: &Arc<Self>, caller: Caller, tenant: &str, request: Request<Bytes>) -> Reply {
         let (reply, heard) = oneshot::channel();
         let (endpoint, lane) = (self.clone(), self.lane(tenant));
+        let caller = Caller { tenant: tenant.to_owned(), ..caller };
         let _call = self.point.call();
         let work = async move { endpoint.work(caller, lane, request, Listener(Some(reply))).await };
         let heard = Attended { work: Some(Box::pin(work)), heard }.await;

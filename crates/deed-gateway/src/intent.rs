@@ -7,10 +7,10 @@ use deed_policy::{Capture, Obligations};
 use deed_record::{
     Credential, PrincipalType, RecordError, RecordId, Ruling, SpanId, Status, Timestamp, TraceId,
 };
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{door::random, ending, recorder::Unavailable, run::Run};
+use crate::{approvals::said_by, door::random, ending, recorder::Unavailable, run::Run};
 
 /// Why something is refused that no record can hold, in a word.
 const UNRECORDABLE: &str = "unrecordable";
@@ -269,18 +269,12 @@ pub struct Suspension {
     pub credential: bool,
     /// Whether it is stopped, or goes on.
     pub suspended: bool,
-    /// Who says so.
+    /// Who says so, in whatever form whoever answers a step-up may say it.
     #[serde(deserialize_with = "said_by")]
     pub by: Who,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-}
-
-/// Reads who names themself.
-fn said_by<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Who, D::Error> {
-    let who = Who::deserialize(deserializer)?;
-    who.visible().map_err(|why| de::Error::custom(format!("`by`: {why}")))
 }
 
 /// What was decided, and where that is recorded.
@@ -360,6 +354,9 @@ pub struct Conclusion {
     /// Restricted fields that stood in what the caller got.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<String>,
+    /// The task that the call has become: its id, and in the log the resource that stands for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
 }
 
 /// How much of a payload is kept, as far as a record is concerned.

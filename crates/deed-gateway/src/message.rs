@@ -172,6 +172,19 @@ pub(crate) fn error(id: Option<&Id>, code: i64, message: &str, data: Option<&str
     )
 }
 
+/// The text that the member `value` is; `None` where there is none, or it is none.
+///
+/// INVARIANT D13: each member is read by itself. One that nobody asked about makes no other unreadable.
+pub(crate) fn text_of<'a>(value: Option<&'a RawValue>) -> Option<Text<'a>> {
+    serde_json::from_str(value?.get()).ok()
+}
+
+/// Whether `text` may have a member of that name: but by escapes, names are written in one way.
+pub(crate) fn may_hold(text: &RawValue, name: &str) -> bool {
+    let holds = |piece: &[u8]| memchr::memmem::find(text.get().as_bytes(), piece).is_some();
+    holds(name.as_bytes()) || holds(b"\\u")
+}
+
 /// The parameters of the request that `text` is, if it is one.
 pub(crate) fn params_of(text: &str) -> Option<&RawValue> {
     match Message::read(text.as_bytes()) {

@@ -25,8 +25,9 @@ pub(crate) const PROMPT_GET: &str = "prompts/get";
 pub(crate) const TOOL_LIST: &str = "tools/list";
 /// The list of tasks, in which nobody is shown others'.
 pub(crate) const TASK_LIST: &str = "tasks/list";
-/// The server tells how a task is.
-pub(crate) const TASK_STATUS: &str = "notifications/tasks/status";
+/// How the notifications begin in which a server tells how a task is: `notifications/tasks/status` (2025-11-25), and
+/// `notifications/tasks` (2026-07-28, the tasks extension).
+pub(crate) const TASK_NOTICE: &str = "notifications/tasks";
 /// Waits for whatever changes at the server, for as long as the client likes.
 pub(crate) const LISTEN: &str = "subscriptions/listen";
 /// The client no longer wants an answer.
@@ -84,6 +85,11 @@ pub(crate) fn is_of_task(method: &str) -> bool {
     method.starts_with("tasks/")
 }
 
+/// Whether the request `method` names one task, by its `taskId`.
+pub(crate) fn names_task(method: &str) -> bool {
+    is_of_task(method) && method != TASK_LIST
+}
+
 /// Whether a call with these parameters asks for a task (MCP 2025-11-25, Tasks): a result of the tool is no answer to it.
 pub(crate) fn becomes_task(params: Option<&RawValue>) -> bool {
     #[derive(Deserialize)]
@@ -105,9 +111,9 @@ pub(crate) fn cancelled_id(params: &RawValue) -> Option<Id> {
     serde_json::from_str::<Cancelled>(params.get()).ok().map(|cancelled| cancelled.request_id)
 }
 
-/// What is wrong with the parameters of the request `method`, where policy decides by them.
+/// What is wrong with the parameters of the request `method`, where it depends on them who may ask for it.
 ///
-/// INVARIANT D13: a name that is no text is none to policy, and may be one to a server in a language of loose types.
+/// INVARIANT D13: a name that is no text is none to Deed, and may be one to a server in a language of loose types.
 pub(crate) fn wrong(method: &str, params: Option<&RawValue>) -> Option<&'static str> {
     #[derive(Deserialize)]
     struct Named<'a> {
@@ -117,18 +123,21 @@ pub(crate) fn wrong(method: &str, params: Option<&RawValue>) -> Option<&'static 
         uri: Option<&'a RawValue>,
         #[serde(borrow, default)]
         arguments: Option<&'a RawValue>,
+        #[serde(borrow, default, rename = "taskId")]
+        task: Option<&'a RawValue>,
     }
     let named: Option<Named<'_>> = params.and_then(|params| serde_json::from_str(params.get()).ok());
     let is_text = |value: Option<&RawValue>| value.is_some_and(|value| value.get().starts_with('"'));
     let is_object = |value: &RawValue| value.get().starts_with('{');
-    let (name, uri, arguments) =
-        named.map_or((None, None, None), |named| (named.name, named.uri, named.arguments));
+    let (name, uri, arguments, task) =
+        named.map_or((None, None, None, None), |named| (named.name, named.uri, named.arguments, named.task));
     match method {
         TOOL_CALL | PROMPT_GET if !is_text(name) => Some("`params.name`: expected a string"),
         TOOL_CALL | PROMPT_GET if !arguments.is_none_or(is_object) => {
             Some("`params.arguments`: expected an object")
         }
         RESOURCE_READ if !is_text(uri) => Some("`params.uri`: expected a string"),
+        _ if names_task(method) && !is_text(task) => Some("`params.taskId`: expected a string"),
         _ => None,
     }
 }
@@ -171,6 +180,10 @@ mod tests {
             wrong(RESOURCE_READ, r#"{"uri":["file:///a"]}"#)
                 && !wrong(RESOURCE_READ, r#"{"uri":"file:///a"}"#)
         );
+        for params in ["{}", r#"{"taskId":["a"]}"#, r#"{"taskId":7,"task":{"taskId":"a"}}"#] {
+            assert!(wrong("tasks/get", params) && wrong("tasks/update", params), "{params}");
+        }
+        assert!(!wrong("tasks/cancel", r#"{"taskId":"a"}"#) && !wrong(TASK_LIST, "{}"));
         assert!(!wrong("resources/subscribe", "{}") && super::wrong("ping", None).is_none());
         assert!(super::wrong(TOOL_CALL, None).is_some());
     }

@@ -5,6 +5,7 @@ mod human;
 mod soon;
 mod spool;
 mod stops;
+mod tasks;
 mod tools;
 
 use std::{
@@ -266,6 +267,7 @@ impl DecisionPoint {
     /// It could not be recorded in time.
     pub async fn conclude(&self, conclusions: &[Conclusion], tenant: &str) -> Result<(), Unavailable> {
         let Some(first) = conclusions.first() else { return Ok(()) };
+        let conclusions = &*self.with_tasks(conclusions, tenant)?;
         let appended = {
             let records: Vec<_> = conclusions.iter().map(write::outcome).collect();
             // Nobody waits for it: the sync of what is asked next makes it durable.

@@ -15,8 +15,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use crate::{
+    door::Caller,
     intent::{Answer, Conclusion, Intent, Listing, Missed, Shown},
     point::DecisionPoint,
+    tasks::Task,
 };
 
 /// Nothing can be recorded, so that nothing may be done.
@@ -252,6 +254,21 @@ impl<R: Road> Recorder<R> {
         Ok(match answer.effect {
             Ruling::Allow => Verdict::Go(RecordedIntent { answer: Box::new(answer) }),
             Ruling::Deny | Ruling::StepUp => Verdict::Stop(answer),
+        })
+    }
+
+    /// The tasks `ids` of `server`, as far as the log of this process knows them: `None` of each that is not `caller`'s.
+    pub(crate) async fn tasks(
+        &self,
+        server: &str,
+        ids: Vec<String>,
+        caller: &Caller,
+    ) -> Vec<(String, Option<Task>)> {
+        let Way::Here(point, tenant) = &self.way else { return Vec::new() };
+        let found = point.tasks(tenant, server, ids, caller).await;
+        found.unwrap_or_else(|error| {
+            tracing::warn!(%error, server, "the log does not say whose a task is");
+            Vec::new()
         })
     }
 

@@ -193,26 +193,8 @@ fn step_up(ledger: &Ledger, leaf: u64) -> Result<Option<StepUp>, LedgerError> {
         return Ok(None);
     };
     let approvers: Option<Vec<Approver>> = kept.approvers.iter().map(|words| of_words(words)).collect();
-    let people = People::of(ledger, leaf)?;
-    let executor = record.executor.as_ref().map_or_else(|| Some(Who::unknown()), |party| people.who(party));
-    let initiator = record.initiator.as_ref().map(|party| people.who(party));
-    let (Some(approvers), Some(executor), Some(trace_id), Some(span_id)) =
-        (approvers, executor, record.trace_id, record.span_id)
-    else {
-        return Ok(None);
-    };
-    if initiator.as_ref().is_some_and(Option::is_none) {
-        return Ok(None);
-    }
-    let place = Place {
-        trace_id,
-        span_id,
-        parent_span_id: record.parent_span_id,
-        session: record.session.as_deref().map(str::to_owned),
-        initiator: initiator.flatten(),
-        executor,
-        chain: Vec::new(),
-    };
+    let place = People::of(ledger, leaf)?.place(&record);
+    let (Some(approvers), Some(place)) = (approvers, place) else { return Ok(None) };
     let reported_by = record.submitter.strip_prefix("deed:authzen/");
     // An application says with each tool whose it is.
     let server = match (&record.tool, reported_by) {
@@ -305,11 +287,25 @@ fn approval(ledger: &Ledger, leaf: u64) -> Result<Option<Approval>, LedgerError>
 }
 
 /// What the people of a record are called.
-struct People(Vec<(deed_record::Account, deed_ledger::Name)>);
+pub(crate) struct People(Vec<(deed_record::Account, deed_ledger::Name)>);
 
 impl People {
-    fn of(ledger: &Ledger, leaf: u64) -> Result<Self, LedgerError> {
+    pub(crate) fn of(ledger: &Ledger, leaf: u64) -> Result<Self, LedgerError> {
         ledger.names(leaf).map(People)
+    }
+
+    /// Where `record` stands, and who it is of; `None` where not all of that is known any more.
+    pub(crate) fn place(&self, record: &Skeleton<'_>) -> Option<Place> {
+        let who = |party: &Option<Party<'_>>| party.as_ref().map(|party| self.who(party));
+        Some(Place {
+            trace_id: record.trace_id?,
+            span_id: record.span_id?,
+            parent_span_id: record.parent_span_id,
+            session: record.session.as_deref().map(str::to_owned),
+            initiator: who(&record.initiator).map_or(Some(None), |who| who.map(Some))?,
+            executor: who(&record.executor).unwrap_or_else(|| Some(Who::unknown()))?,
+            chain: Vec::new(),
+        })
     }
 
     /// Somebody, by the name they came with; `None` where that was erased.
@@ -381,6 +377,7 @@ mod tests {
             result: None,
             compensates: None,
             fields: Vec::new(),
+            task: None,
         }
     }
 

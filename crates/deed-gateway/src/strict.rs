@@ -45,7 +45,9 @@ impl Strict {
     fn known(self) -> &'static [&'static str] {
         match self {
             Strict::Message => &["jsonrpc", "id", "method", "params", "result", "error"],
-            Strict::Params => &["name", "uri", "arguments", "_meta", "task", "taskId", "requestState"],
+            Strict::Params => {
+                &["name", "uri", "arguments", "_meta", "task", "taskId", "requestState", "inputResponses"]
+            }
             Strict::Arguments | Strict::Data => &[],
         }
     }

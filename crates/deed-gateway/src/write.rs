@@ -152,6 +152,10 @@ pub(crate) fn outcome(conclusion: &Conclusion) -> Written<'_> {
         record.tool = called_as(&conclusion.server, &conclusion.method, conclusion.name.as_deref());
         record.resource = conclusion.uri.as_deref().map(resource);
     }
+    if let Some(task) = &conclusion.task {
+        let kind = Some(Text::from("task"));
+        record.resource = Some(Resource { kind, ..resource(task) });
+    }
     record.outcome = Some(Outcome {
         code: conclusion.code.as_deref().map(Text::from),
         compensates: conclusion.compensates,

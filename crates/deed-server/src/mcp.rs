@@ -193,6 +193,7 @@ impl Served {
                 name: Some(name.to_owned()),
                 instance: None,
             });
+            caller.by_token = true;
         }
         let tenant = admitted.tenant().unwrap_or(TENANT).to_owned();
         let comer = comer_of(&caller, &tenant);
@@ -226,8 +227,20 @@ impl Served {
         let allowance = Allowance::of(&details, &resource);
         let (executor, credential) = (Some(executor), Some(credential));
         let onward = Onward::Nothing;
-        let caller =
-            Caller { initiator, executor, chain, credential, grant, lineage, task, allowance, onward, term };
+        let caller = Caller {
+            initiator,
+            executor,
+            chain,
+            credential,
+            grant,
+            lineage,
+            task,
+            allowance,
+            onward,
+            term,
+            by_token: true,
+            ..Caller::default()
+        };
         Ok(Admitted { caller, tenant, comer: Some(comer) })
     }
 

@@ -208,10 +208,10 @@ impl Tokens {
         token: Option<&str>,
         now: Timestamp,
     ) -> Result<Proof, ProofError> {
-        if self.is_forgotten(proof) {
-            return Err(VerifyError::Replayed.into());
-        }
-        Proof::verify(proof, Expected { method, uri, token, nonce: None, window: WINDOW }, now, &self.used)
+        let expected = Expected { method, uri, token, nonce: None, window: WINDOW };
+        let verified = Proof::verify(proof, expected, now, &self.used)?;
+        // Of one that is wrong in itself, that is what its client can mend.
+        if self.is_forgotten(proof) { Err(VerifyError::Replayed.into()) } else { Ok(verified) }
     }
 
     /// Records what the service did; returns when that is durable.

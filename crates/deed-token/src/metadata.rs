@@ -139,15 +139,26 @@ impl ProtectedResource {
 
     /// The value of `WWW-Authenticate` for a request without a token that holds (RFC 6750, section 3; RFC
     /// 9728, section 5.1), with the URL of this document, and the scope if it was too little.
-    pub fn challenge(scheme: &str, document: &str, error: Option<&str>, scope: Option<&str>) -> String {
-        let mut challenge = format!("{scheme} resource_metadata=\"{}\"", quoted(document));
-        for (name, value) in [("error", error), ("scope", scope)] {
-            if let Some(value) = value {
-                challenge.push_str(&format!(", {name}=\"{}\"", quoted(value)));
-            }
-        }
-        challenge
+    pub fn challenge(document: &str, error: Option<&str>, scope: Option<&str>) -> String {
+        challenge("Bearer", document, [("error", error), ("scope", scope)])
     }
+
+    /// As [`ProtectedResource::challenge`], for a request whose proof of possession is missing or wrong (RFC 9449, section 7.1),
+    /// with the algorithms that proofs may have.
+    pub fn proof_challenge(document: &str, error: Option<&str>) -> String {
+        let algorithms = names(&dpop::ACCEPTED).join(" ");
+        challenge("DPoP", document, [("error", error), ("algs", Some(&algorithms))])
+    }
+}
+
+fn challenge(scheme: &str, document: &str, more: [(&str, Option<&str>); 2]) -> String {
+    let mut challenge = format!("{scheme} resource_metadata=\"{}\"", quoted(document));
+    for (name, value) in more {
+        if let Some(value) = value {
+            challenge.push_str(&format!(", {name}=\"{}\"", quoted(value)));
+        }
+    }
+    challenge
 }
 
 /// Nothing that could end a quoted string or a header.

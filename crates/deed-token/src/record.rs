@@ -52,6 +52,7 @@ impl Transaction {
         record.initiator = Some(party(subject.key(), subject.kind()));
         record.executor = Some(party(&actor.key, actor.kind));
         record.tenant = Some(actor.tenant.clone().into());
+        record.task = self.task().map(|task| task.to_owned().into());
         record.credential = Some(Credential {
             expires: Some(expires),
             fingerprint: Some(Fingerprint::of(token.expose()).to_string().into()),

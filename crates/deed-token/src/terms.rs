@@ -87,6 +87,14 @@ impl Terms {
         }
     }
 
+    /// What a token is for that is made from it at a request which says `asked`.
+    pub(crate) fn task(&self, asked: Option<&String>) -> Result<Option<String>, ExchangeError> {
+        match (&self.task, asked) {
+            (Some(task), Some(asked)) if task != asked => Err(ExchangeError::Task),
+            (task, asked) => Ok(task.as_ref().or(asked).cloned()),
+        }
+    }
+
     /// Who acts: the outermost actor, or the subject itself.
     pub fn actor(&self) -> &str {
         self.chain.first().map_or(&self.subject, |hop| &hop.key)

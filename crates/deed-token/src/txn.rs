@@ -46,6 +46,11 @@ impl Transaction {
         &self.parent
     }
 
+    /// `deed.task`: what it is for, as the client said.
+    pub fn task(&self) -> Option<&str> {
+        self.claims["deed"]["task"].as_str()
+    }
+
     /// `scope`.
     pub fn scope(&self) -> &Scope {
         &self.scope
@@ -106,6 +111,7 @@ pub fn transaction(
     if let Some(more) = scope.words().find(|word| !terms.scope.contains(word)) {
         return Err(ExchangeError::Scope(shown(more)));
     }
+    let task = terms.task(request.task.as_ref())?;
     let issued = unix(now);
     let life = settings.longest.min(request.lifetime.unwrap_or(i64::MAX));
     let expires = terms.expires.min(issued.saturating_add(life));
@@ -129,6 +135,9 @@ pub fn transaction(
     }
     if let Some(context) = &request.context {
         claims["rctx"] = context.clone();
+    }
+    if let Some(task) = task {
+        claims["deed"]["task"] = json!(task);
     }
     Ok(Transaction { claims, issued, expires, scope: scope.clone(), parent: terms.jti.clone() })
 }

@@ -24,20 +24,29 @@ pub struct Reply {
     /// Whether it may be done.
     pub approved: bool,
     /// Who says so: somebody with a `key`, or with a `name`, whose key is then `TYPE:NAME`; or that as a text.
-    #[serde(deserialize_with = "said_by")]
+    #[serde(deserialize_with = "answered_by")]
     pub by: Who,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// Reads who answers. Whoever has no key is known as `TYPE:NAME`.
-fn said_by<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Who, D::Error> {
+/// Reads who answers: somebody who is named.
+fn answered_by<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Who, D::Error> {
+    let who = said_by(deserializer)?;
+    match who.key {
+        Some(_) => Ok(who),
+        None => Err(de::Error::custom("`by`: expected a `key` or a `name`; nobody says who answers")),
+    }
+}
+
+/// Reads who says something. Whoever has no key is known as `TYPE:NAME`.
+pub(crate) fn said_by<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Who, D::Error> {
     struct By;
     impl<'de> Visitor<'de> for By {
         type Value = Who;
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("who answers, as `{\"type\": \"human\", \"name\": \"ann\"}` or `\"human:ann\"`")
+            f.write_str("who says so, as `{\"type\": \"human\", \"name\": \"ann\"}` or `\"human:ann\"`")
         }
         fn visit_str<E: de::Error>(self, text: &str) -> Result<Who, E> {
             text.parse().map_err(|why| E::custom(format!("`by`: {why}")))
@@ -51,8 +60,7 @@ fn said_by<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Who, D::Error> 
     let is_there = |text: &&str| !text.is_empty();
     let named = who.name.as_deref().filter(is_there).map(|name| format!("{}:{name}", who.kind));
     let key = who.key.filter(|key| !key.is_empty()).or(named);
-    let key = key.ok_or_else(|| wrong("expected a `key` or a `name`; nobody says who answers".into()))?;
-    let key = Some(principal_name(&key).into_owned());
+    let key = key.map(|key| principal_name(&key).into_owned());
     Who { key, ..who }.visible().map_err(wrong)
 }
 

@@ -12,9 +12,9 @@ use crate::{
     ending,
     mask::{self, Masked},
     message::{self, Id},
-    method::{CANCELLED, TASK_STATUS},
+    method::{CANCELLED, TASK_NOTICE},
     recorder::Road,
-    refusal,
+    refusal, tasks,
 };
 
 impl<R: Road> Guard<R> {
@@ -34,7 +34,7 @@ impl<R: Road> Guard<R> {
             }
             Masked::Without(without, fields) => {
                 let (status, code) = match outcome {
-                    Ok(_) => ending::of_text(&without),
+                    Ok(_) => ending::of_text(&pending.intent.method, &without),
                     Err(error) => ending::of(Err(error)),
                 };
                 let heard = message::alone(message::edited(text, vec![(said.get(), without.clone())]));
@@ -43,7 +43,7 @@ impl<R: Road> Guard<R> {
             Masked::Withheld => {
                 let heard = refusal::withheld(id, &pending.intent, said);
                 // What was done is not denied: only its answer is.
-                let (status, _) = ending::of(outcome);
+                let (status, _) = ending::of_request(&pending.intent.method, outcome);
                 (heard, status, Some("withheld".to_owned()), "null".to_owned())
             }
         };
@@ -63,7 +63,7 @@ impl<R: Road> Guard<R> {
         pending: &Pending,
         outcome: Result<&RawValue, &RawValue>,
     ) -> String {
-        let cut = self.own_tasks(text, pending, outcome);
+        let cut = self.sober_tasks(text, pending, outcome);
         let (text, outcome) = message::or_cut(text, outcome, cut.as_deref());
         if pending.mask.is_empty() {
             return text.to_owned();
@@ -86,14 +86,15 @@ impl<R: Road> Guard<R> {
         said: Option<&RawValue>,
         mut masked: BTreeSet<String>,
     ) -> Option<Cow<'t, str>> {
-        if self.door.tasks().is_of_another(said, self.door.caller()) {
+        let tasks = said.map(tasks::told_of).unwrap_or_default();
+        if self.door.tasks().is_of_another(&tasks, self.door.caller()) {
             tracing::warn!(
                 server = self.door.server(),
                 "the server told one caller of another's task: it was not passed on"
             );
             return None;
         }
-        masked.extend(self.door.tasks().mask_of(said).into_iter().flatten());
+        masked.extend(tasks.iter().filter_map(|id| self.door.tasks().mask_of(id)).flatten());
         let (Some(said), false) = (said, masked.is_empty()) else { return Some(Cow::Borrowed(text)) };
         let sober = sober(method, said);
         let masked =
@@ -119,7 +120,9 @@ fn sober<'s>(method: Option<&str>, said: &'s RawValue) -> Option<Cow<'s, str>> {
         Some("notifications/message") => return None,
         Some("notifications/progress") => |name| matches!(name, "progressToken" | "progress" | "total"),
         Some(CANCELLED) => |name| name == "requestId",
-        Some(TASK_STATUS) => |name| name != "statusMessage",
+        Some(method) if method.starts_with(TASK_NOTICE) => {
+            return Some(tasks::sober(said).map_or(Cow::Borrowed(said.get()), Cow::Owned));
+        }
         _ => return Some(Cow::Borrowed(said.get())),
     };
     let mut members: BTreeMap<String, &RawValue> = serde_json::from_str(said.get()).ok()?;

@@ -17,7 +17,7 @@ use crate::{
     intent::{Conclusion, Intent, Who},
     listing::sorted,
     mask::{self, Masked},
-    message::{self, Id},
+    message::{self, Id, may_hold, text_of},
     recorder::Road,
     refusal,
 };
@@ -70,8 +70,8 @@ impl Questions {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Asks<'a> {
-    #[serde(borrow)]
-    result_type: Text<'a>,
+    #[serde(borrow, default)]
+    result_type: Option<&'a RawValue>,
     #[serde(borrow, default)]
     input_requests: BTreeMap<String, &'a RawValue>,
     #[serde(borrow, default)]
@@ -109,7 +109,11 @@ impl<R: Road> Guard<R> {
         result: &RawValue,
     ) -> Result<(), String> {
         let asks = serde_json::from_str::<Asks<'_>>(result.get()).ok();
-        let Some(asks) = asks.filter(|asks| *asks.result_type == *INPUT_REQUIRED) else { return Ok(()) };
+        let Some(asks) =
+            asks.filter(|asks| text_of(asks.result_type).is_some_and(|sort| *sort == *INPUT_REQUIRED))
+        else {
+            return Ok(());
+        };
         let mut asked = Vec::with_capacity(asks.input_requests.len());
         for (name, question) in &asks.input_requests {
             let question = serde_json::from_str::<Question<'_>>(question.get()).ok();
@@ -133,7 +137,7 @@ impl<R: Road> Guard<R> {
 
     /// Records what the client answers to what was asked of it, where `params` make such a call again as `intent`.
     pub(super) async fn answers_input(&self, intent: &Intent, params: Option<&RawValue>) {
-        let Some(params) = params.filter(|params| holds(params, b"\"inputResponses\"")) else { return };
+        let Some(params) = params.filter(|params| may_hold(params, "inputResponses")) else { return };
         let Ok(answers) = serde_json::from_str::<Answers<'_>>(params.get()) else { return };
         let mut asked = self.conclusions.questions.take(&call(intent, answers.request_state));
         for (name, question) in &asked {
@@ -184,10 +188,6 @@ fn seen(params: &RawValue, pending: &Pending) -> Option<Box<RawValue>> {
         Masked::Without(without, _) => RawValue::from_string(without).ok(),
         Masked::Withheld => None,
     }
-}
-
-fn holds(text: &RawValue, member: &[u8]) -> bool {
-    memchr::memmem::find(text.get().as_bytes(), member).is_some()
 }
 
 fn not_passed_on(id: &Id, method: &str, why: &Stopped) -> String {

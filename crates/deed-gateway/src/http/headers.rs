@@ -6,7 +6,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::method::{PROMPT_GET, RESOURCE_READ, TOOL_CALL};
+use crate::{
+    message::text_of,
+    method::{self, PROMPT_GET, RESOURCE_READ, TOOL_CALL},
+};
 
 pub(crate) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -72,22 +75,29 @@ pub(super) fn check(headers: &HeaderMap, method: &str, params: Option<&RawValue>
         let Some(value) = value else { continue };
         compare(headers, &name, value, required, what)?;
     }
-    if matches!(method, TOOL_CALL | PROMPT_GET | RESOURCE_READ) {
-        #[derive(Deserialize, Default)]
-        struct Named<'a> {
-            #[serde(borrow, default)]
-            name: Option<Text<'a>>,
-            #[serde(borrow, default)]
-            uri: Option<Text<'a>>,
-        }
-        let named: Named<'_> =
-            params.and_then(|params| serde_json::from_str(params.get()).ok()).unwrap_or_default();
-        let value = if method == RESOURCE_READ { named.uri } else { named.name };
-        if let Some(value) = value {
-            compare(headers, &NAME, &value, version.is_some(), "the parameters name")?;
-        }
+    #[derive(Deserialize, Default)]
+    #[serde(default, rename_all = "camelCase")]
+    struct Named<'a> {
+        #[serde(borrow)]
+        name: Option<&'a RawValue>,
+        #[serde(borrow)]
+        uri: Option<&'a RawValue>,
+        #[serde(borrow)]
+        task_id: Option<&'a RawValue>,
     }
-    Ok(())
+    let named: Named<'_> =
+        params.and_then(|params| serde_json::from_str(params.get()).ok()).unwrap_or_default();
+    let (value, required) = match method {
+        TOOL_CALL | PROMPT_GET => (named.name, version.is_some()),
+        RESOURCE_READ => (named.uri, version.is_some()),
+        // Where it is there, others may have gone by it as well.
+        _ if method::names_task(method) => (named.task_id, false),
+        _ => (None, false),
+    };
+    match text_of(value) {
+        Some(value) => compare(headers, &NAME, &value, required, "the parameters name"),
+        None => Ok(()),
+    }
 }
 
 fn compare(

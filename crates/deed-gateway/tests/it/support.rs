@@ -214,6 +214,7 @@ pub(crate) fn ended(n: u8, status: Status) -> Conclusion {
         result: None,
         compensates: None,
         fields: Vec::new(),
+        task: None,
     }
 }
 

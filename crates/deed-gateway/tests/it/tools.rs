@@ -233,8 +233,12 @@ async fn masked_fields_never_reach_the_client() {
 /// once it was a task.
 #[tokio::test]
 async fn masked_fields_take_no_other_way() {
-    let mut between =
-        Between::with(r#"@id("pins") @mask("result.pin") permit (principal, action, resource);"#);
+    let mut between = Between::with(
+        r#"@id("pins") @mask("result.pin") permit (principal, action, resource)
+           when { resource is Deed::Tool && resource.name == "customer" };
+           @id("rest") permit (principal, action, resource)
+           unless { resource is Deed::Tool && resource.name == "customer" };"#,
+    );
     let (client, server) = (&mut between.client, &mut between.server);
     client.send(&call(2, "customer", "{}")).await;
     server.hear().await;
@@ -258,11 +262,39 @@ async fn masked_fields_take_no_other_way() {
 
     client.send(&call(3, "customer", "{}")).await;
     server.hear().await;
-    server.send(r#"{"jsonrpc":"2.0","id":3,"result":{"task":{"taskId":"t","status":"working"}}}"#).await;
+    let says = json!({ "taskId": "t", "status": "working", "statusMessage": "dialling 98765432" });
+    server.send(&json!({ "jsonrpc": "2.0", "id": 3, "result": { "task": says } }).to_string()).await;
+    let quiet = json!({ "taskId": "t", "status": "working" });
+    assert_eq!(client.hear().await["result"]["task"], quiet);
+    client.send(&call(10, "plain", "{}")).await;
+    server.hear().await;
+    server.send(r#"{"jsonrpc":"2.0","id":10,"result":{"task":{"taskId":"open","status":"working"}}}"#).await;
     client.hear().await;
-    for (id, task) in [(4, "t"), (5, "of-before")] {
-        let asks =
-            json!({ "jsonrpc": "2.0", "id": id, "method": "tasks/result", "params": { "taskId": task } });
+    // Nobody knows the value before the result: what the server may word as it likes stays back, wherever it tells of the task.
+    let open = json!({ "taskId": "open", "status": "working", "statusMessage": "50 of 100" });
+    for (id, method, result, heard) in [
+        (11, "tasks/get", says.clone(), quiet.clone()),
+        (12, "tasks/cancel", says.clone(), quiet.clone()),
+        (13, "tasks/list", json!({ "tasks": [says, open] }), json!({ "tasks": [quiet, open] })),
+    ] {
+        // What names another task beside it is not what the server goes by.
+        let params = match method {
+            "tasks/list" => json!({ "taskId": "open" }),
+            _ => json!({ "taskId": "t", "task": { "taskId": "open" } }),
+        };
+        let asks = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+        client.send(&asks.to_string()).await;
+        server.hear().await;
+        server.send(&json!({ "jsonrpc": "2.0", "id": id, "result": result }).to_string()).await;
+        assert_eq!(client.hear().await["result"], heard, "{method}");
+    }
+    for (id, params) in [
+        (4, json!({ "taskId": "t" })),
+        (5, json!({ "taskId": "of-before" })),
+        (6, json!({ "taskId": "t", "task": { "ttl": 60000 } })),
+        (7, json!({ "taskId": "t", "task": { "taskId": "open" } })),
+    ] {
+        let asks = json!({ "jsonrpc": "2.0", "id": id, "method": "tasks/result", "params": params });
         client.send(&asks.to_string()).await;
         server.hear().await;
         let came = json!({ "content": [], "structuredContent": { "pin": "98765432", "name": "Initech" } });
@@ -278,13 +310,15 @@ async fn masked_fields_take_no_other_way() {
 async fn what_servers_may_read_otherwise_is_refused() {
     let mut between = Between::with(
         r#"@id("rest") permit (principal, action, resource);
-           @id("no-wipe") forbid (principal, action == Deed::Action::"tools/call", resource == Deed::Tool::"files/wipe");"#,
+           @id("no-wipe") forbid (principal, action == Deed::Action::"tools/call", resource == Deed::Tool::"files/wipe");
+           @id("no-wipe-either") forbid (principal, action, resource == Deed::Resource::"file:///etc/shadow");"#,
     );
     for (id, params) in [
         (2, r#"{"name":["wipe"],"arguments":{}}"#),
         (3, r#"{"arguments":{}}"#),
         (4, r#"{"name":"read","Name":"wipe"}"#),
         (5, r#"{"name":"read","arguments":{"path":"/a","Path":"/b"}}"#),
+        (7, r#"{"name":"read","task":{},"TaskId":"a"}"#),
     ] {
         between
             .client
@@ -293,12 +327,32 @@ async fn what_servers_may_read_otherwise_is_refused() {
         let code = between.client.hear().await["error"]["code"].clone();
         assert!(code == -32602 || code == -32600, "{params}: {code}");
     }
+    // A member that means nothing here takes nothing from those that do.
+    for (id, method, params) in [
+        (8, "tools/call", r#"{"name":"wipe","uri":5,"arguments":{}}"#),
+        (9, "resources/read", r#"{"uri":"file:///etc/shadow","name":{}}"#),
+    ] {
+        between
+            .client
+            .send(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#))
+            .await;
+        let heard = between.client.hear().await.to_string();
+        assert!(heard.contains("no-wipe"), "{heard}");
+    }
+    // Of which task a request is, one member says, and it is a text.
+    for (id, params) in [(10, r#"{"taskId":["a"]}"#), (11, r#"{"task":{"taskId":"a"}}"#), (12, "{}")] {
+        between
+            .client
+            .send(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tasks/get","params":{params}}}"#))
+            .await;
+        assert_eq!(between.client.hear().await["error"]["code"], -32602, "{params}");
+    }
     between.client.send(&call(6, "read", "{}")).await;
     assert_eq!(between.server.hear().await["id"], 6, "nothing came before it");
     let records = between.end().await;
     let refused =
         of_kind(&records, "intent").iter().filter(|intent| intent["decision"]["effect"] == "deny").count();
-    assert_eq!(refused, 4);
+    assert_eq!(refused, 10);
 }
 
 /// A server that waits for an answer gets one, and so does whoever waits for the server.

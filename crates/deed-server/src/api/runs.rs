@@ -102,6 +102,7 @@ pub(crate) async fn conclude(
         // What was not started has undone nothing.
         compensates: ticket.compensates.filter(|_| ended.duration_ms.is_some()),
         fields: Vec::new(),
+        task: None,
     };
     let (decisions, by) = (app.engine.decisions(), ticket.by.as_deref());
     let told = match given_up {

@@ -131,11 +131,11 @@ impl Challenge {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER));
             return headers;
         }
-        // `Bearer` first: there are clients that look at the first one alone.
-        let schemes = ["Bearer", "DPoP"].into_iter().take(if self.proof { 2 } else { 1 });
-        for scheme in schemes {
-            let text =
-                ProtectedResource::challenge(scheme, &self.document, self.error, self.scope.as_deref());
+        // `Bearer` first: there are clients that look at the first one alone. Of a proof it says nothing (RFC 9449, section 7.1).
+        let error = self.error.filter(|_| !self.proof);
+        let bearer = ProtectedResource::challenge(&self.document, error, self.scope.as_deref());
+        let dpop = self.proof.then(|| ProtectedResource::proof_challenge(&self.document, self.error));
+        for text in std::iter::once(bearer).chain(dpop) {
             if let Ok(value) = HeaderValue::try_from(text) {
                 headers.append(header::WWW_AUTHENTICATE, value);
             }

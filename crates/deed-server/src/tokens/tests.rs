@@ -54,9 +54,13 @@ fn ann(more: Value) -> String {
 }
 
 fn proof(seed: u8, token: &str, method: &str, url: &str) -> String {
+    proof_of(seed, token, method, url, seconds())
+}
+
+fn proof_of(seed: u8, token: &str, method: &str, url: &str, iat: i64) -> String {
     let ath = Fingerprint::of(token).0;
     let ath = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, ath);
-    let mut claims = json!({ "htm": method, "htu": url, "iat": seconds(), "jti": fresh() });
+    let mut claims = json!({ "htm": method, "htu": url, "iat": iat, "jti": fresh() });
     if !token.is_empty() {
         claims["ath"] = json!(ath);
     }
@@ -215,8 +219,20 @@ async fn a_bound_token_needs_its_key_and_each_proof_once() {
     ] {
         let challenge = world.shown(&wrong, TICKETS).await.expect_err("no proof");
         assert_eq!(challenge.error(), Some("invalid_dpop_proof"), "{wrong:?}");
-        assert_eq!(challenge.headers().get_all(header::WWW_AUTHENTICATE).iter().count(), 2);
+        let headers = challenge.headers();
+        let mut told =
+            headers.get_all(header::WWW_AUTHENTICATE).iter().map(|told| told.to_str().expect("text"));
+        let (Some(bearer), Some(dpop), None) = (told.next(), told.next(), told.next()) else {
+            panic!("{headers:?}")
+        };
+        assert!(bearer.starts_with("Bearer ") && !bearer.contains("error"), "{bearer}");
+        assert!(dpop.starts_with("DPoP ") && dpop.contains("error=\"invalid_dpop_proof\""), "{dpop}");
+        assert!(dpop.contains("algs=\"ES256 EdDSA "), "{dpop}");
     }
+    // Whatever else it may be, an old one is told to be old.
+    let old = proof_of(7, &token, "POST", TICKETS, seconds() - 3600);
+    let old = world.shown(&[("authorization", &value), ("dpop", &old)], TICKETS).await.expect_err("old");
+    assert!(old.why().contains("`iat`"), "{}", old.why());
 }
 
 #[tokio::test]

@@ -289,13 +289,68 @@ async fn of_a_task_nobody_hears_but_whose_it_is() {
         answers.map(|(_, _, body)| body["error"]["code"].clone()).collect::<Vec<_>>()
     };
     assert_eq!(answered(), [json!(-31403)]);
-    for method in ["tasks/get", "tasks/result", "tasks/cancel"] {
-        let asks = json!({ "jsonrpc": "2.0", "id": 5, "method": method, "params": { "taskId": "t-1" } });
-        assert_eq!(
-            call(address, by(two, legacy(&asks))).await.json()["error"]["message"],
-            "no such task of yours"
-        );
+    for method in ["tasks/get", "tasks/result", "tasks/cancel", "tasks/update"] {
+        for params in [
+            r#"{"taskId":"t-1"}"#,
+            r#"{"taskId":"t-1","task":{"ttl":60000}}"#,
+            r#"{"taskId":"t-1","task":{"taskId":"t-2"}}"#,
+            r#"{"task":{},"t\u0061skId":"t-1"}"#,
+            // Nobody can be shown to have begun it.
+            r#"{"taskId":"t-9"}"#,
+        ] {
+            let asks = format!(r#"{{"jsonrpc":"2.0","id":5,"method":"{method}","params":{params}}}"#);
+            let asks = post("/mcp/files", "application/json", asks);
+            let refused = call(address, by(two, asks)).await.json();
+            assert_eq!(refused["error"]["message"], "no such task of yours", "{method} {params}");
+        }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whose_a_task_is_outlives_a_restart() {
+    let (one, two) = ("one-0123456789abcdef0123456789abcdef", "two-0123456789abcdef0123456789abcdef");
+    let upstream = Upstream::start().await;
+    let settings = || {
+        let mut settings = Settings::default();
+        settings.mcp.insert("files".into(), server(&upstream.url));
+        settings.tokens.extend([mcp_token("one", one), mcp_token("two", two)]);
+        settings
+    };
+    let running = Running::with(settings()).await;
+    call(running.http(), by(one, legacy(&tool(1, "later")))).await;
+    let action = of_kind(&records(&running, 1).await, "intent")[0]["id"].clone();
+    let Running { server, dir } = running;
+    server.shutdown().await.unwrap();
+    let running = Running { server: open(dir.path(), settings(), options()).await, dir };
+    let address = running.http();
+    let asks = |method: &str| {
+        legacy(&json!({ "jsonrpc": "2.0", "id": 5, "method": method, "params": { "taskId": "t-1" } }))
+    };
+    for method in ["tasks/get", "tasks/cancel"] {
+        let refused = call(address, by(two, asks(method))).await.json();
+        assert_eq!(refused["error"]["message"], "no such task of yours", "{method}");
+    }
+    let list = json!({ "jsonrpc": "2.0", "id": 6, "method": "tasks/list", "params": {} });
+    let listed =
+        async |who: &str| call(address, by(who, legacy(&list))).await.json()["result"]["tasks"].clone();
+    assert_eq!(listed(two).await, json!([]));
+    assert_eq!(listed(one).await[0]["taskId"], "t-1");
+    for _ in 0..2 {
+        let got = call(address, by(one, asks("tasks/get"))).await.json();
+        assert_eq!(got["result"]["status"], "failed", "{got}");
+    }
+    // How it ended goes to the call that began it, and the request that asked has ended well.
+    let records = records(&running, 8).await;
+    let said = of_kind(&records, "outcome").into_iter().filter(|outcome| outcome["action"] == action);
+    let said: Vec<_> = said.map(|outcome| outcome["outcome"]["status"].clone()).collect();
+    assert_eq!(said, ["success", "failure"]);
+    let asked = of_kind(&records, "intent").into_iter().rfind(|intent| intent["operation"] == "tasks/get");
+    let asked = asked.map(|intent| intent["id"].clone()).unwrap();
+    let ended = of_kind(&records, "outcome").into_iter().find(|outcome| outcome["action"] == asked).unwrap();
+    let (status, code) = (&ended["outcome"]["status"], &ended["outcome"]["code"]);
+    assert_eq!((status, code), (&json!("success"), &json!("task_failed")));
+    // Nobody learns from a record by what name the server knows the task.
+    assert!(!json!(records).to_string().contains("t-1"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -318,21 +373,24 @@ async fn how_a_task_ended_is_recorded_where_it_was_begun() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_whose_task_fails_is_told_as_failed_once_that_is_known() {
-    for (learns, code) in
-        [("tasks/get", "task_failed"), ("tasks/result", "is_error"), ("tell", "task_failed")]
-    {
+    let asks = |method: &str, params: Value| json!({ "jsonrpc": "2.0", "id": 2, "method": method, "params": params });
+    let named = json!({ "taskId": "t-1" });
+    // As the TypeScript SDK asks.
+    let with_ttl = json!({ "taskId": "t-1", "task": { "ttl": 60000 } });
+    for (learns, code) in [
+        (asks("tasks/get", named.clone()), "task_failed"),
+        (asks("tasks/result", named), "is_error"),
+        (asks("tasks/result", with_ttl), "is_error"),
+        (tool(2, "tell"), "task_failed"),
+    ] {
         let gateway = Gateway::start().await;
         gateway.post(&tool(1, "later")).await;
         let records = gateway.records(1).await;
         assert_eq!(ended(&records), ("success".into(), "".into()));
         let action = of_kind(&records, "intent")[0]["id"].clone();
-        let learn = match learns {
-            "tell" => tool(2, "tell"),
-            _ => json!({ "jsonrpc": "2.0", "id": 2, "method": learns, "params": { "taskId": "t-1" } }),
-        };
         // However often it is told, it is recorded once.
         for _ in 0..2 {
-            gateway.post(&learn).await;
+            gateway.post(&learns).await;
         }
         let records = gateway.records(4).await;
         let outcomes = of_kind(&records, "outcome").into_iter().filter(|outcome| outcome["action"] == action);

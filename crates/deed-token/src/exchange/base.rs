@@ -172,10 +172,7 @@ impl Base {
         if request.may_act.is_some() && hops == 0 {
             return Err(ExchangeError::Depth(self.parent.chain.len()));
         }
-        let task = match (&self.parent.task, &request.task) {
-            (Some(task), Some(asked)) if task != asked => return Err(ExchangeError::Task),
-            (task, asked) => task.clone().or(asked.clone()),
-        };
+        let task = self.parent.task(request.task.as_ref())?;
         let audience = self.audience(request, policy)?;
         let scope = self.scope(request)?;
         let details = self.details(request)?;

@@ -40,15 +40,18 @@ fn the_protected_resource_document_and_its_challenge() {
         (&document["resource"], &document["authorization_servers"]),
         (&json!(TICKETS), &json!([SERVICE]))
     );
-    let challenge =
-        ProtectedResource::challenge("Bearer", "https://a/b", Some("insufficient_scope"), Some("x y"));
+    let challenge = ProtectedResource::challenge("https://a/b", Some("insufficient_scope"), Some("x y"));
     assert_eq!(
         challenge,
         r#"Bearer resource_metadata="https://a/b", error="insufficient_scope", scope="x y""#
     );
     // Nobody writes further headers with a scope.
-    let quiet = ProtectedResource::challenge("DPoP", "https://a/b", None, Some("x\"\r\nSet-Cookie: y"));
+    let quiet = ProtectedResource::challenge("https://a/b", None, Some("x\"\r\nSet-Cookie: y"));
     assert!(!quiet.contains(['\r', '\n']) && quiet.matches('"').count() == 4);
+    assert_eq!(
+        ProtectedResource::proof_challenge("https://a/b", Some("invalid_dpop_proof")),
+        r#"DPoP resource_metadata="https://a/b", error="invalid_dpop_proof", algs="ES256 EdDSA ES384 PS256 RS256""#
+    );
 }
 
 #[test]

@@ -27,6 +27,20 @@ fn ask(
 }
 
 #[test]
+fn they_are_for_what_the_token_is_for() {
+    let mut world = World::new();
+    world.policy.transactions = Some(Transactions { trust_domain: "acme.internal".into(), longest: 15 });
+    let token = world.planner("&deed_task=JIRA-1");
+    for more in ["", "&deed_task=JIRA-1"] {
+        let made = ask(&world, &token, "planner", more).unwrap();
+        assert_eq!((made.task(), &made.claims()["deed"]["task"]), (Some("JIRA-1"), &json!("JIRA-1")));
+    }
+    assert_eq!(ask(&world, &token, "planner", "&deed_task=JIRA-2"), Err(ExchangeError::Task));
+    let open = world.planner("");
+    assert_eq!(ask(&world, &open, "planner", "&deed_task=JIRA-2").unwrap().task(), Some("JIRA-2"));
+}
+
+#[test]
 fn they_are_off_until_there_are_settings() {
     let mut world = World::new();
     let token = world.planner("");
@@ -51,6 +65,7 @@ fn they_are_off_until_there_are_settings() {
             "deed": { "tenant": "acme", "parent": token.jti() },
         })
     );
+    assert_eq!(made.task(), None);
     let response = made.response(&text);
     assert_eq!(
         (&response["token_type"], &response["issued_token_type"]),

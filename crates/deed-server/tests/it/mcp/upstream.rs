@@ -101,6 +101,9 @@ async fn message(State(seen): State<Arc<Seen>>, headers: HeaderMap, body: Bytes)
             json_of(&answer(json!({ "task": { "taskId": "t-1", "status": "working" } })))
         }
         (Some("tasks/get"), _) => json_of(&answer(json!({ "taskId": "t-1", "status": "failed" }))),
+        (Some("tasks/list"), _) => {
+            json_of(&answer(json!({ "tasks": [{ "taskId": "t-1", "status": "working" }] })))
+        }
         (Some("tasks/result"), _) => json_of(&answer(json!({ "content": [], "isError": true }))),
         // Tells whoever calls how the task is.
         (Some("tools/call"), Some("tell")) => {

@@ -107,6 +107,7 @@ impl Local {
             // What was not started has undone nothing.
             compensates: run.and_then(|run| run.compensates).filter(|_| ended.took.is_some()),
             fields: Vec::new(),
+            task: None,
         };
         self.recorder.conclude(&conclusion).await.map_err(|error| NotTold::Yet(error.to_string()))
     }
