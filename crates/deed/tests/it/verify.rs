@@ -360,6 +360,13 @@ fn what_is_longer_than_it_can_be_is_named_and_not_read_to_its_end() {
     }
     home.run(["verify", "tiles"]).good();
 
+    // Nor is any other answer held without end.
+    let endless = web_server(home.path("tiles"), |_, _, stream| {
+        write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;
+        (0..8 << 10).try_for_each(|_| stream.write_all(&[0; 1 << 20]))
+    });
+    home.run(["find", "--server", &format!("http://{endless}")]).bad(1, &["longer than 268435456 bytes"]);
+
     // What stands behind the last frame of a journal says nothing, however much it is.
     let journal = home.store().join("journal/0000.journal");
     fs::File::options().write(true).open(&journal).unwrap().set_len(1 << 30).unwrap();
