@@ -231,9 +231,12 @@ fn spans_and_log_records_of_an_agents_call_are_one_action() {
         let found = home.run(["find", "--json", "--tool", "tickets/create"]).good().json_lines();
         let [row] = &found[..] else { panic!("{order:?}: {found:#?}") };
         assert_eq!(row["status"], "success", "{order:?}");
-        let actions =
-            home.run(["sql", "--json", "SELECT id, outcome_status FROM actions"]).good().json_lines();
-        assert_eq!(actions, [json!({"id": row["id"], "outcome_status": "success"})], "{order:?}");
+        #[cfg(feature = "sql")]
+        {
+            let query = "SELECT id, outcome_status FROM actions";
+            let actions = home.run(["sql", "--json", query]).good().json_lines();
+            assert_eq!(actions, [json!({"id": row["id"], "outcome_status": "success"})], "{order:?}");
+        }
         let answer = home.run(["explain", "--json", row["id"].as_str().unwrap()]).good().json();
         assert_eq!(
             (&answer["decision"]["effect"], &answer["outcome"]["status"], &answer["action"]["conflicts"]),
