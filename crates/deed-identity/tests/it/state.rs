@@ -238,7 +238,7 @@ fn a_right_is_taken_back_by_what_it_was() {
     assert_eq!(standing(&[given.clone(), taken.clone(), again]), [Standing::Active, Standing::Revoked]);
     let before = said(1, "revoked", None, whole());
     assert_eq!(standing(&[before, said(2, "issued", None, whole())]), [Standing::Active, Standing::Revoked]);
-    let unknown = standing(&[taken.clone()]);
+    let unknown = standing(std::slice::from_ref(&taken));
     assert_eq!(unknown, gone, "nobody tells that it was given");
     // Somebody else's.
     let mut others = taken;

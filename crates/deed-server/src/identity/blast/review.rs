@@ -1,7 +1,7 @@
 //! What was found about everything that a credential led to, and what single actions of it are judged to be.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
@@ -50,8 +50,10 @@ pub(super) fn found(
     gathered: &Gathered,
     records: u64,
 ) -> Result<Found, LedgerError> {
-    let ids = gathered.hits.iter().map(|hit| hit.id);
-    let (flagged, reviewed) = findings.of(ids, REVIEWING);
+    // What another record tells of an action, and changed authority, is found by itself.
+    let told = gathered.changes.iter().map(|change| change.id);
+    let ids: BTreeSet<RecordId> = gathered.hits.iter().map(|hit| hit.id).chain(told).collect();
+    let (flagged, reviewed) = findings.of(ids.into_iter(), REVIEWING);
     let hiding = findings.hiding(None);
     let mut rules: HashMap<RecordId, Vec<String>> = HashMap::new();
     for (id, flagged) in flagged {
