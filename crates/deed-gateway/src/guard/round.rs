@@ -73,7 +73,7 @@ struct Asks<'a> {
     #[serde(borrow, default)]
     result_type: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    input_requests: BTreeMap<String, &'a RawValue>,
+    input_requests: Option<&'a RawValue>,
     #[serde(borrow, default)]
     request_state: Option<&'a RawValue>,
 }
@@ -114,9 +114,11 @@ impl<R: Road> Guard<R> {
         else {
             return Ok(());
         };
-        let mut asked = Vec::with_capacity(asks.input_requests.len());
-        for (name, question) in &asks.input_requests {
-            let question = serde_json::from_str::<Question<'_>>(question.get()).ok();
+        let questions = asks.input_requests.map(questions).unwrap_or_default();
+        let mut asked = Vec::with_capacity(questions.len());
+        for (name, question) in &questions {
+            let is_object = question.get().starts_with('{');
+            let question = serde_json::from_str::<Question<'_>>(question.get()).ok().filter(|_| is_object);
             let method = question.as_ref().map_or("malformed", |question| &question.method);
             let params = question.as_ref().and_then(|question| question.params);
             let params = params.and_then(|params| seen(params, pending));
@@ -155,6 +157,12 @@ impl<R: Road> Guard<R> {
             self.conclusions.add(unanswered(&question)).await;
         }
     }
+}
+
+/// What is asked, by the names that the server gives it: of what is no object, as if it were one question, for there are clients
+/// that read lists alike.
+fn questions(asked: &RawValue) -> BTreeMap<String, &RawValue> {
+    serde_json::from_str(asked.get()).unwrap_or_else(|_| BTreeMap::from([(String::new(), asked)]))
 }
 
 fn unanswered(question: &Pending) -> Conclusion {

@@ -276,13 +276,14 @@ async fn what_a_result_asks_for_is_recorded_before_the_client_hears() {
         between.server.send(&format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[]}}}}"#)).await;
         between.client.hear().await;
     }
-    // What nobody here knows is not passed on.
-    between.client.send(&call(4, "read", "{}")).await;
-    between.server.hear().await;
-    let asks =
-        json!({ "resultType": "input_required", "inputRequests": { "a": { "method": "files/read" } } });
-    between.server.send(&json!({ "jsonrpc": "2.0", "id": 4, "result": asks }).to_string()).await;
-    assert_eq!(between.client.hear().await["error"]["code"], deed_gateway::DENIED);
+    // What nobody here knows is not passed on, nor what is no object of questions.
+    for asked in [json!({ "a": { "method": "files/read" } }), json!([{ "method": "roots/list" }])] {
+        between.client.send(&call(4, "read", "{}")).await;
+        between.server.hear().await;
+        let asks = json!({ "resultType": "input_required", "inputRequests": asked });
+        between.server.send(&json!({ "jsonrpc": "2.0", "id": 4, "result": asks }).to_string()).await;
+        assert_eq!(between.client.hear().await["error"]["code"], deed_gateway::DENIED);
+    }
     // What nobody ever answers ends with the connection.
     between.client.send(&call(5, "read", "{}")).await;
     between.server.hear().await;
@@ -313,6 +314,8 @@ async fn what_a_result_asks_for_is_recorded_before_the_client_hears() {
             ["tools/call", [["success", null]]],
             ["tools/call", [["success", "withheld"]]],
             ["files/read", [["denied", "unknown_method"]]],
+            ["tools/call", [["success", "withheld"]]],
+            ["malformed", [["denied", "unknown_method"]]],
             ["tools/call", [["success", "input_required"]]],
             ["roots/list", [["cancelled", "unanswered"]]],
         ])
