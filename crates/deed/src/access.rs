@@ -230,7 +230,7 @@ impl Access {
                 }
                 Err(error) => {
                     may_have_arrived |=
-                        matches!(error, CallError::Broken(_) | CallError::Slow | CallError::Hung(_));
+                        !matches!(error, CallError::Unreachable(_) | CallError::Untrusted(_));
                     let recovered = self.recover(&mut patience, error).await;
                     recovered.map_err(|failure| if may_have_arrived { failure } else { failure.unsent() })?;
                 }
