@@ -333,7 +333,7 @@ fn what_some_arguments_may_allow_is_decided_by_what_looks_at_none() {
     };
     let policies = set(&[
         permit("write", ""),
-        permit("pay", "when { context.arguments.amount < 5 }"),
+        permit("pay", "when { context.arguments has amount && context.arguments.amount < 5 }"),
         permit("other", "when { context.tenant == \"other\" }"),
         "// context.arguments\n".to_owned(),
         "@id(\"big\") forbid (principal, action, resource) when { context.arguments has big };\n".to_owned(),
