@@ -1,5 +1,7 @@
 //! Outcomes on their way into the log, behind the answers they are about.
 
+mod late;
+
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -12,10 +14,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use self::late::{LONGEST_PAUSE, Late, PAUSE};
 use crate::{
     guard::Questions,
     intent::Conclusion,
-    recorder::{Recorder, Road},
+    recorder::{Recorder, Road, Unavailable},
 };
 
 /// Outcomes that wait.
@@ -23,9 +26,6 @@ const WAITING: usize = 1024;
 /// Outcomes that are recorded together, and how long the first of them waits for others: each then costs less.
 const TOGETHER: usize = 256;
 const GATHERING: Duration = Duration::from_millis(5);
-/// How often one is tried while nothing can be recorded, and how long between.
-const TRIES: u32 = 20;
-const PAUSE: Duration = Duration::from_millis(250);
 
 /// Records outcomes in the background.
 pub(crate) struct Conclusions {
@@ -76,35 +76,47 @@ impl Conclusions {
 }
 
 async fn record_all<R: Road>(recorder: Recorder<R>, mut conclusions: mpsc::Receiver<Conclusion>) {
-    let mut gathered = Vec::new();
-    while conclusions.recv_many(&mut gathered, TOGETHER).await > 0 {
-        if gathered.len() < TOGETHER && !conclusions.is_closed() {
-            sleep(GATHERING).await;
-            while gathered.len() < TOGETHER
-                && let Ok(another) = conclusions.try_recv()
-            {
-                gathered.push(another);
+    let (mut gathered, mut late) = (Vec::new(), Late::default());
+    loop {
+        tokio::select! {
+            biased;
+            () = late.is_due() => late.try_again(&recorder, LONGEST_PAUSE).await,
+            count = conclusions.recv_many(&mut gathered, TOGETHER) => {
+                if count == 0 {
+                    break;
+                }
+                if gathered.len() < TOGETHER && !conclusions.is_closed() {
+                    sleep(GATHERING).await;
+                    while gathered.len() < TOGETHER
+                        && let Ok(another) = conclusions.try_recv()
+                    {
+                        gathered.push(another);
+                    }
+                }
+                for (conclusion, error) in record(&recorder, std::mem::take(&mut gathered)).await {
+                    tracing::warn!(%error, action = %conclusion.action, "an outcome waits to be recorded");
+                    late.add(conclusion);
+                }
             }
         }
-        if recorder.conclude_all(&gathered).await.is_err() {
-            // What keeps one of them out need not keep out the others.
-            let each: Vec<_> = gathered.iter().map(|conclusion| record(&recorder, conclusion)).collect();
-            join_all(each).await;
-        }
-        gathered.clear();
+    }
+    late.hurry();
+    while !late.waiting.is_empty() {
+        late.is_due().await;
+        late.try_again(&recorder, PAUSE).await;
     }
 }
 
-async fn record<R: Road>(recorder: &Recorder<R>, conclusion: &Conclusion) {
-    for tried in 0..TRIES {
-        match recorder.conclude(conclusion).await {
-            Ok(()) => return,
-            // Said once: what waits is tried often.
-            Err(error) if tried == 0 => {
-                tracing::warn!(%error, action = %conclusion.action, "an outcome waits to be recorded")
-            }
-            Err(_) => {}
-        }
-        sleep(PAUSE).await;
+/// Records `conclusions`; which of them could not be, and why.
+async fn record<R: Road>(
+    recorder: &Recorder<R>,
+    conclusions: Vec<Conclusion>,
+) -> Vec<(Conclusion, Unavailable)> {
+    if recorder.conclude_all(&conclusions).await.is_ok() {
+        return Vec::new();
     }
+    // What keeps one of them out need not keep out the others.
+    let each: Vec<_> = conclusions.iter().map(|conclusion| recorder.conclude(conclusion)).collect();
+    let recorded = join_all(each).await;
+    conclusions.into_iter().zip(recorded).filter_map(|(one, recorded)| Some((one, recorded.err()?))).collect()
 }

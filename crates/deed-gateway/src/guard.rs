@@ -360,7 +360,7 @@ impl<R: Road> Guard<R> {
     async fn listed(&self, text: &str, id: &Id, pending: &Pending, result: &RawValue) -> String {
         let tools = listing::tools(result);
         self.door.learn_definitions(&tools);
-        let Intent { place, credential, .. } = pending.intent.clone();
+        let (place, credential) = (pending.intent.place.clone(), self.door.caller().credential.clone());
         let listing = Listing { server: self.door.server().to_owned(), place, credential, tools };
         let shown = self.recorder.catalog(&listing).await;
         let shown = shown.map(|shown| self.door.caller().allowance.narrow(shown, &listing));

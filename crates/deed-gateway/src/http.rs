@@ -5,7 +5,8 @@
 //! 1. [`Endpoint::take`] sees to it that what was begun ends although the client leaves (`attended`).
 //! 2. `headers` and body must say the same; `sessions` know whose connection it is (2025-11-25).
 //! 3. `exchange` has it decided on and recorded, and sends it `upstream`.
-//! 4. `answers` pass on what comes back, as it comes: `events` one by one.
+//! 4. `answers` pass on what comes back, as it comes: `events` one by one. `streams` know whose it is, and still do when a stream is
+//!    taken up again.
 
 mod answers;
 mod attended;
@@ -15,6 +16,7 @@ pub(crate) mod headers;
 pub(crate) mod params;
 mod sessions;
 mod step_up;
+mod streams;
 pub(crate) mod upstream;
 
 use std::{
@@ -203,8 +205,18 @@ impl Endpoint {
         let calls = session.as_ref().map(|session| session.calls.clone()).unwrap_or_default();
         let headers = parts.headers;
         // Its own steps take it over from each other.
-        let exchange =
-            Box::new(Exchange { endpoint: self, guard, session, calls, headers, is_modern, listener });
+        let exchange = Box::new(Exchange {
+            endpoint: self,
+            guard,
+            session,
+            calls,
+            headers,
+            is_modern,
+            listener,
+            origin: None,
+            is_taken_up: false,
+            is_unclear: false,
+        });
         match message {
             Some(message) => exchange.post(&body, message).await,
             None => match parts.method {

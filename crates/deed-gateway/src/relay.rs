@@ -7,7 +7,7 @@ mod client;
 mod server;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     future::{Future, pending},
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -71,6 +71,8 @@ pub struct Relay<R: Road> {
     pending: Mutex<HashMap<Id, Pending>>,
     /// Requests that are being decided on.
     deciding: Mutex<HashMap<Id, Deciding>>,
+    /// Ids of what was called off, and what the server may answer all the same.
+    called_off: Mutex<HashSet<Id>>,
     /// What the server asked.
     asked: Mutex<HashMap<Id, Pending>>,
     /// Whether the connection ends.
@@ -86,6 +88,7 @@ impl<R: Road> Relay<R> {
             conclusions,
             pending: Mutex::default(),
             deciding: Mutex::default(),
+            called_off: Mutex::default(),
             asked: Mutex::default(),
             ending: watch::Sender::new(false),
         })

@@ -6,7 +6,7 @@ use deed_identity::Inventory;
 use deed_policy::{
     ApprovalFacts, CredentialFacts, Decided, Facts, PolicySet, Request, Target, UNCLASSIFIED, folded,
 };
-use deed_record::{RecordId, Ruling, Timestamp};
+use deed_record::{RecordId, Timestamp};
 
 use crate::{
     approvals::Approval,
@@ -32,12 +32,34 @@ pub(crate) fn decide(
     tenant: &str,
     now: Timestamp,
 ) -> Ruled {
-    let name = intent.name.as_deref().unwrap_or_default();
-    let uri = match (&intent.name, &intent.uri) {
+    let decided = asking(inventory, intent, approval, tenant, now, |request| policy.decide(request));
+    let declared = inventory.resource(&uri_of(intent));
+    Ruled {
+        decided,
+        policy_set: policy.digest().to_owned(),
+        restricted: declared.map(|resource| resource.restricted_fields.clone()).unwrap_or_default(),
+    }
+}
+
+fn uri_of(intent: &Intent) -> String {
+    match (&intent.name, &intent.uri) {
         (None, Some(uri)) => uri.clone(),
         // Tools and prompts can be classified like any other resource.
-        _ => tool_uri(&intent.server, name),
-    };
+        _ => tool_uri(&intent.server, intent.name.as_deref().unwrap_or_default()),
+    }
+}
+
+/// What `ask` says of the request that `intent` is.
+fn asking<T>(
+    inventory: &Inventory,
+    intent: &Intent,
+    approval: Option<&Approval>,
+    tenant: &str,
+    now: Timestamp,
+    ask: impl FnOnce(&Request<'_>) -> T,
+) -> T {
+    let name = intent.name.as_deref().unwrap_or_default();
+    let uri = uri_of(intent);
     let declared = inventory.resource(&uri);
     let classification = declared.map_or(UNCLASSIFIED, |resource| &*resource.classification);
     let restricted_fields = declared
@@ -81,11 +103,7 @@ pub(crate) fn decide(
             }),
         },
     };
-    Ruled {
-        decided: policy.decide(&request),
-        policy_set: policy.digest().to_owned(),
-        restricted: declared.map(|resource| resource.restricted_fields.clone()).unwrap_or_default(),
-    }
+    ask(&request)
 }
 
 /// Whether the caller of a list is not shown a tool: it may not be called, whatever its arguments are.
@@ -103,11 +121,7 @@ pub(crate) fn hides(
         credential: credential.clone(),
         ..Intent::bare(RecordId([0; 16]), server, TOOL_CALL, place.clone())
     };
-    let Decided { effect, policies, errors, .. } =
-        decide(policy, inventory, &intent, None, tenant, now).decided;
-    // What no policy allows may be allowed with the right arguments, if any policy looks at them.
-    let depends = || policy.files().values().any(|text| text.contains("context.arguments"));
-    effect == Ruling::Deny && errors.is_empty() && (!policies.is_empty() || !depends())
+    !asking(inventory, &intent, None, tenant, now, |request| policy.may_allow(request))
 }
 
 /// The tools of `server` that a policy or the inventory names and that are called `name`, letter case aside.

@@ -68,8 +68,8 @@ pub struct Ledger {
 struct Inner {
     shared: Arc<Shared>,
     dir: PathBuf,
-    /// What its name stood for when it was opened: device and number.
-    folder: Option<(u64, u64)>,
+    /// What the names of it and of [`KEPT`] in it stood for when it was opened: device and number.
+    folders: Folders,
     threads: Mutex<Option<Threads>>,
 }
 
@@ -113,7 +113,7 @@ impl Ledger {
             inner: Arc::new(Inner {
                 shared,
                 dir: dir.to_owned(),
-                folder: folder_of(dir),
+                folders: folders_of(dir),
                 threads: Mutex::new(Some(threads)),
             }),
         })
@@ -131,13 +131,18 @@ impl Ledger {
     /// Whether the name of the data directory still stands for the folder that was opened. One that was moved or deleted would
     /// still take records, where nobody will look for them: so nothing is recorded until it is back.
     pub fn is_in_place(&self) -> bool {
-        folder_of(self.dir()) == self.inner.folder
+        folders_of(self.dir()) == self.inner.folders
     }
 
     /// That it does not, in words.
     pub(crate) fn moved(&self) -> Option<String> {
-        (!self.is_in_place())
-            .then(|| format!("`{}` is not the folder that was opened any more", self.dir().display()))
+        let now = folders_of(self.dir());
+        let gone = now.iter().zip(&self.inner.folders).position(|(now, then)| now != then)?;
+        let gone = match gone.checked_sub(1) {
+            None => self.dir().to_owned(),
+            Some(kept) => self.dir().join(KEPT[kept]),
+        };
+        Some(format!("`{}` is not the folder that was opened any more", gone.display()))
     }
 
     /// Seals the records of `body` (a JSON array, or one after another) on this thread and hands them
@@ -664,9 +669,17 @@ struct Again {
     sender: Sender,
 }
 
-/// What `dir` stands for now: device and number.
-fn folder_of(dir: &Path) -> Option<(u64, u64)> {
-    std::fs::metadata(dir).ok().map(|folder| (folder.dev(), folder.ino()))
+/// Folders without which the store does not open again.
+const KEPT: [&str; 2] = ["keys", "log"];
+
+/// Device and number of a folder and of [`KEPT`] in it.
+type Folders = [Option<(u64, u64)>; 1 + KEPT.len()];
+
+/// What `dir` and the folders in it stand for now.
+fn folders_of(dir: &Path) -> Folders {
+    let number = |dir: &Path| std::fs::metadata(dir).ok().map(|folder| (folder.dev(), folder.ino()));
+    let [keys, log] = KEPT.map(|name| number(&dir.join(name)));
+    [number(dir), keys, log]
 }
 
 fn no_answer() -> AppendError {

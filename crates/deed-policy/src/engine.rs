@@ -61,16 +61,28 @@ impl Engine {
     ///
     /// `refused` are arguments that could not be mapped when this was decided first.
     pub(crate) fn ask(&self, request: &Request<'_>, refused: Vec<String>) -> Opinion {
-        let id = request.resource.id();
-        let kind = match request.resource {
-            Target::Tool { .. } => TOOL,
-            Target::Resource { .. } => RESOURCE,
-        };
+        self.ask_all(&self.candidates(request), request, refused)
+    }
+
+    /// Whether some arguments may let the request through: what looks at none decides; of what does, a permit is taken for
+    /// satisfied and a forbid is not.
+    pub(crate) fn may_allow(&self, request: &Request<'_>) -> bool {
+        let (looking, others): (Vec<&Bucket>, Vec<&Bucket>) =
+            self.candidates(request).into_iter().partition(|bucket| bucket.looks_at_arguments());
+        let opinion = self.ask_all(&others, request, Vec::new());
+        let is_permitted = !opinion.permits.is_empty() || looking.iter().any(|bucket| bucket.permits);
+        !opinion.errors.is_empty() || opinion.forbids.is_empty() && is_permitted
+    }
+
+    fn candidates(&self, request: &Request<'_>) -> Vec<&Bucket> {
         let principal = (entity_type(request.principal.kind), request.principal.id);
-        let buckets = self.index.candidates(principal, request.action, (kind, &id));
+        self.index.candidates(principal, request.action, (kind(&request.resource), &request.resource.id()))
+    }
+
+    fn ask_all(&self, buckets: &[&Bucket], request: &Request<'_>, refused: Vec<String>) -> Opinion {
         let mentions = buckets.iter().fold(Mentions::default(), |all, bucket| all.join(bucket.mentions));
         let joined;
-        let wanted = match with_arguments(&buckets).as_slice() {
+        let wanted = match with_arguments(buckets).as_slice() {
             [] => &Fields::new(),
             [one] => &one.arguments,
             several => {
@@ -89,7 +101,7 @@ impl Engine {
             return opinion;
         }
         let groups = self.groups.get(request.action).map_or(&[][..], Vec::as_slice);
-        match self.types.build(request, &id, groups, members, mentions) {
+        match self.types.build(request, &request.resource.id(), groups, members, mentions) {
             Ok((request, entities)) => {
                 for bucket in buckets {
                     self.ask_bucket(bucket, &request, &entities, &mut opinion);
@@ -127,8 +139,15 @@ impl Engine {
     }
 }
 
+fn kind(target: &Target<'_>) -> &'static str {
+    match target {
+        Target::Tool { .. } => TOOL,
+        Target::Resource { .. } => RESOURCE,
+    }
+}
+
 fn with_arguments<'b>(buckets: &[&'b Bucket]) -> Vec<&'b Bucket> {
-    buckets.iter().copied().filter(|bucket| !bucket.arguments.is_empty()).collect()
+    buckets.iter().copied().filter(|bucket| bucket.looks_at_arguments()).collect()
 }
 
 /// What went wrong, in our words: Cedar's may quote values (D9).

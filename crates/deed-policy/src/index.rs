@@ -30,7 +30,7 @@ pub(crate) struct Index {
 #[derive(Default)]
 struct Group(HashMap<Slot, Vec<Bucket>>);
 
-/// Policies whose scopes are the same.
+/// Policies whose scopes are the same, and that all look at arguments or none of them.
 pub(crate) struct Bucket {
     principal: Slot,
     /// Permits, and forbids that nobody lifts.
@@ -39,6 +39,8 @@ pub(crate) struct Bucket {
     pub(crate) step_up: PolicySet,
     pub(crate) mentions: Mentions,
     pub(crate) arguments: Fields,
+    /// Whether any of them permits.
+    pub(crate) permits: bool,
 }
 
 /// What the scope asks of a principal or a resource.
@@ -97,7 +99,9 @@ impl Group {
     fn add(&mut self, policy: &Policy, known: &Known) -> Result<(), String> {
         let buckets = self.0.entry(of_resource(policy.resource_constraint())).or_default();
         let principal = of_principal(policy.principal_constraint());
-        let at = match buckets.iter().position(|bucket| bucket.principal == principal) {
+        let looks = !known.arguments.is_empty();
+        let is_its = |bucket: &Bucket| bucket.principal == principal && bucket.looks_at_arguments() == looks;
+        let at = match buckets.iter().position(is_its) {
             Some(at) => at,
             None => {
                 buckets.push(Bucket::new(principal));
@@ -116,7 +120,12 @@ impl Bucket {
             step_up: PolicySet::new(),
             mentions: Mentions::default(),
             arguments: Fields::new(),
+            permits: false,
         }
+    }
+
+    pub(crate) fn looks_at_arguments(&self) -> bool {
+        !self.arguments.is_empty()
     }
 
     fn add(&mut self, policy: &Policy, known: &Known) -> Result<(), String> {
@@ -125,6 +134,7 @@ impl Bucket {
             Meaning::Permit { .. } | Meaning::Forbid => &mut self.plain,
         };
         set.add(policy.clone()).map_err(|error| error.to_string())?;
+        self.permits |= matches!(known.meaning, Meaning::Permit { .. });
         self.mentions = self.mentions.join(known.mentions);
         join_fields(&mut self.arguments, known.arguments.clone());
         Ok(())

@@ -190,6 +190,12 @@ impl PolicySet {
         self.decide_again(request, Vec::new())
     }
 
+    /// Whether there may be arguments with which `request` is let through, or a human asked. Conditions that look at arguments
+    /// are not weighed: such a permit is taken for one that allows it, such a forbid for one that does not forbid it.
+    pub fn may_allow(&self, request: &Request<'_>) -> bool {
+        self.engine().as_ref().map_or(true, |engine| engine.may_allow(request))
+    }
+
     /// Decides again what was decided before, from what that decision saw: [`Decided::seen`].
     ///
     /// # Errors

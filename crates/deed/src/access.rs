@@ -229,8 +229,7 @@ impl Access {
                     return Ok(response);
                 }
                 Err(error) => {
-                    may_have_arrived |=
-                        !matches!(error, CallError::Unreachable(_) | CallError::Untrusted(_));
+                    may_have_arrived |= !matches!(error, CallError::Unreachable(_) | CallError::Untrusted(_));
                     let recovered = self.recover(&mut patience, error).await;
                     recovered.map_err(|failure| if may_have_arrived { failure } else { failure.unsent() })?;
                 }

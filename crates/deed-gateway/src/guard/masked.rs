@@ -12,7 +12,7 @@ use crate::{
     ending,
     mask::{self, Masked},
     message::{self, Id},
-    method::{CANCELLED, TASK_NOTICE},
+    method::{CANCELLED, TASK_NOTICE, TOOL_LIST},
     recorder::Road,
     refusal, tasks,
 };
@@ -56,7 +56,7 @@ impl<R: Road> Guard<R> {
     }
 
     /// What the client hears of an answer that was recorded before, and is told again.
-    pub(crate) fn again(
+    pub(crate) async fn again(
         &self,
         text: &str,
         id: &Id,
@@ -65,6 +65,11 @@ impl<R: Road> Guard<R> {
     ) -> String {
         let cut = self.sober_tasks(text, pending, outcome);
         let (text, outcome) = message::or_cut(text, outcome, cut.as_deref());
+        if let Ok(result) = outcome
+            && pending.intent.method == TOOL_LIST
+        {
+            return Box::pin(self.listed(text, id, pending, result)).await;
+        }
         if pending.mask.is_empty() {
             return text.to_owned();
         }

@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    collections::BTreeSet,
     future::Future,
     pin::{Pin, pin},
     time::Duration,
@@ -21,6 +22,7 @@ use super::{
     events::{self, Broken, Event, Events},
     exchange::Exchange,
     headers, json, reply,
+    streams::Place,
     upstream::{Answer, Body},
 };
 use crate::{
@@ -57,20 +59,20 @@ impl Exchange<'_> {
                 Some(text) => self.listener.say(reply(status, headers, text)),
                 None => Box::pin(self.no_message(&id, status, headers)).await,
             },
-            Err(BY_CLIENT) => self.end(&id, Status::Cancelled, BY_CLIENT).await,
+            Err(BY_CLIENT) => self.end(Status::Cancelled, BY_CLIENT).await,
             Err(refusal::TOO_LONG) => {
-                self.end(&id, Status::Unknown, refusal::TOO_LONG).await;
+                self.end(Status::Unknown, refusal::TOO_LONG).await;
                 self.say_upstream(&id, &refusal::unread(refusal::TOO_LONG));
             }
             Err(code) => {
-                self.end(&id, Status::Unknown, code).await;
+                self.end(Status::Unknown, code).await;
                 self.say_upstream(&id, "the server's answer broke off");
             }
         }
     }
 
     /// What the client hears of a message of the server.
-    async fn heard<'t>(&self, text: &'t str, can_resume: bool) -> Heard<'t> {
+    async fn heard<'t>(&self, text: &'t str) -> Heard<'t> {
         let Exchange { guard, calls, is_modern, .. } = self;
         let passes = Heard { text: Some(Cow::Borrowed(text)), ..Heard::default() };
         match Message::read(text.as_bytes()) {
@@ -88,21 +90,16 @@ impl Exchange<'_> {
                 self.beside(text, None, Some(outcome.unwrap_or_else(|error| error)))
             }
             Ok(Message::Response { id: Some(id), outcome }) => {
-                let heard = match (calls.take(&id), outcome) {
-                    (Some(pending), outcome) => {
-                        let told = can_resume.then(|| pending.clone());
-                        let heard = guard.answered(text, &id, pending, outcome).await;
-                        if let Some(told) = told {
-                            calls.tell(id.clone(), told);
-                        }
-                        heard
+                let heard = match (self.asked(&id), outcome) {
+                    (Some(Asked::Pending(pending)), outcome) => {
+                        guard.answered(text, &id, pending, outcome).await
                     }
-                    (None, outcome) => match (calls.told(&id), outcome) {
-                        (Some(told), outcome) => guard.again(text, &id, &told, outcome),
-                        // Nobody asked.
-                        (None, Ok(_)) => return Heard::default(),
-                        (None, Err(_)) => text.to_owned(),
-                    },
+                    (Some(Asked::Told(told)), outcome) => guard.again(text, &id, &told, outcome).await,
+                    // Nobody asked.
+                    (None, Ok(_)) => return Heard::default(),
+                    (None, Err(error)) => {
+                        return Heard { answers: Some(id), ..self.beside(text, None, Some(error)) };
+                    }
                 };
                 let heard = if heard == text { Cow::Borrowed(text) } else { Cow::Owned(heard) };
                 Heard { text: Some(heard), answers: Some(id), to_server: None }
@@ -136,6 +133,24 @@ impl Exchange<'_> {
         }
     }
 
+    /// What an answer under `id` answers; `None` where nobody asked.
+    fn asked(&self, id: &Id) -> Option<Asked> {
+        let own = self.origin.as_ref().filter(|sent| sent.id == *id);
+        let asked = match own {
+            Some(sent) => match self.calls.take(sent) {
+                Some(pending) => Asked::Pending(pending),
+                None if sent.is_given_up() => return None,
+                None => Asked::Told(sent.pending.clone()),
+            },
+            None => Asked::Pending(self.calls.take_any(id)?),
+        };
+        Some(match own.filter(|_| !self.is_unclear) {
+            Some(_) => asked,
+            // On a stream that is not its own it may be the answer to an earlier request of that id.
+            None => asked.held_to(self.calls.ever_masked()),
+        })
+    }
+
     /// Answers the server in place of the client: it waits for that.
     async fn tell_server(&self, text: String) {
         let onward = &self.guard.door.caller().onward;
@@ -147,25 +162,40 @@ impl Exchange<'_> {
         }
     }
 
+    /// Notes whose the stream is that can be taken up again after `event`.
+    fn note(&self, event: &Event) {
+        if let Some(id) = event.last_id() {
+            let place = Place { origin: self.origin.clone(), is_unclear: self.is_unclear };
+            self.calls.note_event(id, place);
+        }
+    }
+
     /// `event`, without an id that may hold what is masked.
     fn without_telling_id(&self, event: Event) -> Event {
-        let Some(id) = event.id.as_deref().filter(|_| self.calls.is_masking()) else { return event };
-        let said = event.data.as_deref().unwrap_or(b"null");
-        let mut masked = self.calls.masked();
-        if let Ok(Message::Response { id: Some(answered), .. }) = Message::read(said) {
-            masked.extend(self.calls.told(&answered).into_iter().flat_map(|told| told.mask));
-        }
-        let said = str::from_utf8(said).unwrap_or_default();
+        let Some(id) = event.id.as_deref() else { return event };
+        let masked = self.masked();
+        let said = event.data.as_deref().and_then(|data| str::from_utf8(data).ok()).unwrap_or("null");
         match !masked.is_empty() && mask::is_told(id, said, &Vec::from_iter(masked)) {
             true => event.without_id(),
             false => event,
         }
     }
 
+    /// What is kept from the caller of all that is no answer.
+    fn masked(&self) -> BTreeSet<String> {
+        let mut masked = match self.is_taken_up {
+            // What is told again may have been withheld, for whatever was under way then.
+            true => self.calls.ever_masked(),
+            false => self.calls.masked(),
+        };
+        masked.extend(self.origin.iter().flat_map(|sent| sent.pending.mask.iter().cloned()));
+        masked
+    }
+
     /// What the client hears of `text`, which answers nothing, and in which the server says `said`, as a notification of
     /// `method` where it is one.
     fn beside<'t>(&self, text: &'t str, method: Option<&str>, said: Option<&RawValue>) -> Heard<'t> {
-        Heard { text: self.guard.beside(text, method, said, self.calls.masked()), ..Heard::default() }
+        Heard { text: self.guard.beside(text, method, said, self.masked()), ..Heard::default() }
     }
 
     /// What the client hears of `body`; `None` where it is no answer to request `id`.
@@ -173,11 +203,11 @@ impl Exchange<'_> {
         let text = str::from_utf8(body).ok()?;
         match Message::read(body) {
             Ok(Message::Response { id: None, outcome: Err(error) }) => {
-                let pending = self.calls.take(id)?;
+                let pending = self.calls.take(self.origin.as_ref()?)?;
                 return Some(self.guard.answered(text, id, pending, Err(error)).await.into());
             }
             Ok(Message::Response { id: Some(answered), .. }) if answered == *id => {
-                return self.heard(text, false).await.text.map(|heard| Bytes::from(heard.into_owned()));
+                return self.heard(text).await.text.map(|heard| Bytes::from(heard.into_owned()));
             }
             Ok(_) => return None,
             Err(_) => {}
@@ -185,7 +215,7 @@ impl Exchange<'_> {
         // There are servers that write what belongs on a stream as lines.
         let (mut lines, mut is_answered) = (Vec::new(), false);
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
-            let Heard { text, answers, to_server } = self.heard(line, false).await;
+            let Heard { text, answers, to_server } = self.heard(line).await;
             is_answered |= answers.as_ref() == Some(id);
             lines.extend(text);
             if let Some(refusal) = to_server {
@@ -198,7 +228,7 @@ impl Exchange<'_> {
     async fn no_message(&mut self, id: &Id, status: StatusCode, headers: HeaderMap) {
         // The server, or whoever stands before it, has said something that nobody here can read: the call may be done.
         let (ended, code) = ended_by(status).unwrap_or((Status::Unknown, refusal::MALFORMED.into()));
-        self.end(id, ended, &code).await;
+        self.end(ended, &code).await;
         let why = match status {
             StatusCode::UNAUTHORIZED => {
                 "the server does not accept the credentials that Deed has for it".into()
@@ -226,8 +256,11 @@ impl Exchange<'_> {
         self.listener.say(json(StatusCode::OK, text));
     }
 
-    async fn end(&self, id: &Id, status: Status, code: &str) {
-        if let Some(pending) = self.calls.take(id) {
+    /// What was sent here has no answer, and none is waited for.
+    pub(super) async fn end(&self, status: Status, code: &str) {
+        let Some(sent) = &self.origin else { return };
+        if let Some(pending) = self.calls.take(sent) {
+            sent.give_up();
             self.guard.end(&pending, status, Some(code.to_owned()), None).await;
         }
     }
@@ -244,7 +277,11 @@ impl Exchange<'_> {
     /// An answer that is no message.
     pub(super) async fn pass_status_on(&mut self, pending: Option<Pending>, answer: Answer) {
         let (parts, body) = answer.into_parts();
-        let body = whole(body, LONGEST_PLAIN, self.endpoint.upstream.patience).await.unwrap_or_default();
+        let mut body = whole(body, LONGEST_PLAIN, self.endpoint.upstream.patience).await.unwrap_or_default();
+        if !self.calls.ever_masked().is_empty() {
+            // Nobody reads it, and it could say anything.
+            body.clear();
+        }
         if let Some(pending) = pending {
             let (status, code) = match ended_by(parts.status) {
                 None => (Status::Success, None),
@@ -307,17 +344,36 @@ impl Exchange<'_> {
             };
             self.guard.end(&opened, Status::Success, Some(code.into()), None).await;
         }
-        let Some(id) = id else { return };
+        if id.is_none() {
+            return;
+        }
         match how {
             End::Answered => {}
             // The answer may come on another stream, when the client takes this one up again.
             End::Left | End::Over if can_resume => {}
-            End::Left => self.end(&id, Status::Cancelled, BY_CLIENT).await,
-            End::Stopped(why) if is_open => self.end(&id, Status::Cancelled, why).await,
+            End::Left => self.end(Status::Cancelled, BY_CLIENT).await,
+            End::Stopped(why) if is_open => self.end(Status::Cancelled, why).await,
             // INVARIANT D11: it was let through, and what the server did of it nobody can tell.
-            End::Stopped(why) | End::Unread(why) => self.end(&id, Status::Unknown, why).await,
-            End::Over => self.end(&id, Status::Unknown, CONNECTION_ENDED).await,
+            End::Stopped(why) | End::Unread(why) => self.end(Status::Unknown, why).await,
+            End::Over => self.end(Status::Unknown, CONNECTION_ENDED).await,
         }
+    }
+}
+
+/// What an answer answers.
+enum Asked {
+    /// It has no answer yet.
+    Pending(Pending),
+    /// It has, or was called off.
+    Told(Pending),
+}
+
+impl Asked {
+    /// The same, of which all that is `masked` is kept from the caller.
+    fn held_to(mut self, masked: BTreeSet<String>) -> Self {
+        let (Asked::Pending(pending) | Asked::Told(pending)) = &mut self;
+        pending.mask = masked.into_iter().collect();
+        self
     }
 }
 
@@ -399,11 +455,14 @@ impl Stream<'_, '_> {
                     return End::Over;
                 }
             };
+            if event.id.is_some() {
+                self.exchange.note(&event);
+            }
             let event = self.exchange.without_telling_id(event);
             self.can_resume |= event.id.is_some();
             let text = event.data.as_deref().map(|data| str::from_utf8(data).unwrap_or_default());
             let Heard { text: heard, answers: answered, to_server } = match text {
-                Some(text) => self.exchange.heard(text, self.can_resume).await,
+                Some(text) => self.exchange.heard(text).await,
                 None => Heard { text: Some(Cow::Borrowed("")), ..Heard::default() },
             };
             let heard = heard.map(|heard| match heard {

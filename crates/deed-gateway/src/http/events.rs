@@ -26,6 +26,12 @@ pub(super) struct Event {
 }
 
 impl Event {
+    /// Its id as clients take it: the last, where there are several.
+    pub(super) fn last_id(&self) -> Option<&str> {
+        let ids = fields(&self.raw).filter(|(name, _)| *name == b"id");
+        str::from_utf8(ids.last()?.1).ok()
+    }
+
     /// The same without its id.
     pub(super) fn without_id(self) -> Self {
         let raw = rewritten(&self.raw, |line| if field(line).0 == b"id" { b":" } else { line });

@@ -13,6 +13,7 @@ use super::{
     json, nothing, params,
     sessions::{Calls, Session, Taken},
     step_up::{self, Came},
+    streams::{Origin, Place},
     upstream::{Answer, NoAnswer},
 };
 use crate::{
@@ -38,6 +39,12 @@ pub(super) struct Exchange<'e> {
     /// Whether it is of 2026-07-28 or later.
     pub(super) is_modern: bool,
     pub(super) listener: Listener,
+    /// The request that is answered, once it was sent.
+    pub(super) origin: Origin,
+    /// Whether its stream was taken up again: then the server may tell again what it told before.
+    pub(super) is_taken_up: bool,
+    /// Whether it may be the stream of another request.
+    pub(super) is_unclear: bool,
 }
 
 impl Exchange<'_> {
@@ -222,9 +229,10 @@ impl Exchange<'_> {
         let mut headers = self.onward();
         let place = &pending.intent.place;
         headers::trace(&mut headers, place.trace_id, place.span_id);
-        if let Err(pending) = self.calls.begin(taken, pending) {
-            return self.called_off(&pending).await;
-        }
+        self.origin = match self.calls.begin(taken, pending) {
+            Ok(sent) => Some(sent),
+            Err(pending) => return self.called_off(&pending).await,
+        };
         let permit = Permit::Recorded(recorded);
         let onward = self.guard.door.caller().onward.clone();
         let sent = self.endpoint.upstream.send(permit, &onward, Method::POST, headers, text.into());
@@ -236,11 +244,7 @@ impl Exchange<'_> {
         match answer {
             Some(Ok(answer)) => self.answered(id, answer).await,
             Some(Err(why)) => self.unanswered(&id, why).await,
-            None => {
-                if let Some(pending) = self.calls.take(&id) {
-                    self.guard.end(&pending, Status::Cancelled, Some(BY_CLIENT.into()), None).await;
-                }
-            }
+            None => self.end(Status::Cancelled, BY_CLIENT).await,
         }
     }
 
@@ -271,9 +275,7 @@ impl Exchange<'_> {
             NoAnswer::Withheld => "the token for the server holds no more".into(),
         };
         let (status, code) = why.ends();
-        if let Some(pending) = self.calls.take(id) {
-            self.guard.end(&pending, status, Some(code.into()), None).await;
-        }
+        self.end(status, code).await;
         self.say_upstream(id, &text);
     }
 
@@ -284,11 +286,9 @@ impl Exchange<'_> {
         }
         if method == method::CANCELLED
             && let Some(id) = params.and_then(method::cancelled_id)
-            && let Some(pending) = self.calls.take(&id)
+            && let Some(pending) = self.calls.take_any(&id)
         {
             self.guard.end(&pending, Status::Cancelled, Some(BY_CLIENT.into()), None).await;
-            // The server may answer all the same.
-            self.calls.tell(id, pending);
         } else if method == method::CANCELLED
             && let Some(id) = params.and_then(method::cancelled_id)
             && self.calls.call_off(&id)
@@ -324,6 +324,11 @@ impl Exchange<'_> {
 
     /// Opens the stream on which a server of 2025-11-25 speaks first, or takes up one that broke.
     pub(super) async fn open_stream(mut self: Box<Self>) {
+        if self.headers.contains_key(headers::LAST_EVENT) && !self.take_up() {
+            let (status, code) = (StatusCode::BAD_REQUEST, refusal::INVALID_REQUEST);
+            let why = "nobody has heard this event in this session, or it was too long ago: its stream cannot be taken up again";
+            return self.refuse(None, Method::GET.as_str(), "unknown_event", code, why, status).await;
+        }
         let Some((pending, recorded)) = self.plainly(Method::GET).await else { return };
         let permit = Permit::Recorded(recorded);
         let onward = self.guard.door.caller().onward.clone();
@@ -336,6 +341,16 @@ impl Exchange<'_> {
             Ok(answer) => self.pass_stream_on(pending, answer).await,
             Err(why) => self.not_plainly(pending, why).await,
         }
+    }
+
+    /// Goes on with the stream of the one event that is named; whether anybody can tell which that is.
+    fn take_up(&mut self) -> bool {
+        let mut named = self.headers.get_all(headers::LAST_EVENT).iter();
+        let (Some(event), None) = (named.next(), named.next()) else { return false };
+        let place = str::from_utf8(event.as_bytes()).ok().and_then(|event| self.calls.place(event));
+        let Some(Place { origin, is_unclear }) = place else { return false };
+        (self.origin, self.is_unclear, self.is_taken_up) = (origin, is_unclear, true);
+        true
     }
 
     /// Ends a session (MCP 2025-11-25).
@@ -403,7 +418,11 @@ impl Exchange<'_> {
     }
 
     pub(super) fn onward(&self) -> HeaderMap {
-        headers::onward(&self.headers, self.session.as_ref().map(|session| &session.id))
+        let mut onward = headers::onward(&self.headers, self.session.as_ref().map(|session| &session.id));
+        if !self.is_taken_up {
+            onward.remove(headers::LAST_EVENT);
+        }
+        onward
     }
 
     /// Refuses a message, having recorded that.

@@ -15,7 +15,7 @@ pub(crate) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id")
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
-const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
+pub(super) const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 pub(crate) const TRACE: HeaderName = HeaderName::from_static("traceparent");
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 

@@ -1,7 +1,7 @@
 //! Sessions (MCP 2025-11-25), and what in each has no answer yet.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -12,6 +12,7 @@ use std::{
 use http::HeaderValue;
 use tokio::sync::Notify;
 
+use super::streams::{Place, Sent, Streams};
 use crate::{
     door::{Caller, Door},
     guard::Pending,
@@ -23,8 +24,6 @@ use crate::{
 const MOST: usize = 16_384;
 /// Requests of a session without an answer at a time.
 const MOST_PENDING: usize = 4096;
-/// Answers of a session that are remembered, should the client want to hear them again.
-const MOST_TOLD: usize = 256;
 
 /// What has no answer yet: of one session, or of one request that belongs to none.
 #[derive(Default)]
@@ -67,8 +66,10 @@ struct Tables {
     pending: HashMap<Id, Pending>,
     /// What the server asked.
     asked: HashMap<Id, Pending>,
-    /// What was answered last.
-    told: VecDeque<(Id, Pending)>,
+    /// What was ever kept from the caller of anything.
+    masked: BTreeSet<String>,
+    /// What can be taken up again.
+    streams: Streams,
 }
 
 impl Calls {
@@ -99,13 +100,15 @@ impl Calls {
     ///
     /// # Errors
     /// It was called off meanwhile, and is not to be sent.
-    pub(super) fn begin(&self, taken: Taken, pending: Pending) -> Result<(), Box<Pending>> {
+    pub(super) fn begin(&self, taken: Taken, pending: Pending) -> Result<Arc<Sent>, Box<Pending>> {
+        let sent = Sent::new(taken.id.clone(), &pending);
         let mut tables = self.tables();
         let is_off = taken.off.is_off.load(Ordering::Relaxed);
         if !is_off {
+            tables.masked.extend(pending.mask.iter().cloned());
             tables.pending.insert(taken.id.clone(), pending);
             drop(tables);
-            return Ok(());
+            return Ok(sent);
         }
         drop(tables);
         Err(Box::new(pending))
@@ -130,10 +133,9 @@ impl Calls {
         Pending::masked(self.tables().pending.values())
     }
 
-    /// Whether something is kept from the caller of what has no answer yet, or was answered last.
-    pub(super) fn is_masking(&self) -> bool {
-        let tables = self.tables();
-        tables.pending.values().chain(tables.told.iter().map(|(_, told)| told)).any(Pending::is_masked)
+    /// What was ever kept from the caller of anything.
+    pub(super) fn ever_masked(&self) -> BTreeSet<String> {
+        self.tables().masked.clone()
     }
 
     /// Whether the request of that id waits for whatever may happen.
@@ -141,24 +143,27 @@ impl Calls {
         self.tables().pending.get(id).is_some_and(|pending| pending.intent.method == method::LISTEN)
     }
 
-    /// The request of that id, which is answered now.
-    pub(super) fn take(&self, id: &Id) -> Option<Pending> {
+    /// The request of that id, whichever it is, which is answered or called off now.
+    pub(super) fn take_any(&self, id: &Id) -> Option<Pending> {
         self.tables().pending.remove(id)
     }
 
-    /// Remembers what was answered.
-    pub(super) fn tell(&self, id: Id, pending: Pending) {
+    /// That very request, which is answered now: another one of its id is none of its.
+    pub(super) fn take(&self, sent: &Sent) -> Option<Pending> {
         let mut tables = self.tables();
-        if tables.told.len() == MOST_TOLD {
-            tables.told.pop_front();
-        }
-        tables.told.push_back((id, pending));
+        if is_pending(&tables.pending, sent) { tables.pending.remove(&sent.id) } else { None }
     }
 
-    /// What was answered before, and is heard again.
-    pub(super) fn told(&self, id: &Id) -> Option<Pending> {
-        let tables = self.tables();
-        tables.told.iter().rev().find(|(told, _)| told == id).map(|(_, pending)| pending.clone())
+    /// Notes where `event` stands.
+    pub(super) fn note_event(&self, event: &str, place: Place) {
+        let mut tables = self.tables();
+        let Tables { streams, pending, .. } = &mut *tables;
+        streams.note(event, place, |sent| is_pending(pending, sent));
+    }
+
+    /// Where `event` stands; `None` where nobody heard it in this session, or too long ago.
+    pub(super) fn place(&self, event: &str) -> Option<Place> {
+        self.tables().streams.place(event)
     }
 
     /// Whether the server asked something under that id, and was not answered yet.
@@ -181,6 +186,11 @@ impl Calls {
         let pending: Vec<_> = tables.pending.drain().map(|(_, pending)| pending).collect();
         pending.into_iter().chain(tables.asked.drain().map(|(_, asked)| asked)).collect()
     }
+}
+
+/// Whether `sent` has no answer yet, and not another request of its id.
+fn is_pending(pending: &HashMap<Id, Pending>, sent: &Sent) -> bool {
+    pending.get(&sent.id).is_some_and(|pending| pending.intent.id == sent.pending.intent.id)
 }
 
 /// A session that a server began.

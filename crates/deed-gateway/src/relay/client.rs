@@ -30,6 +30,9 @@ use crate::{
 const UNDER_WAY: usize = 64;
 /// Requests without an answer at a time.
 const MOST_PENDING: usize = 4096;
+/// Ids that are kept from other requests, for they were called off and not answered since.
+const MOST_CALLED_OFF: usize = 65_536;
+
 /// What becomes of a message of the client.
 enum Step {
     Forward(Forward),
@@ -113,7 +116,9 @@ impl<R: Road> Relay<R> {
     }
 
     async fn request(&self, text: &str, id: Id, method: &str, params: Option<&RawValue>) -> Step {
+        // An answer says no more than the id: which of two requests it is for, nobody could tell.
         let is_new = !lock(&self.pending).contains_key(&id)
+            && !lock(&self.called_off).contains(&id)
             && lock(&self.deciding).insert(id.clone(), Deciding::default()).is_none();
         if !is_new {
             let why = "a request of this id has no answer yet";
@@ -191,8 +196,19 @@ impl<R: Road> Relay<R> {
             }
             let Some(pending) = take(&self.pending, &id) else { return Step::Nothing };
             self.guard.end(&pending, Status::Cancelled, Some(BY_CLIENT.into()), None).await;
+            self.may_be_answered(id);
         }
         Step::Forward(Forward { text: text.to_owned(), by: Permit::Notice })
+    }
+
+    /// Keeps the id of what was called off from other requests.
+    fn may_be_answered(&self, id: Id) {
+        let mut called_off = lock(&self.called_off);
+        let one = if called_off.len() < MOST_CALLED_OFF { None } else { called_off.iter().next().cloned() };
+        if let Some(one) = one {
+            called_off.remove(&one);
+        }
+        called_off.insert(id);
     }
 
     /// Refuses a message, having recorded that.

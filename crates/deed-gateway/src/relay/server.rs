@@ -62,7 +62,10 @@ impl<R: Road> Relay<R> {
                             .await
                     }
                     // Nobody asked, or nobody waits any more.
-                    None => continue,
+                    None => {
+                        lock(&self.called_off).remove(&id);
+                        continue;
+                    }
                 },
                 Ok(Message::Response { id: None, outcome }) => {
                     match self.beside(&line, None, Some(outcome.unwrap_or_else(|error| error))) {

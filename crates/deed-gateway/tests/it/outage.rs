@@ -1,8 +1,11 @@
 //! When nothing can be recorded, and what is said of it afterwards.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use deed_gateway::{
@@ -110,6 +113,52 @@ async fn an_end_whose_receipt_is_lost_is_told_again_and_recorded_once() {
     let recorded = between.end().await;
     let [outcome] = of_kind(&recorded, "outcome")[..] else { panic!("{recorded:#?}") };
     assert_eq!(outcome["outcome"]["status"], "success");
+}
+
+/// A road on which outcomes are refused for a while.
+struct Away {
+    point: Arc<DecisionPoint>,
+    since: OnceLock<Instant>,
+}
+
+/// Longer than anybody tries in a hurry.
+const AWAY: Duration = Duration::from_millis(6500);
+
+impl Road for Away {
+    async fn post(&self, path: &'static str, body: Vec<u8>) -> Result<Vec<u8>, Unavailable> {
+        if path == INTENTS {
+            let intent: Intent = serde_json::from_slice(&body).expect("an intent");
+            let answer = self.point.intend(&intent, "default").await?;
+            return Ok(serde_json::to_vec(&answer).expect("JSON"));
+        }
+        if self.since.get_or_init(Instant::now).elapsed() < AWAY {
+            return Err(Unavailable::new("disk full"));
+        }
+        let conclusion: Conclusion = serde_json::from_slice(&body).expect("a conclusion");
+        self.point.conclude(&[conclusion], "default").await?;
+        Ok(b"null".to_vec())
+    }
+}
+
+#[tokio::test]
+async fn an_end_is_recorded_however_long_the_recorder_was_away() {
+    let between = Between::with("");
+    let road = Away { point: between.point.clone(), since: OnceLock::new() };
+    let mut between = between.at_the_end_of(road);
+    for id in 1..3 {
+        between.client.send(&call(id, "read", "{}")).await;
+        between.server.hear().await;
+        between.server.send(&answer(id, "read")).await;
+        between.client.hear().await;
+    }
+    let until = Instant::now() + Duration::from_secs(30);
+    while of_kind(&records(&between.ledger), "outcome").len() < 2 {
+        assert!(Instant::now() < until, "{:#?}", records(&between.ledger));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let recorded = between.end().await;
+    let outcomes = of_kind(&recorded, "outcome");
+    assert!(outcomes.len() == 2 && outcomes.iter().all(|outcome| outcome["outcome"]["status"] == "success"));
 }
 
 #[tokio::test]

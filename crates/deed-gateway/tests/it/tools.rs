@@ -7,7 +7,7 @@ use deed_ledger::fresh_id;
 use deed_record::Ruling;
 use serde_json::{Value, json, value::RawValue};
 
-use crate::support::{Between, End, call, intent, of_kind, records};
+use crate::support::{Between, End, answer, call, intent, of_kind, records};
 
 const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
 
@@ -166,6 +166,28 @@ async fn nobody_sees_what_they_may_not_use() {
     assert_eq!(between.client.hear().await["result"]["isError"], true);
 }
 
+#[tokio::test]
+async fn a_list_shows_what_may_be_used_with_some_arguments() {
+    let policies = |of_arguments: &str| {
+        format!(
+            r#"@id("read") permit (principal, action, resource == Deed::Tool::"files/read");
+               @id("pay") permit (principal, action == Deed::Action::"tools/call", resource == Deed::Tool::"files/pay")
+                 when {{ context.arguments has amount && context.arguments.amount < 100 }};
+               {of_arguments}"#
+        )
+    };
+    let tools = json!([{ "name": "read" }, { "name": "wipe" }, { "name": "pay" }]);
+    for of_arguments in [
+        "// nothing of context.arguments",
+        r#"@id("path") forbid (principal, action, resource) when { context.arguments has path && context.arguments.path like "/etc*" };"#,
+        r#"@id("named") forbid (principal, action, resource) unless { context.arguments has ticket };"#,
+    ] {
+        let mut between = Between::with(&policies(of_arguments));
+        let shown = list(&mut between.client, &mut between.server, &tools).await;
+        assert_eq!(shown, ["read", "pay"], "{of_arguments}");
+    }
+}
+
 /// There are servers to which `Wipe` and `wipe` are one tool.
 #[tokio::test]
 async fn a_tool_in_another_letter_case_than_is_known_is_none() {
@@ -302,6 +324,30 @@ async fn masked_fields_take_no_other_way() {
         let heard = client.text().await.unwrap();
         assert!(heard.contains("Initech") && !heard.contains("98765432"), "{heard}");
     }
+}
+
+/// A server may answer what was called off: that is no answer to another call of its id.
+#[tokio::test]
+async fn what_was_called_off_is_answered_to_nobody() {
+    let mut between = Between::with(
+        r#"@id("read") permit (principal, action, resource == Deed::Tool::"files/read");
+           @id("pins") @mask("result.pin") permit (principal, action, resource == Deed::Tool::"files/customer");"#,
+    );
+    let (client, server) = (&mut between.client, &mut between.server);
+    client.send(&call(2, "customer", "{}")).await;
+    server.hear().await;
+    client.send(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2}}"#).await;
+    assert_eq!(server.hear().await["method"], "notifications/cancelled");
+    client.send(&call(2, "read", "{}")).await;
+    assert_eq!(client.hear().await["error"]["code"], -32600, "the id is not free");
+    server.send(r#"{"jsonrpc":"2.0","id":2,"result":{"structuredContent":{"pin":"98765432"}}}"#).await;
+    server.send(&answer(7, "nobody asked")).await;
+    client.send(&call(3, "read", "{}")).await;
+    assert_eq!(server.hear().await["id"], 3);
+    server.send(&answer(3, "read")).await;
+    assert_eq!(client.hear().await["id"], 3, "nothing came before it");
+    client.send(&call(2, "read", "{}")).await;
+    assert_eq!(server.hear().await["id"], 2, "it is free again");
 }
 
 /// What a server in a language of loose types, or one that does not tell cases apart, would read as something else than what

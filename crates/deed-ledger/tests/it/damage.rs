@@ -150,6 +150,38 @@ fn a_deleted_store_takes_no_more_records() {
 }
 
 #[test]
+fn a_store_that_would_not_open_again_takes_no_more_records() {
+    for folder in ["keys", "log"] {
+        let dir = tempfile::tempdir().expect("folder");
+        let ledger = open(dir.path());
+        append(&ledger, &observations(0, 5));
+        let (kept, aside) = (dir.path().join(folder), dir.path().join("aside"));
+        fs::rename(&kept, &aside).expect("moved");
+        // Another one of its name is not it.
+        for is_made_anew in [false, true] {
+            if is_made_anew {
+                fs::create_dir_all(&kept).expect("made");
+            }
+            let error = ledger
+                .append(observations(5, 1).as_bytes(), &crate::support::sender())
+                .expect_err("nothing is recorded without it");
+            let said = format!("`{}` is not the folder that was opened any more", kept.display());
+            assert!(error.to_string().contains(&said), "{error}");
+            let health = ledger.health();
+            assert!(
+                health.checks.iter().any(|check| !check.ok && check.detail.contains(&said)),
+                "{health:?}"
+            );
+        }
+        fs::remove_dir_all(&kept).expect("removed");
+        fs::rename(&aside, &kept).expect("moved back");
+        append(&ledger, &observations(5, 1));
+        drop(ledger);
+        assert_eq!(reopen(dir.path()).expect("opens"), 6, "{folder}");
+    }
+}
+
+#[test]
 fn a_store_that_was_moved_away_does_not_begin_anew_in_its_old_place() {
     let dir = tempfile::tempdir().expect("folder");
     let (store, aside) = (dir.path().join("store"), dir.path().join("aside"));

@@ -1,6 +1,6 @@
 //! Arguments are any JSON; policies see those they mention, exactly or not at all.
 
-use deed_policy::{Decided, PolicySet};
+use deed_policy::{Decided, PolicySet, Request, Target};
 use deed_record::Ruling;
 use proptest::prelude::*;
 
@@ -322,4 +322,31 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+#[test]
+fn what_some_arguments_may_allow_is_decided_by_what_looks_at_none() {
+    let permit = |tool: &str, when: &str| {
+        format!(
+            "@id(\"{tool}\") permit (principal, action, resource == Deed::Tool::\"files/{tool}\") {when};\n"
+        )
+    };
+    let policies = set(&[
+        permit("write", ""),
+        permit("pay", "when { context.arguments has amount && context.arguments.amount < 5 }"),
+        permit("other", "when { context.tenant == \"other\" }"),
+        "// context.arguments\n".to_owned(),
+        "@id(\"big\") forbid (principal, action, resource) when { context.arguments has big };\n".to_owned(),
+        "@id(\"unnamed\") forbid (principal, action, resource) unless { context.arguments has name };\n"
+            .to_owned(),
+        "@id(\"ask\") @effect(\"step_up\") forbid (principal, action, resource == Deed::Tool::\"files/write\");\n"
+            .to_owned(),
+        permit("wipe", "when { context.arguments has path }"),
+        "@id(\"no-wipe\") forbid (principal, action, resource == Deed::Tool::\"files/wipe\");".to_owned(),
+    ]
+    .concat());
+    let may_allow =
+        |tool: &str| policies.may_allow(&Request { resource: Target::tool("files", tool), ..request() });
+    let shown = ["write", "pay", "other", "wipe", "nobody-names"].map(may_allow);
+    assert_eq!(shown, [true, true, false, false, false]);
 }

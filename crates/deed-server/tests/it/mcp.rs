@@ -524,6 +524,75 @@ async fn a_stream_that_is_taken_up_again_is_masked_and_recorded_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_withheld_stays_withheld_when_a_stream_is_taken_up_again() {
+    let gateway = Gateway::start().await;
+    gateway.publish(MASKED_TWO).await;
+    let address = gateway.running.http();
+    let begun = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {} });
+    call(address, legacy(&begun)).await;
+    let resume =
+        |event: &'static str| call(address, with(in_session(get("/mcp/files")), "last-event-id", event));
+    let is_masked = |answer: &Answer| {
+        assert_eq!(last_event(answer)["result"]["structuredContent"]["name"], "Initech");
+        assert!(!answer.text().contains("4711"), "{}", answer.text());
+    };
+    is_masked(&call(address, in_session(legacy(&tool(1, "kept")))).await);
+    for event in ["kept-0", "kept-1", "kept-0"] {
+        is_masked(&resume(event).await);
+    }
+    assert_eq!(resume("kept-2").await.text(), "");
+
+    // Its id is another call's by now, of which nothing is masked.
+    call(address, in_session(legacy(&tool(1, "poll")))).await;
+    is_masked(&resume("1").await);
+    let written = call(address, in_session(legacy(&tool(1, "write")))).await;
+    assert!(written.text().contains("written"), "{}", written.text());
+    is_masked(&resume("kept-0").await);
+    is_masked(&resume("1").await);
+    let mut under_way = begin(address, in_session(legacy(&tool(1, "stream")))).await.into_body();
+    assert!(next(&mut under_way).await.contains("progress"));
+    is_masked(&resume("kept-0").await);
+    is_masked(&resume("1").await);
+    gateway.upstream.seen.go_on.notify_one();
+    assert!(next(&mut under_way).await.contains("streamed"), "its own answer");
+
+    // What nobody heard here may be anybody's.
+    for event in ["kept-7", "other", ""] {
+        let refused = resume(event).await;
+        assert_eq!((refused.status, &refused.json()["error"]["code"]), (400, &json!(-32600)), "{event}");
+    }
+    let elsewhere = call(address, with(get("/mcp/files"), "last-event-id", "kept-0")).await;
+    assert_eq!(elsewhere.status, 400, "{}", elsewhere.text());
+    let codes = statuses(&gateway.records(17).await);
+    assert_eq!(codes.iter().filter(|(_, code)| code == "unknown_event").count(), 4, "{codes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_is_told_again_shows_no_more_than_before() {
+    let gateway = Gateway::start().await;
+    gateway
+        .publish(
+            "@id(\"rest\") permit (principal, action, resource);\n\
+         @id(\"no-wipe\") forbid (principal, action, resource == Deed::Tool::\"files/wipe\");",
+        )
+        .await;
+    let address = gateway.running.http();
+    let begun = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {} });
+    call(address, legacy(&begun)).await;
+    let list = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": { "cursor": "kept" } });
+    let listed = call(address, in_session(legacy(&list))).await;
+    let again = call(address, with(in_session(get("/mcp/files")), "last-event-id", "list-0")).await;
+    for answer in [listed, again] {
+        assert_eq!(last_event(&answer)["result"]["tools"], json!([{ "name": "write" }]), "{}", answer.text());
+    }
+}
+
+const MASKED_TWO: &str = "@id(\"rest\") permit (principal, action, resource) unless\n\
+    { resource == Deed::Tool::\"files/kept\" || resource == Deed::Tool::\"files/poll\" };\n\
+    @id(\"kept\") @mask(\"result.tax_id\") permit (principal, action, resource == Deed::Tool::\"files/kept\");\n\
+    @id(\"poll\") @mask(\"result.tax_id\") permit (principal, action, resource == Deed::Tool::\"files/poll\");";
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_masked_does_not_stand_beside_the_messages_of_a_stream() {
     let gateway = Gateway::start().await;
     gateway.publish("@id(\"rest\") @mask(\"result.tax_id\") permit (principal, action, resource);").await;

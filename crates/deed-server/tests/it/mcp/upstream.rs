@@ -1,6 +1,7 @@
 //! An MCP server over Streamable HTTP, of both eras, that does as the tests need.
 
 use std::{
+    collections::BTreeMap,
     convert::Infallible,
     net::SocketAddr,
     sync::{
@@ -28,6 +29,8 @@ pub(crate) struct Seen {
     pub(crate) requests: Mutex<Vec<(Method, HeaderMap, Value)>>,
     /// The server goes on once told to.
     pub(crate) go_on: Notify,
+    /// What follows an event on its stream.
+    kept: Mutex<BTreeMap<String, Vec<String>>>,
     /// The client of a call that is never answered went away.
     pub(crate) left: AtomicBool,
 }
@@ -140,6 +143,14 @@ async fn message(State(seen): State<Arc<Seen>>, headers: HeaderMap, body: Bytes)
             }))
         }
         (Some("tools/call"), Some("poll")) => events(["id: 1\nretry: 5\ndata: \n\n".to_owned()]),
+        // Can be taken up again.
+        (Some("tools/call"), Some("kept")) => {
+            let says = json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": { "level": "info", "data": "DE-4711" } });
+            seen.keep("kept", [says, answer(vendor())])
+        }
+        (Some("tools/list"), _) if message["params"]["cursor"] == "kept" => {
+            seen.keep("list", [answer(json!({ "tools": [{ "name": "wipe" }, { "name": "write" }] }))])
+        }
         (Some("tools/call"), Some("ask")) => {
             let asks = json!({ "jsonrpc": "2.0", "id": 0, "method": "elicitation/create", "params": { "message": "sure?" } });
             let last = event(None, &answer(text("asked")));
@@ -174,13 +185,28 @@ async fn message(State(seen): State<Arc<Seen>>, headers: HeaderMap, body: Bytes)
 
 /// The stream of a session. With `Last-Event-ID` it gives the answer that the poll was for.
 async fn open_stream(State(seen): State<Arc<Seen>>, headers: HeaderMap) -> Response {
-    let resumes = headers.contains_key("last-event-id");
+    let last = headers.get("last-event-id").map(|id| id.to_str().unwrap().to_owned());
     seen.requests.lock().unwrap().push((Method::GET, headers, Value::Null));
-    if !resumes {
-        return events_of(stream::pending());
+    let Some(last) = last else { return events_of(stream::pending()) };
+    if let Some(kept) = seen.kept.lock().unwrap().get(&last) {
+        return events(kept.clone());
     }
     let answer = json!({ "jsonrpc": "2.0", "id": 1, "result": vendor() });
     events([event(Some("2"), &answer)])
+}
+
+impl Seen {
+    /// Says `messages` on a stream, of which each event can be named to hear again what follows it.
+    fn keep<const N: usize>(&self, stream: &str, messages: [Value; N]) -> Response {
+        let said: Vec<String> = std::iter::once(format!("id: {stream}-0\ndata: \n\n"))
+            .chain((1..).zip(&messages).map(|(n, message)| event(Some(&format!("{stream}-{n}")), message)))
+            .collect();
+        let mut kept = self.kept.lock().unwrap();
+        for n in 0..said.len() {
+            kept.insert(format!("{stream}-{n}"), said[n + 1..].to_vec());
+        }
+        events(said)
+    }
 }
 
 struct Left(Arc<Seen>);
