@@ -17,7 +17,7 @@ use deed_seal::hash::Hash;
 use crate::{guard::Pending, message::Id};
 
 /// Events of one stream from which it can be taken up again: the last ones.
-const MOST_EVENTS: usize = 4096;
+const MOST_EVENTS: usize = 1024;
 /// Streams that can be taken up again although their requests are answered: those that were used last.
 const MOST_ANSWERED: usize = 256;
 

@@ -276,10 +276,10 @@ fn gzip(file: Vec<u8>) -> Vec<u8> {
 }
 
 /// The program with less memory than there are bytes to be read.
-fn run_within_1_gb(home: &Home, arguments: &[&str]) -> Ran {
+fn run_within_3_gb(home: &Home, arguments: &[&str]) -> Ran {
     let plain = home.command([""; 0]);
     let mut limited = Command::new("sh");
-    limited.args(["-c", "ulimit -v 1000000; exec \"$0\" \"$@\""]).arg(plain.get_program()).args(arguments);
+    limited.args(["-c", "ulimit -v 3000000; exec \"$0\" \"$@\""]).arg(plain.get_program()).args(arguments);
     for (name, value) in plain.get_envs() {
         match value {
             Some(value) => limited.env(name, value),
@@ -348,13 +348,13 @@ fn what_is_longer_than_it_can_be_is_named_and_not_read_to_its_end() {
             whole(stream, is_there.then_some("gzip"), file)
         });
         for address in [endless, packed] {
-            let ran = run_within_1_gb(&home, &["verify", &format!("http://{address}")]);
+            let ran = run_within_3_gb(&home, &["verify", &format!("http://{address}")]);
             assert!(ran.code == 4 && ran.out.contains(says), "{ran:#?}");
         }
         let path = home.path("tiles").join(place);
         let good = fs::read(&path).unwrap();
         fs::File::options().write(true).open(&path).unwrap().set_len(8 << 30).unwrap();
-        let ran = run_within_1_gb(&home, &["verify", "tiles"]);
+        let ran = run_within_3_gb(&home, &["verify", "tiles"]);
         assert!(ran.code == 4 && ran.out.contains(says), "{ran:#?}");
         fs::write(&path, good).unwrap();
     }
@@ -369,6 +369,6 @@ fn what_is_longer_than_it_can_be_is_named_and_not_read_to_its_end() {
 
     // What stands behind the last frame of a journal says nothing, however much it is.
     let journal = home.store().join("journal/0000.journal");
-    fs::File::options().write(true).open(&journal).unwrap().set_len(1 << 30).unwrap();
-    assert!(!run_within_1_gb(&home, &["find", "--json"]).good().out.is_empty());
+    fs::File::options().write(true).open(&journal).unwrap().set_len(4 << 30).unwrap();
+    assert!(!run_within_3_gb(&home, &["find", "--json"]).good().out.is_empty());
 }
