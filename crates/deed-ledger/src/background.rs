@@ -112,7 +112,7 @@ pub(crate) fn sign_forever(shared: &Shared, interval: Duration) {
 /// failure shows in the health report until it is mended.
 pub(crate) fn sign_now(shared: &Shared) {
     // One at a time: a smaller checkpoint must never replace a larger one (D3).
-    let mut problem = shared.signing.lock().unwrap_or_else(PoisonError::into_inner);
+    let signing = shared.signing.lock().unwrap_or_else(PoisonError::into_inner);
     let size = shared.log.size();
     let before = shared.checkpoint.read().unwrap_or_else(PoisonError::into_inner).clone();
     if before.as_ref().is_some_and(|before| before.size >= size) {
@@ -122,7 +122,7 @@ pub(crate) fn sign_now(shared: &Shared) {
         keep_a_pack(&*shared.log.store, &signed, before.as_deref())?;
         Ok(signed)
     });
-    *problem = match result {
+    let problem = match result {
         Ok(signed) => {
             *shared.checkpoint.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(signed));
             shared.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
@@ -141,7 +141,8 @@ pub(crate) fn sign_now(shared: &Shared) {
             Some(error.to_string())
         }
     };
-    drop(problem);
+    *shared.unsigned.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+    drop(signing);
     shared.notify();
 }
 

@@ -114,9 +114,9 @@ impl Ledger {
                 detail: format!("{why}; {waiting} waiting, trying again every second"),
             },
         });
-        let signing = shared.signing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let unsigned = shared.unsigned.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let signed = self.checkpoint().map_or(0, |signed| signed.size);
-        checks.push(match signing {
+        checks.push(match unsigned {
             None => Check {
                 name: "checkpoint",
                 ok: true,

@@ -643,7 +643,7 @@ impl Inner {
         shared.notify();
         threads.packer.join().map_err(|_| died("packer"))?;
         threads.signer.join().map_err(|_| died("signer"))?;
-        match shared.signing.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        match shared.unsigned.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(why) => Err(LedgerError::Broken(why)),
             None => Ok(()),
         }

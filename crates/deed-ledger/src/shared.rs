@@ -33,8 +33,10 @@ pub(crate) struct Shared {
     writing: Mutex<Option<Instant>>,
     /// Why the last attempt to write a pack did not work.
     packing: Mutex<Option<String>>,
-    /// Why the last attempt to sign did not work.
-    pub(crate) signing: Mutex<Option<String>>,
+    /// Held by whoever signs, one at a time: as long as the disk takes.
+    pub(crate) signing: Mutex<()>,
+    /// Why nothing could be signed the last time.
+    pub(crate) unsigned: Mutex<Option<String>>,
     changed: (Mutex<u64>, Condvar),
 }
 
@@ -72,7 +74,8 @@ impl Shared {
             failed: OnceLock::new(),
             writing: Mutex::new(None),
             packing: Mutex::new(None),
-            signing: Mutex::new(None),
+            signing: Mutex::default(),
+            unsigned: Mutex::default(),
             changed: (Mutex::new(0), Condvar::new()),
         }
     }
