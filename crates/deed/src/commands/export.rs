@@ -65,23 +65,31 @@ struct Written {
     kept: u64,
 }
 
+/// The newest checkpoint that was written out whole.
+const SHOWN: &str = "checkpoint";
+/// The checkpoint whose tiles are being written: what an export leaves that was cut short.
+const UNDER_WAY_TO: &str = "checkpoint.next";
+/// That file, cut short itself.
+const PART: &str = "checkpoint.part";
+
 /// Writes every tile of the newest checkpoint, then the checkpoint: whoever reads meanwhile finds the
 /// tree of the checkpoint that is there whole.
 async fn write_log(access: &Access, dir: &Path) -> Result<Written, Failure> {
     let note = access.call(&Request::get("/checkpoint").at_most(MAX_NOTE)).await?.good()?;
     let (head, _) = Checkpoint::open_unverified(&note).map_err(|error| Failure::new(error.to_string()))?;
     let earlier = earlier(dir, &head)?;
-    if let Some(earlier) = &earlier {
+    for earlier in &earlier {
         continues(access, earlier, &head).await?;
     }
-    // A tile never changes: one that belongs to the tree that is there is the one that would be written.
+    // Nothing is written before it is known whose the folder is: no tile of another history of the log comes into it (D3).
+    let next = dir.join(UNDER_WAY_TO);
+    write(&next, &note).map_err(|error| unwritten(&next, &error))?;
+    // A tile never changes: one that belongs to a tree that is there is the one that would be written.
     let is_of_earlier = |tile: &TilePath| {
-        let size = earlier.as_ref().map_or(0, |earlier| earlier.size);
-        let there = match *tile {
-            TilePath::Hashes { level, index, .. } => TilePath::hashes(level, index, size),
-            TilePath::Entries { index, .. } => TilePath::entries(index, size),
-        };
-        there == Some(*tile)
+        earlier.iter().any(|Checkpoint { size, .. }| match *tile {
+            TilePath::Hashes { level, index, .. } => TilePath::hashes(level, index, *size) == Some(*tile),
+            TilePath::Entries { index, .. } => TilePath::entries(index, *size) == Some(*tile),
+        })
     };
     let progress = Progress::bar(TilePath::all(head.size).count() as u64, "files");
     let written: Vec<bool> = stream::iter(TilePath::all(head.size))
@@ -90,24 +98,31 @@ async fn write_log(access: &Access, dir: &Path) -> Result<Written, Failure> {
             async move {
                 let path = dir.join(tile.to_string());
                 let there = path.exists();
-                if !there || !is_of_earlier(&tile) {
-                    let bytes = fetch(access, &tile).await?;
-                    let done = if there { is_same(&path, &bytes) } else { write(&path, &bytes) };
-                    done.map_err(|error| {
-                        Failure::new(format!("cannot write `{}`: {error}", path.display()))
-                    })?;
+                if there && !is_of_earlier(&tile) {
+                    return Err(Failure::new(format!(
+                        "cannot write `{}`: another is there, which no checkpoint vouches for",
+                        path.display()
+                    ))
+                    .detail("choose a new or empty folder"));
+                }
+                if !there {
+                    write(&path, &fetch(access, &tile).await?).map_err(|error| unwritten(&path, &error))?;
                 }
                 progress.step(1);
-                Ok::<bool, Failure>(!there)
+                Ok(!there)
             }
         })
         .buffer_unordered(UNDER_WAY)
         .try_collect()
         .await?;
-    write(&dir.join("checkpoint"), &note)
-        .map_err(|error| Failure::new(format!("cannot write the checkpoint: {error}")))?;
+    let shown = dir.join(SHOWN);
+    fs::rename(&next, &shown).map_err(|error| unwritten(&shown, &error))?;
     let files = written.iter().filter(|written| **written).count() as u64;
     Ok(Written { head, files: files + 1, kept: written.len() as u64 - files })
+}
+
+fn unwritten(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(format!("cannot write `{}`: {error}", path.display()))
 }
 
 async fn fetch(access: &Access, tile: &TilePath) -> Result<Bytes, Failure> {
@@ -134,52 +149,43 @@ async fn continues(access: &Access, earlier: &Checkpoint, head: &Checkpoint) -> 
     })
 }
 
-/// The earlier state of the same log that `dir` holds; none if it is new, empty, or was not finished. Nothing else may be
-/// written into.
-fn earlier(dir: &Path, head: &Checkpoint) -> Result<Option<Checkpoint>, Failure> {
+/// The earlier states of the same log that `dir` holds: the one that was written out, and the one that was cut short.
+/// Nothing else may be written into.
+fn earlier(dir: &Path, head: &Checkpoint) -> Result<Vec<Checkpoint>, Failure> {
     let unusable = |error: io::Error| Failure::new(error.to_string());
     let mut entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(unusable(error)),
     };
-    let there = match fs::read(dir.join("checkpoint")) {
-        Ok(note) => {
-            Checkpoint::open_unverified(&note)
-                .map_err(|error| Failure::new(format!("its checkpoint is none: {error}")))?
-                .0
+    let mut earlier = Vec::new();
+    for name in [SHOWN, UNDER_WAY_TO] {
+        let there = match fs::read(dir.join(name)) {
+            Ok(note) => {
+                Checkpoint::open_unverified(&note)
+                    .map_err(|error| Failure::new(format!("its `{name}` is none: {error}")))?
+                    .0
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(unusable(error)),
+        };
+        if there.origin != head.origin {
+            return Err(Failure::new(format!("the folder holds another log, `{}`", there.origin))
+                .detail("choose a new or empty folder"));
         }
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(error)),
-        // What an interrupted export leaves.
-        Err(_) if entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == "tile")) => {
-            return Ok(None);
+        if there.size > head.size {
+            return Err(Failure::new(format!(
+                "the folder holds {} leaves, more than the {} of the log",
+                there.size, head.size
+            ))
+            .detail("the log was rolled back, or this is an old copy: compare with `deed verify --since`"));
         }
-        Err(_) => {
-            return Err(
-                Failure::new("the folder holds something else").detail("choose a new or empty folder")
-            );
-        }
-    };
-    if there.origin != head.origin {
-        return Err(Failure::new(format!("the folder holds another log, `{}`", there.origin))
-            .detail("choose a new or empty folder"));
+        earlier.push(there);
     }
-    if there.size > head.size {
-        return Err(Failure::new(format!(
-            "the folder holds {} leaves, more than the {} of the log",
-            there.size, head.size
-        ))
-        .detail("the log was rolled back, or this is an old copy: compare with `deed verify --since`"));
+    if earlier.is_empty() && !entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == PART)) {
+        return Err(Failure::new("the folder holds something else").detail("choose a new or empty folder"));
     }
-    Ok(Some(there))
-}
-
-/// Whether a file that no checkpoint vouches for, of an export that was cut short, is the one that would be written.
-fn is_same(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    if path.metadata()?.len() == bytes.len() as u64 && fs::read(path)? == bytes {
-        return Ok(());
-    }
-    Err(io::Error::other("one of another log is there; choose a new or empty folder"))
+    Ok(earlier)
 }
 
 /// Writes a file whole, or not at all.

@@ -65,11 +65,20 @@ fn a_fork_is_not_written_over_what_is_there() {
     export("one").good();
     home.run(["verify", "mirror"]).good();
 
-    // What an export left that was cut short is taken up by the same log alone.
-    fs::remove_file(home.path("mirror/checkpoint")).unwrap();
-    export("other").bad(1, &["cannot write", "another log", "empty folder"]);
+    // What an export left that was cut short is taken up by the same log alone, and nothing of another comes into it.
+    fs::rename(home.path("mirror/checkpoint"), home.path("mirror/checkpoint.next")).unwrap();
+    fs::remove_file(home.path("mirror/tile/0/000")).unwrap();
+    append(&home, "other", 1400..1700);
+    export("other").bad(1, &["failed to export", "600 leaves that this log does not continue"]);
     export("one").good();
+    assert!(!home.path("mirror/checkpoint.next").exists());
     home.run(["verify", "mirror"]).good();
+
+    // Tiles that no checkpoint vouches for may be anyone's.
+    fs::remove_file(home.path("mirror/checkpoint")).unwrap();
+    for store in ["one", "other"] {
+        export(store).bad(1, &["something else", "empty folder"]);
+    }
 }
 
 #[test]
