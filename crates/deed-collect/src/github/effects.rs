@@ -7,7 +7,7 @@ use deed_record::{
 
 use super::{
     event::Event,
-    who::{key_fingerprint, named_application, token, user},
+    who::{named_application, openssh_fingerprint, token, user},
 };
 use crate::{
     authority, json,
@@ -93,7 +93,7 @@ fn credential(event: &Event<'_>, family: &str, what: &str) -> Option<EffectSent<
     };
     let of_key = matches!(family, "public_key" | "deploy_key").then(|| event.key_fingerprint()).flatten();
     let credential = Credential {
-        fingerprint: of_key.and_then(key_fingerprint).map(json::text),
+        fingerprint: of_key.and_then(openssh_fingerprint).map(json::text),
         id: id.map(json::text),
         issued: matches!(change, Change::Issued | Change::Rotated).then_some(event.time),
         issuer: Some("github.com".into()),

@@ -52,7 +52,7 @@ pub(super) fn named_application(event: &Event<'_>) -> Option<Principal<'static>>
 pub(super) fn credential(event: &Event<'_>) -> Option<Credential<'static>> {
     let shown_key = event.text("deploy_key_fingerprint").filter(|_| !event.is_about_a_key());
     let fingerprint = event.text("hashed_token").and_then(fingerprint);
-    let fingerprint = fingerprint.or_else(|| shown_key.and_then(key_fingerprint));
+    let fingerprint = fingerprint.or_else(|| shown_key.and_then(openssh_fingerprint));
     let about_another = event.is_about_a_token();
     if about_another && fingerprint.is_none() {
         return None;
@@ -79,7 +79,7 @@ pub(super) fn token(id: &str) -> String {
 }
 
 /// What OpenSSH writes of a key, `SHA256:` and base64 without its end, as Deed writes a fingerprint.
-pub(super) fn key_fingerprint(written: &str) -> Option<String> {
+pub(super) fn openssh_fingerprint(written: &str) -> Option<String> {
     let digest = STANDARD_NO_PAD.decode(written.strip_prefix("SHA256:")?.trim_end_matches('=')).ok()?;
     (digest.len() == 32).then(|| format!("sha256:{}", json::hex(&digest)))
 }
