@@ -1,7 +1,7 @@
 //! The one door to storage. Everything but the journal, the keys and the lock goes through [`Store`].
 
 mod local;
-pub(crate) use local::{PRIVATE, make_folder};
+pub(crate) use local::{PRIVATE, make_folder, open_plain};
 mod memory;
 #[cfg(test)]
 pub(crate) mod sim;

@@ -2,10 +2,15 @@
 
 use std::{
     fs,
+    io::Read,
     path::{Path, PathBuf},
 };
 
-use deed_seal::{checkpoint::Checkpoint, note::VerifierKey, verify::Kept};
+use deed_seal::{
+    checkpoint::Checkpoint,
+    note::{MAX_NOTE, VerifierKey},
+    verify::Kept,
+};
 
 use crate::exit::Failure;
 
@@ -51,7 +56,11 @@ pub(crate) fn checkpoints(paths: &[PathBuf]) -> Result<Vec<Kept>, Failure> {
     let read = |path: &PathBuf| {
         let name = path.display().to_string();
         let failed = || Failure::new(format!("failed to read the checkpoint `{name}`"));
-        let note = fs::read(path).map_err(|error| failed().detail(error.to_string()))?;
+        let mut note = Vec::new();
+        // One byte more than a note may have: then it is refused as too long.
+        fs::File::open(path)
+            .and_then(|file| file.take(MAX_NOTE as u64 + 1).read_to_end(&mut note))
+            .map_err(|error| failed().detail(error.to_string()))?;
         Checkpoint::open_unverified(&note).map_err(|error| failed().detail(error.to_string()))?;
         Ok(Kept { name: name.clone(), note })
     };

@@ -8,7 +8,7 @@ use std::{
     path::PathBuf,
 };
 
-use crate::store::PRIVATE;
+use crate::store::{PRIVATE, open_plain};
 
 /// The folder of the journal.
 pub(crate) trait Disk: Send + Sync {
@@ -103,7 +103,7 @@ impl Disk for Folder {
     }
 
     fn open(&self, name: &str, write: bool) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(OpenOptions::new().read(true).write(write).open(self.at(name))?))
+        Ok(Box::new(open_plain(OpenOptions::new().read(true).write(write), &self.at(name))?))
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {

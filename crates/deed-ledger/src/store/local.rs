@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Write},
     ops::Range,
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -16,6 +16,8 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
+
+use rustix::fs::OFlags;
 
 use super::{Object, Store, StoreError};
 
@@ -90,7 +92,8 @@ impl LocalStore {
         }
         let changes = opened.changes;
         drop(opened);
-        let file = Arc::new(File::open(self.at(path)).map_err(|source| failed("open", path, source))?);
+        let file = open_plain(OpenOptions::new().read(true), &self.at(path));
+        let file = Arc::new(file.map_err(|source| failed("open", path, source))?);
         let mut opened = self.opened();
         if opened.files.len() >= MOST_OPEN {
             opened.files.clear();
@@ -149,6 +152,15 @@ impl LocalStore {
 /// Mode of every file of a store: whoever may read evidence is let in by the server, not by the folder.
 pub(crate) const PRIVATE: u32 = 0o600;
 
+/// Opens a plain file; whatever else has its name is refused at once, where opening a pipe would wait for ever.
+pub(crate) fn open_plain(options: &OpenOptions, path: &Path) -> io::Result<File> {
+    let file = options.clone().custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no plain file"));
+    }
+    Ok(file)
+}
+
 /// Makes `folder` and those above it, durably, for their owner alone.
 pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
     make_below(Path::new("/"), folder)
@@ -195,7 +207,11 @@ impl Store for LocalStore {
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, StoreError> {
-        fs::read(self.at(path)).map_err(|source| failed("read", path, source))
+        let mut bytes = Vec::new();
+        open_plain(OpenOptions::new().read(true), &self.at(path))
+            .and_then(|mut file| file.read_to_end(&mut bytes))
+            .map_err(|source| failed("read", path, source))?;
+        Ok(bytes)
     }
 
     fn read_range(&self, path: &str, range: Range<u64>) -> Result<Vec<u8>, StoreError> {

@@ -11,7 +11,7 @@ use std::{
 
 use flate2::{Compression, write::GzEncoder};
 
-use crate::support::{Home, Ran, finish};
+use crate::support::{Home, Ran, finish, record};
 
 #[test]
 fn a_good_store_is_self_consistent() {
@@ -35,7 +35,7 @@ fn what_was_kept_elsewhere_is_held_against_it() {
     let home = Home::with_migration();
     let keys = home.write("deed.vkey", home.run(["keys"]).good().out);
     let kept = home.write("kept", fs::read(home.store().join("log/checkpoint")).unwrap());
-    home.run_with_input(["append", "-"], crate::support::record(1).as_bytes()).good();
+    home.run_with_input(["append", "-"], record(1).as_bytes()).good();
     let (keys, kept) = (keys.to_str().unwrap(), kept.to_str().unwrap());
     let report = home.run(["verify", "--json", "--vkey", keys, "--since", kept]).good().json();
     assert_eq!(
@@ -371,4 +371,26 @@ fn what_is_longer_than_it_can_be_is_named_and_not_read_to_its_end() {
     let journal = home.store().join("journal/0000.journal");
     fs::File::options().write(true).open(&journal).unwrap().set_len(4 << 30).unwrap();
     assert!(!run_within_3_gb(&home, &["find", "--json"]).good().out.is_empty());
+}
+
+/// A pipe where a file of the store was would be read for ever.
+#[test]
+fn pipes_in_a_store_keep_nobody_waiting() {
+    let home = Home::new();
+    let many: String = (0..65_600).map(|number| record(number) + "\n").collect();
+    home.run_with_input(["append", "-"], many.as_bytes()).good();
+    let folder = |name: &str| home.store().join(name);
+    let first = |name: &str| fs::read_dir(folder(name)).unwrap().next().unwrap().unwrap().path();
+    for path in [first("packs"), first("index"), folder("log/checkpoint"), folder("journal/0001.journal")] {
+        let kept = home.path("kept");
+        fs::rename(&path, &kept).unwrap();
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let ran = home.run(["verify"]);
+        assert!(ran.code == 4 && ran.out.contains("it is no file but leads to one"), "{path:?} {ran:#?}");
+        let ran = home.run_with_input(["append", "-"], record(1_000_000).as_bytes());
+        assert!(ran.code == 0 || ran.err.contains("no plain file"), "{path:?} {ran:#?}");
+        fs::remove_file(&path).unwrap();
+        fs::rename(&kept, &path).unwrap();
+        home.run(["verify"]).good();
+    }
 }
