@@ -18,10 +18,7 @@ use super::{
     names::{Names, credential_names},
     suspended::{SuspensionRow, suspensions},
 };
-use crate::{
-    evidence::LedgerEvidence,
-    force::TENANT,
-};
+use crate::{evidence::LedgerEvidence, force::TENANT};
 
 /// Credentials and grants that are listed, the last used first.
 const MOST_LISTED: usize = 100;
