@@ -12,7 +12,7 @@ use deed_seal::{
     checkpoint::{Checkpoint, CosignedTree},
     hash::Hash,
     merkle::{consistency_proof, verify_consistency},
-    note::{Ed25519Signer, KeyType, Note, Signer, VerifierKey, timestamped},
+    note::{Ed25519Signer, KeyType, MAX_NOTE, Note, Signer, VerifierKey, timestamped},
 };
 
 use crate::{
@@ -105,7 +105,7 @@ impl CheckpointSigner {
     }
 
     fn read(&self, store: &dyn Store, path: &str) -> Result<Option<SignedCheckpoint>, LedgerError> {
-        let bytes = match store.read(path) {
+        let bytes = match store.read_at_most(path, MAX_NOTE as u64) {
             Ok(bytes) => bytes,
             Err(error) if error.is_missing() => return Ok(None),
             Err(error) => return Err(error.into()),

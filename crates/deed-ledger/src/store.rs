@@ -45,6 +45,17 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::Missing`], or [`StoreError::Short`] if the object ends before the range does.
     fn read_range(&self, path: &str, range: Range<u64>) -> Result<Vec<u8>, StoreError>;
 
+    /// A whole object; of one that is longer than `most` bytes the first `most` and one, so that whoever reads it sees that.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`].
+    fn read_at_most(&self, path: &str, most: u64) -> Result<Vec<u8>, StoreError> {
+        match self.size(path)? {
+            size if size > most => self.read_range(path, 0..most + 1),
+            _ => self.read(path),
+        }
+    }
+
     /// An object's size in bytes.
     ///
     /// # Errors

@@ -28,7 +28,7 @@ use deed_record::{Skeleton, Timestamp};
 use deed_seal::{
     checkpoint::Checkpoint,
     hash::Hash,
-    note::VerifierKey,
+    note::{MAX_NOTE, VerifierKey},
     tile::{TILE_WIDTH, TilePath, bundle_encode, bundle_entries, tile_root},
     verify::{Against, Kept, Problem, ProblemKind, Tiles, Unchecked, verify},
 };
@@ -166,7 +166,7 @@ pub fn verify_store(dir: &Path, options: &VerifyOptions<'_>) -> Result<StoreRepo
     let mut since = options.since.clone();
     let mut kept = Vec::new();
     for object in store.list(KEPT).map_err(|e| unreadable(&e))? {
-        match store.read(&object.path) {
+        match store.read_at_most(&object.path, MAX_NOTE as u64) {
             Ok(note) => {
                 // What cannot be read as one is found below.
                 if let Ok((checkpoint, _)) = Checkpoint::open_unverified(&note) {
@@ -231,7 +231,10 @@ pub fn verify_store(dir: &Path, options: &VerifyOptions<'_>) -> Result<StoreRepo
 
 /// Whether each of `keys` signed the newest checkpoint; of one that cannot be read the log tells.
 fn all_signed(store: &dyn Store, keys: &[VerifierKey]) -> bool {
-    let note = store.read(CHECKPOINT).ok().and_then(|note| Some(Checkpoint::open_unverified(&note).ok()?.1));
+    let note = store
+        .read_at_most(CHECKPOINT, MAX_NOTE as u64)
+        .ok()
+        .and_then(|note| Some(Checkpoint::open_unverified(&note).ok()?.1));
     note.is_none_or(|note| keys.iter().all(|key| note.verify(std::slice::from_ref(key)).is_ok()))
 }
 
@@ -511,7 +514,7 @@ impl Tiles for Leaves {
     }
 
     fn checkpoint(&self) -> Result<Option<Vec<u8>>, PackError> {
-        match self.store.read(CHECKPOINT) {
+        match self.store.read_at_most(CHECKPOINT, MAX_NOTE as u64) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.is_missing() => Ok(None),
             Err(error) => Err(error.into()),
@@ -521,7 +524,10 @@ impl Tiles for Leaves {
 
 /// Leaves that the checkpoint says there are; 0 where it cannot be read, which is said elsewhere.
 fn signed_size(store: &dyn Store) -> u64 {
-    let checkpoint = store.read(CHECKPOINT).ok().and_then(|note| Checkpoint::open_unverified(&note).ok());
+    let checkpoint = store
+        .read_at_most(CHECKPOINT, MAX_NOTE as u64)
+        .ok()
+        .and_then(|note| Checkpoint::open_unverified(&note).ok());
     checkpoint.map_or(0, |(checkpoint, _)| checkpoint.size)
 }
 

@@ -371,6 +371,11 @@ fn what_is_longer_than_it_can_be_is_named_and_not_read_to_its_end() {
     let journal = home.store().join("journal/0000.journal");
     fs::File::options().write(true).open(&journal).unwrap().set_len(4 << 30).unwrap();
     assert!(!run_within_3_gb(&home, &["find", "--json"]).good().out.is_empty());
+
+    let checkpoint = home.store().join("log/checkpoint");
+    fs::File::options().write(true).open(&checkpoint).unwrap().set_len(8 << 30).unwrap();
+    let ran = run_within_3_gb(&home, &["verify"]);
+    assert!(ran.code == 4 && ran.out.contains("more than 1048576 bytes"), "{ran:#?}");
 }
 
 /// A pipe where a file of the store was would be read for ever.
